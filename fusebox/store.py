@@ -1,0 +1,161 @@
+"""State stores: Redis, and a twin in memory that passes the same tests.
+
+A store offers one thing: an *atomic step* on one hash. A :class:`Script` says the same step twice, as Lua for Redis
+and as a Python function over a dict for memory. Values are strings; an empty hash does not exist.
+
+::
+
+    step = Script(
+        "return redis.call('HINCRBY', KEYS[1], 'n', ARGV[1])",
+        lambda h, args: h.update(n=str(int(h.get("n", 0)) + int(args[0]))) or int(h["n"]),
+    )
+    store.run(step, "counter", "1")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any, Protocol
+
+import redis
+
+from fusebox.errors import ConfigError, StoreUnavailable
+
+Twin = Callable[[dict[str, str], tuple[str, ...]], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """One atomic step: ``KEYS[1]`` is the hash, ``ARGV`` the arguments; the twin edits the hash in place."""
+
+    lua: str
+    twin: Twin
+
+
+class Store(Protocol):
+    """Where shared state lives."""
+
+    shared: bool
+    """True when other processes see it."""
+
+    def run(self, script: Script, key: str, *args: str) -> Any:
+        """Run one atomic step on the hash ``key`` and return its result (Lua conversion rules: str, int, list)."""
+
+    def read(self, key: str) -> dict[str, str]:
+        """The whole hash (empty when absent)."""
+
+    def keys(self, prefix: str) -> list[str]:
+        """All keys that start with ``prefix``."""
+
+    def delete(self, key: str) -> None:
+        """Forget a hash."""
+
+    def ping(self) -> None:
+        """Raise :class:`StoreUnavailable` unless the store answers."""
+
+    def close(self) -> None:
+        """Release connections; legal twice."""
+
+
+class MemoryStore:
+    """A store for one process."""
+
+    shared = False
+
+    def __init__(self) -> None:
+        self._hashes: dict[str, dict[str, str]] = {}
+        self._lock = Lock()
+
+    def run(self, script: Script, key: str, *args: str) -> Any:
+        with self._lock:
+            hash_ = self._hashes.setdefault(key, {})
+            try:
+                return script.twin(hash_, args)
+            finally:
+                if not hash_:
+                    del self._hashes[key]
+
+    def read(self, key: str) -> dict[str, str]:
+        with self._lock:
+            return dict(self._hashes.get(key, {}))
+
+    def keys(self, prefix: str) -> list[str]:
+        with self._lock:
+            return sorted(k for k in self._hashes if k.startswith(prefix))
+
+    def delete(self, key: str) -> None:
+        with self._lock:
+            self._hashes.pop(key, None)
+
+    def ping(self) -> None:
+        return None
+
+    def close(self) -> None:
+        return None
+
+
+class RedisStore:
+    """A store on Redis (or Valkey); every call has a deadline.
+
+    Args:
+        url: ``redis://``, ``rediss://`` or ``unix://`` address.
+        timeout: seconds a call may take before it counts as unavailable.
+    """
+
+    shared = True
+
+    def __init__(self, url: str, timeout: float = 1.0) -> None:
+        self._redis = redis.Redis.from_url(
+            url, socket_timeout=timeout, socket_connect_timeout=timeout, decode_responses=True
+        )
+
+    def run(self, script: Script, key: str, *args: str) -> Any:
+        with _errors():
+            return self._redis.register_script(script.lua)(keys=[key], args=list(args))
+
+    def read(self, key: str) -> dict[str, str]:
+        with _errors():
+            return {str(k): str(v) for k, v in self._redis.hgetall(key).items()}
+
+    def keys(self, prefix: str) -> list[str]:
+        with _errors():
+            return sorted(str(k) for k in self._redis.scan_iter(match=f"{_literal(prefix)}*", count=500))
+
+    def delete(self, key: str) -> None:
+        with _errors():
+            self._redis.delete(key)
+
+    def ping(self) -> None:
+        with _errors():
+            self._redis.ping()
+
+    def close(self) -> None:
+        self._redis.close()
+
+
+def open_store(url: str) -> Store:
+    """The store behind a URL: ``memory://`` or any URL of Redis.
+
+    Raises:
+        ConfigError: the scheme is unknown.
+    """
+    if url == "memory://":
+        return MemoryStore()
+    if url.startswith(("redis://", "rediss://", "unix://")):
+        return RedisStore(url)
+    raise ConfigError(f"redis_url: {url!r} is neither memory:// nor redis://, rediss:// or unix://")
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    try:
+        yield
+    except redis.RedisError as error:
+        raise StoreUnavailable(f"Redis: {error}") from error
+
+
+def _literal(prefix: str) -> str:
+    return "".join(f"\\{c}" if c in "*?[]\\" else c for c in prefix)

@@ -1,0 +1,128 @@
+"""Runs services as child processes: starts them in order, restarts one that dies, stops them in reverse.
+
+A service is an entry point of the group ``fusebox.services`` that names a function ``main(config) -> None`` which
+blocks until SIGTERM (see :func:`fusebox.lifecycle.serve`) and announces itself in the data folder when it is ready.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from fusebox import happenings
+from fusebox.config import Config
+from fusebox.errors import FuseboxError
+from fusebox.rundir import lookup
+
+SERVICES: Final = "fusebox.services"
+_READY_S: Final = 60.0
+_POLL_S: Final = 0.05
+_RESTART_S: Final = 0.5
+
+RESTARTED: Final = happenings.declare("service_restarted", logging.ERROR, "a service died and was started again")
+
+
+class ServiceFailed(FuseboxError):
+    """A service ended before it was ready; the text carries what it printed."""
+
+
+@dataclass(slots=True)
+class _Child:
+    name: str
+    process: subprocess.Popen[bytes]
+    started: float = field(default_factory=time.monotonic)
+
+
+class Supervisor:
+    """Several services of Fusebox as child processes.
+
+    Args:
+        config: what the children will read (they get it through the environment and ``config_file``).
+        services: names of entry points, sinks first.
+        environment: variables for the children, beside this process's own.
+    """
+
+    def __init__(self, config: Config, services: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+        self._config = config
+        self._names = tuple(services)
+        self._environment = {**os.environ, **(environment or {})}
+        self._children: list[_Child] = []
+        self._stopping = threading.Event()
+        self._watcher: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Start every service and wait until each is ready.
+
+        Raises:
+            ServiceFailed: one of them ended first; the others are stopped.
+        """
+        self._config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            for name in self._names:
+                self._children.append(self._spawn(name))
+            for child in self._children:
+                self._await_ready(child)
+        except BaseException:
+            self.stop()
+            raise
+        self._watcher = threading.Thread(target=self._watch, name="fusebox-supervisor", daemon=True)
+        self._watcher.start()
+
+    def stop(self, timeout: float = 10.0) -> None:
+        self._stopping.set()
+        if self._watcher:
+            self._watcher.join(timeout)
+        for child in reversed(self._children):
+            _end(child.process, timeout)
+        self._children.clear()
+
+    def pid(self, name: str) -> int:
+        """Process id of a running service."""
+        return next(c.process.pid for c in self._children if c.name == name)
+
+    def _spawn(self, name: str) -> _Child:
+        log = (self._config.data_dir / f"{name}.log").open("ab")
+        with log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "fusebox", "service", name],
+                env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            )  # fmt: skip
+        return _Child(name, process)
+
+    def _await_ready(self, child: _Child) -> None:
+        deadline = time.monotonic() + _READY_S
+        while time.monotonic() < deadline:
+            info = lookup(self._config.data_dir, child.name)
+            if info and info["pid"] == child.process.pid:
+                return
+            if child.process.poll() is not None:
+                raise ServiceFailed(f"{child.name} did not start: {self._last_words(child.name)}")
+            time.sleep(_POLL_S)
+        raise ServiceFailed(f"{child.name} is not ready after {_READY_S:.0f} s: {self._last_words(child.name)}")
+
+    def _last_words(self, name: str) -> str:
+        lines = (self._config.data_dir / f"{name}.log").read_text(errors="replace").strip().splitlines()
+        return lines[-1] if lines else "it printed nothing"
+
+    def _watch(self) -> None:
+        while not self._stopping.wait(_RESTART_S):
+            for index, child in enumerate(self._children):
+                if child.process.poll() is not None and not self._stopping.is_set():
+                    happenings.emit(RESTARTED, service=child.name, status=child.process.returncode)
+                    self._children[index] = self._spawn(child.name)
+
+
+def _end(process: subprocess.Popen[bytes], timeout: float) -> None:
+    process.terminate()
+    try:
+        process.wait(timeout)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

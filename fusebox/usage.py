@@ -1,0 +1,69 @@
+"""Token usage as providers report it, in one shape.
+
+Cache counts are included in ``input_tokens`` and reasoning in ``output_tokens``, as the GenAI conventions say; for
+Anthropic, whose ``input_tokens`` leaves the cache out, it is added back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one inference attempt."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read: int = 0
+    cache_creation: int = 0
+    reasoning: int = 0
+
+
+def usage_of(response: object) -> Usage | None:
+    """Read the usage of a provider's response (object or dict; OpenAI chat, OpenAI responses, Anthropic).
+
+    Returns:
+        None when the response carries no usage: the caller must not count that as free.
+    """
+    usage = _get(response, "usage")
+    if usage is None:
+        return None
+    if _get(usage, "prompt_tokens") is not None:
+        return _openai_chat(usage)
+    if _get(usage, "cache_read_input_tokens") is not None or _get(usage, "cache_creation_input_tokens") is not None:
+        return _anthropic(usage)
+    return _openai_responses(usage)
+
+
+def _openai_chat(usage: object) -> Usage:
+    return Usage(
+        _int(usage, "prompt_tokens"),
+        _int(usage, "completion_tokens"),
+        cache_read=_int(_get(usage, "prompt_tokens_details"), "cached_tokens"),
+        reasoning=_int(_get(usage, "completion_tokens_details"), "reasoning_tokens"),
+    )
+
+
+def _openai_responses(usage: object) -> Usage:
+    return Usage(
+        _int(usage, "input_tokens"),
+        _int(usage, "output_tokens"),
+        cache_read=_int(_get(usage, "input_tokens_details"), "cached_tokens"),
+        reasoning=_int(_get(usage, "output_tokens_details"), "reasoning_tokens"),
+    )
+
+
+def _anthropic(usage: object) -> Usage:
+    read, created = _int(usage, "cache_read_input_tokens"), _int(usage, "cache_creation_input_tokens")
+    return Usage(_int(usage, "input_tokens") + read + created, _int(usage, "output_tokens"), read, created)
+
+
+def _get(value: object, name: str) -> Any:
+    return value.get(name) if isinstance(value, dict) else getattr(value, name, None)
+
+
+def _int(value: object, name: str) -> int:
+    number = _get(value, name)
+    return number if isinstance(number, int) and number >= 0 else 0
