@@ -79,7 +79,7 @@ H_ORIGIN_KEY: Final = "fusebox-origin-key"
 # --- ours, on the broker --------------------------------------------------------------------------------------------
 EXCHANGE_EVENTS: Final = "fusebox.events"
 EXCHANGE_CONTROL: Final = "fusebox.control"
-EXCHANGE_RECEIPTS: Final = "fusebox.receipts"
+EXCHANGE_UPLINK: Final = "fusebox.uplink"
 EXCHANGE_DEAD: Final = "fusebox.dead"
 EXCHANGE_RETRY: Final = "fusebox.retry"
 
