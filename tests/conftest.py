@@ -1,0 +1,8 @@
+"""Fixtures live in ``tests/fixtures/``, one file per server they bring up."""
+
+pytest_plugins = [
+    "tests.fixtures.clock",
+    "tests.fixtures.store",
+    "tests.fixtures.broker",
+    "tests.fixtures.collector",
+]

@@ -1,0 +1,22 @@
+"""A missing server or program skips on a laptop and fails in CI."""
+
+import os
+import shutil
+
+import pytest
+
+
+def need(program: str, hint: str) -> str:
+    """The program's path; skips the test when it is missing, or fails it where ``CI`` is set."""
+    path = shutil.which(program)
+    if path:
+        return path
+    missing(f"{program} is not installed; {hint}")
+    raise AssertionError("unreachable")
+
+
+def missing(reason: str) -> None:
+    """Skip the running test, or fail it where ``CI`` is set."""
+    if os.environ.get("CI"):
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
