@@ -1,0 +1,125 @@
+"""Client of the control API (*watch*): what agent processes, the CLI and the dashboard say to it.
+
+The protocol is the table "Control protocol" of ``docs/architecture.md``. One connection per call: calls are rare, and
+a long poll must never share a socket with a kill.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from fusebox.config import Config
+from fusebox.errors import ConfigError, ControlUnavailable, Permanent
+from fusebox.rundir import secret_of, url_of
+
+Json = dict[str, Any]
+
+
+class ControlRefused(Permanent):
+    """The control API said no.
+
+    Attributes:
+        status: HTTP status of the answer.
+    """
+
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
+class ControlClient:
+    """Calls the control API.
+
+    Args:
+        url: for example ``http://127.0.0.1:4320``.
+        token: an operator's or an agent's token.
+        timeout: seconds one call may take (a long poll adds its own wait).
+
+    Every method raises:
+        ControlUnavailable: nobody answers, or the answer is 503.
+        ControlRefused: the API refused; the text is its own sentence.
+    """
+
+    def __init__(self, url: str, token: str | None, timeout: float = 5.0) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ConfigError(f"control_url: {url!r} is not an http(s) address")
+        self.url = url.rstrip("/")
+        self._connect = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        self._host, self._port, self._prefix = parts.hostname, parts.port, parts.path.rstrip("/")
+        self._headers = {"content-type": "application/json"} | ({"authorization": f"Bearer {token}"} if token else {})
+        self._timeout = timeout
+
+    @classmethod
+    def local(cls, config: Config) -> ControlClient:
+        """The client of the operator at this machine.
+
+        Raises:
+            ControlUnavailable: *watch* does not run and no ``control_url`` is set.
+        """
+        url = url_of(config, "watch", "control_url")
+        if url is None:
+            raise ControlUnavailable("watch is not running; start it with 'fusebox up' or set FUSEBOX_CONTROL_URL")
+        return cls(url, secret_of(config, "operator_token", "operator.token"))
+
+    # --- people ---------------------------------------------------------------------------------------------------
+    def board(self) -> Json:
+        """The board of circuits."""
+        return self._call("GET", "/v1/board")
+
+    def kill(self, scope: str, reason: str) -> Json:
+        """Cut everything ``scope`` covers (``agent:<id>`` or ``all``)."""
+        return self._call("POST", "/v1/kill", {"scope": scope, "reason": reason})
+
+    def resume(self, scope: str, reason: str) -> Json:
+        """Lift the kills of ``scope`` and probe its circuits."""
+        return self._call("POST", "/v1/resume", {"scope": scope, "reason": reason})
+
+    def trip(self, agent: str, reason: str) -> Json:
+        """Open one circuit."""
+        return self._call("POST", "/v1/trip", {"agent": agent, "reason": reason})
+
+    def reset(self, agent: str, reason: str) -> Json:
+        """Close one circuit."""
+        return self._call("POST", "/v1/reset", {"agent": agent, "reason": reason})
+
+    def mode(self, agent: str, mode: str, reason: str) -> Json:
+        """Put one circuit into ``normal``, ``observe_only`` or ``disabled``."""
+        return self._call("POST", "/v1/mode", {"agent": agent, "mode": mode, "reason": reason})
+
+    def receipts(self, command: str) -> Json:
+        """Which processes have applied a Command."""
+        return self._call("GET", f"/v1/receipts/{quote(command, safe='')}")
+
+    # --- agent processes ------------------------------------------------------------------------------------------
+    def send(self, kind: str, body: Mapping[str, Any], wait: float = 0.0) -> Json:
+        """One call of an agent process: ``snapshot``, ``poll``, ``receipts``, ``reports``, ``denials`` or ``leave``."""
+        return self._call("POST", f"/v1/{kind}", body, wait)
+
+    def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None, wait: float = 0.0) -> Json:
+        connection = self._connect(self._host, self._port, timeout=self._timeout + wait)
+        try:
+            payload = None if body is None else json.dumps(body)
+            connection.request(method, self._prefix + path, payload, self._headers)
+            response = connection.getresponse()
+            return _answer(response.status, response.read())
+        except (OSError, http.client.HTTPException) as error:
+            raise ControlUnavailable(f"watch at {self.url} does not answer: {error!r}") from error
+        finally:
+            connection.close()
+
+
+def _answer(status: int, raw: bytes) -> Json:
+    try:
+        data: Json = json.loads(raw or b"{}")
+    except ValueError:
+        data = {"error": raw[:200].decode("utf-8", "replace")}
+    if status == http.client.SERVICE_UNAVAILABLE:
+        raise ControlUnavailable(str(data.get("error", "watch is not ready")))
+    if status >= http.client.BAD_REQUEST:
+        raise ControlRefused(status, str(data.get("error", f"HTTP status {status}")))
+    return data
