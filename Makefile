@@ -1,0 +1,58 @@
+# Two commands matter on a fresh machine: `make demo` and `make test`.
+# Stamps in .venv remember what was installed; they are older than the lock files whenever those change.
+
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := fusebox breakers governance rabbitmq collector dashboards examples
+ARGS ?=
+
+.PHONY: install demo test check format docs lock bench bench-peers faults clean
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	tools/install.sh requirements.lock
+	touch $@
+
+$(VENV)/.dev: requirements-dev.lock $(VENV)/.installed
+	tools/install.sh requirements.lock requirements-dev.lock
+	touch $@
+
+$(VENV)/.system: tools/system.sh $(VENV)/.installed
+	tools/system.sh
+	touch $@
+
+demo: install
+	$(BIN)/fusebox demo $(ARGS)
+
+test: $(VENV)/.dev $(VENV)/.system
+	$(BIN)/pytest $(ARGS)
+
+faults: $(VENV)/.dev $(VENV)/.system
+	$(BIN)/pytest -m faults $(ARGS)
+
+check: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pytest -q tests/frame
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+docs: $(VENV)/.dev
+	$(BIN)/python -m tools.gen_docs
+
+lock: $(VENV)/.dev
+	tools/lock.sh
+
+bench: $(VENV)/.dev $(VENV)/.system
+	tools/bench.sh $(ARGS)
+
+bench-peers: $(VENV)/.dev $(VENV)/.system
+	tools/peers.sh
+	tools/bench.sh $(ARGS)
+
+clean:
+	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache
