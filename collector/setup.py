@@ -87,7 +87,7 @@ def _claim(fd: int, path: Path, role: str) -> None:
     except BlockingIOError as error:
         owner = os.pread(fd, 32, 0).decode(errors="replace").strip() or "unknown"
         raise DataDirInUse(
-            f"{role} already runs on {path.parent} (process {owner}); stop it, or set FUSEBOX_DATA_DIR to another folder"
+            f"{role} already runs on {path.parent} (process {owner}); stop it, or choose another FUSEBOX_DATA_DIR"
         ) from error
     os.ftruncate(fd, 0)
     os.pwrite(fd, str(os.getpid()).encode(), 0)

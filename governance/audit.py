@@ -1,0 +1,174 @@
+"""The audit client of an agent process: tells *watch* what guards denied.
+
+The first denial of each (agent, guard, reason) leaves at once; those that follow are counted and leave once a minute
+as one row per (agent, guard, reason, minute), so an agent that hammers at a closed door costs one row a minute.
+
+Rows wait in memory, bounded by :data:`MAX_ROWS`; a further row is dropped and counted (:data:`DENIALS_DROPPED`), as
+is everything the API refuses for good. An unreachable *watch* is asked again with growing pauses. A row whose answer
+was lost is sent twice: counts are at least what happened, never less while nothing was dropped.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from fusebox import happenings
+from fusebox.clock import Clock
+from fusebox.errors import FuseboxError, Retryable
+from fusebox.fingerprint import normalise
+from fusebox.records import Action, Verdict
+
+Send = Callable[[str, Mapping[str, Any]], object]
+"""``send(kind, body)``: one call of the control protocol; raises an error of :mod:`fusebox.errors`."""
+
+MAX_ROWS: Final = 1000
+MINUTE: Final = 60
+_BATCH: Final = 100
+_MAX_REASON: Final = 500
+_TICK_S: Final = 0.25
+_MAX_PAUSE_S: Final = 30.0
+
+DENIED: Final = happenings.declare("action_denied", logging.DEBUG, "a guard denied an action")
+DENIALS_DROPPED: Final = happenings.declare(
+    "denials_dropped", logging.WARNING, "denials that watch was not told about: too many, refused, or late at exit"
+)
+
+_Key = tuple[str, str, str]
+
+
+@dataclass(slots=True)
+class _Row:
+    agent: str
+    guard: str
+    reason: str
+    action: str
+    minute: int
+    trace_id: str
+    count: int = 1
+
+    def body(self) -> dict[str, object]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+class AuditClient:
+    """Collects denials and sends them in the background; a :class:`fusebox.lifecycle.Service`.
+
+    Args:
+        process: this process's id, as in its lease.
+        send: how *watch* is reached.
+        clock: where minutes come from.
+    """
+
+    def __init__(self, process: str, send: Send, clock: Clock) -> None:
+        self._process = process
+        self._send = send
+        self._clock = clock
+        self._counting: dict[_Key, _Row] = {}
+        self._ready: list[_Row] = []
+        self._sending: list[_Row] = []
+        self._known: dict[_Key, int] = {}
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def denied(self, action: Action, verdict: Verdict) -> None:
+        """Note one denial. Never blocks on I/O and never raises."""
+        happenings.emit(DENIED, agent=action.agent, guard=verdict.guard)
+        minute = int(self._clock.now() // MINUTE * MINUTE)
+        key = (action.agent, verdict.guard, normalise(verdict.reason[:_MAX_REASON]))
+        with self._lock:
+            self._note(key, minute, action, verdict)
+
+    def start(self) -> None:
+        self._thread = threading.Thread(target=self._run, name="fusebox-audit", daemon=True)
+        self._thread.start()
+
+    def stop(self, timeout: float = 10.0) -> None:
+        """Send what can be sent within ``timeout`` seconds; the rest is counted as dropped."""
+        self._stopping.set()
+        self._wake.set()
+        if self._thread:
+            self._thread.join(timeout)
+            self._thread = None
+        self._drop(self._waiting())
+
+    @property
+    def pending(self) -> int:
+        """Denials (not rows) that *watch* has not been told about."""
+        with self._lock:
+            return sum(row.count for row in (*self._counting.values(), *self._ready, *self._sending))
+
+    def _note(self, key: _Key, minute: int, action: Action, verdict: Verdict) -> None:
+        row = self._counting.get(key)
+        if row is not None and row.minute == minute:
+            row.count += 1
+            return
+        if len(self._counting) + len(self._ready) + len(self._sending) >= MAX_ROWS:
+            happenings.emit(DENIALS_DROPPED, agent=action.agent, reason="too many rows wait")
+            return
+        fresh = _Row(
+            action.agent, verdict.guard, verdict.reason[:_MAX_REASON], action.kind.value, minute, action.trace_id
+        )
+        if row is not None:
+            self._ready.append(self._counting.pop(key))
+        self._place(key, fresh)
+
+    def _place(self, key: _Key, row: _Row) -> None:
+        """The first of its kind leaves at once; a kind that was quiet for a whole minute is new again."""
+        recent = self._known.pop(key, -MINUTE)
+        self._known[key] = row.minute
+        if len(self._known) > MAX_ROWS:
+            del self._known[next(iter(self._known))]
+        if row.minute - recent <= MINUTE:
+            self._counting[key] = row
+            return
+        self._ready.append(row)
+        self._wake.set()
+
+    def _run(self) -> None:
+        pause = _TICK_S
+        while not self._stopping.is_set():
+            self._wake.wait(pause)
+            self._wake.clear()
+            pause = _TICK_S if self._flush() else min(_MAX_PAUSE_S, pause * 2)
+        self._flush(everything=True)
+
+    def _flush(self, *, everything: bool = False) -> bool:
+        """Send what is ready; False when *watch* did not take it yet."""
+        self._collect(everything)
+        while self._sending:
+            batch = self._sending[:_BATCH]
+            try:
+                self._send("denials", {"process": self._process, "rows": [row.body() for row in batch]})
+            except Retryable:
+                return False
+            except FuseboxError as error:
+                happenings.emit(DENIALS_DROPPED, count=sum(row.count for row in batch), reason=str(error))
+            with self._lock:
+                del self._sending[: len(batch)]
+        return True
+
+    def _collect(self, everything: bool) -> None:
+        minute = int(self._clock.now() // MINUTE * MINUTE)
+        with self._lock:
+            over = [key for key, row in self._counting.items() if everything or row.minute != minute]
+            self._sending += self._ready + [self._counting.pop(key) for key in over]
+            self._ready.clear()
+
+    def _waiting(self) -> int:
+        waiting = self.pending
+        with self._lock:
+            self._counting.clear()
+            self._ready.clear()
+            self._sending.clear()
+        return waiting
+
+    @staticmethod
+    def _drop(count: int) -> None:
+        if count:
+            happenings.emit(DENIALS_DROPPED, count=count, reason="not delivered at exit")
