@@ -58,12 +58,12 @@ class AuditClient:
     """Collects denials and sends them in the background; a :class:`fusebox.lifecycle.Service`.
 
     Args:
-        process: this process's id, as in its lease.
         send: how *watch* is reached.
         clock: where minutes come from.
+        process: this process's id, as in its lease.
     """
 
-    def __init__(self, process: str, send: Send, clock: Clock) -> None:
+    def __init__(self, send: Send, clock: Clock, *, process: str) -> None:
         self._process = process
         self._send = send
         self._clock = clock
@@ -76,7 +76,7 @@ class AuditClient:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def denied(self, action: Action, verdict: Verdict) -> None:
+    def deny(self, action: Action, verdict: Verdict) -> None:
         """Note one denial. Never blocks on I/O and never raises."""
         happenings.emit(DENIED, agent=action.agent, guard=verdict.guard)
         minute = int(self._clock.now() // MINUTE * MINUTE)

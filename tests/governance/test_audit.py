@@ -32,7 +32,7 @@ class Watch:
 
 @contextmanager
 def running(watch: Watch, clock: ManualClock) -> Iterator[AuditClient]:
-    client = AuditClient("p1", watch, clock)
+    client = AuditClient(watch, clock, process="p1")
     client.start()
     try:
         yield client
@@ -43,7 +43,7 @@ def running(watch: Watch, clock: ManualClock) -> Iterator[AuditClient]:
 def deny(client: AuditClient, agent: str = "bot", reason: str = "circuit is open", times: int = 1) -> None:
     for _ in range(times):
         action = Action(ActionKind.TOOL_CALL, agent, "tickets.comment", trace_id="ab" * 16)
-        client.denied(action, Verdict(Decision.DENY, "circuit", reason))
+        client.deny(action, Verdict(Decision.DENY, "circuit", reason))
 
 
 def eventually(holds: Callable[[], bool], seconds: float = 5) -> None:
@@ -110,7 +110,7 @@ def test_what_cannot_be_delivered_is_counted(clock: ManualClock) -> None:
 
 
 def test_a_flood_of_reasons_is_bounded_and_counted(clock: ManualClock) -> None:
-    client, before = AuditClient("p1", Watch(), clock), happenings.counts()["denials_dropped"]
+    client, before = AuditClient(Watch(), clock, process="p1"), happenings.counts()["denials_dropped"]
     for number in range(MAX_ROWS + 25):
         deny(client, agent=f"agent{number}")
     assert client.pending == MAX_ROWS
@@ -118,6 +118,6 @@ def test_a_flood_of_reasons_is_bounded_and_counted(clock: ManualClock) -> None:
 
 
 def test_stop_is_legal_before_start_and_twice(clock: ManualClock) -> None:
-    client = AuditClient("p1", Watch(), clock)
+    client = AuditClient(Watch(), clock, process="p1")
     client.stop()
     client.stop()
