@@ -38,7 +38,7 @@ def declare(name: str, level: int, meaning: str) -> Kind:
     return kind
 
 
-def emit(kind: Kind, *, count: int = 1, **fields: object) -> None:
+def emit(kind: Kind, /, *, count: int = 1, **fields: object) -> None:
     """Count ``kind`` and log it with ``fields``."""
     with _lock:
         _counts[kind.name] += count

@@ -73,6 +73,7 @@ H_ATTEMPT: Final = "fusebox-attempt"
 H_HELD_REASON: Final = "fusebox-held-reason"
 H_HELD_FINDING: Final = "fusebox-held-finding"
 H_DEAD_REASON: Final = "fusebox-dead-reason"
+H_DEAD_STACK: Final = "fusebox-dead-stack"
 H_ORIGIN_KEY: Final = "fusebox-origin-key"
 """Routing key a held or dead message had, so that a release or a replay reaches the same handler."""
 

@@ -1,0 +1,160 @@
+"""Link: this process's tie to *watch*: carriers bring Commands in, the uplink takes Receipts and reports out.
+
+Verification: where a carrier is configured, an agent without a latch file of its own may not act before a signed
+snapshot arrived (:class:`AgentUnverified`); with one it may act on its last word while *watch* is away, but a fresh
+process still waits a moment for the snapshot. The agent's risk class decides: ``low`` never waits, ``high`` always
+needs the snapshot.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Final
+
+from breakers.circuit import Circuits
+from breakers.latch import Latch
+from breakers.obey import Obedience
+
+from fusebox import guard, happenings
+from fusebox.clock import Clock
+from fusebox.command import Command, Keyring
+from fusebox.errors import BadCommand
+from fusebox.records import Action, Receipt, Transition, Verdict, new_id
+from fusebox.registry import Registry, Risk
+from rabbitmq.broker import Broker
+from rabbitmq.carriers import BrokerCarrier, HttpCarrier, Json, Receiver
+from rabbitmq.uplink import ClientSource, Uplink
+
+SNAPSHOT_TAKEN: Final = happenings.declare("snapshot_taken", logging.INFO, "a signed board snapshot was applied")
+
+
+class Link(Receiver):
+    """Carriers, uplink and what they have taught this process.
+
+    Args:
+        keyring: the public keys whose Commands are obeyed; None when no control is configured at all.
+        client: the current HTTP client of *watch*, or None while it is unknown.
+        broker: a remote broker, or None.
+        held: how many messages are held, by agent of this process.
+        obeyed: called after a Command took effect.
+    """
+
+    def __init__(
+        self, keyring: Keyring | None, latch: Latch, circuits: Circuits, clock: Clock, *, client: ClientSource,
+        broker: Broker | None, token: str | None, held: Callable[[], dict[str, int]],
+        obeyed: Callable[[Command | None], None],
+    ) -> None:  # fmt: skip
+        self.process = f"{socket.gethostname()}-{os.getpid()}-{new_id('p')[2:8]}"
+        self._keyring, self._latch, self._circuits, self._clock = keyring, latch, circuits, clock
+        self._held, self._obeyed = held, obeyed
+        self.verified = threading.Event()
+        self.uplink = Uplink(client, broker, token)
+        self._obedience = Obedience(keyring, latch, circuits, clock) if keyring else None
+        self._client = client
+        self._carriers: list[HttpCarrier | BrokerCarrier] = []
+        if keyring:
+            self._carriers.append(HttpCarrier(client, self))
+            if broker is not None:
+                self._carriers.append(BrokerCarrier(broker, self, token, lambda: not self.verified.is_set()))
+
+    @property
+    def controlled(self) -> bool:
+        """True when this process obeys Commands at all."""
+        return self._keyring is not None
+
+    def start(self, patience: float = 2.0) -> None:
+        """Start listening; wait up to ``patience`` seconds for the first snapshot."""
+        self.uplink.start()
+        for carrier in self._carriers:
+            carrier.start()
+        if self._carriers and self.uplink.reachable:
+            self.verified.wait(patience)
+
+    def stop(self, timeout: float = 2.0) -> None:
+        self.uplink.send("leave", {"process": self.process})
+        for carrier in self._carriers:
+            carrier.stop(timeout)
+        self.uplink.stop(timeout)
+
+    def announce(self) -> None:
+        """Tell *watch* at once which agents run here and what they hold, without waiting for the next poll."""
+        if self._carriers:
+            self.uplink.send("poll", {**self.introduction(), "cursor": 0, "wait": 0})
+
+    def report(self, transition: Transition) -> None:
+        """Tell *watch* that a circuit of this process moved."""
+        self.uplink.send("reports", {"process": self.process, "transition": asdict(transition)})
+
+    # --- what carriers call -----------------------------------------------------------------------------------------
+    def introduction(self) -> Json:
+        agents = {agent: {"held": count} for agent, count in self._held().items()}
+        return {"process": self.process, "host": socket.gethostname(), "pid": os.getpid(), "agents": agents}
+
+    def command(self, signed: bytes) -> None:
+        assert self._obedience is not None
+        try:
+            command = self._obedience.apply(signed)
+        except BadCommand as error:
+            happenings.emit(happenings.COMMAND_REJECTED, error=str(error))
+            return
+        if command is not None:
+            self._obeyed(command)
+            self._acknowledge(command)
+
+    def snapshot(self, signed: bytes, nonce: str) -> int:
+        assert self._keyring is not None
+        data = self._keyring.open(signed)
+        if data.get("kind") != "snapshot" or not nonce or data.get("nonce") != nonce:
+            raise BadCommand("snapshot is not the answer to the nonce drawn here")
+        cursor = self._learn(data)
+        self.verified.set()
+        happenings.emit(SNAPSHOT_TAKEN, process=self.process)
+        self._obeyed(None)
+        return cursor
+
+    def _learn(self, data: Json) -> int:
+        try:
+            self._latch.lift([str(i) for i in data["lifted"]])
+            for kill_id, scope in dict(data["kills"]).items():
+                self._latch.kill(str(kill_id), str(scope), reason="snapshot", time=self._clock.now())
+            for agent, told in dict(data["circuits"]).items():
+                self._learn_circuit(str(agent), dict(told))
+            return int(data["cursor"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise BadCommand(f"snapshot has the wrong shape: {error!r}") from error
+
+    def _learn_circuit(self, agent: str, told: Json) -> None:
+        if told.get("mode", "normal") != self._circuits.circuit(agent).mode:
+            self._circuits.set_mode(agent, str(told["mode"]), reason="snapshot", actor="watch")
+        if told["state"] == "open":
+            open_s = max(0.1, float(told["open_for"]))
+            self._circuits.trip(agent, reason=str(told["reason"]), actor="watch", open_s=open_s)
+
+    def _acknowledge(self, command: Command) -> None:
+        receipt = Receipt(command.id, self.process, tuple(self._held()), self._clock.now(), command.tenant)
+        body = {"process": receipt.process, "command": receipt.command, "agents": list(receipt.agents)}
+        self.uplink.send("receipts", {**body, "applied_at": receipt.applied_at})
+
+
+class SnapshotGuard:
+    """Denies until this process knows what is latched."""
+
+    name = guard.UNVERIFIED
+
+    def __init__(self, link: Link, latch: Latch, registry: Registry) -> None:
+        self._link, self._latch, self._registry = link, latch, registry
+
+    def check(self, action: Action) -> Verdict:
+        if self._link.verified.is_set() or not self._link.controlled:
+            return guard.allow(self.name)
+        risk = self._registry.risk(action.agent)
+        if risk is Risk.LOW or (risk is Risk.NORMAL and self._latch.existed):
+            return guard.allow(self.name)
+        return guard.deny(
+            self.name, "no signed board snapshot yet: start watch ('fusebox up') or check FUSEBOX_CONTROL_URL"
+        )

@@ -1,0 +1,229 @@
+"""Runtime: what one process has once, however many Agents live in it.
+
+Broker, telemetry, guards, inline detectors, circuits, latch and the link to *watch*. Nothing here is global: the
+default runtime belongs to :mod:`rabbitmq.agent`, tests and demos build their own.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Protocol
+
+from breakers.board import Board
+from breakers.circuit import Circuits
+from breakers.guards import CircuitGuard, LatchGuard
+from breakers.latch import Latch
+from breakers.panel import Panel
+from breakers.rules import load_rules
+from governance.registry import load_registry
+
+from fusebox import guard
+from fusebox.clock import Clock, system_clock
+from fusebox.command import Command, Keyring
+from fusebox.config import Config
+from fusebox.control import ControlClient
+from fusebox.errors import AgentKilled, ConfigError
+from fusebox.exporter import CollectorExporter
+from fusebox.guard import Guards
+from fusebox.records import Action, Event, Finding, Transition, Verdict
+from fusebox.registry import Registry
+from fusebox.rundir import lookup, secret_of, url_of
+from fusebox.store import Store, open_store
+from fusebox.telemetry import Telemetry
+from governance.audit import AuditClient
+from rabbitmq.amqp import AmqpBroker
+from rabbitmq.broker import Broker
+from rabbitmq.inprocess import InProcessBroker
+from rabbitmq.lineage import LineageCodec, LineageGuard
+from rabbitmq.link import Link, SnapshotGuard
+from rabbitmq.topology import base_topology
+
+TICK_S: Final = 0.1
+
+
+class Member(Protocol):
+    """What the runtime needs of an Agent."""
+
+    name: str
+
+    def tick(self) -> None:
+        """Look after consumers and held messages."""
+
+    def cut(self) -> None:
+        """Cancel coroutines: the agent was killed."""
+
+    @property
+    def held(self) -> int:
+        """Messages in the agent's held queue, as last seen."""
+
+
+class Runtime:
+    """The parts one process shares. Build it with :meth:`from_config`."""
+
+    def __init__(
+        self, config: Config, broker: Broker, store: Store, clock: Clock, registry: Registry, name: str
+    ) -> None:
+        self.config, self.broker, self.clock, self.name = config, broker, clock, name
+        self.capture_content = config.capture_content
+        self.lineage = LineageCodec(config.secret("lineage_key"))
+        self.telemetry = Telemetry(CollectorExporter(config), service=name, clock=clock)
+        self.circuits = Circuits(Board(store, clock, config.tenant), clock, listener=self._moved)
+        self.latch = Latch(config.data_dir / "latch" / "agents.jsonl") if _keys(config) else Latch(None)
+        self.link = self._new_link()
+        self.audit = AuditClient(self.link.uplink.send, clock, process=self.link.process)
+        self.guards = Guards(
+            [
+                LatchGuard(self.latch), SnapshotGuard(self.link, self.latch, registry),
+                CircuitGuard(self.circuits), LineageGuard(),
+            ]
+        )  # fmt: skip
+        self._panel = Panel(load_rules(config.rules_file), registry)
+        self._panel_lock = threading.Lock()
+        self._members: dict[str, Member] = {}
+        self._wake, self._stopping = threading.Event(), threading.Event()
+        self._ticker = threading.Thread(target=self._run, name="fusebox-ticker", daemon=True)
+
+    @classmethod
+    def from_config(
+        cls, config: Config, *, broker: Broker | None = None, name: str = "", clock: Clock | None = None
+    ) -> Runtime:
+        """Wire a runtime as the configuration says.
+
+        Raises:
+            ConfigError: a file or setting is wrong.
+        """
+        amqp = config.secret("amqp_url")
+        chosen = broker or (AmqpBroker(amqp, client_name=name) if amqp else InProcessBroker())
+        store = open_store(url_of_store(config))
+        return cls(config, chosen, store, clock or system_clock(), load_registry(config.agents_file), name or "agent")
+
+    # --- lifecycle ------------------------------------------------------------------------------------------------
+    def start(self) -> None:
+        """Connect and listen; legal twice."""
+        if self._ticker.ident:
+            return
+        self.broker.start()
+        self.broker.declare(base_topology())
+        self.link.start()
+        self.audit.start()
+        self._ticker.start()
+
+    def stop(self, timeout: float = 10.0) -> None:
+        """Deliver what can be delivered within ``timeout`` seconds; legal before start and twice."""
+        self._stopping.set()
+        self._wake.set()
+        if self._ticker.ident:
+            self._ticker.join(timeout)
+            self.audit.stop(min(timeout, 2.0))
+            self.link.stop(min(timeout, 2.0))
+        self.telemetry.stop(min(timeout, 2.0))
+        self.broker.stop(timeout)
+
+    def join(self, member: Member) -> None:
+        """An Agent starts in this process."""
+        self._members[member.name] = member
+        if self._ticker.ident:
+            self.link.announce()
+
+    def part(self, member: Member) -> None:
+        """An Agent stops."""
+        self._members.pop(member.name, None)
+
+    # --- what actions call ----------------------------------------------------------------------------------------
+    def observe(self, event: Event) -> None:
+        """Let the inline detectors see what happened."""
+        with self._panel_lock:
+            finding = self._panel.observe(event)
+        if finding is not None:
+            self.found(finding)
+
+    def found(self, finding: Finding) -> None:
+        """Act on a Finding: open the agent's own circuit, at once."""
+        if finding.action != "open" or finding.agent not in self._members:
+            return
+        self.circuits.trip(finding.agent, reason=finding.reason, actor=f"detector:{finding.detector}", finding=finding)
+
+    def denied(self, action: Action, verdict: Verdict) -> None:
+        """A guard refused an action: audited, counted."""
+        self.audit.deny(action, verdict)
+
+    def fence(self, action: Action) -> None:
+        """Refuse the result of work that outlived its agent.
+
+        Raises:
+            AgentKilled: the agent was cut while it worked.
+        """
+        kill = self.latch.killed(action.agent)
+        if kill is not None:
+            verdict = guard.deny(guard.LATCH, f"killed while it worked: {kill.reason}")
+            self.denied(action, verdict)
+            raise AgentKilled(action, verdict)
+
+    # --- what moves -----------------------------------------------------------------------------------------------
+    def _moved(self, transition: Transition) -> None:
+        with self._panel_lock:
+            self._panel.forget(transition.agent)
+        if transition.agent in self._members:
+            self.link.report(transition)
+        self._wake.set()
+
+    def _obeyed(self, _command: Command | None) -> None:
+        for member in list(self._members.values()):
+            if self.latch.killed(member.name):
+                member.cut()
+        self._wake.set()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self._wake.wait(TICK_S)
+            self._wake.clear()
+            self.circuits.refresh()
+            self.latch.refresh()
+            for member in list(self._members.values()):
+                member.tick()
+
+    def _new_link(self) -> Link:
+        token = secret_of(self.config, "agent_token", "agent.token")
+        return Link(
+            load_keyring(self.config), self.latch, self.circuits, self.clock, client=_clients(self.config, token),
+            broker=self.broker if self.broker.remote else None, token=token,
+            held=lambda: {m.name: m.held for m in list(self._members.values())}, obeyed=self._obeyed,
+        )  # fmt: skip
+
+
+def load_keyring(config: Config) -> Keyring | None:
+    """The keys this process obeys; None when neither a key list nor a control URL is configured.
+
+    Raises:
+        ConfigError: control is configured but its keys are missing or unreadable.
+    """
+    path = _keys(config)
+    if path is None:
+        if config.control_url:
+            raise ConfigError("control_url is set but there are no Command keys; set FUSEBOX_COMMAND_KEYS to the list")
+        return None
+    try:
+        return Keyring.load(path.read_text())
+    except (OSError, ValueError, KeyError) as error:
+        raise ConfigError(f"command_keys: {path} cannot be read: {error}") from error
+
+
+def url_of_store(config: Config) -> str:
+    """Where shared state lives: the setting, else the redis that ``fusebox up`` started, else this process."""
+    announced = lookup(config.data_dir, "redis")
+    return config.secret("redis_url") or (str(announced["url"]) if announced else "memory://")
+
+
+def _keys(config: Config) -> Path | None:
+    path = config.command_keys or config.data_dir / "command_keys.json"
+    return path if config.command_keys or path.exists() else None
+
+
+def _clients(config: Config, token: str | None) -> Callable[[], ControlClient | None]:
+    def current() -> ControlClient | None:
+        url = url_of(config, "watch", "control_url")
+        return ControlClient(url, token) if url else None
+
+    return current
