@@ -131,7 +131,8 @@ class Agent:
     def _drain(self, timeout: float) -> None:
         deadline = time.monotonic() + timeout
         taken = [self._free.acquire(timeout=max(0.0, deadline - time.monotonic())) for _ in range(self._concurrency)]
-        self._free.release(sum(taken) or 1)
+        for _ in range(sum(taken)):
+            self._free.release()
 
     # --- what the runtime calls -----------------------------------------------------------------------------------
     def tick(self) -> None:
