@@ -1,0 +1,22 @@
+"""Handing a delivery to a consumer's callback, the same way in both brokers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from fusebox import happenings
+from rabbitmq.broker import Delivery
+
+CALLBACK_FAILED: Final = happenings.declare(
+    "consumer_callback_failed", logging.ERROR, "a consumer's callback raised; its message stays unsettled"
+)
+
+
+def call_back(callback: Callable[[Delivery], None], delivery: Delivery) -> None:
+    """Hand a delivery over; whatever the callback raises is counted, because the I/O thread must go on."""
+    try:
+        callback(delivery)
+    except Exception as error:
+        happenings.emit(CALLBACK_FAILED, queue=delivery.queue, error=repr(error))

@@ -1,0 +1,298 @@
+"""A RabbitMQ node of our own: one folder, free ports on 127.0.0.1, a generated password, nothing of the system's.
+
+The demo and the tests use it where ``rabbitmq-server`` is installed but must not be configured. In the folder::
+
+    node.json          ports and password (0600); a restart keeps both, so the URL stays the same
+    pids.json          epmd and server of the running node; the next start ends what a killed process left behind
+    lock               flock of the process that runs the node
+    .erlang.cookie     0400; the folder is the HOME of every program started here
+    conf/ data/ log/   what RabbitMQ calls CONFIG_FILE, MNESIA_BASE and LOG_BASE
+
+The programs behind Debian's ``/usr/sbin`` wrappers are started directly, because the wrappers change user and folder.
+epmd is started here too, in the foreground, so that its process id is known: an epmd that the node starts by itself
+outlives it. A failed boot ends with status 0, so only an answer on the AMQP port counts as started.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Final
+
+from fusebox.errors import DataDirInUse, FuseboxError
+from fusebox.rundir import write_atomic
+
+_INSTALL: Final = "install it (Debian: apt-get install rabbitmq-server) or set RABBITMQ_HOME to its folder"
+_NAME: Final = "fusebox@localhost"
+_USER: Final = "fusebox"
+_HANDSHAKE: Final = b"AMQP\x00\x00\x09\x01"
+_METHOD_FRAME: Final = 1
+_POLL_S: Final = 0.1
+_ERL_ARGS: Final = "+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}"
+
+
+class NodeFailed(FuseboxError):
+    """The node did not start, or refused a ``rabbitmqctl`` command; the text carries what it printed."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Identity:
+    """What must stay the same over restarts."""
+
+    amqp: int
+    dist: int
+    epmd: int
+    password: str
+
+
+class PrivateNode:
+    """One RabbitMQ server, started and ended by this process.
+
+    Args:
+        folder: where everything of the node lives; created when missing.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.resolve()
+        self._node: _Identity | None = None
+        self._server: subprocess.Popen[bytes] | None = None
+        self._epmd: subprocess.Popen[bytes] | None = None
+        self._lock: IO[str] | None = None
+
+    @staticmethod
+    def available() -> bool:
+        """True when RabbitMQ and Erlang are installed here."""
+        return _find("rabbitmq-server") is not None and _epmd_program() is not None
+
+    @property
+    def url(self) -> str:
+        """AMQP address with user and password; the same after every restart."""
+        node = self._identity()
+        return f"amqp://{_USER}:{node.password}@127.0.0.1:{node.amqp}/%2F"
+
+    def start(self, timeout: float = 60.0) -> None:
+        """Start the node and wait until it speaks AMQP; does nothing when it already runs.
+
+        Raises:
+            NodeFailed: RabbitMQ is not installed, or did not answer within ``timeout`` seconds.
+            DataDirInUse: another process runs a node in this folder.
+        """
+        if self._server is not None and self._server.poll() is None:
+            return
+        server, epmd = _find("rabbitmq-server"), _epmd_program()
+        if server is None or epmd is None:
+            raise NodeFailed(f"rabbitmq-server is not installed: {_INSTALL}")
+        self._prepare()
+        try:
+            self._launch(server, epmd)
+            self._await_amqp(time.monotonic() + timeout)
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self, timeout: float = 20.0) -> None:
+        """End the node and its epmd; the data stays. Legal before start and twice."""
+        for process in (self._server, self._epmd):
+            if process is not None:
+                _end(process, timeout)
+        self._server = self._epmd = None
+        (self.folder / "pids.json").unlink(missing_ok=True)
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def kill(self) -> None:
+        """End the node as a power cut would: SIGKILL to all of it. ``start`` brings it back with its data."""
+        if self._server is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._server.pid, signal.SIGKILL)
+            self._server.wait()
+
+    def ctl(self, *args: str, timeout: float = 30.0) -> str:
+        """Run ``rabbitmqctl`` against this node; what it printed.
+
+        Raises:
+            NodeFailed: it ended with an error or took longer than ``timeout`` seconds.
+        """
+        program = _find("rabbitmqctl")
+        if program is None:
+            raise NodeFailed(f"rabbitmqctl is not installed: {_INSTALL}")
+        command = [program, "-q", "-n", _NAME, *args]
+        try:
+            done = subprocess.run(
+                command, env=self._environment(), capture_output=True, text=True, timeout=timeout, check=False
+            )
+        except subprocess.TimeoutExpired as error:
+            raise NodeFailed(f"rabbitmqctl {args[0]} gave no answer within {timeout:.0f} s") from error
+        if done.returncode:
+            raise NodeFailed(f"rabbitmqctl {args[0]} failed: {(done.stderr or done.stdout).strip()}")
+        return done.stdout
+
+    # --- the folder -----------------------------------------------------------------------------------------------
+    def _prepare(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._take_lock()
+        self._end_leftovers()
+        self._identity()
+        cookie = self.folder / ".erlang.cookie"
+        if not cookie.exists():
+            write_atomic(cookie, secrets.token_hex(20), 0o400)
+        for name in ("conf", "data", "log"):
+            (self.folder / name).mkdir(exist_ok=True, mode=0o700)
+        write_atomic(self.folder / "conf" / "rabbitmq.conf", self._configuration())
+        write_atomic(self.folder / "conf" / "enabled_plugins", "[].\n")
+
+    def _take_lock(self) -> None:
+        if self._lock is not None:
+            return
+        lock = (self.folder / "lock").open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            raise DataDirInUse(f"another process runs a RabbitMQ node in {self.folder}; use another folder") from None
+        self._lock = lock
+
+    def _identity(self) -> _Identity:
+        if self._node is None:
+            path = self.folder / "node.json"
+            if path.exists():
+                self._node = _Identity(**json.loads(path.read_text()))
+            else:
+                amqp, dist, epmd = _free_ports(3)
+                self._node = _Identity(amqp, dist, epmd, secrets.token_urlsafe(24))
+                write_atomic(path, json.dumps(asdict(self._node)))
+        return self._node
+
+    def _configuration(self) -> str:
+        node = self._identity()
+        return (
+            f"listeners.tcp.default = 127.0.0.1:{node.amqp}\n"
+            f"default_user = {_USER}\n"
+            f"default_pass = {node.password}\n"
+            "disk_free_limit.absolute = 50MB\n"
+            "log.console = false\n"
+        )
+
+    def _environment(self) -> dict[str, str]:
+        node, conf = self._identity(), self.folder / "conf"
+        inherited = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TMPDIR") if name in os.environ}
+        return inherited | {
+            "HOME": str(self.folder),
+            "RABBITMQ_NODENAME": _NAME,
+            "RABBITMQ_DIST_PORT": str(node.dist),
+            "RABBITMQ_MNESIA_BASE": str(self.folder / "data"),
+            "RABBITMQ_LOG_BASE": str(self.folder / "log"),
+            "RABBITMQ_CONFIG_FILE": str(conf / "rabbitmq.conf"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(conf / "enabled_plugins"),
+            "RABBITMQ_CONF_ENV_FILE": str(conf / "none"),
+            "RABBITMQ_PID_FILE": str(self.folder / "data" / "pid"),
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": _ERL_ARGS,
+            "ERL_EPMD_PORT": str(node.epmd),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+        }
+
+    # --- the processes --------------------------------------------------------------------------------------------
+    def _launch(self, server: str, epmd: str) -> None:
+        node = self._identity()
+        if self._epmd is None or self._epmd.poll() is not None:
+            self._epmd = self._spawn([epmd, "-port", str(node.epmd), "-address", "127.0.0.1"], "epmd.log")
+        self._server = self._spawn([server], "boot.log")
+        write_atomic(self.folder / "pids.json", json.dumps([self._server.pid, self._epmd.pid]))
+
+    def _spawn(self, command: list[str], log: str) -> subprocess.Popen[bytes]:
+        with (self.folder / "log" / log).open("ab") as out:
+            return subprocess.Popen(
+                command, env=self._environment(), cwd=self.folder, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                start_new_session=True,
+            )  # fmt: skip
+
+    def _await_amqp(self, deadline: float) -> None:
+        port = self._identity().amqp
+        while time.monotonic() < deadline:
+            if self._server is None or self._server.poll() is not None:
+                raise NodeFailed(f"RabbitMQ ended while starting: {self._last_words()}")
+            if speaks_amqp(port):
+                return
+            time.sleep(_POLL_S)
+        raise NodeFailed(f"RabbitMQ did not answer on port {port} in time: {self._last_words()}")
+
+    def _last_words(self) -> str:
+        log = self.folder / "log"
+        text = "\n".join(path.read_text(errors="replace") for path in sorted(log.glob("*.log")) if path.is_file())
+        return text.strip()[-2000:] or "it printed nothing"
+
+    def _end_leftovers(self) -> None:
+        """A process that was killed leaves its node running: end those processes, if they still are what they were."""
+        path = self.folder / "pids.json"
+        if self._server is not None or not path.exists():
+            return
+        mark = f"ERL_EPMD_PORT={self._identity().epmd}".encode()
+        for pid in json.loads(path.read_text()):
+            if mark in _environment_of(pid):
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(pid, signal.SIGKILL)
+        path.unlink()
+
+
+def speaks_amqp(port: int, timeout: float = 2.0) -> bool:
+    """True when an AMQP 0-9-1 server answers a handshake on 127.0.0.1."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout) as connection:
+            connection.sendall(_HANDSHAKE)
+            return connection.recv(1)[:1] == bytes([_METHOD_FRAME])
+    except OSError:
+        return False
+
+
+def _environment_of(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return b""
+
+
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [int(each.getsockname()[1]) for each in sockets]
+
+
+def _find(program: str) -> str | None:
+    """A program of RabbitMQ itself, never Debian's wrapper around it."""
+    home, found = os.environ.get("RABBITMQ_HOME"), shutil.which(program)
+    folders = [Path(home) / "sbin"] if home else []
+    folders += [Path("/usr/lib/rabbitmq/bin")]
+    folders += [Path(found).resolve().parent] if found else []
+    for candidate in (folder / program for folder in folders):
+        if os.access(candidate, os.X_OK) and shutil.which("erl"):
+            return str(candidate)
+    return None
+
+
+def _epmd_program() -> str | None:
+    erl = shutil.which("erl")
+    beside = shutil.which("epmd", path=str(Path(erl).resolve().parent)) if erl else None
+    return shutil.which("epmd") or beside
+
+
+def _end(process: subprocess.Popen[bytes], timeout: float) -> None:
+    """SIGTERM to the process, then SIGKILL to its whole group."""
+    process.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(timeout)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

@@ -1,0 +1,88 @@
+"""The exchanges, queues and bindings Fusebox uses, as data, and how topic keys match.
+
+::
+
+    publish ─► fusebox.events (topic) ─► <agent> ──(limit reached, rejected)──► fusebox.dead (direct) ─► <agent>.dead
+                                         <agent>.held      filled and emptied through the default exchange
+    Commands ─► fusebox.control (fanout) ─► fusebox.control.<process>   one exclusive queue per process
+    processes ─► fusebox.uplink (direct) ─► fusebox.uplink              read by watch
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Final
+
+from fusebox.names import EXCHANGE_CONTROL, EXCHANGE_DEAD, EXCHANGE_EVENTS, EXCHANGE_UPLINK, dead_queue, held_queue
+from rabbitmq.broker import Binding, Exchange, ExchangeType, Queue, QueueType, Topology
+
+DELIVERY_LIMIT: Final = 20
+"""Redeliveries of one message before it is dead-lettered; RabbitMQ before 4.0 has no limit unless told."""
+UPLINK_KEYS: Final = ("snapshot", "poll", "receipts", "reports", "denials", "leave")
+
+
+def base_topology() -> Topology:
+    """What exists before any agent does."""
+    return Topology(
+        exchanges=(
+            Exchange(EXCHANGE_EVENTS, ExchangeType.TOPIC),
+            Exchange(EXCHANGE_DEAD, ExchangeType.DIRECT),
+            Exchange(EXCHANGE_CONTROL, ExchangeType.FANOUT),
+            Exchange(EXCHANGE_UPLINK, ExchangeType.DIRECT),
+        )
+    )
+
+
+def agent_topology(agent: str, keys: Sequence[str]) -> Topology:
+    """The queues of one agent; its work queue takes every event whose routing key matches one of ``keys``."""
+    work = Queue(
+        agent,
+        delivery_limit=DELIVERY_LIMIT,
+        dead_letter_exchange=EXCHANGE_DEAD,
+        dead_letter_routing_key=agent,
+    )
+    dead, held = Queue(dead_queue(agent)), Queue(held_queue(agent))
+    bindings = [Binding(EXCHANGE_DEAD, dead.name, agent)]
+    bindings += [Binding(EXCHANGE_EVENTS, work.name, key) for key in keys]
+    return base_topology() + Topology(queues=(dead, held, work), bindings=tuple(bindings))
+
+
+def control_queue(process: str) -> str:
+    """Name of the queue on which one process hears Commands."""
+    return f"{EXCHANGE_CONTROL}.{process}"
+
+
+def control_topology(process: str) -> Topology:
+    """The queue on which one process hears Commands; it vanishes with the process."""
+    queue = Queue(control_queue(process), type=QueueType.CLASSIC, exclusive=True)
+    return base_topology() + Topology(queues=(queue,), bindings=(Binding(EXCHANGE_CONTROL, queue.name),))
+
+
+def uplink_topology() -> Topology:
+    """The queue on which *watch* hears processes that have no HTTP."""
+    queue = Queue(EXCHANGE_UPLINK)
+    bindings = tuple(Binding(EXCHANGE_UPLINK, queue.name, key) for key in UPLINK_KEYS)
+    return base_topology() + Topology(queues=(queue,), bindings=bindings)
+
+
+@lru_cache(maxsize=4096)
+def topic_matches(pattern: str, key: str) -> bool:
+    """True when a routing key matches a topic pattern: ``*`` is one word, ``#`` any number of words, none included."""
+    return _matches(_words(pattern), _words(key))
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split(".")) if text else ()
+
+
+def _matches(pattern: tuple[str, ...], words: tuple[str, ...]) -> bool:
+    """One row of a table per pattern word: ``reached[n]`` = the pattern so far matches the first n words."""
+    reached = [True] + [False] * len(words)
+    for part in pattern:
+        if part == "#":
+            first = reached.index(True) if True in reached else len(reached)
+            reached = [n >= first for n in range(len(reached))]
+        else:
+            reached = [False] + [before and part in ("*", word) for before, word in zip(reached, words, strict=False)]
+    return reached[-1]
