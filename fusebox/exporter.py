@@ -12,8 +12,8 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from fusebox.config import Config
+from fusebox.otlp import OtlpExporter
 from fusebox.rundir import secret_of, url_of
-from fusebox.telemetry import otlp_exporter
 
 
 class CollectorExporter(SpanExporter):
@@ -40,4 +40,4 @@ class CollectorExporter(SpanExporter):
 
     def _connect(self) -> SpanExporter | None:
         url = url_of(self._config, "receive", "otlp_endpoint")
-        return otlp_exporter(url, secret_of(self._config, "agent_token", "agent.token")) if url else None
+        return OtlpExporter(url, secret_of(self._config, "agent_token", "agent.token")) if url else None

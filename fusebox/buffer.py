@@ -1,0 +1,124 @@
+"""The buffer between an agent and the collector: it never blocks the agent, nor its exit.
+
+Invariants: spans leave in the order in which they ended; a span leaves the buffer only when it was delivered, or was
+given up and counted (``spans_dropped``). While the collector is away the head of the buffer stays where it is, so that
+what is buffered is sent when it is back; a batch that the collector *refuses* is cut in halves until the one span that
+it will never take is found and dropped, so that one span cannot hold up all others.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Sequence
+from itertools import islice
+from typing import Final
+
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+
+from fusebox import happenings
+
+INTERVAL_S: Final = 0.1
+_BATCH: Final = 512
+_MAX_BACKOFF_S: Final = 5.0
+
+
+class BatchRefused(Exception):
+    """An exporter's word that this batch will never be taken, however often it is tried."""
+
+
+class BufferedProcessor(SpanProcessor):
+    """A bounded buffer in front of an exporter.
+
+    Args:
+        exporter: the stock OTLP exporter (or any other), called from one thread of ours only.
+        capacity: spans kept while the collector does not answer; a further one is dropped and counted.
+        interval: seconds between two exports when spans trickle in.
+    """
+
+    def __init__(self, exporter: SpanExporter, capacity: int = 50_000, interval: float = INTERVAL_S) -> None:
+        self._exporter = exporter
+        self._capacity = capacity
+        self._interval = interval
+        self._batch = _BATCH
+        self._spans: deque[ReadableSpan] = deque()
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+        self._idle = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name="fusebox-telemetry", daemon=True)
+        self._thread.start()
+
+    @property
+    def pending(self) -> int:
+        """Spans not delivered yet."""
+        return len(self._spans)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        if len(self._spans) >= self._capacity or self._stopping.is_set():
+            happenings.emit(happenings.SPANS_DROPPED, reason="buffer full or stopped")
+            return
+        self._spans.append(span)
+        if len(self._spans) == _BATCH:  # once per filling: a longer buffer means that the collector is away
+            self._wake.set()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Wait until everything is delivered; False when the time ran out first."""
+        self._wake.set()
+        with self._idle:
+            return self._idle.wait_for(lambda: not self._spans, timeout_millis / 1000)
+
+    def shutdown(self, timeout: float = 2.0) -> None:
+        """Deliver what can be delivered within ``timeout`` seconds, count the rest, end the thread."""
+        if self._stopping.is_set():
+            return
+        self.force_flush(int(timeout * 1000))
+        self._stopping.set()
+        self._wake.set()
+        self._thread.join(timeout)
+        if self._spans:
+            happenings.emit(happenings.SPANS_DROPPED, count=len(self._spans), reason="not delivered at exit")
+
+    def _run(self) -> None:
+        pause = self._interval
+        while not self._stopping.is_set():
+            self._wake.wait(pause)
+            self._wake.clear()
+            pause = self._interval if self._drain() else min(_MAX_BACKOFF_S, max(pause, self._interval) * 2)
+        self._exporter.shutdown()
+
+    def _drain(self) -> bool:
+        """Send batch after batch; False when the collector does not take one now."""
+        while self._spans and not self._stopping.is_set():
+            batch = list(islice(self._spans, self._batch))
+            try:
+                if not self._export(batch):
+                    return False
+            except BatchRefused as refusal:
+                if len(batch) > 1:
+                    self._batch = len(batch) // 2
+                    continue
+                happenings.emit(happenings.SPANS_DROPPED, reason=str(refusal))
+            self._forget(len(batch))
+        with self._idle:
+            self._idle.notify_all()
+        return True
+
+    def _forget(self, count: int) -> None:
+        self._batch = min(_BATCH, self._batch * 2)
+        for _ in range(count):
+            self._spans.popleft()
+
+    def _export(self, batch: Sequence[ReadableSpan]) -> bool:
+        try:
+            result = self._exporter.export(batch)
+        except BatchRefused:
+            raise
+        except Exception as error:  # an exporter must not end the thread that drives it
+            happenings.emit(happenings.EXPORT_FAILED, spans=len(batch), error=repr(error))
+            return False
+        if result is not SpanExportResult.SUCCESS:
+            happenings.emit(happenings.EXPORT_FAILED, spans=len(batch))
+            return False
+        happenings.emit(happenings.SPANS_EXPORTED, count=len(batch))
+        return True
