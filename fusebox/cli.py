@@ -6,7 +6,9 @@ An entry point names a :class:`Verb`. Only the verb that is called is imported.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import EntryPoint, entry_points
@@ -14,10 +16,17 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from fusebox.config import Config, load_config
-from fusebox.errors import FuseboxError
+from fusebox.errors import ConfigError, FuseboxError
 from fusebox.version import __version__
 
 GROUP: Final = "fusebox.commands"
+OURS: Final = frozenset({"fusebox", "breakers", "governance", "rabbitmq", "collector", "dashboards", "examples"})
+_SIGPIPE: Final = 141
+_SIGINT: Final = 130
+
+
+class MissingExtra(ConfigError):
+    """A verb's optional dependency is not installed; the text names the fix."""
 
 
 class Verb(Protocol):
@@ -38,31 +47,63 @@ class Verb(Protocol):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; errors of the tree in :mod:`fusebox.errors` become one line and exit status 2."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    points = {p.name: p for p in entry_points(group=GROUP)}
-    wanted = next((a for a in arguments if a in points), None)
-    parser = _parser(points if wanted is None else {wanted: points[wanted]})
-    args = parser.parse_args(arguments)
-    logging.basicConfig(level=args.log_level.upper(), format="%(message)s", stream=sys.stderr)
     try:
-        return int(args.verb.run(args, load_config(args.config)))
+        args = _parser(arguments).parse_args(arguments)
+        logging.basicConfig(level=args.log_level.upper(), format="%(message)s", stream=sys.stderr)
+        status = int(args.verb.run(args, load_config(args.config)))
+        sys.stdout.flush()
+        return status
     except FuseboxError as error:
         print(f"fusebox: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # the reader of our output has seen enough (``fusebox sql … | head``)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _SIGPIPE
     except KeyboardInterrupt:
-        return 130
+        return _SIGINT
 
 
-def _parser(points: dict[str, EntryPoint]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("fusebox", description="The fuse box for AI agents.")
-    parser.add_argument("--version", action="version", version=f"fusebox {__version__}")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="configuration file (default: fusebox.toml)")
-    parser.add_argument("--log-level", default="warning", choices=("debug", "info", "warning", "error"))
+def _parser(arguments: list[str]) -> argparse.ArgumentParser:
+    shared = _shared_options()
+    parser = argparse.ArgumentParser("fusebox", description="The fuse box for AI agents.", parents=[shared])
     verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for name in sorted(points):
-        verb: Verb = points[name].load()
+    rest = shared.parse_known_args(arguments)[1]
+    for name, verb in _verbs(rest[0] if rest else "").items():
         sub = verbs.add_parser(
             name, help=verb.help, description=verb.description, formatter_class=argparse.RawDescriptionHelpFormatter
         )
         verb.configure(sub)
         sub.set_defaults(verb=verb)
     return parser
+
+
+def _shared_options() -> argparse.ArgumentParser:
+    shared = argparse.ArgumentParser("fusebox", add_help=False, allow_abbrev=False)
+    shared.add_argument("--version", action="version", version=f"fusebox {__version__}")
+    shared.add_argument("--config", type=Path, metavar="FILE", help="configuration file (default: fusebox.toml)")
+    shared.add_argument("--log-level", default="warning", choices=("debug", "info", "warning", "error"))
+    return shared
+
+
+def _verbs(wanted: str) -> dict[str, Verb]:
+    """The wanted verb alone, or all that can be imported here when none of them is wanted."""
+    points = {p.name: p for p in entry_points(group=GROUP)}
+    if wanted in points:
+        return {wanted: _load(points[wanted])}
+    found = {}
+    for name in sorted(points):
+        with contextlib.suppress(MissingExtra):
+            found[name] = _load(points[name])
+    return found
+
+
+def _load(point: EntryPoint) -> Verb:
+    try:
+        verb: Verb = point.load()
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] in OURS:
+            raise
+        raise MissingExtra(
+            f"'fusebox {point.name}' needs {error.name}, which is not installed; pip install 'agent-fusebox[all]'"
+        ) from error
+    return verb

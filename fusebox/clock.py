@@ -8,6 +8,7 @@ scaled.
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from typing import Protocol
@@ -47,7 +48,7 @@ class SystemClock:
     """
 
     def __init__(self, speed: float = 1.0, origin: float | None = None) -> None:
-        if not speed > 0:
+        if not 0 < speed < math.inf:
             raise ConfigError(f"{SPEED_ENV} must be a number above 0, not {speed}")
         self.speed = speed
         self.origin = time.time() // _DAY * _DAY if origin is None else origin
@@ -69,19 +70,23 @@ class ManualClock:
     """A clock that moves only when told, for tests and for demonstrations on injected time."""
 
     def __init__(self, start: float = 1_760_000_000.0) -> None:
-        self._now = start
+        self._now = self._monotonic = start
 
     def now(self) -> float:
         return self._now
 
-    monotonic = wall = now
+    wall = now
+
+    def monotonic(self) -> float:
+        return self._monotonic
 
     def sleep(self, seconds: float) -> None:
         self.advance(seconds)
 
     def advance(self, seconds: float) -> None:
-        """Move the clock forward (or, for tests of clock steps, backward)."""
+        """Move the clock forward (or, for tests of clock steps, backward; the monotonic time then stands still)."""
         self._now += seconds
+        self._monotonic += max(0.0, seconds)
 
 
 def system_clock() -> SystemClock:

@@ -99,8 +99,11 @@ class Signer:
         Raises:
             ValueError: the text is not such a file.
         """
-        data = json.loads(text)
-        return cls(data["key_id"], Ed25519PrivateKey.from_private_bytes(base64.b64decode(data["private"])))
+        try:
+            data = json.loads(text)
+            return cls(data["key_id"], Ed25519PrivateKey.from_private_bytes(base64.b64decode(data["private"])))
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not a Command key: {error!r}") from error
 
     def dump(self) -> str:
         """The private key as JSON text (store it 0600)."""
@@ -130,8 +133,11 @@ class Keyring:
         Raises:
             ValueError: the text is not such a list.
         """
-        entries = json.loads(text)["keys"]
-        return cls({k: Ed25519PublicKey.from_public_bytes(base64.b64decode(v["public"])) for k, v in entries.items()})
+        try:
+            keys = {k: base64.b64decode(v["public"]) for k, v in json.loads(text)["keys"].items()}
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"not a list of Command keys: {error!r}") from error
+        return cls({k: Ed25519PublicKey.from_public_bytes(raw) for k, raw in keys.items()})
 
     def open(self, signed: bytes) -> dict[str, object]:
         """Verify signed bytes and return their payload.

@@ -1,7 +1,7 @@
 """Config: what operators write, in ``fusebox.toml`` and then in the environment (``FUSEBOX_…`` wins).
 
-Unknown keys are refused in both, with the nearest known name. Secrets print masked. Parts of Fusebox never see this
-object: each is passed the few Settings it needs.
+Unknown keys are refused in both, with the nearest known name; an empty variable counts as unset. Secrets print masked.
+Parts of Fusebox never see this object: each is passed the few Settings it needs.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import difflib
 import os
 import tomllib
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError
@@ -22,13 +22,14 @@ from fusebox.errors import ConfigError
 PREFIX: Final = "FUSEBOX_"
 CONFIG_ENV: Final = "FUSEBOX_CONFIG"
 _OUTSIDE = {CONFIG_ENV, SPEED_ENV, ORIGIN_ENV}
+Port = Annotated[int, Field(ge=0, le=65_535)]
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 class Config(BaseSettings):
     """Every setting of Fusebox. Durations are seconds, sizes are bytes unless the name says otherwise."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, env_ignore_empty=True)
 
     data_dir: Path = Field(Path(".fusebox"), description="folder for keys, tokens, spool, database and latches")
     tenant: str = Field("default", description="tenant all agents of this installation belong to")
@@ -43,11 +44,11 @@ class Config(BaseSettings):
     behind_loopback_publish: bool = Field(
         False, description="allow a non-loopback host because the container's ports are published on loopback only"
     )
-    http_port: int = Field(4318, description="OTLP over HTTP")
-    grpc_port: int = Field(4317, description="OTLP over gRPC")
-    control_port: int = Field(4320, description="control API of watch")
-    sql_port: int = Field(8123, description="read-only SQL port of keep")
-    dashboard_port: int = Field(8501, description="the dashboard")
+    http_port: Port = Field(4318, description="OTLP over HTTP")
+    grpc_port: Port = Field(4317, description="OTLP over gRPC")
+    control_port: Port = Field(4320, description="control API of watch")
+    sql_port: Port = Field(8123, description="read-only SQL port of keep")
+    dashboard_port: Port = Field(8501, description="the dashboard")
 
     otlp_endpoint: str | None = Field(None, description="where agents send telemetry; unset: the running collector")
     control_url: str | None = Field(None, description="where agents and the CLI find watch; unset: the running one")
@@ -60,7 +61,7 @@ class Config(BaseSettings):
     lineage_key: SecretStr | None = Field(None, description="shared key that seals lineage headers")
     capture_content: bool = Field(False, description="record prompts, answers and tool arguments on spans")
 
-    spool_max_bytes: int = Field(2 << 30, description="the spool refuses when it holds more")
+    spool_max_bytes: int = Field(2 << 30, gt=0, description="the spool refuses when it holds more")
     alert_webhook_url: str | None = Field(None, description="alerts are posted here (Standard Webhooks)")
     alert_webhook_secret: SecretStr | None = Field(None, description="whsec_… secret that signs them")
     alert_webhook_private: bool = Field(False, description="allow the webhook to point into a private network")
@@ -109,8 +110,8 @@ def _read(path: Path | None) -> dict[str, Any]:
             raise ConfigError(f"{file} does not exist; write it or leave out --config / {CONFIG_ENV}")
         return {}
     try:
-        return tomllib.loads(file.read_text())
-    except tomllib.TOMLDecodeError as error:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file}: {error}") from error
 
 

@@ -10,7 +10,7 @@ import http.client
 import json
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 from fusebox.config import Config
 from fusebox.errors import ConfigError, ControlUnavailable, Permanent
@@ -45,12 +45,10 @@ class ControlClient:
     """
 
     def __init__(self, url: str, token: str | None, timeout: float = 5.0) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ConfigError(f"control_url: {url!r} is not an http(s) address")
+        parts, port = _split(url)
         self.url = url.rstrip("/")
         self._connect = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        self._host, self._port, self._prefix = parts.hostname, parts.port, parts.path.rstrip("/")
+        self._host, self._port, self._prefix = str(parts.hostname), port, parts.path.rstrip("/")
         self._headers = {"content-type": "application/json"} | ({"authorization": f"Bearer {token}"} if token else {})
         self._timeout = timeout
 
@@ -113,13 +111,31 @@ class ControlClient:
             connection.close()
 
 
-def _answer(status: int, raw: bytes) -> Json:
+def _split(url: str) -> tuple[SplitResult, int | None]:
     try:
-        data: Json = json.loads(raw or b"{}")
-    except ValueError:
-        data = {"error": raw[:200].decode("utf-8", "replace")}
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise ConfigError(f"control_url: {url!r}: {error}") from error
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigError(f"control_url: {url!r} is not an http(s) address")
+    return parts, port
+
+
+def _answer(status: int, raw: bytes) -> Json:
+    data = _object(raw)
     if status == http.client.SERVICE_UNAVAILABLE:
-        raise ControlUnavailable(str(data.get("error", "watch is not ready")))
+        raise ControlUnavailable(str((data or {}).get("error", "watch is not ready")))
     if status >= http.client.BAD_REQUEST:
-        raise ControlRefused(status, str(data.get("error", f"HTTP status {status}")))
+        raise ControlRefused(status, str((data or {}).get("error", f"HTTP status {status}")))
+    if status != http.client.OK or data is None:
+        raise ControlUnavailable(f"what answers there is not watch (HTTP status {status}); check control_url")
     return data
+
+
+def _object(raw: bytes) -> Json | None:
+    try:
+        data = json.loads(raw or b"{}")
+    except (ValueError, RecursionError):
+        return None
+    return data if isinstance(data, dict) else None

@@ -6,16 +6,20 @@ our own spans and those of any GenAI instrumentation, old attribute names includ
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from fusebox import names
 from fusebox.fingerprint import request_hash, result_hash, simhash
 from fusebox.records import ActionKind, Event, Hop, Lineage
+from fusebox.registry import AGENT_ID
 
 _MESSAGING = {"send": ActionKind.PUBLISH, "publish": ActionKind.PUBLISH, "process": ActionKind.CONSUME}
 _ACTIONS = frozenset(kind.value for kind in ActionKind)
 _MAX_HOPS = 64
+_HOP = re.compile(rf"({AGENT_ID.pattern})/([0-9a-f]{{16}})")
 
 Value = str | int | float | bool
 
@@ -96,13 +100,11 @@ def parse_lineage(text: str) -> Lineage | None:
         return ()
     if len(text) > _MAX_HOPS * 160:
         return None
-    hops = [part.rpartition("/") for part in text.split(",")]
-    if len(hops) > _MAX_HOPS or not all(agent and len(request) == 16 for agent, _, request in hops):
+    hops = [_HOP.fullmatch(part) for part in text.split(",", _MAX_HOPS)]
+    if len(hops) > _MAX_HOPS:
         return None
-    try:
-        return tuple(Hop(agent, int(request, 16)) for agent, _, request in hops)
-    except ValueError:
-        return None
+    parsed = tuple(Hop(hop[1], int(hop[2], 16)) for hop in hops if hop)
+    return parsed if len(parsed) == len(hops) else None
 
 
 def _operation(a: Mapping[str, Value]) -> str:
@@ -120,16 +122,17 @@ def _count(a: Mapping[str, Value], *candidates: str) -> int:
     """The first attribute that holds a sane token count; spans are other people's data."""
     for name in candidates:
         value = a.get(name)
-        if isinstance(value, int) and 0 <= value < 1 << 53:
+        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 53:
             return value
     return 0
 
 
 def _float(value: Value | None) -> float:
     try:
-        return max(0.0, float(value or 0))
-    except ValueError:
+        number = float(value or 0)
+    except (ValueError, OverflowError):
         return 0.0
+    return number if 0 < number < math.inf else 0.0
 
 
 def _hex(value: Value | None) -> int:

@@ -39,7 +39,10 @@ def text_of(value: object) -> str:
         return value.decode("utf-8", "replace")
     if hasattr(value, "model_dump"):
         value = value.model_dump(mode="json")
-    return json.dumps(value, sort_keys=True, default=str, ensure_ascii=False)
+    try:
+        return json.dumps(value, sort_keys=True, default=str, ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError):  # keys of several types, or data that contains itself
+        return repr(value)
 
 
 def normalise(text: str) -> str:

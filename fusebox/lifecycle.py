@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import logging
 import os
+import select
 import signal
-import threading
+import time
 from collections.abc import Iterable
 from typing import Final, Protocol
 
 from fusebox import happenings
+
+_PARENT_CHECK_S: Final = 0.5
 
 STOP_FAILED: Final = happenings.declare("stop_failed", logging.ERROR, "a service raised while stopping")
 
@@ -46,24 +49,25 @@ class Stack:
             raise
 
     def stop(self, timeout: float = 10.0) -> None:
+        deadline = time.monotonic() + timeout
         while self._running:
             service = self._running.pop()
             try:
-                service.stop(timeout)
+                service.stop(max(0.0, deadline - time.monotonic()))
             except Exception as error:  # the others must still be stopped
                 happenings.emit(STOP_FAILED, service=type(service).__name__, error=repr(error))
 
 
 def serve(service: Service, timeout: float = 10.0) -> None:
     """Start, wait for SIGTERM or SIGINT (or the death of a supervising parent), stop."""
-    done = threading.Event()
+    # A pipe, because threading.Event.set in a handler deadlocks when the signal interrupts Event.wait in its lock.
+    asked, tell = os.pipe()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: done.set())
+        signal.signal(number, lambda *_: os.write(tell, b"."))
     parent = os.getppid()
     service.start()
     try:
-        while not done.wait(0.5):
-            if os.getppid() != parent:
-                break
+        while not select.select([asked], [], [], _PARENT_CHECK_S)[0] and os.getppid() == parent:
+            pass
     finally:
         service.stop(timeout)

@@ -37,7 +37,7 @@ def cost_of(usage: Usage, model: str, provider: str, at: float) -> Cost | None:
             provider_id=provider or None,
             genai_request_timestamp=datetime.fromtimestamp(at, UTC),
         )
-    except (LookupError, ValueError):
+    except (LookupError, ValueError, OverflowError, OSError):  # unknown model, or a time outside the calendar
         return None
     return Cost(
         Decimal(result.total_price), f"genai-prices {genai_prices.__version__} {result.provider.id}/{result.model.id}"

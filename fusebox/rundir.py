@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fusebox.config import Config
+from fusebox.errors import ConfigError
 
 
 def write_atomic(path: Path, text: str, mode: int = 0o600) -> None:
@@ -49,18 +50,34 @@ def announce(data_dir: Path, role: str, **info: Any) -> None:
 
 
 def withdraw(data_dir: Path, role: str) -> None:
-    """Take the announcement back."""
-    (data_dir / "run" / f"{role}.json").unlink(missing_ok=True)
+    """Take this process's announcement back; one that a successor has made meanwhile stays."""
+    info = _announced(data_dir, role)
+    if info is None or info["pid"] == os.getpid():
+        (data_dir / "run" / f"{role}.json").unlink(missing_ok=True)
 
 
 def lookup(data_dir: Path, role: str) -> dict[str, Any] | None:
     """What ``role`` announced, or None when it does not run (a stale file of a dead process counts as that)."""
+    info = _announced(data_dir, role)
+    return info if info is not None and _alive(info["pid"]) else None
+
+
+def _announced(data_dir: Path, role: str) -> dict[str, Any] | None:
     try:
-        info: dict[str, Any] = json.loads((data_dir / "run" / f"{role}.json").read_text())
-        os.kill(info["pid"], 0)
-    except (OSError, ValueError, KeyError):
+        info = json.loads((data_dir / "run" / f"{role}.json").read_text())
+    except (OSError, ValueError):
         return None
-    return info
+    return info if isinstance(info, dict) and isinstance(info.get("pid"), int) else None
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except PermissionError:  # it runs, as somebody else
+        return True
+    except (OSError, OverflowError):
+        return False
+    return True
 
 
 def url_of(config: Config, role: str, setting: str) -> str | None:
@@ -73,11 +90,18 @@ def url_of(config: Config, role: str, setting: str) -> str | None:
 
 
 def secret_of(config: Config, setting: str, file: str) -> str | None:
-    """A shared secret: the setting when given, else the file in the data folder, else None."""
+    """A shared secret: the setting when given, else the file in the data folder, else None.
+
+    Raises:
+        ConfigError: the file is there and this user may not read it.
+    """
     chosen = config.secret(setting)
     if chosen:
         return chosen
+    path = config.data_dir / file
     try:
-        return (config.data_dir / file).read_text().strip()
+        return path.read_text().strip()
     except FileNotFoundError:
         return None
+    except PermissionError as error:
+        raise ConfigError(f"{path} is not yours to read; run as its owner or set FUSEBOX_{setting.upper()}") from error

@@ -21,6 +21,8 @@ from threading import Lock
 from typing import Any, Protocol
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from fusebox.errors import ConfigError, StoreUnavailable
 
@@ -103,14 +105,25 @@ class RedisStore:
     Args:
         url: ``redis://``, ``rediss://`` or ``unix://`` address.
         timeout: seconds a call may take before it counts as unavailable.
+
+    Raises:
+        ConfigError: the address cannot be read.
     """
 
     shared = True
 
     def __init__(self, url: str, timeout: float = 1.0) -> None:
-        self._redis = redis.Redis.from_url(
-            url, socket_timeout=timeout, socket_connect_timeout=timeout, decode_responses=True
-        )
+        # No retries: a step whose answer was lost may have been made, and making it again is the caller's decision.
+        try:
+            self._redis = redis.Redis.from_url(
+                url,
+                socket_timeout=timeout,
+                socket_connect_timeout=timeout,
+                decode_responses=True,
+                retry=Retry(NoBackoff(), 0),
+            )
+        except ValueError as error:
+            raise ConfigError(f"redis_url: {error}") from error
 
     def run(self, script: Script, key: str, *args: str) -> Any:
         with _errors():

@@ -25,6 +25,8 @@ SERVICES: Final = "fusebox.services"
 _READY_S: Final = 60.0
 _POLL_S: Final = 0.05
 _RESTART_S: Final = 0.5
+_YOUNG_S: Final = 10.0
+_MAX_PAUSE_S: Final = 30.0
 
 RESTARTED: Final = happenings.declare("service_restarted", logging.ERROR, "a service died and was started again")
 
@@ -38,6 +40,14 @@ class _Child:
     name: str
     process: subprocess.Popen[bytes]
     started: float = field(default_factory=time.monotonic)
+    pause: float = 0.0
+    """Seconds that a successor waits, counted from this one's start; doubles while they die young."""
+
+    def due(self) -> bool:
+        return time.monotonic() >= self.started + self.pause
+
+    def crashed_early(self) -> bool:
+        return time.monotonic() < self.started + max(_YOUNG_S, self.pause * 2)
 
 
 class Supervisor:
@@ -79,8 +89,9 @@ class Supervisor:
         self._stopping.set()
         if self._watcher:
             self._watcher.join(timeout)
+        deadline = time.monotonic() + timeout
         for child in reversed(self._children):
-            _end(child.process, timeout)
+            _end(child.process, max(0.1, deadline - time.monotonic()))
         self._children.clear()
 
     def pid(self, name: str) -> int:
@@ -93,6 +104,7 @@ class Supervisor:
             process = subprocess.Popen(
                 [sys.executable, "-m", "fusebox", "service", name],
                 env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                process_group=0,  # Ctrl-C is for us; we stop them in order
             )  # fmt: skip
         return _Child(name, process)
 
@@ -114,9 +126,15 @@ class Supervisor:
     def _watch(self) -> None:
         while not self._stopping.wait(_RESTART_S):
             for index, child in enumerate(self._children):
-                if child.process.poll() is not None and not self._stopping.is_set():
+                if child.process.poll() is not None and not self._stopping.is_set() and child.due():
                     happenings.emit(RESTARTED, service=child.name, status=child.process.returncode)
-                    self._children[index] = self._spawn(child.name)
+                    self._children[index] = self._successor(child)
+
+    def _successor(self, child: _Child) -> _Child:
+        crashed = child.crashed_early()
+        successor = self._spawn(child.name)
+        successor.pause = min(_MAX_PAUSE_S, max(_RESTART_S, child.pause * 2)) if crashed else 0.0
+        return successor
 
 
 def _end(process: subprocess.Popen[bytes], timeout: float) -> None:

@@ -32,6 +32,8 @@ def usage_of(response: object) -> Usage | None:
         return None
     if _get(usage, "prompt_tokens") is not None:
         return _openai_chat(usage)
+    if _get(usage, "input_tokens") is None:
+        return None
     if _get(usage, "cache_read_input_tokens") is not None or _get(usage, "cache_creation_input_tokens") is not None:
         return _anthropic(usage)
     return _openai_responses(usage)
@@ -66,4 +68,4 @@ def _get(value: object, name: str) -> Any:
 
 def _int(value: object, name: str) -> int:
     number = _get(value, name)
-    return number if isinstance(number, int) and number >= 0 else 0
+    return number if isinstance(number, int) and not isinstance(number, bool) and number >= 0 else 0
