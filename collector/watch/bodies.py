@@ -1,0 +1,192 @@
+"""The shapes of what may be said to the control API. Unknown fields, and anything oversized, are refused."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from collector.watch.refusal import BAD_REQUEST, Refusal
+from fusebox.command import ALL, agent_scope
+from fusebox.records import Finding, State, Transition
+from fusebox.registry import AGENT_ID
+
+MAX_WAIT_S = 30.0
+_MAX_AGENTS = 256
+_PREFIX = agent_scope("")
+
+
+def _agent(text: str) -> str:
+    if not AGENT_ID.fullmatch(text):
+        raise ValueError(f"an agent id must match {AGENT_ID.pattern}")
+    return text
+
+
+def _scope(text: str) -> str:
+    if text != ALL and not (text.startswith(_PREFIX) and AGENT_ID.fullmatch(text.removeprefix(_PREFIX))):
+        raise ValueError("scope is 'all' or 'agent:<agent id>'")
+    return text
+
+
+AgentId = Annotated[str, AfterValidator(_agent)]
+Scope = Annotated[str, AfterValidator(_scope)]
+Id = Annotated[str, StringConstraints(pattern=rf"^{AGENT_ID.pattern}$")]
+Text = Annotated[str, StringConstraints(max_length=2000)]
+Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
+Seconds = Annotated[float, Field(allow_inf_nan=False)]
+Trace = Annotated[str, StringConstraints(max_length=64)]
+
+
+class Body(BaseModel):
+    """Base of all request bodies."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+# --- from people ------------------------------------------------------------------------------------------------------
+class ScopeBody(Body):
+    """``kill`` and ``resume``."""
+
+    scope: Scope
+    reason: Reason
+
+
+class AgentBody(Body):
+    """``trip`` and ``reset``."""
+
+    agent: AgentId
+    reason: Reason
+
+
+class ModeBody(AgentBody):
+    """``mode``."""
+
+    mode: Literal["normal", "observe_only", "disabled"]
+
+
+# --- from agent processes ---------------------------------------------------------------------------------------------
+class Snapshot(Body):
+    """``snapshot``."""
+
+    nonce: Annotated[str, StringConstraints(min_length=8, max_length=128)]
+    process: Id
+    agents: Annotated[list[AgentId], Field(max_length=_MAX_AGENTS)]
+
+
+class Held(Body):
+    """What a poll says about one agent."""
+
+    held: Annotated[int, Field(ge=0)] = 0
+
+
+class Poll(Body):
+    """``poll``."""
+
+    process: Id
+    host: Annotated[str, StringConstraints(max_length=255)] = ""
+    pid: Annotated[int, Field(ge=0)] = 0
+    cursor: Annotated[int, Field(ge=0)]
+    wait: Annotated[float, Field(ge=0, le=MAX_WAIT_S)] = 0.0
+    agents: Annotated[dict[AgentId, Held], Field(max_length=_MAX_AGENTS)]
+
+
+class ReceiptBody(Body):
+    """``receipts``."""
+
+    process: Id
+    command: Id
+    agents: Annotated[list[AgentId], Field(max_length=_MAX_AGENTS)]
+    applied_at: Seconds
+
+
+class FindingBody(Body):
+    """A Finding inside a report."""
+
+    agent: AgentId
+    detector: Id
+    time: Seconds
+    reason: Text
+    action: Literal["warn", "open"]
+    score: Seconds
+    threshold: Seconds
+    spans: Annotated[list[Trace], Field(max_length=200)] = []
+    repeated: Text = ""
+    trace_id: Trace = ""
+    tenant: Id = "default"
+    first_time: Seconds = 0.0
+    id: Id
+
+    def record(self) -> Finding:
+        """The Finding as everyone else knows it."""
+        return Finding(**{**self.model_dump(), "spans": tuple(self.spans)})
+
+
+class TransitionBody(Body):
+    """A Transition inside a report."""
+
+    agent: AgentId
+    before: State = Field(strict=False)
+    after: State = Field(strict=False)
+    time: Seconds
+    reason: Text
+    actor: Annotated[str, StringConstraints(max_length=200)]
+    finding: FindingBody | None = None
+    tenant: Id = "default"
+    id: Id
+
+    def record(self) -> Transition:
+        """The Transition as everyone else knows it."""
+        found = self.finding.record() if self.finding else None
+        return Transition(**{**self.model_dump(exclude={"finding"}), "finding": found})
+
+
+class Report(Body):
+    """``reports``."""
+
+    process: Id
+    transition: TransitionBody
+
+
+class Denial(Body):
+    """One row of ``denials``."""
+
+    agent: AgentId
+    guard: Annotated[str, StringConstraints(max_length=100)]
+    reason: Text
+    action: Annotated[str, StringConstraints(max_length=100)]
+    minute: Annotated[int, Field(ge=0)]
+    count: Annotated[int, Field(ge=1)]
+    trace_id: Trace = ""
+
+
+class Denials(Body):
+    """``denials``."""
+
+    process: Id
+    rows: Annotated[list[Denial], Field(max_length=500)]
+
+
+class Leave(Body):
+    """``leave``."""
+
+    process: Id
+
+
+B = TypeVar("B", bound=Body)
+
+
+def parse(kind: type[B], data: Any) -> B:
+    """Read a decoded body.
+
+    Raises:
+        Refusal: it has another shape; the text names each field that is wrong.
+    """
+    try:
+        return kind.model_validate(data)
+    except ValidationError as error:
+        raise Refusal(BAD_REQUEST, _explain(error)) from error
+
+
+def _explain(error: ValidationError) -> str:
+    found = error.errors(include_url=False, include_input=False, include_context=False)[:5]
+    return "; ".join(f"{'.'.join(str(part) for part in e['loc']) or 'body'}: {e['msg']}"[:200] for e in found)

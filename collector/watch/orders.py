@@ -1,0 +1,172 @@
+"""What operators order. The order of work, for each:
+
+==========  ==========================================================================================================
+kill        journal (a broken one is owed, loudly) → own latch → sign → every carrier → Receipts due
+resume      journal, else refused → lift in the own latch, circuits to half-open → sign → carriers → Receipts due
+trip,       journal, else refused → board → sign → carriers → Receipts due
+reset, mode
+==========  ==========================================================================================================
+
+A kill is never refused for want of a disk, a board or a broker. A resume names the kills it lifts, and is refused
+when there is nothing to resume: 409 with what stands in the way.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any, Final
+
+from breakers.circuit import Circuits
+from breakers.latch import Latch
+from collector.watch.dispatch import Dispatch
+from collector.watch.history import History
+from collector.watch.journal import Journal, JournalBroken, Note
+from collector.watch.refusal import CONFLICT, UNAVAILABLE, Refusal
+from collector.watch.trips import STORE_AWAY, movement
+from fusebox import happenings
+from fusebox.clock import Clock
+from fusebox.command import ALL, Command, Order, agent_scope, covers
+from fusebox.errors import StoreUnavailable
+from fusebox.records import State, Transition
+
+Json = dict[str, Any]
+
+KILLED: Final = happenings.declare("killed", logging.WARNING, "an operator cut agents")
+RESUMED: Final = happenings.declare("resumed", logging.WARNING, "an operator let agents run again")
+LATCH_BROKEN: Final = happenings.declare(
+    "latch_not_durable", logging.CRITICAL, "a kill or resume is in effect but could not be written to the latch file"
+)
+
+
+class Orders:
+    """Kill, resume, trip, reset and mode, by authenticated operators.
+
+    Args:
+        moved: called with the agent of every transition an order caused.
+    """
+
+    def __init__(
+        self, latch: Latch, circuits: Circuits, journal: Journal, dispatch: Dispatch, history: History, clock: Clock, *,
+        tenant: str, moved: Callable[[str], None],
+    ) -> None:  # fmt: skip
+        self._latch, self._circuits, self._journal, self._dispatch = latch, circuits, journal, dispatch
+        self._history, self._clock, self._tenant, self._moved = history, clock, tenant, moved
+
+    def kill(self, operator: str, scope: str, reason: str) -> Json:
+        """Cut everything ``scope`` covers."""
+        command = self._command(Order.KILL, scope, operator, reason)
+        try:
+            self._journal.append(_note(command))
+        except JournalBroken:
+            self._journal.owe(_note(command))
+        try:
+            self._latch.kill(command.id, scope, reason=reason, operator=operator, time=self._clock.now())
+        except OSError as error:
+            happenings.emit(LATCH_BROKEN, kill=command.id, error=str(error))
+        happenings.emit(KILLED, scope=scope, operator=operator, reason=reason)
+        return {"command": command.id, "kill": command.id, "expected": self._dispatch.send(command)}
+
+    def resume(self, operator: str, scope: str, reason: str) -> Json:
+        """Lift the kills of ``scope`` and let its open circuits probe.
+
+        Raises:
+            Refusal: 409, nothing to resume; 503, it could not be journaled or made durable.
+        """
+        lifts = tuple(sorted(id for id, kill in self._latch.kills().items() if scope in (ALL, kill.scope)))
+        stopped = [agent for agent in self._open_circuits() if covers(scope, agent)]
+        if not lifts and not stopped:
+            raise Refusal(CONFLICT, self._nothing_to_resume(scope))
+        command = self._command(Order.RESUME, scope, operator, reason, lifts=lifts)
+        self._record(_note(command))
+        self._lift(lifts)
+        for agent in stopped:
+            self._move(lambda a=agent: self._circuits.half_open(a, reason=reason, actor=f"operator:{operator}"))
+        happenings.emit(RESUMED, scope=scope, operator=operator, reason=reason)
+        return {"command": command.id, "lifted": list(lifts), "expected": self._dispatch.send(command)}
+
+    def trip(self, operator: str, agent: str, reason: str) -> Json:
+        """Open one circuit.
+
+        Raises:
+            Refusal: 503, it could not be journaled.
+        """
+        command = self._command(Order.TRIP, agent_scope(agent), operator, reason)
+        return self._order(command, lambda: self._circuits.trip(agent, reason=reason, actor=f"operator:{operator}"))
+
+    def reset(self, operator: str, agent: str, reason: str) -> Json:
+        """Close one circuit.
+
+        Raises:
+            Refusal: 503, it could not be journaled.
+        """
+        command = self._command(Order.RESET, agent_scope(agent), operator, reason)
+        return self._order(command, lambda: self._circuits.reset(agent, reason=reason, actor=f"operator:{operator}"))
+
+    def mode(self, operator: str, agent: str, mode: str, reason: str) -> Json:
+        """Change one circuit's mode.
+
+        Raises:
+            Refusal: 503, it could not be journaled.
+        """
+        command = self._command(Order.SET_MODE, agent_scope(agent), operator, reason, mode=mode)
+        actor = f"operator:{operator}"
+        return self._order(command, lambda: self._circuits.set_mode(agent, mode, reason=reason, actor=actor))
+
+    def _order(self, command: Command, effect: Callable[[], Transition | None]) -> Json:
+        self._record(_note(command))
+        self._move(effect)
+        return {"command": command.id, "expected": self._dispatch.send(command)}
+
+    def _move(self, effect: Callable[[], Transition | None]) -> None:
+        """Move a circuit on the board; when the board is away, the Command alone moves the processes."""
+        try:
+            transition = effect()
+        except StoreUnavailable as error:
+            happenings.emit(STORE_AWAY, error=str(error))
+            return
+        if transition is not None:
+            self._follow(transition)
+
+    def _follow(self, transition: Transition) -> None:
+        note = movement(transition)
+        try:
+            self._journal.append(note)
+        except JournalBroken:
+            self._journal.owe(note)
+        self._history.record(transition)
+        self._moved(transition.agent)
+
+    def _lift(self, lifts: tuple[str, ...]) -> None:
+        try:
+            self._latch.lift(lifts)
+        except OSError as error:
+            happenings.emit(LATCH_BROKEN, lifts=lifts, error=str(error))
+            raise Refusal(UNAVAILABLE, f"the latch file cannot be written ({error}); nothing was resumed") from error
+
+    def _open_circuits(self) -> list[str]:
+        return sorted(agent for agent, circuit in self._circuits.all().items() if circuit.state is State.OPEN)
+
+    def _nothing_to_resume(self, scope: str) -> str:
+        everything = [id for id, kill in self._latch.kills().items() if kill.scope == ALL]
+        if everything and scope != ALL:
+            return f"everything is killed ({everything[0]}), not this agent alone; 'fusebox resume --all' lifts that"
+        return f"nothing to resume: {scope} is neither killed nor is a circuit of it open; see 'fusebox status'"
+
+    def _record(self, note: Note) -> None:
+        try:
+            self._journal.append(note)
+        except JournalBroken as error:
+            raise Refusal(UNAVAILABLE, f"{error}; nothing was done") from error
+
+    def _command(
+        self, order: Order, scope: str, operator: str, reason: str, *, lifts: tuple[str, ...] = (), mode: str = ""
+    ) -> Command:
+        issued = self._clock.wall()
+        return Command(order, scope, f"operator:{operator}", reason, issued, self._tenant, lifts=lifts, mode=mode)
+
+
+def _note(command: Command) -> Note:
+    payload = {"command": asdict(command)}
+    return Note(command.order.value, command.operator, command.scope, command.reason, payload=payload)

@@ -1,0 +1,169 @@
+"""Circuits that move without an operator: live Findings, and what agent processes report about their own.
+
+The order, for a live Finding: board → journal → TRIP to every process → alert. A journal that cannot be written
+stops none of it (the entry is owed, loudly): an opening must not wait for a disk. For a report: journal → board →
+TRIP → alert; the process has acted already and repeats a report that was not journaled.
+
+One opening is one alert. A second Finding about a circuit whose opening is recorded is journaled once per detector
+and opening, and alerts nobody. What a process reports because a Command of ours told it so is no news at all.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Final
+
+from breakers.circuit import Circuits
+from collector.watch.dispatch import Dispatch
+from collector.watch.history import History
+from collector.watch.journal import Journal, JournalBroken, Note
+from collector.watch.refusal import UNAVAILABLE, Refusal
+from fusebox import happenings
+from fusebox.clock import Clock
+from fusebox.command import Command, Order, agent_scope
+from fusebox.errors import StoreUnavailable
+from fusebox.records import Finding, State, Transition
+
+TRIPPED: Final = happenings.declare("tripped", logging.WARNING, "a circuit opened")
+REPEATED: Final = happenings.declare("finding_repeated", logging.INFO, "a Finding about a circuit that is open already")
+ECHOED: Final = happenings.declare(
+    "report_echoed", logging.DEBUG, "a process reported what a Command of ours did to it"
+)
+STORE_AWAY: Final = happenings.declare(
+    "board_unavailable", logging.ERROR, "the shared board did not answer; watch went on with what it knows"
+)
+
+Alert = Callable[[Transition], None]
+
+
+class Trips:
+    """Opens circuits for detectors and adopts what processes report.
+
+    Args:
+        alert: tells people about an opening; durable when it returns.
+        moved: called with the agent of every recorded transition.
+    """
+
+    def __init__(
+        self, circuits: Circuits, journal: Journal, dispatch: Dispatch, history: History, clock: Clock, *,
+        tenant: str, alert: Alert, moved: Callable[[str], None],
+    ) -> None:  # fmt: skip
+        self._circuits, self._journal, self._dispatch, self._history = circuits, journal, dispatch, history
+        self._clock, self._tenant, self._alert, self._moved = clock, tenant, alert, moved
+
+    def found(self, finding: Finding) -> None:
+        """Act on a live Finding that wants the circuit open."""
+        if self._history.is_open(finding.agent):
+            return self._repeat(finding)
+        transition = self._open(finding)
+        if transition is None:
+            return None
+        self._note(opening(transition))
+        self._announce(transition)
+        return None
+
+    def reported(self, transition: Transition) -> None:
+        """Take in a process's word about its own circuit.
+
+        Raises:
+            Refusal: 503, it could not be journaled; nothing was done.
+        """
+        if self._history.knows(transition.id):
+            return
+        if is_echo(transition) or self._is_repeat(transition):
+            happenings.emit(ECHOED, agent=transition.agent, actor=transition.actor)
+            return
+        try:
+            self._journal.append(opening(transition) if transition.after is State.OPEN else movement(transition))
+        except JournalBroken as error:
+            raise Refusal(UNAVAILABLE, str(error)) from error
+        self._adopt(transition)
+        self._announce(transition)
+
+    def _is_repeat(self, transition: Transition) -> bool:
+        """A second process of the agent opening what is open; a failed probe is news."""
+        known = self._history.is_open(transition.agent)
+        return transition.after is State.OPEN and transition.before is not State.HALF_OPEN and known
+
+    def _open(self, finding: Finding) -> Transition | None:
+        actor = f"detector:{finding.detector}"
+        try:
+            return self._circuits.trip(finding.agent, reason=finding.reason, actor=actor, finding=finding)
+        except StoreUnavailable as error:
+            happenings.emit(STORE_AWAY, agent=finding.agent, error=str(error))
+            before = self._circuits.circuit(finding.agent).state
+            return Transition(
+                finding.agent, before, State.OPEN, self._clock.now(), finding.reason, actor, finding, self._tenant
+            )
+
+    def _adopt(self, transition: Transition) -> None:
+        try:
+            self._circuits.adopt(transition)
+        except StoreUnavailable as error:
+            happenings.emit(STORE_AWAY, agent=transition.agent, error=str(error))
+
+    def _announce(self, transition: Transition) -> None:
+        """What follows once a transition is recorded."""
+        self._history.record(transition)
+        self._moved(transition.agent)
+        if transition.after is not State.OPEN:
+            return
+        happenings.emit(TRIPPED, agent=transition.agent, actor=transition.actor, reason=transition.reason)
+        self._dispatch.send(self._command(transition))
+        self._alert(transition)
+
+    def _command(self, transition: Transition) -> Command:
+        finding = transition.finding.id if transition.finding else ""
+        return Command(
+            Order.TRIP, agent_scope(transition.agent), transition.actor, transition.reason,
+            self._clock.wall(), self._tenant, finding=finding, open_s=self._open_s(transition.agent),
+        )  # fmt: skip
+
+    def _open_s(self, agent: str) -> float:
+        retry_at = self._circuits.circuit(agent).retry_at
+        return max(0.0, retry_at - self._clock.now()) if retry_at is not None else 0.0
+
+    def _repeat(self, finding: Finding) -> None:
+        """Journal a Finding about an open circuit, once per detector and opening."""
+        key = f"{finding.agent}/{finding.detector}/{self._history.since(finding.agent)}"
+        happenings.emit(REPEATED, agent=finding.agent, detector=finding.detector)
+        if self._history.knows(key):
+            return
+        self._history.remember(key)
+        payload = {"repeats": key, "finding": asdict(finding)}
+        actor = f"detector:{finding.detector}"
+        self._note(Note("finding", actor, finding.agent, finding.reason, finding.trace_id, payload=payload))
+
+    def _note(self, note: Note) -> None:
+        try:
+            self._journal.append(note)
+        except JournalBroken:
+            self._journal.owe(note)
+
+
+def is_echo(transition: Transition) -> bool:
+    """True for what a process did because watch told it to: the actor is a person or watch itself."""
+    return transition.actor == "watch" or transition.actor.startswith("operator:")
+
+
+def opening(transition: Transition) -> Note:
+    """The journal entry of an opening; people are alerted because of it."""
+    return _note("trip", transition)
+
+
+def movement(transition: Transition) -> Note:
+    """The journal entry of any other transition."""
+    return _note("transition", transition)
+
+
+def _note(kind: str, transition: Transition) -> Note:
+    finding = transition.finding
+    trace, span = (finding.trace_id, _last_span(finding)) if finding else ("", "")
+    payload = {"transition": asdict(transition)}
+    return Note(kind, transition.actor, transition.agent, transition.reason, trace, span, payload)
+
+
+def _last_span(finding: Finding) -> str:
+    return finding.spans[-1].rpartition(":")[2] if finding.spans else ""
