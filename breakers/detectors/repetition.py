@@ -1,0 +1,194 @@
+"""Repetition: doing the same again and getting the same again. No progress.
+
+What an agent does is filed under (action, operation, target, result). Each further event of a file adds to its score:
+
+===================================================================================================== ===============
+the request is the same as one of the last few (normalised: ids, numbers and times do not count)       1
+it is a near-duplicate (SimHash) on a target that names one thing (``TICK-12``: it holds a digit)      ``near_weight``
+it differs, but the target names one thing and the agent thought, or waited a second, in between       ``near_weight``
+it is a near-duplicate, or the same error, on a target that names a whole system (``crm``)             ``vague_weight``
+it is a failure repeated with growing pauses (a polite retry)                                          ``retry_weight``
+===================================================================================================== ===============
+
+Novelty drains: every *other* tool call or publish whose outcome was not seen before takes ``drain`` off all scores;
+the same request with a new outcome (paging, a job that moves) takes a whole point off its neighbours. Counts, not time
+windows: a step every few minutes adds up as well as ten a second, until a file rests for ``memory_s``. What has no
+known result (a publish) cannot be said to make no progress and is not judged here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict, deque
+from dataclasses import dataclass, field
+from typing import Final
+
+from breakers.detectors.base import finding, span_of
+from fusebox.fingerprint import distance
+from fusebox.records import ActionKind, Event, Finding
+
+_Key = tuple[ActionKind, str, str, int]
+
+_FILES: Final = 32
+_SEEN: Final = 128
+_RECENT: Final = 4
+_EVIDENCE: Final = 8
+_PAUSE_S: Final = 1.0
+_DIGIT: Final = re.compile(r"\d")
+
+
+@dataclass(slots=True)
+class _File:
+    """One (action, operation, target, result) and how often it came round."""
+
+    score: float
+    first_time: float
+    last_time: float
+    drained: float
+    thoughts: int
+    gap: float = 0.0
+    count: int = 1
+    requests: deque[int] = field(default_factory=lambda: deque(maxlen=_RECENT))
+    simhashes: deque[int] = field(default_factory=lambda: deque(maxlen=_RECENT))
+    spans: deque[str] = field(default_factory=lambda: deque(maxlen=_EVIDENCE))
+
+
+class Repetition:
+    """See the module.
+
+    Args:
+        threshold: score that opens; an exact loop reaches it at its ``threshold``-th lap.
+        near_distance: SimHash bits in which near-duplicates may differ on a target that names one thing.
+        vague_distance: the same on a target that names a whole system.
+        near_weight, vague_weight, retry_weight: see the table.
+        drain: what one novel outcome takes off.
+        memory_s: seconds after which a file that rested is forgotten.
+    """
+
+    name = "repetition"
+
+    def __init__(
+        self,
+        *,
+        threshold: float = 4.0,
+        near_distance: int = 26,
+        vague_distance: int = 8,
+        near_weight: float = 0.95,
+        vague_weight: float = 0.6,
+        retry_weight: float = 0.4,
+        drain: float = 0.2,
+        memory_s: float = 1800.0,
+    ) -> None:
+        self._threshold = threshold
+        self._near_distance = near_distance
+        self._vague_distance = vague_distance
+        self._near_weight = near_weight
+        self._vague_weight = vague_weight
+        self._retry_weight = retry_weight
+        self._drain = drain
+        self._memory_s = memory_s
+        self._files: OrderedDict[_Key, _File] = OrderedDict()
+        self._seen: OrderedDict[int, None] = OrderedDict()
+        self._drained = 0.0
+        self._thoughts = 0
+
+    def observe(self, event: Event) -> Finding | None:
+        """Judge one event of the agent."""
+        if event.action in (ActionKind.MODEL_CALL, ActionKind.CONSUME):
+            self._thoughts += 1
+        if event.action is ActionKind.CONSUME or not event.result or not event.request:
+            return None
+        key = (event.action, event.operation, event.target, event.result)
+        novel = self._is_novel(event)
+        file = self._files.get(key)
+        if file is None or event.time - file.last_time > self._memory_s:
+            self._open_file(key, event, novel)
+            return None
+        self._repeat(file, event, novel)
+        self._files.move_to_end(key)
+        return self._judge(file, event)
+
+    def _is_novel(self, event: Event) -> bool:
+        """True when this request had not had this outcome in recent memory."""
+        mark = hash((event.operation, event.target, event.request, event.result))
+        if mark in self._seen:
+            self._seen.move_to_end(mark)
+            return False
+        self._seen[mark] = None
+        if len(self._seen) > _SEEN:
+            self._seen.popitem(last=False)
+        return True
+
+    def _open_file(self, key: _Key, event: Event, novel: bool) -> None:
+        # A thought is no work: what a model says is always new and must not hide that nothing gets done.
+        if novel and event.ok and event.action is not ActionKind.MODEL_CALL:
+            self._drained += self._drain
+            self._moved_on(event)
+        file = _File(1.0, event.time, event.time, self._drained, self._thoughts)
+        _remember(file, event)
+        self._files[key] = file
+        self._files.move_to_end(key)
+        if len(self._files) > _FILES:
+            self._files.popitem(last=False)
+
+    def _moved_on(self, event: Event) -> None:
+        """The same request has a new outcome: its earlier outcome was no dead end."""
+        for (action, operation, target, _), file in self._files.items():
+            if (action, operation, target) == (event.action, event.operation, event.target) and (
+                event.request in file.requests
+            ):
+                file.score = max(0.0, file.score - 1.0)
+
+    def _repeat(self, file: _File, event: Event, novel: bool) -> None:
+        weight = self._weight(file, event)
+        score = max(0.0, file.score - (self._drained - file.drained))
+        if weight:
+            file.score, file.count = score + weight, file.count + 1
+        else:  # other work with the same outcome: a batch
+            file.score, file.count = max(1.0, score - self._drain), 1
+            file.first_time = event.time
+            file.spans.clear()
+            if novel and event.ok:
+                self._drained += self._drain
+        file.drained, file.thoughts = self._drained, self._thoughts
+        file.gap, file.last_time = event.time - file.last_time, event.time
+        _remember(file, event)
+
+    def _weight(self, file: _File, event: Event) -> float:
+        if not event.ok and 0 < file.gap * 1.5 <= event.time - file.last_time:
+            return self._retry_weight
+        if event.request in file.requests:
+            return 1.0
+        if event.action is ActionKind.MODEL_CALL:  # prompts share their instructions; answers like "yes" say nothing
+            return 0.0
+        bits = min((distance(event.simhash, s) for s in file.simhashes if s), default=64) if event.simhash else 64
+        if _DIGIT.search(event.target) and (bits <= self._near_distance or self._reacted(file, event)):
+            return self._near_weight
+        return self._vague_weight if bits <= self._vague_distance or not event.ok else 0.0
+
+    def _reacted(self, file: _File, event: Event) -> bool:
+        """Not a quick batch over rows: the agent thought, or let time pass, since it last did this."""
+        return self._thoughts > file.thoughts or event.time - file.last_time >= _PAUSE_S
+
+    def _judge(self, file: _File, event: Event) -> Finding | None:
+        if file.score < self._threshold:
+            return None
+        what = f"{event.action} {event.operation} × {file.count}"
+        outcome = "the same result" if event.ok else f"the same error {event.error_type}".rstrip()
+        return finding(
+            event,
+            self.name,
+            f"{what} on {event.target or 'the same target'} with {outcome}: no progress",
+            score=file.score,
+            threshold=self._threshold,
+            spans=file.spans,
+            repeated=what,
+            first_time=file.first_time,
+        )
+
+
+def _remember(file: _File, event: Event) -> None:
+    file.spans.append(span_of(event))
+    if event.request not in file.requests:
+        file.requests.append(event.request)
+        file.simhashes.append(event.simhash)
