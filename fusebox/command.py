@@ -20,6 +20,7 @@ import json
 import secrets
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -169,13 +170,8 @@ class Keyring:
         Raises:
             BadCommand: the signature is wrong, the payload is no Command, or it is stale. A KILL is never stale.
         """
-        data = self.open(signed)
-        try:
-            command = Command(**{**data, "order": Order(str(data["order"])), "lifts": tuple(_list(data["lifts"]))})  # type: ignore[arg-type]
-            fresh = abs(wall - float(command.issued_at)) <= WINDOW_S
-        except (TypeError, ValueError, KeyError) as error:
-            raise BadCommand(f"payload is not a Command: {error!r}") from error
-        if command.order is not Order.KILL and not fresh:
+        command = _command(self.open(signed))
+        if command.order is not Order.KILL and not abs(wall - command.issued_at) <= WINDOW_S:
             raise BadCommand(f"{command.order} is outside its ±{WINDOW_S:.0f} s window")
         return command
 
@@ -185,10 +181,26 @@ def allow_list(*signers: Signer) -> str:
     return json.dumps({"keys": {s.key_id: s.public_entry() for s in signers}}, indent=2)
 
 
-def _list(value: object) -> list[str]:
-    if not isinstance(value, list):
-        raise TypeError("lifts is not a list")
-    return [str(item) for item in value]
+def _command(data: dict[str, object]) -> Command:
+    """The Command that a payload spells; a signer of another version may spell it differently."""
+    try:
+        order, lifts = Order(str(data["order"])), tuple(str(kill) for kill in _typed(data["lifts"], list))
+        command = Command(**{**data, "order": order, "lifts": lifts})  # type: ignore[arg-type]
+        for text in (command.scope, command.operator, command.reason, command.tenant, command.mode, command.id):
+            _typed(text, str)
+        for number in (command.issued_at, command.open_s):
+            _typed(number, int, float)
+    except (TypeError, ValueError, KeyError) as error:
+        raise BadCommand(f"payload is not a Command: {error!r}") from error
+    if not command.id or not (command.scope == ALL or command.scope.startswith(agent_scope(""))):
+        raise BadCommand("payload is not a Command: id or scope is wrong")
+    return command
+
+
+def _typed(value: Any, *types: type) -> Any:
+    if not isinstance(value, types):
+        raise TypeError(f"{value!r} is not {types[0].__name__}")
+    return value
 
 
 def _encode(data: bytes) -> str:
