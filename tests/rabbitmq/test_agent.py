@@ -1,0 +1,363 @@
+"""Agents on both brokers: handle, publish, refuse, hold, dead-letter, trace."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from uuid import uuid4
+
+import pytest
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind
+from pydantic import BaseModel
+
+from fusebox import names
+from fusebox.errors import AgentKilled, AgentTripped, ConfigError, LoopDetected, Unroutable
+from fusebox.records import State
+from rabbitmq import Agent, Context, Runtime
+from rabbitmq.broker import Broker, Message
+from tests.fixtures.agents import Inbox, RuntimeFactory, eventually
+
+Keep = Callable[[Agent], Agent]
+
+
+class Comment(BaseModel):
+    ticket: str
+
+
+def unique(name: str) -> str:
+    return f"{name}-{uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def runtime(runtimes: RuntimeFactory) -> Runtime:
+    return runtimes()
+
+
+@pytest.fixture
+def name() -> str:
+    return unique("helper")
+
+
+@pytest.fixture
+def key(name: str) -> str:
+    return f"{name}.work"
+
+
+def record_spans(runtime: Runtime) -> InMemorySpanExporter:
+    exporter = InMemorySpanExporter()
+    runtime.telemetry._provider.add_span_processor(SimpleSpanProcessor(exporter))
+    return exporter
+
+
+def test_a_published_payload_reaches_the_typed_handler(
+    runtime: Runtime, name: str, key: str, inbox: Inbox, stopping: Keep
+) -> None:
+    agent = stopping(Agent(name, runtime))
+
+    @agent.on(key)
+    def handle(comment: Comment, ctx: Context) -> None:
+        inbox.put((comment, ctx.agent))
+
+    agent.start()
+    agent.publish(key, Comment(ticket="T-1"))
+    assert inbox.wait(1) == [(Comment(ticket="T-1"), name)]
+    eventually(lambda: runtime.broker.depth(name) == 0)
+
+
+def test_an_async_handler_may_publish_call_tools_and_models(
+    runtime: Runtime, name: str, inbox: Inbox, stopping: Keep
+) -> None:
+    agent = stopping(Agent(name, runtime))
+
+    async def lookup(n: int) -> int:
+        await asyncio.sleep(0)
+        return n * 2
+
+    @agent.on(f"{name}.ask")
+    async def ask(n: int, ctx: Context) -> None:
+        with ctx.model_call("m", provider="p", messages=[{"role": "user", "content": "x"}]) as call:
+            call.record(
+                {"choices": [{"message": {"content": "hi"}}], "usage": {"prompt_tokens": 3, "completion_tokens": 2}}
+            )
+        await ctx.publish_async(f"{name}.answer", await ctx.tool_async("lookup", lookup, n))
+
+    @agent.on(f"{name}.answer")
+    def answer(n: int, ctx: Context) -> None:
+        inbox.put(n)
+
+    agent.start()
+    agent.publish(f"{name}.ask", 21)
+    assert inbox.wait(1) == [42]
+
+
+def test_nobody_listening_is_an_error(runtime: Runtime, name: str, stopping: Keep) -> None:
+    agent = stopping(Agent(name, runtime))
+    agent.start()
+    with pytest.raises(Unroutable):
+        agent.publish(unique("nobody"), {})
+
+
+def test_a_raising_handler_buries_its_message_with_the_reason_and_goes_on(
+    runtime: Runtime, name: str, key: str, inbox: Inbox, stopping: Keep
+) -> None:
+    agent = stopping(Agent(name, runtime))
+
+    @agent.on(key)
+    def handle(n: int, ctx: Context) -> None:
+        if n == 0:
+            raise ZeroDivisionError("n is zero")
+        inbox.put(n)
+
+    agent.start()
+    agent.publish(key, 0)
+    agent.publish(key, 1)
+    assert inbox.wait(1) == [1]
+    dead = runtime.broker.get(names.dead_queue(name))
+    assert dead is not None
+    assert dead.message.headers[names.H_DEAD_REASON] == "ZeroDivisionError: n is zero"
+    assert "test_agent.py" in str(dead.message.headers[names.H_DEAD_STACK])
+    assert dead.message.body == b"0"
+    dead.ack()
+
+
+def test_a_message_that_is_not_json_or_does_not_fit_is_dead_at_once(
+    runtime: Runtime, name: str, key: str, inbox: Inbox, stopping: Keep
+) -> None:
+    agent = stopping(Agent(name, runtime))
+
+    @agent.on(key)
+    def handle(comment: Comment, ctx: Context) -> None:
+        inbox.put(comment)
+
+    agent.start()
+    for body in (b"\xff{", b'{"tick": 1}', b'{"ticket": "T-9"}'):
+        runtime.broker.publish(names.EXCHANGE_EVENTS, key, Message(body))
+    assert inbox.wait(1) == [Comment(ticket="T-9")]
+    eventually(lambda: runtime.broker.depth(names.dead_queue(name)) == 2)
+
+
+def test_a_foreign_publisher_without_headers_starts_a_trace(
+    runtime: Runtime, name: str, key: str, inbox: Inbox, stopping: Keep
+) -> None:
+    agent = stopping(Agent(name, runtime))
+
+    @agent.on(key)
+    def handle(payload: dict[str, int], ctx: Context) -> None:
+        inbox.put((ctx.workflow, ctx.trace_id))
+
+    agent.start()
+    runtime.broker.publish(names.EXCHANGE_EVENTS, key, Message(b"{}", message_id="m-1"))
+    ((workflow, trace_id),) = inbox.wait(1)  # type: ignore[misc]
+    assert workflow == "m-1"
+    assert int(trace_id, 16) != 0
+
+
+def test_spans_follow_the_message_across_agents(runtime: Runtime, inbox: Inbox, stopping: Keep) -> None:
+    spans = record_spans(runtime)
+    first, second = stopping(Agent(unique("first"), runtime)), stopping(Agent(unique("second"), runtime))
+
+    @first.on(f"{first.name}.go")
+    def go(payload: dict[str, str], ctx: Context) -> None:
+        with ctx.model_call("gpt-5-mini", provider="openai", messages=[{"role": "user", "content": "hello"}]) as call:
+            call.record({"id": "r1", "model": "gpt-5-mini-x", "choices": [{"message": {"content": "yes"}}],
+                         "usage": {"prompt_tokens": 11, "completion_tokens": 7}})  # fmt: skip
+        ctx.publish(f"{second.name}.go", {"answer": "yes"})
+
+    @second.on(f"{second.name}.go")
+    def on_answer(payload: dict[str, str], ctx: Context) -> None:
+        ctx.tool("crm.note", lambda text: {"id": 5}, payload["answer"], target="case-1")
+        inbox.put(ctx.workflow)
+
+    first.start()
+    second.start()
+    first.publish(f"{first.name}.go", {})
+    inbox.wait(1)
+    eventually(lambda: len(spans.get_finished_spans()) == 6)
+    done = {
+        s.name.split(":")[0].split()[0] + "/" + str((s.attributes or {})[names.GEN_AI_AGENT_ID]): s
+        for s in spans.get_finished_spans()
+    }
+    assert len({s.context.trace_id for s in done.values() if s.context}) == 1, (
+        "one trace from first prompt to tool call"
+    )
+    publish, consume = done[f"publish/{first.name}"], done[f"consume/{second.name}"]
+    hops = [s for s in spans.get_finished_spans() if s.kind is SpanKind.PRODUCER]
+    assert {s.context.span_id for s in hops if s.context} >= {link.context.span_id for link in consume.links}
+    assert len(consume.links) == 1
+    assert consume.kind is SpanKind.CONSUMER
+    assert publish.kind is SpanKind.PRODUCER
+    chat = done[f"chat/{first.name}"].attributes or {}
+    assert (chat[names.USAGE_INPUT], chat[names.USAGE_OUTPUT]) == (11, 7)
+    assert names.GEN_AI_INPUT_MESSAGES not in chat, "content is not recorded unless asked for"
+    tool = done[f"execute_tool/{second.name}"].attributes or {}
+    assert (tool[names.TARGET], tool[names.GEN_AI_TOOL_NAME]) == ("case-1", "crm.note")
+    assert len(str(tool[names.LINEAGE]).split(",")) == 2
+
+
+def test_an_open_circuit_refuses_tools_models_and_publishes_and_counts_them(
+    runtime: Runtime, name: str, stopping: Keep
+) -> None:
+    agent = stopping(Agent(name, runtime))
+    agent.start()
+    runtime.circuits.trip(name, reason="test", actor="operator:jo")
+    ctx, called = agent.context(), []
+    with pytest.raises(AgentTripped, match="test"):
+        ctx.tool("t", called.append, 1)
+    with pytest.raises(AgentTripped), ctx.model_call("m", provider="p"):
+        called.append(2)
+    with pytest.raises(AgentTripped):
+        ctx.publish("x", {})
+    assert called == []
+
+
+def test_a_loop_of_the_same_action_trips_the_agent_itself(runtime: Runtime, name: str, stopping: Keep) -> None:
+    agent = stopping(Agent(name, runtime))
+    agent.start()
+    comments: list[str] = []
+
+    def comment(text: str) -> dict[str, int]:
+        comments.append(text)
+        return {"id": len(comments)}
+
+    def loop() -> None:
+        for n in range(100):
+            agent.context().tool("tickets.comment", comment, f"I checked order {n} again, all fine", target="T-12")
+
+    with pytest.raises(AgentTripped):
+        loop()
+    assert len(comments) <= 6
+    assert runtime.circuits.circuit(name).state is State.OPEN
+
+
+def test_messages_of_an_open_agent_are_held_then_released_oldest_first(
+    runtime: Runtime, name: str, key: str, inbox: Inbox, stopping: Keep
+) -> None:
+    agent = stopping(Agent(name, runtime))
+
+    @agent.on(key)
+    def handle(n: int, ctx: Context) -> None:
+        if n == 0:
+            runtime.circuits.trip(name, reason="test", actor="operator:jo", open_s=3600)
+        ctx.tool("work", lambda: n)
+        inbox.put(n)
+
+    agent.start()
+    for n in range(4):
+        runtime.broker.publish(names.EXCHANGE_EVENTS, key, Message(str(n).encode()))
+    eventually(lambda: runtime.broker.depth(names.held_queue(name)) >= 1)
+    assert inbox.items == []
+    runtime.circuits.half_open(name, reason="test", actor="operator:jo")
+    # The first held message trips again: everything after it must stay put.
+    eventually(lambda: runtime.circuits.circuit(name).state is State.OPEN)
+    assert inbox.items == []
+
+
+def test_after_a_reset_held_messages_come_in_order(
+    runtime: Runtime, name: str, key: str, inbox: Inbox, stopping: Keep
+) -> None:
+    agent = stopping(Agent(name, runtime))
+
+    @agent.on(key)
+    def handle(n: int, ctx: Context) -> None:
+        ctx.tool("work", lambda: n, target=str(n))
+        inbox.put(n)
+
+    agent.start()
+    runtime.circuits.trip(name, reason="test", actor="operator:jo", open_s=3600)
+    for n in range(3):
+        runtime.broker.publish("", names.held_queue(name), Message(str(n).encode(), {names.H_ORIGIN_KEY: key}))
+    runtime.broker.publish(names.EXCHANGE_EVENTS, key, Message(b"3"))
+    runtime.circuits.half_open(name, reason="resume", actor="operator:jo")
+    assert inbox.wait(4) == [0, 1, 2, 3]
+    assert runtime.circuits.circuit(name).state is State.CLOSED
+    eventually(lambda: runtime.broker.depth(names.held_queue(name)) == 0)
+
+
+def test_a_kill_fences_the_thread_at_work_and_holds_its_message(
+    runtime: Runtime, name: str, key: str, inbox: Inbox, stopping: Keep
+) -> None:
+    agent, working, go_on = stopping(Agent(name, runtime)), threading.Event(), threading.Event()
+
+    def slow() -> str:
+        working.set()
+        go_on.wait(10)
+        return "result"
+
+    @agent.on(key)
+    def handle(n: int, ctx: Context) -> None:
+        inbox.put(ctx.tool("slow", slow))
+
+    agent.start()
+    agent.publish(key, 1)
+    assert working.wait(10)
+    runtime.latch.kill("cmd_1", f"agent:{name}", reason="stop it")
+    go_on.set()
+    eventually(lambda: runtime.broker.depth(names.held_queue(name)) == 1)
+    assert inbox.items == []
+    with pytest.raises(AgentKilled):
+        agent.context().tool("more", slow)
+
+
+def test_a_kill_cancels_coroutines(runtime: Runtime, name: str, key: str, inbox: Inbox, stopping: Keep) -> None:
+    agent = stopping(Agent(name, runtime))
+
+    @agent.on(key)
+    async def handle(n: int, ctx: Context) -> None:
+        inbox.put("started")
+        await asyncio.sleep(3600)
+
+    agent.start()
+    agent.publish(key, 1)
+    inbox.wait(1)
+    runtime.latch.kill("cmd_1", f"agent:{name}", reason="stop it")
+    runtime._obeyed(None)
+    eventually(lambda: runtime.broker.depth(names.held_queue(name)) == 1)
+
+
+def test_the_same_message_going_round_is_stopped_by_its_own_lineage(
+    runtime: Runtime, stopping: Keep, inbox: Inbox
+) -> None:
+    ring = [stopping(Agent(unique(n), runtime)) for n in "abc"]
+
+    def forward(agent: Agent, to: str) -> None:
+        @agent.on(f"{agent.name}.in")
+        def handle(payload: dict[str, str], ctx: Context) -> None:
+            try:
+                ctx.publish(f"{to}.in", payload)
+            except LoopDetected as error:
+                inbox.put(str(error))
+                raise
+
+    for agent, after in zip(ring, ring[1:] + ring[:1], strict=True):
+        forward(agent, after.name)
+    for agent in ring:
+        agent.start()
+    runtime.broker.publish(names.EXCHANGE_EVENTS, f"{ring[0].name}.in", Message(b'{"please": "handle"}'))
+    (error,) = inbox.wait(1)
+    assert "3 times" in str(error)
+    eventually(lambda: runtime.circuits.circuit(ring[0].name).state is State.OPEN)
+
+
+@pytest.mark.parametrize("bad", ["", "-x", "a b", "x" * 200, "a\n"])
+def test_an_impossible_name_is_refused(runtime: Runtime, bad: str) -> None:
+    with pytest.raises(ConfigError, match="agent id"):
+        Agent(bad, runtime)
+
+
+def test_two_handlers_of_one_key_are_refused(runtime: Runtime, name: str) -> None:
+    agent = Agent(name, runtime)
+    agent.on("k")(lambda payload, ctx: None)
+    with pytest.raises(ConfigError, match="already handles"):
+        agent.on("k")(lambda payload, ctx: None)
+
+
+def test_stop_is_legal_before_start_and_twice(broker: Broker, runtimes: RuntimeFactory, name: str) -> None:
+    runtime = runtimes()
+    agent = Agent(name, runtime)
+    agent.stop()
+    agent.start()
+    agent.stop()
+    agent.stop()
+    runtime.stop()
+    runtime.stop()
