@@ -1,0 +1,151 @@
+"""The consuming connection: what is declared and subscribed on it, again after each reconnect, and single calls.
+
+A call (declare, get, depth, purge) runs on a channel of its own, so one that the broker refuses closes only that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, Generic, TypeVar
+
+from pika import spec
+
+from fusebox.errors import BrokerUnavailable
+from rabbitmq.amqp_address import Address
+from rabbitmq.amqp_consume import Lane, Post, Subscription
+from rabbitmq.amqp_io import Link
+from rabbitmq.amqp_wire import declare_on
+from rabbitmq.broker import Delivery, Topology
+
+T = TypeVar("T")
+
+
+class Call(Generic[T]):
+    """The answer of one call: a value or the reason for none, whichever comes first."""
+
+    def __init__(self) -> None:
+        self.answer: Future[T] = Future()
+
+    def succeed(self, value: T) -> None:
+        """The broker answered."""
+        if not self.answer.done():
+            self.answer.set_result(value)
+
+    def fail(self, reason: BaseException) -> None:
+        """The broker refused, or the connection broke."""
+        if not self.answer.done():
+            self.answer.set_exception(reason)
+
+
+class Desk:
+    """The tenant of the consuming connection. Everything is called on the I/O thread."""
+
+    def __init__(self, address: Address, post: Post) -> None:
+        self._address, self._post = address, post
+        self._topology = Topology()
+        self._subscriptions: list[Subscription] = []
+        self._connection: Any = None
+        self.link: Link
+
+    # --- the connection comes and goes ------------------------------------------------------------------------------
+    def connected(self, connection: Any) -> None:
+        """Declare and subscribe everything again; what is refused now is tried again on the next connection."""
+        self._connection = connection
+        restored: Call[None] = Call()
+        restored.answer.add_done_callback(self._restored)
+        self._on_channel(restored, lambda channel: declare_on(channel, self._topology, lambda: restored.succeed(None)))
+
+    def _restored(self, answer: Future[None]) -> None:
+        reason = answer.exception()
+        if reason is not None:
+            self.link.refuse(reason)
+            return
+        self._subscriptions = [each for each in self._subscriptions if not each.over]
+        for each in self._subscriptions:
+            each.open(self._connection, lambda: None, self.link.refuse)
+        self.link.ready()
+
+    def disconnected(self) -> None:
+        self._connection = None
+
+    def blocked(self, blocked: bool) -> None:
+        """Publishing is what an alarm blocks; nothing is published here."""
+
+    # --- calls --------------------------------------------------------------------------------------------------------
+    def declare(self, call: Call[None], topology: Topology) -> None:
+        def done() -> None:
+            self._topology = _merged(self._topology, topology)
+            call.succeed(None)
+
+        self._run(call, lambda channel: declare_on(channel, topology, done))
+
+    def subscribe(self, call: Call[None], subscription: Subscription) -> None:
+        def opened() -> None:
+            self._subscriptions.append(subscription)
+            call.succeed(None)
+
+        if self._is_up(call):
+            subscription.open(self._connection, opened, call.fail)
+
+    def depth(self, call: Call[int], queue: str) -> None:
+        self._run(
+            call,
+            lambda channel: channel.queue_declare(
+                queue, passive=True, callback=lambda frame: call.succeed(frame.method.message_count)
+            ),
+        )
+
+    def purge(self, call: Call[int], queue: str) -> None:
+        self._run(
+            call,
+            lambda channel: channel.queue_purge(queue, callback=lambda frame: call.succeed(frame.method.message_count)),
+        )
+
+    def get(self, call: Call[Delivery | None], queue: str) -> None:
+        """The channel stays until the delivery is settled."""
+
+        def opened(channel: Any) -> None:
+            lane = Lane(channel, self._post)
+
+            def empty(_: Any) -> None:
+                call.succeed(None)
+                lane.retire()
+
+            def received(_: Any, method: Any, properties: Any, body: bytes) -> None:
+                call.succeed(lane.receive(queue, method, properties, body))
+                lane.retire()
+
+            channel.add_callback(empty, [spec.Basic.GetEmpty])
+            channel.basic_get(queue, received)
+
+        if self._is_up(call):
+            self._open_channel(call, opened)
+
+    # --- channels -----------------------------------------------------------------------------------------------------
+    def _run(self, call: Call[Any], work: Callable[[Any], None]) -> None:
+        if self._is_up(call):
+            self._on_channel(call, work)
+
+    def _is_up(self, call: Call[Any]) -> bool:
+        if not self.link.up:
+            call.fail(BrokerUnavailable(f"no connection to RabbitMQ at {self._address} just now; try again later"))
+        return self.link.up
+
+    def _on_channel(self, call: Call[Any], work: Callable[[Any], None]) -> None:
+        """Open a channel, work on it, close it when the answer is there."""
+        channel = self._open_channel(call, work)
+        call.answer.add_done_callback(lambda _: channel.is_open and channel.close())
+
+    def _open_channel(self, call: Call[Any], work: Callable[[Any], None]) -> Any:
+        channel = self._connection.channel(on_open_callback=work)
+        channel.add_on_close_callback(lambda _, reason: call.fail(reason))
+        return channel
+
+
+def _merged(known: Topology, new: Topology) -> Topology:
+    """Both, each thing once, in order."""
+    both = known + new
+    return Topology(
+        tuple(dict.fromkeys(both.exchanges)), tuple(dict.fromkeys(both.queues)), tuple(dict.fromkeys(both.bindings))
+    )

@@ -1,0 +1,215 @@
+"""Confirmed publishing over one channel, many callers at once.
+
+A publication is in exactly one place, and leaves each place once::
+
+    caller ─► waiting ─────────► sent (by publish sequence number) ─► confirmed, nacked, returned, or connection lost
+                 └─ deadline: withdrawn, nothing was sent     └─ deadline: the caller gives up, it may still arrive
+
+``waiting`` is guarded by a lock, because callers put in and withdraw; ``sent`` belongs to the I/O thread. A caller
+holds one of a bounded number of slots from the start to the end, so neither can grow without limit.
+
+RabbitMQ confirms an unroutable message too, but returns it first; so a return only marks the publication, and the
+confirm that follows ends it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from pika import spec
+from pika.exceptions import AMQPError
+
+from fusebox.errors import (
+    BadMessage,
+    BrokerUnavailable,
+    ConfigError,
+    FuseboxError,
+    PublishBlocked,
+    PublishNacked,
+    PublishTimeout,
+    Unroutable,
+)
+from rabbitmq.amqp_address import Address, not_found
+from rabbitmq.amqp_io import Link
+from rabbitmq.amqp_wire import properties_of
+from rabbitmq.broker import Message
+
+_SLOTS: Final = 1024
+_LOST: Final = "the connection to RabbitMQ broke before it confirmed; publish again (the message may have been stored)"
+_MAYBE: Final = "the message may still arrive"
+_NOTHING: Final = "nothing was sent"
+
+
+@dataclass(slots=True, eq=False)
+class Publication:
+    """One message on its way, and the caller that waits for it."""
+
+    exchange: str
+    routing_key: str
+    message: Message
+    error: FuseboxError | None = None
+    done: threading.Event = field(default_factory=threading.Event)
+
+    def end(self, error: FuseboxError | None = None) -> None:
+        """Let the caller go on."""
+        self.error = self.error or error
+        self.done.set()
+
+    def is_returned_by(self, method: Any, message_id: str | None) -> bool:
+        """True when a ``basic.return`` is about this publication."""
+        mine = (self.exchange, self.routing_key, self.message.message_id)
+        return self.error is None and mine == (method.exchange, method.routing_key, message_id or "")
+
+
+class Publisher:
+    """The tenant of the publishing connection."""
+
+    def __init__(self, address: Address, post: Callable[[Callable[[], None]], None]) -> None:
+        self._address, self._post = address, post
+        self._slots = threading.BoundedSemaphore(_SLOTS)
+        self._lock = threading.Lock()
+        self._waiting: dict[Publication, None] = {}
+        self._sent: dict[int, Publication] = {}
+        self._channel: Any = None
+        self._sequence = 0
+        self._stopped = False
+        self.is_blocked = False
+        self.link: Link
+
+    # --- callers' threads -----------------------------------------------------------------------------------------
+    def publish(self, publication: Publication, timeout: float) -> None:
+        """Send and wait for the confirm; raises what :meth:`rabbitmq.broker.Broker.publish` documents."""
+        deadline = time.monotonic() + timeout
+        if not self._slots.acquire(timeout=timeout):
+            raise self._too_late(timeout, sent=False)
+        try:
+            self._put(publication)
+            self._post(self._flush)
+            if not publication.done.wait(max(0.0, deadline - time.monotonic())):
+                raise self._too_late(timeout, sent=not self._withdraw(publication))
+        finally:
+            self._slots.release()
+        if publication.error is not None:
+            raise publication.error
+
+    def _put(self, publication: Publication) -> None:
+        with self._lock:
+            if self._stopped:
+                raise BrokerUnavailable("the broker is stopped; call start() first")
+            self._waiting[publication] = None
+
+    def _withdraw(self, publication: Publication) -> bool:
+        with self._lock:
+            return self._waiting.pop(publication, self) is None
+
+    def _too_late(self, timeout: float, *, sent: bool) -> FuseboxError:
+        outcome = _MAYBE if sent else _NOTHING
+        if self.is_blocked:
+            return PublishBlocked(
+                f"RabbitMQ at {self._address} blocks publishers (memory or disk alarm) since more than {timeout:g} s; "
+                f"{outcome}; free resources there (rabbitmqctl status)"
+            )
+        if not self.link.up:
+            return BrokerUnavailable(f"no connection to RabbitMQ at {self._address} for {timeout:g} s; {outcome}")
+        return PublishTimeout(f"RabbitMQ at {self._address} did not confirm within {timeout:g} s; {outcome}")
+
+    # --- the I/O thread ---------------------------------------------------------------------------------------------
+    def connected(self, connection: Any) -> None:
+        self._sequence = 0
+        channel = connection.channel(on_open_callback=self._select)
+        channel.add_on_close_callback(self._channel_closed)
+        channel.add_on_return_callback(self._returned)
+
+    def disconnected(self) -> None:
+        self._channel, self.is_blocked = None, False
+        self._fail_sent(lambda _: BrokerUnavailable(_LOST))
+
+    def blocked(self, blocked: bool) -> None:
+        self.is_blocked = blocked
+        self._flush()
+
+    def stop(self) -> None:
+        """Fail what waits."""
+        with self._lock:
+            self._stopped = True
+            left = list(self._waiting) + list(self._sent.values())
+            self._waiting.clear()
+        self._sent.clear()
+        for publication in left:
+            publication.end(BrokerUnavailable(f"the broker was stopped before RabbitMQ confirmed; {_MAYBE}"))
+
+    def _select(self, channel: Any) -> None:
+        channel.confirm_delivery(self._confirmed, callback=lambda _: self._ready(channel))
+
+    def _ready(self, channel: Any) -> None:
+        self._channel = channel
+        self.link.ready()
+        self._flush()
+
+    def _flush(self) -> None:
+        while self._channel is not None and not self.is_blocked and len(self._sent) < _SLOTS:
+            with self._lock:
+                publication = next(iter(self._waiting), None)
+                if publication is None:
+                    return
+                del self._waiting[publication]
+            self._send(publication)
+
+    def _send(self, publication: Publication) -> None:
+        message = publication.message
+        try:
+            self._channel.basic_publish(
+                publication.exchange, publication.routing_key, message.body, properties_of(message), mandatory=True
+            )
+        except AMQPError as error:
+            publication.end(BadMessage(f"pika cannot write this message: {error!r}"))
+            return
+        self._sequence += 1
+        self._sent[self._sequence] = publication
+
+    def _confirmed(self, frame: Any) -> None:
+        tag, error = frame.method.delivery_tag, None
+        if isinstance(frame.method, spec.Basic.Nack):
+            error = PublishNacked("RabbitMQ refused the message: a queue is full or cannot store it; try again later")
+        for each in _up_to(self._sent, tag) if frame.method.multiple else [tag]:
+            publication = self._sent.pop(each, None)
+            if publication is not None:
+                publication.end(error)
+        self._flush()
+
+    def _returned(self, _channel: Any, method: Any, properties: Any, _body: bytes) -> None:
+        for publication in self._sent.values():
+            if publication.is_returned_by(method, properties.message_id):
+                publication.error = Unroutable(
+                    f"no queue takes {method.routing_key!r} of exchange {method.exchange!r}; bind one first"
+                )
+                return
+
+    def _channel_closed(self, channel: Any, reason: BaseException) -> None:
+        """RabbitMQ closed the channel over one publication; the others in flight end too, with an error of their own."""
+        self._channel = None
+        self._fail_sent(lambda publication: _blame(publication, reason))
+        if channel.connection.is_open:
+            self.connected(channel.connection)
+
+    def _fail_sent(self, error: Callable[[Publication], FuseboxError]) -> None:
+        sent, self._sent = self._sent, {}
+        for publication in sent.values():
+            publication.end(error(publication))
+
+
+def _up_to(sent: dict[int, Publication], tag: int) -> list[int]:
+    return [each for each in sent if each <= tag]
+
+
+def _blame(publication: Publication, reason: BaseException) -> FuseboxError:
+    text = getattr(reason, "reply_text", "")
+    if f"exchange '{publication.exchange}'" not in text:
+        return BrokerUnavailable(_LOST)
+    if not_found(reason):
+        return Unroutable(f"there is no exchange {publication.exchange!r}; declare it first")
+    return ConfigError(f"RabbitMQ refused to publish: {text}; see rabbitmqctl set_permissions")

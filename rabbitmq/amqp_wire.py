@@ -1,0 +1,116 @@
+"""Messages, queues and topologies as pika writes them.
+
+pika can neither write a double nor read one exactly, so a float header travels as a table of one text. Headers that
+the broker adds (``x-death``, ``x-delivery-count``, ``x-first-death-…``) are its own and are left out of a message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import pika
+
+from rabbitmq.broker import Header, Message, Queue, QueueType, Topology
+
+_PERSISTENT: Final = 2
+_FLOAT: Final = "double"
+_BROKERS_OWN: Final = "x-"
+_NO_LIMIT: Final = 2**31 - 1
+"""RabbitMQ 4 means 20 when no limit is given, and RabbitMQ 3 does not know its word for none (-1)."""
+
+
+def properties_of(message: Message) -> Any:
+    """The AMQP properties of a message."""
+    return pika.BasicProperties(
+        headers={name: _encoded(value) for name, value in message.headers.items()},
+        delivery_mode=_PERSISTENT,
+        message_id=message.message_id,
+        content_type=message.content_type,
+        correlation_id=message.correlation_id or None,
+        reply_to=message.reply_to or None,
+        timestamp=message.timestamp or None,
+        user_id=message.user_id or None,
+    )
+
+
+def message_of(properties: Any, body: bytes) -> Message:
+    """A message as it came, whoever sent it."""
+    return Message(
+        body=body,
+        headers=_headers_of(properties.headers or {}),
+        message_id=properties.message_id or "",
+        content_type=properties.content_type or "",
+        correlation_id=properties.correlation_id or "",
+        reply_to=properties.reply_to or "",
+        timestamp=properties.timestamp or 0,
+        user_id=properties.user_id or "",
+    )
+
+
+def _encoded(value: Header) -> Any:
+    return {_FLOAT: repr(value)} if isinstance(value, float) else value
+
+
+def _headers_of(table: Mapping[Any, Any]) -> dict[str, Header]:
+    decoded = {str(_text(name)): _decoded(value) for name, value in table.items()}
+    return {
+        name: value
+        for name, value in decoded.items()
+        if isinstance(value, str | int | float) and not name.startswith(_BROKERS_OWN)
+    }
+
+
+def _decoded(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return _float_of(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return int(value)
+    return _text(value)
+
+
+def _float_of(table: Mapping[Any, Any]) -> float | None:
+    try:
+        return float(table[_FLOAT])
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _text(value: Any) -> Any:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+
+
+def queue_arguments(queue: Queue) -> dict[str, Any]:
+    """The ``x-arguments`` of a queue, valid on RabbitMQ 3.10 and later."""
+    kind = QueueType.CLASSIC if queue.exclusive else queue.type
+    arguments: dict[str, Any] = {"x-queue-type": kind.value}
+    if kind is QueueType.QUORUM:
+        arguments["x-delivery-limit"] = _NO_LIMIT if queue.delivery_limit is None else queue.delivery_limit
+    if queue.dead_letter_exchange is not None:
+        arguments["x-dead-letter-exchange"] = queue.dead_letter_exchange
+    if queue.dead_letter_routing_key is not None:
+        arguments["x-dead-letter-routing-key"] = queue.dead_letter_routing_key
+    if kind is QueueType.QUORUM and queue.dead_letter_exchange is not None:
+        arguments |= {"x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish"}
+    if queue.ttl is not None:
+        arguments["x-message-ttl"] = round(queue.ttl * 1000)
+    if queue.max_length is not None:
+        arguments |= {"x-max-length": queue.max_length, "x-overflow": "reject-publish"}
+    return arguments
+
+
+def declare_on(channel: Any, topology: Topology, done: Callable[[], None]) -> None:
+    """Declare everything in one round trip; RabbitMQ closes the channel at the first thing it refuses."""
+    for exchange in topology.exchanges:
+        channel.exchange_declare(exchange.name, exchange.type.value, durable=True)
+    for queue in topology.queues:
+        durable = not queue.exclusive
+        channel.queue_declare(queue.name, durable=durable, exclusive=queue.exclusive, arguments=queue_arguments(queue))
+    for binding in topology.bindings:
+        channel.queue_bind(binding.queue, binding.exchange, binding.key)
+    fence(channel, done)
+
+
+def fence(channel: Any, done: Callable[[], None], prefetch: int = 0) -> None:
+    """Call ``done`` when everything sent on the channel so far has been processed; sets its ``prefetch`` on the way."""
+    channel.basic_qos(prefetch_count=prefetch, callback=lambda _: done())
