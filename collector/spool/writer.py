@@ -1,0 +1,241 @@
+"""The one writer: group commit, rotation, deletion. Format and invariants are in :mod:`collector.spool`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from collector.setup import owned
+from collector.spool.cursor import READERS, Mark, all_cursors, register
+from collector.spool.errors import FULL, SYNC_FAILED, SpoolFailed, SpoolFull
+from collector.spool.record import HEADER, MAX_PAYLOAD, header_of
+from collector.spool.recovery import recover
+from collector.spool.segment import Segment, new_segment, segments
+from fusebox import happenings
+from fusebox.rundir import sync_dir
+
+_SEGMENT_BYTES: Final = 64 << 20
+
+
+class Writer:
+    """Appends records, durably.
+
+    Args:
+        folder: the spool's folder; made when absent.
+        max_bytes: what all segments together may hold.
+        readers: readers that records are kept for from the start.
+        segment_bytes: size at which a new segment begins.
+
+    Raises:
+        DataDirInUse: another process writes this spool.
+        OSError: the disk refuses.
+    """
+
+    def __init__(
+        self, folder: Path, max_bytes: int, readers: Iterable[str] = READERS, segment_bytes: int = _SEGMENT_BYTES
+    ) -> None:
+        self._folder = folder
+        self._max_bytes = max_bytes
+        self._segment_bytes = max(1, min(segment_bytes, max_bytes // 4))
+        self._cond = threading.Condition()
+        self._syncing = False
+        self._broken = ""
+        self._open: _Open | None = None
+        self._resources = contextlib.ExitStack()
+        with contextlib.ExitStack() as resources:
+            resources.enter_context(owned(folder / "lock", "receive"))
+            self._mark = Mark(folder, writable=True)
+            resources.callback(self._mark.close)
+            self._recover(readers)
+            self._resources = resources.pop_all()
+
+    def append(self, payload: bytes) -> int:
+        """Store ``payload``; return its record number once it is durable.
+
+        Raises:
+            SpoolFull: there is no room; nothing was kept.
+            SpoolFailed: the disk reported an error, or the writer is closed.
+            ValueError: the payload is longer than ``MAX_PAYLOAD``.
+        """
+        if len(payload) > MAX_PAYLOAD:
+            raise ValueError(f"a record holds at most {MAX_PAYLOAD} bytes, not {len(payload)}")
+        with self._cond:
+            self._await_sync_of_full_segment()
+            segment, number = self._write(payload)
+            while segment.durable < number:
+                if segment.failure:
+                    raise SpoolFailed(f"the disk reported an error: {segment.failure}")
+                if self._syncing:
+                    self._cond.wait()
+                else:
+                    self._sync(segment)
+        return number
+
+    def size(self) -> int:
+        """Bytes that all segments hold together."""
+        with self._cond:
+            return self._bytes
+
+    def number(self) -> int:
+        """The highest durable record number."""
+        return self._mark.read()
+
+    def close(self) -> None:
+        """Make everything durable and release the spool. Legal twice."""
+        with self._cond:
+            self._broken = self._broken or "the spool is closed"
+            while self._syncing:
+                self._cond.wait()
+            if self._open:
+                self._finish(self._open)
+            self._resources.close()
+
+    def _recover(self, readers: Iterable[str]) -> None:
+        self._next = recover(self._folder, self._mark.read()) + 1
+        self._mark.write(self._next - 1)
+        for name in readers:
+            register(self._folder, name)
+        existing = segments(self._folder)
+        self._salt = existing[-1].salt if existing else secrets.randbits(32)
+        self._delete_passed(keep_newest=True)
+
+    def _write(self, payload: bytes) -> tuple[_Open, int]:
+        """Under the lock, no sync running on a full segment: write one record, return where it went."""
+        if self._broken:
+            raise SpoolFailed(self._broken)
+        self._make_room(HEADER + len(payload))
+        segment = self._open or self._begin()
+        number = self._next
+        try:
+            segment.write(header_of(number, payload, self._salt), payload)
+        except OSError as error:
+            self._broken = f"half a record could not be cut off ({error}); check the disk and restart receive"
+            raise SpoolFailed(self._broken) from error
+        self._next = number + 1
+        self._bytes += HEADER + len(payload)
+        return segment, number
+
+    def _begin(self) -> _Open:
+        try:
+            self._open = _Open(new_segment(self._folder, self._next, self._salt))
+        except OSError as error:
+            raise _full(error) from error
+        return self._open
+
+    def _await_sync_of_full_segment(self) -> None:
+        while self._open and self._open.end >= self._segment_bytes:
+            if self._syncing:
+                self._cond.wait()
+            else:
+                self._finish(self._open)
+                self._delete_passed(keep_newest=True)
+
+    def _sync(self, segment: _Open) -> None:
+        """Lead a group commit: the lock is released while the disk works."""
+        number, end = self._next - 1, segment.end
+        self._syncing = True
+        self._cond.release()
+        failure: OSError | None = OSError("interrupted")
+        try:
+            os.fdatasync(segment.fd)
+            failure = None
+        except OSError as error:
+            failure = error
+        finally:
+            self._cond.acquire()
+            self._syncing = False
+            self._settle(segment, number, end, failure)
+            self._cond.notify_all()
+
+    def _settle(self, segment: _Open, number: int, end: int, failure: OSError | None) -> None:
+        if failure:
+            self._abandon(segment, failure)
+            return
+        segment.durable, segment.durable_end = number, end
+        self._mark.write(number)
+
+    def _abandon(self, segment: _Open, failure: OSError) -> None:
+        """Give a segment up: cut it to what is durable, never sync it again."""
+        happenings.emit(SYNC_FAILED, segment=segment.segment.path.name, error=str(failure))
+        segment.failure = str(failure)
+        self._open = None
+        try:
+            self._bytes -= segment.end - segment.durable_end
+            os.ftruncate(segment.fd, segment.durable_end)
+        except OSError as error:
+            self._broken = f"a failed segment could not be cut ({error}); check the disk and restart receive"
+        os.close(segment.fd)
+
+    def _finish(self, segment: _Open) -> None:
+        """Sync and close a segment; no sync of it may be running."""
+        if segment.durable_end < segment.end:
+            self._sync(segment)
+        if self._open is segment:
+            os.close(segment.fd)
+            self._open = None
+
+    def _make_room(self, need: int) -> None:
+        if self._bytes + need <= self._max_bytes:
+            return
+        self._delete_passed(keep_newest=self._open is not None)
+        if self._bytes + need > self._max_bytes:
+            happenings.emit(FULL, bytes=self._bytes, max_bytes=self._max_bytes)
+            raise SpoolFull(
+                f"the spool holds {self._bytes} of {self._max_bytes} bytes and its readers are behind; "
+                "see that keep and watch run, or raise spool_max_bytes"
+            )
+
+    def _delete_passed(self, *, keep_newest: bool) -> None:
+        existing = segments(self._folder)
+        passed = min(all_cursors(self._folder).values(), default=0)
+        bounds = [s.base for s in existing[1:]] + ([] if keep_newest else [self._next])
+        for segment, upper in zip(existing, bounds, strict=False):
+            if upper - 1 > passed:
+                break
+            segment.path.unlink(missing_ok=True)
+        self._bytes = sum(s.size() for s in segments(self._folder))
+
+
+class _Open:
+    """The segment being written."""
+
+    def __init__(self, segment: Segment) -> None:
+        self.segment = segment
+        self.end = 0
+        self.durable_end = 0
+        self.durable = 0
+        """Highest record number known to be on disk."""
+        self.failure = ""
+        self.fd = os.open(segment.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            sync_dir(segment.path.parent)
+        except OSError:
+            os.close(self.fd)
+            segment.path.unlink(missing_ok=True)
+            raise
+
+    def write(self, header: bytes, payload: bytes) -> None:
+        """Write one record whole, or leave the file as it was.
+
+        Raises:
+            SpoolFull: the disk took less than all of it.
+            OSError: and it could not be cut off again.
+        """
+        try:
+            written = os.writev(self.fd, [header, payload])
+            if written < len(header) + len(payload):
+                raise OSError("short write")
+        except OSError as error:
+            os.ftruncate(self.fd, self.end)
+            raise _full(error) from error
+        self.end += written
+
+
+def _full(error: OSError) -> SpoolFull:
+    happenings.emit(FULL, error=str(error))
+    return SpoolFull(f"the disk of the spool takes no more ({error.strerror or error}); make room on it")

@@ -1,0 +1,285 @@
+"""The spool as its users see it: durable, ordered, bounded, and never in need of a person."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from collector.spool import Reader, SpoolFailed, SpoolFull, Writer, recent
+from collector.spool.record import HEADER
+from fusebox import happenings
+from fusebox.errors import ConfigError, DataDirInUse
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "spool"
+
+
+@pytest.fixture
+def writer(folder: Path) -> Iterator[Writer]:
+    opened = Writer(folder, 64 * MIB, segment_bytes=2000)
+    yield opened
+    opened.close()
+
+
+def payloads(reader: Reader, max_records: int = 10_000, max_bytes: int = MIB) -> list[bytes]:
+    return [record.payload for record in reader.read(max_records, max_bytes)]
+
+
+def counted(name: str) -> int:
+    return happenings.counts()[name]
+
+
+def test_records_come_out_in_order_and_once(folder: Path, writer: Writer) -> None:
+    sent = [f"record {i}".encode() * (i % 50) for i in range(300)]
+    numbers = [writer.append(payload) for payload in sent]
+    reader = Reader(folder, "keep")
+    assert numbers == sorted(set(numbers))
+    assert payloads(reader) == sent
+    assert payloads(reader) == []
+    assert writer.append(b"one more") > numbers[-1]
+    assert payloads(reader) == [b"one more"]
+
+
+def test_a_read_is_bounded_but_never_starves(folder: Path, writer: Writer) -> None:
+    for _ in range(3):
+        writer.append(b"x" * 1000)
+    reader = Reader(folder, "keep")
+    assert len(payloads(reader, max_records=1)) == 1
+    assert len(payloads(reader, max_bytes=10)) == 1
+    assert reader.lag() == 1000 + HEADER
+    assert len(payloads(reader)) == 1
+    assert reader.lag() == 0
+
+
+def test_a_reader_goes_on_behind_its_last_commit(folder: Path, writer: Writer) -> None:
+    numbers = [writer.append(b"%d" % i) for i in range(100)]
+    first = Reader(folder, "watch")
+    first.read(60, MIB)
+    first.commit(numbers[49])
+    first.commit(numbers[9])
+    assert payloads(Reader(folder, "watch")) == [b"%d" % i for i in range(50, 100)]
+
+
+def test_a_reader_may_come_before_the_writer(folder: Path) -> None:
+    reader = Reader(folder, "early")
+    assert reader.read(1, 1) == []
+    assert reader.lag() == 0
+    writer = Writer(folder, MIB)
+    writer.append(b"hello")
+    assert payloads(reader) == [b"hello"]
+    writer.close()
+
+
+def test_names_that_leave_the_folder_are_refused(folder: Path) -> None:
+    with pytest.raises(ConfigError, match="reader name"):
+        Reader(folder, "../escape")
+
+
+def test_segments_are_deleted_once_everybody_passed_them(folder: Path, writer: Writer) -> None:
+    numbers = [writer.append(b"x" * 500) for _ in range(40)]
+    full = writer.size()
+    Reader(folder, "keep").commit(numbers[-1])
+    writer.append(b"x" * 500)
+    assert writer.size() > full, "watch never read anything, so nothing may go"
+    Reader(folder, "watch").commit(numbers[-1])
+    for _ in range(10):
+        numbers.append(writer.append(b"x" * 500))
+    assert writer.size() < full / 2
+    late = Reader(folder, "late")
+    assert [r.number for r in late.read(100, MIB)][-10:] == numbers[-10:]
+
+
+def test_a_full_spool_refuses_and_recovers_when_read(folder: Path) -> None:
+    writer = Writer(folder, 10_000)
+    written = [writer.append(b"x" * 900) for _ in range(10)]
+    with pytest.raises(SpoolFull, match="spool_max_bytes"):
+        writer.append(b"x" * 900)
+    assert writer.size() <= 10_000
+    for name in ("keep", "watch"):
+        reader = Reader(folder, name)
+        assert [r.number for r in reader.read(100, MIB)] == written
+        reader.commit(written[-1])
+    assert writer.append(b"x" * 900) > written[-1]
+    writer.close()
+
+
+def test_only_one_process_writes(folder: Path, writer: Writer) -> None:
+    with pytest.raises(DataDirInUse, match=str(os.getpid())):
+        Writer(folder, MIB)
+    writer.close()
+    Writer(folder, MIB).close()
+
+
+def test_a_closed_writer_refuses(folder: Path, writer: Writer) -> None:
+    writer.append(b"kept")
+    writer.close()
+    writer.close()
+    with pytest.raises(SpoolFailed, match="closed"):
+        writer.append(b"late")
+    assert payloads(Reader(folder, "keep")) == [b"kept"]
+
+
+def test_numbers_are_never_given_twice(folder: Path) -> None:
+    """Even when every segment is gone, a reader's cursor must not hide what comes next."""
+    writer = Writer(folder, MIB)
+    number = writer.append(b"old")
+    writer.close()
+    Reader(folder, "keep").commit(number)
+    for segment in folder.glob("*.seg"):
+        segment.unlink()
+    (folder / "durable").unlink()
+    writer = Writer(folder, MIB)
+    assert writer.append(b"new") > number
+    assert payloads(Reader(folder, "keep")) == [b"new"]
+    writer.close()
+
+
+def test_threads_share_one_sync(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While one sync runs, the appends of all other threads gather for the next one."""
+    writer = Writer(folder, 64 * MIB)
+    syncs, entered, release = [], threading.Event(), threading.Event()
+    real = os.fdatasync
+
+    def slow(fd: int) -> None:
+        syncs.append(fd)
+        entered.set()
+        assert release.wait(10)
+        real(fd)
+
+    monkeypatch.setattr(os, "fdatasync", slow)
+    threads = [threading.Thread(target=writer.append, args=(b"%d" % i,)) for i in range(20)]
+    threads[0].start()
+    assert entered.wait(10)
+    for thread in threads[1:]:
+        thread.start()
+    while writer.size() < 20 * HEADER + 30:  # 10 one-digit and 10 two-digit payloads
+        assert any(t.is_alive() for t in threads)
+    assert payloads(Reader(folder, "keep")) == [], "nobody reads what is not synced"
+    release.set()
+    for thread in threads:
+        thread.join(10)
+    assert len(syncs) == 2
+    assert sorted(payloads(Reader(folder, "keep")), key=int) == [b"%d" % i for i in range(20)]
+    writer.close()
+
+
+def test_a_failed_sync_is_not_repeated_and_not_acknowledged(
+    folder: Path, writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer.append(b"before")
+    synced: list[int] = []
+    real = os.fdatasync
+
+    def failing(fd: int) -> None:
+        synced.append(os.fstat(fd).st_ino)
+        if len(synced) == 1:
+            raise OSError(5, "Input/output error")
+        real(fd)
+
+    monkeypatch.setattr(os, "fdatasync", failing)
+    with pytest.raises(SpoolFailed, match="Input/output error"):
+        writer.append(b"refused")
+    writer.append(b"after")
+    assert len(set(synced)) == 2, "the next append must use another file"
+    assert payloads(Reader(folder, "keep")) == [b"before", b"after"]
+    writer.close()
+    reopened = Writer(folder, MIB)
+    assert payloads(Reader(folder, "watch")) == [b"before", b"after"]
+    reopened.close()
+
+
+def test_when_the_failed_part_cannot_be_cut_the_writer_refuses_until_reopened(
+    folder: Path, writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer.append(b"before")
+
+    def broken(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fdatasync", broken)
+        patch.setattr(os, "ftruncate", broken)
+        with pytest.raises(SpoolFailed):
+            writer.append(b"refused")
+    with pytest.raises(SpoolFailed, match="restart receive"):
+        writer.append(b"also refused")
+    writer.close()
+    reopened = Writer(folder, MIB)
+    reopened.append(b"after")
+    assert payloads(Reader(folder, "keep"))[0] == b"before"
+    assert payloads(Reader(folder, "watch"))[-1] == b"after"
+    reopened.close()
+
+
+def test_a_short_write_leaves_nothing_behind(folder: Path, writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with a full disk: the kernel takes a part of the record, then no more."""
+    writer.append(b"before")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "writev", lambda fd, parts: os.write(fd, parts[0][:9]))
+        with pytest.raises(SpoolFull, match="make room"):
+            writer.append(b"refused")
+    writer.append(b"after")
+    damaged = counted("spool_damaged")
+    assert payloads(Reader(folder, "keep")) == [b"before", b"after"]
+    assert counted("spool_damaged") == damaged
+
+
+def test_a_torn_tail_is_cut_off_without_alarm(folder: Path, writer: Writer) -> None:
+    writer.append(b"safe")
+    writer.close()
+    with next(folder.glob("*.seg")).open("ab") as file:
+        file.write(b"\xf5SPL half a reco")
+    damaged, torn = counted("spool_damaged"), counted("spool_torn")
+    Writer(folder, MIB).close()
+    assert (counted("spool_damaged"), counted("spool_torn")) == (damaged, torn + 1)
+    assert payloads(Reader(folder, "keep")) == [b"safe"]
+
+
+def test_damage_in_the_middle_costs_only_what_is_damaged(folder: Path) -> None:
+    writer = Writer(folder, 64 * MIB)
+    for i in range(10):
+        writer.append(b"%d" % i * 100)
+    path = next(folder.glob("*.seg"))
+    data = bytearray(path.read_bytes())
+    data[3 * (100 + HEADER) + HEADER + 50] ^= 1
+    path.write_bytes(data)
+    lost = counted("spool_records_lost")
+    assert payloads(Reader(folder, "keep")) == [b"%d" % i * 100 for i in range(10) if i != 3]
+    assert counted("spool_records_lost") == lost + 1
+    assert [p.name for p in (folder / "quarantine").iterdir()] == [path.name]
+    writer.close()
+
+
+def test_a_payload_that_looks_like_a_record_is_never_taken_for_one(folder: Path) -> None:
+    writer = Writer(folder, 64 * MIB)
+    writer.append(b"innocent")
+    path = next(folder.glob("*.seg"))
+    writer.append(b"-" * 10 + path.read_bytes()[: HEADER + 8].replace(b"innocent", b"forgedxx"))
+    writer.append(b"after")
+    data = bytearray(path.read_bytes())
+    data[HEADER + 8] ^= 1
+    path.write_bytes(data)
+    assert payloads(Reader(folder, "keep")) == [b"innocent", b"after"]
+    writer.close()
+
+
+def test_a_damaged_cursor_starts_at_the_oldest_record(folder: Path, writer: Writer) -> None:
+    numbers = [writer.append(b"%d" % i) for i in range(5)]
+    Reader(folder, "keep").commit(numbers[-1])
+    (folder / "cursors" / "keep").write_bytes(b"\xff\x00garbage")
+    assert len(payloads(Reader(folder, "keep"))) == 5
+
+
+def test_recent_tells_what_was_just_received(folder: Path, writer: Writer) -> None:
+    numbers = [writer.append(b"%d" % i) for i in range(5)]
+    Reader(folder, "keep").commit(numbers[-1])
+    writer.close()
+    assert [record.payload for record in recent(folder)] == [b"0", b"1", b"2", b"3", b"4"]
