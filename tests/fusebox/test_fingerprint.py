@@ -1,0 +1,88 @@
+"""Fingerprints: what varies without meaning anything does not count; what means something does."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from fusebox.fingerprint import distance, error_hash, hash64, normalise, request_hash, result_hash, simhash, text_of
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("ticket 4711 is late", "Ticket 12 is  late"),
+        ("Re: RE: Fwd: hello", "hello"),
+        ("seen at 2026-01-02T03:04:05Z", "seen at 1999-12-31T23:59:59.123Z"),
+        ("id 6f1c0a2e-7f0a-4f34-9d2e-8d6f0f3f1a11", "id 00000000-1111-2222-3333-444444444444"),
+        ("commit deadbeef12", "commit 0a1b2c3d4e"),
+        ('{"comment_id": 41}', '{"comment_id": 42}'),
+        ("price 1,234.50", "price 7"),
+    ],
+)
+def test_same_but_for_what_varies(one: str, other: str) -> None:
+    assert normalise(one) == normalise(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("add a comment", "delete a comment"), ("order shoes", "order shirts"), ("cafe", "cafés")]
+)
+def test_different_words_stay_different(one: str, other: str) -> None:
+    assert normalise(one) != normalise(other)
+
+
+def test_a_request_is_bound_to_operation_and_exact_target() -> None:
+    assert request_hash("comment", "T-1", "hi") != request_hash("comment", "T-2", "hi")
+    assert request_hash("comment", "T-1", "hi") != request_hash("close", "T-1", "hi")
+    assert request_hash("a", "bc", "") != request_hash("ab", "c", "")
+
+
+def test_no_result_is_zero_and_errors_are_told_apart_by_type_and_text() -> None:
+    assert result_hash(None) == 0
+    assert result_hash("") != 0
+    assert error_hash(ValueError("row 7 is bad")) == error_hash(ValueError("row 8 is bad"))
+    assert error_hash(ValueError("x")) != error_hash(KeyError("x"))
+
+
+def test_values_of_any_kind_have_a_text() -> None:
+    class Order(BaseModel):
+        item: str
+
+    loop: list[object] = []
+    loop.append(loop)
+    assert text_of(Order(item="x")) == '{"item": "x"}'
+    assert text_of(b"caf\xe9") == "caf\ufffd"
+    assert text_of({"b": 1, "a": {2}}) == '{"a": "{2}", "b": 1}'
+    for odd in ({1: "a", "b": 2}, {("t", 1): 2}, loop, object()):
+        assert isinstance(request_hash("op", "", odd), int)
+
+
+def test_keys_in_another_order_are_the_same_request() -> None:
+    assert request_hash("op", "", {"a": 1, "b": 2}) == request_hash("op", "", {"b": 2, "a": 1})
+
+
+@given(st.text())
+def test_any_text_has_unsigned_hashes_that_stay_the_same(text: str) -> None:
+    for value in (hash64(text), simhash(text), request_hash("op", "", text)):
+        assert 0 <= value < 1 << 64
+    assert simhash(text) == simhash(text.replace(" ", "   "))
+
+
+def test_near_duplicates_are_near_and_strangers_far() -> None:
+    words = [f"w{chr(97 + i)}{chr(97 + j)}" for i in range(6) for j in range(10)]
+    text = " ".join(words)
+    near = " ".join([*words[:-1], "other"])
+    far = " ".join(reversed([f"z{w}" for w in words]))
+    assert distance(simhash(text), simhash(near)) <= 8
+    assert distance(simhash(text), simhash(far)) >= 16
+    assert simhash("") == 0
+
+
+def test_simhash_is_charikars_sum_of_signs() -> None:
+    features = {"red", "green", "red green"}
+    expected = sum(1 << b for b in range(64) if sum((hash64(f) >> b) & 1 for f in features) > len(features) / 2)
+    assert simhash("Red green") == expected
+
+
+def test_a_long_text_is_bounded() -> None:
+    assert normalise("a" * 70_000) == normalise("a" * 80_000)

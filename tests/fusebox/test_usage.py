@@ -1,0 +1,82 @@
+"""Token usage of each provider's shape, and its price."""
+
+from decimal import Decimal
+from types import SimpleNamespace
+
+import pytest
+
+from fusebox.prices import cost_of
+from fusebox.usage import Usage, usage_of
+
+AT = 1_760_000_000.0
+
+
+def test_openai_chat_with_details() -> None:
+    usage = {
+        "prompt_tokens": 10,
+        "completion_tokens": 7,
+        "prompt_tokens_details": {"cached_tokens": 4},
+        "completion_tokens_details": {"reasoning_tokens": 5},
+    }
+    assert usage_of({"usage": usage}) == Usage(10, 7, cache_read=4, reasoning=5)
+
+
+def test_openai_responses_as_objects() -> None:
+    usage = SimpleNamespace(
+        input_tokens=10,
+        output_tokens=7,
+        input_tokens_details=SimpleNamespace(cached_tokens=4),
+        output_tokens_details=None,
+    )
+    assert usage_of(SimpleNamespace(usage=usage)) == Usage(10, 7, cache_read=4)
+
+
+def test_anthropic_adds_the_cache_back_to_the_input() -> None:
+    usage = {
+        "input_tokens": 10,
+        "output_tokens": 7,
+        "cache_read_input_tokens": 100,
+        "cache_creation_input_tokens": None,
+    }
+    assert usage_of({"usage": usage}) == Usage(110, 7, cache_read=100)
+
+
+@pytest.mark.parametrize("response", [None, {}, {"usage": None}, {"usage": {}}, {"usage": {"total": 3}}, "text", 7])
+def test_no_usage_is_not_free(response: object) -> None:
+    assert usage_of(response) is None
+
+
+def test_nonsense_counts_as_zero() -> None:
+    assert usage_of({"usage": {"prompt_tokens": -5, "completion_tokens": True}}) == Usage()
+
+
+def test_a_known_model_has_a_price_with_its_source() -> None:
+    cost = cost_of(Usage(1_000_000, 0), "gpt-4o-mini", "openai", AT)
+    assert cost is not None
+    assert cost.usd == Decimal("0.15")
+    assert cost.price.startswith("genai-prices ")
+    assert cost.price.endswith("openai/gpt-4o-mini")
+
+
+def test_cached_input_is_cheaper() -> None:
+    full, cached = (cost_of(Usage(1000, 0, cache_read=n), "gpt-4o-mini", "openai", AT) for n in (0, 1000))
+    assert full is not None
+    assert cached is not None
+    assert 0 < cached.usd < full.usd
+
+
+@pytest.mark.parametrize(
+    ("model", "provider", "at"),
+    [
+        ("no-such-model", "openai", AT),
+        ("gpt-4o-mini", "no-such-provider", AT),
+        ("", "", AT),
+        ("gpt-4o-mini", "openai", 1e30),
+    ],
+)
+def test_what_has_no_price_is_unpriced(model: str, provider: str, at: float) -> None:
+    assert cost_of(Usage(10, 10), model, provider, at) is None
+
+
+def test_impossible_usage_is_unpriced() -> None:
+    assert cost_of(Usage(10, 0, cache_read=50), "gpt-4o-mini", "openai", AT) is None
