@@ -61,7 +61,8 @@ def apply(client: Client) -> None:
         ConfigError: the database was written by a newer Fusebox, or by a changed one.
     """
     client.command(_TABLE)
-    applied = dict(client.query("SELECT `number`, any(`sha256`) FROM fusebox_schema GROUP BY `number`").result_rows)
+    rows = client.query("SELECT `number`, any(`sha256`) FROM fusebox_schema GROUP BY `number`").result_rows
+    applied = {int(number): str(sha256) for number, sha256 in rows}
     known = steps()
     _refuse_strangers(applied, known)
     for step in known:

@@ -1,0 +1,1 @@
+"""*keep*: spool → ClickHouse, the read-only SQL port, and the audit copy."""

@@ -1,0 +1,104 @@
+"""The process *keep*: owns the database, keeps what the spool holds, answers SQL, copies the audit journal."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from typing import Final
+
+import uvicorn
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from collector import schema, setup
+from collector.keep.audit_copy import AuditCopy
+from collector.keep.batch import Batches, BatchSettings, Promises
+from collector.keep.deadletters import DeadLetters
+from collector.keep.engine import Engine, engine_of
+from collector.keep.errors import sorted_out
+from collector.keep.insert import Inserter
+from collector.keep.keeper import Keeper
+from collector.keep.pages import health, metrics
+from collector.keep.port import SqlPort
+from collector.ports import address, bind, port_of
+from collector.spool import Reader
+from fusebox.clock import Clock, system_clock
+from fusebox.config import Config
+from fusebox.lifecycle import Stack, serve
+from fusebox.rundir import announce, withdraw
+
+ROLE: Final = "keep"
+
+
+def main(config: Config) -> None:
+    """Run *keep* until SIGTERM.
+
+    Raises:
+        DataDirInUse: another keep owns the database.
+        PortInUse: the SQL port is taken.
+        EngineDown: the ClickHouse server does not answer.
+    """
+    setup.prepare(config)
+    with setup.owned(config.data_dir / "keep.lock", ROLE):
+        engine = engine_of(config)
+        try:
+            _prepare(engine)
+            serve(_services(config, engine, system_clock()))
+        finally:
+            engine.close()
+
+
+def _prepare(engine: Engine) -> None:
+    try:
+        schema.apply(engine.writer())
+    except ClickHouseError as error:
+        raise sorted_out(error) from error
+
+
+def _services(config: Config, engine: Engine, clock: Clock) -> Stack:
+    settings = BatchSettings()
+    folder = config.data_dir / "batches"
+    folder.mkdir(exist_ok=True, mode=0o700)
+    batches = Batches(Reader(config.data_dir / "spool", ROLE), Promises(folder), settings, clock)
+    inserter = Inserter(engine, DeadLetters(engine, config.data_dir / "dead_letters", clock))
+    keeper = Keeper(batches, inserter, clock, settings.linger)
+    pages = {"/healthz": lambda: health(keeper), "/metrics": lambda: metrics(keeper)}
+    port = SqlPort(engine, pages, any_host=config.behind_loopback_publish)
+    return Stack([keeper, AuditCopy(engine, config.data_dir / "journal"), SqlServer(config, port)])
+
+
+class SqlServer:
+    """uvicorn in a thread, announced while it listens."""
+
+    def __init__(self, config: Config, port: SqlPort) -> None:
+        self._config, self._port = config, port
+        self._server = uvicorn.Server(
+            uvicorn.Config(port, lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=5)
+        )
+        self._socket: socket.socket | None = None
+        self._thread = threading.Thread(target=self._run, name="sql-port", daemon=True)
+
+    def start(self) -> None:
+        """Listen and announce.
+
+        Raises:
+            PortInUse: another program has the port.
+        """
+        self._socket = bind(self._config.host, self._config.sql_port, "sql_port")
+        self._thread.start()
+        url = f"http://{address(self._config.host, port_of(self._socket))}"
+        announce(self._config.data_dir, ROLE, url=url)
+
+    def stop(self, timeout: float = 10.0) -> None:
+        if self._socket is None:
+            return
+        withdraw(self._config.data_dir, ROLE)
+        self._server.should_exit = True
+        self._thread.join(timeout)
+        self._port.close()
+        with contextlib.suppress(OSError):
+            self._socket.close()
+
+    def _run(self) -> None:
+        assert self._socket is not None
+        self._server.run(sockets=[self._socket])

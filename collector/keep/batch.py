@@ -1,0 +1,173 @@
+"""Batches: which records of the spool go into the database together, fixed on disk before the first attempt.
+
+Format of ``batches/promise.json`` (one file, replaced atomically, fsynced with its folder)::
+
+    {"first": n, "last": n, "id": "<sha-256 hex>", "formed": <Unix nanoseconds>}
+
+``id`` is the SHA-256 of first, last and the members' payloads. It is the batch's ``_batch`` in every table and, for an
+insert of all its members, the deduplication token.
+
+Invariants
+    * At most one batch is promised. Its members are retried as they are, never re-cut: a batch of other members under
+      another token would store again what the failed attempt had stored.
+    * The promise is on disk before the first insert and taken back after the cursor was committed. A promise whose
+      last record the cursor has passed is stale.
+    * ``formed`` is part of the promise because a row's partition may depend on it, and a retry must not move rows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+from collector.spool.record import Record
+from fusebox import happenings
+from fusebox.clock import Clock
+from fusebox.rundir import sync_dir, write_atomic
+
+_NS: Final = 1_000_000_000
+CHANGED: Final = happenings.declare(
+    "batch_changed", logging.ERROR, "members of a promised batch were damaged in the spool; the intact ones are kept"
+)
+
+
+class Source(Protocol):
+    """The part of :class:`collector.spool.Reader` that batches are made from."""
+
+    def read(self, max_records: int, max_bytes: int) -> list[Record]:
+        """The next records; never waits."""
+
+    def commit(self, number: int) -> None:
+        """Everything up to ``number`` is done."""
+
+    def lag(self) -> int:
+        """Bytes not read yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSettings:
+    """Limits of one batch: records, bytes, and seconds to wait for more when few arrive."""
+
+    max_records: int = 512
+    max_bytes: int = 16 << 20
+    linger: float = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Records that are inserted together."""
+
+    id: str
+    first: int
+    last: int
+    formed: int
+    """Unix nanoseconds."""
+    payloads: tuple[bytes, ...]
+    retried: bool = False
+    """True when an earlier process may have inserted it, or a part."""
+
+
+class Promises:
+    """The one promise on disk."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "promise.json"
+
+    def make(self, batch: Batch) -> None:
+        """Fix the batch's membership durably."""
+        promise = {"first": batch.first, "last": batch.last, "id": batch.id, "formed": batch.formed}
+        write_atomic(self._path, json.dumps(promise))
+
+    def read(self) -> dict[str, int | str] | None:
+        """The promise of an earlier process, or None."""
+        try:
+            promise: dict[str, int | str] = json.loads(self._path.read_text())
+        except FileNotFoundError:
+            return None
+        return promise
+
+    def keep(self) -> None:
+        """The promise is kept; take it back."""
+        self._path.unlink(missing_ok=True)
+        sync_dir(self._path.parent)
+
+
+class Batches:
+    """Cuts the spool into batches, the promised one of an earlier process first."""
+
+    def __init__(self, source: Source, promises: Promises, settings: BatchSettings, clock: Clock) -> None:
+        self._source, self._promises, self._settings, self._clock = source, promises, settings, clock
+        self._ahead: deque[Record] = deque()
+        self._promise = promises.read()
+
+    @property
+    def waiting(self) -> bool:
+        """True when records were read that are in no batch yet."""
+        return bool(self._ahead)
+
+    @property
+    def full(self) -> bool:
+        """True when no more records fit into the next batch."""
+        size = sum(len(record.payload) for record in self._ahead)
+        return len(self._ahead) >= self._settings.max_records or size >= self._settings.max_bytes
+
+    def lag(self) -> int:
+        """Bytes in the spool that are in no table yet."""
+        return self._source.lag() + sum(len(record.payload) for record in self._ahead)
+
+    def look(self) -> bool:
+        """Read what is new, up to one batch; True when there is something to do."""
+        if not self.full:
+            self._ahead.extend(self._source.read(self._settings.max_records - len(self._ahead), self._room()))
+        return self.waiting
+
+    def next(self) -> Batch | None:
+        """The batch to insert now, promised on disk; None when there is nothing. Call :meth:`done` when it is in."""
+        if not self.look():
+            return None
+        if self._promise and int(self._promise["last"]) >= self._ahead[0].number:
+            return self._promised(self._promise)
+        self._promise = None
+        batch = self._cut()
+        self._promises.make(batch)
+        self._ahead.clear()
+        return batch
+
+    def done(self, batch: Batch) -> None:
+        """The batch is in the tables: move the cursor, then forget the promise."""
+        self._source.commit(batch.last)
+        self._promise = None
+        self._promises.keep()
+
+    def _cut(self) -> Batch:
+        members = list(self._ahead)
+        payloads = tuple(record.payload for record in members)
+        formed = int(self._clock.now() * _NS)
+        return Batch(_id_of(members), members[0].number, members[-1].number, formed, payloads)
+
+    def _room(self) -> int:
+        return max(1, self._settings.max_bytes - sum(len(record.payload) for record in self._ahead))
+
+    def _promised(self, promise: dict[str, int | str]) -> Batch:
+        last = int(promise["last"])
+        while self._ahead[-1].number < last and (more := self._source.read(1, 1)):
+            self._ahead.extend(more)
+        members = []
+        while self._ahead and self._ahead[0].number <= last:
+            members.append(self._ahead.popleft())
+        if _id_of(members) != promise["id"]:
+            happenings.emit(CHANGED, first=promise["first"], last=last, found=len(members))
+        payloads = tuple(record.payload for record in members)
+        return Batch(str(promise["id"]), int(promise["first"]), last, int(promise["formed"]), payloads, retried=True)
+
+
+def _id_of(members: list[Record]) -> str:
+    digest = hashlib.sha256(f"{members[0].number}:{members[-1].number}:".encode())
+    for record in members:
+        digest.update(record.payload)
+    return digest.hexdigest()

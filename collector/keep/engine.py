@@ -1,0 +1,118 @@
+"""The ClickHouse engine: chDB inside this process, or a server, behind the same client.
+
+Traps that shape this file: one chDB path belongs to one process; after ``import chdb`` a fork hangs (children are
+spawned elsewhere); a client is not for two threads, so each thread gets its own.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import clickhouse_connect
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError, ProgrammingError
+
+from collector.keep.errors import EngineDown, sorted_out
+from fusebox.config import Config
+from fusebox.errors import ConfigError, DataDirInUse
+
+READ_LIMITS: Final[Mapping[str, str]] = {
+    "max_execution_time": "5",
+    "timeout_overflow_mode": "throw",
+    "max_memory_usage": str(512 << 20),
+    "max_result_rows": "1000000",
+    "max_result_bytes": str(256 << 20),
+    "result_overflow_mode": "throw",
+    "max_ast_elements": "10000",
+    "max_threads": "2",
+    "readonly": "1",  # last: nothing can be set after it
+}
+"""What a statement from outside may use: seconds, bytes, rows."""
+
+
+class Engine:
+    """Gives each thread its own client, for writing or for statements from outside.
+
+    Args:
+        path: chDB's folder, or None when ``url`` names a server.
+        url: ``http(s)://user:password@host:port/database``, or None.
+    """
+
+    def __init__(self, path: Path | None, url: str | None = None) -> None:
+        if (path is None) == (url is None):
+            raise ConfigError("the engine needs either a chDB folder or a server's URL")
+        self._path, self._url = path, url
+        self._local = threading.local()
+        self._lock = threading.Lock()
+        self._clients: list[Client] = []
+
+    @property
+    def embedded(self) -> bool:
+        """True when the engine is chDB in this process."""
+        return self._path is not None
+
+    def writer(self) -> Client:
+        """This thread's client that may do anything.
+
+        Raises:
+            DataDirInUse: another process has the chDB folder open.
+            EngineDown: the server does not answer.
+        """
+        return self._mine("writer", {})
+
+    def reader(self) -> Client:
+        """This thread's client for statements from outside: read-only, under :data:`READ_LIMITS`. Raises likewise."""
+        return self._mine("reader", READ_LIMITS)
+
+    def close(self) -> None:
+        """Close every client; no other thread may use one any more. Legal twice."""
+        with self._lock:
+            clients, self._clients = self._clients, []
+        self._local = threading.local()
+        for client in clients:
+            client.close()
+
+    def _mine(self, role: str, settings: Mapping[str, str]) -> Client:
+        client: Client | None = getattr(self._local, role, None)
+        if client is None:
+            client = self._open(dict(settings))
+            setattr(self._local, role, client)
+            with self._lock:
+                self._clients.append(client)
+        return client
+
+    def _open(self, settings: dict[str, str]) -> Client:
+        if self._path is None:
+            return self._open_server(settings)
+        try:
+            return clickhouse_connect.get_client(interface="chdb", path=str(self._path), settings=settings)
+        except ProgrammingError as error:
+            raise DataDirInUse(
+                f"the database in {self._path} cannot be opened ({error}); another process may have it: read through "
+                "the SQL port of the running keep, stop that process, or choose another FUSEBOX_DATA_DIR"
+            ) from error
+
+    def _open_server(self, settings: dict[str, str]) -> Client:
+        try:
+            return clickhouse_connect.get_client(
+                dsn=self._url, settings=settings, autogenerate_session_id=False, send_receive_timeout=60
+            )
+        except ClickHouseError as error:
+            raise EngineDown(f"ClickHouse does not answer: {error}; check clickhouse_url") from sorted_out(error)
+
+
+def engine_of(config: Config) -> Engine:
+    """The engine that ``config`` asks for."""
+    url = config.secret("clickhouse_url")
+    return Engine(None, url) if url else Engine(config.data_dir / "clickhouse")
+
+
+def alive(client: Client) -> bool:
+    """True when the engine answers."""
+    with suppress(ClickHouseError):
+        return bool(client.command("SELECT 1") == 1)
+    return False

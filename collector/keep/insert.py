@@ -1,0 +1,200 @@
+"""Writing a batch so that each span is once in ``otel_traces`` and once in each view's target.
+
+First attempt: all members in one insert, with the batch's id as deduplication token. The engine parses the Protobuf
+and the materialized views fill their targets within the same insert; a partial failure leaves rows behind.
+
+::
+
+    inserted ◄──────────── ok ────────────── first attempt
+       ▲                                          │ error, or killed: the outcome is unknown
+       │ targets completed                        ▼
+    completing ◄── nothing missing ────────── probing  (count what carries this _batch)
+       ▲                                          │ some or all missing
+       └────── ok ──── inserting what is missing ◄┘
+                              │ refused although the engine accepts an empty batch: the data is at fault
+                              ▼
+                         bisecting ── one span (or unreadable bytes) left ──► dead letter
+
+A retry of everything uses the batch's token, which the engine also remembers; a retry of a part uses the hash of that
+part. Probing covers what the token does not: a deduplication window that was overrun or lost in a power cut.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterable
+from typing import Final, TypeVar
+
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from collector import schema
+from collector.keep.batch import Batch
+from collector.keep.deadletters import DeadLetters
+from collector.keep.engine import Engine
+from collector.keep.errors import OUT_OF_MEMORY, EngineDown, EngineRefused, sorted_out
+from collector.keep.otlp_bytes import SpanId, bytes_field, fixed64_field, framed, halves, without
+from fusebox import happenings
+
+T = TypeVar("T")
+_BATCH_FIELD: Final = 1000
+_FORMED_FIELD: Final = 1001
+_DOOR: Final = "otlp_ingest"
+STORED: Final = happenings.declare("records_stored", logging.DEBUG, "records of the spool written to the database")
+COMPLETED: Final = happenings.declare(
+    "batch_completed", logging.WARNING, "an interrupted batch was found half-written and completed"
+)
+
+_PRESENT: Final = "SELECT DISTINCT TraceId, SpanId FROM otel_traces WHERE _batch = {batch:String}"
+_RUNNING: Final = "SELECT count() FROM system.processes WHERE startsWith(query_id, {prefix:String})"
+_EVENTS_VIEW: Final = (
+    "SELECT as_select FROM system.tables WHERE database = currentDatabase() AND name = 'agent_events_mv'"
+)
+_EVENTS_COLUMNS: Final = """
+SELECT arrayStringConcat(groupArray(backQuoteIfNeed(name)), ', ') FROM (
+    SELECT name FROM system.columns WHERE database = currentDatabase() AND table = 'agent_events' ORDER BY position)
+"""
+_COMPLETE_EVENTS: Final = """
+INSERT INTO agent_events ({columns}) SELECT {columns} FROM ({view})
+WHERE batch = {{batch:String}}
+  AND (trace_id, span_id) NOT IN (SELECT trace_id, span_id FROM agent_events WHERE batch = {{batch:String}})
+"""
+_COMPLETE_TIMES: Final = """
+INSERT INTO otel_traces_trace_id_ts SELECT TraceId, min(Timestamp), max(Timestamp) FROM otel_traces
+WHERE _batch = {batch:String} AND TraceId != '' GROUP BY TraceId
+"""
+# A row too many does no harm there: readers take the earliest start and the latest end of a trace.
+
+
+class Inserter:
+    """Writes batches; use it from one thread."""
+
+    def __init__(self, engine: Engine, letters: DeadLetters) -> None:
+        self._engine = engine
+        self._letters = letters
+        self._attempt = 0
+        self._settings = {
+            "format_schema_source": "string",
+            "format_schema": schema.proto(),
+            "format_schema_message_name": schema.MESSAGE,
+            "deduplicate_blocks_in_dependent_materialized_views": 1,
+            "max_partitions_per_insert_block": 0,
+            "async_insert": 0,
+        }
+
+    def write(self, batch: Batch, *, uncertain: bool) -> None:
+        """Make every readable span of the batch stored exactly once; what is unreadable becomes a dead letter.
+
+        Args:
+            uncertain: an attempt was made before, here or by a process that died.
+
+        Raises:
+            EngineDown: not now; call again with ``uncertain=True``.
+        """
+        payloads = [payload for payload in batch.payloads if self._sound(batch, payload)]
+        if uncertain:
+            self._settle(batch, payloads)
+        elif payloads:
+            self._write_all(batch, payloads)
+        happenings.emit(STORED, count=len(batch.payloads))
+
+    def _write_all(self, batch: Batch, payloads: list[bytes]) -> None:
+        try:
+            self._insert(batch, payloads)
+        except EngineRefused as error:
+            if not self._accepts_nothing(batch):
+                raise EngineDown(str(error)) from error
+            self._settle(batch, payloads)
+
+    def _settle(self, batch: Batch, payloads: list[bytes]) -> None:
+        """Find out what an attempt left behind and write the rest."""
+        self._await_silence(batch)
+        self._write_missing(batch, payloads)
+        self._complete_views(batch)
+
+    def _write_missing(self, batch: Batch, payloads: list[bytes]) -> None:
+        missing = self._missing(batch, payloads)
+        if not missing:
+            return
+        try:
+            self._insert(batch, missing)
+        except EngineRefused as error:
+            self._divide(batch, missing, error)
+
+    def _divide(self, batch: Batch, payloads: list[bytes], error: EngineRefused) -> None:
+        if not self._accepts_nothing(batch):
+            raise EngineDown(str(error)) from error
+        parts = halves(payloads)
+        if parts:
+            for part in parts:
+                self._write_missing(batch, part)
+        elif error.code == OUT_OF_MEMORY:
+            raise EngineDown(str(error)) from error
+        else:
+            self._letters.add(batch.id, payloads[0], str(error))
+
+    def _missing(self, batch: Batch, payloads: list[bytes]) -> list[bytes]:
+        rows = self._do(lambda client: client.query(_PRESENT, {"batch": batch.id}).result_rows)
+        present: frozenset[SpanId] = frozenset((trace, span) for trace, span in rows)
+        if not present:
+            return payloads
+        happenings.emit(COMPLETED, batch=batch.id, present=len(present))
+        return [rest for payload in payloads if (rest := _rest(payload, present))]
+
+    def _complete_views(self, batch: Batch) -> None:
+        parameters = {"batch": batch.id}
+        columns = self._do(lambda client: client.command(_EVENTS_COLUMNS))
+        view = self._do(lambda client: client.command(_EVENTS_VIEW))
+        statement = _COMPLETE_EVENTS.format(columns=columns, view=view)
+        self._do(lambda client: client.command(statement, parameters=parameters))
+        self._do(lambda client: client.command(_COMPLETE_TIMES, parameters=parameters))
+
+    def _insert(self, batch: Batch, payloads: Iterable[bytes]) -> None:
+        body = b"".join(payloads)
+        token = batch.id if body == b"".join(batch.payloads) else hashlib.sha256(body).hexdigest()
+        block = body + bytes_field(_BATCH_FIELD, batch.id.encode()) + fixed64_field(_FORMED_FIELD, batch.formed)
+        self._attempt += 1
+        settings = self._settings | {
+            "insert_deduplication_token": token, "query_id": f"{_query_prefix(batch)}-{self._attempt}"
+        }  # fmt: skip
+        self._do(lambda client: client.raw_insert(_DOOR, insert_block=block, fmt="ProtobufSingle", settings=settings))
+
+    def _accepts_nothing(self, batch: Batch) -> bool:
+        """True when an empty batch passes: tables, views and rights are in order, so the refused data is at fault."""
+        try:
+            self._insert(batch, ())
+        except EngineRefused:
+            return False
+        return True
+
+    def _await_silence(self, batch: Batch) -> None:
+        """A server may still be busy with an attempt whose answer was lost; its rows cannot be counted yet."""
+        if self._engine.embedded:
+            return
+        running = self._do(lambda client: client.command(_RUNNING, parameters={"prefix": _query_prefix(batch)}))
+        if running:
+            raise EngineDown("an earlier insert of this batch is still running")
+
+    def _sound(self, batch: Batch, payload: bytes) -> bool:
+        if framed(payload):
+            return True
+        self._letters.add(batch.id, payload, "the record is not an ExportTraceServiceRequest")
+        return False
+
+    def _do(self, call: Callable[[Client], T]) -> T:
+        try:
+            return call(self._engine.writer())
+        except ClickHouseError as error:
+            raise sorted_out(error) from error
+
+
+def _query_prefix(batch: Batch) -> str:
+    return f"fusebox-keep-{batch.id[:32]}"
+
+
+def _rest(payload: bytes, present: frozenset[SpanId]) -> bytes:
+    try:
+        return without(payload, present)
+    except ValueError:
+        return payload  # the engine will refuse it and say why

@@ -1,0 +1,126 @@
+"""The loop of *keep*: spool → batch → database → cursor, for ever.
+
+::
+
+               records        promise fsynced                stored             cursor committed
+      idle ──────────► forming ──────────────► promised ─────────────► stored ──────────────────► idle
+                                                 ▲    │ engine down, disk full, …                  (promise taken back)
+                                                 │    ▼
+                                               uncertain ── back off, then probe and complete
+
+A killed process starts in *uncertain* when it finds a promise that the cursor has not passed. Nothing is given up:
+the loop tries until the engine works again, while the spool keeps what arrives.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from dataclasses import dataclass
+from typing import Final
+
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from collector.keep.batch import Batch, Batches
+from collector.keep.errors import EngineDown
+from collector.keep.insert import Inserter
+from fusebox import happenings
+from fusebox.clock import Clock
+
+_POLL_S: Final = 0.05
+_FIRST_PAUSE_S: Final = 0.2
+_LONGEST_PAUSE_S: Final = 15.0
+_STUCK_S: Final = 30.0
+
+DELAYED: Final = happenings.declare("keep_delayed", logging.WARNING, "a batch could not be stored yet; it is retried")
+STUMBLED: Final = happenings.declare("keep_stumbled", logging.ERROR, "the keep loop met an error it does not know")
+
+
+@dataclass(slots=True)
+class Flow:
+    """How well records flow, for health and metrics. Times are wall-clock Unix seconds, 0 = never."""
+
+    last_stored: float = 0.0
+    failing_since: float = 0.0
+    reason: str = ""
+    lag: int = 0
+
+
+class Keeper:
+    """One thread that keeps.
+
+    Args:
+        linger: real seconds to wait for company when a batch is not full.
+    """
+
+    def __init__(self, batches: Batches, inserter: Inserter, clock: Clock, linger: float) -> None:
+        self._batches, self._inserter, self._clock, self._linger = batches, inserter, clock, linger
+        self._flow = Flow()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="keep", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, timeout: float = 10.0) -> None:
+        """End after the insert at hand; what is not stored yet stays in the spool."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout)
+
+    @property
+    def flow(self) -> Flow:
+        """The state of the flow right now."""
+        return self._flow
+
+    def trouble(self) -> str:
+        """Empty while records flow, else why they have not for half a minute."""
+        since = self._flow.failing_since
+        return self._flow.reason if since and self._clock.wall() - since > _STUCK_S else ""
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                busy = self._step()
+            except Exception as error:  # whatever it was, the loop must not end
+                happenings.emit(STUMBLED, error=repr(error))
+                self._failed(repr(error))
+                busy = False
+            if not busy:
+                self._stopping.wait(_POLL_S)
+
+    def _step(self) -> bool:
+        if not self._batches.look():
+            self._flow.lag = 0
+            return False
+        if not self._batches.full:
+            self._stopping.wait(self._linger)
+        batch = self._batches.next()
+        self._flow.lag = self._batches.lag()
+        if batch:
+            self._deliver(batch)
+        return batch is not None
+
+    def _deliver(self, batch: Batch) -> None:
+        uncertain, pause = batch.retried, _FIRST_PAUSE_S
+        while not self._stored(batch, uncertain):
+            uncertain = True
+            if self._stopping.wait(pause * random.uniform(0.8, 1.2)):
+                return
+            pause = min(pause * 2, _LONGEST_PAUSE_S)
+
+    def _stored(self, batch: Batch, uncertain: bool) -> bool:
+        try:
+            self._inserter.write(batch, uncertain=uncertain)
+            self._batches.done(batch)
+        except (EngineDown, ClickHouseError, OSError) as error:
+            happenings.emit(DELAYED, batch=batch.id, first=batch.first, last=batch.last, error=str(error)[:500])
+            self._failed(str(error))
+            return False
+        self._flow.last_stored, self._flow.failing_since, self._flow.reason = self._clock.wall(), 0.0, ""
+        return True
+
+    def _failed(self, reason: str) -> None:
+        self._flow.reason = reason
+        self._flow.failing_since = self._flow.failing_since or self._clock.wall()
