@@ -102,7 +102,7 @@ class Supervisor:
         log = (self._config.data_dir / f"{name}.log").open("ab")
         with log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "fusebox", "service", name],
+                [sys.executable, "-P", "-m", "fusebox", "service", name],  # -P: the current folder shadows nothing
                 env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 process_group=0,  # Ctrl-C is for us; we stop them in order
             )  # fmt: skip

@@ -1,0 +1,121 @@
+"""The supervisor, with stand-ins for services that are real processes."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from fusebox import happenings, supervisor
+from fusebox.config import Config
+from fusebox.rundir import lookup
+from fusebox.supervisor import ServiceFailed, Supervisor
+
+STANDIN = """
+import sys
+from fusebox.lifecycle import serve
+from fusebox.rundir import announce, withdraw
+
+class Named:
+    def __init__(self, name, data_dir): self.name, self.data_dir = name, data_dir
+    def start(self): announce(self.data_dir, self.name, url="http://x")
+    def stop(self, timeout=10.0):
+        with (self.data_dir / "diary").open("a") as diary: diary.write(self.name + "\\n")
+        withdraw(self.data_dir, self.name)
+
+def one(config): serve(Named("one", config.data_dir))
+def two(config): serve(Named("two", config.data_dir))
+def broken(config): sys.exit("no database here")
+"""
+ENTRY_POINTS = "[fusebox.services]\none = standin:one\ntwo = standin:two\nbroken = standin:broken\n"
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Supervisor]]:
+    """Starts a supervisor that knows the services of an installed plugin: ``one``, ``two`` and ``broken``."""
+    site, data_dir = tmp_path / "site", tmp_path / "data"
+    info = site / "standin-1.dist-info"
+    info.mkdir(parents=True)
+    (site / "standin.py").write_text(STANDIN)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: standin\nVersion: 1\n")
+    (info / "entry_points.txt").write_text(ENTRY_POINTS)
+    running: list[Supervisor] = []
+
+    def begin(*names: str) -> Supervisor:
+        environment = {"PYTHONPATH": str(site), "FUSEBOX_DATA_DIR": str(data_dir)}
+        running.append(Supervisor(Config(data_dir=data_dir), names, environment))
+        running[-1].start()
+        return running[-1]
+
+    yield begin
+    for each in running:
+        each.stop()
+
+
+def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def test_services_are_ready_when_start_returns_and_stop_in_reverse(
+    start: Callable[..., Supervisor], tmp_path: Path
+) -> None:
+    up = start("one", "two")
+    found = lookup(tmp_path / "data", "two")
+    assert found is not None
+    assert found["pid"] == up.pid("two")
+    up.stop()
+    up.stop()
+    assert (tmp_path / "data" / "diary").read_text() == "two\none\n"
+    assert lookup(tmp_path / "data", "one") is None
+
+
+def test_one_that_does_not_start_takes_the_others_down_and_says_why(
+    start: Callable[..., Supervisor], tmp_path: Path
+) -> None:
+    with pytest.raises(ServiceFailed, match="broken did not start: no database here"):
+        start("one", "broken")
+    assert lookup(tmp_path / "data", "one") is None
+
+
+def test_a_killed_service_comes_back(start: Callable[..., Supervisor], tmp_path: Path) -> None:
+    before = happenings.counts()["service_restarted"]
+    up = start("one")
+    first = up.pid("one")
+    os.kill(first, signal.SIGKILL)
+    until(lambda: up.pid("one") != first and lookup(tmp_path / "data", "one"))
+    assert happenings.counts()["service_restarted"] == before + 1
+
+
+def test_one_that_keeps_dying_is_restarted_ever_more_rarely(
+    start: Callable[..., Supervisor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "_RESTART_S", 0.05)
+    before = happenings.counts()["service_restarted"]
+    up = start("one")
+    (tmp_path / "site" / "standin.py").write_text("raise SystemExit(1)")
+    os.kill(up.pid("one"), signal.SIGKILL)
+    began = time.monotonic()
+    until(lambda: happenings.counts()["service_restarted"] == before + 6)
+    assert time.monotonic() - began >= 0.05 + 0.1 + 0.2 + 0.4  # each waits twice as long as the one before
+
+
+def test_nothing_is_left_when_a_child_ignores_the_request(start: Callable[..., Supervisor], tmp_path: Path) -> None:
+    up = start("one")
+    pid = up.pid("one")
+    os.kill(pid, signal.SIGSTOP)
+    up.stop(0.2)
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_a_folder_of_the_user_does_not_shadow_our_packages(
+    start: Callable[..., Supervisor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "fusebox.py").write_text("raise SystemExit('shadowed')")
+    monkeypatch.chdir(tmp_path)
+    start("one")

@@ -1,0 +1,265 @@
+"""Telemetry: never blocks, never lies about what was delivered, never blinded by a header."""
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from opentelemetry.trace import SpanKind
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from fusebox import happenings
+from fusebox.buffer import BatchRefused, BufferedProcessor
+from fusebox.clock import ManualClock
+from fusebox.otlp import OtlpExporter
+from fusebox.telemetry import Telemetry, ids
+
+
+class Sink(SpanExporter):
+    """Keeps what it is given; ``mood`` may refuse, fail or raise first."""
+
+    def __init__(self, mood: Callable[[Sequence[ReadableSpan]], SpanExportResult] | None = None) -> None:
+        self.names: list[str] = []
+        self.mood = mood
+        self.closed = threading.Event()
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        result = self.mood(spans) if self.mood else SpanExportResult.SUCCESS
+        if result is SpanExportResult.SUCCESS:
+            self.names += [span.name for span in spans]
+        return result
+
+    def shutdown(self) -> None:
+        self.closed.set()
+
+
+def record(telemetry: Telemetry, *names: str) -> None:
+    for name in names:
+        with telemetry.span(name, SpanKind.INTERNAL, {}):
+            pass
+
+
+def open_telemetry(exporter: SpanExporter | None) -> Telemetry:
+    return Telemetry(exporter, service="agent", clock=ManualClock())
+
+
+def test_spans_arrive_in_order_and_on_our_clock() -> None:
+    seen: list[ReadableSpan] = []
+
+    def keep(spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        seen.extend(spans)
+        return SpanExportResult.SUCCESS
+
+    clock = ManualClock(1000.0)
+    telemetry = Telemetry(Sink(keep), service="agent", clock=clock)
+    with telemetry.span("work", SpanKind.CLIENT, {"a": 1}):
+        clock.advance(2.5)
+    record(telemetry, "more")
+    assert telemetry.flush(5)
+    telemetry.stop()
+    assert [span.name for span in seen] == ["work", "more"]
+    assert (seen[0].start_time, seen[0].end_time) == (1000 * 10**9, 1_002_500_000_000)
+    assert seen[0].resource.attributes["service.name"] == "agent"
+
+
+def test_a_failure_marks_the_span_and_goes_on_its_way() -> None:
+    seen: list[ReadableSpan] = []
+    telemetry = open_telemetry(Sink(lambda spans: seen.extend(spans) or SpanExportResult.SUCCESS))  # type: ignore[func-returns-value]
+    with pytest.raises(LookupError), telemetry.span("work\udcff", SpanKind.CLIENT, {}):
+        raise LookupError("gone \ud800")
+    assert telemetry.flush(5)
+    telemetry.stop()
+    assert seen[0].name == "work?"
+    assert seen[0].attributes
+    assert seen[0].attributes["error.type"] == "LookupError"
+    assert (seen[0].status.is_ok, seen[0].status.description) == (False, "gone ?")
+
+
+def test_a_sampling_flag_in_a_header_does_not_hide_a_span() -> None:
+    sink = Sink()
+    telemetry = open_telemetry(sink)
+    unsampled = TraceContextTextMapPropagator().extract({"traceparent": f"00-{'a' * 32}-{'b' * 16}-00"})
+    with telemetry.span("work", SpanKind.CONSUMER, {}, parent=unsampled) as span:
+        assert ids(span)[0] == "a" * 32
+    assert telemetry.flush(5)
+    telemetry.stop()
+    assert sink.names == ["work"]
+
+
+def test_without_an_exporter_spans_have_ids_and_stop_is_legal() -> None:
+    telemetry = open_telemetry(None)
+    with telemetry.span("work", SpanKind.CLIENT, {}) as span:
+        assert len(ids(span)[0]) == 32
+    assert telemetry.flush(0)
+    telemetry.stop()
+    telemetry.stop()
+
+
+def test_what_was_buffered_while_the_collector_was_away_is_sent_when_it_is_back() -> None:
+    away = threading.Event()
+    away.set()
+
+    def mood(spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        if away.is_set():
+            raise ConnectionError("nobody there")
+        return SpanExportResult.SUCCESS
+
+    sink = Sink(mood)
+    telemetry = open_telemetry(sink)
+    record(telemetry, "a", "b")
+    assert not telemetry.flush(0.3)
+    assert telemetry.pending == 2
+    away.clear()
+    assert telemetry.flush(5)
+    telemetry.stop()
+    assert sink.names == ["a", "b"]
+
+
+def test_a_full_buffer_drops_and_counts_and_never_blocks() -> None:
+    before = happenings.counts()["spans_dropped"]
+    release = threading.Event()
+
+    def stuck(spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        release.wait(10)
+        return SpanExportResult.FAILURE
+
+    processor = BufferedProcessor(Sink(stuck), capacity=3)
+    started = time.monotonic()
+    for _ in range(5):
+        processor.on_end(ReadableSpan("x"))
+    assert time.monotonic() - started < 0.5
+    assert processor.pending == 3
+    assert happenings.counts()["spans_dropped"] == before + 2
+    release.set()
+    processor.shutdown(0.2)
+    assert happenings.counts()["spans_dropped"] == before + 5
+
+
+def test_one_span_that_is_refused_does_not_hold_up_the_others() -> None:
+    before = happenings.counts()["spans_dropped"]
+
+    def mood(spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        if any(span.name == "poison" for span in spans):
+            raise BatchRefused("bad span")
+        return SpanExportResult.SUCCESS
+
+    sink = Sink(mood)
+    telemetry = open_telemetry(sink)
+    wanted = [f"n{i}" for i in range(100)]
+    record(telemetry, *wanted[:37], "poison", *wanted[37:])
+    assert telemetry.flush(5)
+    telemetry.stop()
+    assert sink.names == wanted
+    assert happenings.counts()["spans_dropped"] == before + 1
+
+
+def test_stopping_ends_the_thread_and_closes_the_exporter() -> None:
+    sink = Sink()
+    telemetry = open_telemetry(sink)
+    record(telemetry, "last")
+    telemetry.stop()
+    assert sink.names == ["last"]
+    assert sink.closed.wait(1)
+    record(telemetry, "too late")
+    assert telemetry.pending == 0
+
+
+class Collector(ThreadingHTTPServer):
+    """An OTLP receiver that answers each request with the next status of ``script`` (then 200)."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Receive)
+        self.script: list[int] = []
+        self.tokens: list[str | None] = []
+        self.spans: list[str] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class _Receive(BaseHTTPRequestHandler):
+    server: Collector
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        self.server.tokens.append(self.headers.get("authorization"))
+        status = self.server.script.pop(0) if self.server.script else 200
+        if status == 200:
+            request = ExportTraceServiceRequest.FromString(body)
+            self.server.spans += [s.name for r in request.resource_spans for c in r.scope_spans for s in c.spans]
+        self.send_response(status)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def collector() -> Iterator[Collector]:
+    with Collector() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def test_the_stock_exporter_delivers_with_its_token_and_past_a_proxy(
+    collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    telemetry = open_telemetry(OtlpExporter(collector.url + "/", "tok"))
+    record(telemetry, "a")
+    assert telemetry.flush(5)
+    telemetry.stop()
+    assert (collector.spans, collector.tokens) == (["a"], ["Bearer tok"])
+
+
+@pytest.mark.parametrize("status", [500, 503, 429, 401, 404])
+def test_not_now_is_tried_again(collector: Collector, status: int) -> None:
+    collector.script = [status]
+    telemetry = open_telemetry(OtlpExporter(collector.url, None))
+    record(telemetry, "a")
+    assert telemetry.flush(10)
+    telemetry.stop()
+    assert collector.spans == ["a"]
+
+
+@pytest.mark.parametrize("status", [400, 413])
+def test_never_is_cut_down_and_given_up(collector: Collector, status: int) -> None:
+    before = happenings.counts()["spans_dropped"]
+    collector.script = [status, status]
+    telemetry = open_telemetry(OtlpExporter(collector.url, None))
+    record(telemetry, "bad", "good")
+    assert telemetry.flush(10)
+    telemetry.stop()
+    assert collector.spans == ["good"]
+    assert happenings.counts()["spans_dropped"] == before + 1
+
+
+def test_a_process_ends_in_time_though_nobody_collects() -> None:
+    script = """
+from opentelemetry.trace import SpanKind
+from fusebox.clock import SystemClock
+from fusebox.otlp import OtlpExporter
+from fusebox.telemetry import Telemetry
+telemetry = Telemetry(OtlpExporter("http://127.0.0.1:1", None), service="s", clock=SystemClock())
+for _ in range(2000):
+    with telemetry.span("x", SpanKind.CLIENT, {}):
+        pass
+telemetry.stop(1.0)
+print("spans left:", telemetry.pending)
+"""
+    before = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=20, check=True)
+    assert done.stdout == "spans left: 2000\n"
+    assert "Traceback" not in done.stderr
+    assert time.monotonic() - before < 6
