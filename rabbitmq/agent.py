@@ -102,8 +102,8 @@ class Agent:
     # --- lifecycle ------------------------------------------------------------------------------------------------
     def start(self) -> None:
         """Connect and begin to consume; returns at once."""
-        self.runtime.join(self)
         self.runtime.start()
+        self.runtime.join(self)
         self.runtime.broker.declare(agent_topology(self.name, tuple(self._handlers)))
         self._workers = ThreadPoolExecutor(self._concurrency, thread_name_prefix=f"fusebox-{self.name}")
         self._consumer = self.runtime.broker.consume(self.name, self._submit_waiting, prefetch=self._concurrency)

@@ -8,16 +8,19 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import secrets
 import threading
+import time
 from collections.abc import Callable
+from queue import Empty, SimpleQueue
 from typing import Any, Final
 
 from fusebox import happenings, names
 from fusebox.control import ControlClient, ControlRefused
-from fusebox.errors import FuseboxError
+from fusebox.errors import BadCommand, FuseboxError
 from rabbitmq.broker import Broker, Delivery, Message
 from rabbitmq.topology import control_topology
 from rabbitmq.uplink import ClientSource
@@ -53,6 +56,10 @@ class Receiver:
         """``process``, ``host``, ``pid`` and ``agents`` for a poll."""
         raise NotImplementedError
 
+    def unverified(self) -> bool:
+        """True while an agent of this process has not been named in a snapshot."""
+        raise NotImplementedError
+
 
 class HttpCarrier:
     """Long-polls *watch* on a thread of its own."""
@@ -72,24 +79,30 @@ class HttpCarrier:
         if self._thread.ident:
             self._thread.join(min(timeout, 0.2))
 
+    def hurry(self) -> None:
+        """Fetch a snapshot now, on the caller's thread: an agent has just joined."""
+        self._attempt(self._introduce)
+
     def _run(self) -> None:
         cursor: int | None = None
         while not self._stopping.is_set():
-            client = self._client()
-            try:
-                cursor = self._step(client, cursor) if client else None
-            except ControlRefused as refused:
-                happenings.emit(CARRIER_REFUSED, error=str(refused))
+            step = functools.partial(self._poll, cursor) if cursor is not None else self._introduce
+            cursor = self._attempt(step)
+            if cursor is None or self._receiver.unverified():
                 cursor = None
-            except FuseboxError as error:
-                happenings.emit(CARRIER_FAILED, carrier="http", error=str(error))
-                cursor = None
-            if cursor is None:
                 self._stopping.wait(_RETRY_S)
 
-    def _step(self, client: ControlClient, cursor: int | None) -> int:
-        if cursor is None:
-            return self._introduce(client)
+    def _attempt(self, step: Callable[[ControlClient], int]) -> int | None:
+        client = self._client()
+        try:
+            return step(client) if client else None
+        except ControlRefused as refused:
+            happenings.emit(CARRIER_REFUSED, error=str(refused))
+        except FuseboxError as error:
+            happenings.emit(CARRIER_FAILED, carrier="http", error=str(error))
+        return None
+
+    def _poll(self, cursor: int, client: ControlClient) -> int:
         answer = client.send(
             "poll", {**self._receiver.introduction(), "cursor": cursor, "wait": POLL_WAIT_S}, POLL_WAIT_S
         )
@@ -104,19 +117,15 @@ class HttpCarrier:
 
 
 class BrokerCarrier:
-    """Reads Commands from the control exchange.
+    """Reads Commands from the control exchange."""
 
-    Args:
-        wanted: returns True while a snapshot is still needed (HTTP may have brought it already).
-    """
-
-    def __init__(self, broker: Broker, receiver: Receiver, token: str | None, wanted: Callable[[], bool]) -> None:
+    def __init__(self, broker: Broker, receiver: Receiver, token: str | None) -> None:
         self._broker = broker
         self._receiver = receiver
         self._token = token
-        self._wanted = wanted
         self._nonce = ""
-        self._stopping = threading.Event()
+        # The broker's I/O thread only puts in here: obeying writes a file and may ask the board.
+        self._inbox: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="fusebox-carrier-amqp", daemon=True)
 
     def start(self) -> None:
@@ -128,37 +137,51 @@ class BrokerCarrier:
         self._thread.start()
 
     def stop(self, timeout: float = 1.0) -> None:
-        self._stopping.set()
         if self._thread.ident:
             self._consumer.cancel()
+            self._inbox.put(None)
             self._thread.join(timeout)
 
     def _take(self, delivery: Delivery) -> None:
-        body = delivery.message.body
         delivery.ack()
-        try:
-            if delivery.message.correlation_id:
-                self._receiver.snapshot(body, delivery.message.correlation_id if self._is_mine(delivery) else "")
-            else:
-                self._receiver.command(body)
-        except FuseboxError as error:
-            happenings.emit(happenings.COMMAND_REJECTED, carrier="amqp", error=str(error))
+        self._inbox.put(functools.partial(self._obey, delivery.message))
 
-    def _is_mine(self, delivery: Delivery) -> bool:
-        return bool(self._nonce) and delivery.message.correlation_id == self._nonce
+    def hurry(self) -> None:
+        """Ask for a snapshot now: an agent has just joined."""
+        self._inbox.put(self._introduce)
 
     def _run(self) -> None:
-        """Keep the lease alive, and ask for a snapshot until there is one."""
-        while not self._stopping.is_set():
+        """Obey what comes, keep the lease alive, and ask for a snapshot until there is one."""
+        next_poll = 0.0
+        while True:
+            if time.monotonic() >= next_poll:
+                next_poll = time.monotonic() + POLL_WAIT_S
+                self._attempt(self._introduce)
             try:
-                self._introduce()
-            except FuseboxError as error:
-                happenings.emit(CARRIER_FAILED, carrier="amqp", error=str(error))
-            self._stopping.wait(POLL_WAIT_S)
+                work = self._inbox.get(timeout=max(0.0, next_poll - time.monotonic()))
+            except Empty:
+                continue
+            if work is None:
+                return
+            self._attempt(work)
+
+    def _attempt(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except BadCommand as error:
+            happenings.emit(happenings.COMMAND_REJECTED, carrier="amqp", error=str(error))
+        except FuseboxError as error:
+            happenings.emit(CARRIER_FAILED, carrier="amqp", error=str(error))
+
+    def _obey(self, message: Message) -> None:
+        if not message.correlation_id:
+            self._receiver.command(message.body)
+        elif message.correlation_id == self._nonce:
+            self._receiver.snapshot(message.body, self._nonce)
 
     def _introduce(self) -> None:
         who = self._receiver.introduction()
-        if self._wanted():
+        if self._receiver.unverified():
             self._nonce = secrets.token_hex(16)
             self._say("snapshot", {"nonce": self._nonce, "process": who["process"], "agents": list(who["agents"])})
         self._say("poll", {**who, "cursor": 0, "wait": 0})

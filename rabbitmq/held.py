@@ -64,7 +64,7 @@ class Valve:
         circuit = self._runtime.circuits.circuit(self._agent)
         if circuit.mode != "normal" or circuit.state in (State.CLOSED, State.HALF_OPEN):
             return True
-        return circuit.retry_at is not None and self._runtime.clock.now() >= circuit.retry_at
+        return self._runtime.circuits.due(self._agent)
 
     def _look(self, now: float) -> None:
         if now < self._next_look:

@@ -1,9 +1,9 @@
 """Link: this process's tie to *watch*: carriers bring Commands in, the uplink takes Receipts and reports out.
 
 Verification: where a carrier is configured, an agent without a latch file of its own may not act before a signed
-snapshot arrived (:class:`AgentUnverified`); with one it may act on its last word while *watch* is away, but a fresh
-process still waits a moment for the snapshot. The agent's risk class decides: ``low`` never waits, ``high`` always
-needs the snapshot.
+snapshot that names it arrived (:class:`AgentUnverified`); with one it may act on its last word while *watch* is away,
+but an agent that joins still waits a moment for the snapshot. The agent's risk class decides: ``low`` never waits,
+``high`` always needs the snapshot.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ class Link(Receiver):
         self.process = f"{socket.gethostname()}-{os.getpid()}-{new_id('p')[2:8]}"
         self._keyring, self._latch, self._circuits, self._clock = keyring, latch, circuits, clock
         self._held, self._obeyed = held, obeyed
-        self.verified = threading.Event()
+        self._verified: set[str] = set()
+        self._learned = threading.Condition()
         self.uplink = Uplink(client, broker, token)
         self._obedience = Obedience(keyring, latch, circuits, clock) if keyring else None
         self._client = client
@@ -60,20 +61,32 @@ class Link(Receiver):
         if keyring:
             self._carriers.append(HttpCarrier(client, self))
             if broker is not None:
-                self._carriers.append(BrokerCarrier(broker, self, token, lambda: not self.verified.is_set()))
+                self._carriers.append(BrokerCarrier(broker, self, token))
 
     @property
     def controlled(self) -> bool:
         """True when this process obeys Commands at all."""
         return self._keyring is not None
 
-    def start(self, patience: float = 2.0) -> None:
-        """Start listening; wait up to ``patience`` seconds for the first snapshot."""
+    def start(self) -> None:
+        """Start listening."""
         self.uplink.start()
         for carrier in self._carriers:
             carrier.start()
-        if self._carriers and self.uplink.reachable:
-            self.verified.wait(patience)
+
+    def join(self, agent: str, patience: float = 2.0) -> None:
+        """An agent joins this process: wait up to ``patience`` seconds for a snapshot that names it."""
+        if not self._carriers or not self.uplink.reachable:
+            return
+        for carrier in self._carriers:
+            carrier.hurry()
+        with self._learned:
+            self._learned.wait_for(lambda: agent in self._verified, patience)
+        self.announce()
+
+    def verified(self, agent: str) -> bool:
+        """True once a snapshot has said how things stand with ``agent``."""
+        return agent in self._verified
 
     def stop(self, timeout: float = 2.0) -> None:
         self.uplink.send("leave", {"process": self.process})
@@ -91,6 +104,9 @@ class Link(Receiver):
         self.uplink.send("reports", {"process": self.process, "transition": asdict(transition)})
 
     # --- what carriers call -----------------------------------------------------------------------------------------
+    def unverified(self) -> bool:
+        return not self._verified.issuperset(self._held())
+
     def introduction(self) -> Json:
         agents = {agent: {"held": count} for agent, count in self._held().items()}
         return {"process": self.process, "host": socket.gethostname(), "pid": os.getpid(), "agents": agents}
@@ -112,7 +128,9 @@ class Link(Receiver):
         if data.get("kind") != "snapshot" or not nonce or data.get("nonce") != nonce:
             raise BadCommand("snapshot is not the answer to the nonce drawn here")
         cursor = self._learn(data)
-        self.verified.set()
+        with self._learned:
+            self._verified.update(map(str, data["circuits"]))
+            self._learned.notify_all()
         happenings.emit(SNAPSHOT_TAKEN, process=self.process)
         self._obeyed(None)
         return cursor
@@ -150,7 +168,7 @@ class SnapshotGuard:
         self._link, self._latch, self._registry = link, latch, registry
 
     def check(self, action: Action) -> Verdict:
-        if self._link.verified.is_set() or not self._link.controlled:
+        if self._link.verified(action.agent) or not self._link.controlled:
             return guard.allow(self.name)
         risk = self._registry.risk(action.agent)
         if risk is Risk.LOW or (risk is Risk.NORMAL and self._latch.existed):

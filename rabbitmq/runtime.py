@@ -124,8 +124,7 @@ class Runtime:
     def join(self, member: Member) -> None:
         """An Agent starts in this process."""
         self._members[member.name] = member
-        if self._ticker.ident:
-            self.link.announce()
+        self.link.join(member.name)
 
     def part(self, member: Member) -> None:
         """An Agent stops."""
