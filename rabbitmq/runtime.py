@@ -11,14 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Protocol
 
-from breakers.board import Board
-from breakers.circuit import Circuits
 from breakers.guards import CircuitGuard, LatchGuard
 from breakers.latch import Latch
-from breakers.panel import Panel
-from breakers.rules import load_rules
 from governance.registry import load_registry
 
+from breakers.board import Board
+from breakers.circuit import Circuits
+from breakers.panel import Panel
+from breakers.rules import load_rules
 from fusebox import guard
 from fusebox.clock import Clock, system_clock
 from fusebox.command import Command, Keyring
@@ -80,7 +80,6 @@ class Runtime:
             ]
         )  # fmt: skip
         self._panel = Panel(load_rules(config.rules_file), registry)
-        self._panel_lock = threading.Lock()
         self._members: dict[str, Member] = {}
         self._wake, self._stopping = threading.Event(), threading.Event()
         self._ticker = threading.Thread(target=self._run, name="fusebox-ticker", daemon=True)
@@ -133,8 +132,7 @@ class Runtime:
     # --- what actions call ----------------------------------------------------------------------------------------
     def observe(self, event: Event) -> None:
         """Let the inline detectors see what happened."""
-        with self._panel_lock:
-            finding = self._panel.observe(event)
+        finding = self._panel.observe(event)
         if finding is not None:
             self.found(finding)
 
@@ -162,8 +160,7 @@ class Runtime:
 
     # --- what moves -----------------------------------------------------------------------------------------------
     def _moved(self, transition: Transition) -> None:
-        with self._panel_lock:
-            self._panel.forget(transition.agent)
+        self._panel.forget(transition.agent)
         if transition.agent in self._members:
             self.link.report(transition)
         self._wake.set()
@@ -178,7 +175,8 @@ class Runtime:
         while not self._stopping.is_set():
             self._wake.wait(TICK_S)
             self._wake.clear()
-            self.circuits.refresh()
+            for transition in self.circuits.refresh():
+                self._panel.forget(transition.agent)
             self.latch.refresh()
             for member in list(self._members.values()):
                 member.tick()
