@@ -12,8 +12,8 @@ from collector.watch.leases import Leases, Receipts
 from collector.watch.poll import CommandLog
 from fusebox.command import Command, Signer
 
-Carrier = Callable[[bytes], None]
-"""Takes signed bytes and returns at once."""
+Carrier = Callable[[bytes, Command], None]
+"""Takes signed bytes (and what they say) and returns at once."""
 
 
 class Dispatch:
@@ -40,5 +40,5 @@ class Dispatch:
         self._receipts.expect(command.id, command.scope, tuple(expected))
         self._log.append(signed)
         for carry in self._carriers:
-            carry(signed)
+            carry(signed, command)
         return expected

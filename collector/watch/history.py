@@ -15,13 +15,14 @@ from fusebox.records import Finding, State, Transition
 
 TRIPS: Final = 50
 _MAX_SEEN: Final = 20_000
+_RECENT: Final = 16
 
 
 class History:
     """Transitions as recorded; thread-safe, bounded."""
 
     def __init__(self) -> None:
-        self._last: dict[str, Transition] = {}
+        self._recent: dict[str, deque[Transition]] = {}
         self._trips: deque[Transition] = deque(maxlen=TRIPS)
         self._seen: dict[str, None] = {}
         self._lock = threading.Lock()
@@ -30,8 +31,8 @@ class History:
         """A transition is in the journal."""
         with self._lock:
             self._remember(transition.id)
-            self._last[transition.agent] = transition
-            if transition.after is State.OPEN:
+            self._recent.setdefault(transition.agent, deque(maxlen=_RECENT)).append(transition)
+            if transition.after is State.OPEN and transition.before in (State.CLOSED, State.HALF_OPEN):
                 self._trips.appendleft(transition)
 
     def knows(self, id: str) -> bool:
@@ -47,19 +48,19 @@ class History:
     def is_open(self, agent: str) -> bool:
         """True while the last recorded transition of the agent's circuit opened it."""
         with self._lock:
-            last = self._last.get(agent)
-            return last is not None and last.after is State.OPEN
+            last = self._recent.get(agent)
+            return last is not None and last[-1].after is State.OPEN
 
     def since(self, agent: str) -> float:
         """Time of the circuit's last recorded transition; 0 when there is none."""
         with self._lock:
-            last = self._last.get(agent)
-            return last.time if last else 0.0
+            last = self._recent.get(agent)
+            return last[-1].time if last else 0.0
 
-    def last(self) -> list[Transition]:
-        """The last transition of every circuit."""
+    def recent(self) -> list[Transition]:
+        """The newest transitions of every circuit, in order of each."""
         with self._lock:
-            return list(self._last.values())
+            return [transition for recent in self._recent.values() for transition in recent]
 
     def trips(self) -> list[dict[str, Any]]:
         """The newest openings, newest first, as plain data."""

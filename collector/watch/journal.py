@@ -103,6 +103,11 @@ class Journal:
                 return
             self._owed.append((self._clock.now(), note))
 
+    @property
+    def owing(self) -> bool:
+        """True while entries wait that could not be written."""
+        return bool(self._owed)
+
     def settle(self) -> bool:
         """Try to write what is owed; True when nothing is left."""
         with self._lock:

@@ -24,11 +24,10 @@ from collector.watch.dispatch import Dispatch
 from collector.watch.history import History
 from collector.watch.journal import Journal, JournalBroken, Note
 from collector.watch.refusal import CONFLICT, UNAVAILABLE, Refusal
-from collector.watch.trips import STORE_AWAY, movement
+from collector.watch.trips import movement
 from fusebox import happenings
 from fusebox.clock import Clock
 from fusebox.command import ALL, Command, Order, agent_scope, covers
-from fusebox.errors import StoreUnavailable
 from fusebox.records import State, Transition
 
 Json = dict[str, Any]
@@ -45,14 +44,16 @@ class Orders:
 
     Args:
         moved: called with the agent of every transition an order caused.
+        lifted: called with the kill ids that a resume lifted.
     """
 
     def __init__(
         self, latch: Latch, circuits: Circuits, journal: Journal, dispatch: Dispatch, history: History, clock: Clock, *,
-        tenant: str, moved: Callable[[str], None],
+        tenant: str, moved: Callable[[str], None], lifted: Callable[[tuple[str, ...]], None],
     ) -> None:  # fmt: skip
         self._latch, self._circuits, self._journal, self._dispatch = latch, circuits, journal, dispatch
-        self._history, self._clock, self._tenant, self._moved = history, clock, tenant, moved
+        self._history, self._clock, self._tenant = history, clock, tenant
+        self._moved, self._lifted = moved, lifted
 
     def kill(self, operator: str, scope: str, reason: str) -> Json:
         """Cut everything ``scope`` covers."""
@@ -82,7 +83,7 @@ class Orders:
         self._record(_note(command))
         self._lift(lifts)
         for agent in stopped:
-            self._move(lambda a=agent: self._circuits.half_open(a, reason=reason, actor=f"operator:{operator}"))
+            self._move(self._circuits.half_open(agent, reason=reason, actor=f"operator:{operator}"))
         happenings.emit(RESUMED, scope=scope, operator=operator, reason=reason)
         return {"command": command.id, "lifted": list(lifts), "expected": self._dispatch.send(command)}
 
@@ -116,16 +117,10 @@ class Orders:
 
     def _order(self, command: Command, effect: Callable[[], Transition | None]) -> Json:
         self._record(_note(command))
-        self._move(effect)
+        self._move(effect())
         return {"command": command.id, "expected": self._dispatch.send(command)}
 
-    def _move(self, effect: Callable[[], Transition | None]) -> None:
-        """Move a circuit on the board; when the board is away, the Command alone moves the processes."""
-        try:
-            transition = effect()
-        except StoreUnavailable as error:
-            happenings.emit(STORE_AWAY, error=str(error))
-            return
+    def _move(self, transition: Transition | None) -> None:
         if transition is not None:
             self._follow(transition)
 
@@ -144,9 +139,10 @@ class Orders:
         except OSError as error:
             happenings.emit(LATCH_BROKEN, lifts=lifts, error=str(error))
             raise Refusal(UNAVAILABLE, f"the latch file cannot be written ({error}); nothing was resumed") from error
+        self._lifted(lifts)
 
     def _open_circuits(self) -> list[str]:
-        return sorted(agent for agent, circuit in self._circuits.all().items() if circuit.state is State.OPEN)
+        return [circuit.agent for circuit in self._circuits.all() if circuit.state is State.OPEN]
 
     def _nothing_to_resume(self, scope: str) -> str:
         everything = [id for id, kill in self._latch.kills().items() if kill.scope == ALL]

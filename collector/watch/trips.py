@@ -4,13 +4,14 @@ The order, for a live Finding: board → journal → TRIP to every process → a
 stops none of it (the entry is owed, loudly): an opening must not wait for a disk. For a report: journal → board →
 TRIP → alert; the process has acted already and repeats a report that was not journaled.
 
-One opening is one alert. A second Finding about a circuit whose opening is recorded is journaled once per detector
-and opening, and alerts nobody. What a process reports because a Command of ours told it so is no news at all.
+One opening is one alert. A second Finding about a circuit whose opening is recorded, or that may not open, is journaled
+once per detector and opening, and alerts nobody. What a process reports because a Command of ours told it so is no news at all.
 """
 
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Final
@@ -23,16 +24,12 @@ from collector.watch.refusal import UNAVAILABLE, Refusal
 from fusebox import happenings
 from fusebox.clock import Clock
 from fusebox.command import Command, Order, agent_scope
-from fusebox.errors import StoreUnavailable
 from fusebox.records import Finding, State, Transition
 
 TRIPPED: Final = happenings.declare("tripped", logging.WARNING, "a circuit opened")
 REPEATED: Final = happenings.declare("finding_repeated", logging.INFO, "a Finding about a circuit that is open already")
 ECHOED: Final = happenings.declare(
     "report_echoed", logging.DEBUG, "a process reported what a Command of ours did to it"
-)
-STORE_AWAY: Final = happenings.declare(
-    "board_unavailable", logging.ERROR, "the shared board did not answer; watch went on with what it knows"
 )
 
 Alert = Callable[[Transition], None]
@@ -52,17 +49,22 @@ class Trips:
     ) -> None:  # fmt: skip
         self._circuits, self._journal, self._dispatch, self._history = circuits, journal, dispatch, history
         self._clock, self._tenant, self._alert, self._moved = clock, tenant, alert, moved
+        # One opening has several tellers (live, each process of the agent); who comes second must see the first.
+        self._lock = threading.Lock()
 
     def found(self, finding: Finding) -> None:
         """Act on a live Finding that wants the circuit open."""
-        if self._history.is_open(finding.agent):
-            return self._repeat(finding)
-        transition = self._open(finding)
-        if transition is None:
-            return None
-        self._note(opening(transition))
-        self._announce(transition)
-        return None
+        with self._lock:
+            if self._history.is_open(finding.agent):
+                self._repeat(finding)
+                return
+            actor = f"detector:{finding.detector}"
+            transition = self._circuits.trip(finding.agent, reason=finding.reason, actor=actor, finding=finding)
+            if transition is None:  # its mode is observe_only, or the board has it open and the report is on its way
+                self._repeat(finding)
+                return
+            self._note(opening(transition))
+            self._announce(transition)
 
     def reported(self, transition: Transition) -> None:
         """Take in a process's word about its own circuit.
@@ -70,39 +72,26 @@ class Trips:
         Raises:
             Refusal: 503, it could not be journaled; nothing was done.
         """
-        if self._history.knows(transition.id):
-            return
-        if is_echo(transition) or self._is_repeat(transition):
-            happenings.emit(ECHOED, agent=transition.agent, actor=transition.actor)
-            return
+        with self._lock:
+            if self._history.knows(transition.id):
+                return
+            if is_echo(transition) or self._is_repeat(transition):
+                happenings.emit(ECHOED, agent=transition.agent, actor=transition.actor)
+                return
+            self._take(transition)
+
+    def _take(self, transition: Transition) -> None:
         try:
             self._journal.append(opening(transition) if transition.after is State.OPEN else movement(transition))
         except JournalBroken as error:
             raise Refusal(UNAVAILABLE, str(error)) from error
-        self._adopt(transition)
+        self._circuits.adopt(transition)
         self._announce(transition)
 
     def _is_repeat(self, transition: Transition) -> bool:
         """A second process of the agent opening what is open; a failed probe is news."""
         known = self._history.is_open(transition.agent)
         return transition.after is State.OPEN and transition.before is not State.HALF_OPEN and known
-
-    def _open(self, finding: Finding) -> Transition | None:
-        actor = f"detector:{finding.detector}"
-        try:
-            return self._circuits.trip(finding.agent, reason=finding.reason, actor=actor, finding=finding)
-        except StoreUnavailable as error:
-            happenings.emit(STORE_AWAY, agent=finding.agent, error=str(error))
-            before = self._circuits.circuit(finding.agent).state
-            return Transition(
-                finding.agent, before, State.OPEN, self._clock.now(), finding.reason, actor, finding, self._tenant
-            )
-
-    def _adopt(self, transition: Transition) -> None:
-        try:
-            self._circuits.adopt(transition)
-        except StoreUnavailable as error:
-            happenings.emit(STORE_AWAY, agent=transition.agent, error=str(error))
 
     def _announce(self, transition: Transition) -> None:
         """What follows once a transition is recorded."""

@@ -1,0 +1,211 @@
+"""The control API over HTTP: routes, authentication, caps. What is done is done elsewhere.
+
+Calls that touch a disk run on worker threads; only a long poll waits, and it waits on the event loop.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Protocol
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from collector.tokens import Principal, Tokens, bearer
+from collector.watch import bodies
+from collector.watch.board import BoardView
+from collector.watch.leases import Receipts
+from collector.watch.orders import Orders
+from collector.watch.refusal import BAD_REQUEST, NOT_FOUND, UNAUTHORISED, UNAVAILABLE, Refusal
+from collector.watch.uplink import Uplink
+from fusebox import happenings
+
+Json = dict[str, Any]
+MAX_BODY: Final = 1 << 20
+_SERVER_ERROR: Final = 500
+
+REFUSED: Final = happenings.declare("control_refused", logging.INFO, "a call of the control API was refused")
+API_FAILED: Final = happenings.declare("control_failed", logging.ERROR, "a call of the control API broke; answered 500")
+
+
+class Health(Protocol):
+    """What ``/healthz`` and ``/metrics`` show."""
+
+    def failing(self) -> list[str]:
+        """What does not work; empty when all is well."""
+
+    def gauges(self) -> dict[str, float]:
+        """Figures beside the counters."""
+
+
+class Api:
+    """Starlette routes over handlers.
+
+    Args:
+        agents: tokens of agent processes.
+        operators: tokens of people.
+    """
+
+    def __init__(
+        self, agents: Tokens, operators: Tokens, uplink: Uplink, orders: Orders, board: BoardView, receipts: Receipts,
+        health: Health,
+    ) -> None:  # fmt: skip
+        self._agents, self._operators, self._uplink, self._orders = agents, operators, uplink, orders
+        self._board, self._receipts, self._health = board, receipts, health
+
+    def app(self) -> Starlette:
+        """The application."""
+        told = [
+            Route(f"/v1/{kind}", self._from_agent(kind), methods=["POST"])
+            for kind in ("snapshot", "receipts", "reports", "denials", "leave")
+        ]
+        ordered = [
+            Route(f"/v1/{order}", self._from_operator(run), methods=["POST"]) for order, run in self._effects().items()
+        ]
+        return Starlette(
+            routes=[
+                *told,
+                *ordered,
+                Route("/v1/poll", self._poll, methods=["POST"]),
+                Route("/v1/board", self._show_board),
+                Route("/v1/receipts/{command}", self._show_receipts),
+                Route("/healthz", self._healthz),
+                Route("/metrics", self._metrics),
+            ],
+            exception_handlers={
+                Refusal: _refused, HTTPException: _http_refused, ClientDisconnect: _gone, Exception: _failed,
+            },
+        )  # fmt: skip
+
+    def authenticate_agent(self, token: str | None) -> Principal:
+        """Who an agent token belongs to.
+
+        Raises:
+            Refusal: 401, nobody.
+        """
+        principal = self._agents.authenticate(token)
+        if principal is None:
+            raise Refusal(UNAUTHORISED, "no valid agent token; set FUSEBOX_AGENT_TOKEN or use data_dir/agent.token")
+        return principal
+
+    def from_broker(self, kind: str, token: str | None, body: Any) -> Json:
+        """One call that came over the broker.
+
+        Raises:
+            Refusal: it is not done.
+        """
+        return self._uplink.handle(kind, self.authenticate_agent(token), body)
+
+    def _effects(self) -> dict[str, Callable[[str, Any], Json]]:
+        return {
+            "kill": lambda who, body: self._scoped(self._orders.kill, who, body),
+            "resume": lambda who, body: self._scoped(self._orders.resume, who, body),
+            "trip": lambda who, body: self._single(self._orders.trip, who, body),
+            "reset": lambda who, body: self._single(self._orders.reset, who, body),
+            "mode": self._set_mode,
+        }
+
+    @staticmethod
+    def _scoped(order: Callable[[str, str, str], Json], operator: str, data: Any) -> Json:
+        body = bodies.parse(bodies.ScopeBody, data)
+        return order(operator, body.scope, body.reason)
+
+    @staticmethod
+    def _single(order: Callable[[str, str, str], Json], operator: str, data: Any) -> Json:
+        body = bodies.parse(bodies.AgentBody, data)
+        return order(operator, body.agent, body.reason)
+
+    def _set_mode(self, operator: str, data: Any) -> Json:
+        body = bodies.parse(bodies.ModeBody, data)
+        return self._orders.mode(operator, body.agent, body.mode, body.reason)
+
+    def _operator(self, request: Request) -> str:
+        principal = self._operators.authenticate(bearer(request.headers.get("authorization")))
+        if principal is None:
+            raise Refusal(UNAUTHORISED, "no valid operator token; 'fusebox operators add NAME' makes one")
+        return principal.name
+
+    def _from_agent(self, kind: str) -> Callable[[Request], Awaitable[Response]]:
+        async def endpoint(request: Request) -> Response:
+            principal = self.authenticate_agent(bearer(request.headers.get("authorization")))
+            return JSONResponse(await run_in_threadpool(self._uplink.handle, kind, principal, await _body(request)))
+
+        return endpoint
+
+    def _from_operator(self, effect: Callable[[str, Any], Json]) -> Callable[[Request], Awaitable[Response]]:
+        async def endpoint(request: Request) -> Response:
+            operator = self._operator(request)
+            return JSONResponse(await run_in_threadpool(effect, operator, await _body(request)))
+
+        return endpoint
+
+    async def _poll(self, request: Request) -> Response:
+        principal = self.authenticate_agent(bearer(request.headers.get("authorization")))
+        body = self._uplink.lease(principal, await _body(request))
+        return JSONResponse(await self._uplink.long_poll(body))
+
+    async def _show_board(self, request: Request) -> Response:
+        self._operator(request)
+        return JSONResponse(await run_in_threadpool(self._board.json))
+
+    async def _show_receipts(self, request: Request) -> Response:
+        self._operator(request)
+        return JSONResponse(self._receipts.view(request.path_params["command"]))
+
+    async def _healthz(self, _request: Request) -> Response:
+        failing = self._health.failing()
+        status = UNAVAILABLE if failing else 200
+        return JSONResponse({"status": "failing" if failing else "ok", "failing": failing}, status)
+
+    async def _metrics(self, _request: Request) -> Response:
+        counters = [f"fusebox_{name}_total {number}" for name, number in happenings.counts().items()]
+        gauges = [f"fusebox_{name} {number}" for name, number in self._health.gauges().items()]
+        return PlainTextResponse("\n".join([*counters, *gauges, ""]), media_type="text/plain; version=0.0.4")
+
+
+async def _body(request: Request) -> Any:
+    """The decoded body.
+
+    Raises:
+        Refusal: 400, it is longer than the cap or is not JSON.
+    """
+    raw = bytearray()
+    async for chunk in request.stream():
+        raw += chunk
+        if len(raw) > MAX_BODY:
+            raise Refusal(BAD_REQUEST, f"the body is longer than {MAX_BODY} bytes; send fewer rows at once")
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise Refusal(BAD_REQUEST, "the body is not JSON") from error
+
+
+def _says(status: int, sentence: str) -> Response:
+    return JSONResponse({"error": sentence}, status)
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refusal)
+    happenings.emit(REFUSED, path=request.url.path, status=error.status, error=str(error))
+    return _says(error.status, str(error))
+
+
+async def _http_refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    what = "there is no such call" if error.status_code == NOT_FOUND else str(error.detail)
+    return _says(error.status_code, f"{request.method} {request.url.path}: {what}; see 'Control protocol' in the docs")
+
+
+async def _gone(_request: Request, _error: Exception) -> Response:
+    return Response(status_code=BAD_REQUEST)  # nobody reads it
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    happenings.emit(API_FAILED, path=request.url.path, error=repr(error))
+    return _says(_SERVER_ERROR, "watch failed at this call; see its log")

@@ -1,0 +1,189 @@
+"""Watch: judges what agents do, keeps the board, takes operators' orders, alerts people. This file only wires.
+
+Order of start: journal → what it says (circuits, openings, alerts due) → alerts → broker → control API → live
+detection → announcement. It stops the other way round.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from contextlib import ExitStack
+from typing import Any, Final
+
+from breakers.board import Board
+from breakers.circuit import Circuits
+from breakers.latch import Latch
+from breakers.panel import Panel
+from breakers.rules import load_rules
+from collector.alerts.outbox import Outbox
+from collector.ports import address, bind, port_of
+from collector.setup import load_signer, owned, prepare
+from collector.spool import Reader
+from collector.tokens import Tokens
+from collector.watch import parts
+from collector.watch.amqp import BrokerCarrier
+from collector.watch.api import Api
+from collector.watch.board import BoardView
+from collector.watch.dispatch import Dispatch
+from collector.watch.history import History
+from collector.watch.journal import Journal, Note, entries
+from collector.watch.leases import Leases, Receipts
+from collector.watch.live import Judge, Live
+from collector.watch.orders import Orders
+from collector.watch.poll import CommandLog
+from collector.watch.roll import Roll
+from collector.watch.server import HttpServer
+from collector.watch.telling import Telling
+from collector.watch.trips import Trips
+from collector.watch.uplink import Lifted, Uplink
+from fusebox import happenings
+from fusebox.clock import Clock, system_clock
+from fusebox.config import Config
+from fusebox.lifecycle import Stack, serve
+from fusebox.rundir import announce, lookup, withdraw
+from governance.registry import load_registry
+
+ROLE: Final = "watch"
+_ANY: Final = ("0.0.0.0", "::")
+_TICK_S: Final = 0.25
+
+STARTED: Final = happenings.declare("watch_started", logging.INFO, "watch is ready")
+
+
+class Watch:
+    """The role as one service.
+
+    Raises (on construction):
+        DataDirInUse: another watch owns the data folder.
+        PortInUse: the control port is taken.
+        ConfigError: a file or setting is wrong.
+    """
+
+    def __init__(self, config: Config, clock: Clock) -> None:
+        self._config, self._clock = config, clock
+        self._resources = ExitStack()
+        with ExitStack() as resources:
+            resources.enter_context(owned(config.data_dir / "journal" / "lock", ROLE))
+            self._socket = bind(config.host, config.control_port, "control_port")
+            resources.callback(self._socket.close)
+            self._build()
+            self._resources = resources.pop_all()
+
+    @property
+    def url(self) -> str:
+        """Where the control API answers."""
+        host = "127.0.0.1" if self._config.host in _ANY else self._config.host
+        return f"http://{address(host, port_of(self._socket))}"
+
+    def start(self) -> None:
+        self._restore()
+        self._stack.start()
+        self._ticker.start()
+        announce(self._config.data_dir, ROLE, url=self.url)
+        happenings.emit(STARTED, url=self.url)
+
+    def stop(self, timeout: float = 10.0) -> None:
+        self._stopping.set()
+        withdraw(self._config.data_dir, ROLE)
+        if self._ticker.ident:
+            self._ticker.join(timeout)
+        self._log.close()
+        self._stack.stop(timeout)
+        self._journal.close()
+        self._store.close()
+        self._resources.close()
+
+    # --- health ---------------------------------------------------------------------------------------------------
+    def failing(self) -> list[str]:
+        """Parts that should run and do not."""
+        state = {"live detection": self._live.running, "journal": not self._journal.owing}
+        return [name for name, well in state.items() if not well]
+
+    def gauges(self) -> dict[str, float]:
+        """Figures for ``/metrics``."""
+        alerts = {f"alerts_{name}": float(number) for name, number in self._outbox.counts().items()}
+        seconds = max(0.0, self._clock.now() - self._judge.watermark) if self._judge.watermark else 0.0
+        return {**alerts, "processes": float(len(self._leases.live())), "watermark_age_seconds": seconds}
+
+    # --- wiring ---------------------------------------------------------------------------------------------------
+    def _build(self) -> None:
+        config, clock, folder = self._config, self._clock, self._config.data_dir
+        self._registry = load_registry(config.agents_file)
+        self._journal = Journal(folder / "journal", clock)
+        self._latch = Latch(folder / "latch" / "watch.jsonl")
+        self._store = parts.shared_state(config, clock)
+        self._circuits = Circuits(Board(self._store, clock, config.tenant), clock)
+        self._panel = Panel(load_rules(config.rules_file), self._registry)
+        self._history, self._roll, self._lifted = History(), Roll(clock), Lifted(self._latch)
+        self._leases, self._receipts, self._log = Leases(clock), Receipts(), CommandLog(clock.wall())
+        self._telling = Telling(self._journal, clock, self._dashboard)
+        self._outbox = Outbox(folder / "alerts", parts.sinks(config, clock), clock, self._telling.ended)
+        self._telling.through(self._outbox)
+        self._wire(parts.broker(config))
+
+    def _wire(self, broker: Any) -> None:
+        config, clock = self._config, self._clock
+        carrier = BrokerCarrier(broker, clock) if broker else None
+        dispatch = Dispatch(
+            load_signer(config), self._log, self._leases, self._receipts, (carrier.offer,) if carrier else ()
+        )
+        self._trips = Trips(
+            self._circuits, self._journal, dispatch, self._history, clock, tenant=config.tenant,
+            alert=self._telling.opening, moved=self._panel.forget,
+        )  # fmt: skip
+        orders = Orders(
+            self._latch, self._circuits, self._journal, dispatch, self._history, clock, tenant=config.tenant,
+            moved=self._panel.forget, lifted=self._lifted.add,
+        )  # fmt: skip
+        uplink = Uplink(
+            self._latch, self._circuits, self._journal, dispatch, self._log, self._leases, self._receipts, self._trips,
+            self._roll, self._lifted, clock,
+        )  # fmt: skip
+        self._judge = Judge(
+            self._panel, self._registry, self._roll, self._trips, self._history, clock, stranger=self._telling.stranger
+        )
+        api = self._api(uplink, orders)
+        if carrier:
+            carrier.listen(api.from_broker)
+        self._live = Live(lambda: Reader(config.data_dir / "spool", ROLE), self._judge)
+        server = HttpServer(api.app(), self._socket, "watch-http")
+        self._stack = Stack([self._outbox, *([carrier] if carrier else []), server, self._live])
+        self._stopping = threading.Event()
+        self._ticker = threading.Thread(target=self._tick, name="watch-ticker", daemon=True)
+
+    def _api(self, uplink: Uplink, orders: Orders) -> Api:
+        folder, tenant = self._config.data_dir, self._config.tenant
+        board = BoardView(
+            self._circuits, self._latch, self._registry, self._roll, self._leases, self._history, self._clock,
+            watermark=lambda: self._judge.watermark, alerts=self._outbox.counts,
+        )  # fmt: skip
+        agents, operators = Tokens(folder / "principals.json", tenant), Tokens(folder / "operators.json", tenant)
+        return Api(agents, operators, uplink, orders, board, self._receipts, self)
+
+    def _dashboard(self) -> str | None:
+        info = lookup(self._config.data_dir, "dashboard")
+        return str(info["url"]) if info else None
+
+    # --- running --------------------------------------------------------------------------------------------------
+    def _restore(self) -> None:
+        """Take up what the journal says."""
+        known = list(entries(self._config.data_dir / "journal"))
+        self._history.restore(known)
+        self._lifted.restore(known)
+        self._telling.restore(known)
+        for transition in self._history.recent():
+            self._circuits.adopt(transition)
+        self._journal.append(Note("operator", "watch", ROLE, "watch started"))
+
+    def _tick(self) -> None:
+        """Pay the journal's debts and look at a board that others move too."""
+        while not self._stopping.wait(_TICK_S):
+            self._journal.settle()
+            self._circuits.refresh()
+
+
+def main(config: Config) -> None:
+    """Run watch until SIGTERM."""
+    prepare(config)
+    serve(Watch(config, system_clock()))

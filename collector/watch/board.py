@@ -1,0 +1,103 @@
+"""The board as people see it: a tile per agent, processes, latches, trips, alerts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any, Final
+
+from breakers.circuit import Circuits
+from breakers.latch import Latch
+from collector.watch.history import History
+from collector.watch.leases import Lease, Leases
+from collector.watch.roll import Roll
+from fusebox import happenings
+from fusebox.clock import Clock
+from fusebox.command import agent_scope
+from fusebox.records import State
+from fusebox.registry import Registry
+
+Json = dict[str, Any]
+MAX_TILES: Final = 1_000
+
+
+class BoardView:
+    """Reads what everyone else keeps.
+
+    Args:
+        watermark: time of the newest event judged.
+        alerts: counts of alerts by what became of them.
+    """
+
+    def __init__(
+        self, circuits: Circuits, latch: Latch, registry: Registry, roll: Roll, leases: Leases, history: History,
+        clock: Clock, *, watermark: Callable[[], float], alerts: Callable[[], dict[str, int]],
+    ) -> None:  # fmt: skip
+        self._circuits, self._latch, self._registry, self._roll = circuits, latch, registry, roll
+        self._leases, self._history, self._clock = leases, history, clock
+        self._watermark, self._alerts = watermark, alerts
+
+    def json(self) -> Json:
+        """The answer of ``GET /v1/board``."""
+        leases = self._leases.live()
+        held = _held(leases)
+        return {
+            "time": self._clock.now(),
+            "watermark": self._watermark(),
+            "circuits": [self._tile(agent, held) for agent in self._agents(held)],
+            "processes": [_process(lease) for lease in leases],
+            "latches": self._latches(),
+            "trips": self._history.trips(),
+            "alerts": self._alerts(),
+            "counters": happenings.counts(),
+        }
+
+    def _agents(self, held: dict[str, int]) -> list[str]:
+        """Agents in trouble, then registered ones, then those at work, then the rest; the first thousand of them."""
+        circuits = self._circuits.all()
+        killed = {k.scope.removeprefix(agent_scope("")) for k in self._latch.kills().values() if k.scope != "all"}
+        trouble = {agent for agent, circuit in circuits.items() if circuit.state is not State.CLOSED} | killed
+        ranked = dict.fromkeys(
+            (*sorted(trouble), *sorted(self._registry.agents), *sorted(held), *self._roll.agents()[::-1], *circuits)
+        )
+        return sorted(list(ranked)[:MAX_TILES])
+
+    def _tile(self, agent: str, held: dict[str, int]) -> Json:
+        circuit, kill = self._circuits.circuit(agent), self._latch.killed(agent)
+        entry, figures = self._registry.agents.get(agent), self._roll.minute(agent)
+        return {
+            "agent": agent,
+            "state": State.FORCED_OPEN.value if kill else circuit.state.value,
+            "reason": kill.reason if kill else circuit.reason,
+            "since": kill.time if kill else circuit.since,
+            "mode": circuit.mode,
+            "registered": entry is not None,
+            "owner": entry.owner if entry else "",
+            "team": entry.team if entry else "",
+            "actions_per_minute": figures.actions,
+            "tokens_per_minute": figures.tokens,
+            "cost_per_minute": figures.cost,
+            "budget_tokens_per_minute": entry.tokens_per_minute if entry else None,
+            "held": held.get(agent, 0),
+            "denied": figures.denied,
+            "finding": circuit.finding,
+        }
+
+    def _latches(self) -> list[Json]:
+        return [{"id": id, **asdict(kill)} for id, kill in self._latch.kills().items()]
+
+
+def _held(leases: list[Lease]) -> dict[str, int]:
+    """Held messages by agent. Processes of one agent look at the same queue: the largest word counts, not the sum."""
+    held: dict[str, int] = {}
+    for lease in leases:
+        for agent, count in lease.agents.items():
+            held[agent] = max(held.get(agent, 0), count)
+    return held
+
+
+def _process(lease: Lease) -> Json:
+    return {
+        "process": lease.process, "host": lease.host, "pid": lease.pid, "agents": sorted(lease.agents),
+        "seen": lease.seen,
+    }  # fmt: skip

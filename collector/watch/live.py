@@ -1,0 +1,152 @@
+"""Live detection: spool → events → strangers, figures, panel → circuits.
+
+One thread reads the spool some twenty times a second. Its cursor stays :data:`OVERLAP_S` seconds (of event time)
+behind what it has judged, so that a restart re-reads the recent past and detectors go on with their state instead of
+an empty one. Judging an event twice does no harm: what is older than the last recorded transition of its agent's
+circuit is ignored, an opening that is recorded is not a new one, and a stranger is announced once.
+
+The same rule keeps a backlog from tripping an agent that was resumed meanwhile.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from breakers.panel import Panel
+from collector.otlp import facts_of
+from collector.spool import Reader, Record
+from collector.watch.history import History
+from collector.watch.roll import Roll
+from collector.watch.trips import Trips
+from fusebox import happenings
+from fusebox.clock import Clock
+from fusebox.eventmap import event_of
+from fusebox.records import Event
+from fusebox.registry import Registry
+
+INTERVAL_S: Final = 0.05
+OVERLAP_S: Final = 120.0
+MAX_OVERLAP: Final = 5_000
+MAX_STRANGERS: Final = 1_000
+_BATCH: Final = 256
+_BATCH_BYTES: Final = 16 << 20
+
+LIVE_FAILED: Final = happenings.declare(
+    "live_record_failed", logging.ERROR, "a spool record could not be judged; it was skipped and kept for keep"
+)
+STRANGERS_FULL: Final = happenings.declare(
+    "strangers_overflow", logging.WARNING, "an event of one unregistered agent too many was not judged"
+)
+WARNED: Final = happenings.declare("finding_warned", logging.WARNING, "a detector warns without opening the circuit")
+LIVE_BROKEN: Final = happenings.declare("live_broken", logging.CRITICAL, "live detection could not read the spool")
+
+
+class Judge:
+    """Judges one event at a time.
+
+    Args:
+        stranger: called once for each unregistered agent.
+    """
+
+    def __init__(
+        self, panel: Panel, registry: Registry, roll: Roll, trips: Trips, history: History, clock: Clock, *,
+        stranger: Callable[[Event], None],
+    ) -> None:  # fmt: skip
+        self._panel, self._registry, self._roll = panel, registry, roll
+        self._trips, self._history, self._clock, self._stranger = trips, history, clock, stranger
+        self._strangers: set[str] = set()
+        self.watermark = 0.0
+
+    def judge(self, event: Event) -> None:
+        """Count the event, show it to the detectors, act on what they find."""
+        self.watermark = max(self.watermark, min(event.time, self._clock.now()))
+        if not self._admitted(event):
+            return
+        self._roll.observe(event)
+        if event.time <= self._history.since(event.agent):
+            return
+        finding = self._panel.observe(event)
+        if finding is None:
+            return
+        if finding.action == "open":
+            self._trips.found(finding)
+        else:
+            happenings.emit(WARNED, agent=finding.agent, detector=finding.detector, reason=finding.reason)
+
+    def _admitted(self, event: Event) -> bool:
+        """Registered agents always; strangers up to a bound, each announced once."""
+        if event.agent in self._registry.agents or event.agent in self._strangers:
+            return True
+        if len(self._strangers) >= MAX_STRANGERS:
+            happenings.emit(STRANGERS_FULL)
+            return False
+        self._strangers.add(event.agent)
+        self._stranger(event)
+        return True
+
+
+class Live:
+    """Reads the spool on a thread of its own; a :class:`fusebox.lifecycle.Service`."""
+
+    def __init__(self, reader: Callable[[], Reader], judge: Judge) -> None:
+        self._open = reader
+        self._judge = judge
+        self._reader: Reader | None = None
+        self._behind: deque[tuple[float, int]] = deque()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="watch-live", daemon=True)
+
+    def start(self) -> None:
+        self._reader = self._open()
+        self._thread.start()
+
+    def stop(self, timeout: float = 10.0) -> None:
+        self._stopping.set()
+        if self._thread.ident:
+            self._thread.join(timeout)
+        if self._reader:
+            self._reader.close()
+            self._reader = None
+
+    @property
+    def running(self) -> bool:
+        """False when live detection has ended although it should not."""
+        return self._thread.is_alive()
+
+    def _run(self) -> None:
+        assert self._reader is not None
+        while not self._stopping.is_set():
+            try:
+                records = self._reader.read(_BATCH, _BATCH_BYTES)
+                self._judge_all(records)
+                self._commit(self._reader)
+            except OSError as error:
+                happenings.emit(LIVE_BROKEN, error=str(error))
+                records = []
+            if not records:
+                self._stopping.wait(INTERVAL_S)
+
+    def _judge_all(self, records: Iterable[Record]) -> None:
+        for record in records:
+            try:
+                for facts in facts_of(record.payload):
+                    event = event_of(facts)
+                    if event is not None:
+                        self._judge.judge(event)
+            except Exception as error:  # a record that cannot be judged must not blind watch to the next one
+                happenings.emit(LIVE_FAILED, record=record.number, error=repr(error))
+            self._behind.append((self._judge.watermark, record.number))
+
+    def _commit(self, reader: Reader) -> None:
+        """Let go of what no detector needs any more."""
+        done = 0
+        while self._behind and (
+            self._behind[0][0] < self._judge.watermark - OVERLAP_S or len(self._behind) > MAX_OVERLAP
+        ):
+            done = self._behind.popleft()[1]
+        if done:
+            reader.commit(done)

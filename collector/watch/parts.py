@@ -1,0 +1,65 @@
+"""What watch needs from its surroundings: shared state, detector rules, the registry, alert sinks, a broker."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from collector.alerts.sinks import LogSink, Sink, WebhookSink
+from fusebox import happenings
+from fusebox.clock import Clock
+from fusebox.config import Config
+from fusebox.errors import ConfigError, StoreUnavailable
+from fusebox.rundir import lookup
+from fusebox.store import Store, open_store
+from rabbitmq.amqp import AmqpBroker
+from rabbitmq.broker import Broker
+
+MEMORY: Final = "memory://"
+_PATIENCE_S: Final = 5.0
+
+STORE_ABSENT: Final = happenings.declare(
+    "store_absent", logging.ERROR, "shared state does not answer at start; watch goes on with what it knows"
+)
+
+
+def shared_state(config: Config, clock: Clock) -> Store:
+    """Redis when it is configured or runs on this data folder, else memory.
+
+    A server that does not answer is waited for briefly: under ``fusebox up`` it starts at the same moment.
+    """
+    running = lookup(config.data_dir, "redis")
+    store = open_store(config.secret("redis_url") or (str(running["url"]) if running else MEMORY))
+    deadline = clock.wall() + _PATIENCE_S
+    while True:
+        try:
+            store.ping()
+            return store
+        except StoreUnavailable as error:
+            if clock.wall() > deadline:
+                happenings.emit(STORE_ABSENT, error=str(error))
+                return store
+            clock.sleep(0.05)
+
+
+def sinks(config: Config, clock: Clock) -> list[Sink]:
+    """Where alerts go.
+
+    Raises:
+        ConfigError: the webhook's address or secret is wrong.
+    """
+    log = LogSink(config.data_dir / "alerts.log")
+    if config.alert_webhook_url is None:
+        return [log]
+    secret = config.secret("alert_webhook_secret")
+    if secret is None:
+        raise ConfigError(
+            "alert_webhook_url is set but alert_webhook_secret is not; a webhook must be signed (whsec_…)"
+        )
+    return [log, WebhookSink(config.alert_webhook_url, secret, clock, private=config.alert_webhook_private)]
+
+
+def broker(config: Config) -> Broker | None:
+    """RabbitMQ, when it is configured."""
+    url = config.secret("amqp_url")
+    return AmqpBroker(url, client_name="fusebox-watch") if url else None

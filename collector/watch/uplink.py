@@ -1,0 +1,195 @@
+"""What agent processes say, whichever way it came: one method per kind of the control protocol.
+
+A principal speaks only for the agents its token is bound to, and only for process ids of its own.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from breakers.circuit import Circuits
+from breakers.latch import Latch
+from collector.tokens import Principal
+from collector.watch import bodies
+from collector.watch.dispatch import Dispatch
+from collector.watch.journal import Journal, JournalBroken, Note
+from collector.watch.leases import Leases, Receipts
+from collector.watch.poll import CommandLog
+from collector.watch.refusal import BAD_REQUEST, FORBIDDEN, NOT_FOUND, UNAVAILABLE, Refusal
+from collector.watch.roll import Roll
+from collector.watch.trips import Trips
+from fusebox import happenings
+from fusebox.clock import Clock
+from fusebox.command import covers
+from fusebox.records import State
+
+Json = dict[str, Any]
+
+RECEIPT: Final = happenings.declare("receipt_received", logging.DEBUG, "a process applied a Command")
+RECEIPT_UNJOURNALED: Final = happenings.declare(
+    "receipt_unjournaled", logging.WARNING, "a Receipt counts, but could not be written to the journal"
+)
+_MAX_LIFTED: Final = 1_000
+_MAX_KILLS: Final = 500
+_AGENT_STATES: Final = (State.CLOSED, State.OPEN, State.HALF_OPEN)
+
+
+class Lifted:
+    """The newest lifted kill ids, in order: what a snapshot can still carry of a set that only grows."""
+
+    def __init__(self, latch: Latch) -> None:
+        self._latch = latch
+        self._order: deque[str] = deque(maxlen=_MAX_LIFTED)
+
+    def restore(self, entries: Iterable[Json]) -> None:
+        """Learn the order from the journal."""
+        for entry in entries:
+            self._order.extend(entry["payload"].get("command", {}).get("lifts", ()))
+
+    def add(self, ids: Iterable[str]) -> None:
+        """These were lifted just now."""
+        self._order.extend(ids)
+
+    def newest(self) -> list[str]:
+        """Lifted ids, at most a thousand; those of unknown age first to go."""
+        known = [id for id in dict.fromkeys(self._order) if id in self._latch.lifted()]
+        others = sorted(self._latch.lifted().difference(known))
+        return others[: _MAX_LIFTED - len(known)] + known
+
+
+class Uplink:
+    """Handlers for agent processes."""
+
+    def __init__(
+        self, latch: Latch, circuits: Circuits, journal: Journal, dispatch: Dispatch, log: CommandLog, leases: Leases,
+        receipts: Receipts, trips: Trips, roll: Roll, lifted: Lifted, clock: Clock,
+    ) -> None:  # fmt: skip
+        self._latch, self._circuits, self._journal, self._dispatch = latch, circuits, journal, dispatch
+        self._log, self._leases, self._receipts, self._trips = log, leases, receipts, trips
+        self._roll, self._lifted, self._clock = roll, lifted, clock
+        self._handlers: dict[str, Callable[[Principal, Any], Json]] = {
+            "snapshot": self.snapshot, "poll": self.poll, "receipts": self.receipt, "reports": self.report,
+            "denials": self.denials, "leave": self.leave,
+        }  # fmt: skip
+
+    def handle(self, kind: str, principal: Principal, data: Any) -> Json:
+        """One call, by the last part of its path. A poll is answered without waiting.
+
+        Raises:
+            Refusal: it is not done.
+        """
+        handler = self._handlers.get(kind)
+        if handler is None:
+            raise Refusal(NOT_FOUND, f"there is no call {kind!r}; there are {', '.join(self._handlers)}")
+        return handler(principal, data)
+
+    def snapshot(self, principal: Principal, data: Any) -> Json:
+        """The signed board, over the caller's nonce."""
+        body = bodies.parse(bodies.Snapshot, data)
+        _refuse_foreign(principal, body.agents)
+        payload = {
+            "kind": "snapshot", "nonce": body.nonce, "cursor": self._log.cursor, "kills": self._kills(body.agents),
+            "lifted": self._lifted.newest(), "circuits": {agent: self._circuit(agent) for agent in body.agents},
+        }  # fmt: skip
+        return {"signed": self._dispatch.sign(payload)}
+
+    def lease(self, principal: Principal, data: Any) -> bodies.Poll:
+        """The part of a poll that does not wait: renew the lease."""
+        body = bodies.parse(bodies.Poll, data)
+        _refuse_foreign(principal, body.agents)
+        held = {agent: told.held for agent, told in body.agents.items()}
+        self._leases.renew(
+            principal.name, body.process, host=body.host, pid=body.pid, agents=held, wait=body.wait
+        )  # fmt: skip
+        return body
+
+    def poll(self, principal: Principal, data: Any) -> Json:
+        """Renew the lease and answer at once."""
+        return answer(*self._log.since(self.lease(principal, data).cursor))
+
+    async def long_poll(self, body: bodies.Poll) -> Json:
+        """Wait for Commands, after :meth:`lease`."""
+        return answer(*await self._log.wait(body.cursor, body.wait))
+
+    def receipt(self, principal: Principal, data: Any) -> Json:
+        """A process has applied a Command."""
+        body = bodies.parse(bodies.ReceiptBody, data)
+        _refuse_foreign(principal, body.agents)
+        self._leases.own(principal.name, body.process)
+        if self._receipts.receive(body.command, body.process, body.applied_at):
+            happenings.emit(RECEIPT, command=body.command, process=body.process)
+            self._note_receipt(body)
+        return {}
+
+    def report(self, principal: Principal, data: Any) -> Json:
+        """A circuit of the process moved."""
+        body = bodies.parse(bodies.Report, data)
+        transition = body.transition.record()
+        _refuse_foreign(principal, [transition.agent, *([transition.finding.agent] if transition.finding else [])])
+        self._leases.own(principal.name, body.process)
+        if transition.after not in _AGENT_STATES:
+            raise Refusal(BAD_REQUEST, f"a process cannot report {transition.after.value}; operators order that")
+        self._trips.reported(transition)
+        return {}
+
+    def denials(self, principal: Principal, data: Any) -> Json:
+        """Guards of the process said no."""
+        body = bodies.parse(bodies.Denials, data)
+        _refuse_foreign(principal, [row.agent for row in body.rows])
+        self._leases.own(principal.name, body.process)
+        for row in body.rows:
+            payload = {"process": body.process, "action": row.action, "minute": row.minute, "count": row.count}
+            self._append(Note("denial", row.guard, row.agent, row.reason, row.trace_id, payload=payload))
+            self._roll.denied(row.agent, row.count)
+        return {}
+
+    def leave(self, principal: Principal, data: Any) -> Json:
+        """An orderly stop."""
+        self._leases.leave(principal.name, bodies.parse(bodies.Leave, data).process)
+        return {}
+
+    def _kills(self, agents: Iterable[str]) -> dict[str, str]:
+        wanted = list(agents)
+        kills = [(id, kill.scope) for id, kill in self._latch.kills().items()]
+        concerned = [(id, scope) for id, scope in kills if any(covers(scope, agent) for agent in wanted)]
+        # One kill is enough to stop an agent; the newest stay when there are more than a Command can carry.
+        return dict(concerned[-_MAX_KILLS:])
+
+    def _circuit(self, agent: str) -> Json:
+        circuit = self._circuits.circuit(agent)
+        open_for = max(0.0, circuit.retry_at - self._clock.now()) if circuit.retry_at is not None else 0.0
+        return {
+            "state": circuit.state.value, "reason": circuit.reason, "finding": circuit.finding, "open_for": open_for,
+            "mode": circuit.mode,
+        }  # fmt: skip
+
+    def _note_receipt(self, body: bodies.ReceiptBody) -> None:
+        payload = {"agents": body.agents, "applied_at": body.applied_at}
+        try:
+            self._journal.append(Note("receipt", body.process, body.command, payload=payload))
+        except JournalBroken as error:
+            happenings.emit(RECEIPT_UNJOURNALED, command=body.command, error=str(error))
+
+    def _append(self, note: Note) -> None:
+        try:
+            self._journal.append(note)
+        except JournalBroken as error:
+            raise Refusal(UNAVAILABLE, str(error)) from error
+
+
+def answer(cursor: int, commands: list[str]) -> Json:
+    """The answer of a poll."""
+    return {"cursor": cursor, "commands": commands}
+
+
+def _refuse_foreign(principal: Principal, agents: Iterable[str]) -> None:
+    foreign = [agent for agent in agents if not principal.may_speak_for(agent)]
+    if foreign:
+        raise Refusal(
+            FORBIDDEN,
+            f"token {principal.name!r} may not speak for {', '.join(foreign[:5])}; "
+            "'fusebox tokens add NAME --agent ID' makes one that may",
+        )
