@@ -7,13 +7,17 @@ the request is the same as one of the last few (normalised: ids, numbers and tim
 it is a near-duplicate (SimHash) on a target that names one thing (``TICK-12``: it holds a digit)      ``near_weight``
 it differs, but the target names one thing and the agent thought, or waited a second, in between       ``near_weight``
 it is a near-duplicate, or the same error, on a target that names a whole system (``crm``)             ``vague_weight``
-it is a failure repeated with growing pauses (a polite retry)                                          ``retry_weight``
+it is the same, but a system's answer is not known                                                     ``faint_weight``
 ===================================================================================================== ===============
+
+A failure that is retried with ever longer pauses (a polite back-off) counts ``faint_weight`` of its score.
 
 Novelty drains: every *other* tool call or publish whose outcome was not seen before takes ``drain`` off all scores;
 the same request with a new outcome (paging, a job that moves) takes a whole point off its neighbours. Counts, not time
-windows: a step every few minutes adds up as well as ten a second, until a file rests for ``memory_s``. What has no
-known result (a publish) cannot be said to make no progress and is not judged here.
+windows: a step every few minutes adds up as well as ten a second, until a file rests for ``memory_s``.
+
+A tool that returns nothing is judged on a target that names one thing, and with ``faint_weight`` elsewhere (it may be
+that the result was not recorded). A publish has no result: it cannot be said to make no progress and is not judged.
 """
 
 from __future__ import annotations
@@ -34,6 +38,8 @@ _SEEN: Final = 128
 _RECENT: Final = 4
 _EVIDENCE: Final = 8
 _PAUSE_S: Final = 1.0
+_BACKOFF: Final = 1.8
+_FEW: Final = 3
 _DIGIT: Final = re.compile(r"\d")
 
 
@@ -47,6 +53,8 @@ class _File:
     drained: float
     thoughts: int
     gap: float = 0.0
+    polite: bool = True
+    """Each pause so far was longer than the one before by the factor of a back-off."""
     count: int = 1
     requests: deque[int] = field(default_factory=lambda: deque(maxlen=_RECENT))
     simhashes: deque[int] = field(default_factory=lambda: deque(maxlen=_RECENT))
@@ -60,7 +68,7 @@ class Repetition:
         threshold: score that opens; an exact loop reaches it at its ``threshold``-th lap.
         near_distance: SimHash bits in which near-duplicates may differ on a target that names one thing.
         vague_distance: the same on a target that names a whole system.
-        near_weight, vague_weight, retry_weight: see the table.
+        near_weight, vague_weight, faint_weight: see the table.
         drain: what one novel outcome takes off.
         memory_s: seconds after which a file that rested is forgotten.
     """
@@ -72,10 +80,10 @@ class Repetition:
         *,
         threshold: float = 4.0,
         near_distance: int = 26,
-        vague_distance: int = 8,
-        near_weight: float = 0.95,
+        vague_distance: int = 4,
+        near_weight: float = 0.97,
         vague_weight: float = 0.6,
-        retry_weight: float = 0.4,
+        faint_weight: float = 0.4,
         drain: float = 0.2,
         memory_s: float = 1800.0,
     ) -> None:
@@ -84,7 +92,7 @@ class Repetition:
         self._vague_distance = vague_distance
         self._near_weight = near_weight
         self._vague_weight = vague_weight
-        self._retry_weight = retry_weight
+        self._faint_weight = faint_weight
         self._drain = drain
         self._memory_s = memory_s
         self._files: OrderedDict[_Key, _File] = OrderedDict()
@@ -96,7 +104,7 @@ class Repetition:
         """Judge one event of the agent."""
         if event.action in (ActionKind.MODEL_CALL, ActionKind.CONSUME):
             self._thoughts += 1
-        if event.action is ActionKind.CONSUME or not event.result or not event.request:
+        if not _judged(event):
             return None
         key = (event.action, event.operation, event.target, event.result)
         novel = self._is_novel(event)
@@ -151,27 +159,32 @@ class Repetition:
             if novel and event.ok:
                 self._drained += self._drain
         file.drained, file.thoughts = self._drained, self._thoughts
-        file.gap, file.last_time = event.time - file.last_time, event.time
+        gap, file.last_time = event.time - file.last_time, event.time
+        file.polite = not event.ok and file.polite and gap >= _BACKOFF * file.gap
+        file.gap = gap
         _remember(file, event)
 
     def _weight(self, file: _File, event: Event) -> float:
-        if not event.ok and 0 < file.gap * 1.5 <= event.time - file.last_time:
-            return self._retry_weight
+        one_thing = _DIGIT.search(event.target) is not None
         if event.request in file.requests:
-            return 1.0
+            return 1.0 if event.result or one_thing else self._faint_weight
         if event.action is ActionKind.MODEL_CALL:  # prompts share their instructions; answers like "yes" say nothing
             return 0.0
         bits = min((distance(event.simhash, s) for s in file.simhashes if s), default=64) if event.simhash else 64
-        if _DIGIT.search(event.target) and (bits <= self._near_distance or self._reacted(file, event)):
+        if one_thing and (bits <= self._near_distance or self._reacted(file, event)):
             return self._near_weight
-        return self._vague_weight if bits <= self._vague_distance or not event.ok else 0.0
+        if not event.ok:
+            return self._vague_weight
+        return self._vague_weight if bits <= self._vague_distance and event.result else 0.0
 
     def _reacted(self, file: _File, event: Event) -> bool:
         """Not a quick batch over rows: the agent thought, or let time pass, since it last did this."""
         return self._thoughts > file.thoughts or event.time - file.last_time >= _PAUSE_S
 
     def _judge(self, file: _File, event: Event) -> Finding | None:
-        if file.score < self._threshold:
+        polite = file.polite and file.count >= _FEW
+        score = file.score * self._faint_weight if polite else file.score
+        if score < self._threshold:
             return None
         what = f"{event.action} {event.operation} × {file.count}"
         outcome = "the same result" if event.ok else f"the same error {event.error_type}".rstrip()
@@ -179,12 +192,19 @@ class Repetition:
             event,
             self.name,
             f"{what} on {event.target or 'the same target'} with {outcome}: no progress",
-            score=file.score,
+            score=score,
             threshold=self._threshold,
             spans=file.spans,
             repeated=what,
             first_time=file.first_time,
         )
+
+
+def _judged(event: Event) -> bool:
+    """Tool calls, and what else is known by its request and its result."""
+    if not event.request or event.action is ActionKind.CONSUME:
+        return False
+    return bool(event.result) or event.action is ActionKind.TOOL_CALL
 
 
 def _remember(file: _File, event: Event) -> None:

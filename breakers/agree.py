@@ -1,0 +1,173 @@
+"""How one process and the board come to agree.
+
+::
+
+    wish ──► snapshot (a trip: at once) ──► board.step ──► its row replaces the snapshot's
+                                              │
+                                 store away ──┴──► the same step on the snapshot's own row; the wish is owed
+
+    refresh: pay what is owed ─► renew living probes ─► take newer rows ─► put back rows the store has lost
+
+A row's version only grows. One that is older than what the board told before was flushed, rolled back or failed over:
+nothing is decided on it, the row that this process knows is put back first. So a store that forgets never closes a
+circuit.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from threading import Lock
+from typing import Final
+
+from breakers.board import Board, Step
+from breakers.snapshot import Snapshot
+from breakers.steps import REFUSED, Row, num
+from fusebox import happenings
+from fusebox.errors import StoreUnavailable
+from fusebox.records import Finding, State, Transition
+
+STORE_AWAY: Final = happenings.declare(
+    "circuit_store_away", logging.ERROR, "the state store did not answer; circuits run on the local snapshot"
+)
+BOARD_LOST: Final = happenings.declare(
+    "circuit_board_lost", logging.ERROR, "the store had lost or rolled back a circuit; it was put back"
+)
+_MAX_OWED: Final = 16
+
+
+class Agreement:
+    """Brings wishes to the board, and the board's word into the snapshot. Thread-safe."""
+
+    def __init__(self, board: Board, view: Snapshot) -> None:
+        self._board = board
+        self._view = view
+        self._lock = Lock()
+        self._owed: dict[str, deque[Row]] = {}
+        self._loaded: set[str] = set()
+        self._away = False
+
+    def settle(self, agent: str, wish: Row) -> Step:
+        """Decide a wish: by the board, or alone while the store is away. A trip acts before the board is asked."""
+        base, alone = self._view.row(agent), None
+        if self._board.shared and wish["kind"] == "trip":
+            alone = self._alone(agent, wish)
+        step = self._ask(agent, wish, base)
+        if step is not None:
+            self._view.hear(agent, step.row)
+            return step
+        alone = alone or self._alone(agent, wish)
+        if alone.word != REFUSED:
+            with self._lock:
+                self._owed.setdefault(agent, deque(maxlen=_MAX_OWED)).append(wish)
+        return alone
+
+    def ask(self, agent: str, wish: Row) -> Step | None:
+        """Only the board may grant this; None while the store is away."""
+        step = self._ask(agent, wish, self._view.row(agent))
+        if step is not None:
+            self._view.hear(agent, step.row)
+        return step
+
+    def load(self, agent: str) -> None:
+        """Read an agent's row when this process first has to do with it."""
+        if agent in self._loaded or not self._board.shared:
+            return
+        try:
+            self._take(agent, self._board.row(agent))
+            self._loaded.add(agent)
+        except StoreUnavailable as error:
+            self._lost_store(error)
+
+    def refresh(self, renewals: dict[str, Row]) -> list[Transition]:
+        """Pay, renew, read; the transitions that others brought about. ``renewals``: probe wishes by agent."""
+        if not self._board.shared:
+            return []
+        try:
+            for agent in list(self._owed):
+                self._pay(agent)
+            for agent, wish in renewals.items():
+                self._view.hear(agent, self._board.step(agent, wish).row)
+            noticed = self._read()
+        except StoreUnavailable as error:
+            self._lost_store(error)
+            return []
+        self._away = False
+        return noticed
+
+    def _alone(self, agent: str, wish: Row) -> Step:
+        step = self._board.imagine(self._view.row(agent), wish)
+        if step.word != REFUSED:
+            self._view.believe(agent, step.row)
+        return step
+
+    def _ask(self, agent: str, wish: Row, base: Row) -> Step | None:
+        if self._away:  # one deadline was enough; refresh() finds out when the store is back
+            return None
+        try:
+            return self._step(agent, wish, base)
+        except StoreUnavailable as error:
+            self._lost_store(error)
+            return None
+
+    def _step(self, agent: str, wish: Row, base: Row) -> Step:
+        step = self._board.step(agent, wish, self._view.synced(agent))
+        if step.lost:
+            self._put_back(agent, base)
+            step = self._board.step(agent, wish)
+        return step
+
+    def _pay(self, agent: str) -> None:
+        """Bring owed wishes, oldest first; each is forgotten only once the board has it."""
+        while owed := self._owed.get(agent):
+            step = self._step(agent, owed[0], self._view.row(agent))
+            with self._lock:
+                owed.popleft()
+                if not owed:
+                    del self._owed[agent]
+                    self._view.hear(agent, step.row)
+
+    def _read(self) -> list[Transition]:
+        rows = self._board.rows()
+        for circuit in self._view.circuits():
+            synced = self._view.synced(circuit.agent)
+            if circuit.agent not in self._owed and num(rows.get(circuit.agent, {}), "version") < synced:
+                self._put_back(circuit.agent, self._view.row(circuit.agent))
+                rows.pop(circuit.agent, None)
+        return [moved for agent, row in rows.items() if (moved := self._take(agent, row))]
+
+    def _take(self, agent: str, row: Row) -> Transition | None:
+        if agent in self._owed or num(row, "version") <= self._view.synced(agent):
+            return None
+        before = self._view.circuit(agent).shown
+        if not self._view.hear(agent, row):
+            return None
+        return told(agent, before, self._view.circuit(agent).shown, row, self._board.tenant)
+
+    def _put_back(self, agent: str, row: Row) -> None:
+        happenings.emit(BOARD_LOST, agent=agent, version=row.get("version"))
+        self._board.restore(agent, row)
+
+    def _lost_store(self, error: StoreUnavailable) -> None:
+        if not self._away:
+            happenings.emit(STORE_AWAY, error=str(error))
+        self._away = True
+
+
+def told(
+    agent: str, before: State, after: State, row: Row, tenant: str, finding: Finding | None = None
+) -> Transition | None:
+    """The transition that a row tells of (its id is the same in every process); None when nothing shows."""
+    if before is after:
+        return None
+    return Transition(
+        agent=agent,
+        before=before,
+        after=after,
+        time=num(row, "moved"),
+        reason=row.get("reason", ""),
+        actor=row.get("actor", ""),
+        finding=finding,
+        tenant=tenant,
+        id=row.get("last", ""),
+    )

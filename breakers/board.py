@@ -1,0 +1,100 @@
+"""The board: what every process agrees on about circuits; one hash per agent in the state store.
+
+``board.step(agent, wish)`` is one atomic script (:mod:`breakers.steps`) and the only authority on transitions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from breakers.steps import LOST, MOVED, STEP, Row, text
+from fusebox.clock import Clock
+from fusebox.records import State
+from fusebox.store import Store
+
+MODES: Final = frozenset({"normal", "observe_only", "disabled"})
+_SHOWN: Final = {"observe_only": State.OBSERVE_ONLY, "disabled": State.DISABLED}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What the board answered to a wish."""
+
+    word: str
+    before: State
+    row: Row
+
+    @property
+    def moved(self) -> bool:
+        """True when the wish was a transition."""
+        return self.word == MOVED
+
+    @property
+    def lost(self) -> bool:
+        """True when the board's row is older than what the asker has seen."""
+        return self.word == LOST
+
+
+class Board:
+    """The circuits of one tenant in a store.
+
+    Every method raises :class:`fusebox.errors.StoreUnavailable` when the store does not answer.
+    """
+
+    def __init__(self, store: Store, clock: Clock, tenant: str = "default") -> None:
+        self._store = store
+        self._clock = clock
+        self.tenant = tenant
+        self.shared = store.shared
+        self._prefix = f"fusebox:{tenant}:circuit:"
+
+    def step(self, agent: str, wish: Row, seen: int = 0) -> Step:
+        """Ask for one atomic change; ``seen`` is the latest version of the row that the asker knows."""
+        pairs = self._stamped(wish) | {"seen": str(seen)}
+        return answer(self._store.run(STEP, self._prefix + agent, *_flat(pairs)))
+
+    def imagine(self, row: Row, wish: Row) -> Step:
+        """The same step on a copy of ``row``, in this process only: for when the store is away."""
+        copy = dict(row)
+        return answer(STEP.twin(copy, _flat(self._stamped(wish) | {"seen": "0"})))
+
+    def restore(self, agent: str, row: Row) -> None:
+        """Put a row back that the store has lost, unless it holds a newer one."""
+        self._store.run(STEP, self._prefix + agent, *_flat(row | {"kind": "restore", "now": "0", "seen": "0"}))
+
+    def row(self, agent: str) -> Row:
+        """One agent's row; empty when its circuit never moved."""
+        return self._store.read(self._prefix + agent)
+
+    def rows(self) -> dict[str, Row]:
+        """All rows, by agent."""
+        keys = self._store.keys(self._prefix)
+        return {key.removeprefix(self._prefix): row for key in keys if (row := self._store.read(key))}
+
+    def _stamped(self, wish: Row) -> Row:
+        """``wish`` with the time, unless it already has one (a wish that had to wait)."""
+        return {"now": text(self._clock.now()), "wall": text(self._clock.wall()), **wish}
+
+
+def answer(reply: list[str]) -> Step:
+    """Read the script's answer."""
+    word, state, mode, *pairs = reply
+    return Step(word, shown(state, mode), dict(zip(pairs[::2], pairs[1::2], strict=True)))
+
+
+def shown(state: str, mode: str) -> State:
+    """What people see of a circuit: its mode where it has a special one, else its state.
+
+    A state that this version does not know counts as open: whoever wrote it meant to stop something.
+    """
+    if mode in _SHOWN:
+        return _SHOWN[mode]
+    try:
+        return State(state or "closed")
+    except ValueError:
+        return State.OPEN
+
+
+def _flat(pairs: Row) -> tuple[str, ...]:
+    return tuple(part for pair in pairs.items() for part in pair)

@@ -1,0 +1,308 @@
+"""The circuit of each agent, as one process uses it.
+
+The board decides, this process obeys its own snapshot. Reading (:meth:`Circuits.circuit`, :meth:`Circuits.verdict`)
+does no I/O. A trip acts in the snapshot first and then goes to the board, so a store that hangs delays nobody but the
+caller, once: until :meth:`Circuits.refresh` finds the store again, decisions are taken on the snapshot alone and are
+owed to the board. While the store is away circuits can open here, but no probe is admitted and none closes by itself.
+
+No lock is held around anybody's work.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from threading import Lock
+from typing import Final
+
+import pybreaker
+
+from breakers.agree import Agreement, told
+from breakers.board import MODES, Board, Step, shown
+from breakers.snapshot import Circuit, Snapshot
+from breakers.steps import Row, text
+from breakers.storage import BoardStorage
+from fusebox import happenings
+from fusebox.clock import Clock
+from fusebox.errors import AgentTripped, ConfigError
+from fusebox.guard import CIRCUIT, allow, deny
+from fusebox.records import Action, ActionKind, Finding, State, Transition, Verdict, new_id
+
+__all__ = ["Circuit", "CircuitSettings", "Circuits"]
+
+LISTENER_FAILED: Final = happenings.declare(
+    "circuit_listener_failed", logging.ERROR, "a listener of transitions raised; the transition stands"
+)
+_TIMER: Final = "circuit"
+_ALLOWED: Final = allow(CIRCUIT)
+_PERMIT: ContextVar[tuple[str, str] | None] = ContextVar("fusebox_probe_permit", default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class CircuitSettings:
+    """Times in seconds.
+
+    Args:
+        open_s: open time of a first trip; each further one in a row multiplies it by ``growth``, up to ``max_open_s``.
+        fail_max: consecutive failed handler runs in one process that open the circuit.
+        probe_lease_s: how long a probe that no process renews holds its permit.
+
+    Raises:
+        ConfigError: a value makes no sense.
+    """
+
+    open_s: float = 60.0
+    growth: float = 2.0
+    max_open_s: float = 3600.0
+    fail_max: int = 10
+    probe_lease_s: float = 60.0
+
+    def __post_init__(self) -> None:
+        if not (0 < self.open_s <= self.max_open_s and self.growth >= 1 and self.fail_max > 0 < self.probe_lease_s):
+            raise ConfigError(f"{self}: times and fail_max must be above 0, open_s ≤ max_open_s, growth ≥ 1")
+
+
+def _nobody(transition: Transition) -> None:
+    """The listener of those who need none."""
+
+
+class Circuits:
+    """All circuits of a tenant, from one process.
+
+    The listener hears each transition that *this* process brought about, on the thread that did. What others brought
+    about is the return value of :meth:`adopt` and :meth:`refresh`.
+    """
+
+    def __init__(
+        self,
+        board: Board,
+        clock: Clock,
+        settings: CircuitSettings = CircuitSettings(),  # noqa: B008 - frozen
+        listener: Callable[[Transition], None] = _nobody,
+    ) -> None:
+        self.tenant = board.tenant
+        self._settings = settings
+        self._listener = listener
+        self._view = Snapshot(clock)
+        self._agreement = Agreement(board, self._view)
+        self._lock = Lock()
+        self._failures: Counter[str] = Counter()
+        self._permits: dict[str, str] = {}
+
+    # --- reading: the snapshot only --------------------------------------------------------------------------------
+    def circuit(self, agent: str) -> Circuit:
+        """The agent's circuit as this process knows it."""
+        return self._view.circuit(agent)
+
+    def all(self) -> list[Circuit]:
+        """All circuits that ever moved, by agent."""
+        return self._view.circuits()
+
+    def due(self, agent: str) -> bool:
+        """True when the open time is over and a probe may be asked for."""
+        return self._view.retry_after(agent) == 0.0
+
+    def verdict(self, agent: str) -> Verdict:
+        """May the agent act now? In half-open, only inside the :meth:`calling` that holds the probe permit."""
+        circuit = self._view.circuit(agent)
+        if not circuit.stops or (circuit.state is State.HALF_OPEN and _PERMIT.get() == (agent, circuit.probe)):
+            return _ALLOWED
+        reason = f"circuit is {circuit.state}: {circuit.reason}"
+        return deny(CIRCUIT, reason, finding=circuit.finding, retry_after=self._view.retry_after(agent))
+
+    # --- deciding --------------------------------------------------------------------------------------------------
+    def trip(
+        self,
+        agent: str,
+        *,
+        reason: str,
+        actor: str,
+        finding: Finding | None = None,
+        open_s: float | None = None,
+        finding_id: str = "",
+    ) -> Transition | None:
+        """Open the circuit, for ``open_s`` seconds when given.
+
+        Returns:
+            None when it is open already (``open_s`` can still prolong that) or its mode is not ``normal``.
+        """
+        wish = self._opening(reason, actor, finding.id if finding else finding_id, open_s)
+        return self._decide(agent, wish, finding)
+
+    def half_open(self, agent: str, *, reason: str, actor: str) -> Transition | None:
+        """Let one probe through; None unless the circuit is open."""
+        return self._decide(agent, _wish("half_open", reason, actor))
+
+    def reset(self, agent: str, *, reason: str, actor: str) -> Transition | None:
+        """Close the circuit and forgive its trips; None when it is closed."""
+        return self._decide(agent, _wish("reset", reason, actor))
+
+    def set_mode(self, agent: str, mode: str, *, reason: str, actor: str) -> Transition | None:
+        """Change the mode; None when it is that already.
+
+        Raises:
+            ConfigError: no such mode.
+        """
+        if mode not in MODES:
+            raise ConfigError(f"mode {mode!r} is none of {', '.join(sorted(MODES))}")
+        return self._decide(agent, _wish("mode", reason, actor, mode=mode))
+
+    def adopt(self, transition: Transition) -> Transition | None:
+        """Apply what another process says of its own agent; None when the board knows better or knew already."""
+        finding = transition.finding.id if transition.finding else ""
+        wish = self._opening(transition.reason, transition.actor, finding, None) | _adoption(transition)
+        return self._told(transition.agent, self._agreement.settle(transition.agent, wish), transition.finding)
+
+    def refresh(self) -> list[Transition]:
+        """Agree with a shared board again: pay what is owed, renew this process's probes, take what is new.
+
+        Call it at the start and then every second or so; it never raises for a store that is away.
+
+        Returns:
+            What other processes brought about.
+        """
+        renewals = {agent: self._probe(holder) for holder, agent in list(self._permits.items())}
+        noticed = self._agreement.refresh(renewals)
+        for transition in noticed:
+            self.clear_failures(transition.agent)
+        return noticed
+
+    # --- running a handler -----------------------------------------------------------------------------------------
+    @contextmanager
+    def calling(self, agent: str) -> Iterator[None]:
+        """Around one handler run: admits it, and learns from how it ends.
+
+        Inside, in this context (thread or coroutine), a probe's own actions are let through.
+
+        Raises:
+            AgentTripped: the circuit is open, or half-open with another probe at work.
+        """
+        self._agreement.load(agent)
+        if self.circuit(agent).mode != "normal":
+            yield
+            return
+        with ExitStack() as stack:
+            self._enter(agent, stack)
+            yield
+
+    def _enter(self, agent: str, stack: ExitStack) -> None:
+        try:
+            storage = BoardStorage(self, agent)
+            stack.callback(self._leave, agent, storage)
+            breaker = pybreaker.CircuitBreaker(
+                fail_max=self._settings.fail_max,
+                exclude=[storage.excuse],
+                state_storage=storage,
+                throw_new_error_on_trip=False,
+            )
+            stack.enter_context(breaker.calling())
+        except pybreaker.CircuitBreakerError:
+            action = Action(ActionKind.CONSUME, agent, "handle", tenant=self.tenant)
+            raise AgentTripped(action, self.verdict(agent)) from None
+        if storage.holder:
+            stack.enter_context(self._permitted(agent, storage))
+
+    @contextmanager
+    def _permitted(self, agent: str, storage: BoardStorage) -> Iterator[None]:
+        token = _PERMIT.set((agent, storage.holder))
+        self._permits[storage.holder] = agent
+        try:
+            yield
+        finally:
+            _PERMIT.reset(token)
+            del self._permits[storage.holder]
+
+    def _leave(self, agent: str, storage: BoardStorage) -> None:
+        """A probe that proved nothing gives its permit back."""
+        if storage.holder and storage.excused:
+            self._agreement.ask(agent, {"kind": "release", "holder": storage.holder})
+
+    # --- what pybreaker wishes (storage.Machine) -------------------------------------------------------------------
+    def admit(self, agent: str, holder: str) -> Circuit:
+        """Ask the board for the probe permit; without the board nobody gets it."""
+        step = self._agreement.ask(agent, self._probe(holder))
+        if step is not None:
+            self._announce(agent, step)
+        return self.circuit(agent)
+
+    def failed(self, agent: str, *, holder: str, version: int, error: str) -> None:
+        """Open, if the circuit is still where the failing run found it."""
+        count = self.failures(agent)
+        reason = f"the probe failed: {error}" if holder else f"{count} handler runs failed in a row, the last: {error}"
+        based_on = {"holder": holder} if holder else {"expect": str(version)}
+        self._decide(agent, self._opening(reason, _TIMER, "", None) | based_on)
+
+    def succeeded(self, agent: str, holder: str) -> None:
+        """Close, if the probe still holds its permit; never without the board."""
+        step = self._agreement.ask(agent, _wish("close", "the probe succeeded", _TIMER) | {"holder": holder})
+        if step is not None:
+            self._announce(agent, step)
+
+    def failures(self, agent: str) -> int:
+        """Consecutive failed runs in this process."""
+        return self._failures[agent]
+
+    def count_failure(self, agent: str) -> None:
+        """One more."""
+        with self._lock:
+            self._failures[agent] += 1
+
+    def clear_failures(self, agent: str) -> None:
+        """None any more."""
+        if agent in self._failures:
+            with self._lock:
+                self._failures.pop(agent, None)
+
+    # --- wishes ----------------------------------------------------------------------------------------------------
+    def _decide(self, agent: str, wish: Row, finding: Finding | None = None) -> Transition | None:
+        return self._announce(agent, self._agreement.settle(agent, wish), finding)
+
+    def _announce(self, agent: str, step: Step, finding: Finding | None = None) -> Transition | None:
+        transition = self._told(agent, step, finding)
+        if transition is not None:
+            try:
+                self._listener(transition)
+            except Exception as error:  # whoever listens must not stop a circuit from moving
+                happenings.emit(LISTENER_FAILED, agent=agent, error=repr(error))
+        return transition
+
+    def _told(self, agent: str, step: Step, finding: Finding | None) -> Transition | None:
+        if not step.moved:
+            return None
+        self.clear_failures(agent)
+        after = shown(step.row["state"], step.row["mode"])
+        return told(agent, step.before, after, step.row, self.tenant, finding)
+
+    def _opening(self, reason: str, actor: str, finding: str, open_s: float | None) -> Row:
+        settings = self._settings
+        return _wish("trip", reason, actor, finding=finding) | {
+            "open_s": text(open_s) if open_s else "",
+            "base": text(settings.open_s),
+            "growth": text(settings.growth),
+            "max": text(settings.max_open_s),
+            "expect": "",
+            "holder": "",
+        }
+
+    def _probe(self, holder: str) -> Row:
+        lease = text(self._settings.probe_lease_s)
+        return _wish("probe", "the open time is over", _TIMER) | {"holder": holder, "lease_s": lease}
+
+
+def _wish(kind: str, reason: str, actor: str, **more: str) -> Row:
+    return {"kind": kind, "id": new_id("trn"), "reason": reason, "actor": actor, **more}
+
+
+def _adoption(transition: Transition) -> Row:
+    """A transition as a wish; what concerns the latch (``forced_open``) leaves the circuit alone."""
+    modes = (State.DISABLED, State.OBSERVE_ONLY)
+    wish = {"kind": "adopt", "id": transition.id, "time": text(transition.time), "state": "", "mode": ""}
+    if transition.after in modes:
+        return wish | {"mode": transition.after.value}
+    if State.FORCED_OPEN in (transition.before, transition.after):
+        return wish
+    return wish | {"state": transition.after.value, "mode": "normal" if transition.before in modes else ""}

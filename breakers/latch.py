@@ -1,0 +1,240 @@
+"""The kill latch: a set of kills and a set of lifted kill ids, in a file that only grows.
+
+An agent is killed when a kill whose id is not lifted covers it. Both sets only grow, so the latch is a join: the same
+records in any order, any number of times, over any number of restarts and processes, give the same latch. A lift that
+arrives before its kill works: that id never latches. Nothing expires, and no clock takes part.
+
+File format: JSON Lines, one record each, UTF-8, mode 0600::
+
+    {"op": "kill", "id": …, "scope": …, "reason": …, "operator": …, "time": …, "sum": "<16 hex>"}
+    {"op": "lift", "ids": […], "sum": "<16 hex>"}
+
+``sum`` is the start of the SHA-256 of the record's canonical JSON without ``sum``.
+
+Invariants
+
+* A call returns after ``fsync`` (of the folder too, when the file is new). A kill acts in memory *before* it is
+  written; a lift only *after*.
+* Several processes may share a file: appends are serialised by ``flock``, each one ends with a newline, and a writer
+  first takes in what others have appended.
+* A last line without its newline was never acknowledged: it is read when it is whole, else cut off before the next
+  append.
+* A damaged line (or a line of a version that we do not know) may have been a kill of anybody: it latches **all**, as
+  kill ``damaged-<hash of the line>``, loudly. A person who has looked into it lifts that id like any other.
+* What was latched in memory stays latched, whatever happens to the file; a replaced or deleted file is written anew
+  from memory.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Any, Final
+
+from fusebox import happenings
+from fusebox.command import ALL, agent_scope, canonical
+from fusebox.rundir import sync_dir
+
+LATCH_DAMAGED: Final = happenings.declare(
+    "latch_damaged",
+    logging.CRITICAL,
+    "a line of the latch file cannot be read; everything stays cut until it is lifted",
+)
+_Record = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """One kill: ``scope`` is ``all`` or ``agent:<id>``."""
+
+    id: str
+    scope: str
+    reason: str = ""
+    operator: str = ""
+    time: float = 0.0
+
+
+class Latch:
+    """See the module. Thread-safe; :meth:`killed` does no I/O and takes no lock.
+
+    Args:
+        path: the file, or None for a latch that lives in memory only.
+
+    Attributes:
+        existed: True when the file was there already.
+
+    Raises:
+        OSError: the file cannot be read or written.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path
+        self._lock = Lock()
+        self._kills: dict[str, Kill] = {}
+        self._lifted: set[str] = set()
+        self._by_scope: dict[str, Kill] = {}
+        self._position = (0, 0)
+        self._unwritten: list[_Record] = []
+        self.existed = path is not None and path.exists()
+        self.refresh()
+
+    def killed(self, agent: str) -> Kill | None:
+        """The kill that covers ``agent``, if any."""
+        latched = self._by_scope
+        return latched.get(ALL) or latched.get(agent_scope(agent)) if latched else None
+
+    def kills(self) -> dict[str, Kill]:
+        """Kills in force, by id."""
+        with self._lock:
+            return {id_: kill for id_, kill in self._kills.items() if id_ not in self._lifted}
+
+    def lifted(self) -> frozenset[str]:
+        """Kill ids that never latch (again)."""
+        with self._lock:
+            return frozenset(self._lifted)
+
+    def kill(self, kill_id: str, scope: str, *, reason: str = "", operator: str = "", time: float = 0.0) -> bool:
+        """Latch; False when the kill was known or is lifted already. Acts even where the file cannot be written.
+
+        Raises:
+            OSError: the kill is in force in this process, but not on disk; say it again.
+        """
+        kill = Kill(kill_id, scope, reason, operator, time)
+        with self._lock:
+            new = kill_id not in self._kills and kill_id not in self._lifted
+            if new:
+                self._take_kill(kill)
+                self._unwritten.append({"op": "kill", **asdict(kill)})
+            self._write()
+            return new
+
+    def lift(self, ids: Iterable[str]) -> bool:
+        """Lift kills, known or not; True when any id was not lifted before.
+
+        Raises:
+            OSError: it could not be written, so nothing is lifted.
+        """
+        with self._lock:
+            new = sorted(set(ids) - self._lifted)
+            if not new:
+                return False
+            record: _Record = {"op": "lift", "ids": new}
+            self._write(record)
+            self._take(record)
+            return True
+
+    def refresh(self) -> bool:
+        """Take in what other processes have appended; True when there was anything. Cheap when there was not."""
+        if self._path is None:
+            return False
+        with self._lock:
+            try:
+                stat = self._path.stat()
+            except FileNotFoundError:
+                return False
+            if (stat.st_ino, stat.st_size) == self._position:
+                return False
+            with self._path.open("rb") as file:
+                return self._read(file.fileno())
+
+    # --- memory ----------------------------------------------------------------------------------------------------
+    def _take(self, record: _Record) -> None:
+        if record["op"] == "lift":
+            self._lifted.update(record["ids"])
+            self._index()
+        else:
+            self._take_kill(Kill(**{k: v for k, v in record.items() if k != "op"}))
+
+    def _take_kill(self, kill: Kill) -> None:
+        self._kills.setdefault(kill.id, kill)
+        self._index()
+
+    def _index(self) -> None:
+        """Swap the map that :meth:`killed` reads."""
+        self._by_scope = {k.scope: k for k in self._kills.values() if k.id not in self._lifted}
+
+    # --- file ------------------------------------------------------------------------------------------------------
+    def _write(self, *more: _Record) -> None:
+        """Append what is not on disk yet; caller holds the lock."""
+        if self._path is None or not (self._unwritten or more):
+            self._unwritten.clear()
+            return
+        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with _exclusive(self._path) as fd:
+            if os.fstat(fd).st_ino != self._position[0]:  # new, or not the file we knew
+                self._unwritten = self._everything()
+            self._read(fd)
+            os.ftruncate(fd, self._position[1])
+            _append(fd, b"".join(map(_line, [*self._unwritten, *more])))
+            self._position = (os.fstat(fd).st_ino, os.fstat(fd).st_size)
+        sync_dir(self._path.parent)
+        self._unwritten.clear()
+
+    def _everything(self) -> list[_Record]:
+        lifts: list[_Record] = [{"op": "lift", "ids": sorted(self._lifted)}] if self._lifted else []
+        return lifts + [{"op": "kill", **asdict(kill)} for kill in self._kills.values()]
+
+    def _read(self, fd: int) -> bool:
+        """Take in the complete lines past our position; a whole last line without newline counts too."""
+        stat = os.fstat(fd)
+        inode, offset = self._position
+        if inode != stat.st_ino or stat.st_size < offset:
+            offset = 0
+        data = os.pread(fd, stat.st_size - offset, offset)
+        complete, _, tail = data.rpartition(b"\n")
+        lines = complete.split(b"\n") if complete else []
+        for line in filter(None, lines):
+            self._take(_parse(line) or _damaged(line))
+        whole = _parse(tail) if tail else None
+        if whole:
+            self._take(whole)
+        self._position = (stat.st_ino, offset + len(data) - len(tail))
+        return bool(lines or whole)
+
+
+@contextmanager
+def _exclusive(path: Path) -> Iterator[int]:
+    fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _append(fd: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(fd, data) :]
+    os.fsync(fd)
+
+
+def _line(record: _Record) -> bytes:
+    return canonical({**record, "sum": _sum(record)}) + b"\n"
+
+
+def _sum(record: _Record) -> str:
+    return hashlib.sha256(canonical(record)).hexdigest()[:16]
+
+
+def _parse(line: bytes) -> _Record | None:
+    """A record, or None when the line is damaged."""
+    try:
+        record: _Record = json.loads(line)
+        intact = record.pop("sum") == _sum(record) and record["op"] in ("kill", "lift")
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
+        return None
+    return record if intact else None
+
+
+def _damaged(line: bytes) -> _Record:
+    id_ = f"damaged-{hashlib.sha256(line).hexdigest()[:16]}"
+    happenings.emit(LATCH_DAMAGED, kill=id_, line=line[:200].decode("utf-8", "replace"))
+    return {"op": "kill", **asdict(Kill(id_, ALL, f"a line of the latch file is damaged; lift {id_} once it is known"))}

@@ -1,0 +1,107 @@
+-- One atomic step of a circuit's row; steps.py explains it and holds its twin.
+local w, r = {}, {}
+for i = 1, #ARGV, 2 do w[ARGV[i]] = ARGV[i + 1] end
+local raw = redis.call('HGETALL', KEYS[1])
+for i = 1, #raw, 2 do r[raw[i]] = raw[i + 1] end
+local function num(x) return tonumber(x) or 0 end
+local function text(x) return string.format('%.17g', x) end
+local function answer(word, state, mode)
+  local out = {word, state, mode}
+  for k, v in pairs(r) do out[#out + 1] = k; out[#out + 1] = v end
+  return out
+end
+local function save()
+  r.version = text(num(r.version) + 1)
+  redis.call('DEL', KEYS[1])
+  for k, v in pairs(r) do redis.call('HSET', KEYS[1], k, v) end
+end
+
+local now = num(w.now)
+if w.kind == 'restore' then
+  if num(r.version) >= num(w.version) then return answer('refused', r.state, r.mode) end
+  r = w
+  r.kind, r.now, r.seen = nil, nil, nil
+  r.version = text(num(r.version) - 1)
+  save()
+  return answer('done', r.state, r.mode)
+end
+if num(r.version) < num(w.seen) then return {'lost', '', ''} end
+r.state, r.mode = r.state or 'closed', r.mode or 'normal'
+local state, mode = r.state, r.mode
+
+local function entered(to, at)
+  r.state, r.since = to, text(at)
+  r.probe, r.lease, r.retry_at, r.open_for = nil, nil, nil, nil
+end
+local function moved(at)
+  r.moved, r.last, r.actor, r.reason = text(at), w.id, w.actor, w.reason
+end
+local function opened(at)
+  local forgiven = math.max(0, math.floor((at - num(r.tripped_at)) / num(w.max)))
+  local trips = math.max(0, num(r.trips) - forgiven)
+  local span = num(w.open_s)
+  if w.open_s == '' then span = math.min(num(w.max), num(w.base) * num(w.growth) ^ trips) end
+  entered('open', at)
+  r.trips, r.tripped_at, r.finding = text(trips + 1), text(at), w.finding
+  r.open_for, r.retry_at = text(span), text(at + span)
+end
+local function permit()
+  r.probe, r.lease = w.holder, text(num(w.wall) + num(w.lease_s))
+end
+local function rule()
+  if w.kind == 'trip' then
+    if mode ~= 'normal' or (w.expect ~= '' and num(w.expect) ~= num(r.version)) then return 'refused' end
+    if w.holder ~= '' and (state ~= 'half_open' or r.probe ~= w.holder) then return 'refused' end
+    if state ~= 'open' then opened(now); moved(now); return 'moved' end
+    if w.open_s == '' or now + num(w.open_s) <= num(r.retry_at) then return 'refused' end
+    r.open_for, r.retry_at = w.open_s, text(now + num(w.open_s))
+    return 'done'
+  elseif w.kind == 'half_open' then
+    if state ~= 'open' then return 'refused' end
+    entered('half_open', now); moved(now); return 'moved'
+  elseif w.kind == 'reset' then
+    if state == 'closed' then return 'refused' end
+    entered('closed', now); moved(now)
+    r.trips, r.finding = nil, nil
+    return 'moved'
+  elseif w.kind == 'mode' then
+    if mode == w.mode then return 'refused' end
+    r.mode = w.mode; moved(now); return 'moved'
+  elseif w.kind == 'probe' then
+    if state == 'open' then
+      if r.retry_at and now >= num(r.retry_at) then
+        entered('half_open', now); moved(now); permit(); return 'moved'
+      end
+      if not r.retry_at or num(r.since) <= now then return 'refused' end
+      r.since, r.retry_at = text(now), text(now + num(r.open_for))
+      return 'done'
+    elseif state ~= 'half_open' then return 'refused' end
+    local latest = num(w.wall) + num(w.lease_s)
+    if r.probe and r.probe ~= w.holder and num(r.lease) > num(w.wall) then
+      if num(r.lease) <= latest then return 'refused' end
+      r.lease = text(latest)
+      return 'done'
+    end
+    permit()
+    return 'done'
+  elseif w.kind == 'close' then
+    if state ~= 'half_open' or r.probe ~= w.holder then return 'refused' end
+    entered('closed', now); moved(now); r.finding = nil; return 'moved'
+  elseif w.kind == 'release' then
+    if r.probe ~= w.holder then return 'refused' end
+    r.probe, r.lease = nil, nil; return 'done'
+  elseif w.kind == 'adopt' then
+    local at = math.min(num(w.time), now)
+    if r.last == w.id or at < num(r.moved) then return 'refused' end
+    if w.mode ~= '' then r.mode = w.mode end
+    if w.state == 'open' and state ~= 'open' then opened(at)
+    elseif w.state ~= '' and w.state ~= state then entered(w.state, at) end
+    if r.state == state and r.mode == mode then return 'refused' end
+    moved(at); return 'moved'
+  end
+  return 'refused'
+end
+
+local word = rule()
+if word ~= 'refused' then save() end
+return answer(word, state, mode)

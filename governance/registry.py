@@ -1,0 +1,77 @@
+"""The agent registry: reads ``agents.toml``, and notices agents that speak without being in it ("shadow AI")."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from pathlib import Path
+from threading import Lock
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from fusebox.errors import ConfigError
+from fusebox.registry import AgentEntry, Registry
+
+MAX_STRANGERS: Final = 10_000
+
+
+def load_registry(path: Path) -> Registry:
+    """Read ``agents.toml``; an absent file means that nobody is registered.
+
+    Raises:
+        ConfigError: the file cannot be read or does not fit; the text names the line or the key.
+    """
+    try:
+        data = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        return Registry()
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise ConfigError(f"{path}: {error}") from error
+    try:
+        return Registry.model_validate(data)
+    except ValidationError as error:
+        problems = "; ".join(_explain(dict(e)) for e in error.errors(include_url=False))
+        raise ConfigError(f"{path}: {problems}") from error
+
+
+class Strangers:
+    """Remembers which unregistered agents have spoken. Thread-safe and bounded.
+
+    Args:
+        registry: who is known.
+        limit: strangers remembered; beyond that, new ones are not noticed any more (an id made up for each message
+            must not turn into an alert for each message).
+    """
+
+    def __init__(self, registry: Registry, limit: int = MAX_STRANGERS) -> None:
+        self._registry = registry
+        self._limit = limit
+        self._seen: dict[str, None] = {}
+        self._lock = Lock()
+
+    def notice(self, agent: str) -> bool:
+        """True the first time an unregistered agent speaks."""
+        if agent in self._registry.agents or agent in self._seen:
+            return False
+        with self._lock:
+            if agent in self._seen or len(self._seen) >= self._limit:
+                return False
+            self._seen[agent] = None
+            return True
+
+    def seen(self) -> tuple[str, ...]:
+        """All strangers so far, first comers first."""
+        with self._lock:
+            return tuple(self._seen)
+
+
+def _explain(error: dict[str, Any]) -> str:
+    path = [str(part) for part in error["loc"]]
+    where = ".".join(path)
+    if error["type"] != "extra_forbidden":
+        return f"{where}: {error['msg']}"
+    known = AgentEntry.model_fields if len(path) > 1 else Registry.model_fields
+    near = difflib.get_close_matches(path[-1], known, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+    return f"{where} is no setting of an agent; {hint}" if len(path) > 1 else f"{where} is no section; {hint}"
