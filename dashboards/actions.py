@@ -1,0 +1,135 @@
+"""Kill, resume and changes of mode: asked on a tile, confirmed with a reason in a dialog, followed by their Receipts.
+
+The dialog belongs to the whole page and not to the part that refreshes every second: what is typed into it stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import streamlit as st
+
+from dashboards import data
+from dashboards.data import Order
+from dashboards.state import Asked, memory
+from dashboards.text import visible
+from fusebox.config import Config
+from fusebox.control import ControlRefused
+from fusebox.errors import ControlUnavailable
+
+Perform = Callable[[Config, str, str, str], Order]
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """One thing a person can order: what it will do, and how."""
+
+    effect: str
+    perform: Perform
+
+
+def _observe(config: Config, token: str, agent: str, reason: str) -> Order:
+    return data.mode(config, token, agent, "observe_only", reason)
+
+
+def _enforce(config: Config, token: str, agent: str, reason: str) -> Order:
+    return data.mode(config, token, agent, "normal", reason)
+
+
+VERBS: Final = {
+    "Kill": Verb(
+        "Nothing more goes out: messages, model calls and tool calls are refused at once, and stay refused through "
+        "restarts until somebody resumes. Messages for it are held, none is lost.",
+        data.kill,
+    ),
+    "Resume": Verb(
+        "Its kills are lifted and its circuit is half open: one held message is tried, and when it succeeds the others "
+        "follow at a measured pace.",
+        data.resume,
+    ),
+    "Observe only": Verb(
+        "Detectors go on watching and reporting, but they no longer open this circuit. A kill still works.", _observe
+    ),
+    "Enforce": Verb("Detectors open this circuit again when they find something.", _enforce),
+}
+
+
+def draw_dialog(config: Config) -> None:
+    """Show the dialog of what was asked, until it is confirmed or closed."""
+    asked = memory().asked
+    if asked is not None:
+        title = f"{asked.verb} {'one agent' if asked.agent else 'every agent'}?"
+        st.dialog(title, on_dismiss=_forget_question)(_confirm)(config, asked)
+
+
+def _forget_question() -> None:
+    memory().asked = None
+
+
+def _confirm(config: Config, asked: Asked) -> None:
+    if asked.agent:
+        st.code(visible(asked.agent), language=None, wrap_lines=True)
+    st.caption(VERBS[asked.verb].effect)
+    with st.form("confirm", border=False, enter_to_submit=False):
+        reason = st.text_input("Reason (recorded with your name)", key="reason", max_chars=200).strip()
+        sure = bool(asked.agent) or st.checkbox("I mean every agent of this installation", key="sure")
+        label = f"{asked.verb} {'this agent' if asked.agent else 'every agent'}"
+        submitted = st.form_submit_button(label, type="primary", key="confirmed")
+    if submitted and not reason:
+        st.error("Say why. The reason is kept in the audit log.")
+    elif submitted and not sure:
+        st.error("Tick the box: this concerns every agent.")
+    elif submitted:
+        _perform(config, asked, reason)
+
+
+def _perform(config: Config, asked: Asked, reason: str) -> None:
+    try:
+        order = VERBS[asked.verb].perform(config, memory().token, asked.agent, reason)
+    except ControlRefused as error:
+        st.error("watch refused this order. Nothing was done.")
+        st.text(visible(error))
+    except ControlUnavailable:
+        st.error(f"watch did not answer, so it is not known whether this was done. Start it with `{data.START}`.")
+    else:
+        memory().orders.appendleft(order)
+        _forget_question()
+        st.rerun()
+
+
+def draw_orders(config: Config) -> None:
+    """What was ordered in this session, and which processes have confirmed it."""
+    remembered = memory()
+    for place, order in enumerate(remembered.orders):
+        remembered.orders[place] = current = _follow(config, order)
+        with st.container(border=True, key=f"order-{place}"):
+            _draw_order(current)
+    if remembered.orders:
+        st.button("Clear these", key="clear-orders", type="tertiary", on_click=remembered.orders.clear)
+
+
+def _follow(config: Config, order: Order) -> Order:
+    if not order.missing:
+        return order
+    try:
+        return data.receipts(config, memory().token, order)
+    except (ControlUnavailable, ControlRefused):
+        return order  # the banner above says that watch is silent; what arrived so far stays true
+
+
+def _draw_order(order: Order) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.badge(order.title, icon=":material/gavel:", color="gray")
+        st.text(visible(order.agent, 80) if order.agent else "every agent")
+    st.caption(_progress(order))
+    if order.missing:
+        st.text("waiting for " + ", ".join(visible(process, 40) for process in order.missing[:10]))
+
+
+def _progress(order: Order) -> str:
+    if not order.expected:
+        return "Recorded. No process is connected now; each learns it before its first action."
+    done = len(order.expected) - len(order.missing)
+    return f"{done} of {len(order.expected)} processes have confirmed."

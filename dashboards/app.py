@@ -1,0 +1,16 @@
+"""What ``streamlit run`` runs for each session. Later pages are added to the list."""
+
+import streamlit as st
+
+from dashboards.page import draw
+from fusebox.clock import system_clock
+from fusebox.config import load_config
+
+
+def circuits() -> None:
+    """The first page."""
+    draw(load_config(), system_clock())
+
+
+st.set_page_config(page_title="Fusebox", page_icon=":material/electrical_services:", layout="wide")
+st.navigation([st.Page(circuits, title="Circuits", icon=":material/grid_view:", default=True)], position="top").run()

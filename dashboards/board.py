@@ -1,0 +1,153 @@
+"""The board of circuits: the worst agents as tiles, everyone else in a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import streamlit as st
+
+from dashboards.state import Asked, memory
+from dashboards.text import count, lasted, money, tag, visible
+from dashboards.view import NORMAL, Board, Standing, Tile, matching
+
+TILES: Final = 50
+COLUMNS: Final = 3
+FIND: Final = "find"
+_MODES: Final = {"observe_only": "Observe only", "disabled": "Disabled"}
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a standing looks: never by colour alone."""
+
+    word: str
+    icon: str
+    color: Literal["red", "orange", "blue", "yellow", "green"]
+
+
+LOOKS: Final = {
+    Standing.KILLED: Look("Killed", ":material/dangerous:", "red"),
+    Standing.OPEN: Look("Open", ":material/power_off:", "orange"),
+    Standing.HALF_OPEN: Look("Half open", ":material/hourglass_top:", "blue"),
+    Standing.WARNING: Look("Warning", ":material/warning:", "yellow"),
+    Standing.CLOSED: Look("Closed", ":material/check_circle:", "green"),
+}
+
+
+def draw_summary(board: Board) -> None:
+    """How many agents stand how, in one row."""
+    with st.container(horizontal=True, key="summary"):
+        for standing, number in board.tally().items():
+            if number:
+                look = LOOKS[standing]
+                st.badge(f"{number} {look.word.lower()}", icon=look.icon, color=look.color)
+        strangers = sum(not tile.registered for tile in board.tiles)
+        if strangers:
+            st.badge(f"{strangers} unregistered", icon=":material/help:", color="violet")
+        if board.alerts.get("failed"):
+            st.badge(f"{board.alerts['failed']} alerts not delivered", icon=":material/notifications_off:", color="red")
+
+
+def draw_board(board: Board) -> None:
+    """Every circuit: registered agents first, unregistered ones under a heading of their own."""
+    shown = matching(board.tiles, st.session_state.get(FIND, ""))
+    strangers = [tile for tile in shown if not tile.registered]
+    known = [tile for tile in shown if tile.registered]
+    if not shown:
+        st.info("No agent, owner or team matches what you are looking for.", icon=":material/search_off:")
+    if known:
+        st.subheader("Circuits", anchor=False)
+        _draw_group("known", known, board.time)
+    if strangers:
+        st.subheader("Unregistered agents", anchor=False)
+        st.caption("They act, and nobody has said whose they are. Add them to `agents.toml`, or stop them.")
+        _draw_group("stranger", strangers, board.time)
+
+
+def _draw_group(name: str, tiles: Sequence[Tile], now: float) -> None:
+    for start in range(0, min(len(tiles), TILES), COLUMNS):
+        for column, tile in zip(st.columns(COLUMNS), tiles[start : min(start + COLUMNS, TILES)], strict=False):
+            with column:
+                _draw_tile(tile, now)
+    rest = tiles[TILES:]
+    if rest:
+        st.caption(f"{len(rest)} more. Find one above to see its tile and to act on it.")
+        st.dataframe([_row(tile, now) for tile in rest], hide_index=True, key=f"rest-{name}")
+
+
+def _draw_tile(tile: Tile, now: float) -> None:
+    name = tag(tile.agent)
+    with st.container(border=True, height="stretch", gap="xsmall", key=f"tile-{tile.standing}-{name}"):
+        _draw_badges(tile)
+        with st.container(key=f"agent-{name}"):
+            st.text(visible(tile.agent, 80))
+        with st.container(key=f"said-{name}", gap=None):
+            st.text(visible(tile.reason) if tile.reason else "Nothing to report")
+            st.caption(f"for {lasted(now - tile.since)}" if tile.since else "since it was first seen")
+        with st.container(key=f"facts-{name}"):
+            st.markdown(_facts(tile))
+        if tile.budget_share is not None:
+            st.progress(min(1.0, tile.budget_share), f"{tile.budget_share:.0%} of the token budget")
+        _draw_buttons(tile, name)
+
+
+def _draw_badges(tile: Tile) -> None:
+    look = LOOKS[tile.standing]
+    with st.container(horizontal=True, gap="xsmall", key=f"badges-{tag(tile.agent)}"):
+        st.badge(look.word, icon=look.icon, color=look.color)
+        if tile.mode != NORMAL:
+            st.badge(_MODES.get(tile.mode, "Unknown mode"), icon=":material/visibility:", color="violet")
+        if not tile.registered:
+            st.badge("Unregistered", icon=":material/help:", color="violet")
+
+
+def _facts(tile: Tile) -> str:
+    """Numbers only: this is the one place of a tile that is markdown."""
+    of_budget = f" of {count(tile.budget)}" if tile.budget else ""
+    facts = [
+        f"**{count(tile.actions)}** actions/min",
+        f"**{count(tile.tokens)}{of_budget}** tokens/min",
+        f"**{_dollars(tile.cost)}** per minute",
+        f"**{tile.held}** held · **{tile.denied}** denied",
+    ]
+    return "\n".join(f"- {fact}" for fact in facts)
+
+
+def _dollars(amount: float) -> str:
+    return money(amount).replace("$", "\\$").replace("<", "\\<")
+
+
+def _draw_buttons(tile: Tile, name: str) -> None:
+    silent = memory().silent_since is not None
+    with st.container(horizontal=True, gap="small", key=f"buttons-{name}"):
+        if tile.standing is not Standing.KILLED:
+            _button("Kill", tile, ":material/dangerous:", silent)
+        if tile.stopped:
+            _button("Resume", tile, ":material/play_arrow:", silent)
+        if tile.mode == NORMAL:
+            _button("Observe only", tile, ":material/visibility:", silent)
+        else:
+            _button("Enforce", tile, ":material/shield:", silent)
+
+
+def _button(verb: str, tile: Tile, icon: str, disabled: bool) -> None:
+    key = f"{verb.split()[0].lower()}-{tag(tile.agent)}"
+    if st.button(f"{verb}…", key=key, icon=icon, disabled=disabled):
+        memory().asked = Asked(verb, tile.agent)
+        st.rerun()  # of the whole page, which owns the dialog
+
+
+def _row(tile: Tile, now: float) -> dict[str, Any]:
+    return {
+        "Agent": visible(tile.agent, 80),
+        "State": LOOKS[tile.standing].word,
+        "For": lasted(now - tile.since) if tile.since else "",
+        "Actions/min": tile.actions,
+        "Tokens/min": tile.tokens,
+        "$/min": tile.cost,
+        "Held": tile.held,
+        "Belongs to": visible(tile.belongs, 80),
+        "Reason": visible(tile.reason),
+    }

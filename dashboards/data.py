@@ -1,0 +1,87 @@
+"""What the control API of *watch* says and takes.
+
+No state: each function asks once and returns values. The address is looked up at every call, so a *watch* that came
+back on another port is found without a restart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from dashboards.view import Board, read_board
+from fusebox.command import ALL, agent_scope
+from fusebox.config import Config
+from fusebox.control import ControlClient
+from fusebox.errors import ControlUnavailable
+from fusebox.rundir import url_of
+
+TIMEOUT_S: Final = 3.0
+START: Final = "fusebox up"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Something a person ordered, and the processes that have confirmed it so far."""
+
+    title: str
+    agent: str
+    """Empty when the order is for every agent."""
+    command: str
+    expected: tuple[str, ...]
+    received: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Processes that have not confirmed."""
+        return tuple(process for process in self.expected if process not in self.received)
+
+
+def board(config: Config, token: str) -> Board:
+    """The board as it is now.
+
+    Raises:
+        ControlUnavailable: *watch* does not answer.
+        ControlRefused: the token is not an operator's.
+    """
+    return read_board(_control(config, token).board())
+
+
+def kill(config: Config, token: str, agent: str, reason: str) -> Order:
+    """Kill ``agent`` (empty: every agent). Raises like :func:`board`."""
+    answer = _control(config, token).kill(_scope(agent), reason)
+    return _order("Kill", agent, answer)
+
+
+def resume(config: Config, token: str, agent: str, reason: str) -> Order:
+    """Resume ``agent`` (empty: every agent). Raises like :func:`board`."""
+    answer = _control(config, token).resume(_scope(agent), reason)
+    return _order("Resume", agent, answer)
+
+
+def mode(config: Config, token: str, agent: str, mode: str, reason: str) -> Order:
+    """Put ``agent`` into ``mode``. Raises like :func:`board`."""
+    answer = _control(config, token).mode(agent, mode, reason)
+    return _order("Change of mode", agent, answer)
+
+
+def receipts(config: Config, token: str, order: Order) -> Order:
+    """``order`` with the Receipts that have arrived. Raises like :func:`board`."""
+    answer = _control(config, token).receipts(order.command)
+    return Order(order.title, order.agent, order.command, tuple(answer["expected"]), dict(answer["received"]))
+
+
+def _control(config: Config, token: str) -> ControlClient:
+    url = url_of(config, "watch", "control_url")
+    if url is None:
+        raise ControlUnavailable(f"watch is not running; start it with '{START}'")
+    return ControlClient(url, token, TIMEOUT_S)
+
+
+def _scope(agent: str) -> str:
+    return agent_scope(agent) if agent else ALL
+
+
+def _order(title: str, agent: str, answer: Mapping[str, Any]) -> Order:
+    return Order(title, agent, answer["command"], tuple(answer["expected"]))

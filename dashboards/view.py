@@ -1,0 +1,218 @@
+"""What ``GET /v1/board`` says, as values the page can sort and draw.
+
+A *standing* is what a person wants to know about an agent: the state of its circuit, the kill latch and an open
+warning in one word. Worst first: killed, open, half_open, warning, closed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+from fusebox.command import ALL, covers
+from fusebox.records import State
+
+Json = Mapping[str, Any]
+NORMAL: Final = "normal"
+
+
+class Standing(StrEnum):
+    """How an agent stands, worst first."""
+
+    KILLED = "killed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
+    WARNING = "warning"
+    CLOSED = "closed"
+
+
+ORDER: Final = {standing: rank for rank, standing in enumerate(Standing)}
+_STANDINGS: Final = {
+    State.FORCED_OPEN: Standing.KILLED,
+    State.OPEN: Standing.OPEN,
+    State.HALF_OPEN: Standing.HALF_OPEN,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Latch:
+    """A kill in force."""
+
+    id: str
+    scope: str
+    reason: str
+    operator: str
+    time: float
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One agent's circuit. Rates are per minute, ``cost`` is US dollars, ``budget`` is tokens (None: no budget)."""
+
+    agent: str
+    standing: Standing
+    reason: str
+    since: float
+    mode: str
+    registered: bool
+    belongs: str
+    actions: float
+    tokens: float
+    cost: float
+    budget: float | None
+    held: int
+    denied: int
+
+    @property
+    def stopped(self) -> bool:
+        """True when the agent may not act freely, so that a resume means something."""
+        return self.standing in (Standing.KILLED, Standing.OPEN, Standing.HALF_OPEN)
+
+    @property
+    def budget_share(self) -> float | None:
+        """Tokens spent as a share of the budget; None without a budget."""
+        return self.tokens / self.budget if self.budget else None
+
+
+@dataclass(frozen=True, slots=True)
+class Trip:
+    """A circuit opened. ``spans`` are ``trace_id:span_id`` of the evidence, oldest first."""
+
+    id: str
+    agent: str
+    time: float
+    reason: str
+    actor: str
+    before: str
+    after: str
+    detector: str
+    repeated: str
+    score: float
+    threshold: float
+    spans: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process that holds a lease at *watch*."""
+
+    process: str
+    host: str
+    pid: int
+    agents: tuple[str, ...]
+    seen: float
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """Everything *watch* says at one moment (``time``); ``watermark`` is how far it has read."""
+
+    time: float
+    watermark: float
+    tiles: tuple[Tile, ...]
+    processes: tuple[Process, ...]
+    latches: tuple[Latch, ...]
+    trips: tuple[Trip, ...]
+    alerts: Mapping[str, int]
+
+    @property
+    def all_killed(self) -> bool:
+        """True when a kill of every agent is in force."""
+        return any(latch.scope == ALL for latch in self.latches)
+
+    def tally(self) -> dict[Standing, int]:
+        """How many agents there are of each standing."""
+        counts = dict.fromkeys(Standing, 0)
+        for tile in self.tiles:
+            counts[tile.standing] += 1
+        return counts
+
+
+def read_board(data: Json) -> Board:
+    """The answer of *watch* as a :class:`Board`, tiles worst first."""
+    latches = tuple(_latch(item) for item in data["latches"])
+    tiles = (_tile(item, latches) for item in data["circuits"])
+    return Board(
+        time=float(data["time"]),
+        watermark=float(data["watermark"] or 0),
+        tiles=tuple(sorted(tiles, key=_rank)),
+        processes=tuple(_process(item) for item in data["processes"]),
+        latches=latches,
+        trips=tuple(_trip(item) for item in data["trips"]),
+        alerts={str(name): int(number) for name, number in data["alerts"].items()},
+    )
+
+
+def matching(tiles: Iterable[Tile], words: str) -> list[Tile]:
+    """The tiles whose agent, owner or team contains ``words``, whatever their case."""
+    wanted = words.strip().casefold()
+    return [tile for tile in tiles if wanted in f"{tile.agent} {tile.belongs}".casefold()]
+
+
+def _rank(tile: Tile) -> tuple[int, float, str]:
+    return ORDER[tile.standing], -tile.tokens, tile.agent
+
+
+def _tile(data: Json, latches: Iterable[Latch]) -> Tile:
+    latch = next((latch for latch in latches if covers(latch.scope, data["agent"])), None)
+    budget = data.get("budget_tokens_per_minute")
+    return Tile(
+        agent=data["agent"],
+        standing=Standing.KILLED if latch else _standing(data),
+        reason=_killed_by(latch) if latch else _reason(data),
+        since=latch.time if latch else float(data["since"] or 0),
+        mode=data["mode"],
+        registered=bool(data["registered"]),
+        belongs=" · ".join(str(data[name]) for name in ("owner", "team") if data.get(name)),
+        actions=float(data["actions_per_minute"]),
+        tokens=float(data["tokens_per_minute"]),
+        cost=float(data["cost_per_minute"]),
+        budget=float(budget) if budget else None,
+        held=int(data["held"] or 0),
+        denied=int(data["denied"] or 0),
+    )
+
+
+def _standing(data: Json) -> Standing:
+    standing = _STANDINGS.get(State(data["state"]), Standing.CLOSED)
+    return Standing.WARNING if standing is Standing.CLOSED and data.get("finding") else standing
+
+
+def _reason(data: Json) -> str:
+    finding = data.get("finding")
+    said = finding.get("reason") if isinstance(finding, Mapping) else None
+    return str(data["reason"] or said or "")
+
+
+def _killed_by(latch: Latch) -> str:
+    whom = "every agent was killed" if latch.scope == ALL else "killed"
+    return f"{whom} by {latch.operator}: {latch.reason}"
+
+
+def _latch(data: Json) -> Latch:
+    return Latch(data["id"], data["scope"], data["reason"], data["operator"], float(data["time"]))
+
+
+def _process(data: Json) -> Process:
+    agents = tuple(str(agent) for agent in data["agents"])
+    return Process(data["process"], data["host"], int(data["pid"]), agents, float(data["seen"]))
+
+
+def _trip(data: Json) -> Trip:
+    finding: Json = data.get("finding") or {}
+    return Trip(
+        id=data["id"],
+        agent=data["agent"],
+        time=float(data["time"]),
+        reason=data["reason"],
+        actor=data["actor"],
+        before=data["before"],
+        after=data["after"],
+        detector=finding.get("detector", ""),
+        repeated=finding.get("repeated", ""),
+        score=float(finding.get("score", 0)),
+        threshold=float(finding.get("threshold", 0)),
+        spans=tuple(str(span) for span in finding.get("spans", ())),
+    )

@@ -1,0 +1,123 @@
+"""A control API with a scripted board: what *watch* answers, without agents behind it."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+TOKEN = "op_token_of_the_tests"
+NOW = 1_760_000_000.0
+Json = dict[str, Any]
+
+
+def tile(agent: str, state: str = "closed", **changes: Any) -> Json:
+    """One circuit as *watch* describes it."""
+    return {
+        "agent": agent, "state": state, "reason": "", "since": NOW - 300, "mode": "normal", "registered": True,
+        "owner": "shop", "team": "support", "actions_per_minute": 12.0, "tokens_per_minute": 3400.0,
+        "cost_per_minute": 0.021, "budget_tokens_per_minute": None, "held": 0, "denied": 0, "finding": "", **changes,
+    }  # fmt: skip
+
+
+def trip(agent: str, number: int = 1, **changes: Any) -> Json:
+    """One trip with six spans of evidence."""
+    finding = {
+        "agent": agent, "detector": "repetition", "time": NOW - 60, "reason": "the same request six times",
+        "action": "open", "score": 6.0, "threshold": 5.0, "spans": [f"{'a' * 32}:{n:016x}" for n in range(6)],
+        "repeated": "tool_call tickets.comment × 6", "trace_id": "a" * 32, "id": f"fnd_{number}",
+    }  # fmt: skip
+    return {
+        "id": f"trn_{number}", "agent": agent, "before": "closed", "after": "open", "time": NOW - 60,
+        "reason": "the same request six times", "actor": "detector:repetition", "finding": finding, **changes,
+    }  # fmt: skip
+
+
+class Standin:
+    """Holds the board, changes it as ordered, and remembers each order."""
+
+    def __init__(self, *tiles: Json, trips: tuple[Json, ...] = ()) -> None:
+        self.tiles = list(tiles)
+        self.trips = list(trips)
+        self.latches: list[Json] = []
+        self.processes = [
+            {"process": f"shop-{n}", "host": "bench", "pid": 100 + n, "agents": ["ticket-helper"], "seen": NOW - n}
+            for n in (1, 2)
+        ]
+        self.received: dict[str, float] = {}
+        self.orders: list[tuple[str, Json]] = []
+        self.tokens = {TOKEN}
+        self.refusal = ""
+        self.url = ""
+
+    def answer(self, path: str, body: Json) -> tuple[int, Json]:
+        """Status and body for one call."""
+        verb = path.removeprefix("/v1/")
+        if verb == "board":
+            return 200, self.board()
+        if verb.startswith("receipts/"):
+            return 200, {"expected": self._names(), "received": self.received, "complete": False}
+        if self.refusal:
+            return 409, {"error": self.refusal}
+        self.orders.append((verb, body))
+        getattr(self, f"_{verb}")(body)
+        return 200, {"command": "cmd_1", "kill": "kill_1", "lifted": [], "expected": self._names()}
+
+    def board(self) -> Json:
+        """The whole board."""
+        return {
+            "time": NOW, "watermark": NOW - 1, "circuits": self.tiles, "processes": self.processes,
+            "latches": self.latches, "trips": self.trips, "counters": {},
+            "alerts": {"pending": 0, "delivered": 1, "failed": 0},
+        }  # fmt: skip
+
+    def _kill(self, body: Json) -> None:
+        scope, reason = body["scope"], body["reason"]
+        self.latches.append({"id": "kill_1", "scope": scope, "reason": reason, "operator": "ann", "time": NOW})
+
+    def _resume(self, body: Json) -> None:
+        self.latches = [latch for latch in self.latches if latch["scope"] != body["scope"]]
+
+    def _mode(self, body: Json) -> None:
+        for each in self.tiles:
+            if each["agent"] == body["agent"]:
+                each["mode"] = body["mode"]
+
+    def _names(self) -> list[str]:
+        return [str(process["process"]) for process in self.processes]
+
+
+@contextmanager
+def running(standin: Standin) -> Iterator[Standin]:
+    """``standin`` behind a real port; ``standin.url`` says which."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self._reply({})
+
+        def do_POST(self) -> None:
+            self._reply(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+
+        def _reply(self, body: Json) -> None:
+            known = (self.headers.get("authorization") or "").removeprefix("Bearer ") in standin.tokens
+            status, answer = standin.answer(self.path, body) if known else (401, {"error": "no such token"})
+            payload = json.dumps(answer).encode()
+            self.send_response(status)
+            self.send_header("content-length", str(len(payload)))
+            self.end_headers()
+            self.wfile.write(payload)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    standin.url = f"http://127.0.0.1:{server.server_port}"
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    try:
+        yield standin
+    finally:
+        server.shutdown()
+        server.server_close()

@@ -1,0 +1,175 @@
+"""The page as a person meets it: login, board, silence of watch, history."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.dashboards.page import opened, press, sign_in, signed_in, tables, texts, words
+from tests.dashboards.standin import NOW, Standin, running, tile, trip
+
+Patch = pytest.MonkeyPatch
+
+
+def test_nothing_but_the_login_form_is_shown_before_a_token_is_given(
+    monkeypatch: Patch, tmp_path: Path, standin: Standin
+) -> None:
+    page = opened(monkeypatch, tmp_path, standin.url)
+
+    assert not page.exception
+    assert page.text_input(key="token").proto.type == page.text_input(key="token").proto.PASSWORD
+    assert "ticket-helper" not in words(page)
+    assert str(tmp_path / "operator.token") in words(page)
+
+
+def test_a_wrong_token_is_refused_by_the_server_and_shows_no_board(
+    monkeypatch: Patch, tmp_path: Path, standin: Standin
+) -> None:
+    page = sign_in(opened(monkeypatch, tmp_path, standin.url), "not-a-token")
+
+    assert "refused" in words(page)
+    assert "no such token" in texts(page)
+    assert "ticket-helper" not in words(page)
+
+
+def test_the_login_says_how_to_start_the_collector(monkeypatch: Patch, tmp_path: Path) -> None:
+    page = sign_in(opened(monkeypatch, tmp_path, None))
+
+    assert "fusebox up" in words(page)
+    assert not page.exception
+
+
+def test_a_token_that_is_withdrawn_ends_the_session(monkeypatch: Patch, tmp_path: Path, standin: Standin) -> None:
+    page = signed_in(monkeypatch, tmp_path, standin)
+    assert "ticket-helper" in texts(page)
+
+    standin.tokens.clear()
+    page.run()
+
+    assert "no longer accepted" in words(page)
+    assert "ticket-helper" not in words(page)
+
+
+def test_signing_out_forgets_the_token(monkeypatch: Patch, tmp_path: Path, standin: Standin) -> None:
+    page = press(signed_in(monkeypatch, tmp_path, standin), "Sign out")
+
+    assert page.text_input(key="token").value == ""
+    assert page.session_state["fusebox"].token == ""
+
+
+def test_the_worst_agents_come_first(monkeypatch: Patch, tmp_path: Path) -> None:
+    scripted = Standin(
+        tile("fine"), tile("warned", finding="fnd_1"), tile("probing", "half_open"), tile("tripped", "open"),
+        tile("cut", "forced_open"),
+    )  # fmt: skip
+    with running(scripted):
+        page = signed_in(monkeypatch, tmp_path, scripted)
+
+    agents = ["cut", "tripped", "probing", "warned", "fine"]
+    assert [text for text in texts(page) if text in agents] == agents
+
+
+def test_a_tile_tells_state_in_words_and_what_the_agent_spends(monkeypatch: Patch, tmp_path: Path) -> None:
+    tripped = tile(
+        "ticket-helper", "open", reason="the same request six times", since=NOW - 42, held=7, denied=31,
+        tokens_per_minute=15_000.0, budget_tokens_per_minute=20_000.0, cost_per_minute=0.184,
+    )  # fmt: skip
+    with running(Standin(tripped)) as scripted:
+        page = signed_in(monkeypatch, tmp_path, scripted)
+
+    shown = words(page)
+    assert "the same request six times" in texts(page)
+    for part in ("Open", "for 42 s", "15.0k of 20.0k", "0.184", "**7** held", "**31** denied"):
+        assert part in shown
+
+
+def test_an_agent_under_a_kill_of_all_is_shown_as_killed_with_who_and_why(monkeypatch: Patch, tmp_path: Path) -> None:
+    scripted = Standin(tile("ticket-helper"))
+    scripted.answer("/v1/kill", {"scope": "all", "reason": "fire drill"})
+    with running(scripted):
+        page = signed_in(monkeypatch, tmp_path, scripted)
+
+    assert "every agent was killed by ann: fire drill" in texts(page)
+    assert "1 killed" in words(page)
+
+
+def test_unregistered_agents_have_a_heading_of_their_own(monkeypatch: Patch, tmp_path: Path) -> None:
+    with running(Standin(tile("known"), tile("stranger", "open", registered=False))) as scripted:
+        page = signed_in(monkeypatch, tmp_path, scripted)
+
+    assert [heading.value for heading in page.subheader][:2] == ["Circuits", "Unregistered agents"]
+    assert texts(page).index("known") < texts(page).index("stranger")
+
+
+def test_with_no_agent_the_page_says_what_to_run(monkeypatch: Patch, tmp_path: Path) -> None:
+    with running(Standin()) as scripted:
+        page = signed_in(monkeypatch, tmp_path, scripted)
+
+    assert "No agent has spoken yet" in words(page)
+    assert "fusebox demo" in words(page)
+
+
+def test_a_thousand_agents_show_the_worst_fifty_as_tiles_and_the_rest_as_a_table(
+    monkeypatch: Patch, tmp_path: Path
+) -> None:
+    crowd = [tile(f"agent-{n:04}", "open" if n >= 990 else "closed") for n in range(1000)]
+    with running(Standin(*crowd)) as scripted:
+        page = signed_in(monkeypatch, tmp_path, scripted)
+        tiles = [text for text in texts(page) if text.startswith("agent-")]
+        rest = tables(page)[0]
+
+        assert len(tiles) == 50
+        assert tiles[:10] == [f"agent-{n:04}" for n in range(990, 1000)]
+        assert len(rest) == 950
+
+        page.text_input(key="find").input("AGENT-0777").run()
+        assert [text for text in texts(page) if text.startswith("agent-")] == ["agent-0777"]
+
+
+def test_when_watch_falls_silent_the_last_board_stays_and_says_so(monkeypatch: Patch, tmp_path: Path) -> None:
+    with running(Standin(tile("ticket-helper", "open"))) as scripted:
+        page = signed_in(monkeypatch, tmp_path, scripted)
+    page.run()
+
+    assert "ticket-helper" in texts(page)
+    assert "watch does not answer" in words(page)
+    assert "fusebox up" in words(page)
+    assert all(button.disabled for button in page.button if button.label in ("Kill…", "Resume…"))
+
+
+def test_the_page_recovers_when_watch_is_back(monkeypatch: Patch, tmp_path: Path) -> None:
+    with running(Standin(tile("ticket-helper"))) as scripted:
+        page = signed_in(monkeypatch, tmp_path, scripted)
+    page.run()
+    with running(Standin(tile("ticket-helper", "open"))) as again:
+        monkeypatch.setenv("FUSEBOX_CONTROL_URL", again.url)
+        page.run()
+
+    assert not page.error
+    assert "1 open" in words(page)
+
+
+def test_trips_say_who_by_what_and_what_repeated_even_without_keep(monkeypatch: Patch, tmp_path: Path) -> None:
+    with running(Standin(tile("ticket-helper", "open"), trips=(trip("ticket-helper"),))) as scripted:
+        page = signed_in(monkeypatch, tmp_path, scripted)
+
+    assert tables(page)[0][0]["Stopped by"] == "repetition"
+    assert "tool_call tickets.comment × 6" in texts(page)
+    assert "keep does not answer" in words(page)
+
+
+def test_a_chosen_trip_stays_chosen_when_a_newer_one_arrives(monkeypatch: Patch, tmp_path: Path) -> None:
+    with running(Standin(tile("a"), trips=(trip("newer", 2), trip("older", 1)))) as scripted:
+        page = signed_in(monkeypatch, tmp_path, scripted)
+        page.selectbox(key="trip").select("trn_1").run()
+        scripted.trips.insert(0, trip("newest", 3))
+        page.run()
+
+    assert page.selectbox(key="trip").value == "trn_1"
+
+
+def test_processes_that_listen_are_listed(monkeypatch: Patch, tmp_path: Path, standin: Standin) -> None:
+    page = signed_in(monkeypatch, tmp_path, standin)
+
+    assert [row["Process"] for row in tables(page)[-1]] == ["shop-1", "shop-2"]
