@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -23,6 +23,8 @@ from fusebox.errors import FuseboxError
 from fusebox.lifecycle import Stack
 from fusebox.rundir import announce, lookup, withdraw
 from rabbitmq import Agent, Runtime
+from rabbitmq.amqp import AmqpBroker
+from rabbitmq.broker import Broker
 
 NAMES: Final = (supply.EXECUTOR, supply.ANALYST, supply.LISTENER, rogue.HELPER, rogue.BOT)
 """Sinks first: who is published to listens before who publishes."""
@@ -54,6 +56,9 @@ class World:
 
 class Crew(Protocol):
     """All agents of the demonstration."""
+
+    broker: Broker
+    """What carries their messages."""
 
     def start(self) -> None: ...
 
@@ -106,6 +111,7 @@ class LocalCrew:
 
     def __init__(self, config: Config, world: World) -> None:
         self._runtime = Runtime.from_config(config, name="fusebox-demo")
+        self.broker = self._runtime.broker
         self._members = Stack(Member(name, self._runtime, world) for name in NAMES)
 
     def start(self) -> None:
@@ -121,18 +127,15 @@ class ProcessCrew:
     """Each agent in a process of its own (:mod:`examples.worker`).
 
     Args:
-        config: where they announce themselves.
+        config: where they announce themselves, and their broker.
         environment: Fusebox's settings for them.
-        names: which agents.
     """
 
-    def __init__(
-        self, config: Config, environment: Mapping[str, str], world: World, names: Sequence[str] = NAMES
-    ) -> None:
+    def __init__(self, config: Config, environment: Mapping[str, str], world: World) -> None:
+        self.broker: Broker = AmqpBroker(config.secret("amqp_url") or "", client_name="fusebox-demo")
         self._folder = config.data_dir
         self._environment = {**os.environ, **environment}
         self._world = world
-        self._names = tuple(names)
         self._workers: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self) -> None:
@@ -142,8 +145,9 @@ class ProcessCrew:
             WorkerFailed: one of them is not; the others are stopped.
         """
         try:
-            self._workers = {name: self._spawn(name) for name in self._names}
-            for name in self._names:
+            self.broker.start()
+            self._workers = {name: self._spawn(name) for name in NAMES}
+            for name in NAMES:
                 self._await_ready(name)
         except BaseException:
             self.stop()
@@ -158,6 +162,7 @@ class ProcessCrew:
             worker.kill()
             worker.wait()
         self._workers.clear()
+        self.broker.stop(timeout)
 
     def _spawn(self, name: str) -> subprocess.Popen[bytes]:
         world = self._world

@@ -32,6 +32,7 @@ from fusebox.config import Config
 from fusebox.control import ControlClient
 from fusebox.errors import FuseboxError
 from fusebox.lifecycle import Service
+from fusebox.names import held_queue
 from fusebox.rundir import lookup
 from fusebox.supervisor import Supervisor
 from rabbitmq.node import PrivateNode
@@ -51,11 +52,10 @@ class TooSlow(FuseboxError):
 class Stage:
     """What the acts play on."""
 
-    def __init__(self, options: Options, settings: Settings, outside: Outside, broker: str) -> None:
+    def __init__(self, options: Options, settings: Settings, outside: Outside, crew: Crew) -> None:
         self.options = options
         self.settings = settings
-        self.broker = broker
-        """What carries the messages, for people."""
+        self._broker = crew.broker
         self.pace, self.pager, self.inventory = outside.pace, outside.pager, outside.inventory
         self.tickets: Tickets = outside.service.tickets
         self.control = ControlClient.local(self.config)
@@ -69,6 +69,10 @@ class Stage:
         """The address a role or an agent's bridge has announced."""
         info = lookup(self.config.data_dir, name)
         return None if info is None else str(info["url"])
+
+    def waiting(self, agent: str) -> int:
+        """Messages that wait for a stopped agent: held ones, and those its paused consumer has not taken."""
+        return self._broker.depth(held_queue(agent)) + self._broker.depth(agent)
 
     def deliver(self, agent: str, body: dict[str, object]) -> None:
         """Post a webhook to the bridge of ``agent``."""
@@ -121,9 +125,10 @@ def stage(options: Options, amqp_url: str | None, private_node: bool, say: Say) 
         chosen = settings(folder, running.enter_context(registry_file()), outside.pager, amqp_url)
         say("the collector: receive, keep (embedded ClickHouse), watch, dashboard")
         _run(running, Supervisor(chosen.config, _ROLES[: None if options.dashboard else -1], chosen.environment))
-        say("the agents")
-        _run(running, _crew(chosen, outside.world))
-        yield Stage(options, chosen, outside, "RabbitMQ, a process each" if amqp_url else "in-process broker")
+        say("the agents, each in a process of its own" if amqp_url else "the agents, on the in-process broker")
+        crew = _crew(chosen, outside.world)
+        _run(running, crew)
+        yield Stage(options, chosen, outside, crew)
 
 
 def until(probe: Callable[[], T | None], what: str, timeout: float = 20.0) -> T:
