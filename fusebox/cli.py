@@ -17,10 +17,10 @@ from typing import Final, Protocol
 
 from fusebox.config import Config, load_config
 from fusebox.errors import ConfigError, FuseboxError
+from fusebox.shadow import PACKAGES
 from fusebox.version import __version__
 
 GROUP: Final = "fusebox.commands"
-OURS: Final = frozenset({"fusebox", "breakers", "governance", "rabbitmq", "collector", "dashboards", "examples"})
 _SIGPIPE: Final = 141
 _SIGINT: Final = 130
 
@@ -101,7 +101,7 @@ def _load(point: EntryPoint) -> Verb:
     try:
         verb: Verb = point.load()
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] in OURS:
+        if error.name is None or error.name.partition(".")[0] in PACKAGES:
             raise
         raise MissingExtra(
             f"'fusebox {point.name}' needs {error.name}, which is not installed; pip install 'agent-fusebox[all]'"
