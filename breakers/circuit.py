@@ -81,7 +81,7 @@ class Circuits:
         self,
         board: Board,
         clock: Clock,
-        settings: CircuitSettings = CircuitSettings(),  # noqa: B008 - frozen
+        settings: CircuitSettings = CircuitSettings(),
         listener: Callable[[Transition], None] = _nobody,
     ) -> None:
         self.tenant = board.tenant
@@ -165,7 +165,7 @@ class Circuits:
         Returns:
             What other processes brought about.
         """
-        renewals = {agent: self._probe(holder) for holder, agent in list(self._permits.items())}
+        renewals = {agent: self._probe(holder, "renew") for holder, agent in list(self._permits.items())}
         noticed = self._agreement.refresh(renewals)
         for transition in noticed:
             self.clear_failures(transition.agent)
@@ -288,9 +288,9 @@ class Circuits:
             "holder": "",
         }
 
-    def _probe(self, holder: str) -> Row:
+    def _probe(self, holder: str, kind: str = "probe") -> Row:
         lease = text(self._settings.probe_lease_s)
-        return _wish("probe", "the open time is over", _TIMER) | {"holder": holder, "lease_s": lease}
+        return _wish(kind, "the open time is over", _TIMER) | {"holder": holder, "lease_s": lease}
 
 
 def _wish(kind: str, reason: str, actor: str, **more: str) -> Row:

@@ -41,6 +41,7 @@ from typing import Any, Final
 
 from fusebox import happenings
 from fusebox.command import ALL, agent_scope, canonical
+from fusebox.errors import BadCommand
 from fusebox.rundir import sync_dir
 
 LATCH_DAMAGED: Final = happenings.declare(
@@ -49,6 +50,8 @@ LATCH_DAMAGED: Final = happenings.declare(
     "a line of the latch file cannot be read; everything stays cut until it is lifted",
 )
 _Record = dict[str, Any]
+_AGENT: Final = agent_scope("")
+_KILL_KEYS: Final = {"op", "id", "scope", "reason", "operator", "time"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,7 @@ class Latch:
         self._by_scope: dict[str, Kill] = {}
         self._position = (0, 0)
         self._unwritten: list[_Record] = []
+        self._whole: list[_Record] = []
         self.existed = path is not None and path.exists()
         self.refresh()
 
@@ -105,8 +109,11 @@ class Latch:
         """Latch; False when the kill was known or is lifted already. Acts even where the file cannot be written.
 
         Raises:
+            BadCommand: ``scope`` names nobody.
             OSError: the kill is in force in this process, but not on disk; say it again.
         """
+        if not _names_someone(scope):
+            raise BadCommand(f"scope {scope!r} names nobody; write all or agent:<id>")
         kill = Kill(kill_id, scope, reason, operator, time)
         with self._lock:
             new = kill_id not in self._kills and kill_id not in self._lifted
@@ -169,12 +176,12 @@ class Latch:
             return
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with _exclusive(self._path) as fd:
-            if os.fstat(fd).st_ino != self._position[0]:  # new, or not the file we knew
+            stat = os.fstat(fd)
+            if stat.st_ino != self._position[0] or stat.st_size < self._position[1]:  # new, or not what we knew
                 self._unwritten = self._everything()
             self._read(fd)
-            os.ftruncate(fd, self._position[1])
-            _append(fd, b"".join(map(_line, [*self._unwritten, *more])))
-            self._position = (os.fstat(fd).st_ino, os.fstat(fd).st_size)
+            _append(fd, self._position[1], b"".join(map(_line, [*self._whole, *self._unwritten, *more])))
+            self._position = (stat.st_ino, os.fstat(fd).st_size)
         sync_dir(self._path.parent)
         self._unwritten.clear()
 
@@ -194,8 +201,9 @@ class Latch:
         for line in filter(None, lines):
             self._take(_parse(line) or _damaged(line))
         whole = _parse(tail) if tail else None
-        if whole:
-            self._take(whole)
+        self._whole = [whole] if whole else []
+        for record in self._whole:
+            self._take(record)
         self._position = (stat.st_ino, offset + len(data) - len(tail))
         return bool(lines or whole)
 
@@ -210,10 +218,16 @@ def _exclusive(path: Path) -> Iterator[int]:
         os.close(fd)
 
 
-def _append(fd: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(fd, data) :]
-    os.fsync(fd)
+def _append(fd: int, end: int, data: bytes) -> None:
+    """Cut the file at ``end``, append, make durable; on failure nothing of ``data`` is left."""
+    os.ftruncate(fd, end)
+    try:
+        while data:
+            data = data[os.write(fd, data) :]
+        os.fsync(fd)
+    except OSError:
+        os.ftruncate(fd, end)
+        raise
 
 
 def _line(record: _Record) -> bytes:
@@ -225,13 +239,23 @@ def _sum(record: _Record) -> str:
 
 
 def _parse(line: bytes) -> _Record | None:
-    """A record, or None when the line is damaged."""
+    """A record, or None when the line is damaged or none of ours."""
     try:
         record: _Record = json.loads(line)
-        intact = record.pop("sum") == _sum(record) and record["op"] in ("kill", "lift")
+        intact = record.pop("sum") == _sum(record) and _fits(record)
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
         return None
     return record if intact else None
+
+
+def _fits(record: _Record) -> bool:
+    if record["op"] == "lift":
+        return record.keys() == {"op", "ids"} and all(isinstance(i, str) for i in record["ids"])
+    return record["op"] == "kill" and record.keys() == _KILL_KEYS and _names_someone(record["scope"])
+
+
+def _names_someone(scope: str) -> bool:
+    return scope == ALL or (scope.startswith(_AGENT) and len(scope) > len(_AGENT))
 
 
 def _damaged(line: bytes) -> _Record:

@@ -87,6 +87,10 @@ local function rule()
   elseif w.kind == 'close' then
     if state ~= 'half_open' or r.probe ~= w.holder then return 'refused' end
     entered('closed', now); moved(now); r.finding = nil; return 'moved'
+  elseif w.kind == 'renew' then
+    if state ~= 'half_open' or r.probe ~= w.holder then return 'refused' end
+    permit()
+    return 'done'
   elseif w.kind == 'release' then
     if r.probe ~= w.holder then return 'refused' end
     r.probe, r.lease = nil, nil; return 'done'

@@ -204,6 +204,13 @@ def _close(row: Row, w: Row) -> str:
     return _moved(row, w, num(w, "now"))
 
 
+def _renew(row: Row, w: Row) -> str:
+    if row["state"] != "half_open" or row.get("probe") != w["holder"]:
+        return REFUSED
+    _permit(row, w)
+    return DONE
+
+
 def _release(row: Row, w: Row) -> str:
     if row.get("probe") != w["holder"]:
         return REFUSED
@@ -229,6 +236,7 @@ _KINDS: Final[dict[str, Callable[[Row, Row], str]]] = {
     "reset": _reset,
     "mode": _mode,
     "probe": _probe,
+    "renew": _renew,
     "close": _close,
     "release": _release,
     "adopt": _adopt,

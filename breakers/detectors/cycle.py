@@ -16,6 +16,8 @@ from collections import deque
 from breakers.detectors.base import finding, span_of
 from fusebox.records import ActionKind, Event, Finding, Hop
 
+_Step = tuple[str, int, int]
+
 
 class Cycle:
     """See the module.
@@ -32,7 +34,7 @@ class Cycle:
         self._laps = laps
         self._longest = longest
         self._memory_s = memory_s
-        self._steps: deque[int] = deque(maxlen=longest)
+        self._steps: deque[_Step] = deque(maxlen=longest)
         self._evidence: deque[Event] = deque(maxlen=longest * laps)
         self._runs = [0] * (longest + 1)
 
@@ -48,7 +50,7 @@ class Cycle:
     def _step(self, event: Event) -> Finding | None:
         if self._evidence and event.time - self._evidence[-1].time > self._memory_s:
             self._forget()
-        step = hash((event.agent, event.operation, event.target, event.request, event.result))
+        step = (event.agent, event.request, event.result)  # the request hash is bound to operation and target
         period = self._advance(step)
         self._steps.append(step)
         self._evidence.append(event)
@@ -58,7 +60,7 @@ class Cycle:
         names = " → ".join(f"{e.operation} {e.target}".strip() for e in events[:period])
         return self._found(event, self._laps, f"rounds of {names}", events)
 
-    def _advance(self, step: int) -> int:
+    def _advance(self, step: _Step) -> int:
         """Count the step in for each period; the shortest period that completed its laps, or 0."""
         found = 0
         steps = self._steps

@@ -96,7 +96,7 @@ class Repetition:
         self._drain = drain
         self._memory_s = memory_s
         self._files: OrderedDict[_Key, _File] = OrderedDict()
-        self._seen: OrderedDict[int, None] = OrderedDict()
+        self._seen: OrderedDict[tuple[int, int], None] = OrderedDict()
         self._drained = 0.0
         self._thoughts = 0
 
@@ -118,7 +118,7 @@ class Repetition:
 
     def _is_novel(self, event: Event) -> bool:
         """True when this request had not had this outcome in recent memory."""
-        mark = hash((event.operation, event.target, event.request, event.result))
+        mark = (event.request, event.result)  # the request hash is bound to operation and target
         if mark in self._seen:
             self._seen.move_to_end(mark)
             return False
