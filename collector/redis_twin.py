@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import Final
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from collector.setup import owned, prepare
 from fusebox import happenings
@@ -78,6 +80,10 @@ class RedisTwin:
             self._process = None
         self._resources.close()
 
+    def _client(self) -> redis.Redis:
+        # The library's own retries sleep for seconds; here an answer that does not come is one.
+        return redis.Redis(unix_socket_path=str(self._socket), socket_timeout=5, retry=Retry(NoBackoff(), 0))
+
     def _options(self) -> list[str]:
         return [
             "--port", "0", "--unixsocket", str(self._socket), "--unixsocketperm", "700", "--dir", str(self._folder),
@@ -85,7 +91,7 @@ class RedisTwin:
         ]  # fmt: skip
 
     def _end_leftover(self) -> None:
-        with redis.Redis(unix_socket_path=str(self._socket), socket_timeout=5) as client:
+        with self._client() as client:
             try:
                 pid = client.info("server")["process_id"]
                 client.shutdown(save=False)
@@ -95,7 +101,7 @@ class RedisTwin:
 
     def _await_ready(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + _READY_S
-        with redis.Redis(unix_socket_path=str(self._socket), socket_timeout=1) as client:
+        with self._client() as client:
             while time.monotonic() < deadline and process.poll() is None:
                 try:
                     client.ping()

@@ -60,6 +60,9 @@ class Strangers:
             self._seen[agent] = None
             return True
 
+    def __contains__(self, agent: str) -> bool:
+        return agent in self._seen
+
     def seen(self) -> tuple[str, ...]:
         """All strangers so far, first comers first."""
         with self._lock:

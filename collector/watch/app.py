@@ -180,7 +180,8 @@ class Watch:
         """Pay the journal's debts and look at a board that others move too."""
         while not self._stopping.wait(_TICK_S):
             self._journal.settle()
-            self._circuits.refresh()
+            self._trips.noticed(self._circuits.refresh())
+            self._trips.chase()
 
 
 def main(config: Config) -> None:

@@ -54,9 +54,9 @@ class BoardView:
 
     def _agents(self, held: dict[str, int]) -> list[str]:
         """Agents in trouble, then registered ones, then those at work, then the rest; the first thousand of them."""
-        circuits = self._circuits.all()
+        circuits = {circuit.agent: circuit.state for circuit in self._circuits.all()}
         killed = {k.scope.removeprefix(agent_scope("")) for k in self._latch.kills().values() if k.scope != "all"}
-        trouble = {agent for agent, circuit in circuits.items() if circuit.state is not State.CLOSED} | killed
+        trouble = {agent for agent, state in circuits.items() if state is not State.CLOSED} | killed
         ranked = dict.fromkeys(
             (*sorted(trouble), *sorted(self._registry.agents), *sorted(held), *self._roll.agents()[::-1], *circuits)
         )

@@ -27,6 +27,7 @@ from fusebox.clock import Clock
 from fusebox.eventmap import event_of
 from fusebox.records import Event
 from fusebox.registry import Registry
+from governance.registry import Strangers
 
 INTERVAL_S: Final = 0.05
 OVERLAP_S: Final = 120.0
@@ -58,7 +59,7 @@ class Judge:
     ) -> None:  # fmt: skip
         self._panel, self._registry, self._roll = panel, registry, roll
         self._trips, self._history, self._clock, self._stranger = trips, history, clock, stranger
-        self._strangers: set[str] = set()
+        self._strangers = Strangers(registry, MAX_STRANGERS)
         self.watermark = 0.0
 
     def judge(self, event: Event) -> None:
@@ -79,14 +80,12 @@ class Judge:
 
     def _admitted(self, event: Event) -> bool:
         """Registered agents always; strangers up to a bound, each announced once."""
+        if self._strangers.notice(event.agent):
+            self._stranger(event)
         if event.agent in self._registry.agents or event.agent in self._strangers:
             return True
-        if len(self._strangers) >= MAX_STRANGERS:
-            happenings.emit(STRANGERS_FULL)
-            return False
-        self._strangers.add(event.agent)
-        self._stranger(event)
-        return True
+        happenings.emit(STRANGERS_FULL)
+        return False
 
 
 class Live:

@@ -160,9 +160,9 @@ class Orders:
         self, order: Order, scope: str, operator: str, reason: str, *, lifts: tuple[str, ...] = (), mode: str = ""
     ) -> Command:
         issued = self._clock.wall()
-        return Command(order, scope, f"operator:{operator}", reason, issued, self._tenant, lifts=lifts, mode=mode)
+        return Command(order, scope, operator, reason, issued, self._tenant, lifts=lifts, mode=mode)
 
 
 def _note(command: Command) -> Note:
     payload = {"command": asdict(command)}
-    return Note(command.order.value, command.operator, command.scope, command.reason, payload=payload)
+    return Note(command.order.value, f"operator:{command.operator}", command.scope, command.reason, payload=payload)

@@ -4,15 +4,16 @@ The order, for a live Finding: board → journal → TRIP to every process → a
 stops none of it (the entry is owed, loudly): an opening must not wait for a disk. For a report: journal → board →
 TRIP → alert; the process has acted already and repeats a report that was not journaled.
 
-One opening is one alert. A second Finding about a circuit whose opening is recorded, or that may not open, is journaled
-once per detector and opening, and alerts nobody. What a process reports because a Command of ours told it so is no news at all.
+One opening is one alert. A second Finding about a circuit whose opening is recorded, or that may not open, is
+journaled once per detector and opening, and alerts nobody. What a process reports because a Command of ours told it so
+is no news at all.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from typing import Final
 
@@ -31,6 +32,7 @@ REPEATED: Final = happenings.declare("finding_repeated", logging.INFO, "a Findin
 ECHOED: Final = happenings.declare(
     "report_echoed", logging.DEBUG, "a process reported what a Command of ours did to it"
 )
+REPORT_DUE_S: Final = 3.0
 
 Alert = Callable[[Transition], None]
 
@@ -51,6 +53,7 @@ class Trips:
         self._clock, self._tenant, self._alert, self._moved = clock, tenant, alert, moved
         # One opening has several tellers (live, each process of the agent); who comes second must see the first.
         self._lock = threading.Lock()
+        self._unreported: list[tuple[float, Transition]] = []
 
     def found(self, finding: Finding) -> None:
         """Act on a live Finding that wants the circuit open."""
@@ -88,6 +91,24 @@ class Trips:
         self._circuits.adopt(transition)
         self._announce(transition)
 
+    def noticed(self, transitions: Iterable[Transition]) -> None:
+        """A shared board moved. The process that did it reports with evidence; silence for a while means it died."""
+        due = self._clock.monotonic() + REPORT_DUE_S
+        with self._lock:
+            self._unreported += [(due, t) for t in transitions if not self._history.knows(t.id)]
+
+    def chase(self) -> None:
+        """Take what nobody reported in time for reported."""
+        now = self._clock.monotonic()
+        with self._lock:
+            late = [t for due, t in self._unreported if due <= now]
+            self._unreported = [(due, t) for due, t in self._unreported if due > now]
+        for transition in late:
+            try:
+                self.reported(transition)
+            except Refusal:
+                self.noticed([transition])
+
     def _is_repeat(self, transition: Transition) -> bool:
         """A second process of the agent opening what is open; a failed probe is news."""
         known = self._history.is_open(transition.agent)
@@ -106,7 +127,7 @@ class Trips:
     def _command(self, transition: Transition) -> Command:
         finding = transition.finding.id if transition.finding else ""
         return Command(
-            Order.TRIP, agent_scope(transition.agent), transition.actor, transition.reason,
+            Order.TRIP, agent_scope(transition.agent), "watch", transition.reason,
             self._clock.wall(), self._tenant, finding=finding, open_s=self._open_s(transition.agent),
         )  # fmt: skip
 
