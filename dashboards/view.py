@@ -67,8 +67,8 @@ class Tile:
 
     @property
     def stopped(self) -> bool:
-        """True when the agent may not act freely, so that a resume means something."""
-        return self.standing in (Standing.KILLED, Standing.OPEN, Standing.HALF_OPEN)
+        """True when a resume means something; a half-open circuit is being resumed already."""
+        return self.standing in (Standing.KILLED, Standing.OPEN)
 
     @property
     def budget_share(self) -> float | None:
@@ -192,7 +192,8 @@ def _killed_by(latch: Latch) -> str:
 
 
 def _latch(data: Json) -> Latch:
-    return Latch(data["id"], data["scope"], data["reason"], data["operator"], float(data["time"]))
+    operator = str(data["operator"]).removeprefix("operator:")
+    return Latch(data["id"], data["scope"], data["reason"], operator, float(data["time"]))
 
 
 def _process(data: Json) -> Process:

@@ -39,6 +39,8 @@ def trip(agent: str, number: int = 1, **changes: Any) -> Json:
 class Standin:
     """Holds the board, changes it as ordered, and remembers each order."""
 
+    url: str
+
     def __init__(self, *tiles: Json, trips: tuple[Json, ...] = ()) -> None:
         self.tiles = list(tiles)
         self.trips = list(trips)
@@ -51,11 +53,13 @@ class Standin:
         self.orders: list[tuple[str, Json]] = []
         self.tokens = {TOKEN}
         self.refusal = ""
-        self.url = ""
+        self.silent = False
 
     def answer(self, path: str, body: Json) -> tuple[int, Json]:
         """Status and body for one call."""
         verb = path.removeprefix("/v1/")
+        if self.silent:
+            return 503, {"error": "watch is starting"}
         if verb == "board":
             return 200, self.board()
         if verb.startswith("receipts/"):
@@ -76,7 +80,7 @@ class Standin:
 
     def _kill(self, body: Json) -> None:
         scope, reason = body["scope"], body["reason"]
-        self.latches.append({"id": "kill_1", "scope": scope, "reason": reason, "operator": "ann", "time": NOW})
+        self.latches.append({"id": "kill_1", "scope": scope, "reason": reason, "operator": "operator:ann", "time": NOW})
 
     def _resume(self, body: Json) -> None:
         self.latches = [latch for latch in self.latches if latch["scope"] != body["scope"]]
