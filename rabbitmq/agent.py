@@ -15,12 +15,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Final, TypeVar
 
-from fusebox import lifecycle
+from fusebox import guard, lifecycle
 from fusebox.config import load_config
 from fusebox.errors import ConfigError
 from fusebox.records import new_id
@@ -108,8 +107,7 @@ class Agent:
         self._workers = ThreadPoolExecutor(self._concurrency, thread_name_prefix=f"fusebox-{self.name}")
         self._consumer = self.runtime.broker.consume(self.name, self._submit_waiting, prefetch=self._concurrency)
         self._valve = Valve(self.name, self.runtime, self._consumer, self._submit)
-        if not self._handlers:
-            self._consumer.pause()
+        self.tick()
 
     def stop(self, timeout: float = 10.0) -> None:
         """Stop consuming and let running handlers finish; the runtime stays up (others may use it).
@@ -136,8 +134,12 @@ class Agent:
 
     # --- what the runtime calls -----------------------------------------------------------------------------------
     def tick(self) -> None:
-        if self._valve is not None and self._handlers:
+        if self._valve is not None:
             self._valve.tick()
+
+    def shut(self) -> None:
+        if self._valve is not None:
+            self._valve.shut()
 
     def cut(self) -> None:
         LOOP.cancel(self.name)
@@ -145,26 +147,28 @@ class Agent:
     # --- work -----------------------------------------------------------------------------------------------------
     def _submit_waiting(self, delivery: Delivery) -> None:
         """A consumer's delivery: prefetch bounds them, so the pool's queue stays short."""
-        assert self._workers is not None
-        self._workers.submit(self._work, delivery)
+        if self._workers is not None:
+            self._workers.submit(self._work, delivery)
 
     def _submit(self, delivery: Delivery) -> bool:
         """A released message: only when a worker is free."""
         if self._workers is None or not self._free.acquire(blocking=False):
             return False
         self._free.release()
-        self._workers.submit(self._work, delivery)
+        self._workers.submit(self._handle, delivery)
         return True
 
     def _work(self, delivery: Delivery) -> None:
-        with self._busy():
+        if self._valve is not None and self._valve.is_shut:
+            self._delivering.hold(delivery, guard.deny(guard.CIRCUIT, "waits behind held messages"))
+            self._valve.changed()
+        else:
+            self._handle(delivery)
+
+    def _handle(self, delivery: Delivery) -> None:
+        with self._free:
             if not self._delivering.handle(delivery) and self._valve is not None:
                 self._valve.changed()
-
-    @contextmanager
-    def _busy(self) -> Iterator[None]:
-        with self._free:
-            yield
 
 
 class _Program:

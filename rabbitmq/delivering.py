@@ -6,7 +6,7 @@
       │
     decode ── does not fit the handler's type ──► dead, with the validation error
       │
-    handler ─ AgentTripped ─────────────────────► held
+    handler ─ Refused (tripped, killed, ring) ──► held
       │     ─ any other exception ──────────────► dead, with type, text and stack
       ▼
      ack
@@ -65,14 +65,20 @@ class Delivering:
             delivery.reject(requeue=True)
             return False
 
+    def hold(self, delivery: Delivery, verdict: Verdict) -> None:
+        """Move a message to the held queue without handling it."""
+        try:
+            self._hold(delivery, verdict)
+        except FuseboxError as error:
+            happenings.emit(SETTLE_FAILED, agent=self._agent, error=str(error))
+            delivery.reject(requeue=True)
+
     def _try(self, delivery: Delivery) -> bool:
         lineage = self._runtime.lineage.read(delivery.message.headers, delivery.message.message_id)
         try:
             self._run(delivery, lineage)
-        except AgentTripped as tripped:
-            self._hold(delivery, tripped.verdict)
         except Refused as refused:
-            self._settle_refused(delivery, refused)
+            self._hold(delivery, refused.verdict)
         except Exception as error:  # a handler may raise anything; the message and the reason are kept
             self._bury(delivery, error)
         else:
@@ -129,10 +135,6 @@ class Delivering:
         }
 
     # --- where a message can end up -------------------------------------------------------------------------------
-    def _settle_refused(self, delivery: Delivery, refused: Refused) -> None:
-        """A refusal that no resume lifts by itself (lineage, policy): the message is evidence, keep it held."""
-        self._hold(delivery, refused.verdict)
-
     def _hold(self, delivery: Delivery, verdict: Verdict) -> None:
         reason: dict[str, Header] = {names.H_HELD_REASON: f"{verdict.guard}: {verdict.reason}"[:500]}
         if verdict.finding:

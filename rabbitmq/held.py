@@ -6,7 +6,8 @@
     open and due, or half_open  ──► one held message is the probe; without one, the next ordinary message is
     closed                      ──► held messages first, oldest first, paced; then the valve opens
 
-``tick`` runs on the runtime's ticker, often; it touches the broker only while there may be something to do.
+``tick`` runs on the runtime's ticker, often; it touches the broker only while there may be something to do. A delivery
+that slips through while the valve is being shut is held behind what is held already, so that order is kept.
 """
 
 from __future__ import annotations
@@ -39,19 +40,29 @@ class Valve:
         self._queue = names.held_queue(agent)
         self._next_release = 0.0
         self._next_look = 0.0
-        self._probing = False
         self.held = 0
+        self.is_shut = False
+        """True while ordinary deliveries must wait behind what is held."""
+
+    def shut(self) -> None:
+        """The circuit has opened: nothing new may pass."""
+        self.is_shut = True
+        self._consumer.pause()
 
     def tick(self) -> None:
         """Bring valve and releases in line with the circuit."""
         now = self._runtime.clock.monotonic()
+        may_flow = self._may_flow()
+        if self.is_shut and may_flow:
+            self._next_look = 0.0  # never open on an old count
         self._look(now)
-        if not self._may_flow():
-            self._consumer.pause()
+        if not may_flow:
+            self.shut()
         elif self.held:
-            self._consumer.pause()
+            self.shut()
             self._release(now)
         else:
+            self.is_shut = False
             self._consumer.resume()
 
     def changed(self) -> None:

@@ -19,7 +19,6 @@ from typing import Final
 from breakers.circuit import Circuits
 from breakers.latch import Latch
 from breakers.obey import Obedience
-
 from fusebox import guard, happenings
 from fusebox.clock import Clock
 from fusebox.command import Command, Keyring
@@ -89,7 +88,8 @@ class Link(Receiver):
         return agent in self._verified
 
     def stop(self, timeout: float = 2.0) -> None:
-        self.uplink.send("leave", {"process": self.process})
+        if self.uplink.reachable:
+            self.uplink.send("leave", {"process": self.process})
         for carrier in self._carriers:
             carrier.stop(timeout)
         self.uplink.stop(timeout)
@@ -129,7 +129,7 @@ class Link(Receiver):
             raise BadCommand("snapshot is not the answer to the nonce drawn here")
         cursor = self._learn(data)
         with self._learned:
-            self._verified.update(map(str, data["circuits"]))
+            self._verified.update(_agents(data))
             self._learned.notify_all()
         happenings.emit(SNAPSHOT_TAKEN, process=self.process)
         self._obeyed(None)
@@ -157,6 +157,10 @@ class Link(Receiver):
         receipt = Receipt(command.id, self.process, tuple(self._held()), self._clock.now(), command.tenant)
         body = {"process": receipt.process, "command": receipt.command, "agents": list(receipt.agents)}
         self.uplink.send("receipts", {**body, "applied_at": receipt.applied_at})
+
+
+def _agents(snapshot: Json) -> list[str]:
+    return [str(agent) for agent in snapshot["circuits"]]
 
 
 class SnapshotGuard:

@@ -11,12 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Protocol
 
-from breakers.guards import CircuitGuard, LatchGuard
-from breakers.latch import Latch
-from governance.registry import load_registry
-
 from breakers.board import Board
 from breakers.circuit import Circuits
+from breakers.guards import CircuitGuard, LatchGuard
+from breakers.latch import Latch
 from breakers.panel import Panel
 from breakers.rules import load_rules
 from fusebox import guard
@@ -27,12 +25,13 @@ from fusebox.control import ControlClient
 from fusebox.errors import AgentKilled, ConfigError
 from fusebox.exporter import CollectorExporter
 from fusebox.guard import Guards
-from fusebox.records import Action, Event, Finding, Transition, Verdict
+from fusebox.records import Action, Event, Finding, State, Transition, Verdict
 from fusebox.registry import Registry
 from fusebox.rundir import lookup, secret_of, url_of
 from fusebox.store import Store, open_store
 from fusebox.telemetry import Telemetry
 from governance.audit import AuditClient
+from governance.registry import load_registry
 from rabbitmq.amqp import AmqpBroker
 from rabbitmq.broker import Broker
 from rabbitmq.inprocess import InProcessBroker
@@ -41,6 +40,7 @@ from rabbitmq.link import Link, SnapshotGuard
 from rabbitmq.topology import base_topology
 
 TICK_S: Final = 0.1
+_PATIENCE_S: Final = 2.0
 
 
 class Member(Protocol):
@@ -50,6 +50,9 @@ class Member(Protocol):
 
     def tick(self) -> None:
         """Look after consumers and held messages."""
+
+    def shut(self) -> None:
+        """Take no further messages: the circuit has opened."""
 
     def cut(self) -> None:
         """Cancel coroutines: the agent was killed."""
@@ -113,11 +116,13 @@ class Runtime:
         """Deliver what can be delivered within ``timeout`` seconds; legal before start and twice."""
         self._stopping.set()
         self._wake.set()
+        # Without a collector there is nobody to wait for.
+        patience = min(timeout, _PATIENCE_S) if url_of(self.config, "receive", "otlp_endpoint") else 0.0
         if self._ticker.ident:
             self._ticker.join(timeout)
-            self.audit.stop(min(timeout, 2.0))
-            self.link.stop(min(timeout, 2.0))
-        self.telemetry.stop(min(timeout, 2.0))
+            self.audit.stop(patience)
+            self.link.stop(patience)
+        self.telemetry.stop(patience)
         self.broker.stop(timeout)
 
     def join(self, member: Member) -> None:
@@ -161,7 +166,10 @@ class Runtime:
     # --- what moves -----------------------------------------------------------------------------------------------
     def _moved(self, transition: Transition) -> None:
         self._panel.forget(transition.agent)
-        if transition.agent in self._members:
+        member = self._members.get(transition.agent)
+        if member is not None:
+            if transition.after is State.OPEN:
+                member.shut()
             self.link.report(transition)
         self._wake.set()
 

@@ -12,7 +12,7 @@ from opentelemetry.trace import SpanKind
 from pydantic import BaseModel
 
 from fusebox import names
-from fusebox.errors import AgentKilled, AgentTripped, ConfigError, LoopDetected, Unroutable
+from fusebox.errors import AgentKilled, AgentTripped, ConfigError, Unroutable
 from fusebox.records import State
 from rabbitmq import Agent, Context, Runtime
 from rabbitmq.broker import Broker, Message
@@ -315,7 +315,7 @@ def test_a_kill_cancels_coroutines(runtime: Runtime, name: str, key: str, inbox:
     eventually(lambda: runtime.broker.depth(names.held_queue(name)) == 1)
 
 
-def test_the_same_message_going_round_is_stopped_by_its_own_lineage(
+def test_a_message_that_goes_round_is_stopped_without_collector_or_shared_state(
     runtime: Runtime, stopping: Keep, inbox: Inbox
 ) -> None:
     ring = [stopping(Agent(unique(n), runtime)) for n in "abc"]
@@ -323,20 +323,17 @@ def test_the_same_message_going_round_is_stopped_by_its_own_lineage(
     def forward(agent: Agent, to: str) -> None:
         @agent.on(f"{agent.name}.in")
         def handle(payload: dict[str, str], ctx: Context) -> None:
-            try:
-                ctx.publish(f"{to}.in", payload)
-            except LoopDetected as error:
-                inbox.put(str(error))
-                raise
+            ctx.publish(f"{to}.in", payload)
+            inbox.put(agent.name)
 
     for agent, after in zip(ring, ring[1:] + ring[:1], strict=True):
         forward(agent, after.name)
     for agent in ring:
         agent.start()
     runtime.broker.publish(names.EXCHANGE_EVENTS, f"{ring[0].name}.in", Message(b'{"please": "handle"}'))
-    (error,) = inbox.wait(1)
-    assert "3 times" in str(error)
-    eventually(lambda: runtime.circuits.circuit(ring[0].name).state is State.OPEN)
+    eventually(lambda: any(runtime.circuits.circuit(a.name).state is State.OPEN for a in ring), what="one is open")
+    eventually(lambda: sum(runtime.broker.depth(names.held_queue(a.name)) for a in ring) == 1, what="it is held")
+    assert len(inbox.items) <= 3 * 3
 
 
 @pytest.mark.parametrize("bad", ["", "-x", "a b", "x" * 200, "a\n"])
