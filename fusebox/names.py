@@ -62,6 +62,10 @@ COST_PRICE: Final = "fusebox.cost.price"
 CLAIMED_AGENT: Final = "fusebox.claimed_agent"
 """The agent id a span claimed when its token was not bound to it; the id itself is rewritten by *receive*."""
 
+# --- ours, on resources (written by *receive* only; what a sender put there is removed) -------------------------------
+PRINCIPAL: Final = "fusebox.principal"
+RECEIVED: Final = "fusebox.received"
+
 # --- ours, in AMQP headers (no ``x-`` prefix: RabbitMQ turns those into AMQP 1.0 annotations) -------------------------
 H_TRACEPARENT: Final = "traceparent"
 H_TRACESTATE: Final = "tracestate"

@@ -61,11 +61,11 @@ the segment is linked into quarantine. They never stop. Records with a number th
 segment is delivered once.
 """
 
-from collector.spool.cursor import READERS
+from collector.spool.cursor import READERS, cursors
 from collector.spool.errors import SpoolFailed, SpoolFull
 from collector.spool.reader import Reader
 from collector.spool.record import MAX_PAYLOAD, Record
 from collector.spool.recovery import recent
 from collector.spool.writer import Writer
 
-__all__ = ["MAX_PAYLOAD", "READERS", "Reader", "Record", "SpoolFailed", "SpoolFull", "Writer", "recent"]
+__all__ = ["MAX_PAYLOAD", "READERS", "Reader", "Record", "SpoolFailed", "SpoolFull", "Writer", "cursors", "recent"]

@@ -82,7 +82,7 @@ def register(folder: Path, name: str) -> None:
         write_cursor(folder, name, 0)
 
 
-def all_cursors(folder: Path) -> dict[str, int]:
+def cursors(folder: Path) -> dict[str, int]:
     """Every registered reader's number."""
     try:
         names = [n for n in os.listdir(folder / "cursors") if not n.startswith(".")]

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from collector.spool.cursor import all_cursors
+from collector.spool.cursor import cursors
 from collector.spool.errors import DAMAGED, MISPLACED, TORN
 from collector.spool.record import HEADER, Record, header_of, intact, parse_header, walk
 from collector.spool.segment import Segment, keep_evidence, new_segment, segments, set_aside
@@ -32,7 +32,7 @@ def recover(folder: Path, mark: int) -> int:
     remaining = segments(folder)
     last = _cut_tail(remaining[-1], mark) if remaining else 0
     sync_dir(folder)
-    return max(last, mark, *all_cursors(folder).values(), 0)
+    return max(last, mark, *cursors(folder).values(), 0)
 
 
 def recent(folder: Path, segment_count: int = 2) -> Iterator[Record]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from collector.setup import owned
-from collector.spool.cursor import READERS, Mark, all_cursors, register
+from collector.spool.cursor import READERS, Mark, cursors, register
 from collector.spool.errors import FULL, SYNC_FAILED, SpoolFailed, SpoolFull
 from collector.spool.record import HEADER, MAX_PAYLOAD, header_of
 from collector.spool.recovery import recover
@@ -80,6 +80,11 @@ class Writer:
         """Bytes that all segments hold together."""
         with self._cond:
             return self._bytes
+
+    @property
+    def failure(self) -> str:
+        """Why nothing can be appended until the spool is opened again; "" when all is well."""
+        return self._broken
 
     def number(self) -> int:
         """The highest durable record number."""
@@ -192,7 +197,7 @@ class Writer:
 
     def _delete_passed(self, *, keep_newest: bool) -> None:
         existing = segments(self._folder)
-        passed = min(all_cursors(self._folder).values(), default=0)
+        passed = min(cursors(self._folder).values(), default=0)
         bounds = [s.base for s in existing[1:]] + ([] if keep_newest else [self._next])
         for segment, upper in zip(existing, bounds, strict=False):
             if upper - 1 > passed:

@@ -1,0 +1,155 @@
+"""The role *receive*: wiring, and nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+import uvicorn
+
+from collector.metrics import Gauge, render
+from collector.ports import address, bind, port_of
+from collector.receive.grpc import GrpcDoor
+from collector.receive.http import Door
+from collector.receive.intake import Answer, Intake
+from collector.receive.repeats import Repeats, key_in
+from collector.setup import prepare
+from collector.spool import Record, Writer, cursors, recent
+from collector.tokens import Tokens
+from fusebox.clock import Clock, system_clock
+from fusebox.config import Config
+from fusebox.errors import FuseboxError
+from fusebox.lifecycle import serve
+from fusebox.rundir import announce, withdraw
+
+_WORKERS: Final = 8
+_CONNECTIONS: Final = 512
+_READY_S: Final = 10.0
+_POLL_S: Final = 0.01
+
+
+class Receive:
+    """Both doors over one spool.
+
+    Args:
+        config: uses data_dir, tenant, host, http_port, grpc_port and spool_max_bytes.
+    """
+
+    def __init__(self, config: Config, clock: Clock) -> None:
+        self._config = config
+        self._clock = clock
+        self._patience = 5.0
+        self._resources = contextlib.ExitStack()
+
+    def start(self) -> None:
+        """Open the spool, listen on both ports, announce them.
+
+        Raises:
+            PortInUse: a port is taken; the text names its setting.
+            DataDirInUse: another receive writes this spool.
+        """
+        with contextlib.ExitStack() as resources:
+            writer = Writer(self._config.data_dir / "spool", self._config.spool_max_bytes)
+            resources.callback(writer.close)
+            known = _known(recent(self._config.data_dir / "spool"))
+            intake = Intake(writer, self._clock, Repeats(self._clock, known))
+            tokens = Tokens(self._config.data_dir / "principals.json", self._config.tenant)
+            grpc_port = self._open_grpc(resources, intake, tokens)
+            http_port = self._open_http(resources, intake, tokens, writer)
+            self._announce(resources, http_port, grpc_port)
+            self._resources = resources.pop_all()
+
+    def stop(self, timeout: float = 10.0) -> None:
+        """Take the announcement back, let running requests finish, close the spool."""
+        self._patience = timeout / 2
+        self._resources.close()
+
+    def _open_grpc(self, resources: contextlib.ExitStack, intake: Intake, tokens: Tokens) -> int:
+        door = GrpcDoor(intake, tokens, self._config.host, self._config.grpc_port, _WORKERS)
+        door.start()
+        resources.callback(lambda: door.stop(self._patience))
+        return door.port
+
+    def _open_http(self, resources: contextlib.ExitStack, intake: Intake, tokens: Tokens, writer: Writer) -> int:
+        sock = bind(self._config.host, self._config.http_port, "http_port")
+        workers = resources.enter_context(ThreadPoolExecutor(_WORKERS, "fusebox-http"))
+        door = Door(intake, tokens, workers, lambda: writer.failure, lambda: render(self._gauges(writer)))
+        server = HttpServer(door)
+        resources.callback(lambda: server.stop(self._patience))
+        port = port_of(sock)
+        server.start(sock)
+        return port
+
+    def _announce(self, resources: contextlib.ExitStack, http_port: int, grpc_port: int) -> None:
+        host, folder = self._config.host, self._config.data_dir
+        announce(folder, "receive", url=f"http://{address(host, http_port)}", grpc=address(host, grpc_port))
+        resources.callback(withdraw, folder, "receive")
+
+    def _gauges(self, writer: Writer) -> Iterator[Gauge]:
+        yield Gauge("spool_bytes", "bytes in the spool", writer.size())
+        yield Gauge("spool_max_bytes", "bytes at which the spool refuses", self._config.spool_max_bytes)
+        yield Gauge("spool_record", "number of the newest durable record", writer.number())
+        for name, number in cursors(self._config.data_dir / "spool").items():
+            yield Gauge("spool_cursor", "number of the record a reader is done with", number, {"reader": name})
+
+
+class HttpServer:
+    """uvicorn in a thread of its own, on a socket that already listens."""
+
+    def __init__(self, app: Door) -> None:
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                app,
+                http="httptools",
+                loop="uvloop",
+                ws="none",
+                lifespan="off",
+                interface="asgi3",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                limit_concurrency=_CONNECTIONS,
+                timeout_keep_alive=60,
+            )
+        )
+        self._thread: threading.Thread | None = None
+
+    def start(self, sock: socket.socket) -> None:
+        """Serve; returns once requests are answered.
+
+        Raises:
+            FuseboxError: the server ended at once.
+        """
+        self._thread = threading.Thread(target=self._server.run, args=([sock],), name="fusebox-http", daemon=True)
+        self._thread.start()
+        deadline = time.monotonic() + _READY_S
+        while not self._server.started:
+            if not self._thread.is_alive() or time.monotonic() > deadline:
+                raise FuseboxError("the HTTP server did not start; its log says why")
+            time.sleep(_POLL_S)
+
+    def stop(self, timeout: float = 5.0) -> None:
+        """Finish running requests within ``timeout`` seconds and end. Legal before start and twice."""
+        self._server.config.timeout_graceful_shutdown = max(1, round(timeout))
+        self._server.should_exit = True
+        if self._thread:
+            self._thread.join()
+
+
+def main(config: Config) -> None:
+    """Run until SIGTERM."""
+    prepare(config)
+    serve(Receive(config, system_clock()))
+
+
+def _known(records: Iterable[Record]) -> Iterator[tuple[bytes, Answer]]:
+    """What was received before the restart: asked again, it is answered with success."""
+    for record in records:
+        key = key_in(record.payload)
+        if key:
+            yield key, Answer()

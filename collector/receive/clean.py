@@ -1,0 +1,124 @@
+"""Attributes as they are stored: one value per key, text for everything that is not a scalar, bounded.
+
+Both encodings of OTLP, and every SDK, come out the same; the database's protobuf reader knows no arrays or maps.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Iterator, Set
+from typing import Final, Protocol
+
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+
+from fusebox.eventmap import Value
+
+MAX_VALUE: Final = 64 << 10
+"""Bytes of UTF-8 in one attribute value."""
+MAX_ATTRIBUTES: Final = 128
+_MAX_KEY: Final = 256
+_FIRST_KEPT: Final = ("gen_ai.", "fusebox.", "messaging.", "error.", "service.")
+_NOTHING: Final[Set[str]] = frozenset()
+
+
+class Attributes(Protocol):
+    """A ``repeated KeyValue`` field."""
+
+    def __iter__(self) -> Iterator[KeyValue]: ...
+    def __len__(self) -> int: ...
+    def __delitem__(self, index: slice) -> None: ...
+    def add(self) -> KeyValue: ...
+    def extend(self, pairs: Iterable[KeyValue]) -> None: ...
+
+
+def clean(attributes: Attributes, facts: dict[str, Value], remove: Set[str] = _NOTHING) -> int:
+    """Normalise ``attributes`` in place and put their values into ``facts``.
+
+    Args:
+        remove: keys that a sender has no say in.
+
+    Returns:
+        How many were taken out: those, repeated, empty and overlong keys, and what exceeds 128. Of too many, the ones
+        that Fusebox itself reads stay.
+    """
+    kept = _kept(attributes, remove)
+    for pair in kept:
+        facts[pair.key] = _normalise(pair.value)
+    dropped = len(attributes) - len(kept)
+    if dropped:
+        del attributes[:]
+        attributes.extend(kept)
+    return dropped
+
+
+def _kept(attributes: Attributes, remove: Set[str]) -> list[KeyValue]:
+    unique: dict[str, KeyValue] = {}
+    for pair in attributes:
+        key = pair.key
+        if key and key not in remove and len(key) <= _MAX_KEY:
+            unique.setdefault(key, pair)
+    if len(unique) <= MAX_ATTRIBUTES:
+        return list(unique.values())
+    return sorted(unique.values(), key=lambda pair: not pair.key.startswith(_FIRST_KEPT))[:MAX_ATTRIBUTES]
+
+
+def put(attributes: Attributes, key: str, text: str) -> None:
+    """Add a text attribute whose key is not there."""
+    pair = attributes.add()
+    pair.key = key
+    pair.value.string_value = text
+
+
+def cut(text: str, limit: int) -> str:
+    """``text``, or its beginning and a marker with the full length and hash when its UTF-8 exceeds ``limit`` bytes."""
+    if len(text) * 4 <= limit:
+        return text
+    data = text.encode()
+    if len(data) <= limit:
+        return text
+    marker = f"…[cut: {len(data)} bytes, sha256 {hashlib.sha256(data).hexdigest()[:16]}]"
+    return data[: limit - len(marker.encode())].decode(errors="ignore") + marker
+
+
+def _normalise(value: AnyValue) -> Value:
+    match value.WhichOneof("value"):
+        case "string_value":
+            text = value.string_value
+        case "int_value":
+            return value.int_value
+        case "bool_value":
+            return value.bool_value
+        case "double_value":
+            return value.double_value
+        case "bytes_value":
+            text = base64.b64encode(value.bytes_value).decode()
+        case "array_value" | "kvlist_value":
+            text = json.dumps(_plain(value), ensure_ascii=False, separators=(",", ":"))
+        case _:
+            text = ""
+    short = cut(text, MAX_VALUE)
+    if short is not text or value.WhichOneof("value") != "string_value":
+        value.string_value = short
+    return short
+
+
+def _plain(value: AnyValue) -> object:
+    match value.WhichOneof("value"):
+        case "array_value":
+            return [_plain(item) for item in value.array_value.values]
+        case "kvlist_value":
+            return {pair.key: _plain(pair.value) for pair in value.kvlist_value.values}
+        case "string_value":
+            return value.string_value
+        case "int_value":
+            return value.int_value
+        case "bool_value":
+            return value.bool_value
+        case "double_value":
+            return value.double_value if math.isfinite(value.double_value) else str(value.double_value)
+        case "bytes_value":
+            return base64.b64encode(value.bytes_value).decode()
+    return None

@@ -1,0 +1,71 @@
+"""Trace requests for tests, in every encoding."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from google.protobuf.json_format import MessageToDict
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+START_NS = 1_790_000_000_000_000_000
+
+
+def any_value(value: Any) -> AnyValue:
+    """An attribute value of a Python one."""
+    match value:
+        case bool():
+            return AnyValue(bool_value=value)
+        case int():
+            return AnyValue(int_value=value)
+        case float():
+            return AnyValue(double_value=value)
+        case bytes():
+            return AnyValue(bytes_value=value)
+        case list():
+            return AnyValue(array_value=ArrayValue(values=[any_value(v) for v in value]))
+        case dict():
+            return AnyValue(kvlist_value=KeyValueList(values=pairs(value)))
+    return AnyValue(string_value=value)
+
+
+def pairs(attributes: Mapping[str, Any]) -> list[KeyValue]:
+    return [KeyValue(key=key, value=any_value(value)) for key, value in attributes.items()]
+
+
+def span(attributes: Mapping[str, Any] | None = None, **fields: Any) -> Span:
+    """A span with random ids that took one second."""
+    defaults: dict[str, Any] = {
+        "trace_id": os.urandom(16),
+        "span_id": os.urandom(8),
+        "name": "work",
+        "start_time_unix_nano": START_NS,
+        "end_time_unix_nano": START_NS + 1_000_000_000,
+    }
+    return Span(**{**defaults, **fields}, attributes=pairs(attributes or {}))
+
+
+def request(*spans: Span, service: str = "svc", resource: Mapping[str, Any] | None = None) -> ExportTraceServiceRequest:
+    message = ExportTraceServiceRequest()
+    item = message.resource_spans.add()
+    item.resource.attributes.extend(pairs({"service.name": service, **(resource or {})}))
+    item.scope_spans.add().spans.extend(spans)
+    return message
+
+
+def as_json(message: ExportTraceServiceRequest) -> bytes:
+    """OTLP/JSON: like protobuf's JSON, but trace and span ids are hex."""
+    data = MessageToDict(message)
+    for resource in data["resourceSpans"]:
+        for scope in resource["scopeSpans"]:
+            for item in scope["spans"]:
+                for part in (item, *item.get("links", [])):
+                    for name in ("traceId", "spanId", "parentSpanId"):
+                        if name in part:
+                            part[name] = base64.b64decode(part[name]).hex()
+    return json.dumps(data).encode()
