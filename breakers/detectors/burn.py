@@ -35,7 +35,7 @@ class Burn:
         over: float = 1.5,
         growth: float = 1.12,
         calls: int = 6,
-        floor: int = 16_000,
+        floor: int = 24_000,
     ) -> None:
         self._limit = budget * over if budget else None
         self._growth = growth

@@ -12,7 +12,8 @@ it is the same, but a system's answer is not known                              
 
 A failure that is retried with ever longer pauses (a polite back-off) counts ``faint_weight`` of its score.
 
-Novelty drains: every *other* tool call or publish whose outcome was not seen before takes ``drain`` off all scores;
+Novelty drains: every *other* tool call or publish whose outcome was not seen before takes ``drain`` off all scores,
+three or more of them between two repetitions twice that;
 the same request with a new outcome (paging, a job that moves) takes a whole point off its neighbours. Counts, not time
 windows: a step every few minutes adds up as well as ten a second, until a file rests for ``memory_s``.
 
@@ -50,7 +51,7 @@ class _File:
     score: float
     first_time: float
     last_time: float
-    drained: float
+    novelties: int
     thoughts: int
     gap: float = 0.0
     polite: bool = True
@@ -79,12 +80,12 @@ class Repetition:
         self,
         *,
         threshold: float = 4.0,
-        near_distance: int = 26,
+        near_distance: int = 20,
         vague_distance: int = 4,
-        near_weight: float = 0.97,
+        near_weight: float = 0.98,
         vague_weight: float = 0.6,
         faint_weight: float = 0.4,
-        drain: float = 0.2,
+        drain: float = 0.22,
         memory_s: float = 1800.0,
     ) -> None:
         self._threshold = threshold
@@ -97,7 +98,7 @@ class Repetition:
         self._memory_s = memory_s
         self._files: OrderedDict[_Key, _File] = OrderedDict()
         self._seen: OrderedDict[tuple[int, int], None] = OrderedDict()
-        self._drained = 0.0
+        self._novelties = 0
         self._thoughts = 0
 
     def observe(self, event: Event) -> Finding | None:
@@ -130,9 +131,9 @@ class Repetition:
     def _open_file(self, key: _Key, event: Event, novel: bool) -> None:
         # A thought is no work: what a model says is always new and must not hide that nothing gets done.
         if novel and event.ok and event.action is not ActionKind.MODEL_CALL:
-            self._drained += self._drain
+            self._novelties += 1
             self._moved_on(event)
-        file = _File(1.0, event.time, event.time, self._drained, self._thoughts)
+        file = _File(1.0, event.time, event.time, self._novelties, self._thoughts)
         _remember(file, event)
         self._files[key] = file
         self._files.move_to_end(key)
@@ -149,16 +150,17 @@ class Repetition:
 
     def _repeat(self, file: _File, event: Event, novel: bool) -> None:
         weight = self._weight(file, event)
-        score = max(0.0, file.score - (self._drained - file.drained))
+        score = max(0.0, file.score - self._drain * _dilution(self._novelties - file.novelties))
         if weight:
             file.score, file.count = score + weight, file.count + 1
-        else:  # other work with the same outcome: a batch
-            file.score, file.count = max(1.0, score - self._drain), 1
+        else:  # other work with the same outcome: a row of a batch
+            one_thing = _DIGIT.search(event.target) is not None
+            file.score, file.count = 1.0 if one_thing else max(1.0, score - self._drain * _FEW), 1
             file.first_time = event.time
             file.spans.clear()
             if novel and event.ok:
-                self._drained += self._drain
-        file.drained, file.thoughts = self._drained, self._thoughts
+                self._novelties += 1
+        file.novelties, file.thoughts = self._novelties, self._thoughts
         gap, file.last_time = event.time - file.last_time, event.time
         file.polite = not event.ok and file.polite and gap >= _BACKOFF * file.gap
         file.gap = gap
@@ -205,6 +207,11 @@ def _judged(event: Event) -> bool:
     if not event.request or event.action is ActionKind.CONSUME:
         return False
     return bool(event.result) or event.action is ActionKind.TOOL_CALL
+
+
+def _dilution(novelties: int) -> int:
+    """One or two new outcomes in between are part of a loop's lap; more make what repeats a side line."""
+    return novelties if novelties < _FEW else 2 * novelties
 
 
 def _remember(file: _File, event: Event) -> None:

@@ -1,0 +1,70 @@
+"""Rules: what operators may write."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from breakers.panel import Panel
+from breakers.rules import DETECTORS, SHIPPED, Mode, knobs_of, load_rules
+from fusebox.errors import ConfigError
+from tests.breakers.traffic import START, event
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "rules.toml"
+    path.write_text(text)
+    return path
+
+
+def test_the_shipped_file_names_every_knob_with_its_default() -> None:
+    tables = tomllib.loads(SHIPPED.read_text())
+    assert set(tables) == set(DETECTORS)
+    for name in DETECTORS:
+        assert set(tables[name]) == {"mode", *knobs_of(name)}
+        assert vars(load_rules().build(name)).keys() == vars(DETECTORS[name]()).keys()
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_shipped_values_are_the_constructors_defaults(name: str) -> None:
+    shipped, default = load_rules().build(name), DETECTORS[name]()
+    scalars = {k: v for k, v in vars(default).items() if isinstance(v, int | float)}
+    assert {k: vars(shipped)[k] for k in scalars} == scalars
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("[repetitoin]\n", "did you mean repetition"),
+        ("[repetition]\ntreshold = 3\n", "did you mean threshold"),
+        ("[repetition]\nthreshold = 0\n", "above 0"),
+        ("[repetition]\nthreshold = true\n", "above 0"),
+        ("[repetition]\nnear_distance = 2.5\n", "whole number"),
+        ("[burn]\nbudget = 5\n", "no knob"),
+        ('[cycle]\nmode = "maybe"\n', "neither"),
+        ("cycle = 3\n", r"\[cycle\]"),
+        ("[cycle\n", "rules.toml"),
+    ],
+)
+def test_mistakes_are_refused_and_named(tmp_path: Path, text: str, complaint: str) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        load_rules(written(tmp_path, text))
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nowhere\.toml does not exist"):
+        load_rules(tmp_path / "nowhere.toml")
+
+
+def test_what_is_left_out_keeps_its_default(tmp_path: Path) -> None:
+    rules = load_rules(written(tmp_path, "[rate]\nper_minute = 5\n"))
+    assert rules.rule("repetition").mode is Mode.ENFORCE
+    rate = rules.build("rate")
+    assert [bool(rate.observe(event(START, f"o{n}", "t", n, n))) for n in range(6)] == [False] * 5 + [True]
+
+
+def test_observe_only_warns(tmp_path: Path) -> None:
+    panel = Panel(load_rules(written(tmp_path, '[repetition]\nmode = "observe"\n')))
+    found = [panel.observe(event(START + n, "op", "t", "same", "same")) for n in range(4)][-1]
+    assert found
+    assert found.action == "warn"
