@@ -19,6 +19,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 import redis
 from redis.backoff import NoBackoff
@@ -136,7 +137,7 @@ def _make_private(folder: Path) -> None:
 
 def url(socket: Path) -> str:
     """The address of a server on a Unix socket."""
-    return f"unix://{socket}"
+    return f"unix://{quote(str(socket))}"
 
 
 def executable() -> str | None:

@@ -38,7 +38,7 @@ class Health(Protocol):
     """What ``/healthz`` and ``/metrics`` show."""
 
     def failing(self) -> list[str]:
-        """What does not work; empty when all is well."""
+        """What does not work, as sentences; empty when all is well."""
 
     def gauges(self) -> dict[str, float]:
         """Figures beside the counters."""
@@ -161,12 +161,14 @@ class Api:
     async def _healthz(self, _request: Request) -> Response:
         failing = self._health.failing()
         status = UNAVAILABLE if failing else 200
-        return JSONResponse({"status": "failing" if failing else "ok", "failing": failing}, status)
+        return JSONResponse({"ok": not failing, "reason": "; ".join(failing)}, status)
 
     async def _metrics(self, _request: Request) -> Response:
-        counters = [f"fusebox_{name}_total {number}" for name, number in happenings.counts().items()]
-        gauges = [f"fusebox_{name} {number}" for name, number in self._health.gauges().items()]
-        return PlainTextResponse("\n".join([*counters, *gauges, ""]), media_type="text/plain; version=0.0.4")
+        lines = ["# TYPE fusebox_happenings_total counter"]
+        lines += [f'fusebox_happenings_total{{kind="{name}"}} {n}' for name, n in happenings.counts().items()]
+        for name, value in self._health.gauges().items():
+            lines += [f"# TYPE fusebox_watch_{name} gauge", f"fusebox_watch_{name} {value}"]
+        return PlainTextResponse("\n".join([*lines, ""]), media_type="text/plain; version=0.0.4")
 
 
 async def _body(request: Request) -> Any:

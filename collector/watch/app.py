@@ -42,6 +42,7 @@ from fusebox.clock import Clock, system_clock
 from fusebox.config import Config
 from fusebox.lifecycle import Stack, serve
 from fusebox.rundir import announce, lookup, withdraw
+from fusebox.version import __version__
 from governance.registry import load_registry
 
 ROLE: Final = "watch"
@@ -97,8 +98,11 @@ class Watch:
     # --- health ---------------------------------------------------------------------------------------------------
     def failing(self) -> list[str]:
         """Parts that should run and do not."""
-        state = {"live detection": self._live.running, "journal": not self._journal.owing}
-        return [name for name, well in state.items() if not well]
+        state = {
+            "live detection has ended; see watch.log": self._live.running,
+            "the journal cannot be written; free its disk": not self._journal.owing,
+        }
+        return [sentence for sentence, well in state.items() if not well]
 
     def gauges(self) -> dict[str, float]:
         """Figures for ``/metrics``."""
@@ -174,7 +178,7 @@ class Watch:
         self._telling.restore(known)
         for transition in self._history.recent():
             self._circuits.adopt(transition)
-        self._journal.append(Note("operator", "watch", ROLE, "watch started"))
+        self._journal.append(Note("start", ROLE, ROLE, f"version {__version__}"))
 
     def _tick(self) -> None:
         """Pay the journal's debts and look at a board that others move too."""

@@ -1,0 +1,161 @@
+"""The checks behind ``fusebox doctor``. Each looks at one thing and changes nothing."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from collector.ports import bind
+from collector.verbs.roles import get, standings
+from fusebox.clock import SPEED_ENV
+from fusebox.command import WINDOW_S
+from fusebox.config import Config
+from fusebox.errors import FuseboxError
+from fusebox.rundir import lookup, url_of
+from fusebox.shadow import shadows
+from fusebox.store import open_store
+from rabbitmq.amqp import AmqpBroker
+
+_PYTHON: Final = (3, 11)
+_PORTS: Final = {
+    "http_port": "receive",
+    "grpc_port": "receive",
+    "control_port": "watch",
+    "sql_port": "keep",
+    "dashboard_port": "dashboard",
+}
+_SECRETS: Final = ("command.key", "agent.token", "operator.token", "principals.json", "operators.json")
+
+
+class Result(StrEnum):
+    """What a check found."""
+
+    OK = "ok"
+    NOTE = "note"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One finding; ``fix`` says what to do."""
+
+    name: str
+    result: Result
+    detail: str
+    fix: str = ""
+
+
+def all_checks(config: Config) -> list[Check]:
+    """Everything, in the order in which to fix it."""
+    return [
+        *_packages(), _python(), *_folder(config.data_dir), *_ports(config), *_roles(config), _broker(config),
+        _redis(config), _clock(config),
+    ]  # fmt: skip
+
+
+def _packages() -> Iterator[Check]:
+    """The current folder comes first on the path of every script that is run in it."""
+    hidden = shadows([os.getcwd(), *sys.path])
+    for name, file in hidden.items():
+        yield Check("packages", Result.FAIL, f"{file} hides Fusebox's package {name}", "rename it, or run elsewhere")
+    if not hidden:
+        yield Check("packages", Result.OK, "every root package is ours")
+
+
+def _python() -> Check:
+    text = ".".join(map(str, sys.version_info[:3]))
+    if sys.version_info >= _PYTHON:
+        return Check("python", Result.OK, text)
+    return Check("python", Result.FAIL, text, "use Python 3.11 or newer")
+
+
+def _folder(folder: Path) -> Iterator[Check]:
+    if not folder.exists():
+        yield Check("data folder", Result.NOTE, f"{folder} does not exist yet; 'fusebox up' makes it")
+        return
+    if not os.access(folder, os.W_OK | os.X_OK):
+        yield Check("data folder", Result.FAIL, f"{folder} cannot be written", f"chown it to {os.getuid()}")
+        return
+    open_to_others = [path for path in (folder, *(folder / name for name in _SECRETS)) if _others_may(path)]
+    for path in open_to_others:
+        fix = f"chmod {'700' if path.is_dir() else '600'} {path}"
+        yield Check("data folder", Result.FAIL, f"{path} can be read by others", fix)
+    if not open_to_others:
+        yield Check("data folder", Result.OK, f"{folder} is private and writable")
+
+
+def _others_may(path: Path) -> bool:
+    return path.exists() and bool(stat.S_IMODE(path.stat().st_mode) & 0o077)
+
+
+def _ports(config: Config) -> Iterator[Check]:
+    for setting, role in _PORTS.items():
+        port = getattr(config, setting)
+        if lookup(config.data_dir, role):
+            yield Check("port", Result.OK, f"{setting} {port} belongs to {role}")
+            continue
+        try:
+            bind(config.host, port, setting).close()
+            yield Check("port", Result.OK, f"{setting} {port} is free")
+        except FuseboxError as error:
+            yield Check("port", Result.FAIL, str(error), f"stop the other program or set FUSEBOX_{setting.upper()}")
+
+
+def _roles(config: Config) -> Iterator[Check]:
+    for standing in standings(config):
+        if standing.state == "up":
+            yield Check("role", Result.OK, f"{standing.role} at {standing.url}")
+        elif standing.state == "failing":
+            yield Check("role", Result.FAIL, f"{standing.role}: {standing.detail}", f"see {standing.role}.log")
+        else:
+            yield Check("role", Result.NOTE, f"{standing.role} does not run", standing.detail)
+
+
+def _broker(config: Config) -> Check:
+    url = config.secret("amqp_url")
+    if url is None:
+        return Check("broker", Result.NOTE, "FUSEBOX_AMQP_URL is not set: the in-process broker serves one process")
+    broker = AmqpBroker(url, client_name="fusebox-doctor")
+    try:
+        broker.start()
+    except FuseboxError as error:
+        return Check("broker", Result.FAIL, str(error), "start RabbitMQ, or correct FUSEBOX_AMQP_URL")
+    finally:
+        broker.stop(2.0)
+    return Check("broker", Result.OK, "RabbitMQ answers")
+
+
+def _redis(config: Config) -> Check:
+    url = config.secret("redis_url")
+    if url is None:
+        return Check("redis", Result.NOTE, "FUSEBOX_REDIS_URL is not set: 'fusebox up' brings its own")
+    try:
+        store = open_store(url)
+        store.ping()
+        store.close()
+    except FuseboxError as error:
+        return Check("redis", Result.FAIL, str(error), "start Redis, or correct FUSEBOX_REDIS_URL")
+    return Check("redis", Result.OK, "Redis answers")
+
+
+def _clock(config: Config) -> Check:
+    """Commands are obeyed within a window: this machine and watch's must agree."""
+    if SPEED_ENV in os.environ:
+        return Check("clock", Result.NOTE, f"{SPEED_ENV} is set: windows pass faster than in reality")
+    url = url_of(config, "watch", "control_url")
+    try:
+        date = get(url, "/healthz")[2] if url else ""
+        apart = abs(parsedate_to_datetime(date).timestamp() - time.time()) if date else 0.0
+    except (OSError, ValueError) as error:
+        return Check("clock", Result.NOTE, f"cannot be compared with watch's: {error}")
+    if apart > WINDOW_S / 2:
+        return Check("clock", Result.FAIL, f"{apart:.0f} s away from watch's", "run NTP on both machines")
+    return Check("clock", Result.OK, "agrees with watch's" if date else "not compared: watch does not run")

@@ -1,0 +1,100 @@
+"""Which roles run on a data folder, and whether they say they are well."""
+
+from __future__ import annotations
+
+import http.client
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+from collector.spool.cursor import Mark, read_cursor
+from fusebox.config import Config
+from fusebox.errors import StoreUnavailable
+from fusebox.rundir import lookup
+from fusebox.store import open_store
+
+ROLES: Final = ("redis", "receive", "keep", "watch", "dashboard")
+NEEDED: Final = ("receive", "keep", "watch")
+_TIMEOUT_S: Final = 3.0
+_OK: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One role. ``state`` is ``up``, ``failing`` (it runs and complains), ``down`` or ``absent`` (nobody wants it)."""
+
+    role: str
+    state: str
+    url: str = ""
+    detail: str = ""
+
+    @property
+    def bad(self) -> bool:
+        """True when somebody should look."""
+        return self.state in ("failing", "down")
+
+
+def standings(config: Config) -> list[Standing]:
+    """Every role of the data folder."""
+    return [_standing(config, role) for role in ROLES]
+
+
+def lag(config: Config) -> int:
+    """Records in the spool that *keep* has not stored yet."""
+    folder = config.data_dir / "spool"
+    mark = Mark(folder)
+    try:
+        return max(0, mark.read() - read_cursor(folder, "keep"))
+    finally:
+        mark.close()
+
+
+def get(url: str, path: str) -> tuple[int, str, str]:
+    """Status, first 500 characters of the body, and the ``Date`` header of a GET.
+
+    Raises:
+        OSError: nobody answers.
+    """
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=_TIMEOUT_S)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        text = answer.read(500).decode("utf-8", "replace").strip()
+        return answer.status, text, answer.getheader("date") or ""
+    except http.client.HTTPException as error:
+        raise ConnectionError(repr(error)) from error
+    finally:
+        connection.close()
+
+
+def _standing(config: Config, role: str) -> Standing:
+    info = lookup(config.data_dir, role)
+    if info is None:
+        died = (config.data_dir / "run" / f"{role}.json").exists()
+        missing = died or role in NEEDED
+        fix = f"see {config.data_dir}/{role}.log" if died else "start it with 'fusebox up'" if missing else ""
+        return Standing(role, "down" if missing else "absent", detail=fix)
+    url = str(info.get("url", ""))
+    trouble = _redis(url) if role == "redis" else _http(role, url)
+    return Standing(role, "failing" if trouble else "up", url, trouble)
+
+
+def _redis(url: str) -> str:
+    store = open_store(url)
+    try:
+        store.ping()
+    except StoreUnavailable as error:
+        return str(error)
+    finally:
+        store.close()
+    return ""
+
+
+def _http(role: str, url: str) -> str:
+    path = "/_stcore/health" if role == "dashboard" else "/healthz"
+    try:
+        status, text, _ = get(url, path)
+    except OSError as error:
+        return f"{url} does not answer: {error}"
+    return "" if status == _OK else text
