@@ -1,0 +1,1 @@
+"""Keeping: receive, spool, keep, watch, alerts and the SQL port."""

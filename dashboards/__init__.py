@@ -1,0 +1,1 @@
+"""Showing: one live Streamlit page over the board, the trips and their evidence."""

@@ -1,0 +1,1 @@
+"""The scenarios of ``fusebox demo``, and the demo itself."""

@@ -1,0 +1,1 @@
+"""Ruling: the agent registry and the audit client."""
