@@ -66,6 +66,12 @@ def test_every_fusebox_command_in_the_docs_parses(command: str) -> None:
     assert parser.parse_args(arguments).verb
 
 
+def test_every_example_in_a_verbs_own_help_parses() -> None:
+    for verb in cli._verbs("").values():
+        for example in re.findall(r"^\s+(?:[A-Z_]+=\S+ )*(fusebox .*)$", verb.description, re.MULTILINE):
+            test_every_fusebox_command_in_the_docs_parses(re.split(r"\s(?:\||&&|>|;|  )\s?", example)[0])
+
+
 @pytest.mark.parametrize("command", [c for c in commands() if c.startswith("make")])
 def test_every_make_target_in_the_docs_exists(command: str) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
