@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SOURCES := fusebox breakers governance rabbitmq collector dashboards examples
 ARGS ?=
 
-.PHONY: install demo test check format docs lock bench bench-peers faults clean
+.PHONY: install system demo test check format docs lock bench bench-peers faults clean
 
 install: $(VENV)/.installed
 
@@ -18,17 +18,16 @@ $(VENV)/.dev: requirements-dev.lock $(VENV)/.installed
 	tools/install.sh requirements.lock requirements-dev.lock
 	touch $@
 
-$(VENV)/.system: tools/system.sh $(VENV)/.installed
+system:
 	tools/system.sh
-	touch $@
 
 demo: install
 	$(BIN)/fusebox demo $(ARGS)
 
-test: $(VENV)/.dev $(VENV)/.system
+test: $(VENV)/.dev system
 	$(BIN)/pytest $(ARGS)
 
-faults: $(VENV)/.dev $(VENV)/.system
+faults: $(VENV)/.dev system
 	$(BIN)/pytest -m faults $(ARGS)
 
 check: $(VENV)/.dev
@@ -47,10 +46,10 @@ docs: $(VENV)/.dev
 lock: $(VENV)/.dev
 	tools/lock.sh
 
-bench: $(VENV)/.dev $(VENV)/.system
+bench: $(VENV)/.dev system
 	tools/bench.sh $(ARGS)
 
-bench-peers: $(VENV)/.dev $(VENV)/.system
+bench-peers: $(VENV)/.dev system
 	tools/peers.sh
 	tools/bench.sh $(ARGS)
 
