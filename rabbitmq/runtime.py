@@ -40,6 +40,8 @@ from rabbitmq.link import Link, SnapshotGuard
 from rabbitmq.topology import base_topology
 
 TICK_S: Final = 0.1
+_TOLD: Final = ("operator:", "watch")
+"""Actors of transitions that *watch* ordered: it needs no report of its own word."""
 _PATIENCE_S: Final = 2.0
 
 
@@ -170,7 +172,8 @@ class Runtime:
         if member is not None:
             if transition.after is State.OPEN:
                 member.shut()
-            self.link.report(transition)
+            if not transition.actor.startswith(_TOLD):
+                self.link.report(transition)
         self._wake.set()
 
     def _obeyed(self, _command: Command | None) -> None:
