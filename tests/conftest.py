@@ -7,4 +7,5 @@ pytest_plugins = [
     "tests.fixtures.agents",
     "tests.fixtures.collector",
     "tests.fixtures.browser",
+    "tests.fixtures.watch",
 ]

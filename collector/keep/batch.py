@@ -21,13 +21,14 @@ import hashlib
 import json
 import logging
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Protocol
 
 from collector.spool.record import Record
 from fusebox import happenings
 from fusebox.clock import Clock
+from fusebox.errors import ConfigError
 from fusebox.rundir import sync_dir, write_atomic
 
 _NS: Final = 1_000_000_000
@@ -69,7 +70,7 @@ class Batch:
     """Unix nanoseconds."""
     payloads: tuple[bytes, ...]
     retried: bool = False
-    """True when an earlier process may have inserted it, or a part."""
+    """True when an earlier attempt, here or by a process that died, may have stored some of it."""
 
 
 class Promises:
@@ -83,13 +84,21 @@ class Promises:
         promise = {"first": batch.first, "last": batch.last, "id": batch.id, "formed": batch.formed}
         write_atomic(self._path, json.dumps(promise))
 
-    def read(self) -> dict[str, int | str] | None:
-        """The promise of an earlier process, or None."""
+    def read(self) -> Batch | None:
+        """The promise of an earlier process (without payloads), or None.
+
+        Raises:
+            ConfigError: the file is damaged in a way no crash explains.
+        """
         try:
-            promise: dict[str, int | str] = json.loads(self._path.read_text())
+            promise = json.loads(self._path.read_text())
+            return Batch(str(promise["id"]), int(promise["first"]), int(promise["last"]), int(promise["formed"]), ())
         except FileNotFoundError:
             return None
-        return promise
+        except (ValueError, KeyError, TypeError) as error:
+            raise ConfigError(
+                f"{self._path} is damaged ({error!r}); move it away to go on (the batch it names may be stored twice)"
+            ) from error
 
     def keep(self) -> None:
         """The promise is kept; take it back."""
@@ -98,72 +107,75 @@ class Promises:
 
 
 class Batches:
-    """Cuts the spool into batches, the promised one of an earlier process first."""
+    """Cuts the spool into batches, the promised one of an earlier process first. At most one is open."""
 
     def __init__(self, source: Source, promises: Promises, settings: BatchSettings, clock: Clock) -> None:
         self._source, self._promises, self._settings, self._clock = source, promises, settings, clock
         self._ahead: deque[Record] = deque()
         self._promise = promises.read()
-
-    @property
-    def waiting(self) -> bool:
-        """True when records were read that are in no batch yet."""
-        return bool(self._ahead)
+        self._open: Batch | None = None
 
     @property
     def full(self) -> bool:
-        """True when no more records fit into the next batch."""
-        size = sum(len(record.payload) for record in self._ahead)
-        return len(self._ahead) >= self._settings.max_records or size >= self._settings.max_bytes
+        """True when waiting would add nothing to the next batch."""
+        return (
+            self._open is not None or len(self._ahead) >= self._settings.max_records
+            or self._size() >= self._settings.max_bytes
+        )  # fmt: skip
 
     def lag(self) -> int:
-        """Bytes in the spool that are in no table yet."""
-        return self._source.lag() + sum(len(record.payload) for record in self._ahead)
+        """Bytes of the spool that are in no table yet."""
+        open_bytes = sum(map(len, self._open.payloads)) if self._open else 0
+        return self._source.lag() + self._size() + open_bytes
 
     def look(self) -> bool:
         """Read what is new, up to one batch; True when there is something to do."""
         if not self.full:
-            self._ahead.extend(self._source.read(self._settings.max_records - len(self._ahead), self._room()))
-        return self.waiting
+            room = self._settings.max_records - len(self._ahead)
+            self._ahead.extend(self._source.read(room, self._settings.max_bytes - self._size()))
+        return bool(self._ahead) or self._open is not None
 
     def next(self) -> Batch | None:
-        """The batch to insert now, promised on disk; None when there is nothing. Call :meth:`done` when it is in."""
-        if not self.look():
-            return None
-        if self._promise and int(self._promise["last"]) >= self._ahead[0].number:
-            return self._promised(self._promise)
-        self._promise = None
-        batch = self._cut()
-        self._promises.make(batch)
-        self._ahead.clear()
-        return batch
+        """The batch to store now, promised on disk; None when there is nothing.
+
+        The same one comes back, as ``retried``, until :meth:`done`.
+        """
+        if self._open:
+            self._open = replace(self._open, retried=True)
+        elif self.look():
+            self._open = self._promised() or self._cut()
+        return self._open
 
     def done(self, batch: Batch) -> None:
         """The batch is in the tables: move the cursor, then forget the promise."""
         self._source.commit(batch.last)
-        self._promise = None
         self._promises.keep()
+        self._promise = self._open = None
+
+    def _size(self) -> int:
+        return sum(len(record.payload) for record in self._ahead)
 
     def _cut(self) -> Batch:
         members = list(self._ahead)
         payloads = tuple(record.payload for record in members)
         formed = int(self._clock.now() * _NS)
-        return Batch(_id_of(members), members[0].number, members[-1].number, formed, payloads)
+        batch = Batch(_id_of(members), members[0].number, members[-1].number, formed, payloads)
+        self._promises.make(batch)
+        self._ahead.clear()
+        return batch
 
-    def _room(self) -> int:
-        return max(1, self._settings.max_bytes - sum(len(record.payload) for record in self._ahead))
-
-    def _promised(self, promise: dict[str, int | str]) -> Batch:
-        last = int(promise["last"])
-        while self._ahead[-1].number < last and (more := self._source.read(1, 1)):
+    def _promised(self) -> Batch | None:
+        """The batch an earlier process promised, unless the cursor has passed it."""
+        promise = self._promise
+        if promise is None or promise.last < self._ahead[0].number:
+            return None
+        while self._ahead[-1].number < promise.last and (more := self._source.read(1, 1)):
             self._ahead.extend(more)
-        members = []
-        while self._ahead and self._ahead[0].number <= last:
-            members.append(self._ahead.popleft())
-        if _id_of(members) != promise["id"]:
-            happenings.emit(CHANGED, first=promise["first"], last=last, found=len(members))
-        payloads = tuple(record.payload for record in members)
-        return Batch(str(promise["id"]), int(promise["first"]), last, int(promise["formed"]), payloads, retried=True)
+        members = [record for record in self._ahead if record.number <= promise.last]
+        if _id_of(members) != promise.id:
+            happenings.emit(CHANGED, first=promise.first, last=promise.last, found=len(members))
+        self._ahead = deque(record for record in self._ahead if record.number > promise.last)
+        return replace(promise, payloads=tuple(record.payload for record in members), retried=True)
 
 
 def _id_of(members: list[Record]) -> str:

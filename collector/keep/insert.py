@@ -52,7 +52,7 @@ _EVENTS_VIEW: Final = (
     "SELECT as_select FROM system.tables WHERE database = currentDatabase() AND name = 'agent_events_mv'"
 )
 _EVENTS_COLUMNS: Final = """
-SELECT arrayStringConcat(groupArray(backQuoteIfNeed(name)), ', ') FROM (
+SELECT arrayStringConcat(groupArray(concat('`', name, '`')), ', ') FROM (
     SELECT name FROM system.columns WHERE database = currentDatabase() AND table = 'agent_events' ORDER BY position)
 """
 _COMPLETE_EVENTS: Final = """
@@ -83,17 +83,14 @@ class Inserter:
             "async_insert": 0,
         }
 
-    def write(self, batch: Batch, *, uncertain: bool) -> None:
+    def write(self, batch: Batch) -> None:
         """Make every readable span of the batch stored exactly once; what is unreadable becomes a dead letter.
 
-        Args:
-            uncertain: an attempt was made before, here or by a process that died.
-
         Raises:
-            EngineDown: not now; call again with ``uncertain=True``.
+            EngineDown, EngineRefused: not now; call again with the batch marked as ``retried``.
         """
         payloads = [payload for payload in batch.payloads if self._sound(batch, payload)]
-        if uncertain:
+        if batch.retried:
             self._settle(batch, payloads)
         elif payloads:
             self._write_all(batch, payloads)

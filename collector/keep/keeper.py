@@ -22,11 +22,11 @@ from typing import Final
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from collector.keep.batch import Batch, Batches
-from collector.keep.errors import EngineDown
+from collector.keep.batch import Batches
 from collector.keep.insert import Inserter
 from fusebox import happenings
 from fusebox.clock import Clock
+from fusebox.errors import FuseboxError
 
 _POLL_S: Final = 0.05
 _FIRST_PAUSE_S: Final = 0.2
@@ -34,7 +34,6 @@ _LONGEST_PAUSE_S: Final = 15.0
 _STUCK_S: Final = 30.0
 
 DELAYED: Final = happenings.declare("keep_delayed", logging.WARNING, "a batch could not be stored yet; it is retried")
-STUMBLED: Final = happenings.declare("keep_stumbled", logging.ERROR, "the keep loop met an error it does not know")
 
 
 @dataclass(slots=True)
@@ -80,17 +79,22 @@ class Keeper:
         return self._flow.reason if since and self._clock.wall() - since > _STUCK_S else ""
 
     def _run(self) -> None:
+        pause = _FIRST_PAUSE_S
         while not self._stopping.is_set():
             try:
-                busy = self._step()
-            except Exception as error:  # whatever it was, the loop must not end
-                happenings.emit(STUMBLED, error=repr(error))
-                self._failed(repr(error))
-                busy = False
-            if not busy:
+                idle = not self._step()
+                pause = _FIRST_PAUSE_S
+            except (FuseboxError, ClickHouseError, OSError) as error:
+                happenings.emit(DELAYED, error=str(error)[:500])
+                self._failed(str(error))
+                self._stopping.wait(pause * random.uniform(0.8, 1.2))
+                pause = min(pause * 2, _LONGEST_PAUSE_S)
+                continue
+            if idle:
                 self._stopping.wait(_POLL_S)
 
     def _step(self) -> bool:
+        """Store one batch; False when there is none."""
         if not self._batches.look():
             self._flow.lag = 0
             return False
@@ -99,27 +103,10 @@ class Keeper:
         batch = self._batches.next()
         self._flow.lag = self._batches.lag()
         if batch:
-            self._deliver(batch)
-        return batch is not None
-
-    def _deliver(self, batch: Batch) -> None:
-        uncertain, pause = batch.retried, _FIRST_PAUSE_S
-        while not self._stored(batch, uncertain):
-            uncertain = True
-            if self._stopping.wait(pause * random.uniform(0.8, 1.2)):
-                return
-            pause = min(pause * 2, _LONGEST_PAUSE_S)
-
-    def _stored(self, batch: Batch, uncertain: bool) -> bool:
-        try:
-            self._inserter.write(batch, uncertain=uncertain)
+            self._inserter.write(batch)
             self._batches.done(batch)
-        except (EngineDown, ClickHouseError, OSError) as error:
-            happenings.emit(DELAYED, batch=batch.id, first=batch.first, last=batch.last, error=str(error)[:500])
-            self._failed(str(error))
-            return False
-        self._flow.last_stored, self._flow.failing_since, self._flow.reason = self._clock.wall(), 0.0, ""
-        return True
+            self._flow.last_stored, self._flow.failing_since, self._flow.reason = self._clock.wall(), 0.0, ""
+        return batch is not None
 
     def _failed(self, reason: str) -> None:
         self._flow.reason = reason

@@ -1,8 +1,8 @@
 """Live detection: spool → events → strangers, figures, panel → circuits.
 
-One thread reads the spool some twenty times a second. Its cursor stays :data:`OVERLAP_S` seconds (of event time)
-behind what it has judged, so that a restart re-reads the recent past and detectors go on with their state instead of
-an empty one. Judging an event twice does no harm: what is older than the last recorded transition of its agent's
+One thread reads the spool some twenty times a second. Its cursor stays :data:`OVERLAP_S` seconds of event time (at
+most :data:`MAX_OVERLAP` bytes) behind what it has judged, so that a restart re-reads the recent past and detectors go
+on with their state instead of an empty one. Judging an event twice does no harm: what is older than the last recorded transition of its agent's
 circuit is ignored, an opening that is recorded is not a new one, and a stranger is announced once.
 
 The same rule keeps a backlog from tripping an agent that was resumed meanwhile.
@@ -30,8 +30,8 @@ from fusebox.registry import Registry
 from governance.registry import Strangers
 
 INTERVAL_S: Final = 0.05
-OVERLAP_S: Final = 120.0
-MAX_OVERLAP: Final = 5_000
+OVERLAP_S: Final = 1800.0
+MAX_OVERLAP: Final = 16 << 20
 MAX_STRANGERS: Final = 1_000
 _BATCH: Final = 256
 _BATCH_BYTES: Final = 16 << 20
@@ -95,7 +95,8 @@ class Live:
         self._open = reader
         self._judge = judge
         self._reader: Reader | None = None
-        self._behind: deque[tuple[float, int]] = deque()
+        self._behind: deque[tuple[float, int, int]] = deque()
+        self._behind_bytes = 0
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch-live", daemon=True)
 
@@ -138,14 +139,16 @@ class Live:
                         self._judge.judge(event)
             except Exception as error:  # a record that cannot be judged must not blind watch to the next one
                 happenings.emit(LIVE_FAILED, record=record.number, error=repr(error))
-            self._behind.append((self._judge.watermark, record.number))
+            self._behind.append((self._judge.watermark, record.number, len(record.payload)))
+            self._behind_bytes += len(record.payload)
 
     def _commit(self, reader: Reader) -> None:
         """Let go of what no detector needs any more."""
         done = 0
-        while self._behind and (
-            self._behind[0][0] < self._judge.watermark - OVERLAP_S or len(self._behind) > MAX_OVERLAP
-        ):
-            done = self._behind.popleft()[1]
+        horizon = self._judge.watermark - OVERLAP_S
+        while self._behind and (self._behind[0][0] < horizon or self._behind_bytes > MAX_OVERLAP):
+            _, number, size = self._behind.popleft()
+            self._behind_bytes -= size
+            done = number
         if done:
             reader.commit(done)

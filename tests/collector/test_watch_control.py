@@ -1,0 +1,306 @@
+"""The control API as operators and agent processes meet it."""
+
+import http.client
+import json
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from collector.tokens import Tokens
+from fusebox.control import ControlClient, ControlRefused
+from fusebox.errors import BadCommand, ControlUnavailable
+from tests.fixtures.collector import until
+from tests.fixtures.watch import FakeProcess, Harness
+
+Start = Callable[..., FakeProcess]
+
+
+def poll_body(process: str, *agents: str, **more: Any) -> dict[str, Any]:
+    held = {agent: {"held": 0} for agent in agents}
+    return {"process": process, "host": "h", "pid": 1, "cursor": 0, "wait": 0, "agents": held} | more
+
+
+def refused(call: Callable[[], object]) -> ControlRefused:
+    with pytest.raises(ControlRefused) as caught:
+        call()
+    return caught.value
+
+
+def raw(url: str, method: str, path: str, body: bytes = b"", token: str = "") -> tuple[int, dict[str, Any]]:
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=5)
+    try:
+        connection.request(method, path, body, {"authorization": f"Bearer {token}"})
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read())
+    finally:
+        connection.close()
+
+
+class TestKillAndResume:
+    def test_a_kill_reaches_every_process_of_the_agent_and_all_confirm(self, harness: Harness, process: Start) -> None:
+        bots = [process("p1", "bot"), process("p2", "bot", "other")]
+        process("p3", "other")
+        answer = harness.operator().kill("agent:bot", "writes nonsense")
+        assert answer["expected"] == ["p1", "p2"]
+        receipts = until(lambda: _complete(harness, answer["command"]), "both confirmed", 5)
+        assert set(receipts["received"]) >= {"p1", "p2"}
+        assert all(bot.latch.killed("bot") for bot in bots)
+        assert not bots[1].latch.killed("other")
+        assert harness.state("bot") == "forced_open"
+        (entry,) = harness.journal("kill")
+        assert (entry["actor"], entry["subject"], entry["reason"]) == ("operator:local", "agent:bot", "writes nonsense")
+
+    def test_a_waiting_poll_hears_of_a_kill_at_once(self, harness: Harness, process: Start) -> None:
+        bot = process("p1", "bot")
+        until(lambda: bot.cursor, "it polls")
+        took = []
+        for number in range(5):
+            started = time.monotonic()
+            command = harness.operator().kill("agent:bot", f"kill {number}")["command"]
+            until(lambda: command in [c.id for c in bot.obeyed], "obeyed", 2)  # noqa: B023
+            took.append(time.monotonic() - started)
+        assert sorted(took)[2] < 0.25
+
+    def test_a_process_that_does_not_confirm_keeps_the_order_incomplete(self, harness: Harness, process: Start) -> None:
+        process("p1", "bot").acknowledge = False
+        answer = harness.operator().kill("agent:bot", "x")
+        receipts = harness.operator().receipts(answer["command"])
+        assert receipts["expected"] == ["p1"]
+        assert not receipts["complete"]
+
+    def test_kill_all_expects_every_process(self, harness: Harness, process: Start) -> None:
+        process("p1", "bot")
+        process("p2")
+        assert harness.operator().kill("all", "fire")["expected"] == ["p1", "p2"]
+
+    def test_a_process_that_left_is_not_expected(self, harness: Harness) -> None:
+        harness.agent().send("poll", poll_body("p1", "bot"))
+        harness.agent().send("leave", {"process": "p1"})
+        assert harness.operator().kill("agent:bot", "x")["expected"] == []
+
+    def test_a_resume_lifts_what_it_names_and_nothing_else(self, harness: Harness, process: Start) -> None:
+        bot, other = process("p1", "bot"), process("p2", "other")
+        kills = [harness.operator().kill("agent:bot", "a")["kill"], harness.operator().kill("agent:bot", "b")["kill"]]
+        harness.operator().kill("agent:other", "c")
+        answer = harness.operator().resume("agent:bot", "fixed")
+        assert sorted(answer["lifted"]) == sorted(kills)
+        until(lambda: _complete(harness, answer["command"]), "confirmed", 5)
+        until(lambda: other.latch.killed("other"), "the other one stays killed", 5)
+        assert bot.latch.killed("bot") is None
+        assert harness.state("bot") == "closed"
+
+    def test_nothing_to_resume_says_what_stands_in_the_way(self, harness: Harness) -> None:
+        error = refused(lambda: harness.operator().resume("agent:bot", "x"))
+        assert (error.status, str(error)) == (
+            409, "nothing to resume: agent:bot is neither killed nor is a circuit of it open; see 'fusebox status'"
+        )  # fmt: skip
+        harness.operator().kill("all", "fire")
+        assert "'fusebox resume --all'" in str(refused(lambda: harness.operator().resume("agent:bot", "x")))
+        assert harness.operator().resume("all", "fire is out")["lifted"]
+
+    def test_kills_and_lifted_ids_survive_a_restart_and_a_snapshot_teaches_them(self, harness: Harness) -> None:
+        lifted = harness.operator().kill("agent:bot", "a")["kill"]
+        harness.operator().resume("agent:bot", "b")
+        kept = harness.operator().kill("agent:bot", "c")["kill"]
+        harness.operator().kill("agent:other", "d")
+        everywhere = harness.operator().kill("all", "e")["kill"]
+        harness.restart()
+        bot = FakeProcess(harness.agent, "p1", ("bot",), harness.keyring, harness.clock)
+        data = bot.snapshot()
+        assert data["kills"] == {kept: "agent:bot", everywhere: "all"}
+        assert data["lifted"] == [lifted]
+
+    def test_an_old_cursor_is_sent_to_the_snapshot(self, harness: Harness, process: Start) -> None:
+        bot = process("p1", "bot")
+        until(lambda: bot.cursor, "it polls")
+        bot.stop()
+        harness.restart()
+        assert refused(bot.poll).status == 409
+
+    def test_a_polling_process_lives_through_a_restart_of_watch(self, harness: Harness, process: Start) -> None:
+        bot = process("p1", "bot")
+        harness.restart()
+        until(lambda: _lives(harness, "p1"), "it came back")
+        answer = harness.operator().kill("agent:bot", "x")
+        until(lambda: _complete(harness, answer["command"]), "confirmed", 5)
+        assert bot.latch.killed("bot")
+
+
+class TestCircuits:
+    def test_trip_reset_and_mode_reach_processes_and_the_board(self, harness: Harness, process: Start) -> None:
+        bot = process("p1", "bot")
+        for order, state, mode in (
+            (lambda c: c.trip("bot", "smells"), "open", "normal"),
+            (lambda c: c.mode("bot", "observe_only", "just look"), "open", "observe_only"),
+            (lambda c: c.mode("bot", "normal", "enough"), "open", "normal"),
+            (lambda c: c.reset("bot", "fine"), "closed", "normal"),
+        ):
+            answer = order(harness.operator())
+            until(lambda: _complete(harness, answer["command"]), "confirmed", 5)  # noqa: B023
+            tile = harness.tile("bot")
+            assert tile is not None
+            assert (tile["state"], tile["mode"]) == (state, mode)
+            assert (bot.circuits.circuit("bot").state, bot.circuits.circuit("bot").mode) == (state, mode)
+
+    def test_an_operators_trip_is_resumed_into_half_open_and_alerts_nobody(self, harness: Harness) -> None:
+        harness.operator().trip("bot", "smells")
+        assert harness.operator().resume("agent:bot", "fine")["lifted"] == []
+        assert harness.state("bot") == "half_open"
+        assert harness.operator().board()["alerts"] == {"pending": 0, "delivered": 0, "failed": 0}
+
+    def test_circuits_survive_a_restart_of_watch(self, harness: Harness) -> None:
+        harness.operator().trip("bot", "smells")
+        harness.operator().mode("calm", "observe_only", "trial")
+        harness.restart()
+        assert harness.state("bot") == "open"
+        calm = harness.tile("calm")
+        assert calm is not None
+        assert calm["mode"] == "observe_only"
+
+
+class TestWhoMay:
+    def test_no_token_and_the_wrong_kind_of_token_are_refused(self, harness: Harness) -> None:
+        for client in (ControlClient(harness.watch.url, None), harness.agent(), harness.agent("fbx_made_up")):
+            assert refused(lambda: client.kill("all", "x")).status == 401  # noqa: B023
+            assert refused(client.board).status == 401
+        assert refused(lambda: harness.operator().send("poll", poll_body("p1"))).status == 401
+        assert harness.journal("kill") == []
+
+    def test_a_revoked_operator_is_refused_at_the_next_call(self, harness: Harness) -> None:
+        tokens = Tokens(harness.config.data_dir / "operators.json")
+        jo = ControlClient(harness.watch.url, tokens.add("jo"))
+        jo.kill("agent:bot", "x")
+        tokens.remove("jo")
+        assert refused(lambda: jo.resume("agent:bot", "x")).status == 401
+        assert harness.journal("kill")[0]["actor"] == "operator:jo"
+
+    def test_a_token_speaks_only_for_its_agents(self, harness: Harness) -> None:
+        token = Tokens(harness.config.data_dir / "principals.json").add("host", ["bot"])
+        client = harness.agent(token)
+        client.send("poll", poll_body("p1", "bot"))
+        denial = {
+            "agent": "other", "guard": "g", "reason": "r", "action": "publish", "minute": 0, "count": 1, "trace_id": ""
+        }  # fmt: skip
+        for kind, body in {
+            "poll": poll_body("p1", "bot", "other"),
+            "snapshot": {"nonce": "12345678", "process": "p1", "agents": ["other"]},
+            "denials": {"process": "p1", "rows": [denial]},
+            "receipts": {"process": "p1", "command": "cmd_1", "agents": ["other"], "applied_at": 1.0},
+        }.items():
+            error = refused(lambda: client.send(kind, body))  # noqa: B023
+            assert error.status == 403
+            assert "may not speak for other" in str(error)
+
+    def test_a_process_id_is_its_principals_own(self, harness: Harness) -> None:
+        thief = harness.agent(Tokens(harness.config.data_dir / "principals.json").add("thief", ["*"]))
+        harness.agent().send("poll", poll_body("p1", "bot"))
+        command = harness.operator().kill("agent:bot", "x")["command"]
+        forged = {"process": "p1", "command": command, "agents": ["bot"], "applied_at": 1.0}
+        for kind, body in {"receipts": forged, "leave": {"process": "p1"}, "poll": poll_body("p1", "bot")}.items():
+            assert refused(lambda: thief.send(kind, body)).status == 403  # noqa: B023
+        assert harness.operator().receipts(command)["received"] == {}
+
+    def test_altered_bytes_are_not_obeyed(self, harness: Harness, process: Start) -> None:
+        bot = process("p1", "bot")
+        harness.operator().kill("agent:bot", "x")
+        until(lambda: bot.signed, "it arrived", 5)
+        for position in range(10, len(bot.signed[0]), 37):
+            forged = bytearray(bot.signed[0])
+            forged[position] = ord("A") if forged[position] != ord("A") else ord("B")
+            with pytest.raises(BadCommand):
+                bot.obedience.apply(bytes(forged))
+
+
+class TestWhatIsSaid:
+    @pytest.mark.parametrize(
+        ("order", "body", "sentence"),
+        [
+            ("kill", {"scope": "agent:bot"}, "reason: Field required"),
+            ("kill", {"scope": "agent:bot", "reason": "  "}, "reason: String should have at least 1 character"),
+            ("kill", {"scope": "bot", "reason": "x"}, "scope is 'all' or 'agent:<agent id>'"),
+            ("kill", {"scope": "agent:../x", "reason": "x"}, "scope is 'all'"),
+            ("kill", {"scope": "all", "reason": "x", "force": True}, "force: Extra inputs are not permitted"),
+            ("mode", {"agent": "bot", "mode": "off", "reason": "x"}, "mode: Input should be 'normal'"),
+            ("trip", {"agent": "", "reason": "x"}, "agent: "),
+            ("trip", ["bot"], "body: "),
+        ],
+    )
+    def test_a_wrong_body_is_refused_with_a_sentence(
+        self, harness: Harness, order: str, body: object, sentence: str
+    ) -> None:
+        token = (harness.config.data_dir / "operator.token").read_text().strip()
+        status, answer = raw(harness.watch.url, "POST", f"/v1/{order}", json.dumps(body).encode(), token)
+        assert status == 400
+        assert sentence in answer["error"]
+        assert harness.journal("kill", "trip", "set_mode") == []
+
+    @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 100_000, b'"' + b"x" * (1 << 20) + b'"'])
+    def test_what_is_not_json_or_too_long_is_refused(self, harness: Harness, body: bytes) -> None:
+        token = (harness.config.data_dir / "operator.token").read_text().strip()
+        status, answer = raw(harness.watch.url, "POST", "/v1/kill", body, token)
+        assert status == 400
+        assert answer["error"].startswith("the body is ")
+
+    def test_an_unknown_call_says_so(self, harness: Harness) -> None:
+        assert raw(harness.watch.url, "GET", "/v1/nothing")[0] == 404
+        status, answer = raw(harness.watch.url, "GET", "/v1/kill")
+        assert status == 405
+        assert "Control protocol" in answer["error"]
+        assert refused(lambda: harness.operator().receipts("cmd_unknown")).status == 404
+
+    def test_health_and_metrics_need_no_token(self, harness: Harness) -> None:
+        assert raw(harness.watch.url, "GET", "/healthz") == (200, {"ok": True, "reason": ""})
+        parts = urlsplit(harness.watch.url)
+        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=5)
+        connection.request("GET", "/metrics")
+        text = connection.getresponse().read().decode()
+        connection.close()
+        assert 'fusebox_happenings_total{kind="killed"}' in text
+        assert "fusebox_watch_alerts_pending 0" in text
+
+
+class TestDenials:
+    def test_denials_are_journaled_and_shown(self, harness: Harness) -> None:
+        row = {"agent": "bot", "guard": "circuit", "reason": "open", "action": "publish", "trace_id": "ab"}
+        minute = int(harness.clock.now() // 60 * 60)
+        rows = [{**row, "minute": minute, "count": count} for count in (1, 41)]
+        harness.agent().send("denials", {"process": "p1", "rows": rows})
+        assert [entry["payload"]["count"] for entry in harness.journal("denial")] == [1, 41]
+        tile = harness.tile("bot")
+        assert tile is not None
+        assert tile["denied"] == 42
+
+
+class TestABrokenJournal:
+    def test_a_kill_acts_and_is_written_later_while_a_resume_is_refused(
+        self, harness: Harness, process: Start, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        bot = process("p1", "bot")
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "fdatasync", _fail)
+            answer = harness.operator().kill("agent:bot", "now")
+            until(lambda: _complete(harness, answer["command"]), "confirmed", 5)
+            assert bot.latch.killed("bot")
+            with pytest.raises(ControlUnavailable, match=r"journal .* nothing was done"):
+                harness.operator().resume("agent:bot", "later")
+            assert raw(harness.watch.url, "GET", "/healthz")[0] == 503
+        until(lambda: harness.journal("kill"), "the owed entry is written", 5)
+        harness.operator().resume("agent:bot", "now it works")
+
+
+def _fail(_fd: int) -> None:
+    raise OSError(5, "input/output error")
+
+
+def _complete(harness: Harness, command: str) -> dict[str, Any] | None:
+    receipts = harness.operator().receipts(command)
+    return receipts if receipts["complete"] else None
+
+
+def _lives(harness: Harness, process: str) -> bool:
+    return process in [p["process"] for p in harness.operator().board()["processes"]]
