@@ -14,6 +14,7 @@ from dashboards.view import NORMAL, Board, Standing, Tile, matching
 
 TILES: Final = 50
 COLUMNS: Final = 3
+NEAR: Final = 0.8
 FIND: Final = "find"
 _MODES: Final = {"observe_only": "Observe only", "disabled": "Disabled"}
 
@@ -89,8 +90,13 @@ def _draw_tile(tile: Tile, now: float) -> None:
         with st.container(key=f"facts-{name}"):
             st.markdown(_facts(tile))
         if tile.budget_share is not None:
-            st.progress(min(1.0, tile.budget_share), f"{tile.budget_share:.0%} of the token budget")
+            _draw_budget(tile.budget_share, name)
         _draw_buttons(tile, name)
+
+
+def _draw_budget(share: float, name: str) -> None:
+    with st.container(key=f"budget-{'near' if share >= NEAR else 'within'}-{name}"):
+        st.progress(min(1.0, share), f"{share:.0%} of the token budget")
 
 
 def _draw_badges(tile: Tile) -> None:

@@ -13,7 +13,7 @@ from fusebox.config import Config
 
 EVERY_S: Final = 10.0
 MINUTES: Final = 30
-HEIGHT: Final = 130
+HEIGHT: Final = 150
 
 
 def draw_rates() -> None:

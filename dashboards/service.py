@@ -46,7 +46,9 @@ OPTIONS: Final = {
     "client.toolbarMode": "minimal",
     "client.showErrorDetails": "none",
     "client.showErrorLinks": "false",
+    "client.disableDataExport": "true",  # a spreadsheet would obey a formula that an agent wrote into a cell
     "theme.baseRadius": "0.6rem",
+    "theme.metricValueFontSize": "1.6rem",
     "theme.light.primaryColor": "#b3261e",
     "theme.light.backgroundColor": "#fbfaf8",
     "theme.light.secondaryBackgroundColor": "#f0eeea",

@@ -151,8 +151,9 @@ def matching(tiles: Iterable[Tile], words: str) -> list[Tile]:
     return [tile for tile in tiles if wanted in f"{tile.agent} {tile.belongs}".casefold()]
 
 
-def _rank(tile: Tile) -> tuple[int, float, str]:
-    return ORDER[tile.standing], -tile.tokens, tile.agent
+def _rank(tile: Tile) -> tuple[int, str]:
+    """Nothing that changes by the second: a tile must not move away under a hand that is about to press Kill."""
+    return ORDER[tile.standing], tile.agent
 
 
 def _tile(data: Json, latches: Iterable[Latch]) -> Tile:
