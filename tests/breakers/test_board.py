@@ -1,0 +1,172 @@
+"""The atomic step: Lua on a real Redis, the twin in memory and a tiny model say the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from breakers.board import Board
+from breakers.steps import STEP, Row, text
+from fusebox.clock import ManualClock
+from fusebox.store import MemoryStore, RedisStore, Store
+
+OPENING = {"finding": "f", "base": "60", "growth": "2", "max": "3600"}
+HOLDERS = st.sampled_from(["p1", "p2"])
+MAYBE_HOLDER = st.sampled_from(["", "p1", "p2"])
+STATES = st.sampled_from(["closed", "open", "half_open"])
+MODES = st.sampled_from(["normal", "observe_only", "disabled"])
+
+
+def wishes() -> st.SearchStrategy[Row]:
+    trip = st.builds(
+        lambda open_s, expect, holder: {
+            **OPENING, "kind": "trip", "open_s": open_s, "expect": expect, "holder": holder,
+        },
+        st.sampled_from(["", "", "5", "7200.5"]), st.sampled_from(["", "", "", "1", "3"]), MAYBE_HOLDER,
+    )  # fmt: skip
+    probe = st.builds(
+        lambda h, kind: {"kind": kind, "holder": h, "lease_s": "30"}, HOLDERS, st.sampled_from(["probe", "renew"])
+    )
+    held = st.builds(lambda kind, h: {"kind": kind, "holder": h}, st.sampled_from(["close", "release"]), HOLDERS)
+    mode = st.builds(lambda m: {"kind": "mode", "mode": m}, MODES)
+    plain = st.sampled_from([{"kind": "half_open"}, {"kind": "reset"}, {"kind": "nonsense"}])
+    adopt = st.builds(
+        lambda state, mode, ago, id_: {
+            **OPENING, "kind": "adopt", "state": state, "mode": mode, "open_s": "", "ago": ago, "id": id_,
+        },
+        st.one_of(st.just(""), STATES), st.one_of(st.just(""), MODES), st.sampled_from(["-500", "0", "40"]),
+        st.sampled_from(["a1", "a2", ""]),
+    )  # fmt: skip
+    return st.one_of(trip, probe, held, mode, plain, adopt)
+
+
+@pytest.fixture(scope="module")
+def redis(redis_url: str) -> Iterator[Store]:
+    store = RedisStore(redis_url)
+    yield store
+    store.close()
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    script=st.lists(
+        st.tuples(wishes(), st.sampled_from([0.0, 1.0, 29.5, 61.0, 4000.0, -30.0]), st.integers(0, 3)), max_size=20
+    )
+)
+def test_lua_and_its_twin_agree_word_for_word(redis: Store, script: list[tuple[Row, float, int]]) -> None:
+    memory, now, seen = MemoryStore(), 1_760_000_000.25, 0
+    redis.delete("row")
+    for number, (wish, passed, behind) in enumerate(script):
+        now += passed
+        seen = max(0, int(memory.read("row").get("version", "0")) - behind + 1) if number % 3 else 0
+        full = {"id": f"t{number}", "actor": "x", "reason": f"r{number}", **wish, "now": text(now), "wall": text(now)}
+        if "ago" in full:
+            full["time"] = text(now - float(full.pop("ago")))
+        args = [part for pair in (full | {"seen": str(seen)}).items() for part in pair]
+        ours, theirs = memory.run(STEP, "row", *args), redis.run(STEP, "row", *args)
+        assert (ours[:3], _pairs(ours)) == (theirs[:3], _pairs(theirs)), wish
+        assert memory.read("row") == redis.read("row")
+        _legal(memory.read("row"))
+
+
+def _pairs(reply: list[str]) -> Row:
+    return dict(zip(reply[3::2], reply[4::2], strict=True))
+
+
+def _legal(row: Row) -> None:
+    """The little model: which fields go with which state."""
+    if not row:
+        return
+    assert row["state"] in ("closed", "open", "half_open")
+    assert ("retry_at" in row) == (row["state"] == "open")
+    assert "probe" not in row or row["state"] == "half_open"
+    assert ("lease" in row) == ("probe" in row)
+
+
+@pytest.fixture
+def board(store: Store, clock: ManualClock) -> Board:
+    return Board(store, clock)
+
+
+def trip(**more: str) -> Row:
+    return {
+        **OPENING,
+        "kind": "trip",
+        "id": "t",
+        "actor": "a",
+        "reason": "r",
+        "open_s": "",
+        "expect": "",
+        "holder": "",
+        **more,
+    }
+
+
+def probe(holder: str) -> Row:
+    return {"kind": "probe", "id": "t", "actor": "circuit", "reason": "time", "holder": holder, "lease_s": "30"}
+
+
+def test_open_time_grows_with_trips_in_a_row_and_is_forgiven_with_time(board: Board, clock: ManualClock) -> None:
+    times = []
+    for _ in range(8):
+        row = board.step("a", trip()).row
+        times.append(float(row["open_for"]))
+        clock.advance(float(row["open_for"]))
+        board.step("a", probe("p"))
+    assert times == [60, 120, 240, 480, 960, 1920, 3600, 3600]
+    clock.advance(3600 * 8)
+    assert float(board.step("a", trip()).row["open_for"]) == 60
+
+
+def test_a_reset_forgives_all_trips(board: Board) -> None:
+    for _ in range(4):
+        board.step("a", trip())
+        board.step("a", {"kind": "reset", "id": "t", "actor": "a", "reason": "r"})
+    assert float(board.step("a", trip()).row["open_for"]) == 60
+
+
+def test_one_probe_at_a_time_and_a_dead_one_expires(board: Board, clock: ManualClock) -> None:
+    board.step("a", trip())
+    assert board.step("a", probe("early")).word == "refused"
+    clock.advance(60)
+    assert board.step("a", probe("p1")).row["probe"] == "p1"
+    assert board.step("a", probe("p2")).row["probe"] == "p1"
+    clock.advance(30)
+    assert board.step("a", probe("p2")).row["probe"] == "p2"
+    assert board.step("a", {"kind": "close", "holder": "p1", "id": "t", "actor": "a", "reason": "r"}).word == "refused"
+    assert board.step("a", {"kind": "close", "holder": "p2", "id": "t", "actor": "a", "reason": "r"}).moved
+
+
+def test_a_clock_that_ran_ahead_does_not_hold_the_circuit(board: Board, clock: ManualClock) -> None:
+    clock.advance(86_400)
+    board.step("a", trip())
+    clock.advance(-86_400)
+    assert board.step("a", probe("p")).word == "done"  # brought back to now
+    clock.advance(60)
+    assert board.step("a", probe("p")).moved
+
+
+def test_a_state_nobody_knows_stays_shut(store: Store, board: Board) -> None:
+    fields = {"kind": "restore", "now": "0", "seen": "0", "state": "killed", "mode": "normal", "version": "5"}
+    board.restore("a", {k: v for k, v in fields.items() if k not in ("kind", "now", "seen")})
+    assert board.step("a", probe("p")).word == "refused"
+    assert board.rows()["a"]["state"] == "killed"
+
+
+def test_tenants_do_not_meet(store: Store, clock: ManualClock) -> None:
+    one, other = Board(store, clock, "one"), Board(store, clock, "other")
+    one.step("a", trip())
+    assert list(one.rows()) == ["a"]
+    assert other.rows() == {}
+
+
+def test_a_row_older_than_what_was_seen_decides_nothing(board: Board) -> None:
+    row = board.step("a", trip()).row
+    assert board.step("b", probe("p"), seen=1).lost
+    board.restore("b", row)
+    assert board.row("b") == row
+    board.restore("b", {**row, "state": "closed", "version": "0"})
+    assert board.row("b") == row

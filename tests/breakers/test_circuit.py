@@ -1,0 +1,506 @@
+"""Circuits as agents use them: trips, probes, handlers, modes, other processes, a store that goes away."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pybreaker
+import pytest
+
+from breakers.board import Board
+from breakers.circuit import Circuit, Circuits, CircuitSettings
+from breakers.guards import CircuitGuard
+from fusebox import happenings
+from fusebox.clock import ManualClock
+from fusebox.errors import AgentTripped, ConfigError, StoreUnavailable
+from fusebox.records import Action, ActionKind, Finding, State, Transition
+from fusebox.store import MemoryStore, RedisStore, Script, Store
+
+WHY = {"reason": "loops", "actor": "detector:repetition"}
+BY = {"reason": "looked into it", "actor": "operator:jo"}
+FINDING = Finding("a", "repetition", 1.0, "loops", "open", 5.0, 4.0, id="fnd_1")
+
+
+class Flaky:
+    """A shared store that can go away, be flushed, or be rolled back."""
+
+    shared = True
+
+    def __init__(self) -> None:
+        self.inner: Store = MemoryStore()
+        self.away = False
+        self.calls = 0
+
+    def _do(self, verb: Callable[[], Any]) -> Any:
+        self.calls += 1
+        if self.away:
+            raise StoreUnavailable("gone")
+        return verb()
+
+    def run(self, script: Script, key: str, *args: str) -> Any:
+        return self._do(lambda: self.inner.run(script, key, *args))
+
+    def read(self, key: str) -> dict[str, str]:
+        return self._do(lambda: self.inner.read(key))
+
+    def keys(self, prefix: str) -> list[str]:
+        return self._do(lambda: self.inner.keys(prefix))
+
+    def delete(self, key: str) -> None:
+        self._do(lambda: self.inner.delete(key))
+
+    def ping(self) -> None:
+        self._do(lambda: None)
+
+    def close(self) -> None:
+        self.inner.close()
+
+    def flush(self) -> None:
+        self.inner = MemoryStore()
+
+
+@pytest.fixture
+def circuits(store: Store, clock: ManualClock) -> Circuits:
+    return Circuits(Board(store, clock), clock)
+
+
+def process(store: Store, clock: ManualClock, **settings: float) -> Circuits:
+    """Another process on the same board."""
+    circuits = Circuits(Board(store, clock), clock, CircuitSettings(**settings))
+    circuits.refresh()
+    return circuits
+
+
+def act(circuits: Circuits, agent: str = "a") -> bool:
+    return CircuitGuard(circuits).check(Action(ActionKind.TOOL_CALL, agent, "op")).allowed
+
+
+def run(circuits: Circuits, error: BaseException | None = None, agent: str = "a") -> bool:
+    """Run a handler; True when it was admitted."""
+    try:
+        with circuits.calling(agent):
+            if error:
+                raise error
+    except BaseException as raised:
+        if raised is not error:
+            assert isinstance(raised, AgentTripped), raised  # noqa: PT017
+            return False
+    return True
+
+
+def test_a_trip_stops_the_agent_and_says_why(circuits: Circuits, clock: ManualClock) -> None:
+    moved = circuits.trip("a", finding=FINDING, **WHY)
+    assert moved
+    assert (moved.before, moved.after, moved.finding, moved.time) == (State.CLOSED, State.OPEN, FINDING, clock.now())
+    verdict = CircuitGuard(circuits).check(Action(ActionKind.PUBLISH, "a", "op"))
+    assert not verdict.allowed
+    assert (verdict.guard, verdict.finding, verdict.retry_after) == ("circuit", "fnd_1", 60.0)
+    assert "loops" in verdict.reason
+    assert act(circuits, "b")
+    assert circuits.trip("a", **WHY) is None
+
+
+def test_a_good_probe_closes(circuits: Circuits, clock: ManualClock) -> None:
+    circuits.trip("a", **WHY)
+    assert not run(circuits)
+    clock.advance(60)
+    assert not act(circuits)
+    with circuits.calling("a"):
+        assert circuits.circuit("a").state is State.HALF_OPEN
+        assert act(circuits), "the probe's own actions go through"
+    assert circuits.circuit("a").state is State.CLOSED
+    assert act(circuits)
+
+
+def test_a_failed_probe_opens_for_longer(circuits: Circuits, clock: ManualClock) -> None:
+    circuits.trip("a", **WHY)
+    clock.advance(60)
+    assert run(circuits, ValueError("still broken"))
+    circuit = circuits.circuit("a")
+    assert circuit.state is State.OPEN
+    assert circuit.retry_at == clock.now() + 120
+    assert "still broken" in circuit.reason
+
+
+def test_a_finding_during_the_probe_stops_the_probe_too(circuits: Circuits, clock: ManualClock) -> None:
+    circuits.trip("a", **WHY)
+    clock.advance(60)
+    with circuits.calling("a"):
+        circuits.trip("a", **WHY)
+        assert not act(circuits)
+    assert circuits.circuit("a").state is State.OPEN, "a run that ends well after a trip closes nothing"
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, GeneratorExit])
+def test_what_is_no_failure_neither_opens_nor_closes(
+    circuits: Circuits, clock: ManualClock, kind: type[BaseException]
+) -> None:
+    for _ in range(20):
+        assert run(circuits, kind())
+    circuits.trip("a", **WHY)
+    clock.advance(60)
+    assert run(circuits, kind())
+    assert circuits.circuit("a").state is State.HALF_OPEN
+    assert run(circuits), "its permit was given back"
+    assert circuits.circuit("a").state is State.CLOSED
+
+
+def test_refusals_never_count(circuits: Circuits, clock: ManualClock) -> None:
+    refusal = AgentTripped(
+        Action(ActionKind.PUBLISH, "b", "op"), CircuitGuard(circuits).check(Action(ActionKind.PUBLISH, "b", "op"))
+    )
+    for _ in range(9):
+        run(circuits, ValueError("x"))
+    for _ in range(20):
+        run(circuits, refusal)
+    assert circuits.circuit("a").state is State.CLOSED
+    run(circuits, ValueError("x"))
+    assert circuits.circuit("a").state is State.OPEN, "a refusal does not reset the count either"
+
+
+def test_failures_in_a_row_open_and_a_success_resets(circuits: Circuits) -> None:
+    for _ in range(9):
+        run(circuits, ValueError("x"))
+    run(circuits)
+    for _ in range(9):
+        run(circuits, ValueError("x"))
+    assert circuits.circuit("a").state is State.CLOSED
+    run(circuits, ValueError("last straw"))
+    assert circuits.circuit("a").state is State.OPEN
+    assert "10 handler runs failed in a row" in circuits.circuit("a").reason
+    assert "last straw" in circuits.circuit("a").reason
+
+
+def test_a_failure_of_before_a_reset_changes_nothing_after_it(store: Store, clock: ManualClock) -> None:
+    circuits = process(store, clock, fail_max=1)
+    run_ = circuits.calling("a")
+    run_.__enter__()
+    circuits.trip("a", **WHY)
+    circuits.reset("a", **BY)
+    error = ValueError("of before")
+    assert not run_.__exit__(ValueError, error, None)
+    assert circuits.circuit("a").state is State.CLOSED
+
+
+def test_an_error_of_the_handlers_own_breaker_passes_through(circuits: Circuits) -> None:
+    with pytest.raises(pybreaker.CircuitBreakerError), circuits.calling("a"):
+        raise pybreaker.CircuitBreakerError("theirs")
+
+
+def test_resume_and_reset(circuits: Circuits) -> None:
+    assert circuits.half_open("a", **BY) is None
+    assert circuits.reset("a", **BY) is None
+    circuits.trip("a", **WHY)
+    moved = circuits.half_open("a", **BY)
+    assert moved
+    assert moved.after is State.HALF_OPEN
+    assert not act(circuits), "nobody acts outside a probe"
+    assert run(circuits)
+    circuits.trip("a", **WHY)
+    assert circuits.reset("a", **BY)
+    assert act(circuits)
+    assert circuits.circuit("a").trips == 0
+
+
+def test_a_person_can_prolong_an_open_circuit_but_not_shorten_it(circuits: Circuits, clock: ManualClock) -> None:
+    circuits.trip("a", **WHY)
+    circuits.trip("a", open_s=7200, **BY)
+    assert circuits.circuit("a").retry_at == clock.now() + 7200
+    circuits.trip("a", open_s=5, **BY)
+    assert circuits.circuit("a").retry_at == clock.now() + 7200
+    clock.advance(7199)
+    assert not run(circuits)
+    clock.advance(1)
+    assert run(circuits)
+
+
+@pytest.mark.parametrize("mode", ["observe_only", "disabled"])
+def test_modes_let_everything_through_and_keep_the_state(circuits: Circuits, mode: str) -> None:
+    circuits.trip("a", **WHY)
+    moved = circuits.set_mode("a", mode, **BY)
+    assert moved
+    assert (moved.before, moved.after) == (State.OPEN, State(mode))
+    assert act(circuits)
+    assert all(run(circuits, ValueError("x")) for _ in range(30))
+    assert circuits.trip("a", **WHY) is None
+    assert circuits.set_mode("a", mode, **BY) is None
+    back = circuits.set_mode("a", "normal", **BY)
+    assert back
+    assert back.after is State.OPEN
+    assert not act(circuits)
+
+
+def test_unknown_modes_and_senseless_settings_are_refused(circuits: Circuits) -> None:
+    with pytest.raises(ConfigError, match="observe_only"):
+        circuits.set_mode("a", "observe", **BY)
+    for bad in ({"open_s": 0}, {"growth": 0.5}, {"fail_max": 0}, {"probe_lease_s": 0}, {"max_open_s": 1}):
+        with pytest.raises(ConfigError):
+            CircuitSettings(**bad)
+
+
+def test_the_listener_hears_what_this_process_did_and_cannot_stop_it(store: Store, clock: ManualClock) -> None:
+    heard: list[Transition] = []
+
+    def listen(transition: Transition) -> None:
+        heard.append(transition)
+        raise RuntimeError("listener")
+
+    circuits = Circuits(Board(store, clock), clock, listener=listen)
+    before = happenings.counts()["circuit_listener_failed"]
+    circuits.trip("a", **WHY)
+    clock.advance(60)
+    run(circuits)
+    assert [t.after for t in heard] == [State.OPEN, State.HALF_OPEN, State.CLOSED]
+    assert [t.actor for t in heard] == ["detector:repetition", "circuit", "circuit"]
+    assert happenings.counts()["circuit_listener_failed"] == before + 3
+
+
+def test_tripping_does_not_wait_for_a_call_in_flight(circuits: Circuits) -> None:
+    inside, leave = threading.Event(), threading.Event()
+
+    def slow() -> None:
+        with circuits.calling("a"):
+            inside.set()
+            leave.wait(10)
+
+    thread = threading.Thread(target=slow)
+    thread.start()
+    assert inside.wait(5)
+    started = time.perf_counter()
+    circuits.trip("a", **WHY)
+    assert time.perf_counter() - started < 0.5
+    assert not act(circuits)
+    leave.set()
+    thread.join(5)
+    assert circuits.circuit("a").state is State.OPEN
+
+
+def test_handlers_of_one_agent_run_side_by_side(circuits: Circuits) -> None:
+    meet = threading.Barrier(4)
+
+    def handler() -> None:
+        with circuits.calling("a"):
+            meet.wait(5)
+
+    threads = [threading.Thread(target=handler) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert not meet.broken
+
+
+def test_adopting_another_process_word(circuits: Circuits, clock: ManualClock) -> None:
+    word = Transition("a", State.CLOSED, State.OPEN, clock.now(), "loops", "detector:repetition", FINDING)
+    adopted = circuits.adopt(word)
+    assert adopted
+    assert (adopted.id, adopted.finding, adopted.after) == (word.id, FINDING, State.OPEN)
+    assert circuits.circuit("a").finding == "fnd_1"
+    assert circuits.adopt(word) is None, "the same word twice"
+    old = Transition("a", State.OPEN, State.CLOSED, clock.now() - 5, "old", "circuit")
+    assert circuits.adopt(old) is None
+    assert circuits.circuit("a").state is State.OPEN
+    future = Transition("a", State.OPEN, State.CLOSED, clock.now() + 9e6, "clock ran ahead", "circuit")
+    assert circuits.adopt(future)
+    clock.advance(1)
+    assert circuits.adopt(Transition("a", State.CLOSED, State.OPEN, clock.now(), "again", "circuit"))
+    latch = Transition("b", State.CLOSED, State.FORCED_OPEN, clock.now(), "killed", "operator:jo")
+    assert circuits.adopt(latch) is None
+    mode = Transition("a", State.OPEN, State.DISABLED, clock.now(), "maintenance", "operator:jo")
+    assert circuits.adopt(mode)
+    assert act(circuits)
+
+
+# --- several processes on one board -----------------------------------------------------------------------------------
+def test_what_one_process_decides_the_others_learn(clock: ManualClock) -> None:
+    store = Flaky()
+    one, other = process(store, clock), process(store, clock)
+    moved = one.trip("a", **WHY)
+    assert moved
+    assert act(other)
+    assert [(t.id, t.after, t.actor) for t in other.refresh()] == [(moved.id, State.OPEN, "detector:repetition")]
+    assert not act(other)
+    assert other.refresh() == []
+    assert other.trip("a", **WHY) is None
+    assert [c.agent for c in other.all()] == ["a"]
+
+
+def test_a_process_that_starts_later_knows_before_its_first_handler(clock: ManualClock) -> None:
+    store = Flaky()
+    process(store, clock).trip("a", **WHY)
+    late = Circuits(Board(store, clock), clock)
+    assert not run(late)
+
+
+def test_exactly_one_probe_across_processes(clock: ManualClock) -> None:
+    store = Flaky()
+    processes = [process(store, clock) for _ in range(4)]
+    processes[0].trip("a", **WHY)
+    for one in processes:
+        one.refresh()
+    clock.advance(60)
+    start, finish = threading.Barrier(16), threading.Event()
+    admitted: list[Circuits] = []
+    denied: list[Circuits] = []
+
+    def race(circuits: Circuits) -> None:
+        start.wait(5)
+        try:
+            with circuits.calling("a"):
+                admitted.append(circuits)
+                finish.wait(5)
+        except AgentTripped:
+            denied.append(circuits)
+            if len(denied) == 15:
+                finish.set()
+
+    threads = [threading.Thread(target=race, args=(processes[n % 4],)) for n in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert (len(admitted), len(denied)) == (1, 15)
+
+
+def test_a_long_probe_keeps_its_permit_while_its_process_lives(clock: ManualClock) -> None:
+    store = Flaky()
+    one, other = process(store, clock), process(store, clock)
+    one.trip("a", **WHY)
+    clock.advance(60)
+    other.refresh()
+    with one.calling("a"):
+        for _ in range(5):
+            clock.advance(40)
+            one.refresh()
+            assert not run(other)
+    assert other.refresh()
+    assert act(other)
+
+
+def test_a_dead_probe_frees_the_way(clock: ManualClock) -> None:
+    store = Flaky()
+    one, other = process(store, clock), process(store, clock)
+    one.trip("a", **WHY)
+    clock.advance(60)
+    other.refresh()
+    dead = one.calling("a")
+    dead.__enter__()
+    assert not run(other)
+    clock.advance(61)
+    assert run(other)
+    assert other.circuit("a").state is State.CLOSED
+    dead.__exit__(None, None, None)
+
+
+# --- a store that fails: pybreaker's five traps -----------------------------------------------------------------------
+def test_store_away_while_open_stays_open(clock: ManualClock) -> None:
+    store = Flaky()
+    circuits = process(store, clock)
+    circuits.trip("a", **WHY)
+    store.away = True
+    clock.advance(3600)
+    assert not run(circuits), "no probe without the board"
+    assert not act(circuits)
+    store.away = False
+    circuits.refresh()
+    assert run(circuits)
+
+
+def test_store_flushed_while_open_stays_open_and_is_put_back(clock: ManualClock) -> None:
+    store = Flaky()
+    circuits = process(store, clock)
+    circuits.trip("a", **WHY)
+    store.flush()
+    assert not run(circuits)
+    circuits.refresh()
+    assert process(store, clock).circuit("a").state is State.OPEN
+    store.flush()
+    clock.advance(60)
+    with circuits.calling("a"):
+        assert circuits.circuit("a").state is State.HALF_OPEN, "a flushed board admits a probe, not a crowd"
+
+
+def test_store_rolled_back_to_a_backup_does_not_close(clock: ManualClock) -> None:
+    store = Flaky()
+    circuits = process(store, clock)
+    circuits.trip("a", **WHY)
+    circuits.reset("a", **BY)
+    backup = store.inner.read("fusebox:default:circuit:a")
+    circuits.trip("a", **WHY)
+    store.flush()
+    Board(store, clock).restore("a", backup)
+    assert circuits.refresh() == []
+    assert circuits.circuit("a").state is State.OPEN
+    assert process(store, clock).circuit("a").state is State.OPEN
+
+
+def test_failures_while_the_store_is_away_trip_and_the_trip_is_owed(clock: ManualClock) -> None:
+    store = Flaky()
+    circuits, other = process(store, clock), process(store, clock)
+    store.away = True
+    for _ in range(10):
+        run(circuits, ValueError("x"))
+    assert not act(circuits)
+    assert circuits.refresh() == []
+    store.away = False
+    assert circuits.refresh() == [], "what this process did itself is no news to it"
+    assert [t.after for t in other.refresh()] == [State.OPEN]
+
+
+def test_a_trip_acts_before_a_hanging_store_answers_and_asks_it_once(clock: ManualClock) -> None:
+    store = Flaky()
+    heard: list[Transition] = []
+    circuits = Circuits(Board(store, clock), clock, listener=heard.append)
+    store.away, store.calls = True, 0
+    assert circuits.trip("a", **WHY)
+    assert circuits.trip("b", **WHY)
+    assert store.calls == 1, "the second trip does not wait for a deadline again"
+    store.away = False
+    circuits.refresh()
+    assert [t.agent for t in heard] == ["a", "b"]
+    assert {c.agent for c in process(store, clock).all()} == {"a", "b"}
+
+
+def test_a_stepping_wall_clock_opens_nothing_early(store: Store) -> None:
+    class Stepping(ManualClock):
+        mono = 0.0
+
+        def monotonic(self) -> float:
+            return self.mono
+
+    clock = Stepping()
+    circuits = Circuits(Board(store, clock), clock)
+    circuits.trip("a", **WHY)
+    clock.advance(3600)
+    assert not run(circuits)
+    clock.mono = 60.0
+    assert run(circuits)
+
+
+def test_reset_and_trip_while_away_arrive_in_order(clock: ManualClock) -> None:
+    store = Flaky()
+    circuits = process(store, clock)
+    circuits.trip("a", **WHY)
+    store.away = True
+    circuits.reset("a", **BY)
+    assert act(circuits)
+    circuits.trip("b", **WHY)
+    store.away = False
+    circuits.refresh()
+    late = process(store, clock)
+    assert (late.circuit("a").state, late.circuit("b").state) == (State.CLOSED, State.OPEN)
+
+
+def test_a_real_redis_that_is_not_there(clock: ManualClock) -> None:
+    circuits = Circuits(Board(RedisStore("unix:///nowhere/redis.sock"), clock), clock)
+    assert circuits.refresh() == []
+    assert circuits.trip("a", **WHY)
+    assert not act(circuits)
+
+
+def test_an_unknown_agent_is_closed(circuits: Circuits) -> None:
+    assert circuits.circuit("stranger") == Circuit("stranger")
+    assert circuits.all() == []
