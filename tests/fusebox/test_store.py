@@ -102,15 +102,12 @@ def test_a_step_is_never_made_twice_when_redis_is_slow(redis_url: str) -> None:
     store, other = RedisStore(redis_url, timeout=0.3), RedisStore(redis_url, timeout=5)
     other.delete("once")
     with redis.Redis.from_url(redis_url) as admin:
-        admin.client_pause(700, all=True)
+        admin.client_pause(1500, all=True)
     before = time.monotonic()
     with pytest.raises(StoreUnavailable):
         store.run(ADD, "once", "1")
-    assert time.monotonic() - before < 0.65
-    deadline = time.monotonic() + 5
-    while other.read("once") == {} and time.monotonic() < deadline:
-        time.sleep(0.02)
-    other.ping()
+    assert time.monotonic() - before < 1.1  # one deadline, no second try
+    other.ping()  # answered once the pause is over, and behind whatever waited in it
     assert other.read("once") in ({}, {"n": "1"})
     store.close()
     other.close()
