@@ -1,6 +1,6 @@
-"""The kill latch: a set of kills and a set of lifted kill ids, in a file that only grows.
+"""The kill latch: a set of kills, a set of lifted kill ids and a set of vouched agents, in a file that only grows.
 
-An agent is killed when a kill whose id is not lifted covers it. Both sets only grow, so the latch is a join: the same
+An agent is killed when a kill whose id is not lifted covers it. The sets only grow, so the latch is a join: the same
 records in any order, any number of times, over any number of restarts and processes, give the same latch. A lift that
 arrives before its kill works: that id never latches. Nothing expires, and no clock takes part.
 
@@ -8,6 +8,10 @@ File format: JSON Lines, one record each, UTF-8, mode 0600::
 
     {"op": "kill", "id": …, "scope": …, "reason": …, "operator": …, "time": …, "sum": "<16 hex>"}
     {"op": "lift", "ids": […], "sum": "<16 hex>"}
+    {"op": "vouch", "agent": …, "sum": "<16 hex>"}
+
+A vouch says that a signed snapshot has once told this file all about an agent: on the strength of it the agent may act
+on its last word while *watch* is away. It lives and dies with the kills beside it.
 
 ``sum`` is the start of the SHA-256 of the record's canonical JSON without ``sum``.
 
@@ -71,9 +75,6 @@ class Latch:
     Args:
         path: the file, or None for a latch that lives in memory only.
 
-    Attributes:
-        existed: True when the file was there already.
-
     Raises:
         OSError: the file cannot be read or written.
     """
@@ -87,7 +88,7 @@ class Latch:
         self._position = (0, 0)
         self._unwritten: list[_Record] = []
         self._whole: list[_Record] = []
-        self.existed = path is not None and path.exists()
+        self._vouched: set[str] = set()
         self.refresh()
 
     def killed(self, agent: str) -> Kill | None:
@@ -138,6 +139,24 @@ class Latch:
             self._take(record)
             return True
 
+    def vouch(self, agent: str) -> bool:
+        """Note that a snapshot has said how things stand with ``agent``; False when that was known.
+
+        Raises:
+            OSError: it could not be written.
+        """
+        with self._lock:
+            if agent in self._vouched:
+                return False
+            record: _Record = {"op": "vouch", "agent": agent}
+            self._write(record)
+            self._take(record)
+            return True
+
+    def vouched(self, agent: str) -> bool:
+        """True when a snapshot has told this latch about ``agent``, in whichever process."""
+        return agent in self._vouched
+
     def refresh(self) -> bool:
         """Take in what other processes have appended; True when there was anything. Cheap when there was not."""
         if self._path is None:
@@ -157,6 +176,8 @@ class Latch:
         if record["op"] == "lift":
             self._lifted.update(record["ids"])
             self._index()
+        elif record["op"] == "vouch":
+            self._vouched.add(record["agent"])
         else:
             self._take_kill(Kill(**{k: v for k, v in record.items() if k != "op"}))
 
@@ -187,7 +208,8 @@ class Latch:
 
     def _everything(self) -> list[_Record]:
         lifts: list[_Record] = [{"op": "lift", "ids": sorted(self._lifted)}] if self._lifted else []
-        return lifts + [{"op": "kill", **asdict(kill)} for kill in self._kills.values()]
+        kills: list[_Record] = [{"op": "kill", **asdict(kill)} for kill in self._kills.values()]
+        return lifts + kills + [{"op": "vouch", "agent": agent} for agent in sorted(self._vouched)]
 
     def _read(self, fd: int) -> bool:
         """Take in the complete lines past our position; a whole last line without newline counts too."""
@@ -251,6 +273,8 @@ def _parse(line: bytes) -> _Record | None:
 def _fits(record: _Record) -> bool:
     if record["op"] == "lift":
         return record.keys() == {"op", "ids"} and all(isinstance(i, str) for i in record["ids"])
+    if record["op"] == "vouch":
+        return record.keys() == {"op", "agent"} and isinstance(record["agent"], str)
     return record["op"] == "kill" and record.keys() == _KILL_KEYS and _names_someone(record["scope"])
 
 

@@ -39,7 +39,7 @@ class Obedience:
         self._clock = clock
         self._done: OrderedDict[str, None] = OrderedDict()
         self._lock = Lock()
-        self._orders: dict[Order, Callable[[Command], bool]] = {
+        self._orders: dict[Order, Callable[[Command], None]] = {
             Order.KILL: self._kill,
             Order.RESUME: self._resume,
             Order.TRIP: self._trip,
@@ -59,11 +59,11 @@ class Obedience:
         with self._lock:
             if command.id in self._done:
                 return None
-            fresh = self._orders[command.order](command)
+            self._orders[command.order](command)
             self._done[command.id] = None
             if len(self._done) > _REMEMBERED:
                 self._done.popitem(last=False)
-            return command if fresh else None
+            return command
 
     def _require(self, command: Command) -> None:
         if command.tenant != self._circuits.tenant:
@@ -75,19 +75,18 @@ class Obedience:
         if command.order is Order.SET_MODE and command.mode not in MODES:
             raise BadCommand(f"mode {command.mode!r} is none of {', '.join(sorted(MODES))}")
 
-    def _kill(self, command: Command) -> bool:
-        return self._latch.kill(
+    def _kill(self, command: Command) -> None:
+        self._latch.kill(
             command.id, command.scope, reason=command.reason, operator=command.operator, time=command.issued_at
         )
 
-    def _resume(self, command: Command) -> bool:
+    def _resume(self, command: Command) -> None:
         self._latch.lift(command.lifts)
         for circuit in self._circuits.all():
             if circuit.state is State.OPEN and covers(command.scope, circuit.agent):
                 self._circuits.half_open(circuit.agent, reason=command.reason, actor=_actor(command))
-        return True
 
-    def _trip(self, command: Command) -> bool:
+    def _trip(self, command: Command) -> None:
         self._circuits.trip(
             _agent(command),
             reason=command.reason,
@@ -95,15 +94,12 @@ class Obedience:
             open_s=command.open_s or None,
             finding_id=command.finding,
         )
-        return True
 
-    def _reset(self, command: Command) -> bool:
+    def _reset(self, command: Command) -> None:
         self._circuits.reset(_agent(command), reason=command.reason, actor=_actor(command))
-        return True
 
-    def _set_mode(self, command: Command) -> bool:
+    def _set_mode(self, command: Command) -> None:
         self._circuits.set_mode(_agent(command), command.mode, reason=command.reason, actor=_actor(command))
-        return True
 
 
 def _agent(command: Command) -> str:
@@ -111,4 +107,4 @@ def _agent(command: Command) -> str:
 
 
 def _actor(command: Command) -> str:
-    return f"operator:{command.operator}"
+    return command.operator if command.operator.startswith("operator:") else "watch"

@@ -95,8 +95,8 @@ class Agent:
 
     @property
     def held(self) -> int:
-        """Messages in the held queue, as last seen."""
-        return self._valve.held if self._valve else 0
+        """Messages that wait because the circuit is, or was, open; as last seen."""
+        return self._valve.waiting if self._valve else 0
 
     # --- lifecycle ------------------------------------------------------------------------------------------------
     def start(self) -> None:
@@ -105,8 +105,8 @@ class Agent:
         self.runtime.join(self)
         self.runtime.broker.declare(agent_topology(self.name, tuple(self._handlers)))
         self._workers = ThreadPoolExecutor(self._concurrency, thread_name_prefix=f"fusebox-{self.name}")
-        self._consumer = self.runtime.broker.consume(self.name, self._submit_waiting, prefetch=self._concurrency)
-        self._valve = Valve(self.name, self.runtime, self._consumer, self._submit)
+        self._consumer = self.runtime.broker.consume(self.name, self._deliver, prefetch=self._concurrency)
+        self._valve = Valve(self.name, self.runtime, self._consumer, self)
         self.tick()
 
     def stop(self, timeout: float = 10.0) -> None:
@@ -145,18 +145,22 @@ class Agent:
         LOOP.cancel(self.name)
 
     # --- work -----------------------------------------------------------------------------------------------------
-    def _submit_waiting(self, delivery: Delivery) -> None:
+    def _deliver(self, delivery: Delivery) -> None:
         """A consumer's delivery: prefetch bounds them, so the pool's queue stays short."""
         if self._workers is not None:
             self._workers.submit(self._work, delivery)
 
-    def _submit(self, delivery: Delivery) -> bool:
-        """A released message: only when a worker is free."""
-        if self._workers is None or not self._free.acquire(blocking=False):
-            return False
-        self._free.release()
-        self._workers.submit(self._handle, delivery)
-        return True
+    def idle(self) -> bool:
+        """True when a worker is free."""
+        free = self._free.acquire(blocking=False)
+        if free:
+            self._free.release()
+        return free
+
+    def take(self, delivery: Delivery) -> None:
+        """Handle a message that was released."""
+        if self._workers is not None:
+            self._workers.submit(self._handle, delivery)
 
     def _work(self, delivery: Delivery) -> None:
         if self._valve is not None and self._valve.is_shut:

@@ -4,7 +4,8 @@
 
     killed, or open and not due ──► valve shut: the consumer is paused, what is in flight gets held
     open and due, or half_open  ──► one held message is the probe; without one, the next ordinary message is
-    closed                      ──► held messages first, oldest first, paced; then the valve opens
+    closed                      ──► held messages, then those that waited in the work queue: oldest first, paced;
+                                    then the valve opens
 
 ``tick`` runs on the runtime's ticker, often; it touches the broker only while there may be something to do. A delivery
 that slips through while the valve is being shut is held behind what is held already, so that order is kept.
@@ -12,8 +13,7 @@ that slips through while the valve is being shut is held behind what is held alr
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from fusebox import names
 from fusebox.errors import FuseboxError
@@ -25,48 +25,62 @@ RELEASE_INTERVAL_S: Final = 0.2
 _LOOK_INTERVAL_S: Final = 2.0
 
 
+class Workers(Protocol):
+    """Who handles released messages."""
+
+    def idle(self) -> bool:
+        """True when a message would be handled at once."""
+
+    def take(self, delivery: Delivery) -> None:
+        """Handle one message."""
+
+
 class Valve:
-    """Opens and shuts one agent's consumer, and releases its held messages.
+    """Opens and shuts one agent's consumer, and releases what waited.
 
     Args:
         agent: the agent's id.
         runtime: the process's parts.
         consumer: its subscription on the work queue.
-        submit: hands a delivery to the agent's workers; returns False while they are all busy.
+        workers: takes released messages, while it is idle.
     """
 
-    def __init__(self, agent: str, runtime: Runtime, consumer: Consumer, submit: Callable[[Delivery], bool]) -> None:
-        self._agent, self._runtime, self._consumer, self._submit = agent, runtime, consumer, submit
-        self._queue = names.held_queue(agent)
+    def __init__(self, agent: str, runtime: Runtime, consumer: Consumer, workers: Workers) -> None:
+        self._agent, self._runtime, self._consumer, self._workers = agent, runtime, consumer, workers
         self._next_release = 0.0
         self._next_look = 0.0
-        self.held = 0
+        self._held = 0
+        self._behind = 0
+        self._backlog: int | None = None
         self.is_shut = False
         """True while ordinary deliveries must wait behind what is held."""
 
+    @property
+    def waiting(self) -> int:
+        """Messages held, or waiting in the work queue behind the shut valve; as last seen."""
+        return self._held + self._behind
+
     def shut(self) -> None:
         """The circuit has opened: nothing new may pass."""
-        self.is_shut = True
+        self.is_shut, self._backlog = True, None
         self._consumer.pause()
 
     def tick(self) -> None:
         """Bring valve and releases in line with the circuit."""
         now = self._runtime.clock.monotonic()
-        may_flow = self._may_flow()
-        if self.is_shut and may_flow:
-            self._next_look = 0.0  # never open on an old count
-        self._look(now)
-        if not may_flow:
+        if not self._may_flow():
             self.shut()
-        elif self.held:
-            self.shut()
-            self._release(now)
+            self._look(now)
+        elif self.is_shut:
+            self._look(now, force=True)
+            self._let_go(now)
         else:
-            self.is_shut = False
-            self._consumer.resume()
+            self._look(now)
+            if self._held:
+                self.shut()
 
     def changed(self) -> None:
-        """Something was held or released: look at the queue again soon."""
+        """Something was held: look at the queue again soon."""
         self._next_look = 0.0
 
     def _may_flow(self) -> bool:
@@ -77,22 +91,35 @@ class Valve:
             return True
         return self._runtime.circuits.due(self._agent)
 
-    def _look(self, now: float) -> None:
-        if now < self._next_look:
+    def _look(self, now: float, *, force: bool = False) -> None:
+        if now < self._next_look and not force:
             return
         self._next_look = now + _LOOK_INTERVAL_S
-        before, self.held = self.held, self._runtime.broker.depth(self._queue)
-        if before != self.held:
+        before = self.waiting
+        self._held = self._runtime.broker.depth(names.held_queue(self._agent))
+        self._behind = self._runtime.broker.depth(self._agent) if self.is_shut else 0
+        if before != self.waiting:
             self._runtime.link.announce()
 
-    def _release(self, now: float) -> None:
-        if now < self._next_release:
-            return
-        self._next_release = now + RELEASE_INTERVAL_S
+    def _let_go(self, now: float) -> None:
+        """Release one message, or open when nothing that had to wait is left."""
+        if self._backlog is None:
+            self._backlog = self._behind
+        if not self._held and (self._backlog <= 0 or not self._behind):
+            self.is_shut, self._backlog, self._behind = False, None, 0
+            self._consumer.resume()
+            self._runtime.link.announce()
+        elif now >= self._next_release and self._workers.idle():
+            self._next_release = now + RELEASE_INTERVAL_S
+            self._release()
+
+    def _release(self) -> None:
+        queue = names.held_queue(self._agent) if self._held else self._agent
         try:
-            delivery = self._runtime.broker.get(self._queue)
+            delivery = self._runtime.broker.get(queue)
         except FuseboxError:
-            return
-        self.changed()
-        if delivery is not None and not self._submit(delivery):
-            delivery.reject(requeue=True)
+            return  # the broker is away: the next tick tries again
+        if delivery is not None:
+            if not self._held and self._backlog:
+                self._backlog -= 1
+            self._workers.take(delivery)

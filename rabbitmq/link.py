@@ -1,8 +1,8 @@
 """Link: this process's tie to *watch*: carriers bring Commands in, the uplink takes Receipts and reports out.
 
-Verification: where a carrier is configured, an agent without a latch file of its own may not act before a signed
-snapshot that names it arrived (:class:`AgentUnverified`); with one it may act on its last word while *watch* is away,
-but an agent that joins still waits a moment for the snapshot. The agent's risk class decides: ``low`` never waits,
+Verification: where a carrier is configured, an agent may not act before a signed snapshot that names it arrived
+(:class:`AgentUnverified`). One that the latch file vouches for may act on its last word while *watch* is away; when it
+joins it still waits a moment for the snapshot. The agent's risk class decides: ``low`` never waits,
 ``high`` always needs the snapshot.
 """
 
@@ -22,13 +22,16 @@ from breakers.obey import Obedience
 from fusebox import guard, happenings
 from fusebox.clock import Clock
 from fusebox.command import Command, Keyring
-from fusebox.errors import BadCommand
+from fusebox.errors import BadCommand, StoreUnavailable
 from fusebox.records import Action, Receipt, Transition, Verdict, new_id
 from fusebox.registry import Registry, Risk
 from rabbitmq.broker import Broker
 from rabbitmq.carriers import BrokerCarrier, HttpCarrier, Json, Receiver
 from rabbitmq.uplink import ClientSource, Uplink
 
+LATCH_UNWRITTEN: Final = happenings.declare(
+    "latch_unwritten", logging.CRITICAL, "the latch file cannot be written: kills hold in memory, resumes are refused"
+)
 SNAPSHOT_TAKEN: Final = happenings.declare("snapshot_taken", logging.INFO, "a signed board snapshot was applied")
 
 
@@ -118,6 +121,12 @@ class Link(Receiver):
         except BadCommand as error:
             happenings.emit(happenings.COMMAND_REJECTED, error=str(error))
             return
+        except (
+            OSError
+        ) as error:  # a kill is in force all the same; without a Receipt people see that something is wrong
+            happenings.emit(LATCH_UNWRITTEN, error=str(error))
+            self._obeyed(None)
+            return
         if command is not None:
             self._obeyed(command)
             self._acknowledge(command)
@@ -128,6 +137,7 @@ class Link(Receiver):
         if data.get("kind") != "snapshot" or not nonce or data.get("nonce") != nonce:
             raise BadCommand("snapshot is not the answer to the nonce drawn here")
         cursor = self._learn(data)
+        self._vouch(_agents(data))
         with self._learned:
             self._verified.update(_agents(data))
             self._learned.notify_all()
@@ -143,8 +153,18 @@ class Link(Receiver):
             for agent, told in dict(data["circuits"]).items():
                 self._learn_circuit(str(agent), dict(told))
             return int(data["cursor"])
+        except OSError as error:
+            happenings.emit(LATCH_UNWRITTEN, error=str(error))
+            raise StoreUnavailable(f"the latch file cannot be written: {error}") from error
         except (KeyError, TypeError, ValueError) as error:
             raise BadCommand(f"snapshot has the wrong shape: {error!r}") from error
+
+    def _vouch(self, agents: list[str]) -> None:
+        try:
+            for agent in agents:
+                self._latch.vouch(agent)
+        except OSError as error:  # this process knows; only its successor will have to ask again
+            happenings.emit(LATCH_UNWRITTEN, error=str(error))
 
     def _learn_circuit(self, agent: str, told: Json) -> None:
         if told.get("mode", "normal") != self._circuits.circuit(agent).mode:
@@ -175,7 +195,7 @@ class SnapshotGuard:
         if self._link.verified(action.agent) or not self._link.controlled:
             return guard.allow(self.name)
         risk = self._registry.risk(action.agent)
-        if risk is Risk.LOW or (risk is Risk.NORMAL and self._latch.existed):
+        if risk is Risk.LOW or (risk is Risk.NORMAL and self._latch.vouched(action.agent)):
             return guard.allow(self.name)
         return guard.deny(
             self.name, "no signed board snapshot yet: start watch ('fusebox up') or check FUSEBOX_CONTROL_URL"

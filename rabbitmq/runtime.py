@@ -61,7 +61,7 @@ class Member(Protocol):
 
     @property
     def held(self) -> int:
-        """Messages in the agent's held queue, as last seen."""
+        """Messages that wait because the circuit is, or was, open."""
 
 
 class Runtime:

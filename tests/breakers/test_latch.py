@@ -224,3 +224,14 @@ def test_looking_does_no_io(path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         monkeypatch.setattr(f"breakers.latch.os.{name}", None)
     assert latch.killed("a")
     assert latch.killed("b") is None
+
+
+def test_a_vouch_lives_and_dies_with_the_file(path: Path) -> None:
+    latch = Latch(path)
+    assert not latch.vouched("a")
+    assert latch.vouch("a")
+    assert not latch.vouch("a")
+    assert Latch(path).vouched("a")
+    assert not Latch(path).vouched("b")
+    path.unlink()
+    assert not Latch(path).vouched("a")

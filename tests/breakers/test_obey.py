@@ -70,7 +70,7 @@ def test_resume_before_kill_and_an_old_kill_after_a_restart(me: Process, clock: 
     me.apply(me.order(Order.RESUME, lifts=(kill.id,)))
     me.restart()
     clock.advance(10_000)
-    assert me.apply(kill) is None
+    assert me.apply(kill), "it is obeyed, and due a Receipt, though it latches nothing"
     assert me.latch.killed("a") is None
     assert me.apply(other), "a kill never expires"
     assert me.latch.killed("a")
