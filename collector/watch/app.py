@@ -55,6 +55,9 @@ STARTED: Final = happenings.declare("watch_started", logging.INFO, "watch is rea
 class Watch:
     """The role as one service.
 
+    Attributes:
+        url: where the control API answers.
+
     Raises (on construction):
         DataDirInUse: another watch owns the data folder.
         PortInUse: the control port is taken.
@@ -68,14 +71,10 @@ class Watch:
             resources.enter_context(owned(config.data_dir / "journal" / "lock", ROLE))
             self._socket = bind(config.host, config.control_port, "control_port")
             resources.callback(self._socket.close)
+            host = "127.0.0.1" if config.host in _ANY else config.host
+            self.url = f"http://{address(host, port_of(self._socket))}"
             self._build()
             self._resources = resources.pop_all()
-
-    @property
-    def url(self) -> str:
-        """Where the control API answers."""
-        host = "127.0.0.1" if self._config.host in _ANY else self._config.host
-        return f"http://{address(host, port_of(self._socket))}"
 
     def start(self) -> None:
         self._restore()
