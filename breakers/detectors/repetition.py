@@ -24,9 +24,9 @@ that the result was not recorded). A publish has no result: it cannot be said to
 from __future__ import annotations
 
 import re
-from collections import OrderedDict, deque
-from dataclasses import dataclass, field
-from typing import Final
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any, Final
 
 from breakers.detectors.base import finding, span_of
 from fusebox.fingerprint import distance
@@ -57,9 +57,9 @@ class _File:
     polite: bool = True
     """Each pause so far was longer than the one before by the factor of a back-off."""
     count: int = 1
-    requests: deque[int] = field(default_factory=lambda: deque(maxlen=_RECENT))
-    simhashes: deque[int] = field(default_factory=lambda: deque(maxlen=_RECENT))
-    spans: deque[str] = field(default_factory=lambda: deque(maxlen=_EVIDENCE))
+    requests: tuple[int, ...] = ()
+    simhashes: tuple[int, ...] = ()
+    spans: tuple[str, ...] = ()
 
 
 class Repetition:
@@ -98,6 +98,7 @@ class Repetition:
         self._memory_s = memory_s
         self._files: OrderedDict[_Key, _File] = OrderedDict()
         self._seen: OrderedDict[tuple[int, int], None] = OrderedDict()
+        self._outcomes: OrderedDict[int, _Key] = OrderedDict()
         self._novelties = 0
         self._thoughts = 0
 
@@ -114,39 +115,34 @@ class Repetition:
             self._open_file(key, event, novel)
             return None
         self._repeat(file, event, novel)
-        self._files.move_to_end(key)
+        _keep(self._files, key, _FILES)
         return self._judge(file, event)
 
     def _is_novel(self, event: Event) -> bool:
         """True when this request had not had this outcome in recent memory."""
         mark = (event.request, event.result)  # the request hash is bound to operation and target
-        if mark in self._seen:
-            self._seen.move_to_end(mark)
-            return False
+        novel = mark not in self._seen
         self._seen[mark] = None
-        if len(self._seen) > _SEEN:
-            self._seen.popitem(last=False)
-        return True
+        _keep(self._seen, mark, _SEEN)
+        return novel
 
     def _open_file(self, key: _Key, event: Event, novel: bool) -> None:
         # A thought is no work: what a model says is always new and must not hide that nothing gets done.
         if novel and event.ok and event.action is not ActionKind.MODEL_CALL:
             self._novelties += 1
-            self._moved_on(event)
+            self._moved_on(event, key)
         file = _File(1.0, event.time, event.time, self._novelties, self._thoughts)
         _remember(file, event)
         self._files[key] = file
-        self._files.move_to_end(key)
-        if len(self._files) > _FILES:
-            self._files.popitem(last=False)
+        _keep(self._files, key, _FILES)
+        self._outcomes[event.request] = key
+        _keep(self._outcomes, event.request, _SEEN)
 
-    def _moved_on(self, event: Event) -> None:
-        """The same request has a new outcome: its earlier outcome was no dead end."""
-        for (action, operation, target, _), file in self._files.items():
-            if (action, operation, target) == (event.action, event.operation, event.target) and (
-                event.request in file.requests
-            ):
-                file.score = max(0.0, file.score - 1.0)
+    def _moved_on(self, event: Event, key: _Key) -> None:
+        """When the same request had another outcome before, that one was no dead end."""
+        before = self._files.get(self._outcomes.get(event.request, key))
+        if before:
+            before.score = max(0.0, before.score - 1.0)
 
     def _repeat(self, file: _File, event: Event, novel: bool) -> None:
         weight = self._weight(file, event)
@@ -157,7 +153,7 @@ class Repetition:
             one_thing = _DIGIT.search(event.target) is not None
             file.score, file.count = 1.0 if one_thing else max(1.0, score - self._drain * _FEW), 1
             file.first_time = event.time
-            file.spans.clear()
+            file.spans = ()
             if novel and event.ok:
                 self._novelties += 1
         file.novelties, file.thoughts = self._novelties, self._thoughts
@@ -202,6 +198,13 @@ class Repetition:
         )
 
 
+def _keep(kept: OrderedDict[Any, Any], key: object, limit: int) -> None:
+    """``key`` is the latest; the oldest beyond ``limit`` goes."""
+    kept.move_to_end(key)
+    if len(kept) > limit:
+        kept.popitem(last=False)
+
+
 def _judged(event: Event) -> bool:
     """Tool calls, and what else is known by its request and its result."""
     if not event.request or event.action is ActionKind.CONSUME:
@@ -215,7 +218,7 @@ def _dilution(novelties: int) -> int:
 
 
 def _remember(file: _File, event: Event) -> None:
-    file.spans.append(span_of(event))
+    file.spans = (*file.spans, span_of(event))[-_EVIDENCE:]
     if event.request not in file.requests:
-        file.requests.append(event.request)
-        file.simhashes.append(event.simhash)
+        file.requests = (*file.requests, event.request)[-_RECENT:]
+        file.simhashes = (*file.simhashes, event.simhash)[-_RECENT:]
