@@ -141,8 +141,8 @@ class Inserter:
 
     def _complete_views(self, batch: Batch) -> None:
         parameters = {"batch": batch.id}
-        columns = self._do(lambda client: client.command(_EVENTS_COLUMNS))
-        view = self._do(lambda client: client.command(_EVENTS_VIEW))
+        columns = self._do(lambda client: client.query(_EVENTS_COLUMNS).result_rows[0][0])
+        view = self._do(lambda client: client.query(_EVENTS_VIEW).result_rows[0][0])
         statement = _COMPLETE_EVENTS.format(columns=columns, view=view)
         self._do(lambda client: client.command(statement, parameters=parameters))
         self._do(lambda client: client.command(_COMPLETE_TIMES, parameters=parameters))

@@ -20,13 +20,10 @@ import threading
 from dataclasses import dataclass
 from typing import Final
 
-from clickhouse_connect.driver.exceptions import ClickHouseError
-
 from collector.keep.batch import Batches
 from collector.keep.insert import Inserter
 from fusebox import happenings
 from fusebox.clock import Clock
-from fusebox.errors import FuseboxError
 
 _POLL_S: Final = 0.05
 _FIRST_PAUSE_S: Final = 0.2
@@ -84,7 +81,7 @@ class Keeper:
             try:
                 idle = not self._step()
                 pause = _FIRST_PAUSE_S
-            except (FuseboxError, ClickHouseError, OSError) as error:
+            except Exception as error:  # whatever it was: the batch is still open, the loop goes on with it
                 happenings.emit(DELAYED, error=str(error)[:500])
                 self._failed(str(error))
                 self._stopping.wait(pause * random.uniform(0.8, 1.2))
