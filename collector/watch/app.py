@@ -107,7 +107,8 @@ class Watch:
         """Figures for ``/metrics``."""
         alerts = {f"alerts_{name}": float(number) for name, number in self._outbox.counts().items()}
         seconds = max(0.0, self._clock.now() - self._judge.watermark) if self._judge.watermark else 0.0
-        return {**alerts, "processes": float(len(self._leases.live())), "watermark_age_seconds": seconds}
+        processes, position = float(len(self._leases.live())), float(self._live.position)
+        return {**alerts, "processes": processes, "judged_record": position, "watermark_age_seconds": seconds}
 
     # --- wiring ---------------------------------------------------------------------------------------------------
     def _build(self) -> None:

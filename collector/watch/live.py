@@ -97,6 +97,8 @@ class Live:
         self._reader: Reader | None = None
         self._behind: deque[tuple[float, int, int]] = deque()
         self._behind_bytes = 0
+        self.position = 0
+        """Number of the last spool record that was judged."""
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch-live", daemon=True)
 
@@ -141,6 +143,7 @@ class Live:
                 happenings.emit(LIVE_FAILED, record=record.number, error=repr(error))
             self._behind.append((self._judge.watermark, record.number, len(record.payload)))
             self._behind_bytes += len(record.payload)
+            self.position = record.number
 
     def _commit(self, reader: Reader) -> None:
         """Let go of what no detector needs any more."""

@@ -1,0 +1,202 @@
+"""From the spool to an open circuit, an alert and a Command."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from collector.watch.live import MAX_STRANGERS
+from fusebox import happenings
+from fusebox.clock import SystemClock
+from fusebox.config import Config
+from fusebox.records import Transition
+from tests.fixtures.collector import until
+from tests.fixtures.watch import FakeProcess, Harness
+
+Start = Callable[..., FakeProcess]
+
+
+@pytest.fixture(autouse=True)
+def registered(tmp_path: Path) -> None:
+    """``bot`` has an owner."""
+    (tmp_path / "agents.toml").write_text('[agents.bot]\nowner = "jo@example.com"\ntokens_per_minute = 20000\n')
+
+
+def told(harness: Harness) -> list[dict[str, Any]]:
+    """What stands in alerts.log."""
+    log = harness.config.data_dir / "alerts.log"
+    return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+
+
+def opened(harness: Harness) -> list[dict[str, Any]]:
+    return [alert for alert in told(harness) if alert["type"] == "circuit.opened"]
+
+
+class TestALoop:
+    def test_it_opens_the_circuit_everywhere_and_tells_people_once(self, harness: Harness, process: Start) -> None:
+        bot = process("p1", "bot")
+        harness.spans("bot", 6)
+        until(lambda: harness.state("bot") == "open", "the circuit opened", 5)
+        until(lambda: bot.circuits.circuit("bot").state == "open", "the process obeyed", 5)
+        alert = until(lambda: opened(harness), "people were told", 5)[0]
+        assert alert["data"]["agent"] == "bot"
+        assert alert["data"]["detector"] == "repetition"
+        assert alert["data"]["commands"][0].startswith("fusebox why ")
+        assert alert["timestamp"].endswith("Z")
+        harness.spans("bot", 6, start=harness.clock.now() + 0.01)
+        until(lambda: harness.journal("finding"), "the second Finding is in the journal", 5)
+        harness.spans("bot", 12, start=harness.clock.now() + 1)
+        until(lambda: _judged(harness), "all is judged", 5)
+        assert len(opened(harness)) == 1
+        assert len(harness.journal("trip")) == len(harness.journal("finding")) == 1
+        (trip,) = harness.operator().board()["trips"]
+        assert trip["finding"]["spans"]
+
+    def test_a_backlog_does_not_trip_a_resumed_agent_but_a_new_loop_does(self, harness: Harness) -> None:
+        harness.spans("bot", 6)
+        until(lambda: harness.state("bot") == "open", "the circuit opened", 5)
+        before = harness.clock.now()
+        harness.operator().resume("agent:bot", "fixed")
+        harness.spans("bot", 8, start=before - 2)
+        until(lambda: _judged(harness), "the backlog is judged", 5)
+        assert harness.state("bot") == "half_open"
+        harness.spans("bot", 6, start=harness.clock.now() + 0.01)
+        until(lambda: harness.state("bot") == "open", "the new loop opened it", 5)
+        until(lambda: len(opened(harness)) == 2, "people were told of both", 5)
+
+    def test_half_a_loop_before_a_restart_and_half_after_is_a_loop(self, harness: Harness) -> None:
+        harness.spans("bot", 2)
+        until(lambda: _judged(harness), "judged", 5)
+        assert harness.state("bot") == "closed"
+        harness.restart()
+        harness.spans("bot", 2)
+        until(lambda: harness.state("bot") == "open", "the circuit opened", 5)
+
+    def test_a_restart_neither_forgets_nor_repeats_an_opening(self, harness: Harness) -> None:
+        harness.spans("bot", 6)
+        until(lambda: opened(harness), "people were told", 5)
+        harness.restart()
+        harness.restart()
+        until(lambda: _judged(harness), "the overlap is judged again", 5)
+        assert harness.state("bot") == "open"
+        assert len(harness.operator().board()["trips"]) == 1
+        assert len(opened(harness)) == len(harness.journal("trip")) == 1
+
+    def test_observe_only_records_and_leaves_the_circuit_closed(self, harness: Harness) -> None:
+        harness.operator().mode("bot", "observe_only", "trial")
+        harness.spans("bot", 6, start=harness.clock.now() + 0.01)
+        until(lambda: harness.journal("finding"), "the Finding is in the journal", 5)
+        assert harness.state("bot") == "closed"
+        assert opened(harness) == []
+
+
+class TestWhoSpeaks:
+    def test_a_stranger_is_told_of_once_and_shown(self, harness: Harness) -> None:
+        harness.spans("shadow", 1)
+        harness.spans("bot", 1)
+        until(lambda: told(harness), "people were told", 5)
+        harness.restart()
+        harness.spans("shadow", 1, **{"fusebox.result.hash": "00000000000000cc"})
+        until(lambda: _judged(harness), "judged", 5)
+        assert [a["data"]["agent"] for a in told(harness) if a["type"] == "agent.unregistered"] == ["shadow"]
+        tiles = {t["agent"]: t["registered"] for t in harness.operator().board()["circuits"]}
+        assert tiles == {"bot": True, "shadow": False}
+
+    def test_figures_of_the_last_minute_are_on_the_board(self, harness: Harness) -> None:
+        harness.spans("bot", 3, step=1.0, **{"fusebox.cost.usd": "0.5"})
+        until(lambda: (harness.tile("bot") or {}).get("actions_per_minute") == 3, "three actions", 5)
+        tile = harness.tile("bot")
+        assert tile is not None
+        assert tile["cost_per_minute"] == pytest.approx(1.5)
+        assert (tile["owner"], tile["budget_tokens_per_minute"]) == ("jo@example.com", 20000)
+
+    def test_strangers_beyond_the_bound_are_counted_not_judged(self, watch_config: Config) -> None:
+        harness, before = Harness(watch_config, SystemClock()), happenings.counts()["strangers_overflow"]
+        for number in range(0, MAX_STRANGERS + 20, 60):
+            for agent in range(number, min(number + 60, MAX_STRANGERS + 20)):
+                harness.spans(f"made-up-{agent}", 1)
+        harness.spans("bot", 6)
+        harness.start()
+        try:
+            until(lambda: harness.state("bot") == "open", "registered agents are judged all the same", 30)
+            assert happenings.counts()["strangers_overflow"] == before + 20
+        finally:
+            harness.close()
+
+
+def test_a_record_that_cannot_be_judged_does_not_blind_watch(harness: Harness) -> None:
+    before = happenings.counts()["live_record_failed"]
+    harness.raw(b"\xff\xff not a request")
+    harness.spans("bot", 6)
+    until(lambda: harness.state("bot") == "open", "the loop behind it was seen", 5)
+    assert happenings.counts()["live_record_failed"] == before + 1
+
+
+class TestReports:
+    def transition(self, agent: str = "bot", **changes: Any) -> dict[str, Any]:
+        found = {
+            "agent": agent, "detector": "cycle", "time": 1.0, "reason": "A-B-A-B", "action": "open", "score": 3.0,
+            "threshold": 3.0, "spans": ["ab:cd"], "repeated": "A-B", "trace_id": "ab", "tenant": "default",
+            "first_time": 0.5, "id": "fnd_1",
+        }  # fmt: skip
+        return {
+            "agent": agent, "before": "closed", "after": "open", "time": SystemClock().now(), "reason": "A-B-A-B",
+            "actor": "detector:cycle", "finding": found, "tenant": "default", "id": "trn_1",
+        } | changes  # fmt: skip
+
+    def report(self, harness: Harness, process: str = "p1", **changes: Any) -> None:
+        body = {"process": process, "transition": self.transition(**changes)}
+        assert harness.agent().send("reports", body) == {}
+
+    def test_a_report_is_journaled_told_and_spread_once(self, harness: Harness, process: Start) -> None:
+        other = process("p2", "bot")
+        for _ in range(3):
+            self.report(harness)
+        until(lambda: other.circuits.circuit("bot").state == "open", "the other process obeyed", 5)
+        until(lambda: opened(harness), "people were told", 5)
+        assert len(harness.journal("trip")) == len(opened(harness)) == 1
+        assert harness.journal("trip")[0]["span_id"] == "cd"
+        assert harness.state("bot") == "open"
+        harness.restart()
+        self.report(harness)
+        assert len(harness.journal("trip")) == 1
+
+    def test_a_second_process_and_echoes_of_commands_are_no_news(self, harness: Harness) -> None:
+        self.report(harness)
+        self.report(harness, "p2", id="trn_2")
+        self.report(harness, id="trn_3", agent="calm", actor="operator:watch", finding=None)
+        self.report(harness, id="trn_4", agent="calm", actor="watch", finding=None)
+        assert len(harness.journal("trip", "transition")) == 1
+        assert harness.state("calm") is None
+
+    def test_a_failed_probe_is_news_again(self, harness: Harness) -> None:
+        self.report(harness)
+        self.report(harness, id="trn_2", before="open", after="half_open", actor="circuit", finding=None)
+        assert harness.state("bot") == "half_open"
+        self.report(harness, id="trn_3", before="half_open", after="open", actor="circuit", finding=None)
+        assert harness.state("bot") == "open"
+        until(lambda: len(opened(harness)) == 2, "people were told of both", 5)
+        self.report(harness, id="trn_4", before="open", after="half_open", actor="circuit", finding=None)
+        self.report(harness, id="trn_5", before="half_open", after="closed", actor="circuit", finding=None)
+        assert harness.state("bot") == "closed"
+        assert [e["kind"] for e in harness.journal("trip", "transition")] == [
+            "trip", "transition", "trip", "transition", "transition"
+        ]  # fmt: skip
+
+    @pytest.mark.parametrize("state", ["forced_open", "disabled", "observe_only", "on_fire"])
+    def test_states_that_only_operators_order_cannot_be_reported(self, harness: Harness, state: str) -> None:
+        with pytest.raises(Exception, match=r"operators order that|Input should be"):
+            self.report(harness, after=state)
+
+
+def test_a_transition_reads_back_from_the_journal(harness: Harness) -> None:
+    harness.spans("bot", 6)
+    entry = until(lambda: harness.journal("trip"), "journaled", 5)[0]
+    assert Transition(**entry["payload"]["transition"]).agent == "bot"
+    assert entry["trace_id"] == f"{77:032x}"
+
+
+def _judged(harness: Harness) -> bool:
+    return harness.watch.gauges()["judged_record"] >= harness.written
