@@ -52,6 +52,13 @@ def test_every_relative_link_leads_somewhere(page: Path) -> None:
             assert not anchor or anchor in anchors(file), target
 
 
+def test_every_page_is_in_the_index() -> None:
+    index = (ROOT / "docs" / "README.md").read_text()
+    for page in (ROOT / "docs").rglob("*.md"):
+        path = page.relative_to(ROOT / "docs").as_posix()
+        assert path == "README.md" or f"({path})" in index, path
+
+
 def anchors(page: Path) -> set[str]:
     heads = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}
@@ -96,6 +103,17 @@ def test_every_verb_explains_itself() -> None:
     for verb in verbs():
         with pytest.raises(SystemExit, match="0"):
             cli.main([verb, "--help"])
+
+
+@pytest.mark.parametrize(
+    "command", ["status", "agents", "doctor", "kill a --reason x", "sql 'SELECT 1'", "operators list", "drive nowhere"]
+)
+def test_without_a_collector_commands_say_so_and_nothing_breaks(command: str, tmp_path: Path) -> None:
+    arguments = [sys.executable, "-m", "fusebox", *shlex.split(command)]
+    done = subprocess.run(arguments, capture_output=True, text=True, cwd=tmp_path, check=False, timeout=60)
+    assert done.returncode in (0, 1, 2)
+    assert done.stdout or done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_every_setting_named_in_the_tree_exists() -> None:
