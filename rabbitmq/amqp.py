@@ -141,8 +141,6 @@ class AmqpBroker:
                 link.first.result(max(0.0, deadline - time.monotonic()))
             except FutureTimeout as error:
                 raise self._address.unavailable(error) from None
-            except AMQPError as error:
-                raise self._address.unavailable(error) from None
 
     def _await_closed(self, timeout: float) -> None:
         deadline = time.monotonic() + timeout
@@ -179,4 +177,6 @@ class AmqpBroker:
         try:
             return answer.result(_CALL_S)
         except FutureTimeout:
+            if not answer.cancel():
+                return answer.result()
             raise BrokerUnavailable(f"RabbitMQ at {self._address} gave no answer within {_CALL_S:g} s") from None

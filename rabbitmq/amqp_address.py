@@ -12,7 +12,8 @@ from fusebox.errors import BrokerUnavailable, ConfigError, FuseboxError
 
 _HEARTBEAT_S: Final = 10
 """A dead peer is noticed after 5 s more than this. ``?heartbeat=…`` in the URL overrides it."""
-_CONNECT_S: Final = 5.0
+_CONNECT_S: Final = 4.0
+_HANDSHAKE_S: Final = 6.0
 _NOT_FOUND: Final = 404
 _LOCKED: Final = 405
 _CONFLICT: Final = 406
@@ -52,7 +53,7 @@ class Address:
             parameters.heartbeat = _HEARTBEAT_S
         parameters.connection_attempts = 1
         parameters.socket_timeout = _CONNECT_S
-        parameters.stack_timeout = 2 * _CONNECT_S
+        parameters.stack_timeout = _HANDSHAKE_S
         parameters.client_properties = {"product": "Fusebox", "connection_name": connection_name}
         return parameters
 

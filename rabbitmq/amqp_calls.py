@@ -22,20 +22,38 @@ T = TypeVar("T")
 
 
 class Call(Generic[T]):
-    """The answer of one call: a value or the reason for none, whichever comes first."""
+    """The answer of one call: a value or the reason for none, whichever comes first.
+
+    A caller that waits no longer cancels :attr:`answer`; everything else happens on the I/O thread.
+    """
 
     def __init__(self) -> None:
         self.answer: Future[T] = Future()
+        self._ended = False
+        self._afterwards: list[Callable[[BaseException | None], None]] = []
 
-    def succeed(self, value: T) -> None:
-        """The broker answered."""
-        if not self.answer.done():
-            self.answer.set_result(value)
+    def afterwards(self, action: Callable[[BaseException | None], None]) -> None:
+        """Have ``action`` called with the reason of the failure, or None, once the call is over."""
+        self._afterwards.append(action)
+
+    def succeed(self, value: T) -> bool:
+        """The broker answered; False when nobody waits for it any more."""
+        return self._end(None, lambda: self.answer.set_result(value))
 
     def fail(self, reason: BaseException) -> None:
         """The broker refused, or the connection broke."""
-        if not self.answer.done():
-            self.answer.set_exception(reason)
+        self._end(reason, lambda: self.answer.set_exception(reason))
+
+    def _end(self, reason: BaseException | None, settle: Callable[[], None]) -> bool:
+        if self._ended:
+            return False
+        self._ended = True
+        awaited = self.answer.set_running_or_notify_cancel()
+        if awaited:
+            settle()
+        for action in self._afterwards:
+            action(reason)
+        return awaited
 
 
 class Desk:
@@ -53,17 +71,16 @@ class Desk:
         """Declare and subscribe everything again; what is refused now is tried again on the next connection."""
         self._connection = connection
         restored: Call[None] = Call()
-        restored.answer.add_done_callback(self._restored)
+        restored.afterwards(self._restored)
         self._on_channel(restored, lambda channel: declare_on(channel, self._topology, lambda: restored.succeed(None)))
 
-    def _restored(self, answer: Future[None]) -> None:
-        reason = answer.exception()
+    def _restored(self, reason: BaseException | None) -> None:
         if reason is not None:
             self.link.refuse(reason)
             return
         self._subscriptions = [each for each in self._subscriptions if not each.over]
         for each in self._subscriptions:
-            each.open(self._connection, lambda: None, self.link.refuse)
+            each.reopen(self._connection)
         self.link.ready()
 
     def disconnected(self) -> None:
@@ -83,7 +100,8 @@ class Desk:
     def subscribe(self, call: Call[None], subscription: Subscription) -> None:
         def opened() -> None:
             self._subscriptions.append(subscription)
-            call.succeed(None)
+            if not call.succeed(None):
+                subscription.cancel()
 
         if self._is_up(call):
             subscription.open(self._connection, opened, call.fail)
@@ -113,7 +131,9 @@ class Desk:
                 lane.retire()
 
             def received(_: Any, method: Any, properties: Any, body: bytes) -> None:
-                call.succeed(lane.receive(queue, method, properties, body))
+                delivery = lane.receive(queue, method, properties, body)
+                if not call.succeed(delivery):
+                    delivery.reject(requeue=True)
                 lane.retire()
 
             channel.add_callback(empty, [spec.Basic.GetEmpty])
@@ -135,7 +155,7 @@ class Desk:
     def _on_channel(self, call: Call[Any], work: Callable[[Any], None]) -> None:
         """Open a channel, work on it, close it when the answer is there."""
         channel = self._open_channel(call, work)
-        call.answer.add_done_callback(lambda _: channel.is_open and channel.close())
+        call.afterwards(lambda _: channel.is_open and channel.close())
 
     def _open_channel(self, call: Call[Any], work: Callable[[Any], None]) -> Any:
         channel = self._connection.channel(on_open_callback=work)

@@ -163,9 +163,10 @@ class Subscription:
         self._reopen_later(connection)
 
     def _reopen_later(self, connection: Any) -> None:
-        connection.ioloop.call_later(_REOPEN_S, lambda: self._reopen(connection))
+        connection.ioloop.call_later(_REOPEN_S, lambda: self.reopen(connection))
 
-    def _reopen(self, connection: Any) -> None:
+    def reopen(self, connection: Any) -> None:
+        """Subscribe again, now and every second until it works, the connection breaks or the consumer is cancelled."""
         if connection.is_open and not self._over:
             self.open(connection, lambda: None, lambda reason: self._not_back(connection, reason))
 

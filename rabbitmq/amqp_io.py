@@ -31,6 +31,9 @@ LOST: Final = happenings.declare("broker_connection_lost", logging.WARNING, "the
 RETRIED: Final = happenings.declare("broker_retry", logging.INFO, "RabbitMQ did not take us back yet; we try again")
 RESTORED: Final = happenings.declare("broker_restored", logging.INFO, "the connection to RabbitMQ is back")
 BLOCKED: Final = happenings.declare("broker_blocked", logging.WARNING, "RabbitMQ raised an alarm and blocks publishers")
+REFUSED: Final = happenings.declare(
+    "broker_restore_refused", logging.ERROR, "RabbitMQ is back but refuses what we declared before; we try again"
+)
 IO_FAILED: Final = happenings.declare("broker_io_failed", logging.ERROR, "the I/O loop broke and was started afresh")
 
 # Whatever pika logs reaches the reader as one of our own events or errors; a chosen level is respected.
@@ -151,6 +154,7 @@ class Link:
     def refuse(self, reason: BaseException) -> None:
         """The tenant cannot use this connection: drop it and try again later."""
         self._reason = reason
+        happenings.emit(REFUSED, address=str(self._address), connection=self._name, reason=repr(reason))
         if self._connection is not None and self._connection.is_open:
             self._connection.close()
 
@@ -201,7 +205,7 @@ class Link:
     def _retry(self, reason: BaseException) -> None:
         if not self.first.done():
             self._closing = True
-            self.first.set_exception(reason)
+            self.first.set_exception(self._address.unavailable(reason))
             self._finish()
             return
         self._attempt += 1

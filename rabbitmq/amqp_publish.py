@@ -190,7 +190,7 @@ class Publisher:
                 return
 
     def _channel_closed(self, channel: Any, reason: BaseException) -> None:
-        """RabbitMQ closed the channel over one publication; the others in flight end too, with an error of their own."""
+        """RabbitMQ closed the channel over one publication; the others in flight end with an error of their own."""
         self._channel = None
         self._fail_sent(lambda publication: _blame(publication, reason))
         if channel.connection.is_open:

@@ -99,7 +99,7 @@ def queue_arguments(queue: Queue) -> dict[str, Any]:
     return arguments
 
 
-def declare_on(channel: Any, topology: Topology, done: Callable[[], None]) -> None:
+def declare_on(channel: Any, topology: Topology, done: Callable[[], object]) -> None:
     """Declare everything in one round trip; RabbitMQ closes the channel at the first thing it refuses."""
     for exchange in topology.exchanges:
         channel.exchange_declare(exchange.name, exchange.type.value, durable=True)
@@ -111,6 +111,6 @@ def declare_on(channel: Any, topology: Topology, done: Callable[[], None]) -> No
     fence(channel, done)
 
 
-def fence(channel: Any, done: Callable[[], None], prefetch: int = 0) -> None:
+def fence(channel: Any, done: Callable[[], object], prefetch: int = 0) -> None:
     """Call ``done`` when everything sent on the channel so far has been processed; sets its ``prefetch`` on the way."""
     channel.basic_qos(prefetch_count=prefetch, callback=lambda _: done())

@@ -214,7 +214,13 @@ class InProcessBroker:
                 if not batch:
                     self._changed.wait(self._until_expiry())
             for subscription, delivery in batch:
-                call_back(subscription.callback, delivery)
+                self._hand_over(subscription, delivery)
+
+    def _hand_over(self, subscription: Subscription, delivery: _Delivery) -> None:
+        if subscription.active:
+            call_back(subscription.callback, delivery)
+        else:
+            delivery.reject(requeue=True)
 
     def _next_batch(self) -> list[tuple[Subscription, _Delivery]]:
         for queue in self._queues.values():

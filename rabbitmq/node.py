@@ -20,9 +20,7 @@ import fcntl
 import json
 import os
 import secrets
-import shutil
 import signal
-import socket
 import subprocess
 import time
 from dataclasses import asdict, dataclass
@@ -31,12 +29,11 @@ from typing import IO, Final
 
 from fusebox.errors import DataDirInUse, FuseboxError
 from fusebox.rundir import write_atomic
+from rabbitmq.node_programs import end, end_foreign, epmd_program, find, free_ports, speaks_amqp
 
 _INSTALL: Final = "install it (Debian: apt-get install rabbitmq-server) or set RABBITMQ_HOME to its folder"
 _NAME: Final = "fusebox@localhost"
 _USER: Final = "fusebox"
-_HANDSHAKE: Final = b"AMQP\x00\x00\x09\x01"
-_METHOD_FRAME: Final = 1
 _POLL_S: Final = 0.1
 _ERL_ARGS: Final = "+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}"
 
@@ -72,7 +69,7 @@ class PrivateNode:
     @staticmethod
     def available() -> bool:
         """True when RabbitMQ and Erlang are installed here."""
-        return _find("rabbitmq-server") is not None and _epmd_program() is not None
+        return find("rabbitmq-server") is not None and epmd_program() is not None
 
     @property
     def url(self) -> str:
@@ -89,7 +86,7 @@ class PrivateNode:
         """
         if self._server is not None and self._server.poll() is None:
             return
-        server, epmd = _find("rabbitmq-server"), _epmd_program()
+        server, epmd = find("rabbitmq-server"), epmd_program()
         if server is None or epmd is None:
             raise NodeFailed(f"rabbitmq-server is not installed: {_INSTALL}")
         self._prepare()
@@ -104,7 +101,7 @@ class PrivateNode:
         """End the node and its epmd; the data stays. Legal before start and twice."""
         for process in (self._server, self._epmd):
             if process is not None:
-                _end(process, timeout)
+                end(process, timeout)
         self._server = self._epmd = None
         (self.folder / "pids.json").unlink(missing_ok=True)
         if self._lock is not None:
@@ -124,7 +121,7 @@ class PrivateNode:
         Raises:
             NodeFailed: it ended with an error or took longer than ``timeout`` seconds.
         """
-        program = _find("rabbitmqctl")
+        program = find("rabbitmqctl")
         if program is None:
             raise NodeFailed(f"rabbitmqctl is not installed: {_INSTALL}")
         command = [program, "-q", "-n", _NAME, *args]
@@ -169,7 +166,7 @@ class PrivateNode:
             if path.exists():
                 self._node = _Identity(**json.loads(path.read_text()))
             else:
-                amqp, dist, epmd = _free_ports(3)
+                amqp, dist, epmd = free_ports(3)
                 self._node = _Identity(amqp, dist, epmd, secrets.token_urlsafe(24))
                 write_atomic(path, json.dumps(asdict(self._node)))
         return self._node
@@ -239,60 +236,5 @@ class PrivateNode:
             return
         mark = f"ERL_EPMD_PORT={self._identity().epmd}".encode()
         for pid in json.loads(path.read_text()):
-            if mark in _environment_of(pid):
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(pid, signal.SIGKILL)
+            end_foreign(pid, mark)
         path.unlink()
-
-
-def speaks_amqp(port: int, timeout: float = 2.0) -> bool:
-    """True when an AMQP 0-9-1 server answers a handshake on 127.0.0.1."""
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout) as connection:
-            connection.sendall(_HANDSHAKE)
-            return connection.recv(1)[:1] == bytes([_METHOD_FRAME])
-    except OSError:
-        return False
-
-
-def _environment_of(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/environ").read_bytes()
-    except OSError:
-        return b""
-
-
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [int(each.getsockname()[1]) for each in sockets]
-
-
-def _find(program: str) -> str | None:
-    """A program of RabbitMQ itself, never Debian's wrapper around it."""
-    home, found = os.environ.get("RABBITMQ_HOME"), shutil.which(program)
-    folders = [Path(home) / "sbin"] if home else []
-    folders += [Path("/usr/lib/rabbitmq/bin")]
-    folders += [Path(found).resolve().parent] if found else []
-    for candidate in (folder / program for folder in folders):
-        if os.access(candidate, os.X_OK) and shutil.which("erl"):
-            return str(candidate)
-    return None
-
-
-def _epmd_program() -> str | None:
-    erl = shutil.which("erl")
-    beside = shutil.which("epmd", path=str(Path(erl).resolve().parent)) if erl else None
-    return shutil.which("epmd") or beside
-
-
-def _end(process: subprocess.Popen[bytes], timeout: float) -> None:
-    """SIGTERM to the process, then SIGKILL to its whole group."""
-    process.terminate()
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(timeout)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
