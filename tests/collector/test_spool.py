@@ -238,9 +238,11 @@ def test_a_torn_tail_is_cut_off_without_alarm(folder: Path, writer: Writer) -> N
     with next(folder.glob("*.seg")).open("ab") as file:
         file.write(b"\xf5SPL half a reco")
     damaged, torn = counted("spool_damaged"), counted("spool_torn")
-    Writer(folder, MIB).close()
+    reopened = Writer(folder, MIB)
+    reopened.append(b"next")
+    assert payloads(Reader(folder, "keep")) == [b"safe", b"next"]
     assert (counted("spool_damaged"), counted("spool_torn")) == (damaged, torn + 1)
-    assert payloads(Reader(folder, "keep")) == [b"safe"]
+    reopened.close()
 
 
 def test_damage_in_the_middle_costs_only_what_is_damaged(folder: Path) -> None:
@@ -276,6 +278,17 @@ def test_a_damaged_cursor_starts_at_the_oldest_record(folder: Path, writer: Writ
     Reader(folder, "keep").commit(numbers[-1])
     (folder / "cursors" / "keep").write_bytes(b"\xff\x00garbage")
     assert len(payloads(Reader(folder, "keep"))) == 5
+
+
+def test_a_damaged_mark_is_not_believed(folder: Path, writer: Writer) -> None:
+    number = writer.append(b"before")
+    writer.close()
+    (folder / "durable").write_bytes(b"\xff" * 16)
+    assert Reader(folder, "keep").read(1, 1) == []
+    reopened = Writer(folder, MIB)
+    assert reopened.append(b"after") == number + 1
+    assert payloads(Reader(folder, "keep")) == [b"before", b"after"]
+    reopened.close()
 
 
 def test_recent_tells_what_was_just_received(folder: Path, writer: Writer) -> None:

@@ -1,0 +1,51 @@
+"""What readers of the spool see of a span."""
+
+import pytest
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.trace.v1.trace_pb2 import Status
+
+from collector.otlp import facts_of
+from collector.receive.repeats import hash_of, key_in, sealed
+from fusebox.eventmap import SpanFacts
+from tests.collector.otlp_samples import START_NS, request, span
+
+
+def test_facts_of_a_span() -> None:
+    item = span(
+        {"text": "x", "n": 3, "f": 0.5, "yes": True, "list": [1], "map": {"a": 1}, "raw": b"x"},
+        trace_id=b"\x01" * 16,
+        span_id=b"\x02" * 8,
+        parent_span_id=b"\x03" * 8,
+        status=Status(code=Status.STATUS_CODE_ERROR),
+    )
+    assert list(facts_of(request(item, service="shop").SerializeToString())) == [
+        SpanFacts(
+            trace_id="01" * 16,
+            span_id="02" * 8,
+            parent_id="03" * 8,
+            start=START_NS / 1e9,
+            end=START_NS / 1e9 + 1,
+            failed=True,
+            service="shop",
+            attributes={"text": "x", "n": 3, "f": 0.5, "yes": True},
+        )
+    ]
+
+
+def test_every_span_of_every_scope_in_order_and_behind_a_seal() -> None:
+    message = request(span(name="1"), span(name="2"))
+    message.MergeFrom(request(span(name="3")))
+    record = sealed(message.SerializeToString(), hash_of("p", b"body"))
+    ids = [s.span_id.hex() for r in message.resource_spans for c in r.scope_spans for s in c.spans]
+    assert [facts.span_id for facts in facts_of(record)] == ids
+    assert key_in(record) == hash_of("p", b"body")
+    assert key_in(message.SerializeToString()) is None
+
+
+def test_a_request_is_its_sender_and_every_byte() -> None:
+    assert len({hash_of("p", b"body"), hash_of("q", b"body"), hash_of("p", b"bodz"), hash_of("pb", b"ody")}) == 4
+
+
+def test_garbage_is_an_error() -> None:
+    with pytest.raises(DecodeError):
+        list(facts_of(b"\xff\xff"))

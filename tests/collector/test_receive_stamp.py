@@ -1,0 +1,241 @@
+"""Stamping: who a span belongs to, what it cost, and what of it is kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from collector.otlp import facts_of, scalars
+from collector.receive.clean import MAX_ATTRIBUTES, MAX_VALUE, cut
+from collector.receive.decode import Encoding, decode
+from collector.receive.refusal import Refusal
+from collector.receive.stamp import MAX_SPANS, Stamped, speaker, stamp
+from collector.tokens import Principal
+from fusebox import names
+from fusebox.eventmap import Value, event_of
+from fusebox.registry import AGENT_ID
+from tests.collector.otlp_samples import START_NS, as_json, pairs, request, span
+
+ANYBODY = Principal("local", "default", frozenset({"*"}))
+BOUND = Principal("billing", "acme", frozenset({"invoice-bot"}))
+NOW = START_NS / 1e9 + 60
+
+INFERENCE = {
+    "gen_ai.operation.name": "chat",
+    "gen_ai.provider.name": "openai",
+    "gen_ai.request.model": "gpt-5-mini",
+    "gen_ai.usage.input_tokens": 1000,
+    "gen_ai.usage.output_tokens": 500,
+}
+
+
+def stamped(item: Span, principal: Principal = ANYBODY, service: str = "svc") -> dict[str, Value]:
+    """The span's attributes as they are stored."""
+    message = request(item, service=service)
+    assert stamp(message, principal, NOW) == Stamped(1, 0)
+    (facts,) = facts_of(message.SerializeToString())
+    return dict(facts.attributes)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "service", "agent"),
+    [
+        ({"gen_ai.agent.id": "a", "gen_ai.agent.name": "b"}, "c", "a"),
+        ({"gen_ai.agent.name": "b"}, "c", "b"),
+        ({}, "c", "c"),
+        ({}, "", "local"),
+        ({"gen_ai.agent.id": 7}, "c", "7"),
+    ],
+)
+def test_the_agent_is_the_id_else_the_name_else_the_service(
+    attributes: dict[str, Any], service: str, agent: str
+) -> None:
+    found = stamped(span(attributes), service=service)
+    assert found[names.GEN_AI_AGENT_ID] == agent
+    assert names.CLAIMED_AGENT not in found
+
+
+@given(claim=st.text(), bound=st.sampled_from([ANYBODY, BOUND]))
+def test_nobody_speaks_for_an_agent_of_another_token_or_for_no_valid_id(claim: str, bound: Principal) -> None:
+    agent = speaker(claim, bound)
+    assert AGENT_ID.fullmatch(agent)
+    assert agent == bound.name or bound.may_speak_for(claim)
+    assert agent == claim or not AGENT_ID.fullmatch(claim) or bound is BOUND
+
+
+def test_an_invalid_id_is_told_apart_by_its_hash_and_kept() -> None:
+    claim = "'; DROP TABLE agent_events --"
+    found = stamped(span({"gen_ai.agent.id": claim}))
+    assert found[names.GEN_AI_AGENT_ID] == f"invalid:{hashlib.sha256(claim.encode()).hexdigest()[:16]}"
+    assert found[names.CLAIMED_AGENT] == claim
+
+
+def test_what_only_receive_may_say_is_removed_from_what_was_sent() -> None:
+    forged = {names.TENANT: "x", names.COST_USD: "-9", names.COST_PRICE: "x", names.CLAIMED_AGENT: "x"}
+    message = request(span(forged), resource={names.PRINCIPAL: "root", names.RECEIVED: "0"})
+    stamp(message, BOUND, NOW)
+    found = scalars(message.resource_spans[0].scope_spans[0].spans[0].attributes)
+    assert found == {names.GEN_AI_AGENT_ID: "billing", names.TENANT: "acme", names.CLAIMED_AGENT: "svc"}
+    resource = scalars(message.resource_spans[0].resource.attributes)
+    assert (resource[names.PRINCIPAL], resource[names.RECEIVED]) == ("billing", f"{NOW:.6f}")
+
+
+def test_inference_is_priced_in_decimal_text_with_its_source() -> None:
+    found = stamped(span(INFERENCE))
+    assert found[names.COST_USD] == "0.00125"
+    assert str(found[names.COST_PRICE]).startswith("genai-prices ")
+    event = event_of(next(iter(facts_of(_stored(span(INFERENCE))))))
+    assert event is not None
+    assert event.cost == 0.00125
+
+
+def _stored(item: Span) -> bytes:
+    message = request(item)
+    stamp(message, ANYBODY, NOW)
+    return message.SerializeToString()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"gen_ai.operation.name": "invoke_agent"},
+        {names.DELEGATED: True},
+        {"gen_ai.request.model": "a model of tomorrow"},
+        {"gen_ai.usage.input_tokens": 0, "gen_ai.usage.output_tokens": 0},
+        {"gen_ai.usage.input_tokens": -5, "gen_ai.usage.output_tokens": "many"},
+    ],
+)
+def test_what_is_not_a_known_price_of_a_leaf_span_stays_without_one(change: dict[str, Any]) -> None:
+    assert names.COST_USD not in stamped(span({**INFERENCE, **change}))
+
+
+@pytest.mark.parametrize("provider", ["", "OpenAI!", "my-proxy"])
+def test_an_odd_provider_does_not_make_a_known_model_free(provider: str) -> None:
+    assert stamped(span({**INFERENCE, "gen_ai.provider.name": provider}))[names.COST_USD] == "0.00125"
+
+
+@pytest.mark.parametrize("start", [0, 1, 2**64 - 1])
+def test_an_impossible_time_is_priced_as_of_now(start: int) -> None:
+    assert stamped(span(INFERENCE, start_time_unix_nano=start))[names.COST_USD] == "0.00125"
+
+
+def test_old_attribute_names_are_priced_too() -> None:
+    old = {
+        "gen_ai.operation.name": "chat", "gen_ai.system": "openai", "gen_ai.response.model": "gpt-5-mini",
+        "gen_ai.usage.prompt_tokens": 1000, "gen_ai.usage.completion_tokens": 500,
+    }  # fmt: skip
+    assert stamped(span(old))[names.COST_USD] == "0.00125"
+
+
+def test_lists_maps_and_bytes_become_text() -> None:
+    found = stamped(span({"l": [1, "ü", [True]], "m": {"a": {"b": 0.5}}, "b": b"\x00\xff", "n": [float("nan")]}))
+    assert (found["l"], found["m"], found["b"], found["n"]) == ('[1,"ü",[true]]', '{"a":{"b":0.5}}', "AP8=", '["nan"]')
+
+
+def test_a_value_too_long_is_cut_and_says_so() -> None:
+    text = "ü" * MAX_VALUE
+    found = str(stamped(span({"long": text}))["long"])
+    assert len(found.encode()) <= MAX_VALUE
+    assert found.startswith("üüü")
+    assert f"{2 * MAX_VALUE} bytes, sha256 {hashlib.sha256(text.encode()).hexdigest()[:16]}" in found
+
+
+@given(text=st.text(max_size=300), limit=st.integers(60, 200))
+def test_cut_keeps_within_its_limit_and_leaves_short_text_alone(text: str, limit: int) -> None:
+    short = cut(text, limit)
+    assert len(short.encode()) <= max(limit, 0) or short == text
+    assert (short == text) == (len(text.encode()) <= limit)
+
+
+def test_of_too_many_attributes_the_ones_that_matter_stay_and_the_rest_is_counted() -> None:
+    item = span({**{f"k{i}": i for i in range(500)}, **INFERENCE})
+    message = request(item)
+    stamp(message, ANYBODY, NOW)
+    kept = message.resource_spans[0].scope_spans[0].spans[0]
+    found = scalars(kept.attributes)
+    assert names.COST_USD in found
+    assert kept.dropped_attributes_count == 505 - MAX_ATTRIBUTES
+    assert len(found) <= MAX_ATTRIBUTES + 4
+
+
+def test_a_repeated_key_counts_once_and_says_what_it_said_first() -> None:
+    item = span({"k": "first"})
+    item.attributes.extend(pairs({"k": "second", "": "nameless"}))
+    assert stamped(item)["k"] == "first"
+
+
+def test_a_million_attributes_cost_seconds_not_hours() -> None:
+    item = span()
+    item.attributes.extend(pairs({f"k{i // 2 if i % 2 else i}": 1 for i in range(300_000)}))
+    assert len(stamped(item)) <= MAX_ATTRIBUTES + 4
+
+
+def test_references_that_are_no_ids_are_dropped() -> None:
+    item = span(parent_span_id=b"odd")
+    item.links.add(trace_id=b"x" * 16, span_id=b"y" * 8)
+    item.links.add(trace_id=b"odd", span_id=b"y" * 8)
+    message = request(item)
+    stamp(message, ANYBODY, NOW)
+    kept = message.resource_spans[0].scope_spans[0].spans[0]
+    assert kept.parent_span_id == b""
+    assert [link.span_id for link in kept.links] == [b"y" * 8]
+    assert kept.dropped_links_count == 1
+
+
+def test_too_many_spans_are_refused() -> None:
+    one = span()
+    with pytest.raises(Refusal, match=str(MAX_SPANS)):
+        stamp(request(*[one] * (MAX_SPANS + 1)), ANYBODY, NOW)
+
+
+def test_fields_the_protocol_does_not_know_cannot_reach_the_database() -> None:
+    smuggled = request(span()).SerializeToString() + b"\xc2\x3e\x05batch"  # field 1000, which keep appends itself
+    message = decode(smuggled, Encoding.PROTOBUF)
+    stamp(message, ANYBODY, NOW)
+    assert b"batch" not in message.SerializeToString()
+
+
+def test_json_and_protobuf_parse_to_the_same_request() -> None:
+    item = span({"n": 2**62}, parent_span_id=b"12345678")
+    item.links.add(trace_id=b"x" * 16, span_id=b"y" * 8)
+    message = request(item)
+    assert decode(as_json(message), Encoding.JSON) == decode(message.SerializeToString(), Encoding.PROTOBUF)
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_a_request_or_a_refusal(body: bytes) -> None:
+    for encoding in Encoding:
+        try:
+            message = decode(body, encoding)
+        except Refusal:
+            continue
+        stamp(message, ANYBODY, NOW)
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["resourceSpans", "scopeSpans", "spans", "traceId", "links", "attributes", "key", "value"]),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=15,
+)
+
+
+@given(_JSON)
+def test_any_json_is_a_request_or_a_refusal(data: object) -> None:
+    try:
+        message = decode(json.dumps(data).encode(), Encoding.JSON)
+    except Refusal:
+        return
+    stamp(message, ANYBODY, NOW)
