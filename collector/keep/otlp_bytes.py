@@ -14,17 +14,18 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 SpanId = tuple[str, str]
 """Trace and span id, lower-case hex."""
 
-_RESOURCE_SPANS = 0x0A  # field 1, length-delimited
+_TAGS = (1 << 3 | 2, 1002 << 3 | 2)  # resource_spans, and the request's hash that receive puts behind it
 _MORE = 0x80
 
 
 def framed(payload: bytes) -> bool:
-    """True when ``payload`` is a sequence of complete ``resource_spans`` fields and nothing else."""
+    """True when ``payload`` is a sequence of complete fields as *receive* writes them, and nothing else."""
     position, end = 0, len(payload)
     while position < end:
-        if payload[position] != _RESOURCE_SPANS:
+        tag, position = _varint(payload, position)
+        if tag not in _TAGS:
             return False
-        length, position = _varint(payload, position + 1)
+        length, position = _varint(payload, position)
         position += length
     return position == end
 
