@@ -14,6 +14,7 @@ from fusebox.records import State
 from fusebox.store import Store
 
 MODES: Final = frozenset({"normal", "observe_only", "disabled"})
+_STATES: Final = {state.value: state for state in (State.CLOSED, State.OPEN, State.HALF_OPEN)}
 _SHOWN: Final = {"observe_only": State.OBSERVE_ONLY, "disabled": State.DISABLED}
 
 
@@ -90,10 +91,7 @@ def shown(state: str, mode: str) -> State:
     """
     if mode in _SHOWN:
         return _SHOWN[mode]
-    try:
-        return State(state or "closed")
-    except ValueError:
-        return State.OPEN
+    return _STATES.get(state or "closed", State.OPEN)
 
 
 def _flat(pairs: Row) -> tuple[str, ...]:

@@ -70,6 +70,7 @@ def test_lua_and_its_twin_agree_word_for_word(redis: Store, script: list[tuple[R
         assert (ours[:3], _pairs(ours)) == (theirs[:3], _pairs(theirs)), wish
         assert memory.read("row") == redis.read("row")
         _legal(memory.read("row"))
+        _follows_the_diagram(wish, ours)
 
 
 def _pairs(reply: list[str]) -> Row:
@@ -84,6 +85,32 @@ def _legal(row: Row) -> None:
     assert ("retry_at" in row) == (row["state"] == "open")
     assert "probe" not in row or row["state"] == "half_open"
     assert ("lease" in row) == ("probe" in row)
+
+
+_MOVES = {
+    "trip": {("closed", "open"), ("half_open", "open")},
+    "half_open": {("open", "half_open")},
+    "reset": {("open", "closed"), ("half_open", "closed")},
+    "probe": {("open", "half_open")},
+    "close": {("half_open", "closed")},
+}
+
+
+def _follows_the_diagram(wish: Row, reply: list[str]) -> None:
+    """The model of what may become of what: only these wishes move a state, and only this way."""
+    word, before, mode, *_ = reply
+    after = _pairs(reply)
+    kind = wish["kind"]
+    if word == "lost" or kind == "adopt":
+        return
+    if kind == "mode":
+        assert after["state"] == before
+        assert (word == "moved") == (wish["mode"] != mode)
+    elif word == "moved":
+        assert (before, after["state"]) in _MOVES[kind]
+        assert kind != "trip" or mode == "normal"
+    else:
+        assert (after["state"], after["mode"]) == (before, mode), "only a transition changes what agents may do"
 
 
 @pytest.fixture

@@ -501,6 +501,17 @@ def test_a_real_redis_that_is_not_there(clock: ManualClock) -> None:
     assert not act(circuits)
 
 
+@pytest.mark.parametrize("state", ["killed", "forced_open", "disabled"])
+def test_a_stored_state_that_is_none_of_ours_stops_the_agent(store: Store, clock: ManualClock, state: str) -> None:
+    Board(store, clock).restore("a", {"state": state, "mode": "normal", "version": "5"})
+    circuits = Circuits(Board(store, clock), clock)
+    if store.shared:
+        clock.advance(1e6)
+        assert not run(circuits)
+        assert circuits.reset("a", **BY)
+        assert run(circuits)
+
+
 def test_an_unknown_agent_is_closed(circuits: Circuits) -> None:
     assert circuits.circuit("stranger") == Circuit("stranger")
     assert circuits.all() == []

@@ -71,6 +71,18 @@ def test_it_survives_a_restart_and_the_file_is_private(path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+def test_a_vouch_survives_a_restart_and_frees_nobody(path: Path) -> None:
+    latch = Latch(path)
+    latch.kill("k1", "agent:a")
+    assert not latch.vouched("a")
+    assert latch.vouch("a")
+    assert not latch.vouch("a")
+    again = Latch(path)
+    assert again.vouched("a")
+    assert not again.vouched("b")
+    assert again.killed("a")
+
+
 def test_nobody_is_no_scope(path: Path) -> None:
     for scope in ("", "agent:", "team:x"):
         with pytest.raises(BadCommand, match="names nobody"):
@@ -185,12 +197,14 @@ def test_a_deleted_or_replaced_file_frees_nobody_and_is_written_anew(path: Path)
     latch = Latch(path)
     latch.kill("k1", "agent:a")
     latch.lift(["k0"])
+    latch.vouch("a")
     path.unlink()
     assert not latch.refresh()
     assert latch.killed("a")
     latch.kill("k2", "agent:b")
     assert set(Latch(path).kills()) == {"k1", "k2"}
     assert Latch(path).lifted() == {"k0"}
+    assert Latch(path).vouched("a")
     os.truncate(path, 0)
     latch.kill("k3", "agent:c")
     assert set(Latch(path).kills()) == {"k1", "k2", "k3"}
@@ -210,6 +224,9 @@ def test_a_full_disk_kills_but_does_not_lift(path: Path, monkeypatch: pytest.Mon
             latch.kill("k2", "agent:b")
         with pytest.raises(OSError, match="space"):
             latch.lift(["k1"])
+        with pytest.raises(OSError, match="space"):
+            latch.vouch("a")
+        assert not latch.vouched("a")
         assert path.stat().st_size == size
         assert latch.killed("a")
         assert latch.killed("b")
