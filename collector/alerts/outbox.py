@@ -11,7 +11,7 @@ sink; one that refuses a single alert pauses that alert. States of a file::
     waiting ── delivered ──► (removed)
        │  ▲
        └──┘ retry, refused: 0.5 s doubling to 5 min, jittered, or as long as the receiver asked
-    waiting ── 410, or three days old ──► .failed
+    waiting ── 410 (from then on all, until the next start), or three days old ──► .failed
 """
 
 from __future__ import annotations
@@ -102,6 +102,7 @@ class _Box:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._unstored: dict[str, str] = {}
         self._backoff = Backoff(clock)
+        self._gone: Outcome | None = None
         self._delivered = 0
         self._wake = threading.Event()
         self._stopping = threading.Event()
@@ -159,7 +160,9 @@ class _Box:
         if alert is None:
             self._set_aside(id)
             return 0.0
-        outcome = self._sink.deliver(alert[0])
+        outcome = self._gone or self._sink.deliver(alert[0])
+        if outcome.fate is Fate.GONE:
+            self._gone = Outcome(Fate.GONE, "the receiver wants no more alerts; restart watch to ask it again")
         if outcome.fate in (Fate.DELIVERED, Fate.GONE) or self._clock.wall() - alert[1] > MAX_AGE_S:
             self._end(id, outcome)
             return 0.0
