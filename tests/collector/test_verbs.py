@@ -1,0 +1,246 @@
+"""The command line as a person at the keyboard meets it."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from collector.setup import prepare
+from fusebox.cli import main
+from fusebox.config import Config
+from fusebox.rundir import lookup
+from tests.fixtures.collector import until
+from tests.fixtures.watch import FakeProcess, Harness
+
+Start = Callable[..., FakeProcess]
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shell: a folder of its own, the data folder in the environment, a wide terminal."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FUSEBOX_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.delenv("FUSEBOX_AMQP_URL", raising=False)
+
+
+def said(capsys: pytest.CaptureFixture[str]) -> Any:
+    """The JSON on standard output."""
+    return json.loads(capsys.readouterr().out)
+
+
+class TestKillAndResume:
+    def test_kill_shows_receipts_and_succeeds(
+        self, harness: Harness, process: Start, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        process("p1", "bot")
+        assert main(["kill", "bot", "--reason", "loops"]) == 0
+        assert "bot killed: 1 of 1 processes confirmed" in capsys.readouterr().out
+        assert main(["resume", "bot", "--reason", "fixed", "--json"]) == 0
+        answer = said(capsys)
+        assert answer["received"].keys() == {"p1"}
+        assert (answer["complete"], answer["missing"]) == (True, [])
+        assert harness.state("bot") == "closed"
+
+    def test_a_missing_receipt_fails_and_names_the_process(
+        self, harness: Harness, process: Start, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        process("p1", "bot").acknowledge = False
+        assert main(["kill", "--all", "--reason", "fire", "--timeout", "0.3"]) == 1
+        assert "no receipt within 0.3 s from p1" in capsys.readouterr().out
+        assert harness.state("bot") == "forced_open"
+
+    def test_killing_what_nobody_runs_succeeds_and_says_so(
+        self, harness: Harness, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main(["kill", "ghost", "--reason", "x"]) == 0
+        assert "no process runs it now" in capsys.readouterr().out
+
+    @pytest.mark.parametrize(
+        ("arguments", "sentence"),
+        [
+            (["kill", "--reason", "x"], "name one agent, or say --all"),
+            (["kill", "bot", "--all", "--reason", "x"], "name one agent, or say --all"),
+            (["kill", "not an id", "--reason", "x"], "scope is 'all' or 'agent:<agent id>'"),
+            (["resume", "bot", "--reason", "x"], "nothing to resume"),
+        ],
+    )
+    def test_a_wrong_order_is_one_sentence(
+        self, harness: Harness, capsys: pytest.CaptureFixture[str], arguments: list[str], sentence: str
+    ) -> None:
+        assert main(arguments) == 2
+        error = capsys.readouterr().err
+        assert sentence in error
+        assert error.startswith("fusebox: ")
+        assert error.count("\n") == 1
+
+    def test_without_watch_the_fix_is_named(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["kill", "bot", "--reason", "x"]) == 2
+        assert "start it with 'fusebox up'" in capsys.readouterr().err
+
+
+class TestWhoIsThere:
+    def test_agents_lists_states_owners_and_strangers(
+        self, harness: Harness, tmp_path: Path, process: Start, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (tmp_path / "agents.toml").write_text('[agents.bot]\nowner = "jo"\n')
+        harness.restart()
+        process("p1", "shadow")
+        harness.operator().kill("agent:bot", "it [bold]loops[/]")
+        assert main(["agents"]) == 0
+        out = capsys.readouterr().out
+        assert "forced_open" in out
+        assert "it [bold]loops[/]" in out
+        assert main(["agents", "--unregistered", "--json"]) == 0
+        assert [tile["agent"] for tile in said(capsys)] == ["shadow"]
+
+    def test_status_fails_while_a_role_is_down(self, harness: Harness, capsys: pytest.CaptureFixture[str]) -> None:
+        harness.operator().trip("bot", "x")
+        assert main(["status", "--json"]) == 1
+        answer = said(capsys)
+        states = {role["role"]: role["state"] for role in answer["roles"]}
+        assert states == {"redis": "absent", "receive": "down", "keep": "down", "watch": "up", "dashboard": "absent"}
+        assert answer["circuits"] == {"open": 1}
+        assert main(["status"]) == 1
+        assert "start it with 'fusebox up'" in capsys.readouterr().out
+
+
+class TestTokens:
+    def test_an_operator_is_added_used_and_removed(
+        self, harness: Harness, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main(["operators", "add", "jo"]) == 0
+        monkeypatch.setenv("FUSEBOX_OPERATOR_TOKEN", capsys.readouterr().out.strip())
+        assert main(["kill", "bot", "--reason", "x", "--json"]) == 0
+        assert harness.journal("kill")[0]["actor"] == "operator:jo"
+        assert main(["operators", "remove", "jo"]) == 0
+        assert main(["resume", "bot", "--reason", "x"]) == 2
+        assert "operator token" in capsys.readouterr().err
+        assert main(["operators", "list"]) == 0
+        assert capsys.readouterr().out == "local\n"
+
+    def test_the_first_token_does_not_take_the_local_ones_away(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main(["tokens", "add", "host", "--agent", "a", "--agent", "b"]) == 0
+        assert capsys.readouterr().out.startswith("fbx_")
+        assert main(["tokens", "list"]) == 0
+        assert capsys.readouterr().out == "host\nlocal\n"
+        assert (tmp_path / "data" / "operator.token").exists()
+
+    @pytest.mark.parametrize(
+        ("arguments", "sentence"),
+        [
+            (["tokens", "add", "local", "--agent", "x"], "already has a token"),
+            (["tokens", "add", "a/b", "--agent", "x"], "not a valid id"),
+            (["tokens", "remove", "nobody"], "has no token"),
+        ],
+    )
+    def test_mistakes_are_one_sentence(
+        self, capsys: pytest.CaptureFixture[str], arguments: list[str], sentence: str
+    ) -> None:
+        assert main(arguments) == 2
+        assert sentence in capsys.readouterr().err
+
+
+class TestDoctor:
+    @pytest.fixture(autouse=True)
+    def free_ports(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name in ("HTTP", "GRPC", "CONTROL", "SQL", "DASHBOARD"):
+            monkeypatch.setenv(f"FUSEBOX_{name}_PORT", "0")
+
+    def failures(self, capsys: pytest.CaptureFixture[str]) -> list[dict[str, str]]:
+        status = main(["doctor", "--json"])
+        found = [check for check in said(capsys) if check["result"] == "fail"]
+        assert status == (1 if found else 0)
+        assert all(check["fix"] for check in found)
+        return found
+
+    def test_a_healthy_folder_passes(self, harness: Harness, capsys: pytest.CaptureFixture[str]) -> None:
+        assert self.failures(capsys) == []
+        assert main(["doctor"]) == 0
+
+    def test_a_file_that_hides_a_package_is_named(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        (tmp_path / "rabbitmq.py").write_text("")
+        (failure,) = self.failures(capsys)
+        assert str(tmp_path / "rabbitmq.py") in failure["detail"]
+
+    def test_secrets_that_others_can_read_are_named(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        prepare(Config(data_dir=tmp_path / "data"))
+        (tmp_path / "data" / "command.key").chmod(0o644)
+        (failure,) = self.failures(capsys)
+        assert failure["fix"] == f"chmod 600 {tmp_path}/data/command.key"
+
+    def test_a_taken_port_and_absent_servers_are_named(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            monkeypatch.setenv("FUSEBOX_SQL_PORT", str(taken.getsockname()[1]))
+            monkeypatch.setenv("FUSEBOX_AMQP_URL", "amqp://127.0.0.1:1/")
+            monkeypatch.setenv("FUSEBOX_REDIS_URL", "redis://127.0.0.1:1/")
+            assert {failure["name"] for failure in self.failures(capsys)} == {"port", "broker", "redis"}
+
+
+class TestPrepare:
+    def test_many_at_once_make_one_set_of_secrets(self, tmp_path: Path) -> None:
+        config = Config(data_dir=tmp_path / "data")
+        threads = [threading.Thread(target=prepare, args=(config,)) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        before = {path.name: path.read_bytes() for path in config.data_dir.iterdir() if path.is_file()}
+        prepare(config)
+        assert before == {path.name: path.read_bytes() for path in config.data_dir.iterdir() if path.is_file()}
+        modes = {path.name: path.stat().st_mode & 0o777 for path in config.data_dir.iterdir()}
+        assert modes.pop("command_keys.json") == 0o644
+        assert set(modes.values()) == {0o600}
+        assert config.data_dir.stat().st_mode & 0o777 == 0o700
+
+    def test_a_removed_local_operator_stays_removed(self, tmp_path: Path) -> None:
+        config = Config(data_dir=tmp_path / "data")
+        prepare(config)
+        assert main(["operators", "remove", "local"]) == 0
+        (config.data_dir / "operator.token").unlink()
+        prepare(config)
+        assert not (config.data_dir / "operator.token").exists()
+
+    def test_a_lost_clear_text_is_issued_anew(self, tmp_path: Path) -> None:
+        config = Config(data_dir=tmp_path / "data")
+        prepare(config)
+        (config.data_dir / "agent.token").unlink()
+        prepare(config)
+        assert (config.data_dir / "agent.token").read_text().startswith("fbx_")
+
+
+class TestUp:
+    def test_it_runs_everything_refuses_a_twin_and_stops_on_ctrl_c(self, tmp_path: Path) -> None:
+        ports = {f"FUSEBOX_{name}_PORT": "0" for name in ("HTTP", "GRPC", "CONTROL", "SQL", "DASHBOARD")}
+        environment = os.environ | ports
+        command = [sys.executable, "-m", "fusebox", "up", "--no-dashboard"]
+        first = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+        data = tmp_path / "data"
+        try:
+            roles = ("redis", "receive", "keep", "watch")
+            until(lambda: all(lookup(data, role) for role in roles) or first.poll() is not None, "all roles run", 60)
+            second = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=False)
+            assert second.returncode == 2
+            assert "fusebox up already runs" in second.stderr
+            assert main(["status", "--json"]) == 0
+        finally:
+            first.send_signal(signal.SIGINT)
+            out, _ = first.communicate(timeout=40)
+        assert first.returncode == 0
+        assert f"export FUSEBOX_DATA_DIR={data}" in out
+        assert "serves one process only" in out.replace("\n", " ")
+        assert not any(lookup(data, role) for role in roles)
