@@ -1,0 +1,195 @@
+"""Named queries: the only SQL outside ``schema/``, and all that the dashboard, the demo and ``fusebox why`` ask.
+
+Everything is parameterised; values never become text of a statement. Times go in and come out as Unix seconds on
+:mod:`fusebox.clock`, money as Decimal US dollars.
+
+>>> client = connect(config)                                              # doctest: +SKIP
+>>> run(client, "agent_activity", since=clock.now() - 600)                # doctest: +SKIP
+[{'agent': 'ticket-helper', 'actions': 12, …}]
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import clickhouse_connect
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from fusebox.config import Config
+from fusebox.errors import Retryable
+from fusebox.rundir import url_of
+
+_PLACEHOLDER: Final = re.compile(r"\{(\w+):")
+_TIMEOUT_S: Final = 10
+
+
+class KeepUnavailable(Retryable):
+    """The SQL port of *keep* does not answer, or not this query."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A statement with placeholders, and the values of those that may be left out."""
+
+    about: str
+    sql: str
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def parameters(self) -> frozenset[str]:
+        """Names of its placeholders."""
+        return frozenset(_PLACEHOLDER.findall(self.sql))
+
+
+_SINCE: Final = "time >= fromUnixTimestamp64Micro(toInt64({since:Float64} * 1000000))"
+_EVENT: Final = """
+    toUnixTimestamp64Micro(time) / 1000000 AS time, agent, tenant, action, operation, target, workflow, request_hash,
+    simhash, result_hash, ok, error_type, input_tokens, output_tokens, cost_usd, price, duration_s, trace_id, span_id,
+    parent_id, lineage"""
+_SPAN: Final = """
+    toUnixTimestamp64Nano(Timestamp) / 1000000000 AS start, Duration / 1000000000 AS duration_s, TraceId AS trace_id,
+    SpanId AS span_id, ParentSpanId AS parent_id, SpanName AS name, SpanKind AS kind, ServiceName AS service,
+    StatusCode AS status, StatusMessage AS status_message, SpanAttributes AS attributes,
+    arrayZip(Links.TraceId, Links.SpanId) AS links"""
+_BY_ARRIVAL: Final = "ORDER BY Timestamp, SpanId"
+
+QUERIES: Final[Mapping[str, Query]] = {
+    "recent_events": Query(
+        "the newest actions, of one agent or (agent='') of all",
+        f"""SELECT {_EVENT} FROM agent_events
+            WHERE tenant = {{tenant:String}} AND ({{agent:String}} = '' OR agent = {{agent:String}})
+            ORDER BY agent_events.time DESC, span_id LIMIT {{limit:UInt32}}""",
+        {"tenant": "default", "agent": "", "limit": 100},
+    ),
+    "agent_activity": Query(
+        "what each agent did since then: actions, tokens, cost, errors",
+        f"""SELECT agent, count() AS actions, countIf(action = 'model_call') AS model_calls,
+                countIf(action = 'tool_call') AS tool_calls, sum(input_tokens) AS input_tokens,
+                sum(output_tokens) AS output_tokens, sum(cost_usd) AS cost_usd, countIf(NOT ok) AS errors,
+                toUnixTimestamp64Micro(max(time)) / 1000000 AS last
+            FROM agent_events WHERE tenant = {{tenant:String}} AND {_SINCE} GROUP BY agent ORDER BY agent""",
+        {"tenant": "default"},
+    ),
+    "tokens_by_agent_minute": Query(
+        "tokens and cost of each agent in each minute since then",
+        f"""SELECT toUnixTimestamp(toStartOfMinute(time)) AS minute, agent, sum(input_tokens + output_tokens) AS tokens,
+                sum(cost_usd) AS cost_usd, count() AS actions
+            FROM agent_events WHERE tenant = {{tenant:String}} AND {_SINCE}
+            GROUP BY minute, agent ORDER BY minute, agent""",
+        {"tenant": "default"},
+    ),
+    "trip_evidence": Query(
+        "the actions behind a Finding; spans is its list of 'trace_id:span_id'",
+        f"""SELECT {_EVENT} FROM agent_events
+            WHERE span_id IN arrayMap(s -> splitByChar(':', s)[2], {{spans:Array(String)}})
+              AND concat(trace_id, ':', span_id) IN {{spans:Array(String)}}
+            ORDER BY agent_events.time, span_id""",
+    ),
+    "last_tool_call": Query(
+        "the newest tool call of an agent, of one operation or (operation='') of any",
+        f"""SELECT {_EVENT} FROM agent_events
+            WHERE tenant = {{tenant:String}} AND agent = {{agent:String}} AND action = 'tool_call'
+              AND ({{operation:String}} = '' OR operation = {{operation:String}})
+            ORDER BY agent_events.time DESC, span_id LIMIT 1""",
+        {"tenant": "default", "operation": ""},
+    ),
+    "counts_by_agent": Query(
+        "actions of each agent by kind, all time",
+        """SELECT agent, action, count() AS actions, sum(input_tokens + output_tokens) AS tokens,
+                sum(cost_usd) AS cost_usd
+            FROM agent_events WHERE tenant = {tenant:String} GROUP BY agent, action ORDER BY agent, action""",
+        {"tenant": "default"},
+    ),
+    "totals": Query(
+        "messages handled, tokens and cost, all time",
+        """SELECT countIf(action = 'consume') AS messages, sum(input_tokens + output_tokens) AS tokens,
+                sum(cost_usd) AS cost_usd
+            FROM agent_events WHERE tenant = {tenant:String}""",
+        {"tenant": "default"},
+    ),
+    "spans_total": Query("how many spans are stored", "SELECT count() AS spans FROM otel_traces"),
+    "span": Query(
+        "one span by its id (trace_id='' when it is not known)",
+        f"""SELECT {_SPAN} FROM otel_traces
+            WHERE SpanId = {{span_id:String}} AND ({{trace_id:String}} = '' OR TraceId = {{trace_id:String}})
+            {_BY_ARRIVAL} LIMIT 1""",
+        {"trace_id": ""},
+    ),
+    "span_children": Query(
+        "the spans directly below a span",
+        f"""SELECT {_SPAN} FROM otel_traces
+            WHERE TraceId = {{trace_id:String}} AND ParentSpanId = {{span_id:String}} {_BY_ARRIVAL} LIMIT 1000""",
+    ),
+    "trace_spans": Query(
+        "every span of a trace, oldest first",
+        f"""SELECT {_SPAN} FROM otel_traces WHERE TraceId = {{trace_id:String}}
+            {_BY_ARRIVAL} LIMIT {{limit:UInt32}}""",
+        {"limit": 10_000},
+    ),
+    "linked_spans": Query(
+        "the spans that a span's links point to",
+        f"""SELECT {_SPAN} FROM otel_traces
+            WHERE (TraceId, SpanId) IN (
+                SELECT link.1, link.2 FROM otel_traces ARRAY JOIN arrayZip(Links.TraceId, Links.SpanId) AS link
+                WHERE SpanId = {{span_id:String}} AND TraceId = {{trace_id:String}})
+            {_BY_ARRIVAL}""",
+    ),
+    "message_spans": Query(
+        "the spans that carried a message, publisher first",
+        f"""SELECT {_SPAN} FROM otel_traces
+            WHERE SpanAttributes['messaging.message.id'] = {{message_id:String}}
+              AND has(mapValues(SpanAttributes), {{message_id:String}}) {_BY_ARRIVAL} LIMIT 100""",
+    ),
+    "last_call_in_trace": Query(
+        "the newest tool call of a trace, else its newest action",
+        f"""SELECT {_EVENT} FROM agent_events WHERE trace_id = {{trace_id:String}}
+            ORDER BY action = 'tool_call' DESC, agent_events.time DESC, span_id LIMIT 1""",
+    ),
+    "audit": Query(
+        "the newest entries of the journal's copy, of one subject or (subject='') of all",
+        """SELECT seq, writer, toUnixTimestamp64Micro(time) / 1000000 AS time, kind, actor, subject, reason, trace_id,
+                span_id, payload, hash
+            FROM audit_log WHERE {subject:String} = '' OR subject = {subject:String}
+            ORDER BY seq DESC, writer LIMIT {limit:UInt32}""",
+        {"subject": "", "limit": 100},
+    ),
+}
+
+
+def connect(config: Config) -> Client:
+    """A client on the SQL port: the ``sql_url`` setting, else the *keep* that runs on this data folder.
+
+    Raises:
+        KeepUnavailable: no *keep* runs, or it does not answer.
+    """
+    url = url_of(config, "keep", "sql_url")
+    if url is None:
+        raise KeepUnavailable("keep is not running; start it with 'fusebox up', or set sql_url")
+    try:
+        return clickhouse_connect.get_client(
+            dsn=url, autogenerate_session_id=False, connect_timeout=_TIMEOUT_S, send_receive_timeout=_TIMEOUT_S
+        )
+    except ClickHouseError as error:
+        raise KeepUnavailable(f"the SQL port {url} does not answer: {error}") from error
+
+
+def run(client: Client, name: str, **parameters: Any) -> list[dict[str, Any]]:
+    """The rows of a named query.
+
+    Raises:
+        KeyError: there is no such query.
+        TypeError: a parameter is missing or not one of the query's.
+        KeepUnavailable: the database did not answer, or refused.
+    """
+    query = QUERIES[name]
+    values = {**query.defaults, **parameters}
+    if set(values) != query.parameters:
+        raise TypeError(f"query {name} takes {sorted(query.parameters)}, not {sorted(values)}")
+    try:
+        return list(client.query(query.sql, parameters=values or None).named_results())
+    except ClickHouseError as error:
+        raise KeepUnavailable(f"query {name}: {error}") from error
