@@ -33,6 +33,7 @@ from collector.watch.live import Judge, Live
 from collector.watch.orders import Orders
 from collector.watch.poll import CommandLog
 from collector.watch.roll import Roll
+from collector.watch.roster import Roster
 from collector.watch.server import HttpServer
 from collector.watch.telling import Telling
 from collector.watch.trips import Trips
@@ -163,6 +164,7 @@ class Watch:
             watermark=lambda: self._judge.watermark, alerts=self._outbox.counts,
         )  # fmt: skip
         agents, operators = Tokens(folder / "principals.json", tenant), Tokens(folder / "operators.json", tenant)
+        self._roster = Roster({"principal": agents, "operator": operators}, self._journal)
         return Api(agents, operators, uplink, orders, board, self._receipts, self)
 
     def _dashboard(self) -> str | None:
@@ -176,6 +178,7 @@ class Watch:
         self._history.restore(known)
         self._lifted.restore(known)
         self._telling.restore(known)
+        self._roster.restore(known)
         for transition in self._history.recent():
             self._circuits.adopt(transition)
         self._journal.append(Note("start", ROLE, ROLE, f"version {__version__}"))
@@ -184,6 +187,7 @@ class Watch:
         """Pay the journal's debts and look at a board that others move too."""
         while not self._stopping.wait(_TICK_S):
             self._journal.settle()
+            self._roster.check()
             self._trips.noticed(self._circuits.refresh())
             self._trips.chase()
 

@@ -2,8 +2,9 @@
 
 One thread reads the spool some twenty times a second. Its cursor stays :data:`OVERLAP_S` seconds of event time (at
 most :data:`MAX_OVERLAP` bytes) behind what it has judged, so that a restart re-reads the recent past and detectors go
-on with their state instead of an empty one. Judging an event twice does no harm: what is older than the last recorded transition of its agent's
-circuit is ignored, an opening that is recorded is not a new one, and a stranger is announced once.
+on with their state instead of an empty one. Judging an event twice does no harm: what is older than the last recorded
+transition of its agent's circuit is ignored, an opening that is recorded is not a new one, and a stranger is announced
+once.
 
 The same rule keeps a backlog from tripping an agent that was resumed meanwhile.
 """

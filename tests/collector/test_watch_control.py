@@ -215,6 +215,23 @@ class TestWhoMay:
             with pytest.raises(BadCommand):
                 bot.obedience.apply(bytes(forged))
 
+    def test_who_comes_and_goes_is_in_the_journal_once(self, harness: Harness) -> None:
+        tokens = Tokens(harness.config.data_dir / "operators.json")
+
+        def told() -> list[tuple[str, str]]:
+            return [(e["subject"], e["reason"]) for e in harness.journal("operator")]
+
+        tokens.add("jo")
+        until(lambda: ("jo", "operator added") in told(), "jo came", 5)
+        harness.stop()
+        tokens.remove("jo")
+        harness.start()
+        until(lambda: ("jo", "operator removed") in told(), "jo went", 5)
+        assert sorted(told()) == [
+            ("jo", "operator added"), ("jo", "operator removed"), ("local", "operator added"),
+            ("local", "principal added"),
+        ]  # fmt: skip
+
 
 class TestWhatIsSaid:
     @pytest.mark.parametrize(

@@ -1,0 +1,54 @@
+"""Who may order and who may speak, as the journal sees it: every name that comes or goes is an entry ``operator``.
+
+Tokens are edited by the command line, without asking watch; it looks at the lists now and then and writes down what
+changed, also while it was away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from collector.tokens import Tokens
+from collector.watch.journal import Journal, JournalBroken, Note
+from fusebox.errors import ConfigError
+
+
+class Roster:
+    """Compares lists of tokens with what the journal says of them.
+
+    Args:
+        lists: by the word that describes their members (``operator``, ``principal``).
+    """
+
+    def __init__(self, lists: Mapping[str, Tokens], journal: Journal) -> None:
+        self._lists, self._journal = lists, journal
+        self._known: dict[str, set[str]] = {word: set() for word in lists}
+
+    def restore(self, entries: Iterable[dict[str, Any]]) -> None:
+        """Learn from the journal."""
+        for entry in entries:
+            if entry["kind"] == "operator":
+                self._learn(entry["payload"]["list"], entry["subject"], added=entry["payload"]["added"])
+
+    def check(self) -> None:
+        """Write down who came and who went. A list that cannot be read, or a broken journal, waits for next time."""
+        for word, tokens in self._lists.items():
+            try:
+                names = set(tokens.names())
+                for name in sorted(names ^ self._known[word]):
+                    self._note(word, name, added=name in names)
+            except (ConfigError, JournalBroken):
+                continue
+
+    def _note(self, word: str, name: str, *, added: bool) -> None:
+        reason = f"{word} {'added' if added else 'removed'}"
+        self._journal.append(Note("operator", "cli", name, reason, payload={"list": word, "added": added}))
+        self._learn(word, name, added=added)
+
+    def _learn(self, word: str, name: str, *, added: bool) -> None:
+        known = self._known.setdefault(word, set())
+        if added:
+            known.add(name)
+        else:
+            known.discard(name)
