@@ -12,7 +12,7 @@ from collector.receive.answers import response, status
 from collector.receive.decode import Encoding
 from collector.receive.inflate import MAX_BODY
 from collector.receive.intake import Intake, refuse
-from collector.receive.refusal import NO_TOKEN, Refusal
+from collector.receive.refusal import Refusal, no_token
 from collector.tokens import Tokens, bearer
 
 _SERVICE: Final = "opentelemetry.proto.collector.trace.v1.TraceService"
@@ -62,7 +62,7 @@ class GrpcDoor:
         sent = dict(context.invocation_metadata())
         principal = self._tokens.authenticate(bearer(sent.get("authorization")))
         if principal is None:
-            raise NO_TOKEN
+            raise no_token()
         return bytes(response(self._intake.take(body, Encoding.PROTOBUF, principal)).SerializeToString())
 
 

@@ -20,7 +20,7 @@ from collector.receive.answers import encoded, response, status
 from collector.receive.decode import Encoding, encoding_of
 from collector.receive.inflate import MAX_BODY, inflate
 from collector.receive.intake import Answer, Intake, refuse
-from collector.receive.refusal import NO_TOKEN, Refusal, Why
+from collector.receive.refusal import Refusal, Why, no_token
 from collector.tokens import Principal, Tokens, bearer
 
 _BODY_DEADLINE_S: Final = 30.0
@@ -104,7 +104,7 @@ class Door:
     async def _traces(self, headers: dict[str, str], receive: Receive) -> Reply:
         principal = self._tokens.authenticate(bearer(headers.get("authorization")))
         if principal is None:
-            raise NO_TOKEN
+            raise no_token()
         encoding = encoding_of(headers.get("content-type", ""))
         body = bytearray()
         try:

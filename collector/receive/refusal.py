@@ -40,8 +40,11 @@ class Refusal(Exception):
         self.why = why
 
 
-NO_TOKEN: Final = Refusal(
-    Why.UNAUTHENTICATED,
-    "no valid token; send 'Authorization: Bearer <token>' with the token in data_dir/agent.token or one made by "
-    "'fusebox tokens add NAME' (OpenTelemetry exporters: OTEL_EXPORTER_OTLP_HEADERS=authorization=Bearer%20<token>)",
-)
+def no_token() -> Refusal:
+    """The refusal of a request that nobody vouches for (a new one each time: a raised exception keeps its frames)."""
+    return Refusal(
+        Why.UNAUTHENTICATED,
+        "no valid token; send 'Authorization: Bearer <token>' with the token in data_dir/agent.token or one made by "
+        "'fusebox tokens add NAME --agent ID' (OpenTelemetry exporters: set "
+        "OTEL_EXPORTER_OTLP_HEADERS=authorization=Bearer%20<token>)",
+    )
