@@ -28,6 +28,7 @@ from rabbitmq.uplink import ClientSource
 Json = dict[str, Any]
 POLL_WAIT_S: Final = 5.0
 _RETRY_S: Final = 0.25
+_CONFLICT: Final = 409
 
 CARRIER_FAILED: Final = happenings.declare(
     "carrier_failed", logging.INFO, "a Command carrier lost its connection and tries again"
@@ -67,6 +68,7 @@ class HttpCarrier:
     def __init__(self, client: ClientSource, receiver: Receiver) -> None:
         self._client = client
         self._receiver = receiver
+        self._cursor: int | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="fusebox-carrier-http", daemon=True)
 
@@ -84,36 +86,40 @@ class HttpCarrier:
         self._attempt(self._introduce)
 
     def _run(self) -> None:
-        cursor: int | None = None
         while not self._stopping.is_set():
-            step = functools.partial(self._poll, cursor) if cursor is not None else self._introduce
-            cursor = self._attempt(step)
-            if cursor is None or self._receiver.unverified():
-                cursor = None
+            fresh = self._cursor is None or self._receiver.unverified()
+            if not self._attempt(self._introduce if fresh else self._poll):
                 self._stopping.wait(_RETRY_S)
 
-    def _attempt(self, step: Callable[[ControlClient], int]) -> int | None:
+    def _attempt(self, step: Callable[[ControlClient], None]) -> bool:
         client = self._client()
+        if client is None:
+            return False
         try:
-            return step(client) if client else None
+            step(client)
+            return True
         except ControlRefused as refused:
-            happenings.emit(CARRIER_REFUSED, error=str(refused))
+            lost = refused.status == _CONFLICT  # watch was restarted: an ordinary reason for a new snapshot
+            happenings.emit(CARRIER_FAILED if lost else CARRIER_REFUSED, carrier="http", error=str(refused))
         except FuseboxError as error:
             happenings.emit(CARRIER_FAILED, carrier="http", error=str(error))
-        return None
+        self._cursor = None
+        return False
 
-    def _poll(self, cursor: int, client: ControlClient) -> int:
-        answer = client.send(
-            "poll", {**self._receiver.introduction(), "cursor": cursor, "wait": POLL_WAIT_S}, POLL_WAIT_S
-        )
+    def _poll(self, client: ControlClient) -> None:
+        body = {**self._receiver.introduction(), "cursor": self._cursor, "wait": POLL_WAIT_S}
+        answer = client.send("poll", body, POLL_WAIT_S)
         for signed in answer["commands"]:
             self._receiver.command(str(signed).encode())
-        return int(answer["cursor"])
+        self._cursor = int(answer["cursor"])
 
-    def _introduce(self, client: ControlClient) -> int:
+    def _introduce(self, client: ControlClient) -> None:
+        """Learn how things stand. A cursor that is known stays: Commands since then are still to be acknowledged."""
         who, nonce = self._receiver.introduction(), secrets.token_hex(16)
         answer = client.send("snapshot", {"nonce": nonce, "process": who["process"], "agents": list(who["agents"])})
-        return self._receiver.snapshot(str(answer["signed"]).encode(), nonce)
+        cursor = self._receiver.snapshot(str(answer["signed"]).encode(), nonce)
+        if self._cursor is None:
+            self._cursor = cursor
 
 
 class BrokerCarrier:
