@@ -164,7 +164,7 @@ def test_a_killed_agent_stays_killed_until_resumed_and_its_messages_come_back(
     # It stays killed: in a fresh process, with watch restarted, with its own latch lost.
     agent.stop()
     (up.config.data_dir / "latch" / "agents.jsonl").unlink()
-    os.kill(up.supervisor.pid("watch"), signal.SIGKILL)
+    up.kill("watch")
     up.info("watch")
     second = runtimes()
     reborn = Agent(HELPER, second)
