@@ -1,21 +1,27 @@
-"""Asking a model: the ``openai`` client, inside the span that Fusebox guards and counts."""
+"""Asking a model: the ``openai`` client, inside the span that Fusebox guards and counts.
+
+The client takes a second to load, so only the processes of agents that ask a model load it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-
-import openai
-from openai.types.chat import ChatCompletion, ChatCompletionMessageParam
+from typing import TYPE_CHECKING, TypeAlias
 
 from rabbitmq import Context
 
-Messages = list[ChatCompletionMessageParam]
-Chat = Callable[[str, Messages], ChatCompletion]
+if TYPE_CHECKING:
+    from openai.types.chat import ChatCompletion, ChatCompletionMessageParam
+
+Messages: TypeAlias = "list[ChatCompletionMessageParam]"
+Chat: TypeAlias = "Callable[[str, Messages], ChatCompletion]"
 """(model, messages) → answer."""
 
 
 def openai_chat(base_url: str) -> Chat:
     """A chat with the provider at ``base_url``; proxies do not apply, it is on this machine."""
+    import openai  # heavy: see the module
+
     client = openai.OpenAI(
         base_url=f"{base_url}/v1",
         api_key="the demo's server asks for none",

@@ -45,6 +45,11 @@ class Incident:
         return self.trip.get("finding") or {}
 
     @property
+    def detector(self) -> str:
+        """Which detector saw it."""
+        return str(self.finding.get("detector") or self.trip.get("actor", ""))
+
+    @property
     def seconds(self) -> float:
         """Seconds from the first action of the evidence to the trip."""
         return float(self.trip["time"] - self.finding["first_time"]) if self.finding else 0.0

@@ -33,8 +33,9 @@ def play(stage: Stage, screen: Screen, incident: Incident) -> Response:
     Raises:
         TooSlow: an alert, or a process's receipt, did not arrive.
     """
-    alert = until(lambda: _alert_about(stage, incident.agent), "the alert is delivered", _ALERT_S)
-    screen.event("pager", f"{alert['type']}: {alert['data']['agent']}, {alert['data']['reason']}", "red")
+    until(lambda: _alerted(stage, incident.agent), f"the alert about {incident.agent} is delivered", _ALERT_S)
+    for alert in stage.pager.alerts:
+        screen.event("pager", f"{alert['type']} {alert['data']['agent']}: {alert['data']['reason']}", "red")
     killed = _kill(stage, incident.agent)
     screen.event("operator", f"kill {incident.agent}: every process confirmed after {killed:.3f} s", "red")
     stage.tickets.mute(COMMENTED)
@@ -49,8 +50,8 @@ def play(stage: Stage, screen: Screen, incident: Incident) -> Response:
     return Response(len(stage.pager.alerts), killed, resumed, delivered)
 
 
-def _alert_about(stage: Stage, agent: str) -> Json | None:
-    return next((alert for alert in stage.pager.alerts if alert["data"].get("agent") == agent), None)
+def _alerted(stage: Stage, agent: str) -> bool:
+    return any(alert["data"].get("agent") == agent for alert in stage.pager.alerts)
 
 
 def _kill(stage: Stage, agent: str) -> float:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable
 from typing import Final
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
@@ -55,6 +55,10 @@ class Screen:
         for name, value in rows:
             table.add_row(f"  {escape(name)}", escape(value))
         self._console.print(table)
+
+    def show(self, thing: RenderableType) -> None:
+        """Something that knows how to draw itself."""
+        self._console.print(thing)
 
     def plain(self, text: str) -> None:
         """Text for a machine, or to be copied: never wrapped, never styled."""

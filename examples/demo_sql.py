@@ -1,4 +1,4 @@
-"""What the database knows of the demonstration, asked through the read-only SQL port like anybody else would."""
+"""What the database knows of the demonstration, asked by named queries through the read-only SQL port."""
 
 from __future__ import annotations
 
@@ -6,24 +6,13 @@ import time
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
-from urllib.parse import urlsplit
 
-import clickhouse_connect
-from clickhouse_connect.driver.client import Client
-
+from collector import queries
+from collector.why import Why, explain
 from examples.demo_incident import Incident
 from examples.rogue_tickets.agents import HELPER
+from fusebox.config import Config
 
-_TOTALS: Final = """
-    SELECT countIf(action = 'consume') AS messages, sum(input_tokens + output_tokens) AS tokens, sum(cost_usd) AS cost
-    FROM agent_events"""
-_ONSET: Final = """
-    SELECT count() FROM agent_events
-    WHERE agent = {agent:String} AND action != 'consume'
-      AND toFloat64(time) >= {since:Float64} - 0.001 AND toFloat64(time) <= {until:Float64} + 0.001"""
-_LAST_COMMENT: Final = """
-    SELECT trace_id, span_id FROM agent_events
-    WHERE operation = 'tickets.comment' AND target = {ticket:String} AND ok ORDER BY time DESC LIMIT 1"""
 _COSTS: Final = (
     "SELECT agent, count() AS actions, sum(input_tokens + output_tokens) AS tokens, sum(cost_usd) AS usd "
     "FROM agent_events GROUP BY agent ORDER BY tokens DESC"
@@ -34,6 +23,8 @@ _LOOP: Final = (
 )
 _QUIET_S: Final = 1.0
 _DEADLINE_S: Final = 15.0
+_POLL_S: Final = 0.2
+_MANY: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,56 +40,57 @@ class Totals:
 class Database:
     """The SQL port of *keep*.
 
-    Args:
-        url: what *keep* announced.
+    Every query raises:
+        KeepUnavailable: it does not answer.
     """
 
-    def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        self._client: Client = clickhouse_connect.get_client(
-            host=parts.hostname or "", port=parts.port or 0, autogenerate_session_id=False
-        )
+    def __init__(self, config: Config) -> None:
+        self._client = queries.connect(config)
 
-    def settle(self) -> int:
-        """Wait until no more spans arrive; how many are stored."""
+    def settle(self) -> None:
+        """Wait until no more spans arrive, for at most 15 seconds."""
         deadline, count, since = time.monotonic() + _DEADLINE_S, -1, 0.0
-        while time.monotonic() < deadline:
-            now = self.spans()
-            if now != count:
+        while time.monotonic() < deadline and (count < 1 or time.monotonic() < since + _QUIET_S):
+            if (now := self.spans()) != count:
                 count, since = now, time.monotonic()
-            elif time.monotonic() > since + _QUIET_S:
-                break
-            time.sleep(0.2)
-        return count
+            time.sleep(_POLL_S)
 
     def spans(self) -> int:
         """Spans stored."""
-        return int(self._row("SELECT count() FROM otel_traces")[0])
+        return int(self._row("spans_total")["spans"])
 
     def totals(self) -> Totals:
         """The sums."""
-        messages, tokens, cost = self._row(_TOTALS)
-        return Totals(int(messages), int(tokens), Decimal(cost), self.spans())
+        sums = self._row("totals")
+        return Totals(int(sums["messages"]), int(sums["tokens"]), Decimal(sums["cost_usd"]), self.spans())
 
     def actions_from_onset(self, incident: Incident) -> int:
-        """What the agent did (publishes, model and tool calls) from the first action of the evidence to the trip."""
-        window = {"since": incident.finding["first_time"], "until": incident.trip["time"]}
-        return int(self._row(_ONSET, agent=incident.agent, **window)[0])
+        """What the stopped agent did (publishes, model and tool calls) since the first action of the evidence.
 
-    def last_comment(self, ticket: str) -> tuple[str, str]:
-        """Trace and span id of the latest comment on a ticket; empty when none is stored."""
-        trace, span = self._row(_LAST_COMMENT, ticket=ticket) or ("", "")
-        return str(trace), str(span)
+        Ask before the agent is resumed: until then the action that opened its circuit is its last.
+        """
+        events = queries.run(self._client, "recent_events", agent=incident.agent, limit=_MANY)
+        return sum(e["action"] != "consume" and e["time"] >= incident.finding.get("first_time", 0.0) for e in events)
+
+    def why_last_comment(self) -> Why:
+        """Which prompt caused the helper's latest comment.
+
+        Raises:
+            NotFound: no comment is stored.
+        """
+        return explain(
+            self._client, str(self._row("last_tool_call", agent=HELPER, operation="tickets.comment")["span_id"])
+        )
 
     def close(self) -> None:
         """Give the connection back."""
         self._client.close()
 
-    def _row(self, sql: str, **parameters: Any) -> tuple[Any, ...]:
-        rows = self._client.query(sql, parameters=parameters).result_rows
-        return tuple(rows[0]) if rows else ()
+    def _row(self, name: str, **parameters: Any) -> dict[str, Any]:
+        rows = queries.run(self._client, name, **parameters)
+        return rows[0]
 
 
 def to_try(ticket: str) -> tuple[str, str]:
-    """Two queries for the reader: who costs what, and the loop itself."""
+    """Two statements for the reader: who costs what, and the loop itself."""
     return _COSTS, _LOOP.format(helper=HELPER, ticket=ticket)

@@ -7,7 +7,7 @@ from typing import Final
 
 from examples.demo_screen import Screen
 from examples.demo_stage import Stage, patiently, until
-from examples.supply_chain.agents import ANALYST, CARRIER_NOTICE, EXECUTOR, LISTENER, recorded_events
+from examples.supply_chain.agents import ANALYST, CARRIER_NOTICE, EXECUTOR, LATE, LISTENER, recorded_events
 from examples.supply_chain.inventory import Draft
 
 Manager = Callable[[Draft], tuple[str, bool]]
@@ -23,7 +23,7 @@ def play(stage: Stage, screen: Screen) -> None:
         TooSlow: the agents did not get that far.
     """
     screen.say("Carriers post shipping events; an order is written only after a person's yes.")
-    expected = sum(map(_leaves_a_gap(stage), recorded_events()))
+    expected = sum(_leaves_a_gap(stage, event) for event in recorded_events())
     for event in recorded_events():
         screen.event(
             str(event["carrier"]), f"{event['shipment']} {event['status']} at {event['place']}: {event['note']}"
@@ -35,8 +35,9 @@ def play(stage: Stage, screen: Screen) -> None:
     screen.event(EXECUTOR, f"{len(stage.inventory.orders())} purchase orders written", "green")
 
 
-def _leaves_a_gap(stage: Stage) -> Callable[[dict[str, str]], bool]:
-    return lambda e: stage.inventory.impact(e["shipment"], e["date"], e["eta"])["shortfall"] > 0
+def _leaves_a_gap(stage: Stage, event: dict[str, str]) -> bool:
+    impact = stage.inventory.impact(event["shipment"], event["date"], event["eta"])
+    return event["status"] in LATE and impact["shortfall"] > 0
 
 
 def _decide(stage: Stage, screen: Screen, number: int, manager: Manager) -> bool:

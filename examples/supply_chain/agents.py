@@ -28,7 +28,8 @@ LISTENER_KEYS: Final = {CARRIER_NOTICE: "carrier.update"}
 ANALYST_MODEL: Final = "gpt-5"
 APPROVAL_TIMEOUT_S: Final = 120.0
 
-_LATE: Final = frozenset({"delayed", "customs_hold"})
+LATE: Final = frozenset({"delayed", "customs_hold"})
+"""What a carrier says when a shipment will not arrive as planned."""
 _ANALYSE: Final = "You are a supply chain analyst. Say in one sentence what this delay means for the stock."
 
 
@@ -65,7 +66,7 @@ def listener(runtime: Runtime) -> Agent:
 
     @agent.on(LISTENER_KEYS[CARRIER_NOTICE])
     def hear(update: CarrierUpdate, ctx: Context) -> None:
-        if update.status in _LATE:
+        if update.status in LATE:
             ctx.publish("shipment.delayed", update)
 
     return agent

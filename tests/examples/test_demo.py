@@ -1,0 +1,114 @@
+"""``fusebox demo`` as a newcomer runs it: whole, in a process of its own, from an empty folder."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fusebox.config import PREFIX
+from rabbitmq.node import PrivateNode
+from tests.examples.test_demo_parts import KEYS
+from tests.fixtures.agents import eventually
+from tests.need import missing
+
+LIMIT_S = 115
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-P", "-m", "fusebox", "demo", *arguments]
+
+
+def environment(temporary: Path) -> dict[str, str]:
+    bare = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    return bare | {"TMPDIR": str(temporary), "COLUMNS": "200"}
+
+
+def play(folder: Path, *arguments: str) -> dict[str, Any]:
+    """Run the demo to its end; its JSON object. Nothing may be on stderr, and no folder may be left behind."""
+    temporary = folder / "tmp"
+    temporary.mkdir()
+    done = subprocess.run(
+        command("--exit", "--json", *arguments), cwd=folder, env=environment(temporary), stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, timeout=LIMIT_S, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    assert "Traceback" not in done.stdout
+    assert "--unprotected" in arguments or "was asked:" in done.stdout, "why shows the prompt"
+    assert list(temporary.iterdir()) == []
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+def check_story(result: dict[str, Any]) -> None:
+    assert list(result) == KEYS
+    assert 2 <= result["comments"] <= 6
+    assert result["unprotected_comments"] > 100
+    assert result["trip"]["agent"] in ("ticket-helper", "label-bot")
+    assert 0 < result["trip"]["seconds_from_onset"] < 60
+    assert 2 <= result["trip"]["actions_from_onset"] <= 30
+    assert result["alerts_delivered"] >= 1
+    assert result["held"] == result["resumed_delivered"] > 0
+    assert result["kill_seconds"] < 5
+    assert result["messages"] > result["unprotected_comments"]
+    assert result["spans_stored"] > result["messages"]
+    assert result["tokens"] > 1000
+    assert result["cost_usd"] > 0
+
+
+@pytest.mark.parametrize("seed", [0, 21, 42])
+def test_the_story_holds_in_one_process(seed: int, tmp_path: Path) -> None:
+    check_story(play(tmp_path, "--broker", "in-process", "--no-dashboard", "--seed", str(seed)))
+
+
+def test_the_story_holds_over_rabbitmq_with_a_process_for_each_agent(tmp_path: Path) -> None:
+    if not PrivateNode.available():
+        missing("rabbitmq-server is not installed; apt-get install rabbitmq-server")
+    check_story(play(tmp_path, "--broker", "rabbitmq", "--no-dashboard"))
+
+
+def test_the_unprotected_twin_alone(tmp_path: Path) -> None:
+    result = play(tmp_path, "--unprotected", "--broker", "in-process", "--no-dashboard")
+    assert list(result) == KEYS
+    assert result["unprotected_comments"] > 100
+    assert (result["trip"], result["comments"], result["alerts_delivered"]) == (None, None, 0)
+
+
+def test_it_stays_up_with_the_dashboard_until_ctrl_c_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    temporary, out = tmp_path / "tmp", tmp_path / "out"
+    temporary.mkdir()
+    with out.open("w") as file:
+        running = subprocess.Popen(
+            command("--broker", "in-process"), cwd=tmp_path, env=environment(temporary), stdin=subprocess.DEVNULL,
+            stdout=file, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+    try:
+        eventually(lambda: "Ctrl-C ends it" in out.read_text() or running.poll() is not None, LIMIT_S, out.read_text())
+        assert running.poll() is None, out.read_text()
+        running.send_signal(signal.SIGINT)
+        assert running.wait(30) == 0
+    finally:
+        running.kill()
+        running.wait()
+    text = out.read_text()
+    assert "http://127.0.0.1:" in text
+    assert "operator.token" in text
+    assert "Traceback" not in text
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_folder_in_use_is_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "file").touch()
+    done = subprocess.run(
+        command("--exit", "--data-dir", "mine"), cwd=tmp_path, capture_output=True, text=True, timeout=LIMIT_S,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        f"fusebox: --data-dir {tmp_path / 'mine'} is not empty; name an empty or a new folder"
+    ]
