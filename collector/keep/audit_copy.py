@@ -65,6 +65,7 @@ class AuditCopy:
             try:
                 self.step()
             except (ClickHouseError, EngineDown, OSError) as error:
+                self._engine.discard()
                 happenings.emit(COPY_DELAYED, error=str(error)[:500])
                 self._seen = None
                 self._offsets.clear()

@@ -42,6 +42,7 @@ class DeadLetters:
         try:
             self._to_table(name, batch, raw, reason[:_MAX_REASON])
         except ClickHouseError as error:
+            self._engine.discard()
             if isinstance(sorted_out(error), EngineDown):
                 raise sorted_out(error) from error
             self._to_file(name, batch, raw, reason[:_MAX_REASON])

@@ -1,7 +1,7 @@
 """The ClickHouse engine: chDB inside this process, or a server, behind the same client.
 
 Traps that shape this file: one chDB path belongs to one process; after ``import chdb`` a fork hangs (children are
-spawned elsewhere); a client is not for two threads, so each thread gets its own.
+spawned elsewhere); a client is not for two threads, so each thread gets its own; after an error a client is discarded.
 """
 
 from __future__ import annotations
@@ -67,6 +67,20 @@ class Engine:
     def reader(self) -> Client:
         """This thread's client for statements from outside: read-only, under :data:`READ_LIMITS`. Raises likewise."""
         return self._mine("reader", READ_LIMITS)
+
+    def discard(self) -> None:
+        """Close this thread's clients; the next call opens new ones.
+
+        After any error: a chDB connection whose statement failed half-way through its output gives the rows that were
+        left over to the *next* statement.
+        """
+        clients = [getattr(self._local, role, None) for role in ("writer", "reader")]
+        self._local.writer = self._local.reader = None
+        for client in clients:
+            if client is not None:
+                with self._lock:
+                    self._clients.remove(client)
+                client.close()
 
     def close(self) -> None:
         """Close every client; no other thread may use one any more. Legal twice."""

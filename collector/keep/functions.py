@@ -27,7 +27,8 @@ _BY_NAME: Final = frozenset(
         "visibleWidth", "uptime", "variantElement", "variantType",
     }
 )  # fmt: skip
-_SYNTAX: Final = frozenset({"lambda", "exists", "grouping", "untuple"})
+# What the parser makes of syntax: ``_CAST`` is a parameter, put in its place.
+_SYNTAX: Final = frozenset({"lambda", "exists", "grouping", "untuple", "_CAST"})
 # Named by the engine in a harmless category, yet they use schemas or formats, or share a table function's name.
 _EXCEPT: Final = frozenset({"formatRow", "formatRowNoNewline", "groupFormat", "format", "chdb", "file", "fuzzQuery"})
 _QUERY: Final = """

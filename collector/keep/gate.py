@@ -91,7 +91,7 @@ class Gate:
         """The database whose tables may be read."""
         return self._database
 
-    def judge(self, text: str, parameters: Mapping[str, str | None], client: Client) -> Permitted:
+    def judge(self, text: str, parameters: Mapping[str, str], client: Client) -> Permitted:
         """The canonical statement, when it may run.
 
         Raises:
@@ -160,15 +160,29 @@ class Gate:
             raise StatementRefused(f"{name} is not readable here")
 
 
-def _tree(body: str, parameters: Mapping[str, str | None], client: Client) -> list[str]:
+def _tree(body: str, parameters: Mapping[str, str], client: Client) -> list[str]:
     """The engine's own parse, one node a line."""
     answer: bytes = client.raw_query(f"EXPLAIN AST {body}", parameters=bound(body, parameters))
     return [line for line in answer.decode("utf-8", "replace").split("\n") if line]
 
 
-def bound(body: str, parameters: Mapping[str, str | None]) -> dict[str, str | None] | None:
-    """The parameters as the driver wants them: none at all unless the statement has placeholders."""
-    return dict(parameters) if parameters and "{" in body else None
+@dataclass(frozen=True, slots=True)
+class _Verbatim:
+    """A value that travels as it came: the driver escapes strings, and this one is escaped already."""
+
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def bound(body: str, parameters: Mapping[str, str]) -> dict[str, _Verbatim] | None:
+    """The parameters of the statement's placeholders, as the driver wants them.
+
+    None when the statement has none of them: the driver would then put values into the text, with ``%``.
+    """
+    used = {name for name in parameters if re.search(rf"\{{{name}:[^}}]+\}}", body)}
+    return {name: _Verbatim(parameters[name]) for name in used} or None
 
 
 def _readable(database: str, table: str) -> bool:

@@ -183,6 +183,7 @@ class Inserter:
         try:
             return call(self._engine.writer())
         except ClickHouseError as error:
+            self._engine.discard()
             raise sorted_out(error) from error
 
 

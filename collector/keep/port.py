@@ -113,6 +113,7 @@ class SqlPort:
         except FuseboxError as error:
             return _error(503, str(error), 0)
         except ClickHouseError as error:
+            self._engine.discard()
             happenings.emit(FAILED, error=str(error)[:500], statement=request.text[:500])
             return _engine_error(error)
         happenings.emit(ANSWERED, ms=round(1000 * (time.monotonic() - started), 1))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
+from email.parser import BytesParser
+from email.policy import HTTP
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -23,8 +25,6 @@ _WITHOUT_EFFECT: Final = frozenset(
         "result_overflow_mode", "cancel_http_readonly_queries_on_client_close",
     }
 )  # fmt: skip
-_ESCAPES: Final = {"t": "\t", "n": "\n", "r": "\r", "0": "\0", "b": "\b", "f": "\f", "a": "\a", "v": "\v"}
-_ESCAPED: Final = re.compile(r"\\(.)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,8 @@ class Request:
     """A statement and what came with it."""
 
     text: str
-    parameters: Mapping[str, str | None] = field(default_factory=dict)
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    """Values in the escaping in which they travel."""
     format: str = "TabSeparated"
     database: str = ""
     query_id: str = ""
@@ -50,25 +51,41 @@ async def read_request(
     """
     if headers.get("content-encoding", "identity") != "identity":
         raise StatementRefused("send the statement uncompressed", BAD_ARGUMENTS)
-    fields = _fields(scope)
-    body = _text(await _body(receive))
-    query = fields.pop("query", "")
+    body = await _body(receive)
+    fields = _url_fields(scope)
+    kind = headers.get("content-type", "")
+    if kind.startswith("multipart/form-data"):
+        fields, body = {**fields, **_form_fields(kind, body)}, b""
+    for name, value in fields.items():
+        _check_field(name, value)
+    query, text = fields.pop("query", ""), _text(body)
     return Request(
-        text="\n".join(part for part in (query, body) if part),
-        parameters={name[6:]: _unescape(value) for name, value in fields.items() if name.startswith("param_")},
+        text="\n".join(part for part in (query, text) if part),
+        parameters={name[6:]: value for name, value in fields.items() if name.startswith("param_")},
         format=fields.get("default_format") or headers.get("x-clickhouse-format") or "TabSeparated",
         database=fields.get("database") or headers.get("x-clickhouse-database", ""),
         query_id=re.sub(r"[^\w.:-]", "", fields.get("query_id", ""))[:100],
     )
 
 
-def _fields(scope: Mapping[str, Any]) -> dict[str, str]:
+def _url_fields(scope: Mapping[str, Any]) -> dict[str, str]:
     try:
         fields = dict(parse_qsl(scope["query_string"].decode("ascii"), keep_blank_values=True, errors="strict"))
     except (ValueError, UnicodeDecodeError) as error:
         raise StatementRefused("the URL is not valid UTF-8", BAD_ARGUMENTS) from error
-    for name, value in fields.items():
-        _check_field(name, value)
+    return fields
+
+
+def _form_fields(kind: str, body: bytes) -> dict[str, str]:
+    """What a form carries: drivers send one when the parameters are too long for a URL."""
+    message = BytesParser(policy=HTTP).parsebytes(b"Content-Type: " + kind.encode() + b"\r\n\r\n" + body)
+    fields = {}
+    for part in message.iter_parts():
+        name = part.get_param("name", header="content-disposition")
+        if not isinstance(name, str) or part.get_filename():
+            raise StatementRefused("external data is not available here", BAD_ARGUMENTS)
+        payload = part.get_payload(decode=True)
+        fields[name] = _text(payload if isinstance(payload, bytes) else b"")
     return fields
 
 
@@ -98,10 +115,3 @@ def _text(body: bytes) -> str:
         return body.decode("utf-8")
     except UnicodeDecodeError as error:
         raise StatementRefused("the statement is not valid UTF-8", BAD_ARGUMENTS) from error
-
-
-def _unescape(value: str) -> str | None:
-    r"""Parameter values travel in TabSeparated's escaping; ``\N`` is NULL. (The driver escapes them again.)"""
-    if value == r"\N":
-        return None
-    return _ESCAPED.sub(lambda match: _ESCAPES.get(match[1], match[1]), value)
