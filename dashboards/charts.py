@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Final
 
 import streamlit as st
 
 from dashboards import history
+from dashboards.history import KeepUnavailable
 from dashboards.state import memory
 from dashboards.text import count, money, visible
+from fusebox.clock import Clock
 from fusebox.config import Config
 
+Rows = Sequence[Mapping[str, Any]]
 EVERY_S: Final = 10.0
 MINUTES: Final = 30
+MINUTE_S: Final = 60
 HEIGHT: Final = 150
+AGENTS: Final = 8
+OTHERS: Final = "all others"
 
 
 def draw_rates() -> None:
@@ -32,16 +42,41 @@ def draw_rates() -> None:
 
 
 @st.fragment(run_every=EVERY_S)
-def draw_tokens(config: Config) -> None:
+def draw_tokens(config: Config, clock: Clock) -> None:
     """Tokens per minute of the agents that use most, for the last half hour."""
-    st.subheader("Tokens per minute", anchor=False)
+    st.subheader("Tokens by agent", anchor=False)
+    ask = partial(history.tokens_by_minute, config, clock.now() - MINUTES * MINUTE_S)
     try:
-        points = history.tokens_by_minute(config, memory().token, MINUTES)
-    except history.KeepUnavailable as error:
+        rows = memory().history.rows("tokens", ask, clock.wall(), EVERY_S)
+    except KeepUnavailable:
         st.caption("keep does not answer, so there is no history to draw. The rates on the tiles come from watch.")
-        st.text(visible(error))
         return
-    if not points:
+    if rows is None:
+        st.caption("Reading the last half hour…")
+    elif not any(row["tokens"] for row in rows):
         st.caption(f"No tokens were used in the last {MINUTES} minutes.")
-        return
-    st.line_chart(points, x="minute", y="tokens", color="agent", x_label="", y_label="tokens")
+    else:
+        st.line_chart(points(rows), x="minute", y="tokens", color="agent", x_label="", y_label="tokens per minute")
+
+
+def points(rows: Rows) -> list[dict[str, Any]]:
+    """A point for every minute and every line, zeros included, from the minute before the first tokens on."""
+    names = _lines(rows)
+    used: Counter[tuple[str, int]] = Counter()
+    for row in rows:
+        used[names[row["agent"]], int(row["minute"])] += int(row["tokens"])
+    minutes = [minute for _, minute in used]
+    return [
+        {"minute": datetime.fromtimestamp(minute, UTC), "agent": name, "tokens": used[name, minute]}
+        for name in sorted(set(names.values()))
+        for minute in range(min(minutes) - MINUTE_S, max(minutes) + MINUTE_S, MINUTE_S)
+    ]
+
+
+def _lines(rows: Rows) -> dict[str, str]:
+    """The line each agent is drawn in: its own for the :data:`AGENTS` that use most, one for all others."""
+    used: Counter[str] = Counter()
+    for row in rows:
+        used[row["agent"]] += int(row["tokens"])
+    most = {agent for agent, _ in used.most_common(AGENTS)}
+    return {agent: visible(agent, 40) if agent in most else OTHERS for agent in used}

@@ -1,21 +1,84 @@
-"""What the database remembers: named queries on the SQL port of *keep*. No SQL here."""
+"""What the database remembers: named queries on the SQL port of *keep*, asked on threads of their own.
+
+Streamlit draws the parts of a session one after the other. A database that hangs must not stop the board, which does
+not need it, so a question is given :data:`PATIENCE_S` seconds; after that the page goes on without the answer and
+finds it at a later refresh.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import Any, Final
 
-from dashboards.view import Trip
+from collector import queries
+from collector.queries import KeepUnavailable
 from fusebox.config import Config
-from fusebox.errors import Retryable
+
+__all__ = ["History", "KeepUnavailable", "evidence", "tokens_by_minute"]
+
+Rows = list[dict[str, Any]]
+PATIENCE_S: Final = 0.5
+KEPT: Final = 20
+_THREADS: Final = ThreadPoolExecutor(4, thread_name_prefix="history")
 
 
-class KeepUnavailable(Retryable):
-    """The SQL port of *keep* did not answer."""
+@dataclass(slots=True)
+class _Question:
+    future: Future[Rows]
+    asked: float
 
 
-def evidence(config: Config, token: str, trip: Trip) -> list[dict[str, Any]]:
-    raise KeepUnavailable("keep is not running; start it with 'fusebox up'")
+class History:
+    """The answers one session has had, the newest :data:`KEPT` of them."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, _Question] = {}
+        self._answers: dict[str, Rows] = {}
+
+    def rows(self, key: str, ask: Callable[[], Rows], now: float, lasting: float) -> Rows | None:
+        """The answer to ``ask``, asked again when the last one is ``lasting`` seconds old at ``now``.
+
+        Returns:
+            None while the first answer is being waited for.
+
+        Raises:
+            KeepUnavailable: *keep* did not answer the last time it was asked.
+        """
+        question = self._open.get(key)
+        if question is None or (question.future.done() and now - question.asked >= lasting):
+            question = _Question(_THREADS.submit(ask), now)
+            _put(self._open, key, question)
+        if wait([question.future], PATIENCE_S).done:
+            _put(self._answers, key, question.future.result())
+        return self._answers.get(key)
+
+    def last(self, key: str) -> Rows:
+        """The last answer, without asking; empty when there was none."""
+        return self._answers.get(key, [])
 
 
-def tokens_by_minute(config: Config, token: str, minutes: int) -> list[dict[str, Any]]:
-    raise KeepUnavailable("keep is not running; start it with 'fusebox up'")
+def evidence(config: Config, spans: tuple[str, ...]) -> Rows:
+    """The actions behind a trip, oldest first. Raises :class:`KeepUnavailable`."""
+    return _run(config, "trip_evidence", spans=list(spans))
+
+
+def tokens_by_minute(config: Config, since: float) -> Rows:
+    """Minute, agent and tokens since a Unix time. Raises :class:`KeepUnavailable`."""
+    return _run(config, "tokens_by_agent_minute", since=since, tenant=config.tenant)
+
+
+def _run(config: Config, name: str, **parameters: Any) -> Rows:
+    client = queries.connect(config)
+    try:
+        return queries.run(client, name, **parameters)
+    finally:
+        client.close()
+
+
+def _put(store: dict[str, Any], key: str, value: object) -> None:
+    store.pop(key, None)
+    store[key] = value
+    while len(store) > KEPT:
+        del store[next(iter(store))]

@@ -40,8 +40,8 @@ def draw(config: Config, clock: Clock) -> None:
     _draw_header()
     draw_dialog(config)
     _draw_live(config, clock)
-    draw_trips(config)
-    draw_tokens(config)
+    draw_trips(config, clock)
+    draw_tokens(config, clock)
     draw_details()
 
 

@@ -167,7 +167,12 @@ def command(host: str, port: int) -> list[str]:
 def environment(config: Config, inherited: Mapping[str, str]) -> dict[str, str]:
     """The child's variables: ours reduced to what the page reads, Streamlit's own left out."""
     kept = {k: v for k, v in inherited.items() if not k.startswith((PREFIX, "STREAMLIT_")) or k in _CLOCK}
-    ours = {"DATA_DIR": str(config.data_dir.absolute()), "CONTROL_URL": config.control_url, "SQL_URL": config.sql_url}
+    ours = {
+        "DATA_DIR": str(config.data_dir.absolute()),
+        "TENANT": config.tenant,
+        "CONTROL_URL": config.control_url,
+        "SQL_URL": config.sql_url,
+    }
     return kept | {PREFIX + name: value for name, value in ours.items() if value}
 
 

@@ -13,6 +13,7 @@ from typing import Final
 import streamlit as st
 
 from dashboards.data import Order
+from dashboards.history import History
 from dashboards.view import Board
 
 HISTORY: Final = 180
@@ -44,6 +45,7 @@ class Memory:
     rates: deque[tuple[float, float, float]] = field(default_factory=lambda: deque(maxlen=HISTORY))
     orders: deque[Order] = field(default_factory=lambda: deque(maxlen=ORDERS))
     asked: Asked | None = None
+    history: History = field(default_factory=History)
 
     def remember(self, board: Board, at: float) -> None:
         """Take in a fresh answer of *watch*."""

@@ -2,23 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 import streamlit as st
 
-from dashboards import history
+from dashboards import data, history
+from dashboards.history import KeepUnavailable
 from dashboards.state import memory
-from dashboards.text import moment, visible
+from dashboards.text import moment, money, visible
 from dashboards.view import Board, Trip
+from fusebox.clock import Clock
 from fusebox.config import Config
 
 EVERY_S: Final = 2.0
+AGAIN_S: Final = 5.0
 _SAME: Final = "="
+_ROW: Final = 36
+
+Fact = Callable[[Mapping[str, Any]], str]
+FACTS: Final[Mapping[str, Fact]] = {
+    "time (UTC)": lambda span: moment(span["time"]),
+    "action": lambda span: span["action"],
+    "operation": lambda span: span["operation"],
+    "target": lambda span: span["target"],
+    "workflow": lambda span: span["workflow"],
+    "request": lambda span: _hash(span["request_hash"]),
+    "result": lambda span: _hash(span["result_hash"]),
+    "ended": lambda span: "well" if span["ok"] else f"failed: {span['error_type']}",
+    "tokens in": lambda span: str(span["input_tokens"]),
+    "tokens out": lambda span: str(span["output_tokens"]),
+    "cost": lambda span: money(float(span["cost_usd"])),
+    "took": lambda span: f"{span['duration_s'] * 1000:.0f} ms",
+    "trace": lambda span: span["trace_id"],
+    "span": lambda span: span["span_id"],
+}
+"""What is compared: how each fact of a stored action reads."""
 
 
 @st.fragment(run_every=EVERY_S)
-def draw_trips(config: Config) -> None:
+def draw_trips(config: Config, clock: Clock) -> None:
     """The trips the board remembers, and one of them in detail."""
     board = memory().board
     st.subheader("Trips", anchor=False)
@@ -29,11 +54,11 @@ def draw_trips(config: Config) -> None:
     trips = {trip.id: trip for trip in board.trips}
     chosen = st.selectbox("Evidence of", list(trips), format_func=lambda each: _title(trips[each]), key="trip")
     if chosen in trips:
-        _draw_trip(config, trips[chosen])
+        _draw_trip(config, clock, trips[chosen])
 
 
 def _height(board: Board) -> int:
-    return 36 * (min(len(board.trips), 6) + 1)
+    return _ROW * (min(len(board.trips), 6) + 1)
 
 
 def _title(trip: Trip) -> str:
@@ -51,14 +76,14 @@ def _row(trip: Trip) -> dict[str, Any]:
     }
 
 
-def _draw_trip(config: Config, trip: Trip) -> None:
-    with st.container(border=True, key="trip-detail"):
+def _draw_trip(config: Config, clock: Clock, trip: Trip) -> None:
+    with st.container(border=True, gap="xsmall", key="trip-detail"):
         for name, value in _facts(trip):
-            with st.container(horizontal=True, gap="small", key=f"fact-{name}"):
+            with st.container(horizontal=True, gap="small", key=f"fact-{name.lower()}"):
                 st.caption(name, width=90)
                 st.text(value, width="stretch")
         if trip.spans:
-            _draw_evidence(config, trip)
+            _draw_evidence(config, clock, trip)
         else:
             st.caption("No spans belong to this trip: a person ordered it, or the detector counted without examples.")
 
@@ -70,25 +95,41 @@ def _facts(trip: Trip) -> list[tuple[str, str]]:
     return [(name, visible(value)) for name, value in facts if value]
 
 
-def _draw_evidence(config: Config, trip: Trip) -> None:
+def _draw_evidence(config: Config, clock: Clock, trip: Trip) -> None:
+    known = memory().history
+    lasting = math.inf if len(known.last(trip.id)) == len(trip.spans) else AGAIN_S  # stored actions never change
     try:
-        spans = history.evidence(config, memory().token, trip)
-    except history.KeepUnavailable as error:
-        st.warning("keep does not answer, so the evidence cannot be read. The trip itself is complete above.")
-        st.text(visible(error))
+        spans = known.rows(trip.id, partial(history.evidence, config, trip.spans), clock.wall(), lasting)
+    except KeepUnavailable:
+        st.warning(
+            "keep does not answer, so the evidence cannot be read. What the board knows of the trip is above. "
+            f"Start it with `{data.START}`.",
+            icon=":material/database_off:",
+        )
         return
+    if spans is None:
+        st.caption("Reading the evidence…")
+        return
+    _draw_spans(trip, spans)
+
+
+def _draw_spans(trip: Trip, spans: Sequence[Mapping[str, Any]]) -> None:
     if len(spans) < len(trip.spans):
         st.caption(f"{len(spans)} of {len(trip.spans)} spans are in the database so far.")
     if spans:
         st.caption(f"What it did, oldest first. A row marked {_SAME} is the same in every span.")
-        st.dataframe(side_by_side(spans), hide_index=True, key=f"evidence-{trip.id}")
+        st.dataframe(side_by_side(spans), hide_index=True, height=_ROW * (len(FACTS) + 1), key=f"evidence-{trip.id}")
 
 
 def side_by_side(spans: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
     """One row per fact and one column per span, so that what repeats lines up."""
-    return [_compare(fact, [visible(span[fact], 120) for span in spans]) for fact in spans[0]]
+    return [_compare(name, [visible(fact(span), 120) for span in spans]) for name, fact in FACTS.items()]
 
 
 def _compare(fact: str, values: Sequence[str]) -> dict[str, str]:
     same = _SAME if len(values) > 1 and len(set(values)) == 1 else ""
     return {"Fact": fact, "Same": same, **{f"Span {number}": value for number, value in enumerate(values, 1)}}
+
+
+def _hash(value: int) -> str:
+    return f"{value:016x}" if value else "not known"

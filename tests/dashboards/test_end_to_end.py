@@ -1,16 +1,25 @@
-"""The page, *watch* and a person's click: what is ordered in Chromium is latched in *watch*."""
+"""The page and the real roles: what is ordered in Chromium is latched in *watch*, what *keep* stored is shown."""
 
 from __future__ import annotations
 
+import os
+import signal
+import time
+import urllib.request
 from pathlib import Path
 
+import pytest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from playwright.sync_api import Page, expect
 
 from dashboards.service import ROLE
 from fusebox.control import ControlClient
-from tests.fixtures.collector import StartRoles, until
+from tests.collector.otlp_samples import request, span
+from tests.dashboards.page import opened, sign_in, tables, texts, words
+from tests.fixtures.collector import Roles, StartRoles, until
 
 SLOW = 20_000
+LAPS = 8
 
 
 def test_a_kill_from_the_page_is_latched_in_watch_and_a_resume_lifts_it(
@@ -42,3 +51,58 @@ def _confirm(window: Page, label: str, reason: str) -> None:
     dialog = window.get_by_role("dialog")
     dialog.get_by_label("Reason (recorded with your name)").fill(reason)
     dialog.get_by_role("button", name=label).click()
+
+
+def test_the_evidence_of_a_trip_comes_from_keep_and_the_trip_outlives_it(
+    roles: StartRoles, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    running = roles("receive", "keep", "watch")
+    _loop(running, "ticket-helper")
+    client = ControlClient(running.info("watch")["url"], running.token("operator"))
+    trips = until(lambda: client.board()["trips"], "the loop trips")
+
+    page = opened(monkeypatch, running.config.data_dir, None)
+    page = sign_in(page, running.token("operator"))
+    count = len(trips[0]["finding"]["spans"])
+    evidence = until(lambda: _evidence(tables(page.run()), count), "the evidence is shown")
+
+    assert set(evidence["operation"]) == {"tickets.comment"}
+    assert set(evidence["tokens in"]) == {"900"}
+    assert len(set(evidence["span"])) == len(evidence["span"])
+
+    os.kill(running.supervisor.pid("keep"), signal.SIGSTOP)
+    try:
+        other = sign_in(opened(monkeypatch, running.config.data_dir, None), running.token("operator"))
+        assert "Reading the evidence" in words(other)
+        assert "ticket-helper" in texts(other)
+    finally:
+        os.kill(running.supervisor.pid("keep"), signal.SIGCONT)
+
+
+def _evidence(shown: list[list[dict[str, str]]], count: int) -> dict[str, list[str]] | None:
+    """Values by fact, when every one of ``count`` spans has arrived."""
+    table = next((rows for rows in shown if rows and f"Span {count}" in rows[0]), None)
+    if table is None:
+        return None
+    return {row["Fact"]: [row[name] for name in row if name.startswith("Span ")] for row in table}
+
+
+def _loop(running: Roles, agent: str) -> None:
+    """The same model call with the same answer, again and again."""
+    same = {
+        "gen_ai.agent.id": agent, "fusebox.action": "model_call", "gen_ai.operation.name": "chat",
+        "fusebox.operation": "tickets.comment", "fusebox.target": "TICK-12",
+        "fusebox.request.hash": "00000000000000aa", "fusebox.request.simhash": "00000000000000aa",
+        "fusebox.result.hash": "00000000000000bb", "gen_ai.usage.input_tokens": 900,
+    }  # fmt: skip
+    now = time.time_ns()
+    laps = [_lap(same, now - (LAPS - lap) * 100_000_000) for lap in range(LAPS)]
+    headers = {"content-type": "application/x-protobuf", "authorization": f"Bearer {running.token()}"}
+    body = request(*laps).SerializeToString()
+    address = running.info("receive")["url"] + "/v1/traces"
+    with urllib.request.urlopen(urllib.request.Request(address, body, headers), timeout=10) as answer:
+        assert answer.status == 200
+
+
+def _lap(attributes: dict[str, object], start: int) -> Span:
+    return span(attributes, start_time_unix_nano=start, end_time_unix_nano=start + 10_000_000)

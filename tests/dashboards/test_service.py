@@ -101,6 +101,7 @@ def test_the_page_inherits_no_secret(tmp_path: Path) -> None:
 
     assert given == {
         "PATH": "/bin", "FUSEBOX_CLOCK_SPEED": "60", "FUSEBOX_DATA_DIR": str(tmp_path),
+        "FUSEBOX_TENANT": "default",
         "FUSEBOX_CONTROL_URL": "http://127.0.0.1:1",
     }  # fmt: skip
 
