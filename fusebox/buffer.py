@@ -2,7 +2,8 @@
 
 Invariants: spans leave in the order in which they ended; a span leaves the buffer only when it was delivered, or was
 given up and counted (``spans_dropped``). While the collector is away the head of the buffer stays where it is, so that
-what is buffered is sent when it is back; a batch that the collector *refuses* is cut in halves until the one span that
+what is buffered is sent when it is back, cut into the very same batches: the collector recognises a request that it has
+stored although its answer was lost. A batch that the collector *refuses* is cut in halves until the one span that
 it will never take is found and dropped, so that one span cannot hold up all others.
 """
 
@@ -43,6 +44,7 @@ class BufferedProcessor(SpanProcessor):
         self._interval = interval
         self._batch = _BATCH
         self._spans: deque[ReadableSpan] = deque()
+        self._current: list[ReadableSpan] = []
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._idle = threading.Condition()
@@ -90,24 +92,26 @@ class BufferedProcessor(SpanProcessor):
     def _drain(self) -> bool:
         """Send batch after batch; False when the collector does not take one now."""
         while self._spans and not self._stopping.is_set():
-            batch = list(islice(self._spans, self._batch))
+            self._current = self._current or list(islice(self._spans, self._batch))
             try:
-                if not self._export(batch):
+                if not self._export(self._current):
                     return False
             except BatchRefused as refusal:
-                if len(batch) > 1:
-                    self._batch = len(batch) // 2
+                if len(self._current) > 1:
+                    self._batch = len(self._current) // 2
+                    self._current = self._current[: self._batch]
                     continue
                 happenings.emit(happenings.SPANS_DROPPED, reason=str(refusal))
-            self._forget(len(batch))
+            self._forget()
         with self._idle:
             self._idle.notify_all()
         return True
 
-    def _forget(self, count: int) -> None:
+    def _forget(self) -> None:
         self._batch = min(_BATCH, self._batch * 2)
-        for _ in range(count):
+        for _ in self._current:
             self._spans.popleft()
+        self._current = []
 
     def _export(self, batch: Sequence[ReadableSpan]) -> bool:
         try:

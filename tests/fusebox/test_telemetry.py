@@ -121,6 +121,24 @@ def test_what_was_buffered_while_the_collector_was_away_is_sent_when_it_is_back(
     assert sink.names == ["a", "b"]
 
 
+def test_a_batch_is_tried_again_as_it_was() -> None:
+    tried: list[list[str]] = []
+
+    def lose_the_answer_once(spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        tried.append([span.name for span in spans])
+        if len(tried) == 1:
+            record(telemetry, "later")
+            return SpanExportResult.FAILURE
+        return SpanExportResult.SUCCESS
+
+    telemetry = open_telemetry(Sink(lose_the_answer_once))
+    record(telemetry, "first")
+    assert telemetry.flush(10)
+    telemetry.stop()
+    assert tried[0] == tried[1], "the collector must be able to recognise the request"
+    assert tried[2] == ["later"]
+
+
 def test_a_full_buffer_drops_and_counts_and_never_blocks() -> None:
     before = happenings.counts()["spans_dropped"]
     release = threading.Event()
