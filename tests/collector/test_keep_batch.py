@@ -1,0 +1,199 @@
+"""Batches keep their promises: a record that was promised in one batch never appears in another."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from collector.keep.batch import Batch, Batches, BatchSettings, Promises
+from collector.keep.errors import EngineDown
+from collector.keep.keeper import Keeper
+from collector.spool.record import Record
+from fusebox.clock import ManualClock
+from fusebox.errors import ConfigError
+from tests.fixtures.collector import until
+
+_SETTINGS = BatchSettings(max_records=4, max_bytes=100, linger=0.0)
+
+
+class Disk:
+    """What survives a crash: records and the cursor."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self.cursor = 0
+
+
+class Source:
+    """A reader of it, as the spool's: goes on behind the cursor."""
+
+    def __init__(self, disk: Disk) -> None:
+        self._disk, self._position = disk, disk.cursor
+
+    def read(self, max_records: int, max_bytes: int) -> list[Record]:
+        found: list[Record] = []
+        for record in self._disk.records:
+            if (
+                record.number > self._position
+                and len(found) < max_records
+                and sum(len(r.payload) for r in found) < max_bytes
+            ):
+                found.append(record)
+        self._position = found[-1].number if found else self._position
+        return found
+
+    def commit(self, number: int) -> None:
+        self._disk.cursor = max(self._disk.cursor, number)
+
+    def lag(self) -> int:
+        return sum(len(r.payload) for r in self._disk.records if r.number > self._position)
+
+
+class PromisesModel(RuleBasedStateMachine):
+    """Appends, attempts, successes and crashes at every point in between."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = tempfile.TemporaryDirectory()
+        self.disk = Disk()
+        self.attempts: dict[int, str] = {}
+        self.stored: list[int] = []
+        self.start()
+
+    def start(self) -> None:
+        self.batches = Batches(Source(self.disk), Promises(Path(self.folder.name)), _SETTINGS, ManualClock())
+
+    @rule(sizes=st.lists(st.integers(0, 60), min_size=1, max_size=6), gap=st.integers(1, 3))
+    def append(self, sizes: list[int], gap: int) -> None:
+        for size in sizes:
+            last = self.disk.records[-1].number if self.disk.records else 0
+            self.disk.records.append(Record(last + gap, bytes(size)))
+
+    @rule()
+    def attempt_and_fail(self) -> None:
+        self.attempt()
+
+    @rule()
+    def attempt_and_succeed(self) -> None:
+        batch = self.attempt()
+        if batch:
+            self.stored += self.members(batch)
+            self.batches.done(batch)
+
+    @rule()
+    def attempt_store_and_crash(self) -> None:
+        """The rows are in, the cursor was not moved: the same batch must come again."""
+        batch = self.attempt()
+        self.start()
+        if batch:
+            again = self.batches.next()
+            assert again is not None
+            assert (again.id, again.payloads, again.formed, again.retried) == (
+                batch.id,
+                batch.payloads,
+                batch.formed,
+                True,
+            )
+
+    @rule()
+    def commit_and_crash(self) -> None:
+        """The cursor was moved, the promise not taken back: it is stale."""
+        batch = self.attempt()
+        if batch:
+            self.stored += self.members(batch)
+            self.disk.cursor = batch.last
+        self.start()
+
+    @rule()
+    def crash(self) -> None:
+        self.start()
+
+    def attempt(self) -> Batch | None:
+        batch = self.batches.next()
+        for number in self.members(batch) if batch else ():
+            assert self.attempts.setdefault(number, batch.id if batch else "") == (batch.id if batch else "")
+        return batch
+
+    def members(self, batch: Batch) -> list[int]:
+        found = [record for record in self.disk.records if batch.first <= record.number <= batch.last]
+        assert tuple(record.payload for record in found) == batch.payloads
+        return [record.number for record in found]
+
+    @invariant()
+    def nothing_is_stored_twice_or_skipped(self) -> None:
+        passed = [record.number for record in self.disk.records if record.number <= self.disk.cursor]
+        assert self.stored == passed
+
+    def teardown(self) -> None:
+        self.folder.cleanup()
+
+
+PromisesModel.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestPromises = PromisesModel.TestCase
+
+
+def test_a_member_damaged_after_the_promise_is_left_out_under_the_same_id(tmp_path: Path) -> None:
+    disk = Disk()
+    disk.records = [Record(n, b"x") for n in (1, 2, 3)]
+    first = Batches(Source(disk), Promises(tmp_path), _SETTINGS, ManualClock()).next()
+    del disk.records[1]
+    again = Batches(Source(disk), Promises(tmp_path), _SETTINGS, ManualClock()).next()
+    assert first is not None
+    assert again is not None
+    assert (again.id, again.payloads, again.last, again.retried) == (first.id, (b"x", b"x"), 3, True)
+
+
+def test_a_damaged_promise_names_the_fix(tmp_path: Path) -> None:
+    (tmp_path / "promise.json").write_text('{"first": 1')
+    with pytest.raises(ConfigError, match="move it away"):
+        Promises(tmp_path).read()
+
+
+class _Moody:
+    """An inserter whose database is away for the first attempts."""
+
+    def __init__(self, failures: int) -> None:
+        self.failures = failures
+        self.seen: list[Batch] = []
+
+    def write(self, batch: Batch) -> None:
+        self.seen.append(batch)
+        if len(self.seen) <= self.failures:
+            raise EngineDown("the database is away") if len(self.seen) % 2 else RuntimeError("something else")
+
+
+def test_the_loop_goes_on_with_the_same_batch_until_it_is_stored(tmp_path: Path) -> None:
+    disk, moody, clock = Disk(), _Moody(2), ManualClock()
+    disk.records = [Record(1, b"a"), Record(2, b"b")]
+    batches = Batches(Source(disk), Promises(tmp_path), _SETTINGS, clock)
+    keeper = Keeper(batches, moody, clock, 0.0)  # type: ignore[arg-type]
+    keeper.start()
+    until(lambda: moody.seen, "a first attempt")
+    until(lambda: keeper.flow.failing_since, "the failure shows")
+    assert keeper.trouble() == ""
+    clock.advance(31)
+    assert "away" in keeper.trouble() or "else" in keeper.trouble()
+    until(lambda: disk.cursor == 2, "the batch is stored")
+    until(lambda: keeper.trouble() == "", "the trouble is over")
+    keeper.stop()
+    assert len({batch.id for batch in moody.seen}) == 1
+    assert [batch.retried for batch in moody.seen] == [False, True, True]
+
+
+def test_a_stop_leaves_what_is_not_stored_to_the_next_process(tmp_path: Path) -> None:
+    disk, moody, clock = Disk(), _Moody(10**9), ManualClock()
+    disk.records = [Record(1, b"a")]
+    keeper = Keeper(Batches(Source(disk), Promises(tmp_path), _SETTINGS, clock), moody, clock, 0.0)  # type: ignore[arg-type]
+    keeper.start()
+    until(lambda: moody.seen, "an attempt")
+    keeper.stop()
+    keeper.stop()
+    assert disk.cursor == 0
+    again = Batches(Source(disk), Promises(tmp_path), _SETTINGS, clock).next()
+    assert again is not None
+    assert (again.id, again.retried) == (moody.seen[0].id, True)
