@@ -7,6 +7,7 @@ import stat
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
@@ -138,9 +139,8 @@ def _redis(config: Config) -> Check:
     if url is None:
         return Check("redis", Result.NOTE, "FUSEBOX_REDIS_URL is not set: 'fusebox up' brings its own")
     try:
-        store = open_store(url)
-        store.ping()
-        store.close()
+        with closing(open_store(url)) as store:
+            store.ping()
     except FuseboxError as error:
         return Check("redis", Result.FAIL, str(error), "start Redis, or correct FUSEBOX_REDIS_URL")
     return Check("redis", Result.OK, "Redis answers")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
@@ -81,13 +82,11 @@ def _standing(config: Config, role: str) -> Standing:
 
 
 def _redis(url: str) -> str:
-    store = open_store(url)
-    try:
-        store.ping()
-    except StoreUnavailable as error:
-        return str(error)
-    finally:
-        store.close()
+    with closing(open_store(url)) as store:
+        try:
+            store.ping()
+        except StoreUnavailable as error:
+            return str(error)
     return ""
 
 

@@ -5,9 +5,11 @@ Calls that touch a disk run on worker threads; only a long poll waits, and it wa
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, Protocol
 
 from starlette.applications import Starlette
@@ -29,6 +31,7 @@ from fusebox import happenings
 Json = dict[str, Any]
 MAX_BODY: Final = 1 << 20
 _SERVER_ERROR: Final = 500
+_PEOPLE: Final = 16
 
 REFUSED: Final = happenings.declare("control_refused", logging.INFO, "a call of the control API was refused")
 API_FAILED: Final = happenings.declare("control_failed", logging.ERROR, "a call of the control API broke; answered 500")
@@ -58,6 +61,8 @@ class Api:
     ) -> None:  # fmt: skip
         self._agents, self._operators, self._uplink, self._orders = agents, operators, uplink, orders
         self._board, self._receipts, self._health = board, receipts, health
+        # Threads of their own for people: a kill never queues behind what agents report.
+        self._people = ThreadPoolExecutor(_PEOPLE, "watch-people")
 
     def app(self) -> Starlette:
         """The application."""
@@ -125,6 +130,9 @@ class Api:
         body = bodies.parse(bodies.ModeBody, data)
         return self._orders.mode(operator, body.agent, body.mode, body.reason)
 
+    async def _for_people(self, call: Callable[..., Json], *arguments: Any) -> Json:
+        return await asyncio.get_running_loop().run_in_executor(self._people, call, *arguments)
+
     def _operator(self, request: Request) -> str:
         principal = self._operators.authenticate(bearer(request.headers.get("authorization")))
         if principal is None:
@@ -140,8 +148,8 @@ class Api:
 
     def _from_operator(self, effect: Callable[[str, Any], Json]) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
-            operator = self._operator(request)
-            return JSONResponse(await run_in_threadpool(effect, operator, await _body(request)))
+            operator, body = self._operator(request), await _body(request)
+            return JSONResponse(await self._for_people(effect, operator, body))
 
         return endpoint
 
@@ -152,7 +160,7 @@ class Api:
 
     async def _show_board(self, request: Request) -> Response:
         self._operator(request)
-        return JSONResponse(await run_in_threadpool(self._board.json))
+        return JSONResponse(await self._for_people(self._board.json))
 
     async def _show_receipts(self, request: Request) -> Response:
         self._operator(request)

@@ -174,11 +174,10 @@ class Watch:
     # --- running --------------------------------------------------------------------------------------------------
     def _restore(self) -> None:
         """Take up what the journal says."""
-        known = list(entries(self._config.data_dir / "journal"))
-        self._history.restore(known)
-        self._lifted.restore(known)
-        self._telling.restore(known)
-        self._roster.restore(known)
+        for entry in entries(self._config.data_dir / "journal"):
+            for learner in (self._history, self._lifted, self._telling, self._roster):
+                learner.learn(entry)
+        self._telling.catch_up()
         for transition in self._history.recent():
             self._circuits.adopt(transition)
         self._journal.append(Note("start", ROLE, ROLE, f"version {__version__}"))

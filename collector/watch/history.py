@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -15,6 +14,7 @@ from fusebox.records import Finding, State, Transition
 
 TRIPS: Final = 50
 _MAX_SEEN: Final = 20_000
+_MAX_AGENTS: Final = 20_000
 _RECENT: Final = 16
 
 
@@ -32,6 +32,8 @@ class History:
         with self._lock:
             self._remember(transition.id)
             self._recent.setdefault(transition.agent, deque(maxlen=_RECENT)).append(transition)
+            if len(self._recent) > _MAX_AGENTS:
+                del self._recent[next(iter(self._recent))]
             if transition.after is State.OPEN and transition.before in (State.CLOSED, State.HALF_OPEN):
                 self._trips.appendleft(transition)
 
@@ -67,14 +69,13 @@ class History:
         with self._lock:
             return [asdict(trip) for trip in self._trips]
 
-    def restore(self, entries: Iterable[dict[str, Any]]) -> None:
-        """Learn from the journal."""
-        for entry in entries:
-            data = entry["payload"].get("transition")
-            if data:
-                self.record(transition_of(data))
-            elif "repeats" in entry["payload"]:
-                self.remember(entry["payload"]["repeats"])
+    def learn(self, entry: dict[str, Any]) -> None:
+        """Take in one entry of the journal."""
+        data = entry["payload"].get("transition")
+        if data:
+            self.record(transition_of(data))
+        elif "repeats" in entry["payload"]:
+            self.remember(entry["payload"]["repeats"])
 
     def _remember(self, id: str) -> None:
         self._seen[id] = None

@@ -127,8 +127,8 @@ class Live:
                 records = self._reader.read(_BATCH, _BATCH_BYTES)
                 self._judge_all(records)
                 self._commit(self._reader)
-            except OSError as error:
-                happenings.emit(LIVE_BROKEN, error=str(error))
+            except Exception as error:  # whatever it was, the next round may work; blind for good is worse
+                happenings.emit(LIVE_BROKEN, error=repr(error))
                 records = []
             if not records:
                 self._stopping.wait(INTERVAL_S)

@@ -6,7 +6,7 @@ changed, also while it was away.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from collector.tokens import Tokens
@@ -25,11 +25,10 @@ class Roster:
         self._lists, self._journal = lists, journal
         self._known: dict[str, set[str]] = {word: set() for word in lists}
 
-    def restore(self, entries: Iterable[dict[str, Any]]) -> None:
-        """Learn from the journal."""
-        for entry in entries:
-            if entry["kind"] == "operator":
-                self._learn(entry["payload"]["list"], entry["subject"], added=entry["payload"]["added"])
+    def learn(self, entry: dict[str, Any]) -> None:
+        """Take in one entry of the journal."""
+        if entry["kind"] == "operator":
+            self._set(entry["payload"]["list"], entry["subject"], added=entry["payload"]["added"])
 
     def check(self) -> None:
         """Write down who came and who went. A list that cannot be read, or a broken journal, waits for next time."""
@@ -44,9 +43,9 @@ class Roster:
     def _note(self, word: str, name: str, *, added: bool) -> None:
         reason = f"{word} {'added' if added else 'removed'}"
         self._journal.append(Note("operator", "cli", name, reason, payload={"list": word, "added": added}))
-        self._learn(word, name, added=added)
+        self._set(word, name, added=added)
 
-    def _learn(self, word: str, name: str, *, added: bool) -> None:
+    def _set(self, word: str, name: str, *, added: bool) -> None:
         known = self._known.setdefault(word, set())
         if added:
             known.add(name)

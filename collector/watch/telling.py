@@ -7,7 +7,7 @@ ended, is put again under the same id.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -33,6 +33,8 @@ class Telling:
         self._journal, self._clock, self._dashboard = journal, clock, dashboard
         self._outbox: Outbox | None = None
         self._strangers: set[str] = set()
+        self._due: dict[str, Alert] = {}
+        self._ended: set[tuple[str, str]] = set()
 
     def through(self, outbox: Outbox) -> None:
         """Where alerts go; the outbox reports back to :meth:`ended`."""
@@ -56,21 +58,24 @@ class Telling:
         """An alert was delivered or given up."""
         self._note(Note("alert", sink, id, outcome.detail, payload={"fate": outcome.fate.value}))
 
-    def restore(self, entries: Iterable[Json]) -> None:
-        """Learn from the journal, and put what a crash kept from the outbox."""
+    def learn(self, entry: Json) -> None:
+        """Take in one entry of the journal; :meth:`catch_up` acts on them."""
+        if entry["kind"] == "alert":
+            self._ended.add((entry["subject"], entry["actor"]))
+        elif entry["kind"] == "stranger":
+            self._strangers.add(entry["subject"])
+        alert = self._alert(entry)
+        if alert is not None:
+            self._due[alert.id] = alert
+
+    def catch_up(self) -> None:
+        """Put what a crash kept from the outbox."""
         assert self._outbox is not None
-        due: dict[str, Alert] = {}
-        ended = self._outbox.ids()
-        for entry in entries:
-            if entry["kind"] == "alert":
-                ended.add((entry["subject"], entry["actor"]))
-            elif entry["kind"] == "stranger":
-                self._strangers.add(entry["subject"])
-            alert = self._alert(entry)
-            if alert is not None:
-                due[alert.id] = alert
-        for alert in due.values():
+        ended = self._ended | self._outbox.ids()
+        for alert in self._due.values():
             self._outbox.put(alert, [sink for sink in self._outbox.sinks if (alert.id, sink) not in ended])
+        self._due.clear()
+        self._ended.clear()
 
     def _alert(self, entry: Json) -> Alert | None:
         """The alert that an entry calls for, unless it is too old to be news."""

@@ -44,10 +44,9 @@ class Lifted:
         self._latch = latch
         self._order: deque[str] = deque(maxlen=_MAX_LIFTED)
 
-    def restore(self, entries: Iterable[Json]) -> None:
-        """Learn the order from the journal."""
-        for entry in entries:
-            self._order.extend(entry["payload"].get("command", {}).get("lifts", ()))
+    def learn(self, entry: Json) -> None:
+        """Take in one entry of the journal."""
+        self._order.extend(entry["payload"].get("command", {}).get("lifts", ()))
 
     def add(self, ids: Iterable[str]) -> None:
         """These were lifted just now."""
@@ -130,6 +129,8 @@ class Uplink:
         transition = body.transition.record()
         _refuse_foreign(principal, [transition.agent, *([transition.finding.agent] if transition.finding else [])])
         self._leases.own(principal.name, body.process)
+        if transition.tenant != principal.tenant:
+            raise Refusal(FORBIDDEN, f"this token is of tenant {principal.tenant!r}, not {transition.tenant!r}")
         if transition.after not in _AGENT_STATES:
             raise Refusal(BAD_REQUEST, f"a process cannot report {transition.after.value}; operators order that")
         self._trips.reported(transition)

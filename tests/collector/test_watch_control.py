@@ -196,6 +196,14 @@ class TestWhoMay:
             assert error.status == 403
             assert "may not speak for other" in str(error)
 
+    def test_a_report_of_another_tenant_is_refused(self, harness: Harness) -> None:
+        transition = {
+            "agent": "bot", "before": "closed", "after": "open", "time": 1.0, "reason": "x", "actor": "circuit",
+            "finding": None, "tenant": "elsewhere", "id": "trn_1",
+        }  # fmt: skip
+        body = {"process": "p1", "transition": transition}
+        assert refused(lambda: harness.agent().send("reports", body)).status == 403
+
     def test_a_process_id_is_its_principals_own(self, harness: Harness) -> None:
         thief = harness.agent(Tokens(harness.config.data_dir / "principals.json").add("thief", ["*"]))
         harness.agent().send("poll", poll_body("p1", "bot"))
@@ -245,6 +253,7 @@ class TestWhatIsSaid:
             ("mode", {"agent": "bot", "mode": "off", "reason": "x"}, "mode: Input should be 'normal'"),
             ("trip", {"agent": "", "reason": "x"}, "agent: "),
             ("trip", ["bot"], "body: "),
+            ("kill", {"scope": "all", "reason": "\ud800"}, "reason: "),
         ],
     )
     def test_a_wrong_body_is_refused_with_a_sentence(
