@@ -132,7 +132,7 @@ def tripped(up: Roles, runtimes: Callable[[], Runtime], comments: Inbox) -> tupl
 def test_a_loop_trips_alerts_once_and_is_visible_in_sql(
     up: Roles, runtimes: Callable[[], Runtime], webhook: Webhook, inbox: Inbox
 ) -> None:
-    runtime, agent = tripped(up, runtimes, inbox)
+    _, agent = tripped(up, runtimes, inbox)
     assert len(inbox.items) <= 6
     eventually(lambda: agent.held == 1, what="the next message waits")
     eventually(lambda: len(webhook.alerts) >= 1, what="an alert arrives")
@@ -188,7 +188,7 @@ def test_a_killed_agent_stays_killed_until_resumed_and_its_messages_come_back(
 def test_a_loop_that_starts_again_after_a_resume_is_held_again(
     up: Roles, runtimes: Callable[[], Runtime], inbox: Inbox
 ) -> None:
-    runtime, agent = tripped(up, runtimes, inbox)
+    _, agent = tripped(up, runtimes, inbox)
     first = len(inbox.items)
     eventually(lambda: agent.held == 1)
     control(up).resume(f"agent:{HELPER}", "try again")
