@@ -2,15 +2,16 @@
 
 The demo and the tests use it where ``rabbitmq-server`` is installed but must not be configured. In the folder::
 
-    node.json          ports and password (0600); a restart keeps both, so the URL stays the same
-    pids.json          epmd and server of the running node; the next start ends what a killed process left behind
+    node.json          ports and password (0600); a restart keeps both, unless another program took a port meanwhile
+    pids.json          server and epmd of the running node; the next start ends what is left of a killed process
     lock               flock of the process that runs the node
     .erlang.cookie     0400; the folder is the HOME of every program started here
     conf/ data/ log/   what RabbitMQ calls CONFIG_FILE, MNESIA_BASE and LOG_BASE
 
 The programs behind Debian's ``/usr/sbin`` wrappers are started directly, because the wrappers change user and folder.
 epmd is started here too, in the foreground, so that its process id is known: an epmd that the node starts by itself
-outlives it. A failed boot ends with status 0, so only an answer on the AMQP port counts as started.
+outlives it. A failed boot ends with status 0, so only an answer on the AMQP port counts as started. A guard process
+ends both when the process that started them is gone, even by SIGKILL.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from typing import IO, Final
 
 from fusebox.errors import DataDirInUse, FuseboxError
 from fusebox.rundir import write_atomic
-from rabbitmq.node_programs import end, end_foreign, epmd_program, find, free_ports, speaks_amqp
+from rabbitmq.node_programs import end, end_foreign, epmd_program, find, free_ports, guard, is_free, speaks_amqp
 
 _INSTALL: Final = "install it (Debian: apt-get install rabbitmq-server) or set RABBITMQ_HOME to its folder"
 _NAME: Final = "fusebox@localhost"
@@ -64,7 +65,9 @@ class PrivateNode:
         self._node: _Identity | None = None
         self._server: subprocess.Popen[bytes] | None = None
         self._epmd: subprocess.Popen[bytes] | None = None
+        self._guard: subprocess.Popen[bytes] | None = None
         self._lock: IO[str] | None = None
+        self._started = False
 
     @staticmethod
     def available() -> bool:
@@ -73,7 +76,7 @@ class PrivateNode:
 
     @property
     def url(self) -> str:
-        """AMQP address with user and password; the same after every restart."""
+        """AMQP address with user and password; ``kill``, ``stop`` and ``start`` of this object never change it."""
         node = self._identity()
         return f"amqp://{_USER}:{node.password}@127.0.0.1:{node.amqp}/%2F"
 
@@ -99,6 +102,7 @@ class PrivateNode:
 
     def stop(self, timeout: float = 20.0) -> None:
         """End the node and its epmd; the data stays. Legal before start and twice."""
+        self._dismiss_guard()
         for process in (self._server, self._epmd):
             if process is not None:
                 end(process, timeout)
@@ -140,7 +144,7 @@ class PrivateNode:
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._take_lock()
         self._end_leftovers()
-        self._identity()
+        self._choose_ports()
         cookie = self.folder / ".erlang.cookie"
         if not cookie.exists():
             write_atomic(cookie, secrets.token_hex(20), 0o400)
@@ -163,13 +167,21 @@ class PrivateNode:
     def _identity(self) -> _Identity:
         if self._node is None:
             path = self.folder / "node.json"
-            if path.exists():
-                self._node = _Identity(**json.loads(path.read_text()))
-            else:
-                amqp, dist, epmd = free_ports(3)
-                self._node = _Identity(amqp, dist, epmd, secrets.token_urlsafe(24))
-                write_atomic(path, json.dumps(asdict(self._node)))
+            self._node = _Identity(**json.loads(path.read_text())) if path.exists() else self._new_identity()
         return self._node
+
+    def _new_identity(self, password: str = "") -> _Identity:
+        amqp, dist, epmd = free_ports(3)
+        node = _Identity(amqp, dist, epmd, password or secrets.token_urlsafe(24))
+        write_atomic(self.folder / "node.json", json.dumps(asdict(node)))
+        return node
+
+    def _choose_ports(self) -> None:
+        """Keep the ports of the last run, unless another program took one since."""
+        node = self._identity()
+        if not self._started and not all(is_free(port) for port in (node.amqp, node.dist, node.epmd)):
+            self._node = self._new_identity(node.password)
+        self._started = True
 
     def _configuration(self) -> str:
         node = self._identity()
@@ -205,7 +217,15 @@ class PrivateNode:
         if self._epmd is None or self._epmd.poll() is not None:
             self._epmd = self._spawn([epmd, "-port", str(node.epmd), "-address", "127.0.0.1"], "epmd.log")
         self._server = self._spawn([server], "boot.log")
+        self._dismiss_guard()
+        self._guard = guard(self._server.pid, self._epmd.pid)
         write_atomic(self.folder / "pids.json", json.dumps([self._server.pid, self._epmd.pid]))
+
+    def _dismiss_guard(self) -> None:
+        if self._guard is not None:
+            self._guard.kill()
+            self._guard.communicate()
+            self._guard = None
 
     def _spawn(self, command: list[str], log: str) -> subprocess.Popen[bytes]:
         with (self.folder / "log" / log).open("ab") as out:

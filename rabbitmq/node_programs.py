@@ -55,6 +55,17 @@ def free_ports(count: int) -> list[int]:
         return [int(each.getsockname()[1]) for each in sockets]
 
 
+def is_free(port: int) -> bool:
+    """True when nobody listens on this port of 127.0.0.1."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
 def find(program: str) -> str | None:
     """A program of RabbitMQ itself, never Debian's wrapper around it."""
     home, found = os.environ.get("RABBITMQ_HOME"), shutil.which(program)
@@ -72,6 +83,17 @@ def epmd_program() -> str | None:
     erl = shutil.which("erl")
     beside = shutil.which("epmd", path=str(Path(erl).resolve().parent)) if erl else None
     return shutil.which("epmd") or beside
+
+
+def guard(*pids: int) -> subprocess.Popen[bytes]:
+    """A small process that ends the groups of ``pids`` as soon as this process is gone, however it went.
+
+    It waits for the end of a pipe that only we hold open; kill it before an orderly stop.
+    """
+    return subprocess.Popen(
+        ["/bin/sh", "-c", 'read -r _; kill -s TERM -- "$@"', "guard", *(f"-{pid}" for pid in pids)],
+        stdin=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
 
 
 def end(process: subprocess.Popen[bytes], timeout: float) -> None:

@@ -76,6 +76,7 @@ def test_confirmed_messages_survive_kill_9_and_everything_resumes(
     rabbitmq_node.start()
 
     eventually(lambda: delivers(amqp, queue, b"back"), timeout=40, what="the connection is back")
+    eventually(lambda: depth(amqp, queue) is not None, what="the other connection is back too")
     amqp.consume(queue, lambda d: collect(inbox, d), prefetch=100)
     eventually(lambda: confirmed | {b"back"} <= set(inbox.items), what="all confirmed messages")
     amqp.publish(control, "", Message(b"a Command"))

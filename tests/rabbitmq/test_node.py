@@ -2,28 +2,42 @@
 
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from fusebox.errors import DataDirInUse
 from rabbitmq.amqp import AmqpBroker
-from rabbitmq.broker import Message, Queue, Topology
 from rabbitmq.node import NodeFailed, PrivateNode
 from rabbitmq.node_programs import speaks_amqp
 from tests.fixtures.agents import eventually
 from tests.need import missing
 
 OWNER = """
-    import os, signal, sys
-    from pathlib import Path
-    from rabbitmq.node import PrivateNode
-    PrivateNode(Path(sys.argv[1])).start()
-    os.kill(os.getpid(), signal.SIGKILL)
+import os, signal, sys
+from pathlib import Path
+from rabbitmq.amqp import AmqpBroker
+from rabbitmq.broker import Message, Queue, Topology
+from rabbitmq.node import PrivateNode
+node = PrivateNode(Path(sys.argv[1]))
+node.start()
+broker = AmqpBroker(node.url)
+broker.start()
+broker.declare(Topology(queues=(Queue("kept"),)))
+broker.publish("", "kept", Message(b"x"))
+os.kill(os.getpid(), signal.SIGKILL)
 """
+
+
+def killed_owner(folder: Path) -> None:
+    """A process starts a node in ``folder``, has a message confirmed and is killed."""
+    done = subprocess.run([sys.executable, "-c", OWNER, str(folder)], check=False, timeout=90)
+    assert done.returncode == -signal.SIGKILL
 
 
 @pytest.fixture
@@ -42,28 +56,27 @@ def alive(pid: int) -> bool:
 
 
 @pytest.mark.faults
-def test_what_a_killed_owner_left_running_is_ended_and_its_data_kept(folder: Path) -> None:
-    killed = subprocess.run([sys.executable, "-c", textwrap.dedent(OWNER), str(folder)], check=False, timeout=90)
-    assert killed.returncode == -9
+def test_a_node_ends_with_its_owner_and_comes_back_with_its_data(folder: Path) -> None:
+    killed_owner(folder)
     left = json.loads((folder / "pids.json").read_text())
-    assert all(alive(pid) for pid in left)
     node = PrivateNode(folder)
+    broker = AmqpBroker(node.url)
     try:
-        broker = AmqpBroker(node.url)
-        broker.start()
-        broker.declare(Topology(queues=(Queue("kept"),)))
-        broker.publish("", "kept", Message(b"x"))
-        broker.stop()
         node.start()
-        eventually(lambda: not any(alive(pid) for pid in left), what="the old node is gone")
+        assert not any(alive(pid) for pid in left)
         broker.start()
         eventually(lambda: broker.depth("kept") == 1, what="the queue is back with its message")
         broker.stop()
     finally:
         node.stop()
-    port = int(node.url.rsplit(":", 1)[1].split("/")[0])
-    assert not speaks_amqp(port)
+    assert not speaks_amqp(port_of(node.url))
     assert not running_in(folder)
+
+
+@pytest.mark.faults
+def test_nothing_runs_on_after_its_owner_was_killed(folder: Path) -> None:
+    killed_owner(folder)
+    eventually(lambda: not running_in(folder), timeout=30, what="the node is gone")
 
 
 def running_in(folder: Path) -> list[str]:
@@ -77,6 +90,24 @@ def running_in(folder: Path) -> list[str]:
         except OSError:
             continue
     return found
+
+
+def test_ports_that_another_program_took_meanwhile_are_replaced(folder: Path) -> None:
+    before = PrivateNode(folder).url
+    with socket.create_server(("127.0.0.1", port_of(before))):
+        node = PrivateNode(folder)
+        node.start()
+        try:
+            assert port_of(node.url) != port_of(before)
+            assert speaks_amqp(port_of(node.url))
+        finally:
+            node.stop()
+
+
+def port_of(url: str) -> int:
+    port = urlsplit(url).port
+    assert port is not None
+    return port
 
 
 def test_a_folder_serves_one_process_at_a_time(rabbitmq_node: PrivateNode) -> None:
