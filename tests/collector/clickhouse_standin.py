@@ -1,0 +1,111 @@
+"""A stand-in for a ClickHouse server: its HTTP interface for reads *and* writes over chDB, with faults on demand."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+import clickhouse_connect
+import uvicorn
+from clickhouse_connect.driver.exceptions import ClickHouseError, Error
+
+from collector.ports import bind, port_of
+
+Fault = Callable[[str], str]
+"""Given a statement: ``""`` (none), ``refuse`` (503), ``exception`` (200 with an error inside), ``reset before``, or
+``reset after`` (it is done, then the connection breaks)."""
+
+
+class StandIn:
+    """One server on a free port of this process."""
+
+    def __init__(self, folder: Path) -> None:
+        self.client = clickhouse_connect.get_client(interface="chdb", path=str(folder))
+        self.fault: Fault = lambda statement: ""
+        self._lock = threading.Lock()
+        self._server = uvicorn.Server(uvicorn.Config(self._app, interface="asgi3", lifespan="off", log_config=None))
+        self._socket = bind("127.0.0.1", 0, "sql_port")
+        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True)
+        self._thread.start()
+        self.url = f"http://default:secret@127.0.0.1:{port_of(self._socket)}/default"
+
+    def close(self) -> None:
+        self._server.should_exit = True
+        self._thread.join(10)
+        self.client.close()
+
+    async def _app(self, scope: Any, receive: Any, send: Any) -> None:
+        fields = dict(parse_qsl(scope["query_string"].decode(), keep_blank_values=True))
+        body = b""
+        while True:
+            message = await receive()
+            body += message.get("body", b"")
+            if not message.get("more_body"):
+                break
+        statement = fields.get("query") or body.decode(errors="replace")
+        fault = self.fault(statement)
+        status, answer, code = 503, b"try later", ""
+        if fault not in ("refuse", "reset before"):
+            status, answer, code = await asyncio.to_thread(self._do, fields, body)
+        if fault == "exception":
+            code, answer = "241", b"Code: 241. DB::Exception: Memory limit exceeded. (MEMORY_LIMIT_EXCEEDED)"
+        if fault.startswith("reset"):
+            await _break_off(send)
+        else:
+            await _answer(send, status, answer, code)
+
+    def _do(self, fields: Mapping[str, str], body: bytes) -> tuple[int, bytes, str]:
+        settings = {k: v for k, v in fields.items() if k in _INSERT_SETTINGS}
+        parameters = {k[6:]: _Raw(v) for k, v in fields.items() if k.startswith("param_")}
+        query = fields.get("query", "")
+        with self._lock:
+            try:
+                if _INSERT.match(body):
+                    self._insert(body, settings)
+                    return 200, b"", ""
+                text = "\n".join(part for part in (query, body.decode()) if part)
+                return 200, self.client.raw_query(text, parameters=parameters or None), ""
+            except ClickHouseError as error:
+                code = error.code if isinstance(error, Error) else 0
+                return 400, str(error).encode(), str(code or 0)
+
+    def _insert(self, body: bytes, settings: dict[str, str]) -> None:
+        """The driver puts the statement in front of the data."""
+        match = _INSERT.match(body)
+        assert match
+        target, form = match[1].decode(), match[2].decode()
+        self.client.raw_insert(target, insert_block=body[match.end() :], fmt=form, settings=settings)
+
+
+_INSERT = re.compile(rb"INSERT INTO (.*?)\s+FORMAT (ProtobufSingle|Native)\n", re.DOTALL)
+_INSERT_SETTINGS = {
+    "format_schema_source", "format_schema", "format_schema_message_name", "insert_deduplication_token",
+    "deduplicate_blocks_in_dependent_materialized_views", "max_partitions_per_insert_block", "async_insert",
+}  # fmt: skip
+
+
+class _Raw:
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __str__(self) -> str:
+        return self._text
+
+
+async def _break_off(send: Any) -> None:
+    """Close the connection in the middle of the answer."""
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1000")]})
+    await send({"type": "http.response.body", "body": b"Co", "more_body": True})
+
+
+async def _answer(send: Any, status: int, body: bytes, code: str = "") -> None:
+    headers = [(b"content-length", str(len(body)).encode()), (b"x-clickhouse-timezone", b"UTC")]
+    if code:
+        headers.append((b"x-clickhouse-exception-code", code.encode()))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
