@@ -49,8 +49,8 @@ VERBS: Final = {
         "follow at a measured pace.",
         data.resume,
     ),
-    "Observe only": Verb(
-        "Detectors go on watching and reporting, but they no longer open this circuit. A kill still works.", _observe
+    "Observe": Verb(
+        "Observe only: detectors go on reporting, but they no longer open this circuit. A kill still works.", _observe
     ),
     "Enforce": Verb("Detectors open this circuit again when they find something.", _enforce),
 }

@@ -86,17 +86,18 @@ def _draw_tile(tile: Tile, now: float) -> None:
             st.text(visible(tile.agent, 80))
         with st.container(key=f"said-{name}", gap=None):
             st.text(visible(tile.reason) if tile.reason else "Nothing to report")
-            st.caption(f"for {lasted(now - tile.since)}" if tile.since else "since it was first seen")
+            if tile.since:
+                st.caption(f"for {lasted(now - tile.since)}")
         with st.container(key=f"facts-{name}"):
             st.markdown(_facts(tile))
-        if tile.budget_share is not None:
-            _draw_budget(tile.budget_share, name)
+        if tile.budget:
+            _draw_budget(tile.tokens / tile.budget, tile.budget, name)
         _draw_buttons(tile, name)
 
 
-def _draw_budget(share: float, name: str) -> None:
+def _draw_budget(share: float, budget: float, name: str) -> None:
     with st.container(key=f"budget-{'near' if share >= NEAR else 'within'}-{name}"):
-        st.progress(min(1.0, share), f"{share:.0%} of the token budget")
+        st.progress(min(1.0, share), f"{share:.0%} of its {count(budget)} tokens a minute")
 
 
 def _draw_badges(tile: Tile) -> None:
@@ -111,10 +112,9 @@ def _draw_badges(tile: Tile) -> None:
 
 def _facts(tile: Tile) -> str:
     """Numbers only: this is the one place of a tile that is markdown."""
-    of_budget = f" of {count(tile.budget)}" if tile.budget else ""
     facts = [
         f"**{count(tile.actions)}** actions/min",
-        f"**{count(tile.tokens)}{of_budget}** tokens/min",
+        f"**{count(tile.tokens)}** tokens/min",
         f"**{_dollars(tile.cost)}** per minute",
         f"**{tile.held}** held · **{tile.denied}** denied",
     ]
@@ -133,13 +133,13 @@ def _draw_buttons(tile: Tile, name: str) -> None:
         if tile.stopped:
             _button("Resume", tile, ":material/play_arrow:", silent)
         if tile.mode == NORMAL:
-            _button("Observe only", tile, ":material/visibility:", silent)
+            _button("Observe", tile, ":material/visibility:", silent)
         else:
             _button("Enforce", tile, ":material/shield:", silent)
 
 
 def _button(verb: str, tile: Tile, icon: str, disabled: bool) -> None:
-    key = f"{verb.split()[0].lower()}-{tag(tile.agent)}"
+    key = f"{verb.lower()}-{tag(tile.agent)}"
     if st.button(f"{verb}…", key=key, icon=icon, disabled=disabled):
         memory().asked = Asked(verb, tile.agent)
         st.rerun()  # of the whole page, which owns the dialog

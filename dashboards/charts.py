@@ -18,7 +18,8 @@ from fusebox.clock import Clock
 from fusebox.config import Config
 
 Rows = Sequence[Mapping[str, Any]]
-EVERY_S: Final = 10.0
+EVERY_S: Final = 2.0
+LASTING_S: Final = 10.0
 MINUTES: Final = 30
 MINUTE_S: Final = 60
 HEIGHT: Final = 150
@@ -47,7 +48,7 @@ def draw_tokens(config: Config, clock: Clock) -> None:
     st.subheader("Tokens by agent", anchor=False)
     ask = partial(history.tokens_by_minute, config, clock.now() - MINUTES * MINUTE_S)
     try:
-        rows = memory().history.rows("tokens", ask, clock.wall(), EVERY_S)
+        rows = memory().history.rows("tokens", ask, clock.wall(), LASTING_S)
     except KeepUnavailable:
         st.caption("keep does not answer, so there is no history to draw. The rates on the tiles come from watch.")
         return

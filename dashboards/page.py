@@ -1,7 +1,6 @@
 """The page "Circuits": what is drawn, in which order, and which part refreshes how often.
 
-The parts that refresh by themselves are fragments: the board every second, trips and processes every two, the plot
-every ten.
+The parts that refresh by themselves are fragments: the board every second, the others every two.
 What a person types into is outside them, so no refresh takes the text or the focus away.
 """
 

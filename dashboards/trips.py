@@ -13,14 +13,15 @@ from dashboards import data, history
 from dashboards.history import KeepUnavailable
 from dashboards.state import memory
 from dashboards.text import moment, money, visible
-from dashboards.view import Board, Trip
+from dashboards.view import Trip
 from fusebox.clock import Clock
 from fusebox.config import Config
 
 EVERY_S: Final = 2.0
 AGAIN_S: Final = 5.0
+SHOWN: Final = 6
 _SAME: Final = "="
-_ROW: Final = 36
+_ROW: Final = 35
 
 Fact = Callable[[Mapping[str, Any]], str]
 FACTS: Final[Mapping[str, Fact]] = {
@@ -50,15 +51,18 @@ def draw_trips(config: Config, clock: Clock) -> None:
     if board is None or not board.trips:
         st.caption("No circuit has opened. When one does, you see here who, why, and what it kept doing.")
         return
-    st.dataframe([_row(trip) for trip in board.trips], hide_index=True, height=_height(board), key="trips")
+    st.dataframe(
+        [_row(trip) for trip in board.trips], hide_index=True, height=_tall(min(len(board.trips), SHOWN)), key="trips"
+    )
     trips = {trip.id: trip for trip in board.trips}
     chosen = st.selectbox("Evidence of", list(trips), format_func=lambda each: _title(trips[each]), key="trip")
     if chosen in trips:
         _draw_trip(config, clock, trips[chosen])
 
 
-def _height(board: Board) -> int:
-    return _ROW * (min(len(board.trips), 6) + 1)
+def _tall(rows: int) -> int:
+    """Pixels of a table of so many rows, with its head and borders."""
+    return _ROW * (rows + 1) + 3
 
 
 def _title(trip: Trip) -> str:
@@ -118,7 +122,7 @@ def _draw_spans(trip: Trip, spans: Sequence[Mapping[str, Any]]) -> None:
         st.caption(f"{len(spans)} of {len(trip.spans)} spans are in the database so far.")
     if spans:
         st.caption(f"What it did, oldest first. A row marked {_SAME} is the same in every span.")
-        st.dataframe(side_by_side(spans), hide_index=True, height=_ROW * (len(FACTS) + 1), key=f"evidence-{trip.id}")
+        st.dataframe(side_by_side(spans), hide_index=True, height=_tall(len(FACTS)), key=f"evidence-{trip.id}")
 
 
 def side_by_side(spans: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:

@@ -70,11 +70,6 @@ class Tile:
         """True when a resume means something; a half-open circuit is being resumed already."""
         return self.standing in (Standing.KILLED, Standing.OPEN)
 
-    @property
-    def budget_share(self) -> float | None:
-        """Tokens spent as a share of the budget; None without a budget."""
-        return self.tokens / self.budget if self.budget else None
-
 
 @dataclass(frozen=True, slots=True)
 class Trip:

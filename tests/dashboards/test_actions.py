@@ -77,8 +77,8 @@ def test_resume_lifts_what_was_killed(monkeypatch: Patch, tmp_path: Path, standi
 
 
 def test_observe_only_and_back(monkeypatch: Patch, tmp_path: Path, standin: Standin) -> None:
-    page = press(signed_in(monkeypatch, tmp_path, standin), "Observe only…")
-    page = _confirm(page, "Observe only this agent", "learning its rhythm")
+    page = press(signed_in(monkeypatch, tmp_path, standin), "Observe…")
+    page = _confirm(page, "Observe this agent", "learning its rhythm")
     page = _confirm(press(page, "Enforce…"), "Enforce this agent", "done")
 
     assert [body["mode"] for _, body in standin.orders] == ["observe_only", "normal"]

@@ -52,6 +52,12 @@ def _agent(page: Page, name: str) -> Locator:
     return page.locator("[class*='st-key-agent-']").get_by_text(name, exact=True)
 
 
+def _refreshed(page: Page) -> None:
+    """Wait until the board has been read once more."""
+    live = page.get_by_text(re.compile("^Live"))
+    expect(live).not_to_have_text(live.inner_text(), timeout=SLOW)
+
+
 def test_a_person_signs_in_and_sees_the_board(window: Page, server: tuple[str, Standin], scripted: Standin) -> None:
     scripted.tiles.append(tile("label-bot", "open", reason="argues with itself"))
     page = _open(window, server)
@@ -85,7 +91,8 @@ def test_a_kill_by_keyboard_needs_a_reason_and_shows_its_receipts(
     reason = dialog.get_by_label("Reason (recorded with your name)")
     reason.click()
     page.keyboard.type("argues with ")
-    page.wait_for_function("() => new Promise(done => setTimeout(() => done(true), 2500))")  # two refreshes
+    _refreshed(page)
+    _refreshed(page)
     page.keyboard.type("itself")
     expect(reason).to_have_value("argues with itself")
     page.keyboard.press("Tab")

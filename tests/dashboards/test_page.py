@@ -80,8 +80,9 @@ def test_a_tile_tells_state_in_words_and_what_the_agent_spends(monkeypatch: Patc
 
     shown = words(page)
     assert "the same request six times" in texts(page)
-    for part in ("Open", "for 42 s", "15.0k of 20.0k", "0.184", "**7** held", "**31** denied"):
+    for part in ("Open", "for 42 s", "15.0k", "0.184", "**7** held", "**31** denied"):
         assert part in shown
+    assert [bar.proto.text for bar in page.get("progress")] == ["75% of its 20.0k tokens a minute"]
 
 
 def test_an_agent_under_a_kill_of_all_is_shown_as_killed_with_who_and_why(monkeypatch: Patch, tmp_path: Path) -> None:

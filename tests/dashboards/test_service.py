@@ -63,6 +63,15 @@ def test_a_killed_service_leaves_no_server_behind(process: subprocess.Popen[byte
     until(lambda: not _answers(url), "Streamlit ended with the service")
 
 
+def test_it_ends_with_an_error_when_streamlit_dies(process: subprocess.Popen[bytes], tmp_path: Path) -> None:
+    _url(tmp_path)
+    streamlit = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    os.kill(int(streamlit[0]), signal.SIGKILL)
+
+    assert process.wait(15) == 2
+    assert lookup(tmp_path, ROLE) is None
+
+
 def test_it_runs_under_the_supervisor(roles: StartRoles) -> None:
     running = roles(ROLE, env={"FUSEBOX_DASHBOARD_PORT": "0"})
 
