@@ -112,11 +112,6 @@ class Board:
     trips: tuple[Trip, ...]
     alerts: Mapping[str, int]
 
-    @property
-    def all_killed(self) -> bool:
-        """True when a kill of every agent is in force."""
-        return any(latch.scope == ALL for latch in self.latches)
-
     def tally(self) -> dict[Standing, int]:
         """How many agents there are of each standing."""
         counts = dict.fromkeys(Standing, 0)
