@@ -23,7 +23,7 @@ from fusebox.control import ControlClient, ControlRefused
 from fusebox.errors import BadCommand, FuseboxError
 from rabbitmq.broker import Broker, Delivery, Message
 from rabbitmq.topology import control_topology
-from rabbitmq.uplink import ClientSource
+from rabbitmq.uplink import ClientSource, TokenSource
 
 Json = dict[str, Any]
 POLL_WAIT_S: Final = 5.0
@@ -125,7 +125,7 @@ class HttpCarrier:
 class BrokerCarrier:
     """Reads Commands from the control exchange."""
 
-    def __init__(self, broker: Broker, receiver: Receiver, token: str | None) -> None:
+    def __init__(self, broker: Broker, receiver: Receiver, token: TokenSource) -> None:
         self._broker = broker
         self._receiver = receiver
         self._token = token
@@ -193,6 +193,6 @@ class BrokerCarrier:
         self._say("poll", {**who, "cursor": 0, "wait": 0})
 
     def _say(self, kind: str, body: Json) -> None:
-        content = json.dumps({"kind": kind, "token": self._token, "body": body}).encode()
+        content = json.dumps({"kind": kind, "token": self._token(), "body": body}).encode()
         message = Message(content, correlation_id=str(body.get("nonce", "")), reply_to=self._queue)
         self._broker.publish(names.EXCHANGE_UPLINK, kind, message, timeout=2.0)

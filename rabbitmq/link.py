@@ -27,7 +27,7 @@ from fusebox.records import Action, Receipt, Transition, Verdict, new_id
 from fusebox.registry import Registry, Risk
 from rabbitmq.broker import Broker
 from rabbitmq.carriers import BrokerCarrier, HttpCarrier, Json, Receiver
-from rabbitmq.uplink import ClientSource, Uplink
+from rabbitmq.uplink import ClientSource, TokenSource, Uplink
 
 LATCH_UNWRITTEN: Final = happenings.declare(
     "latch_unwritten", logging.CRITICAL, "the latch file cannot be written: kills hold in memory, resumes are refused"
@@ -39,31 +39,37 @@ class Link(Receiver):
     """Carriers, uplink and what they have taught this process.
 
     Args:
-        keyring: the public keys whose Commands are obeyed; None when no control is configured at all.
         client: the current HTTP client of *watch*, or None while it is unknown.
         broker: a remote broker, or None.
-        held: how many messages are held, by agent of this process.
+        held: how many messages wait, by agent of this process.
         obeyed: called after a Command took effect.
     """
 
     def __init__(
-        self, keyring: Keyring | None, latch: Latch, circuits: Circuits, clock: Clock, *, client: ClientSource,
-        broker: Broker | None, token: str | None, held: Callable[[], dict[str, int]],
-        obeyed: Callable[[Command | None], None],
+        self, latch: Latch, circuits: Circuits, clock: Clock, *, client: ClientSource, broker: Broker | None,
+        token: TokenSource, held: Callable[[], dict[str, int]], obeyed: Callable[[Command | None], None],
     ) -> None:  # fmt: skip
         self.process = f"{socket.gethostname()}-{os.getpid()}-{new_id('p')[2:8]}"
-        self._keyring, self._latch, self._circuits, self._clock = keyring, latch, circuits, clock
+        self._latch, self._circuits, self._clock = latch, circuits, clock
+        self._client, self._broker, self._token = client, broker, token
         self._held, self._obeyed = held, obeyed
         self._verified: set[str] = set()
         self._learned = threading.Condition()
         self.uplink = Uplink(client, broker, token)
-        self._obedience = Obedience(keyring, latch, circuits, clock) if keyring else None
-        self._client = client
+        self._keyring: Keyring | None = None
+        self._obedience: Obedience | None = None
         self._carriers: list[HttpCarrier | BrokerCarrier] = []
-        if keyring:
-            self._carriers.append(HttpCarrier(client, self))
-            if broker is not None:
-                self._carriers.append(BrokerCarrier(broker, self, token))
+
+    def obey(self, keyring: Keyring) -> None:
+        """From now on Commands signed by these keys are obeyed: open the carriers."""
+        self._keyring = keyring
+        self._obedience = Obedience(keyring, self._latch, self._circuits, self._clock)
+        carriers: list[HttpCarrier | BrokerCarrier] = [HttpCarrier(self._client, self)]
+        if self._broker is not None:
+            carriers.append(BrokerCarrier(self._broker, self, self._token))
+        for carrier in carriers:
+            carrier.start()
+        self._carriers = carriers
 
     @property
     def controlled(self) -> bool:
@@ -71,10 +77,8 @@ class Link(Receiver):
         return self._keyring is not None
 
     def start(self) -> None:
-        """Start listening."""
+        """Start talking; :meth:`obey` starts listening."""
         self.uplink.start()
-        for carrier in self._carriers:
-            carrier.start()
 
     def join(self, agent: str, patience: float = 2.0) -> None:
         """An agent joins this process: wait up to ``patience`` seconds for a snapshot that names it."""

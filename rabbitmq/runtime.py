@@ -6,9 +6,9 @@ default runtime belongs to :mod:`rabbitmq.agent`, tests and demos build their ow
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final, Protocol
 
 from breakers.board import Board
@@ -17,17 +17,16 @@ from breakers.guards import CircuitGuard, LatchGuard
 from breakers.latch import Latch
 from breakers.panel import Panel
 from breakers.rules import load_rules
-from fusebox import guard
+from fusebox import guard, happenings
 from fusebox.clock import Clock, system_clock
-from fusebox.command import Command, Keyring
+from fusebox.command import Command
 from fusebox.config import Config
-from fusebox.control import ControlClient
-from fusebox.errors import AgentKilled, ConfigError
+from fusebox.errors import AgentKilled
 from fusebox.exporter import CollectorExporter
 from fusebox.guard import Guards
 from fusebox.records import Action, Event, Finding, State, Transition, Verdict
 from fusebox.registry import Registry
-from fusebox.rundir import lookup, secret_of, url_of
+from fusebox.rundir import url_of
 from fusebox.store import Store, open_store
 from fusebox.telemetry import Telemetry
 from governance.audit import AuditClient
@@ -38,11 +37,16 @@ from rabbitmq.inprocess import InProcessBroker
 from rabbitmq.lineage import LineageCodec, LineageGuard
 from rabbitmq.link import Link, SnapshotGuard
 from rabbitmq.topology import base_topology
+from rabbitmq.wiring import agent_token, control_clients, load_keyring, url_of_store
 
 TICK_S: Final = 0.1
 _TOLD: Final = ("operator:", "watch")
 """Actors of transitions that *watch* ordered: it needs no report of its own word."""
 _PATIENCE_S: Final = 2.0
+
+TICK_FAILED: Final = happenings.declare(
+    "tick_failed", logging.WARNING, "broker, store or latch did not answer while looking after an agent; tried again"
+)
 
 
 class Member(Protocol):
@@ -75,7 +79,7 @@ class Runtime:
         self.lineage = LineageCodec(config.secret("lineage_key"))
         self.telemetry = Telemetry(CollectorExporter(config), service=name, clock=clock)
         self.circuits = Circuits(Board(store, clock, config.tenant), clock, listener=self._moved)
-        self.latch = Latch(config.data_dir / "latch" / "agents.jsonl") if _keys(config) else Latch(None)
+        self.latch = Latch(config.data_dir / "latch" / "agents.jsonl")
         self.link = self._new_link()
         self.audit = AuditClient(self.link.uplink.send, clock, process=self.link.process)
         self.guards = Guards(
@@ -111,6 +115,7 @@ class Runtime:
         self.broker.start()
         self.broker.declare(base_topology())
         self.link.start()
+        self._find_keys()
         self.audit.start()
         self._ticker.start()
 
@@ -186,52 +191,36 @@ class Runtime:
         while not self._stopping.is_set():
             self._wake.wait(TICK_S)
             self._wake.clear()
-            for transition in self.circuits.refresh():
-                self._panel.forget(transition.agent)
-            self.latch.refresh()
+            self._attempt(self._refresh)
             for member in list(self._members.values()):
-                member.tick()
+                self._attempt(member.tick)
+
+    def _refresh(self) -> None:
+        for transition in self.circuits.refresh():
+            self._panel.forget(transition.agent)
+        self.latch.refresh()
+        self._find_keys()
+
+    def _find_keys(self) -> None:
+        """Agents may start before ``fusebox up`` ever made keys; once there are any, Commands are obeyed."""
+        if self.link.controlled:
+            return
+        keyring = load_keyring(self.config)
+        if keyring is not None:
+            self.link.obey(keyring)
+            for agent in list(self._members):
+                self.link.join(agent, patience=0.0)
+
+    @staticmethod
+    def _attempt(work: Callable[[], None]) -> None:
+        try:
+            work()
+        except Exception as error:  # nothing may end the thread that shuts valves; what failed is tried again
+            happenings.emit(TICK_FAILED, error=repr(error))
 
     def _new_link(self) -> Link:
-        token = secret_of(self.config, "agent_token", "agent.token")
         return Link(
-            load_keyring(self.config), self.latch, self.circuits, self.clock, client=_clients(self.config, token),
-            broker=self.broker if self.broker.remote else None, token=token,
+            self.latch, self.circuits, self.clock, client=control_clients(self.config),
+            broker=self.broker if self.broker.remote else None, token=agent_token(self.config),
             held=lambda: {m.name: m.held for m in list(self._members.values())}, obeyed=self._obeyed,
         )  # fmt: skip
-
-
-def load_keyring(config: Config) -> Keyring | None:
-    """The keys this process obeys; None when neither a key list nor a control URL is configured.
-
-    Raises:
-        ConfigError: control is configured but its keys are missing or unreadable.
-    """
-    path = _keys(config)
-    if path is None:
-        if config.control_url:
-            raise ConfigError("control_url is set but there are no Command keys; set FUSEBOX_COMMAND_KEYS to the list")
-        return None
-    try:
-        return Keyring.load(path.read_text())
-    except (OSError, ValueError, KeyError) as error:
-        raise ConfigError(f"command_keys: {path} cannot be read: {error}") from error
-
-
-def url_of_store(config: Config) -> str:
-    """Where shared state lives: the setting, else the redis that ``fusebox up`` started, else this process."""
-    announced = lookup(config.data_dir, "redis")
-    return config.secret("redis_url") or (str(announced["url"]) if announced else "memory://")
-
-
-def _keys(config: Config) -> Path | None:
-    path = config.command_keys or config.data_dir / "command_keys.json"
-    return path if config.command_keys or path.exists() else None
-
-
-def _clients(config: Config, token: str | None) -> Callable[[], ControlClient | None]:
-    def current() -> ControlClient | None:
-        url = url_of(config, "watch", "control_url")
-        return ControlClient(url, token) if url else None
-
-    return current

@@ -29,6 +29,7 @@ UPLINK_DROPPED: Final = happenings.declare(
 
 Json = Mapping[str, Any]
 ClientSource = Callable[[], ControlClient | None]
+TokenSource = Callable[[], str | None]
 
 
 class Uplink:
@@ -37,10 +38,10 @@ class Uplink:
     Args:
         client: returns the current HTTP client, or None while *watch* is unknown.
         broker: a remote broker as the second way, or None.
-        token: the agent token, carried in broker messages.
+        token: returns the agent token, carried in broker messages.
     """
 
-    def __init__(self, client: ClientSource, broker: Broker | None, token: str | None) -> None:
+    def __init__(self, client: ClientSource, broker: Broker | None, token: TokenSource) -> None:
         self._client = client
         self._broker = broker
         self._token = token
@@ -118,5 +119,5 @@ class Uplink:
         return True
 
     def _publish(self, broker: Broker, kind: str, body: Json) -> None:
-        content = json.dumps({"kind": kind, "token": self._token, "body": body}).encode()
+        content = json.dumps({"kind": kind, "token": self._token(), "body": body}).encode()
         broker.publish(names.EXCHANGE_UPLINK, kind, Message(content), timeout=2.0)

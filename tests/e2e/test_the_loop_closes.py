@@ -19,6 +19,7 @@ from fusebox.clock import SystemClock
 from fusebox.config import Config
 from fusebox.control import ControlClient
 from fusebox.errors import AgentKilled, AgentTripped
+from fusebox.store import open_store
 from rabbitmq import Agent, Context, Runtime
 from rabbitmq.broker import Message
 from rabbitmq.inprocess import InProcessBroker
@@ -183,6 +184,49 @@ def test_a_killed_agent_stays_killed_until_resumed_and_its_messages_come_back(
     assert inbox.wait(3) == ["T-0", "T-1", "T-2"]
     eventually(lambda: tile(up)["state"] == "closed", what="the board shows it closed")
     reborn.stop()
+
+
+def test_an_agent_that_was_there_first_obeys_a_collector_that_comes_later(roles: StartRoles, tmp_path: Path) -> None:
+    config = Config(data_dir=tmp_path / "data", agents_file=Path("none.toml"))
+    runtime = Runtime.from_config(config, broker=InProcessBroker(), name="test", clock=SystemClock())
+    agent = Agent(HELPER, runtime)
+    agent.start()
+    assert agent.context().tool("x", lambda: 1) == 1
+    up = roles("watch", data_dir=config.data_dir)
+    eventually(lambda: control(up).board()["processes"], what="it takes a lease")
+    answer = control(up).kill(f"agent:{HELPER}", "looks odd")
+    eventually(lambda: control(up).receipts(answer["command"])["complete"], what="every receipt")
+    with pytest.raises(AgentKilled):
+        agent.context().tool("x", lambda: 1)
+    runtime.stop()
+
+
+def test_a_flushed_store_frees_nobody(roles: StartRoles, inbox: Inbox) -> None:
+    up = roles("redis", "watch")
+    config = Config(data_dir=up.config.data_dir, agents_file=Path("none.toml"))
+
+    def start() -> tuple[Runtime, Agent]:
+        runtime = Runtime.from_config(config, broker=InProcessBroker(), name="test", clock=SystemClock())
+        agent = Agent(HELPER, runtime)
+        agent.start()
+        return runtime, agent
+
+    runtime, agent = start()
+    board = open_store(up.info("redis")["url"])
+    control(up).kill(f"agent:{HELPER}", "looks odd")
+    control(up).trip("label-bot", "looks odd as well")
+    eventually(lambda: runtime.latch.killed(HELPER), what="the kill arrives")
+    for key in board.keys(""):
+        board.delete(key)
+    eventually(lambda: board.keys(""), what="the board is put back")
+    assert tile(up)["state"] == "forced_open"
+    eventually(lambda: tile(up, "label-bot")["state"] == "open", what="an open circuit is open again")
+    runtime.stop()
+    runtime, agent = start()
+    with pytest.raises(AgentKilled):
+        agent.context().tool("x", lambda: 1)
+    runtime.stop()
+    board.close()
 
 
 def test_a_loop_that_starts_again_after_a_resume_is_held_again(

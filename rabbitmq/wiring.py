@@ -1,0 +1,57 @@
+"""Where a process finds what its configuration leaves to be found: keys, shared state, the running *watch*."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from fusebox.command import Keyring
+from fusebox.config import Config
+from fusebox.control import ControlClient
+from fusebox.errors import ConfigError
+from fusebox.rundir import lookup, secret_of, url_of
+
+
+def load_keyring(config: Config) -> Keyring | None:
+    """The keys this process obeys; None when neither a key list nor a control URL is configured.
+
+    Raises:
+        ConfigError: control is configured but its keys are missing or unreadable.
+    """
+    path = _key_list(config)
+    if path is None:
+        if config.control_url:
+            raise ConfigError("control_url is set but there are no Command keys; set FUSEBOX_COMMAND_KEYS to the list")
+        return None
+    try:
+        return Keyring.load(path.read_text())
+    except (OSError, ValueError, KeyError) as error:
+        raise ConfigError(f"command_keys: {path} cannot be read: {error}") from error
+
+
+def url_of_store(config: Config) -> str:
+    """Where shared state lives: the setting, else the redis that ``fusebox up`` started, else this process."""
+    announced = lookup(config.data_dir, "redis")
+    return config.secret("redis_url") or (str(announced["url"]) if announced else "memory://")
+
+
+def _key_list(config: Config) -> Path | None:
+    """The public allow-list of Command keys: the setting, else the one in the data folder, else None."""
+    made = config.data_dir / "command_keys.json"
+    return config.command_keys or (made if made.exists() else None)
+
+
+def agent_token(config: Config) -> Callable[[], str | None]:
+    """A function that reads this process's token anew each time: ``fusebox up`` may write it after agents started."""
+    return lambda: secret_of(config, "agent_token", "agent.token")
+
+
+def control_clients(config: Config) -> Callable[[], ControlClient | None]:
+    """A function that finds *watch* anew each time: it may start, stop and move while agents run."""
+    token = agent_token(config)
+
+    def current() -> ControlClient | None:
+        url = url_of(config, "watch", "control_url")
+        return ControlClient(url, token()) if url else None
+
+    return current
