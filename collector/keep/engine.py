@@ -19,6 +19,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError, ProgrammingErr
 from collector.keep.errors import EngineDown, sorted_out
 from fusebox.config import Config
 from fusebox.errors import ConfigError, DataDirInUse
+from fusebox.rundir import write_atomic
 
 READ_LIMITS: Final[Mapping[str, str]] = {
     "max_execution_time": "5",
@@ -54,6 +55,19 @@ class Engine:
     def embedded(self) -> bool:
         """True when the engine is chDB in this process."""
         return self._path is not None
+
+    def schema_settings(self, text: str, message: str) -> dict[str, str]:
+        """Settings of an insert in Protobuf: where the engine finds the schema ``text`` with its ``message``.
+
+        A server is given the text. chDB would keep a copy of it in ``__cache__`` in the current folder, which is the
+        user's; so it is given a file beside its own, unless the path has a colon, after which a message is expected.
+        """
+        if self._path is None or ":" in str(self._path.absolute()):
+            source, where = "string", text
+        else:
+            source, where = "file", str(self._path.absolute() / "ingest.proto")
+            write_atomic(Path(where), text)
+        return {"format_schema_source": source, "format_schema": where, "format_schema_message_name": message}
 
     def writer(self) -> Client:
         """This thread's client that may do anything.

@@ -74,10 +74,8 @@ class Inserter:
         self._engine = engine
         self._letters = letters
         self._attempt = 0
-        self._settings = {
-            "format_schema_source": "string",
-            "format_schema": schema.proto(),
-            "format_schema_message_name": schema.MESSAGE,
+        self._settings: dict[str, object] = {
+            **engine.schema_settings(schema.proto(), schema.MESSAGE),
             "deduplicate_blocks_in_dependent_materialized_views": 1,
             "max_partitions_per_insert_block": 0,
             "async_insert": 0,

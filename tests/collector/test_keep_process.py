@@ -35,6 +35,28 @@ def test_what_is_in_the_spool_appears_in_the_tables_within_two_seconds(roles: St
     writer.close()
 
 
+def test_nothing_is_left_in_the_folder_it_was_started_in(
+    roles: StartRoles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "the user's: folder"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    running = roles("keep")
+    writer = _spool(running)
+    writer.append(request(Span(1)))
+    until(lambda: _rows(running, "SELECT count() FROM otel_traces") == [[1]], "a span")
+    assert list(here.iterdir()) == []
+    writer.close()
+
+
+def test_a_colon_in_the_path_of_the_data_is_no_trouble(roles: StartRoles, tmp_path: Path) -> None:
+    running = roles("keep", data_dir=tmp_path / "data: mine")
+    writer = _spool(running)
+    writer.append(request(Span(1)))
+    until(lambda: _rows(running, "SELECT count() FROM otel_traces") == [[1]], "a span")
+    writer.close()
+
+
 def test_health_and_metrics_tell_of_the_flow(roles: StartRoles) -> None:
     running = roles("keep")
     url = running.info("keep")["url"]
