@@ -21,6 +21,7 @@ from examples.supply_chain.inventory import Inventory
 from fusebox.config import Config
 from fusebox.errors import FuseboxError
 from fusebox.lifecycle import Stack
+from fusebox.names import held_queue
 from fusebox.rundir import announce, lookup, withdraw
 from rabbitmq import Agent, Runtime
 from rabbitmq.amqp import AmqpBroker
@@ -146,6 +147,7 @@ class ProcessCrew:
         """
         try:
             self.broker.start()
+            self._sweep()
             self._workers = {name: self._spawn(name) for name in NAMES}
             for name in NAMES:
                 self._await_ready(name)
@@ -163,6 +165,12 @@ class ProcessCrew:
             worker.wait()
         self._workers.clear()
         self.broker.stop(timeout)
+
+    def _sweep(self) -> None:
+        """Drop what an earlier demonstration on the same broker left unfinished: its tickets are gone."""
+        for name in NAMES:
+            self.broker.purge(name)
+            self.broker.purge(held_queue(name))
 
     def _spawn(self, name: str) -> subprocess.Popen[bytes]:
         world = self._world

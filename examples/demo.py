@@ -51,7 +51,10 @@ own: temporary data folder, free ports, models that cost nothing. Nothing of you
         parser.add_argument("--unprotected", action="store_true", help="only the incident without protection")
         parser.add_argument("--exit", action="store_true", help="end after the summary")
         parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
-        parser.add_argument("--amqp-url", metavar="URL", help="use this RabbitMQ (or set FUSEBOX_AMQP_URL)")
+        parser.add_argument(
+            "--amqp-url", metavar="URL",
+            help="use this RabbitMQ (or set FUSEBOX_AMQP_URL); queues named after the demo's agents are emptied",
+        )  # fmt: skip
         parser.add_argument(
             "--broker", choices=(_AUTO, _IN_PROCESS, _RABBITMQ), default=_AUTO,
             help="auto: RabbitMQ when there is an address or rabbitmq-server is installed, else in this process",

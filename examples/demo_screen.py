@@ -66,7 +66,7 @@ class Screen:
 
     def ask(self, question: str, timeout: float) -> bool | None:
         """A person's yes or no; None when nobody answers within ``timeout`` seconds."""
-        self._console.print(f"  [bold yellow]?[/] {escape(question)} [y/n] ({timeout:.0f} s) ", end="")
+        self._console.print(f"  [bold yellow]?[/] {escape(question)} \\[y/n] ({timeout:.0f} s) ", end="")
         ready, _, _ = select.select([sys.stdin], [], [], timeout)
         answer = sys.stdin.readline().strip().lower() if ready else ""
         if not ready:

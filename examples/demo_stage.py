@@ -123,11 +123,13 @@ def stage(options: Options, amqp_url: str | None, private_node: bool, say: Say) 
             _run(running, node)
             amqp_url = node.url
         chosen = settings(folder, running.enter_context(registry_file()), outside.pager, amqp_url)
-        say("the collector: receive, keep (embedded ClickHouse), watch, dashboard")
-        _run(running, Supervisor(chosen.config, _ROLES[: None if options.dashboard else -1], chosen.environment))
+        roles = _ROLES[: None if options.dashboard else -1]
+        say(f"the collector: {', '.join(roles)}")
+        _run(running, Supervisor(chosen.config, roles, chosen.environment))
         say("the agents, each in a process of its own" if amqp_url else "the agents, on the in-process broker")
         crew = _crew(chosen, outside.world)
         _run(running, crew)
+        running.callback(outside.service.unsubscribe_all)  # first of all: nobody is told what nobody can hear
         yield Stage(options, chosen, outside, crew)
 
 

@@ -13,7 +13,7 @@ from examples.supply_chain.inventory import Draft
 Manager = Callable[[Draft], tuple[str, bool]]
 """Decides a draft: (who, yes or no)."""
 
-_ANSWER_S: Final = 30.0
+_ANSWER_S: Final = 15.0
 
 
 def play(stage: Stage, screen: Screen) -> None:
@@ -29,7 +29,7 @@ def play(stage: Stage, screen: Screen) -> None:
             str(event["carrier"]), f"{event['shipment']} {event['status']} at {event['place']}: {event['note']}"
         )
         stage.deliver(LISTENER, {"notice": CARRIER_NOTICE, **event})
-    manager = _person(screen) if stage.options.interactive else _scripted
+    manager = _Person(screen) if stage.options.interactive else _scripted
     agreed = sum(_decide(stage, screen, number, manager) for number in range(expected))
     until(lambda: len(stage.inventory.orders()) >= agreed, "approved drafts become orders")
     screen.event(EXECUTOR, f"{len(stage.inventory.orders())} purchase orders written", "green")
@@ -57,9 +57,16 @@ def _scripted(_draft: Draft) -> tuple[str, bool]:
     return "scripted manager", True
 
 
-def _person(screen: Screen) -> Manager:
-    def ask(draft: Draft) -> tuple[str, bool]:
-        answer = screen.ask(f"Order {draft}?", _ANSWER_S)
-        return ("you", answer) if answer is not None else ("nobody answered", False)
+class _Person:
+    """Whoever sits at the terminal. Silence is a no, once; then the scripted manager steps in."""
 
-    return ask
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+        self._away = False
+
+    def __call__(self, draft: Draft) -> tuple[str, bool]:
+        if self._away:
+            return _scripted(draft)
+        answer = self._screen.ask(f"Order {draft}?", _ANSWER_S)
+        self._away = answer is None
+        return ("nobody answered", False) if answer is None else ("you", answer)

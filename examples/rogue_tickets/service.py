@@ -53,10 +53,14 @@ class TicketService:
     def stop(self, timeout: float = 10.0) -> None:
         """End; legal before start and twice. Notices not sent yet are dropped."""
         self._web.stop(timeout)
-        self._subscribers.clear()
+        self.unsubscribe_all()
         self._outbox.put(None)
         if self._sender.ident:
             self._sender.join(timeout)
+
+    def unsubscribe_all(self) -> None:
+        """Post no more webhooks."""
+        self._subscribers.clear()
 
     def _notify(self, notice: str, data: Json) -> None:
         self._outbox.put((notice, data))

@@ -35,10 +35,10 @@ PLAIN: Final[Sequence[tuple[str, str, str]]] = (
 
 VAGUE: Final[Sequence[tuple[str, str, str]]] = (
     ("Totals differ sometimes", "The monthly total is not always what we expect. Can you look into it?", "the totals"),
-    ("Slow now and then", "Some mornings the dashboard feels slow. Not every day. Any idea?", "the dashboard"),
+    ("Slow now and then", "Some mornings the dashboard feels slow. Not every day. Any idea?", "the dashboards"),
     ("Logged out again", "People get logged out once in a while, we see no pattern.", "the sessions"),
     ("Duplicate notifications", "Occasionally a notification seems to arrive twice.", "the notifications"),
-    ("Import looks wrong", "The nightly import sometimes looks off, hard to say how.", "the import"),
+    ("Import looks wrong", "The nightly import sometimes looks off, hard to say how.", "the imports"),
 )
 
 _OPENINGS: Final = (

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -10,8 +11,14 @@ from typing import Any
 
 import pytest
 
+from examples.rogue_tickets.agents import HELPER, HELPER_KEYS
+from examples.rogue_tickets.tickets import LABELLED
 from fusebox.config import PREFIX
+from fusebox.names import EXCHANGE_EVENTS
+from rabbitmq.amqp import AmqpBroker
+from rabbitmq.broker import Message
 from rabbitmq.node import PrivateNode
+from rabbitmq.topology import agent_topology, base_topology
 from tests.examples.test_demo_parts import KEYS
 from tests.fixtures.agents import eventually
 from tests.need import missing
@@ -71,6 +78,17 @@ def test_the_story_holds_over_rabbitmq_with_a_process_for_each_agent(tmp_path: P
     check_story(play(tmp_path, "--broker", "rabbitmq", "--no-dashboard"))
 
 
+def test_the_story_holds_on_a_broker_where_an_earlier_demo_was_cut_short(rabbitmq_url: str, tmp_path: Path) -> None:
+    broker = AmqpBroker(rabbitmq_url)
+    broker.start()
+    broker.declare(base_topology())
+    broker.declare(agent_topology(HELPER, tuple(HELPER_KEYS.values())))
+    for _ in range(3):
+        broker.publish(EXCHANGE_EVENTS, HELPER_KEYS[LABELLED], Message(b'{"ticket": "TCK-1", "label": "new"}'))
+    broker.stop()
+    check_story(play(tmp_path, "--amqp-url", rabbitmq_url, "--no-dashboard"))
+
+
 def test_the_unprotected_twin_alone(tmp_path: Path) -> None:
     result = play(tmp_path, "--unprotected", "--broker", "in-process", "--no-dashboard")
     assert list(result) == KEYS
@@ -87,8 +105,9 @@ def test_it_stays_up_with_the_dashboard_until_ctrl_c_and_leaves_nothing_behind(t
             stdout=file, stderr=subprocess.STDOUT,
         )  # fmt: skip
     try:
-        eventually(lambda: "Ctrl-C ends it" in out.read_text() or running.poll() is not None, LIMIT_S, out.read_text())
+        eventually(lambda: "Ctrl-C ends it" in out.read_text() or running.poll() is not None, LIMIT_S, "summary")
         assert running.poll() is None, out.read_text()
+        assert [_run_printed(line) for line in out.read_text().splitlines() if "fusebox sql" in line] == [0, 0]
         running.send_signal(signal.SIGINT)
         assert running.wait(30) == 0
     finally:
@@ -112,3 +131,11 @@ def test_a_folder_in_use_is_refused_in_one_line(tmp_path: Path) -> None:
     assert done.stderr.splitlines() == [
         f"fusebox: --data-dir {tmp_path / 'mine'} is not empty; name an empty or a new folder"
     ]
+
+
+def _run_printed(line: str) -> int:
+    """Run a command as the demo prints it: variables first, then fusebox and its arguments."""
+    variable, _, *arguments = shlex.split(line)
+    name, _, value = variable.partition("=")
+    asked = [sys.executable, "-P", "-m", "fusebox", *arguments]
+    return subprocess.run(asked, env={**os.environ, name: value}, capture_output=True, check=False).returncode
