@@ -1,0 +1,113 @@
+"""Shelf: the held and dead messages of an agent, for people: look, put back, throw away.
+
+Looking takes every message off the queue, unsettled, and gives it back afterwards, oldest first; it is meant for
+thousands of messages, not for millions. A message that is put back is published, confirmed, before it leaves the
+shelf, with its own id, lineage and trace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from fusebox import names
+from rabbitmq.broker import Broker, Delivery, Message
+
+LIMIT: Final = 10_000
+_NOTES: Final = (names.H_HELD_REASON, names.H_HELD_FINDING, names.H_DEAD_REASON, names.H_DEAD_STACK, names.H_ATTEMPT)
+
+Wanted = Callable[["Shelved"], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Shelved:
+    """One message on the shelf, as people want to see it."""
+
+    message: Message
+    agent: str
+
+    @property
+    def reason(self) -> str:
+        """Why it is here."""
+        headers = self.message.headers
+        return str(headers.get(names.H_DEAD_REASON) or headers.get(names.H_HELD_REASON) or "rejected by the broker")
+
+    @property
+    def finding(self) -> str:
+        """Id of the Finding that opened the circuit; empty for other reasons."""
+        return str(self.message.headers.get(names.H_HELD_FINDING, ""))
+
+    @property
+    def key(self) -> str:
+        """The routing key it was published with."""
+        return str(self.message.headers.get(names.H_ORIGIN_KEY, ""))
+
+    @property
+    def trace_id(self) -> str:
+        """The trace it belongs to; empty when it carries none."""
+        parts = str(self.message.headers.get(names.H_TRACEPARENT, "")).split("-")
+        return parts[1] if len(parts) == 4 else ""
+
+    def row(self) -> dict[str, Any]:
+        """Plain data for a table or JSON."""
+        return {
+            "message": self.message.message_id, "agent": self.agent, "key": self.key, "reason": self.reason,
+            "finding": self.finding, "trace_id": self.trace_id, "bytes": len(self.message.body),
+        }  # fmt: skip
+
+
+class Shelf:
+    """The held (or dead) messages of one agent.
+
+    Args:
+        broker: a started broker.
+        agent: the agent's id.
+        queue: its held or dead queue.
+    """
+
+    def __init__(self, broker: Broker, agent: str, queue: str) -> None:
+        self._broker, self._agent, self._queue = broker, agent, queue
+
+    def look(self, limit: int = LIMIT) -> list[Shelved]:
+        """What is there, oldest first."""
+        with self._off(limit) as deliveries:
+            return [Shelved(delivery.message, self._agent) for delivery in deliveries]
+
+    def put_back(self, wanted: Wanted, limit: int = LIMIT) -> int:
+        """Send the wanted messages to the agent's work queue again, oldest first; how many."""
+        return self._each(wanted, limit, self._return)
+
+    def discard(self, wanted: Wanted, limit: int = LIMIT) -> int:
+        """Throw the wanted messages away; how many."""
+        return self._each(wanted, limit, lambda _: None)
+
+    def _each(self, wanted: Wanted, limit: int, work: Callable[[Message], None]) -> int:
+        with self._off(limit) as deliveries:
+            chosen = [d for d in deliveries if wanted(Shelved(d.message, self._agent))]
+            for delivery in chosen:
+                work(delivery.message)
+                deliveries.remove(delivery)
+                delivery.ack()
+            return len(chosen)
+
+    def _return(self, message: Message) -> None:
+        headers = {name: value for name, value in message.headers.items() if name not in _NOTES}
+        back = Message(
+            message.body, headers, message.message_id, message.content_type, message.correlation_id,
+            message.reply_to, message.timestamp,
+        )  # fmt: skip
+        self._broker.publish("", self._agent, back)
+
+    @contextmanager
+    def _off(self, limit: int) -> Iterator[list[Delivery]]:
+        """Messages taken off the queue; what is left in the list at the end goes back to where it was."""
+        taken: list[Delivery] = []
+        try:
+            while len(taken) < limit and (delivery := self._broker.get(self._queue)) is not None:
+                taken.append(delivery)
+            yield taken
+        finally:
+            for delivery in taken:
+                delivery.reject(requeue=True)

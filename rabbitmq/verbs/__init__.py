@@ -1,0 +1,1 @@
+"""``fusebox dlq`` and ``fusebox held``: the messages that wait for a person."""

@@ -1,0 +1,90 @@
+"""Listing, showing, putting back and discarding: what ``fusebox dlq`` and ``fusebox held`` share."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.table import Table
+
+from fusebox import names
+from fusebox.config import Config
+from fusebox.errors import ConfigError
+from rabbitmq.amqp import AmqpBroker
+from rabbitmq.shelf import Shelf, Shelved, Wanted
+
+_COLUMNS = ("message", "key", "reason", "trace_id", "bytes")
+
+
+@contextmanager
+def open_shelf(config: Config, agent: str, queue: str) -> Iterator[Shelf]:
+    """The shelf of one agent on the configured RabbitMQ.
+
+    Raises:
+        ConfigError: there is no RabbitMQ: the in-process broker's messages end with its process.
+        BrokerUnavailable: it does not answer.
+    """
+    url = config.secret("amqp_url")
+    if not url:
+        raise ConfigError(
+            "no RabbitMQ is configured; set FUSEBOX_AMQP_URL (in-process messages end with their process)"
+        )
+    broker = AmqpBroker(url, client_name="fusebox-cli")
+    broker.start()
+    try:
+        yield Shelf(broker, agent, queue)
+    finally:
+        broker.stop()
+
+
+def add_filters(parser: argparse.ArgumentParser, verb: str) -> None:
+    """Arguments that choose messages."""
+    parser.add_argument("agent", help="whose messages")
+    chosen = parser.add_mutually_exclusive_group(required=True)
+    chosen.add_argument("--message", metavar="ID", help=f"{verb} this one")
+    chosen.add_argument("--reason", metavar="TEXT", help=f"{verb} those whose reason contains TEXT")
+    chosen.add_argument("--like", metavar="FINDING", help=f"{verb} those that were held because of this Finding")
+    chosen.add_argument("--all", action="store_true", help=f"{verb} all of them")
+
+
+def wanted(args: argparse.Namespace) -> Wanted:
+    """The filter the arguments describe."""
+
+    def choose(shelved: Shelved) -> bool:
+        if args.message:
+            return bool(shelved.message.message_id == args.message)
+        if args.reason:
+            return args.reason in shelved.reason
+        return bool(args.all or shelved.finding == args.like)
+
+    return choose
+
+
+def print_list(shelved: list[Shelved], as_json: bool) -> None:
+    """A table for people, or one JSON object a line."""
+    if as_json:
+        for item in shelved:
+            print(json.dumps(item.row()))
+        return
+    table = Table(*_COLUMNS)
+    for item in shelved:
+        row = item.row()
+        table.add_row(*(str(row[column])[:80] for column in _COLUMNS))
+    Console().print(table if shelved else "nothing there", markup=False)
+
+
+def print_one(shelved: list[Shelved], message_id: str) -> int:
+    """Everything about one message; 1 when it is not there."""
+    found = next((item for item in shelved if item.message.message_id == message_id), None)
+    if found is None:
+        print(f"no message {message_id} there")
+        return 1
+    body = found.message.body.decode("utf-8", "replace")
+    stack = found.message.headers.get(names.H_DEAD_STACK, "")
+    print(json.dumps(found.row() | {"body": body, "headers": dict(found.message.headers)}, indent=2, default=str))
+    if stack:
+        print(stack)
+    return 0
