@@ -119,7 +119,7 @@ def test_closing_the_dialog_orders_nothing(window: Page, server: tuple[str, Stan
 
 
 def _unfold(page: Page, label: str) -> None:
-    """Open a select box. A click that comes while the page is still being drawn is lost, as it would be for a person."""
+    """Open a select box; a click that comes while the page is being drawn is lost, as it would be for a person."""
     for _ in range(10):
         page.get_by_label(label).click()
         try:
