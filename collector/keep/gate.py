@@ -101,8 +101,6 @@ class Gate:
         canonical = str(client.query("SELECT formatQuerySingleLine({q:String})", {"q": text}).result_rows[0][0])
         match = _TAIL.match(canonical)
         body, asked = (match[1], match[2]) if match else (canonical, None)
-        if asked and not _FORMATS.fullmatch(asked):
-            raise StatementRefused(f"FORMAT {asked} is not available here", UNKNOWN_FORMAT)
         if not self._plain(body):
             self._inspect(_tree(body, parameters, client))
         return Permitted(body, asked)
@@ -158,6 +156,17 @@ class Gate:
         parts = name.split(".")
         if parts[0] in self._foreign and not (len(parts) > 1 and _readable(parts[0], parts[1])):
             raise StatementRefused(f"{name} is not readable here")
+
+
+def known_format(name: str) -> str:
+    """``name``, when it is a format this port writes: whoever asks for it, it becomes part of the statement's text.
+
+    Raises:
+        StatementRefused: it is none.
+    """
+    if not _FORMATS.fullmatch(name):
+        raise StatementRefused(f"FORMAT {name[:50]!r} is not available here", UNKNOWN_FORMAT)
+    return name
 
 
 def _tree(body: str, parameters: Mapping[str, str], client: Client) -> list[str]:

@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 from clickhouse_connect.driver.exceptions import ClickHouseError, Error
 
 from collector.keep.engine import Engine
-from collector.keep.gate import BAD_ARGUMENTS, Gate, StatementRefused, bound
+from collector.keep.gate import BAD_ARGUMENTS, Gate, StatementRefused, bound, known_format
 from collector.keep.request import Request, read_request
 from fusebox import happenings
 from fusebox.config import LOOPBACK
@@ -97,11 +97,8 @@ class SqlPort:
         except StatementRefused as error:
             return _error(400, str(error), error.code)
         if scope["path"] != "/" or not request.text.strip():
-            return await self._aside(self._pages[scope["path"]])
-        return await self._aside(lambda: self._answer(request))
-
-    async def _aside(self, work: Page) -> Reply:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+            return self._pages[scope["path"]]()  # not behind the statements: health must not wait for a heavy one
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._answer, request)
 
     def _answer(self, request: Request) -> Reply:
         started = time.monotonic()
@@ -125,7 +122,7 @@ class SqlPort:
         if request.database not in ("", gate.database):
             raise StatementRefused(f"database {request.database} is not available here; use {gate.database}", 81)
         permitted = gate.judge(request.text, request.parameters, client)
-        form = permitted.format or request.format
+        form = known_format(permitted.format or request.format)
         body = client.raw_query(permitted.text, parameters=bound(permitted.text, request.parameters), fmt=form)
         elapsed = int((time.monotonic() - started) * 1e9)
         summary = {"read_rows": "0", "read_bytes": "0", "elapsed_ns": str(elapsed)}
@@ -160,7 +157,10 @@ def _error(status: int, sentence: str, code: int) -> Reply:
 
 
 def _hostname(host: str) -> str:
-    return urlsplit(f"//{host}").hostname or ""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
 
 
 def _compressed(reply: Reply, accepted: str) -> Reply:

@@ -268,6 +268,53 @@ def test_hostile_statements_are_refused_and_touch_no_file(port: Port, tmp_path: 
     assert port.ask("SELECT count() FROM agent_events").text == "2000\n"
 
 
+FORMS = [
+    "TSV; SELECT file('{secret}') FORMAT TSV",
+    "TSV\n; SELECT file('{secret}')",
+    "TSV; SELECT 1 INTO OUTFILE '{canary}' FORMAT TSV",
+    "TSV SETTINGS max_execution_time = 0",
+    "TSV INTO OUTFILE '{canary}'",
+    "TSV\r\nX-Forged: 1",
+    "Template",
+    "Protobuf",
+]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_default_format_is_a_name_and_never_becomes_part_of_the_statement(
+    port: Port, tmp_path: Path, form: str
+) -> None:
+    secret, canary = tmp_path / "secret", tmp_path / "canary"
+    secret.write_text("hunter2")
+    text = form.replace("{secret}", str(secret)).replace("{canary}", str(canary))
+    replies = [port.ask("SELECT 1", default_format=text)]
+    if "\n" not in text:
+        replies.append(requests.post(port.url, data=b"SELECT 1", headers={"X-ClickHouse-Format": text}, timeout=30))
+    for reply in replies:
+        assert (reply.status_code, reply.headers["X-ClickHouse-Exception-Code"]) == (400, "73")
+        assert "X-Forged" not in reply.headers
+    assert not canary.exists()
+
+
+@pytest.mark.parametrize("host", ["[::1", "127.0.0.1@evil.example", "evil.example", "]"])
+def test_a_host_that_is_not_ours_is_refused(port: Port, host: str) -> None:
+    reply = requests.get(port.url, params={"query": "SELECT 1"}, headers={"Host": host}, timeout=30)
+    assert reply.status_code == 403
+
+
+def test_health_answers_while_every_worker_is_busy(port: Port) -> None:
+    heavy = "SELECT sum(sipHash64(number)) FROM numbers(1000000000000)"
+    askers = [threading.Thread(target=port.ask, args=(heavy,)) for _ in range(6)]
+    for asker in askers:
+        asker.start()
+    busy = threading.Event()
+    while not busy.wait(0.1) and sum(asker.is_alive() for asker in askers) < 6:
+        pass
+    assert requests.get(f"{port.url}/ping", timeout=2).text == "Ok.\n"
+    for asker in askers:
+        asker.join(30)
+
+
 @pytest.mark.parametrize(
     "statement", ["SELECT '{', '%(x)s'", "SELECT %(x)s", "SELECT '{y:String} %(x)s'", "SELECT {x:String}"]
 )
