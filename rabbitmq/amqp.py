@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
+from functools import partial
 from typing import Final, TypeVar
 
 from pika.exceptions import AMQPError
@@ -28,8 +29,8 @@ from rabbitmq.amqp_address import Address, not_found, refusal
 from rabbitmq.amqp_calls import Call, Desk
 from rabbitmq.amqp_consume import Subscription
 from rabbitmq.amqp_io import IoThread, Link
-from rabbitmq.amqp_publish import Publication, Publisher
-from rabbitmq.broker import Consumer, Delivery, Message, Topology
+from rabbitmq.amqp_publish import Publisher
+from rabbitmq.broker import Confirm, Consumer, Delivery, Message, Topology
 from rabbitmq.limits import check
 
 _START_S: Final = 15.0
@@ -101,11 +102,15 @@ class AmqpBroker:
         self._ask(call, lambda: self._desk.declare(call, topology))
 
     def publish(self, exchange: str, routing_key: str, message: Message, *, timeout: float = 5.0) -> None:
+        self.publish_soon(exchange, routing_key, message, timeout=timeout)()
+
+    def publish_soon(self, exchange: str, routing_key: str, message: Message, *, timeout: float = 5.0) -> Confirm:
         check(exchange, routing_key, message)
         if message.user_id and message.user_id != self._address.user:
             raise BadMessage(f"user_id must be {self._address.user!r}, the user of this connection, or empty")
         self._running()
-        self._publisher.publish(Publication(exchange, routing_key, message), timeout)
+        publication = self._publisher.submit(exchange, routing_key, message, timeout)
+        return partial(self._publisher.wait, publication)
 
     def consume(self, queue: str, callback: Callable[[Delivery], None], *, prefetch: int) -> Consumer:
         subscription = Subscription(self._running().post, queue, callback, prefetch)

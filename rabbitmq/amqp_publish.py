@@ -5,8 +5,8 @@ A publication is in exactly one place, and leaves each place once::
     caller ─► waiting ─────────► sent (by publish sequence number) ─► confirmed, nacked, returned, or connection lost
                  └─ deadline: withdrawn, nothing was sent     └─ deadline: the caller gives up, it may still arrive
 
-``waiting`` is guarded by a lock, because callers put in and withdraw; ``sent`` belongs to the I/O thread. A caller
-holds one of a bounded number of slots from the start to the end, so neither can grow without limit.
+``waiting`` is guarded by a lock, because callers put in and withdraw; ``sent`` belongs to the I/O thread. A publication
+holds one of a bounded number of slots from its start to its end, so neither can grow without limit.
 
 RabbitMQ confirms an unroutable message too, but returns it first; so a return only marks the publication, and the
 confirm that follows ends it.
@@ -46,18 +46,22 @@ _NOTHING: Final = "nothing was sent"
 
 @dataclass(slots=True, eq=False)
 class Publication:
-    """One message on its way, and the caller that waits for it."""
+    """One message on its way, and the caller that may wait for it."""
 
     exchange: str
     routing_key: str
     message: Message
+    timeout: float
+    release: Callable[[], None]
+    deadline: float = 0.0
     error: FuseboxError | None = None
     done: threading.Event = field(default_factory=threading.Event)
 
     def end(self, error: FuseboxError | None = None) -> None:
-        """Let the caller go on."""
+        """Let the caller go on and free the slot."""
         self.error = self.error or error
         self.done.set()
+        self.release()
 
     def is_returned_by(self, method: Any, message_id: str | None) -> bool:
         """True when a ``basic.return`` is about this publication."""
@@ -81,18 +85,27 @@ class Publisher:
         self.link: Link
 
     # --- callers' threads -----------------------------------------------------------------------------------------
-    def publish(self, publication: Publication, timeout: float) -> None:
-        """Send and wait for the confirm; raises what :meth:`rabbitmq.broker.Broker.publish` documents."""
-        deadline = time.monotonic() + timeout
+    def submit(self, exchange: str, routing_key: str, message: Message, timeout: float) -> Publication:
+        """Hand a message over; waits only while too many are on their way."""
+        publication = Publication(exchange, routing_key, message, timeout, self._slots.release)
+        publication.deadline = time.monotonic() + timeout
         if not self._slots.acquire(timeout=timeout):
             raise self._too_late(timeout, sent=False)
         try:
             self._put(publication)
-            self._post(self._flush)
-            if not publication.done.wait(max(0.0, deadline - time.monotonic())):
-                raise self._too_late(timeout, sent=not self._withdraw(publication))
-        finally:
+        except FuseboxError:
             self._slots.release()
+            raise
+        self._post(self._flush)
+        return publication
+
+    def wait(self, publication: Publication) -> None:
+        """Wait for the confirm; raises what :meth:`rabbitmq.broker.Broker.publish` documents."""
+        if not publication.done.wait(max(0.0, publication.deadline - time.monotonic())):
+            withdrawn = self._withdraw(publication)
+            if withdrawn:
+                publication.end()
+            raise self._too_late(publication.timeout, sent=not withdrawn)
         if publication.error is not None:
             raise publication.error
 

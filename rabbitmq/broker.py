@@ -91,6 +91,10 @@ class Message:
     user_id: str = ""
 
 
+Confirm = Callable[[], None]
+"""Waits for the broker's confirm of one message; raises as :meth:`Broker.publish` does."""
+
+
 class Delivery(Protocol):
     """One message handed to a consumer. Settle it exactly once, from any thread; a late settle is ignored."""
 
@@ -164,6 +168,13 @@ class Broker(Protocol):
         Raises:
             Unroutable: no queue took it.
             PublishNacked, PublishBlocked, PublishTimeout, BrokerUnavailable: see :mod:`fusebox.errors`.
+        """
+
+    def publish_soon(self, exchange: str, routing_key: str, message: Message, *, timeout: float = 5.0) -> Confirm:
+        """Hand a message over and return at once (unless too many are on their way); call the answer to wait.
+
+        Many messages handed over before the first is waited for share the round trips. ``timeout`` counts from the
+        hand-over. What :meth:`publish` raises about the broker's ruling, the answer raises.
         """
 
     def consume(self, queue: str, callback: Callable[[Delivery], None], *, prefetch: int) -> Consumer:

@@ -17,12 +17,13 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from itertools import count
 from typing import Final
 
 from fusebox import happenings
 from fusebox.errors import BrokerUnavailable, ConfigError, PublishNacked, Unroutable
-from rabbitmq.broker import Consumer, Delivery, Message, Queue, Topology
+from rabbitmq.broker import Confirm, Consumer, Delivery, Message, Queue, Topology
 from rabbitmq.callback import call_back
 from rabbitmq.inprocess_queue import Entry, MemoryQueue, Subscription
 from rabbitmq.inprocess_routing import Routing
@@ -83,6 +84,15 @@ class InProcessBroker:
             self._store([queue for queue in takers if not queue.full], routing_key, message)
         if full:
             raise PublishNacked(f"queue {', '.join(full)} is full")
+
+    def publish_soon(self, exchange: str, routing_key: str, message: Message, *, timeout: float = 5.0) -> Confirm:
+        outcome: Future[None] = Future()
+        try:
+            self.publish(exchange, routing_key, message, timeout=timeout)
+            outcome.set_result(None)
+        except (PublishNacked, Unroutable) as error:
+            outcome.set_exception(error)
+        return outcome.result
 
     def consume(self, queue: str, callback: Callable[[Delivery], None], *, prefetch: int) -> Consumer:
         with self._changed:
