@@ -21,7 +21,8 @@ from fusebox.errors import FuseboxError
 
 MAX_STEPS: Final = 100
 _TRACE: Final = re.compile(r"[0-9a-f]{32}")
-_SPAN: Final = re.compile(r"[0-9a-f]{16}")
+_SPAN: Final = re.compile(r"(?:[0-9a-f]{32}:)?([0-9a-f]{16})")
+"""Alerts and findings name a span ``trace:span``."""
 
 
 class NotFound(FuseboxError):
@@ -102,8 +103,8 @@ def _walk(client: Client, effect: Row) -> list[Row]:
 
 
 def _find(client: Client, id: str) -> Row | None:
-    if _SPAN.fullmatch(id):
-        return _first(queries.run(client, "span", span_id=id))
+    if span := _SPAN.fullmatch(id):
+        return _first(queries.run(client, "span", span_id=span[1]))
     if _TRACE.fullmatch(id):
         event = _first(queries.run(client, "last_call_in_trace", trace_id=id))
         return _first(queries.run(client, "span", span_id=event["span_id"], trace_id=id)) if event else None

@@ -6,10 +6,10 @@ import argparse
 import json
 from typing import Any, Final
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from fusebox import terminal
 from fusebox.config import Config
 from fusebox.control import ControlClient
 
@@ -37,14 +37,15 @@ class AgentsVerb:
         if args.json:
             print(json.dumps(tiles))
         else:
-            Console().print(_table(tiles) if tiles else "no such agents")
+            terminal.console().print(_table(tiles) if tiles else "no such agents")
         return 0
 
 
 def _table(tiles: list[dict[str, Any]]) -> Table:
     table = Table(box=None, pad_edge=False)
     for column in _COLUMNS:
-        table.add_column(column, justify="right" if "/min" in column or column == "held" else "left")
+        figure = "/min" in column or column == "held"
+        table.add_column(column, justify="right" if figure else "left", overflow="fold", no_wrap=column == "agent")
     for tile in tiles:
         table.add_row(*_row(tile))
     return table

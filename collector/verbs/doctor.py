@@ -7,10 +7,10 @@ import json
 from dataclasses import asdict
 from typing import Final
 
-from rich.console import Console
 from rich.markup import escape
 
 from collector.verbs.checks import Check, Result, all_checks
+from fusebox import terminal
 from fusebox.config import Config
 
 _MARKS: Final = {Result.OK: "[green]✓[/]", Result.NOTE: "[yellow]·[/]", Result.FAIL: "[bold red]✗[/]"}
@@ -40,7 +40,7 @@ Exit status: 1 when something must be fixed (the fix is printed), else 0."""
 
 
 def _show(found: list[Check]) -> None:
-    console = Console()
+    console = terminal.console()
     for check in found:
         console.print(f"{_MARKS[check.result]} {check.name}: {escape(check.detail)}", soft_wrap=True)
         if check.fix:

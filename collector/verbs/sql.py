@@ -10,11 +10,11 @@ import sys
 from typing import Any, Final
 from urllib.parse import quote, unquote, urlsplit
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from collector.queries import KeepUnavailable
+from fusebox import terminal
 from fusebox.config import Config
 from fusebox.errors import FuseboxError
 from fusebox.rundir import url_of
@@ -56,7 +56,7 @@ Tables: agent_events, otel_traces, audit_log, dead_letters. A FORMAT in the stat
         statement = sys.stdin.read() if args.statement == "-" else args.statement
         body, form = ask(config, statement, args.form or _TABLE)
         if form == _TABLE and args.form is None:
-            Console(highlight=False).print(_table(json.loads(body)))
+            terminal.console().print(_table(json.loads(body)))
         else:
             sys.stdout.write(body.decode("utf-8", "replace"))
         return 0
@@ -106,7 +106,7 @@ def _table(answer: dict[str, Any]) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in answer["meta"]:
         numeric = column["type"].startswith(("UInt", "Int", "Float", "Decimal"))
-        table.add_column(Text(column["name"]), justify="right" if numeric else "left")
+        table.add_column(Text(column["name"]), justify="right" if numeric else "left", overflow="fold")
     for row in answer["data"]:
         table.add_row(*(Text(_cell(value)) for value in row))
     return table

@@ -9,11 +9,11 @@ from collections import Counter
 from dataclasses import asdict
 from typing import Any, Final
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from collector.verbs.roles import Standing, lag, standings
+from fusebox import terminal
 from fusebox.config import Config
 from fusebox.control import ControlClient
 from fusebox.errors import FuseboxError
@@ -63,7 +63,7 @@ def _summary(config: Config) -> dict[str, Any]:
 
 
 def _show(found: list[Standing], summary: dict[str, Any]) -> None:
-    console = Console()
+    console = terminal.console()
     table = Table(box=None, pad_edge=False)
     for column in ("role", "state", "address", ""):
         table.add_column(column)

@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
+from fusebox import terminal
 from fusebox.command import ALL, agent_scope
 from fusebox.control import ControlClient
 from fusebox.errors import ConfigError
@@ -59,7 +60,7 @@ def target_of(args: argparse.Namespace) -> Target:
 def follow(client: ControlClient, answer: Json, target: Target, done: str) -> int:
     """Wait for the Receipts of ``answer`` and show them; 0 when all arrived, 1 when one is missing."""
     started = time.monotonic()
-    console = Console(stderr=target.as_json)
+    console = terminal.console(stderr=target.as_json)
     receipts = _watch(client, answer["command"], target, console)
     if target.as_json:
         missing = sorted(set(receipts["expected"]) - receipts["received"].keys())
@@ -76,8 +77,11 @@ def _watch(client: ControlClient, command: str, target: Target, console: Console
             receipts = client.receipts(command)
             live.update(_table(receipts))
             if receipts["complete"] or time.monotonic() >= deadline:
-                return receipts
+                break
             time.sleep(_POLL_S)
+    if not console.is_terminal and not target.as_json:
+        console.line()  # Live ends its last line on terminals only
+    return receipts
 
 
 def _table(receipts: Json) -> Table:

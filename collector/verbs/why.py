@@ -8,12 +8,12 @@ from contextlib import closing
 from datetime import UTC, datetime
 from typing import Final
 
-from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
 from collector.queries import connect
 from collector.why import ModelCall, Step, Why, explain
+from fusebox import terminal
 from fusebox.config import Config
 
 _LONGEST: Final = 600
@@ -45,7 +45,7 @@ Prompts are stored only with capture_content = true.
         if args.json:
             print(json.dumps(why.json(), ensure_ascii=False))
         else:
-            Console(highlight=False).print(render(why))
+            terminal.console().print(render(why))
         return 0
 
 

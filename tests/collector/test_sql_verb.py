@@ -28,6 +28,8 @@ def test_sql_and_why_on_a_running_keep(
     until(lambda: says("sql", "--csv", "SELECT count() AS n FROM agent_events") == '"n"\n1\n', "the event")
     table = says("sql", "SELECT agent, operation, count() AS n FROM agent_events GROUP BY 1, 2")
     assert [line.split() for line in table.splitlines()] == [["agent", "operation", "n"], ["helper", "[red]x[/]", "1"]]
+    long = "x" * 500
+    assert long in says("sql", f"SELECT '{long}' AS a, '{long}' AS b"), "nothing is cut in a pipe"
     assert json.loads(says("sql", "--json", "SELECT 1 AS a"))["data"] == [{"a": 1}]
     assert says("sql", "SELECT 1 AS a FORMAT TSVWithNames") == "a\n1\n"
     assert json.loads(says("why", "--json", f"{1:016x}"))["steps"][0]["agent"] == "helper"

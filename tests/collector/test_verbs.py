@@ -43,7 +43,9 @@ class TestKillAndResume:
     ) -> None:
         process("p1", "bot")
         assert main(["kill", "bot", "--reason", "loops"]) == 0
-        assert "bot killed: 1 of 1 processes confirmed" in capsys.readouterr().out
+        *receipts, last = capsys.readouterr().out.splitlines()
+        assert [line.split()[0] for line in receipts] == ["✓"]
+        assert last == "bot killed: 1 of 1 processes confirmed"
         assert main(["resume", "bot", "--reason", "fixed", "--json"]) == 0
         answer = said(capsys)
         assert answer["received"].keys() == {"p1"}

@@ -56,7 +56,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
         yield bench.engine.reader()
 
 
-@pytest.mark.parametrize("id", [f"{22:016x}", f"{2:032x}", f"{2:032X}", f" {22:016x} "])
+@pytest.mark.parametrize("id", [f"{22:016x}", f"{2:032x}", f"{2:032X}", f" {22:016x} ", f"{2:032x}:{22:016x}"])
 def test_a_comment_leads_to_its_prompt_and_over_the_queue_to_the_first(client: Client, id: str) -> None:
     why = explain(client, id)
     assert [step.span_id for step in why.steps] == [f"{n:016x}" for n in (22, 20, 12, 10)]
