@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 shopt -s nullglob
-files=(benchmarks/[a-z]*.py)
+files=($(grep -l "^def main" benchmarks/[a-z]*.py))
 [ ${#files[@]} -gt 0 ] || echo "bench: benchmarks/ holds none" >&2
 for file in "${files[@]}"; do
   name=$(basename "$file" .py)
