@@ -52,7 +52,9 @@ class Repeats(Generic[T]):
         self._lock = threading.Lock()
         self._seen: OrderedDict[bytes, tuple[float, Future[T]]] = OrderedDict()
         for key, answer in known:
-            self._claim(key)[0].set_result(answer)
+            future, new = self._claim(key)
+            if new:  # the same request may lie in the spool twice: it came again after the window
+                future.set_result(answer)
 
     def once(self, key: bytes, work: Callable[[], T]) -> T:
         """Do ``work`` for a new request; for a repeated one wait for, and return, what the first came to.

@@ -58,3 +58,8 @@ def test_memory_is_bounded(clock: ManualClock, monkeypatch: pytest.MonkeyPatch) 
         repeats.once(b"%d" % i, lambda: 0)
     assert repeats.once(b"999", lambda: 1) == 0
     assert repeats.once(b"0", lambda: 1) == 1
+
+
+def test_a_request_that_is_in_the_spool_twice_stops_no_start(clock: ManualClock) -> None:
+    repeats: Repeats[int] = Repeats(clock, known=[(b"a", 0), (b"b", 0), (b"a", 0)])
+    assert repeats.once(b"a", lambda: 1) == 0
