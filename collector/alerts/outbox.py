@@ -32,6 +32,8 @@ from fusebox.clock import Clock
 from fusebox.rundir import sync_dir, write_atomic
 
 MAX_AGE_S: Final = 3 * 86_400.0
+TROUBLE_S: Final = 1.0
+"""Pause after a round that an error ended."""
 _SINK: Final = ""
 """The backoff key of a whole sink; alert ids are never empty."""
 
@@ -41,6 +43,9 @@ FAILED: Final = happenings.declare("alert_failed", logging.ERROR, "an alert was 
 UNREADABLE: Final = happenings.declare("alert_unreadable", logging.ERROR, "a file of the outbox is damaged; set aside")
 NOT_STORED: Final = happenings.declare(
     "alert_not_stored", logging.CRITICAL, "an alert could not be written to the outbox; it is only in memory"
+)
+TROUBLED: Final = happenings.declare(
+    "outbox_troubled", logging.ERROR, "a round of a sink ended in an error; it goes on"
 )
 
 Told = Callable[[str, str, Outcome], None]
@@ -139,7 +144,12 @@ class _Box:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            self._wake.wait(self._round())
+            try:
+                pause = self._round()
+            except Exception as error:  # a disk that fails, say; a sink that ends would tell nobody anything any more
+                happenings.emit(TROUBLED, sink=self.name, error=repr(error))
+                pause = TROUBLE_S
+            self._wake.wait(pause)
             self._wake.clear()
 
     def _round(self) -> float | None:

@@ -112,7 +112,10 @@ class WebhookSink:
 
     def deliver(self, alert: Alert) -> Outcome:
         body = json.dumps(alert.json()).encode()
-        headers = signed_headers(self._secret, alert.id, int(self._clock.wall()), body)
+        try:
+            headers = signed_headers(self._secret, alert.id, int(self._clock.wall()), body)
+        except ValueError as error:  # this alert's id cannot travel; the others can
+            return Outcome(Fate.REFUSED, str(error))
         headers |= {"content-type": "application/json", "user-agent": f"fusebox/{__version__}"}
         try:
             return self._post(body, headers)

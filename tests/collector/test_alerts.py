@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -242,3 +243,27 @@ def _free_port() -> int:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])
+
+
+def test_an_alert_that_cannot_be_signed_holds_up_no_other(receiver: Receiver, outbox: Callable[..., Outbox]) -> None:
+    box = outbox(webhook(receiver))
+    box.put(replace(ALERT, id="alert_a:b"))
+    box.put(replace(ALERT, id="alert_2"))
+    until(lambda: receiver.got, "the second one arrived", 5)
+    assert receiver.verified() == ["alert_2"]
+
+
+def test_a_disk_that_fails_after_a_delivery_does_not_end_a_sink(
+    receiver: Receiver, outbox: Callable[..., Outbox], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box = outbox(webhook(receiver))
+    with monkeypatch.context() as patched:
+        patched.setattr("collector.alerts.outbox.sync_dir", _fails)
+        box.put(ALERT)
+        until(lambda: receiver.got, "delivered", 5)
+    box.put(replace(ALERT, id="alert_2"))
+    until(lambda: "alert_2" in receiver.verified(), "the next one arrives all the same", 10)
+
+
+def _fails(_folder: Path) -> None:
+    raise OSError(5, "input/output error")
