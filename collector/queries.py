@@ -14,17 +14,19 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from fusebox.config import Config
-from fusebox.errors import Retryable
+from fusebox.errors import ConfigError, Retryable
 from fusebox.rundir import url_of
 
 _PLACEHOLDER: Final = re.compile(r"\{(\w+):")
 _TIMEOUT_S: Final = 10
+NO_ADDRESS: Final = "sql_url is not an http(s) address; write special characters of a password as %XX"
 
 
 class KeepUnavailable(Retryable):
@@ -165,6 +167,7 @@ def connect(config: Config) -> Client:
 
     Raises:
         KeepUnavailable: no *keep* runs, or it does not answer.
+        ConfigError: ``sql_url`` is no address.
     """
     url = url_of(config, "keep", "sql_url")
     if url is None:
@@ -173,8 +176,10 @@ def connect(config: Config) -> Client:
         return clickhouse_connect.get_client(
             dsn=url, autogenerate_session_id=False, connect_timeout=_TIMEOUT_S, send_receive_timeout=_TIMEOUT_S
         )
+    except ValueError:  # its text quotes parts of the address, which may hold a password
+        raise ConfigError(NO_ADDRESS) from None
     except ClickHouseError as error:
-        raise KeepUnavailable(f"the SQL port {url} does not answer: {error}") from error
+        raise KeepUnavailable(f"the SQL port on {urlsplit(url).hostname} does not answer: {error}") from error
 
 
 def run(client: Client, name: str, **parameters: Any) -> list[dict[str, Any]]:

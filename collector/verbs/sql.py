@@ -8,15 +8,15 @@ import http.client
 import json
 import sys
 from typing import Any, Final
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from rich.table import Table
 from rich.text import Text
 
-from collector.queries import KeepUnavailable
+from collector.queries import NO_ADDRESS, KeepUnavailable
 from fusebox import terminal
 from fusebox.config import Config
-from fusebox.errors import FuseboxError
+from fusebox.errors import ConfigError, FuseboxError
 from fusebox.rundir import url_of
 
 _TIMEOUT_S: Final = 30.0
@@ -67,13 +67,14 @@ def ask(config: Config, statement: str, form: str) -> tuple[bytes, str]:
 
     Raises:
         KeepUnavailable: nobody answers.
+        ConfigError: ``sql_url`` is no address.
         StatementFailed: the statement was refused or failed.
     """
     url = url_of(config, "keep", "sql_url")
     if url is None:
         raise KeepUnavailable("keep is not running; start it with 'fusebox up', or set sql_url")
     try:
-        status, body, answered = _post(url, statement, form)
+        status, body, answered = _post(_parts(url), statement, form)
     except (OSError, http.client.HTTPException) as error:
         raise KeepUnavailable(f"the SQL port does not answer ({error}); is 'fusebox up' running?") from error
     if status != _OK:
@@ -81,8 +82,16 @@ def ask(config: Config, statement: str, form: str) -> tuple[bytes, str]:
     return body, answered or form
 
 
-def _post(url: str, statement: str, form: str) -> tuple[int, bytes, str]:
-    parts = urlsplit(url)
+def _parts(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:  # its text quotes parts of the address, which may hold a password
+        raise ConfigError(NO_ADDRESS) from None
+    return parts
+
+
+def _post(parts: SplitResult, statement: str, form: str) -> tuple[int, bytes, str]:
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     connection = kind(parts.hostname or "", parts.port, timeout=_TIMEOUT_S)
     database = parts.path.strip("/")

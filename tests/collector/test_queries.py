@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import traceback
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -11,8 +12,10 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from collector import queries
+from collector.verbs import sql
 from fusebox import eventmap
 from fusebox.config import Config
+from fusebox.errors import FuseboxError
 from tests.collector.keep_bench import Bench
 from tests.collector.spans import NOW, Span, request
 
@@ -119,3 +122,12 @@ def test_no_keep_is_said_with_the_fix(tmp_path: Path) -> None:
         queries.connect(Config(data_dir=tmp_path))
     with pytest.raises(queries.KeepUnavailable, match="does not answer"):
         queries.connect(Config(data_dir=tmp_path, sql_url="http://127.0.0.1:9"))
+
+
+@pytest.mark.parametrize("url", ["http://jo:hunter2@127.0.0.1:9", "http://jo:hunt/er2@127.0.0.1:9", "http://[::1"])
+def test_an_error_of_the_sql_port_names_no_password(tmp_path: Path, url: str) -> None:
+    config = Config(data_dir=tmp_path, sql_url=url)
+    for call in (queries.connect, lambda config: sql.ask(config, "SELECT 1", "TSV")):
+        with pytest.raises(FuseboxError) as error:
+            call(config)
+        assert "hunt" not in "".join(traceback.format_exception(error.value))
