@@ -1,6 +1,6 @@
 """Watch: judges what agents do, keeps the board, takes operators' orders, alerts people. This file only wires.
 
-Order of start: journal → what it says (circuits, openings, alerts due) → alerts → broker → control API → live
+Order of start: journal → what it says (kills, circuits, openings, alerts due) → alerts → broker → control API → live
 detection → announcement. It stops the other way round.
 """
 
@@ -32,6 +32,7 @@ from collector.watch.leases import Leases, Receipts
 from collector.watch.live import Judge, Live
 from collector.watch.orders import Orders
 from collector.watch.poll import CommandLog
+from collector.watch.relatch import Relatch
 from collector.watch.roll import Roll
 from collector.watch.roster import Roster
 from collector.watch.server import HttpServer
@@ -174,9 +175,11 @@ class Watch:
     # --- running --------------------------------------------------------------------------------------------------
     def _restore(self) -> None:
         """Take up what the journal says."""
+        relatch = Relatch(self._latch)
         for entry in entries(self._config.data_dir / "journal"):
-            for learner in (self._history, self._lifted, self._telling, self._roster):
+            for learner in (relatch, self._history, self._lifted, self._telling, self._roster):
                 learner.learn(entry)
+        relatch.apply()
         self._telling.catch_up()
         for transition in self._history.recent():
             self._circuits.adopt(transition)

@@ -34,6 +34,10 @@ Id = Annotated[str, StringConstraints(pattern=rf"^{AGENT_ID.pattern}$")]
 Text = Annotated[str, StringConstraints(max_length=2000)]
 Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
 Seconds = Annotated[float, Field(allow_inf_nan=False)]
+Moment = Annotated[float, Field(ge=0, le=32_503_680_000)]
+"""Unix seconds up to the year 3000: what every reader of the journal can turn into a date."""
+AlertId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,100}$")]
+"""Becomes part of a webhook's id, whose alphabet is this."""
 Trace = Annotated[str, StringConstraints(max_length=64)]
 
 
@@ -104,7 +108,7 @@ class FindingBody(Body):
 
     agent: AgentId
     detector: Id
-    time: Seconds
+    time: Moment
     reason: Text
     action: Literal["warn", "open"]
     score: Seconds
@@ -113,7 +117,7 @@ class FindingBody(Body):
     repeated: Text = ""
     trace_id: Trace = ""
     tenant: Id = "default"
-    first_time: Seconds = 0.0
+    first_time: Moment = 0.0
     id: Id
 
     def record(self) -> Finding:
@@ -127,12 +131,12 @@ class TransitionBody(Body):
     agent: AgentId
     before: State = Field(strict=False)
     after: State = Field(strict=False)
-    time: Seconds
+    time: Moment
     reason: Text
     actor: Annotated[str, StringConstraints(max_length=200)]
     finding: FindingBody | None = None
     tenant: Id = "default"
-    id: Id
+    id: AlertId
 
     def record(self) -> Transition:
         """The Transition as everyone else knows it."""

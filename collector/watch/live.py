@@ -25,7 +25,7 @@ from collector.watch.roll import Roll
 from collector.watch.trips import Trips
 from fusebox import happenings
 from fusebox.clock import Clock
-from fusebox.eventmap import event_of
+from fusebox.eventmap import SpanFacts, event_of
 from fusebox.records import Event
 from fusebox.registry import Registry
 from governance.registry import Strangers
@@ -38,7 +38,9 @@ _BATCH: Final = 256
 _BATCH_BYTES: Final = 16 << 20
 
 LIVE_FAILED: Final = happenings.declare(
-    "live_record_failed", logging.ERROR, "a spool record could not be judged; it was skipped and kept for keep"
+    "live_record_failed",
+    logging.ERROR,
+    "a spool record, or one span of it, could not be judged; keep has it all the same",
 )
 STRANGERS_FULL: Final = happenings.declare(
     "strangers_overflow", logging.WARNING, "an event of one unregistered agent too many was not judged"
@@ -137,14 +139,20 @@ class Live:
         for record in records:
             try:
                 for facts in facts_of(record.payload):
-                    event = event_of(facts)
-                    if event is not None:
-                        self._judge.judge(event)
-            except Exception as error:  # a record that cannot be judged must not blind watch to the next one
+                    self._judge_one(facts, record)
+            except Exception as error:  # a record that cannot be read must not blind watch to the next one
                 happenings.emit(LIVE_FAILED, record=record.number, error=repr(error))
             self._behind.append((self._judge.watermark, record.number, len(record.payload)))
             self._behind_bytes += len(record.payload)
             self.position = record.number
+
+    def _judge_one(self, facts: SpanFacts, record: Record) -> None:
+        try:
+            event = event_of(facts)
+            if event is not None:
+                self._judge.judge(event)
+        except Exception as error:  # nor may one span hide the others of its record
+            happenings.emit(LIVE_FAILED, record=record.number, error=repr(error))
 
     def _commit(self, reader: Reader) -> None:
         """Let go of what no detector needs any more."""

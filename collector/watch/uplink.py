@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any, Final
 
 from breakers.circuit import Circuits
@@ -133,7 +134,8 @@ class Uplink:
             raise Refusal(FORBIDDEN, f"this token is of tenant {principal.tenant!r}, not {transition.tenant!r}")
         if transition.after not in _AGENT_STATES:
             raise Refusal(BAD_REQUEST, f"a process cannot report {transition.after.value}; operators order that")
-        self._trips.reported(transition)
+        # Nobody reports from the future: what the agent does until then would be older than its circuit's last move.
+        self._trips.reported(replace(transition, time=min(transition.time, self._clock.now())))
         return {}
 
     def denials(self, principal: Principal, data: Any) -> Json:

@@ -5,12 +5,15 @@ import json
 import os
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
 from collector.tokens import Tokens
+from collector.watch.journal import Journal, Note
+from fusebox.command import Command, Order
 from fusebox.control import ControlClient, ControlRefused
 from fusebox.errors import BadCommand, ControlUnavailable
 from tests.fixtures.collector import until
@@ -114,6 +117,29 @@ class TestKillAndResume:
         data = bot.snapshot()
         assert data["kills"] == {kept: "agent:bot", everywhere: "all"}
         assert data["lifted"] == [lifted]
+
+    def test_a_lost_latch_file_is_made_good_from_the_journal(self, harness: Harness) -> None:
+        lifted = harness.operator().kill("agent:bot", "a")["kill"]
+        harness.operator().resume("agent:bot", "b")
+        kept = harness.operator().kill("agent:bot", "c")["kill"]
+        harness.stop()
+        (harness.config.data_dir / "latch" / "watch.jsonl").unlink()
+        harness.start()
+        (latch,) = harness.operator().board()["latches"]
+        assert (latch["id"], latch["scope"], latch["reason"], latch["operator"]) == (kept, "agent:bot", "c", "local")
+        assert lifted != kept
+        harness.operator().resume("agent:bot", "d")
+        harness.restart()
+        assert harness.operator().board()["latches"] == []
+
+    def test_a_kill_that_was_journaled_and_no_more_is_in_force_after_the_restart(self, harness: Harness) -> None:
+        harness.stop()
+        command = Command(Order.KILL, "agent:bot", "jo", "mid-kill", harness.clock.wall())
+        journal = Journal(harness.config.data_dir / "journal", harness.clock)
+        journal.append(Note("kill", "operator:jo", "agent:bot", "mid-kill", payload={"command": asdict(command)}))
+        journal.close()
+        harness.start()
+        assert [latch["id"] for latch in harness.operator().board()["latches"]] == [command.id]
 
     def test_an_old_cursor_is_sent_to_the_snapshot(self, harness: Harness, process: Start) -> None:
         bot = process("p1", "bot")

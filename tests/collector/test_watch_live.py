@@ -11,7 +11,10 @@ from collector.watch.live import MAX_STRANGERS
 from fusebox import happenings
 from fusebox.clock import SystemClock
 from fusebox.config import Config
-from fusebox.records import Transition
+from fusebox.control import ControlRefused
+from fusebox.eventmap import SpanFacts, event_of
+from fusebox.records import Event, Transition
+from tests.collector.spans import Span, request
 from tests.fixtures.collector import until
 from tests.fixtures.watch import FakeProcess, Harness
 
@@ -189,6 +192,47 @@ class TestReports:
     def test_states_that_only_operators_order_cannot_be_reported(self, harness: Harness, state: str) -> None:
         with pytest.raises(Exception, match=r"operators order that|Input should be"):
             self.report(harness, after=state)
+
+    @pytest.mark.parametrize("time", [1e300, -1e18, 1e12, -1.0])
+    def test_an_impossible_time_is_refused_and_stops_no_later_start(self, harness: Harness, time: float) -> None:
+        with pytest.raises(ControlRefused) as refusal:
+            self.report(harness, time=time)
+        assert refusal.value.status == 400
+        harness.restart()
+        self.report(harness)
+        until(lambda: opened(harness), "people were told", 5)
+
+    def test_a_report_from_the_future_blinds_nobody_to_what_the_agent_does_next(self, harness: Harness) -> None:
+        future = SystemClock().now() + 9 * 86_400
+        self.report(harness, time=future)
+        self.report(harness, id="trn_2", before="open", after="half_open", time=future + 1, finding=None)
+        self.report(harness, id="trn_3", before="half_open", after="closed", time=future + 2, finding=None)
+        harness.spans("bot", 6, start=SystemClock().now())
+        until(lambda: len(harness.journal("trip")) == 2, "the loop was seen", 5)
+
+    @pytest.mark.parametrize("id", ["trn.1", "trn:1", "t" * 128])
+    def test_an_id_that_cannot_be_told_to_people_is_refused(self, harness: Harness, id: str) -> None:
+        with pytest.raises(ControlRefused):
+            self.report(harness, id=id)
+
+
+def test_one_event_that_cannot_be_judged_hides_none_of_its_record(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def event_of_all_but_one(span: SpanFacts) -> Event | None:
+        if span.attributes["fusebox.target"] == "poison":
+            raise OverflowError("poison")
+        return event_of(span)
+
+    monkeypatch.setattr("collector.watch.live.event_of", event_of_all_but_one)
+    poisoned = Span(1000, 77, attributes={"fusebox.action": "tool_call", "fusebox.target": "poison"})
+    same = {
+        "fusebox.action": "tool_call", "gen_ai.agent.id": "bot", "fusebox.operation": "tickets.comment",
+        "fusebox.target": "TICK-12", "fusebox.request.hash": "00000000000000aa", "fusebox.result.hash": "bb",
+    }  # fmt: skip
+    now = SystemClock().now()
+    harness.raw(request(poisoned, *(Span(n, 77, start=now + n / 10, seconds=0.01, attributes=same) for n in range(6))))
+    until(lambda: harness.state("bot") == "open", "the rest was judged", 5)
 
 
 def test_a_transition_reads_back_from_the_journal(harness: Harness) -> None:
