@@ -106,6 +106,10 @@ class Circuits:
         """True when the open time is over and a probe may be asked for."""
         return self._view.retry_after(agent) == 0.0
 
+    def probing(self, agent: str) -> bool:
+        """True while a probe is at work, in whichever process: another one would be refused."""
+        return self._view.probing(agent)
+
     def verdict(self, agent: str) -> Verdict:
         """May the agent act now? In half-open, only inside the :meth:`calling` that holds the probe permit."""
         circuit = self._view.circuit(agent)

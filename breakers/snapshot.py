@@ -95,6 +95,11 @@ class Snapshot:
         due = self._due.get(agent)
         return None if due is None else max(0.0, due - self._clock.monotonic())
 
+    def probing(self, agent: str) -> bool:
+        """True while somebody holds the probe permit and its lease lasts."""
+        row = self.row(agent)
+        return "probe" in row and num(row, "lease") > self._clock.wall()
+
     def hear(self, agent: str, row: Row, *, older_too: bool = False) -> bool:
         """Take the board's word, unless it is older than what the board said before; True when taken."""
         with self._lock:

@@ -14,9 +14,7 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
 from fusebox import guard, lifecycle
@@ -24,7 +22,6 @@ from fusebox.config import load_config
 from fusebox.errors import ConfigError
 from fusebox.records import new_id
 from fusebox.registry import AGENT_ID
-from fusebox.shadow import check_packages
 from rabbitmq.broker import Consumer, Delivery
 from rabbitmq.context import Context
 from rabbitmq.delivering import Delivering
@@ -33,6 +30,7 @@ from rabbitmq.held import Valve
 from rabbitmq.running import LOOP
 from rabbitmq.runtime import Runtime
 from rabbitmq.topology import agent_topology
+from rabbitmq.workers import Job, Workers
 
 F = TypeVar("F", bound=Function)
 _DEFAULT: Final[dict[str, Runtime]] = {}
@@ -57,11 +55,9 @@ class Agent:
 
     Raises:
         ConfigError: the name or the configuration is wrong.
-        Shadowed: a file of yours hides one of our packages.
     """
 
     def __init__(self, name: str, runtime: Runtime | None = None, *, concurrency: int = 1) -> None:
-        check_packages()
         if not AGENT_ID.fullmatch(name):
             raise ConfigError(f"agent id {name!r} must match {AGENT_ID.pattern}")
         self.name = name
@@ -69,10 +65,9 @@ class Agent:
         self._concurrency = concurrency
         self._handlers: dict[str, Handler] = {}
         self._delivering = Delivering(name, self._handlers, self.runtime)
-        self._workers: ThreadPoolExecutor | None = None
+        self._workers: Workers | None = None
         self._consumer: Consumer | None = None
         self._valve: Valve | None = None
-        self._free = threading.Semaphore(concurrency)
 
     def on(self, key: str) -> Callable[[F], F]:
         """Register the handler of a routing key (``*`` one word, ``#`` any number); takes ``(payload, ctx)``."""
@@ -96,7 +91,8 @@ class Agent:
     @property
     def held(self) -> int:
         """Messages that wait because the circuit is, or was, open; as last seen."""
-        return self._valve.waiting if self._valve else 0
+        valve = self._valve
+        return valve.waiting if valve else 0
 
     # --- lifecycle ------------------------------------------------------------------------------------------------
     def start(self) -> None:
@@ -104,7 +100,7 @@ class Agent:
         self.runtime.start()
         self.runtime.join(self)
         self.runtime.broker.declare(agent_topology(self.name, tuple(self._handlers)))
-        self._workers = ThreadPoolExecutor(self._concurrency, thread_name_prefix=f"fusebox-{self.name}")
+        self._workers = Workers(self.name, self._concurrency)
         self._consumer = self.runtime.broker.consume(self.name, self._deliver, prefetch=self._concurrency)
         self._valve = Valve(self.name, self.runtime, self._consumer, self)
         self.tick()
@@ -112,67 +108,59 @@ class Agent:
     def stop(self, timeout: float = 10.0) -> None:
         """Stop consuming and let running handlers finish; the runtime stays up (others may use it).
 
-        Messages that no worker has begun go back to the queue with the connection.
+        Messages that no worker has begun go back to the queue.
         """
         if self._consumer is not None and self._workers is not None:
             self._consumer.cancel()
             self._valve = None
-            self._workers.shutdown(wait=False, cancel_futures=True)
-            self._workers = None
-            self._drain(timeout)
+            self._workers.stop(timeout)
         self.runtime.part(self)
 
     def run(self) -> None:
         """Run until SIGTERM or SIGINT, then drain and stop everything."""
         lifecycle.serve(_Program(self))
 
-    def _drain(self, timeout: float) -> None:
-        deadline = time.monotonic() + timeout
-        taken = [self._free.acquire(timeout=max(0.0, deadline - time.monotonic())) for _ in range(self._concurrency)]
-        for _ in range(sum(taken)):
-            self._free.release()
-
-    # --- what the runtime calls -----------------------------------------------------------------------------------
+    # --- what the runtime calls: ``stop`` may take the valve away at any moment ---------------------------------------
     def tick(self) -> None:
-        if self._valve is not None:
-            self._valve.tick()
+        if valve := self._valve:
+            valve.tick()
 
     def shut(self) -> None:
-        if self._valve is not None:
-            self._valve.shut()
+        if valve := self._valve:
+            valve.shut()
 
     def cut(self) -> None:
         LOOP.cancel(self.name)
 
     # --- work -----------------------------------------------------------------------------------------------------
     def _deliver(self, delivery: Delivery) -> None:
-        """A consumer's delivery: prefetch bounds them, so the pool's queue stays short."""
-        if self._workers is not None:
-            self._workers.submit(self._work, delivery)
+        """A consumer's delivery: prefetch bounds how many wait for a worker."""
+        self._submit(self._work, delivery)
 
     def idle(self) -> bool:
         """True when a worker is free."""
-        free = self._free.acquire(blocking=False)
-        if free:
-            self._free.release()
-        return free
+        return self._workers is not None and self._workers.idle
 
     def take(self, delivery: Delivery) -> None:
         """Handle a message that was released."""
+        self._submit(self._handle, delivery)
+
+    def _submit(self, job: Job, delivery: Delivery) -> None:
         if self._workers is not None:
-            self._workers.submit(self._handle, delivery)
+            self._workers.submit(job, delivery)
 
     def _work(self, delivery: Delivery) -> None:
-        if self._valve is not None and self._valve.is_shut:
+        valve = self._valve
+        if valve is not None and valve.is_shut:
             self._delivering.hold(delivery, guard.deny(guard.CIRCUIT, "waits behind held messages"))
-            self._valve.changed()
+            valve.changed()
         else:
             self._handle(delivery)
 
     def _handle(self, delivery: Delivery) -> None:
-        with self._free:
-            if not self._delivering.handle(delivery) and self._valve is not None:
-                self._valve.changed()
+        done, valve = self._delivering.handle(delivery), self._valve
+        if not done and valve is not None:
+            valve.changed()
 
 
 class _Program:

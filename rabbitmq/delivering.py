@@ -12,7 +12,8 @@
      ack
 
 Held and dead messages are published, confirmed, to their queue *before* the original is acknowledged: a crash between
-the two leaves a duplicate, never a loss. When even that publish fails the original goes back to its queue.
+the two leaves a duplicate, never a loss. When even that publish fails the original goes back to its queue; a dead one
+that can never be moved (no room for our reasons beside its own headers) is dead-lettered by the broker, as it is.
 """
 
 from __future__ import annotations
@@ -20,16 +21,17 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Final
 
-from opentelemetry.trace import SpanKind
+from opentelemetry.trace import Span, SpanKind
 
 from fusebox import happenings, names
-from fusebox.errors import AgentTripped, BadMessage, FuseboxError, Refused
+from fusebox.errors import AgentTripped, BadMessage, Permanent, Refused
 from fusebox.eventmap import Value, format_lineage
 from fusebox.records import Action, ActionKind, Lineage, Verdict
 from rabbitmq import tracing
-from rabbitmq.broker import Delivery, Header, Message
+from rabbitmq.broker import Delivery, Message
 from rabbitmq.context import Context
 from rabbitmq.handlers import Handler
 from rabbitmq.running import run_handler
@@ -60,18 +62,20 @@ class Delivering:
         """Deal with one message; True when it ran to its end, False when it was held, dead or given back."""
         try:
             return self._try(delivery)
-        except FuseboxError as error:
-            happenings.emit(SETTLE_FAILED, agent=self._agent, error=str(error))
-            delivery.reject(requeue=True)
+        except Exception as error:  # an unsettled message would keep its worker's place for ever
+            self._give_back(delivery, error)
             return False
 
     def hold(self, delivery: Delivery, verdict: Verdict) -> None:
         """Move a message to the held queue without handling it."""
         try:
             self._hold(delivery, verdict)
-        except FuseboxError as error:
-            happenings.emit(SETTLE_FAILED, agent=self._agent, error=str(error))
-            delivery.reject(requeue=True)
+        except Exception as error:  # as above
+            self._give_back(delivery, error)
+
+    def _give_back(self, delivery: Delivery, error: Exception, *, requeue: bool = True) -> None:
+        happenings.emit(SETTLE_FAILED, agent=self._agent, message_id=delivery.message.message_id, error=repr(error))
+        delivery.reject(requeue=requeue)
 
     def _try(self, delivery: Delivery) -> bool:
         lineage = self._runtime.lineage.read(delivery.message.headers, delivery.message.message_id)
@@ -79,7 +83,7 @@ class Delivering:
             self._run(delivery, lineage)
         except Refused as refused:
             self._hold(delivery, refused.verdict)
-        except Exception as error:  # a handler may raise anything; the message and the reason are kept
+        except BaseException as error:  # a handler may raise anything, sys.exit() too; message and reason are kept
             self._bury(delivery, error)
         else:
             delivery.ack()
@@ -92,22 +96,30 @@ class Delivering:
         verdict = self._runtime.guards.check(action)
         if not verdict.allowed and verdict.guard != "circuit":  # the circuit itself admits probes, below
             raise AgentTripped(action, verdict)
-        with self._runtime.circuits.calling(self._agent):
-            self._run_traced(delivery, key, action)
-
-    def _run_traced(self, delivery: Delivery, key: str, action: Action) -> None:
-        parent = tracing.incoming_context(delivery.message.headers)
-        name = f"consume {tracing.destination(names.EXCHANGE_EVENTS, key, delivery.queue)}"
-        with self._runtime.telemetry.span(
-            name, SpanKind.CONSUMER, self._attributes(delivery, key, action), parent=parent,
-            links=list(tracing.creation_links(parent)),
-        ):  # fmt: skip
-            handler = self._handler(key)
-            payload = handler.decode(delivery.message.body)
+        handler, payload = self._read(delivery, key, action)
+        with self._runtime.circuits.calling(self._agent), self._span(delivery, key, action):
             context = Context(
                 self._agent, self._runtime, action.workflow, action.lineage, delivery.message, delivery.redelivered
             )
             run_handler(handler, payload, context)
+
+    def _read(self, delivery: Delivery, key: str, action: Action) -> tuple[Handler, object]:
+        """Who takes the message, and its payload; before the circuit, because a stranger's bad message is not the
+        agent's failure."""
+        try:
+            handler = self._handler(key)
+            return handler, handler.decode(delivery.message.body)
+        except BadMessage:
+            with self._span(delivery, key, action):
+                raise
+
+    def _span(self, delivery: Delivery, key: str, action: Action) -> AbstractContextManager[Span]:
+        parent = tracing.incoming_context(delivery.message.headers)
+        name = f"consume {tracing.destination(names.EXCHANGE_EVENTS, key, delivery.queue)}"
+        return self._runtime.telemetry.span(
+            name, SpanKind.CONSUMER, self._attributes(delivery, key, action), parent=parent,
+            links=list(tracing.creation_links(parent)),
+        )  # fmt: skip
 
     def _handler(self, key: str) -> Handler:
         handler = next((h for h in self._handlers.values() if matches(h.key, key)), None)
@@ -136,16 +148,19 @@ class Delivering:
 
     # --- where a message can end up -------------------------------------------------------------------------------
     def _hold(self, delivery: Delivery, verdict: Verdict) -> None:
-        reason: dict[str, Header] = {names.H_HELD_REASON: f"{verdict.guard}: {verdict.reason}"[:500]}
+        reason = {names.H_HELD_REASON: f"{verdict.guard}: {verdict.reason}"[:500]}
         if verdict.finding:
             reason[names.H_HELD_FINDING] = verdict.finding
         self._move(delivery, names.held_queue(self._agent), reason)
         happenings.emit(MESSAGE_HELD, agent=self._agent, message_id=delivery.message.message_id, guard=verdict.guard)
 
-    def _bury(self, delivery: Delivery, error: Exception) -> None:
+    def _bury(self, delivery: Delivery, error: BaseException) -> None:
         stack = "".join(traceback.format_exception(error))[-_MAX_STACK:]
-        reason: dict[str, Header] = {names.H_DEAD_REASON: f"{type(error).__qualname__}: {error}"[:2_000]}
-        self._move(delivery, names.dead_queue(self._agent), {**reason, names.H_DEAD_STACK: stack})
+        reason = {names.H_DEAD_REASON: f"{type(error).__qualname__}: {error}"[:2_000]}
+        try:
+            self._move(delivery, names.dead_queue(self._agent), {**reason, names.H_DEAD_STACK: stack})
+        except Permanent as refused:
+            self._give_back(delivery, refused, requeue=False)
         happenings.emit(
             MESSAGE_DEAD,
             agent=self._agent,
@@ -153,9 +168,11 @@ class Delivering:
             error=f"{type(error).__qualname__}: {error}",
         )
 
-    def _move(self, delivery: Delivery, queue: str, extra: Mapping[str, Header]) -> None:
+    def _move(self, delivery: Delivery, queue: str, reason: Mapping[str, str]) -> None:
         message = delivery.message
-        headers = {**message.headers, **extra, names.H_ORIGIN_KEY: origin_key(delivery)}
+        # An error may quote half a surrogate pair, which no header can carry.
+        clean = {name: text.encode("utf-8", "replace").decode() for name, text in reason.items()}
+        headers = {**message.headers, **clean, names.H_ORIGIN_KEY: origin_key(delivery)}
         moved = Message(
             message.body, headers, message.message_id, message.content_type, message.correlation_id,
             message.reply_to, message.timestamp,

@@ -2,8 +2,9 @@
 
 ::
 
-    killed, or open and not due ──► valve shut: the consumer is paused, what is in flight gets held
-    open and due, or half_open  ──► one held message is the probe; without one, the next ordinary message is
+    killed, unverified, or open ──► valve shut: the consumer is paused, what is in flight gets held
+    open and due, or half_open  ──► one held message is the probe; without one, the next ordinary message is. While
+                                    it runs the others keep their places
     closed                      ──► held messages, then those that waited in the work queue: oldest first, paced;
                                     then the valve opens
 
@@ -16,9 +17,9 @@ from __future__ import annotations
 import time
 from typing import Final, Protocol
 
-from fusebox import names
+from fusebox import guard, names
 from fusebox.errors import FuseboxError
-from fusebox.records import State
+from fusebox.records import Action, ActionKind, State
 from rabbitmq.broker import Consumer, Delivery
 from rabbitmq.runtime import Runtime
 
@@ -48,6 +49,7 @@ class Valve:
 
     def __init__(self, agent: str, runtime: Runtime, consumer: Consumer, workers: Workers) -> None:
         self._agent, self._runtime, self._consumer, self._workers = agent, runtime, consumer, workers
+        self._consuming = Action(ActionKind.CONSUME, agent, "handle", tenant=runtime.config.tenant)
         self._next_release = 0.0
         self._next_look = 0.0
         self._held = 0
@@ -85,12 +87,12 @@ class Valve:
         self._next_look = 0.0
 
     def _may_flow(self) -> bool:
-        if self._runtime.latch.killed(self._agent):
-            return False
-        circuit = self._runtime.circuits.circuit(self._agent)
-        if circuit.mode != "normal" or circuit.state in (State.CLOSED, State.HALF_OPEN):
-            return True
-        return self._runtime.circuits.due(self._agent)
+        """What the guards say of consuming; of a circuit that stops, whether a probe may be tried."""
+        verdict = self._runtime.guards.check(self._consuming)
+        if verdict.allowed or verdict.guard != guard.CIRCUIT:
+            return verdict.allowed
+        circuits = self._runtime.circuits
+        return circuits.circuit(self._agent).state is State.HALF_OPEN or circuits.due(self._agent)
 
     def _look(self, *, force: bool = False) -> None:
         now = time.monotonic()  # spares the broker, so not on the clock that tests and drive run faster
@@ -111,7 +113,7 @@ class Valve:
             self.is_shut, self._backlog, self._behind = False, None, 0
             self._consumer.resume()
             self._runtime.link.announce()
-        elif now >= self._next_release and self._workers.idle():
+        elif now >= self._next_release and self._workers.idle() and not self._runtime.circuits.probing(self._agent):
             self._next_release = now + RELEASE_INTERVAL_S
             self._release()
 

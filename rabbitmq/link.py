@@ -194,8 +194,11 @@ class SnapshotGuard:
 
     def __init__(self, link: Link, latch: Latch, registry: Registry) -> None:
         self._link, self._latch, self._registry = link, latch, registry
+        self._pid = os.getpid()
 
     def check(self, action: Action) -> Verdict:
+        if os.getpid() != self._pid:  # threads do not survive a fork: no Command would ever be heard
+            return guard.deny(self.name, "this process was forked from the agent's; build the Agent after the fork")
         if self._link.verified(action.agent) or not self._link.controlled:
             return guard.allow(self.name)
         risk = self._registry.risk(action.agent)

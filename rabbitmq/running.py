@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
 import threading
 from collections import defaultdict
 from collections.abc import Coroutine
 from concurrent.futures import CancelledError, Future
 from typing import Any, Final
 
-from fusebox import guard
+from fusebox import guard, happenings
 from fusebox.errors import AgentKilled
 from fusebox.records import Action, ActionKind
 from rabbitmq.context import Context
 from rabbitmq.handlers import Handler
+
+LOOP_INTERRUPTED: Final = happenings.declare(
+    "loop_interrupted", logging.ERROR, "a coroutine raised SystemExit or KeyboardInterrupt; the event loop went on"
+)
 
 
 class Loop:
@@ -41,7 +46,7 @@ class Loop:
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
-                threading.Thread(target=self._loop.run_forever, name="fusebox-loop", daemon=True).start()
+                threading.Thread(target=_keep_running, args=(self._loop,), name="fusebox-loop", daemon=True).start()
             return self._loop
 
     def _spawn(
@@ -62,6 +67,14 @@ class Loop:
             done.set_result(None)
 
 
+def _keep_running(loop: asyncio.AbstractEventLoop) -> None:
+    while True:
+        try:
+            loop.run_forever()
+        except BaseException as error:  # asyncio lets sys.exit() in a coroutine through; the others must go on
+            happenings.emit(LOOP_INTERRUPTED, error=repr(error))
+
+
 LOOP: Final = Loop()
 
 
@@ -77,5 +90,7 @@ def run_handler(handler: Handler, payload: object, context: Context) -> None:
     try:
         LOOP.run(context.agent, handler.function(payload, context))
     except CancelledError as error:
+        if context.runtime.latch.killed(context.agent) is None:
+            raise  # the handler's own doing
         action = Action(ActionKind.CONSUME, context.agent, handler.key, workflow=context.workflow)
         raise AgentKilled(action, guard.deny(guard.LATCH, "cancelled by a kill")) from error

@@ -150,7 +150,7 @@ class Runtime:
 
     def found(self, finding: Finding) -> None:
         """Act on a Finding: open the agent's own circuit, at once."""
-        if finding.action != "open" or finding.agent not in self._members:
+        if finding.action != "open":
             return
         self.circuits.trip(finding.agent, reason=finding.reason, actor=f"detector:{finding.detector}", finding=finding)
 
@@ -174,11 +174,10 @@ class Runtime:
     def _moved(self, transition: Transition) -> None:
         self._panel.forget(transition.agent)
         member = self._members.get(transition.agent)
-        if member is not None:
-            if transition.after is State.OPEN:
-                member.shut()
-            if not transition.actor.startswith(_TOLD):
-                self.link.report(transition)
+        if member is not None and transition.after is State.OPEN:
+            member.shut()
+        if not transition.actor.startswith(_TOLD):
+            self.link.report(transition)
         self._wake.set()
 
     def _obeyed(self, _command: Command | None) -> None:

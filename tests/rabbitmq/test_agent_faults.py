@@ -1,0 +1,266 @@
+"""What agents survive: handlers that misbehave, strangers' messages, forks, workers that never return."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from pydantic import BaseModel
+
+from fusebox import names
+from fusebox.command import Keyring, Signer, allow_list
+from fusebox.errors import AgentTripped, AgentUnverified
+from fusebox.records import State
+from rabbitmq import Agent, Context, Runtime
+from rabbitmq.broker import Broker, Delivery, Message
+from tests.fixtures.agents import Inbox, RuntimeFactory, eventually
+
+Keep = Callable[[Agent], Agent]
+
+
+@pytest.fixture
+def runtime(runtimes: RuntimeFactory) -> Runtime:
+    return runtimes()
+
+
+@pytest.fixture
+def name() -> str:
+    return f"helper-{uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def key(name: str) -> str:
+    return f"{name}.work"
+
+
+def dead_one(broker: Broker, name: str) -> Delivery:
+    eventually(lambda: broker.depth(names.dead_queue(name)), what="a dead message")
+    delivery = broker.get(names.dead_queue(name))
+    assert delivery is not None
+    delivery.ack()
+    return delivery
+
+
+@pytest.mark.parametrize("error", [ValueError("\ud800"), SystemExit(3), asyncio.CancelledError(), KeyboardInterrupt()])
+def test_whatever_a_handler_raises_buries_its_message_and_the_agent_goes_on(
+    runtime: Runtime, name: str, key: str, inbox: Inbox, stopping: Keep, error: BaseException
+) -> None:
+    agent = stopping(Agent(name, runtime))
+
+    @agent.on(key)
+    def handle(n: int, ctx: Context) -> None:
+        if n == 0:
+            raise error
+        inbox.put(n)
+
+    agent.start()
+    agent.publish(key, 0)
+    agent.publish(key, 1)
+    assert inbox.wait(1) == [1]
+    reason = dead_one(runtime.broker, name).message.headers[names.H_DEAD_REASON]
+    assert str(reason).startswith(type(error).__name__)
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), asyncio.CancelledError()])
+def test_whatever_a_coroutine_raises_ends_only_itself(
+    runtime: Runtime, name: str, key: str, inbox: Inbox, stopping: Keep, error: BaseException
+) -> None:
+    agent = stopping(Agent(name, runtime))
+
+    @agent.on(key)
+    async def handle(n: int, ctx: Context) -> None:
+        await asyncio.sleep(0)
+        if n == 0:
+            raise error
+        inbox.put(n)
+
+    agent.start()
+    agent.publish(key, 0)
+    agent.publish(key, 1)
+    assert inbox.wait(1) == [1]
+    dead_one(runtime.broker, name)
+    assert runtime.broker.depth(names.held_queue(name)) == 0
+
+
+def test_a_dead_message_without_room_for_our_reasons_is_dead_all_the_same(
+    runtime: Runtime, name: str, key: str, inbox: Inbox, stopping: Keep
+) -> None:
+    agent = stopping(Agent(name, runtime))
+
+    @agent.on(key)
+    def handle(n: int, ctx: Context) -> None:
+        inbox.put(n)
+        raise ValueError("no")
+
+    agent.start()
+    runtime.broker.publish(names.EXCHANGE_EVENTS, key, Message(b"7", {"filler": "x" * 64_000}))
+    assert dead_one(runtime.broker, name).message.body == b"7"
+    assert inbox.items == [7], "its handler ran once"
+
+
+class Comment(BaseModel):
+    ticket: str
+
+
+def test_a_strangers_bad_messages_do_not_open_the_circuit(
+    runtime: Runtime, name: str, key: str, inbox: Inbox, stopping: Keep
+) -> None:
+    agent = stopping(Agent(name, runtime))
+
+    @agent.on(key)
+    def handle(comment: Comment, ctx: Context) -> None:
+        inbox.put(comment.ticket)
+
+    agent.start()
+    for _ in range(12):
+        runtime.broker.publish(names.EXCHANGE_EVENTS, key, Message(b"not json"))
+    runtime.broker.publish(names.EXCHANGE_EVENTS, key, Message(b'{"ticket": "T-1"}'))
+    assert inbox.wait(1) == ["T-1"]
+    assert runtime.circuits.circuit(name).state is State.CLOSED
+
+
+def test_held_messages_keep_their_places_while_a_slow_probe_runs(
+    runtime: Runtime, name: str, key: str, inbox: Inbox, stopping: Keep
+) -> None:
+    agent, probing, go_on = stopping(Agent(name, runtime, concurrency=3)), threading.Event(), threading.Event()
+
+    @agent.on(key)
+    def handle(n: int, ctx: Context) -> None:
+        inbox.put(n)
+        if n == 0:
+            probing.set()
+            go_on.wait(10)
+
+    agent.start()
+    runtime.circuits.trip(name, reason="test", actor="operator:jo", open_s=3600)
+    for n in range(4):
+        runtime.broker.publish("", names.held_queue(name), Message(str(n).encode(), {names.H_ORIGIN_KEY: key}))
+    runtime.circuits.half_open(name, reason="resume", actor="operator:jo")
+    assert probing.wait(10)
+    looks = time.monotonic() + 1.0
+    eventually(lambda: time.monotonic() > looks)
+    assert runtime.broker.depth(names.held_queue(name)) == 3
+    go_on.set()
+    assert inbox.wait(4) == [0, 1, 2, 3]
+
+
+def test_an_unverified_agent_leaves_its_messages_where_they_are(
+    runtime: Runtime, name: str, key: str, inbox: Inbox, stopping: Keep
+) -> None:
+    runtime.link._keyring = Keyring.load(allow_list(Signer.generate()))
+    agent = stopping(Agent(name, runtime))
+
+    @agent.on(key)
+    def handle(n: int, ctx: Context) -> None:
+        inbox.put(n)
+
+    agent.start()
+    for n in range(6):
+        runtime.broker.publish(names.EXCHANGE_EVENTS, key, Message(str(n).encode()))
+    looks = time.monotonic() + 1.0
+    eventually(lambda: time.monotonic() > looks)
+    assert (runtime.broker.depth(name), runtime.broker.depth(names.held_queue(name))) == (6, 0)
+    runtime.link._verified.add(name)
+    assert inbox.wait(6) == list(range(6))
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_process_may_not_act(runtimes: RuntimeFactory, broker: Broker, name: str, stopping: Keep) -> None:
+    runtime = runtimes()
+    agent = stopping(Agent(name, runtime))
+    agent.start()
+    context, (seen, tell) = agent.context(), os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            context.tool("act", os.write, tell, b"acted")
+        except AgentUnverified:
+            os.write(tell, b"refused")
+        finally:
+            os._exit(0)
+    os.waitpid(pid, 0)
+    assert os.read(seen, 100) == b"refused"
+    os.close(seen)
+    os.close(tell)
+
+
+def test_an_agent_that_was_not_started_is_judged_like_any_other(runtime: Runtime, name: str, stopping: Keep) -> None:
+    stopping(Agent(f"{name}-other", runtime)).start()
+    context = Agent(name, runtime).context()
+    calls: list[str] = []
+
+    def loop() -> None:
+        for _ in range(100):
+            context.tool("tickets.comment", calls.append, "all fine", target="T-1")
+
+    with pytest.raises(AgentTripped):
+        loop()
+    assert len(calls) <= 6
+
+
+def test_a_stopped_agent_starts_again_where_it_was(
+    runtime: Runtime, name: str, key: str, inbox: Inbox, stopping: Keep
+) -> None:
+    agent, working, go_on = stopping(Agent(name, runtime)), threading.Event(), threading.Event()
+
+    @agent.on(key)
+    def handle(n: int, ctx: Context) -> None:
+        if n == 0:
+            working.set()
+            go_on.wait(10)
+        inbox.put(n)
+
+    agent.start()
+    agent.publish(key, 0)
+    agent.publish(key, 1)
+    assert working.wait(10)
+    threading.Timer(0.2, go_on.set).start()
+    agent.stop()
+    assert inbox.items == [0], "what was begun is finished, the rest waits"
+    agent.start()
+    assert inbox.wait(2) == [0, 1]
+
+
+STUCK = """
+import threading
+from rabbitmq import Agent, Runtime
+from fusebox.config import Config
+
+runtime = Runtime.from_config(Config(data_dir="data"))
+agent, stuck = Agent("stuck", runtime), threading.Event()
+
+@agent.on("go")
+def handle(n: int, ctx):
+    stuck.set()
+    threading.Event().wait()
+
+agent.start()
+agent.publish("go", 1)
+stuck.wait()
+agent.stop(0.2)
+runtime.stop(1)
+print("done")
+"""
+
+
+def test_a_handler_that_never_returns_does_not_keep_the_process_alive(tmp_path: Path) -> None:
+    script = tmp_path / "stuck.py"
+    script.write_text(STUCK)
+    command = [sys.executable, str(script)]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False)
+    assert (ran.returncode, ran.stdout) == (0, "done\n"), ran.stderr
+
+
+@pytest.mark.parametrize("hidden", ["fusebox", "breakers", "governance"])
+def test_a_file_of_ours_beside_the_script_is_named(tmp_path: Path, hidden: str) -> None:
+    (tmp_path / f"{hidden}.py").write_text("")
+    script = tmp_path / "script.py"
+    script.write_text("from rabbitmq import Agent")
+    ran = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=30, check=False)
+    assert f"{hidden}.py hides Fusebox's package '{hidden}'; rename it" in ran.stderr
