@@ -154,7 +154,7 @@ class Writer:
         finally:
             self._cond.acquire()
             self._syncing = False
-            self._settle(segment, number, end, failure)
+            self._settle(segment, number, end, failure or self._moved(number))
             self._cond.notify_all()
 
     def _settle(self, segment: _Open, number: int, end: int, failure: OSError | None) -> None:
@@ -162,7 +162,14 @@ class Writer:
             self._abandon(segment, failure)
             return
         segment.durable, segment.durable_end = number, end
-        self._mark.write(number)
+
+    def _moved(self, number: int) -> OSError | None:
+        """Move the mark; what readers cannot be shown must not be acknowledged, so an error here is one of the sync."""
+        try:
+            self._mark.write(number)
+        except OSError as error:
+            return error
+        return None
 
     def _abandon(self, segment: _Open, failure: OSError) -> None:
         """Give a segment up: cut it to what is durable, never sync it again."""

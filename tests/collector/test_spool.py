@@ -296,3 +296,42 @@ def test_recent_tells_what_was_just_received(folder: Path, writer: Writer) -> No
     Reader(folder, "keep").commit(numbers[-1])
     writer.close()
     assert [record.payload for record in recent(folder)] == [b"0", b"1", b"2", b"3", b"4"]
+
+
+def test_a_mark_that_cannot_be_moved_leaves_nobody_waiting(
+    folder: Path, writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    syncing, go = threading.Event(), threading.Event()
+    sync = os.fdatasync
+
+    def slow_sync(fd: int) -> None:
+        syncing.set()
+        assert go.wait(10)
+        sync(fd)
+
+    def fail(*_: object) -> int:
+        raise OSError(5, "input/output error")
+
+    outcomes: list[object] = []
+
+    def append(payload: bytes) -> None:
+        try:
+            outcomes.append(writer.append(payload))
+        except SpoolFailed as error:
+            outcomes.append(error)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fdatasync", slow_sync)
+        patched.setattr(os, "pwrite", fail)
+        threads = [threading.Thread(target=append, args=(b"%d" % n,)) for n in range(3)]
+        for thread in threads:
+            thread.start()
+            assert syncing.wait(10)
+        go.set()
+        for thread in threads:
+            thread.join(5)
+        assert not any(thread.is_alive() for thread in threads)
+    assert len(outcomes) == 3
+    assert all(isinstance(outcome, SpoolFailed) for outcome in outcomes)
+    writer.append(b"after")
+    assert payloads(Reader(folder, "keep"))[-1] == b"after"
