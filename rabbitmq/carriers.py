@@ -20,8 +20,8 @@ from typing import Any, Final
 
 from fusebox import happenings, names
 from fusebox.control import ControlClient, ControlRefused
-from fusebox.errors import BadCommand, FuseboxError
-from rabbitmq.broker import Broker, Delivery, Message
+from fusebox.errors import BadCommand
+from rabbitmq.broker import Broker, Consumer, Delivery, Message
 from rabbitmq.topology import control_topology
 from rabbitmq.uplink import ClientSource, TokenSource
 
@@ -92,17 +92,17 @@ class HttpCarrier:
                 self._stopping.wait(_RETRY_S)
 
     def _attempt(self, step: Callable[[ControlClient], None]) -> bool:
-        client = self._client()
-        if client is None:
-            return False
         try:
+            client = self._client()
+            if client is None:
+                return False
             step(client)
             return True
         except ControlRefused as refused:
             lost = refused.status == _CONFLICT  # watch was restarted: an ordinary reason for a new snapshot
             happenings.emit(CARRIER_FAILED if lost else CARRIER_REFUSED, carrier="http", error=str(refused))
-        except FuseboxError as error:
-            happenings.emit(CARRIER_FAILED, carrier="http", error=str(error))
+        except Exception as error:  # whatever answered there: nothing may end the thread by which a kill arrives
+            happenings.emit(CARRIER_FAILED, carrier="http", error=repr(error))
         self._cursor = None
         return False
 
@@ -129,24 +129,27 @@ class BrokerCarrier:
         self._broker = broker
         self._receiver = receiver
         self._token = token
-        self._nonce = ""
+        self._queue, self._nonce = "", ""
+        self._consumer: Consumer | None = None
         # The broker's I/O thread only puts in here: obeying writes a file and may ask the board.
         self._inbox: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="fusebox-carrier-amqp", daemon=True)
 
     def start(self) -> None:
-        process = str(self._receiver.introduction()["process"])
-        topology = control_topology(process)
-        self._queue = topology.queues[0].name
-        self._broker.declare(topology)
-        self._consumer = self._broker.consume(self._queue, self._take, prefetch=64)
         self._thread.start()
 
     def stop(self, timeout: float = 1.0) -> None:
         if self._thread.ident:
-            self._consumer.cancel()
             self._inbox.put(None)
             self._thread.join(timeout)
+        if self._consumer is not None:
+            self._consumer.cancel()
+
+    def _listen(self) -> None:
+        topology = control_topology(str(self._receiver.introduction()["process"]))
+        self._broker.declare(topology)
+        self._queue = topology.queues[0].name
+        self._consumer = self._broker.consume(self._queue, self._take, prefetch=64)
 
     def _take(self, delivery: Delivery) -> None:
         delivery.ack()
@@ -157,9 +160,11 @@ class BrokerCarrier:
         self._inbox.put(self._introduce)
 
     def _run(self) -> None:
-        """Obey what comes, keep the lease alive, and ask for a snapshot until there is one."""
+        """Listen once the broker is there; obey what comes, keep the lease alive, ask until there is a snapshot."""
         next_poll = 0.0
         while True:
+            if self._consumer is None:
+                self._attempt(self._listen)
             if time.monotonic() >= next_poll:
                 next_poll = time.monotonic() + POLL_WAIT_S
                 self._attempt(self._introduce)
@@ -176,8 +181,8 @@ class BrokerCarrier:
             work()
         except BadCommand as error:
             happenings.emit(happenings.COMMAND_REJECTED, carrier="amqp", error=str(error))
-        except FuseboxError as error:
-            happenings.emit(CARRIER_FAILED, carrier="amqp", error=str(error))
+        except Exception as error:  # as above
+            happenings.emit(CARRIER_FAILED, carrier="amqp", error=repr(error))
 
     def _obey(self, message: Message) -> None:
         if not message.correlation_id:

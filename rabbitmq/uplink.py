@@ -12,6 +12,8 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from itertools import islice
 from typing import Any, Final
 
 from fusebox import happenings, names
@@ -22,6 +24,9 @@ from rabbitmq.broker import Broker, Message
 _CAPACITY: Final = 10_000
 _RETRY_S: Final = 0.25
 _MAX_RETRY_S: Final = 5.0
+_NOT_NOW: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS})
+"""A token may be renewed, and a busy watch gets less busy."""
+_POLL: Final = "poll"
 
 UPLINK_DROPPED: Final = happenings.declare(
     "uplink_dropped", logging.WARNING, "a report to watch was refused for good, or the outbox was full"
@@ -67,11 +72,20 @@ class Uplink:
     def send(self, kind: str, body: Json) -> None:
         """Queue one entry; ``kind`` is the last part of its path in the control protocol."""
         with self._changed:
+            if kind == _POLL:
+                self._forget_polls()
             if len(self._outbox) >= _CAPACITY:
                 happenings.emit(UPLINK_DROPPED, kind=kind, reason="outbox full")
                 return
             self._outbox.append((kind, body))
             self._changed.notify_all()
+
+    def _forget_polls(self) -> None:
+        """All but the head, which may be on its way."""
+        later = [entry for entry in islice(self._outbox, 1, None) if entry[0] != _POLL]
+        while len(self._outbox) > 1:
+            self._outbox.pop()
+        self._outbox.extend(later)
 
     def flush(self, timeout: float) -> bool:
         """Wait until everything queued was accepted; False when time ran out."""
@@ -113,9 +127,13 @@ class Uplink:
             else:
                 return False
         except ControlRefused as refused:
+            if refused.status in _NOT_NOW:
+                return False
             happenings.emit(UPLINK_DROPPED, kind=kind, reason=str(refused))
         except FuseboxError:
             return False
+        except Exception as error:  # one entry that cannot be sent must not end the thread, nor block the others
+            happenings.emit(UPLINK_DROPPED, kind=kind, reason=repr(error))
         return True
 
     def _publish(self, broker: Broker, kind: str, body: Json) -> None:
