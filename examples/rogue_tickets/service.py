@@ -4,7 +4,7 @@
 ``POST /tickets``                      ``{title, body, customer}`` → ``{id}``
 ``GET /tickets/{id}``                  → the ticket
 ``POST /tickets/{id}/comments``        ``{author, text}`` → ``{comment, ticket, status}``
-``POST /tickets/{id}/labels``          ``{author, label}`` → ``{change, ticket, status}``
+``POST /tickets/{id}/labels``          ``{author, label}`` → the ticket
 ``POST /webhooks``                     ``{notice, url}`` → ``{}``; the notices are posted there from now on
 ====================================== ==================================================
 

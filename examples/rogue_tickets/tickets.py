@@ -55,7 +55,7 @@ class TicketApi(Protocol):
         """Write a comment; returns its id."""
 
     def label(self, ticket: str, author: str, label: str) -> Json:
-        """Set the label; returns the id of the change."""
+        """Set the label; returns the ticket as it is now."""
 
 
 class Tickets:
@@ -100,9 +100,8 @@ class Tickets:
         with self._lock:
             found = self._find(ticket)
             found.label = label
-            change = self._next()
             self._tell(LABELLED, found, label=label, author=author)
-        return {"change": change, "ticket": ticket, "status": "labelled"}
+            return asdict(found)
 
     def written(self, ticket: str) -> int:
         """How many comments the ticket has."""
