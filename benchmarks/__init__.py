@@ -1,1 +1,1 @@
-"""Measurements: ``python -m benchmarks.<name> [--quick]``; ratios against a baseline of the same run, not bare times."""
+"""Measurements: ``python -m benchmarks.<name> [--quick]``; ratios to a baseline of the same run, not bare times."""
