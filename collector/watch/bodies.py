@@ -41,6 +41,10 @@ AlertId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,100}$")]
 Trace = Annotated[str, StringConstraints(max_length=64)]
 
 
+Whole = Annotated[int, Field(ge=0, le=1 << 53)]
+"""A count that every reader of JSON, and every sum of ours, can hold."""
+
+
 class Body(BaseModel):
     """Base of all request bodies."""
 
@@ -80,7 +84,7 @@ class Snapshot(Body):
 class Held(Body):
     """What a poll says about one agent."""
 
-    held: Annotated[int, Field(ge=0)] = 0
+    held: Whole = 0
 
 
 class Poll(Body):
@@ -88,8 +92,8 @@ class Poll(Body):
 
     process: Id
     host: Annotated[str, StringConstraints(max_length=255)] = ""
-    pid: Annotated[int, Field(ge=0)] = 0
-    cursor: Annotated[int, Field(ge=0)]
+    pid: Whole = 0
+    cursor: Whole
     wait: Annotated[float, Field(ge=0, le=MAX_WAIT_S)] = 0.0
     agents: Annotated[dict[AgentId, Held], Field(max_length=_MAX_AGENTS)]
 
@@ -158,8 +162,8 @@ class Denial(Body):
     guard: Annotated[str, StringConstraints(max_length=100)]
     reason: Text
     action: Annotated[str, StringConstraints(max_length=100)]
-    minute: Annotated[int, Field(ge=0)]
-    count: Annotated[int, Field(ge=1)]
+    minute: Whole
+    count: Annotated[Whole, Field(ge=1)]
     trace_id: Trace = ""
 
 

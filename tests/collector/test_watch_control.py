@@ -327,6 +327,18 @@ class TestDenials:
         assert tile is not None
         assert tile["denied"] == 42
 
+    @pytest.mark.parametrize("field", ["count", "minute"])
+    def test_a_count_nobody_can_hold_is_refused(self, harness: Harness, field: str) -> None:
+        row = {"agent": "bot", "guard": "g", "reason": "r", "action": "a", "minute": 0, "count": 1, "trace_id": ""}
+        for _ in range(2):
+            refusal = refused(
+                lambda: harness.agent().send(
+                    "denials", {"process": "p1", "rows": [row | {field: 9 * 10**4299}]}
+                )
+            )  # fmt: skip
+            assert refusal.status == 400
+        assert harness.tile("bot") is None
+
 
 class TestABrokenJournal:
     def test_a_kill_acts_and_is_written_later_while_a_resume_is_refused(
