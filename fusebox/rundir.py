@@ -93,14 +93,21 @@ def secret_of(config: Config, setting: str, file: str) -> str | None:
     """A shared secret: the setting when given, else the file in the data folder, else None.
 
     Raises:
-        ConfigError: the file is there and this user may not read it.
+        ConfigError: the file is there and this user may not read it, or the secret is not one line of ASCII (the text
+            never shows it).
     """
-    chosen = config.secret(setting)
-    if chosen:
-        return chosen
-    path = config.data_dir / file
+    text = config.secret(setting) or _text_of(config.data_dir / file, setting)
+    if text is None:
+        return None
+    text = text.strip()
+    if not (text.isascii() and text.isprintable()):
+        raise ConfigError(f"{setting} (FUSEBOX_{setting.upper()} or {file}) must be one line of ASCII characters")
+    return text
+
+
+def _text_of(path: Path, setting: str) -> str | None:
     try:
-        return path.read_text().strip()
+        return path.read_text(errors="replace")
     except FileNotFoundError:
         return None
     except PermissionError as error:

@@ -85,6 +85,19 @@ def test_a_secret_comes_from_the_setting_or_the_file(tmp_path: Path) -> None:
     assert secret_of(Config(data_dir=tmp_path, agent_token="set"), "agent_token", "agent.token") == "set"  # type: ignore[arg-type]
 
 
+def test_a_secret_is_what_a_header_can_carry_and_an_error_does_not_show_it(tmp_path: Path) -> None:
+    padded = Config(data_dir=tmp_path, agent_token="hunter2\r\n")  # type: ignore[arg-type]
+    assert secret_of(padded, "agent_token", "agent.token") == "hunter2"
+    for odd in ("hunter2\nx", "hunter2€"):
+        config = Config(data_dir=tmp_path, agent_token=odd)  # type: ignore[arg-type]
+        with pytest.raises(ConfigError, match="agent_token") as error:
+            secret_of(config, "agent_token", "agent.token")
+        assert "hunter2" not in str(error.value)
+    (tmp_path / "agent.token").write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match="agent_token"):
+        secret_of(Config(data_dir=tmp_path), "agent_token", "agent.token")
+
+
 def test_a_secret_of_somebody_else_is_an_error_that_names_the_fix(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
