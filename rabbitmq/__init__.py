@@ -3,6 +3,7 @@
 import rabbitmq.ours  # noqa: F401 - first of all: it says which file hides one of our packages
 from rabbitmq.agent import Agent
 from rabbitmq.context import Context
+from rabbitmq.retry import Retry
 from rabbitmq.runtime import Runtime
 
-__all__ = ["Agent", "Context", "Runtime"]
+__all__ = ["Agent", "Context", "Retry", "Runtime"]

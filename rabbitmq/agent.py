@@ -19,14 +19,15 @@ from typing import Final, TypeVar
 
 from fusebox import guard, lifecycle
 from fusebox.config import load_config
-from fusebox.errors import ConfigError
+from fusebox.errors import ConfigError, FuseboxError
 from fusebox.records import new_id
 from fusebox.registry import AGENT_ID
-from rabbitmq.broker import Consumer, Delivery
+from rabbitmq.broker import Consumer, Delivery, Topology
 from rabbitmq.context import Context
 from rabbitmq.delivering import Delivering
 from rabbitmq.handlers import Function, Handler, make_handler
 from rabbitmq.held import Valve
+from rabbitmq.retry import NEVER, Retry, retry_topology
 from rabbitmq.running import LOOP
 from rabbitmq.runtime import Runtime
 from rabbitmq.topology import agent_topology
@@ -69,13 +70,18 @@ class Agent:
         self._consumer: Consumer | None = None
         self._valve: Valve | None = None
 
-    def on(self, key: str) -> Callable[[F], F]:
-        """Register the handler of a routing key (``*`` one word, ``#`` any number); takes ``(payload, ctx)``."""
+    def on(self, key: str, *, retry: Retry = NEVER) -> Callable[[F], F]:
+        """Register the handler of a routing key (``*`` one word, ``#`` any number); takes ``(payload, ctx)``.
+
+        Args:
+            key: the routing key, or a topic pattern.
+            retry: which errors are worth another attempt, and when; by default none.
+        """
 
         def register(function: F) -> F:
             if key in self._handlers:
                 raise ConfigError(f"{self.name} already handles {key!r}")
-            self._handlers[key] = make_handler(key, function)
+            self._handlers[key] = make_handler(key, function, retry)
             return function
 
         return register
@@ -99,11 +105,15 @@ class Agent:
         """Connect and begin to consume; returns at once."""
         self.runtime.start()
         self.runtime.join(self)
-        self.runtime.broker.declare(agent_topology(self.name, tuple(self._handlers)))
+        self.runtime.broker.declare(self._topology())
         self._workers = Workers(self.name, self._concurrency)
         self._consumer = self.runtime.broker.consume(self.name, self._deliver, prefetch=self._concurrency)
         self._valve = Valve(self.name, self.runtime, self._consumer, self)
         self.tick()
+
+    def _topology(self) -> Topology:
+        retried = any(handler.retry != NEVER for handler in self._handlers.values())
+        return agent_topology(self.name, tuple(self._handlers)) + (retry_topology() if retried else Topology())
 
     def stop(self, timeout: float = 10.0) -> None:
         """Stop consuming and let running handlers finish; the runtime stays up (others may use it).
@@ -117,8 +127,15 @@ class Agent:
         self.runtime.part(self)
 
     def run(self) -> None:
-        """Run until SIGTERM or SIGINT, then drain and stop everything."""
-        lifecycle.serve(_Program(self))
+        """Run as a program until SIGTERM or SIGINT, then drain and stop everything.
+
+        Raises:
+            SystemExit: it cannot start; what is wrong and how to fix it is printed in one line.
+        """
+        try:
+            lifecycle.serve(_Program(self), supervised=False)  # a shell that ends takes no agent with it
+        except FuseboxError as error:
+            raise SystemExit(f"{self.name}: {error}") from error
 
     # --- what the runtime calls: ``stop`` may take the valve away at any moment ---------------------------------------
     def tick(self) -> None:

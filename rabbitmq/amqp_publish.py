@@ -198,7 +198,8 @@ class Publisher:
         for publication in self._sent.values():
             if publication.is_returned_by(method, properties.message_id):
                 publication.error = Unroutable(
-                    f"no queue takes {method.routing_key!r} of exchange {method.exchange!r}; bind one first"
+                    f"no queue takes {method.routing_key!r} of exchange {method.exchange!r}; start an agent that "
+                    "handles it once: its queue stays"
                 )
                 return
 

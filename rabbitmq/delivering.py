@@ -7,6 +7,7 @@
     decode ── does not fit the handler's type ──► dead, with the validation error
       │
     handler ─ Refused (tripped, killed, ring) ──► held
+      │     ─ an error its policy retries ──────► a queue of fixed delay, then its own queue again
       │     ─ any other exception ──────────────► dead, with type, text and stack
       ▼
      ack
@@ -18,32 +19,23 @@ that can never be moved (no room for our reasons beside its own headers) is dead
 
 from __future__ import annotations
 
-import logging
-import traceback
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from typing import Final
 
 from opentelemetry.trace import Span, SpanKind
 
-from fusebox import happenings, names
-from fusebox.errors import AgentTripped, BadMessage, Permanent, Refused
+from fusebox import names
+from fusebox.errors import AgentTripped, BadMessage, Refused
 from fusebox.eventmap import Value, format_lineage
 from fusebox.records import Action, ActionKind, Lineage, Verdict
 from rabbitmq import tracing
-from rabbitmq.broker import Delivery, Message
+from rabbitmq.broker import Delivery
 from rabbitmq.context import Context
 from rabbitmq.handlers import Handler
 from rabbitmq.running import run_handler
 from rabbitmq.runtime import Runtime
-
-_MAX_STACK: Final = 8_000
-
-MESSAGE_HELD: Final = happenings.declare("message_held", logging.INFO, "a message of a stopped agent was held")
-MESSAGE_DEAD: Final = happenings.declare("message_dead", logging.ERROR, "a message could not be handled; dead-lettered")
-SETTLE_FAILED: Final = happenings.declare(
-    "settle_failed", logging.ERROR, "a message could not be moved to its held or dead queue; it goes back"
-)
+from rabbitmq.settling import Settling, attempt_of, origin_key
+from rabbitmq.topology import topic_matches
 
 
 class Delivering:
@@ -57,38 +49,43 @@ class Delivering:
 
     def __init__(self, agent: str, handlers: Mapping[str, Handler], runtime: Runtime) -> None:
         self._agent, self._handlers, self._runtime = agent, handlers, runtime
+        self._settling = Settling(agent, runtime.broker)
 
     def handle(self, delivery: Delivery) -> bool:
         """Deal with one message; True when it ran to its end, False when it was held, dead or given back."""
         try:
             return self._try(delivery)
         except Exception as error:  # an unsettled message would keep its worker's place for ever
-            self._give_back(delivery, error)
+            self._settling.give_back(delivery, error)
             return False
 
     def hold(self, delivery: Delivery, verdict: Verdict) -> None:
         """Move a message to the held queue without handling it."""
         try:
-            self._hold(delivery, verdict)
+            self._settling.hold(delivery, verdict)
         except Exception as error:  # as above
-            self._give_back(delivery, error)
-
-    def _give_back(self, delivery: Delivery, error: Exception, *, requeue: bool = True) -> None:
-        happenings.emit(SETTLE_FAILED, agent=self._agent, message_id=delivery.message.message_id, error=repr(error))
-        delivery.reject(requeue=requeue)
+            self._settling.give_back(delivery, error)
 
     def _try(self, delivery: Delivery) -> bool:
         lineage = self._runtime.lineage.read(delivery.message.headers, delivery.message.message_id)
         try:
             self._run(delivery, lineage)
         except Refused as refused:
-            self._hold(delivery, refused.verdict)
+            self._settling.hold(delivery, refused.verdict)
         except BaseException as error:  # a handler may raise anything, sys.exit() too; message and reason are kept
-            self._bury(delivery, error)
+            self._fail(delivery, error)
         else:
             delivery.ack()
             return True
         return False
+
+    def _fail(self, delivery: Delivery, error: BaseException) -> None:
+        handler, attempt = self._find(origin_key(delivery)), attempt_of(delivery)
+        delay = handler.retry.delay(error, attempt) if handler and isinstance(error, Exception) else None
+        if delay is None:
+            self._settling.bury(delivery, error)
+        else:
+            self._settling.retry(delivery, error, delay, attempt + 1)
 
     def _run(self, delivery: Delivery, lineage: Lineage) -> None:
         key = origin_key(delivery)
@@ -121,8 +118,11 @@ class Delivering:
             links=list(tracing.creation_links(parent)),
         )  # fmt: skip
 
+    def _find(self, key: str) -> Handler | None:
+        return next((h for h in self._handlers.values() if topic_matches(h.key, key)), None)
+
     def _handler(self, key: str) -> Handler:
-        handler = next((h for h in self._handlers.values() if matches(h.key, key)), None)
+        handler = self._find(key)
         if handler is None:
             raise BadMessage(f"no handler of {self._agent} takes routing key {key!r}")
         return handler
@@ -145,55 +145,3 @@ class Delivering:
             names.WORKFLOW: action.workflow,
             names.LINEAGE: format_lineage(action.lineage),
         }
-
-    # --- where a message can end up -------------------------------------------------------------------------------
-    def _hold(self, delivery: Delivery, verdict: Verdict) -> None:
-        reason = {names.H_HELD_REASON: f"{verdict.guard}: {verdict.reason}"[:500]}
-        if verdict.finding:
-            reason[names.H_HELD_FINDING] = verdict.finding
-        self._move(delivery, names.held_queue(self._agent), reason)
-        happenings.emit(MESSAGE_HELD, agent=self._agent, message_id=delivery.message.message_id, guard=verdict.guard)
-
-    def _bury(self, delivery: Delivery, error: BaseException) -> None:
-        stack = "".join(traceback.format_exception(error))[-_MAX_STACK:]
-        reason = {names.H_DEAD_REASON: f"{type(error).__qualname__}: {error}"[:2_000]}
-        try:
-            self._move(delivery, names.dead_queue(self._agent), {**reason, names.H_DEAD_STACK: stack})
-        except Permanent as refused:
-            self._give_back(delivery, refused, requeue=False)
-        happenings.emit(
-            MESSAGE_DEAD,
-            agent=self._agent,
-            message_id=delivery.message.message_id,
-            error=f"{type(error).__qualname__}: {error}",
-        )
-
-    def _move(self, delivery: Delivery, queue: str, reason: Mapping[str, str]) -> None:
-        message = delivery.message
-        # An error may quote half a surrogate pair, which no header can carry.
-        clean = {name: text.encode("utf-8", "replace").decode() for name, text in reason.items()}
-        headers = {**message.headers, **clean, names.H_ORIGIN_KEY: origin_key(delivery)}
-        moved = Message(
-            message.body, headers, message.message_id, message.content_type, message.correlation_id,
-            message.reply_to, message.timestamp,
-        )  # fmt: skip
-        self._runtime.broker.publish("", queue, moved)
-        delivery.ack()
-
-
-def origin_key(delivery: Delivery) -> str:
-    """The routing key a message was first published with, however often it was held since."""
-    return str(delivery.message.headers.get(names.H_ORIGIN_KEY) or delivery.routing_key)
-
-
-def matches(pattern: str, key: str) -> bool:
-    """AMQP topic matching: ``*`` is one word, ``#`` any number of words."""
-    return _match(pattern.split("."), key.split("."))
-
-
-def _match(pattern: list[str], words: list[str]) -> bool:
-    if not pattern:
-        return not words
-    if pattern[0] == "#":
-        return any(_match(pattern[1:], words[i:]) for i in range(len(words) + 1))
-    return bool(words) and pattern[0] in ("*", words[0]) and _match(pattern[1:], words[1:])

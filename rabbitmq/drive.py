@@ -46,7 +46,7 @@ behind an open circuit), and which agents tripped."""
         parser.add_argument("--json", action="store_true", help="print the summary as one JSON object")
 
     def run(self, args: argparse.Namespace, config: Config) -> int:
-        clock = SystemClock(args.speed) if args.speed else system_clock()
+        clock = system_clock() if args.speed is None else SystemClock(args.speed)
         recorded = list(read_recording(args.file, args.stream))[: args.limit]
         if not recorded:
             raise ConfigError(f"{args.file} has no events" + (f" of stream {args.stream}" if args.stream else ""))

@@ -16,7 +16,9 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from fusebox.config import explain
 from fusebox.errors import BadMessage, ConfigError
+from rabbitmq.retry import NEVER, Retry
 
 Function = Callable[..., Any]
 
@@ -29,9 +31,10 @@ class Handler:
     function: Function
     decode: Callable[[bytes], Any]
     is_async: bool
+    retry: Retry = NEVER
 
 
-def make_handler(key: str, function: Function) -> Handler:
+def make_handler(key: str, function: Function, retry: Retry = NEVER) -> Handler:
     """Inspect ``function`` and build its handler.
 
     Raises:
@@ -42,7 +45,7 @@ def make_handler(key: str, function: Function) -> Handler:
         raise ConfigError(f"{function.__qualname__} must take (payload, ctx), not {len(parameters)} parameters")
     hints = typing.get_type_hints(function)
     wanted = hints.get(parameters[0].name, Any)
-    return Handler(key, function, _decoder(wanted), inspect.iscoroutinefunction(function))
+    return Handler(key, function, _decoder(wanted), inspect.iscoroutinefunction(function), retry)
 
 
 def encode(payload: object) -> bytes:
@@ -74,9 +77,13 @@ def _decoder(wanted: Any) -> Callable[[bytes], Any]:
         try:
             return adapter.validate_json(body)
         except ValidationError as error:
-            raise BadMessage(f"message does not fit {wanted}: {error}") from error
+            raise BadMessage(f"message does not fit {_name(wanted)}: {explain(error)}") from error
 
     return validate
+
+
+def _name(wanted: Any) -> str:
+    return wanted.__name__ if isinstance(wanted, type) else str(wanted)
 
 
 def _text(body: bytes) -> str:

@@ -79,7 +79,9 @@ class InProcessBroker:
             self._require_started()
             takers = self._takers(exchange, routing_key)
             if not takers:
-                raise Unroutable(f"no queue takes {routing_key!r} of exchange {exchange!r}; bind one first")
+                raise Unroutable(
+                    f"no queue takes {routing_key!r} of exchange {exchange!r}; start an agent that handles it first"
+                )
             full = [queue.spec.name for queue in takers if queue.full]
             self._store([queue for queue in takers if not queue.full], routing_key, message)
         if full:

@@ -1,7 +1,8 @@
 """Recorded agent traffic: JSON Lines, one event a line, gzip or not.
 
 Fields: ``ts`` (seconds), ``agent``, ``operation``, ``target``, ``payload``, ``result_head``, ``input_tokens``,
-``output_tokens``, ``status`` (``ok`` or ``error``), optional ``stream`` and ``seq``. What an experimenter noted about
+``output_tokens``, ``status`` (``ok`` or ``error``), optional ``stream`` and ``seq`` (else the
+number of the line). What an experimenter noted about
 the event (``label``, ``kind``, ``incident``, ``dataset``, ``trajectory``, ``group``) is kept apart: agents and
 detectors never see it.
 """
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from fusebox.config import explain
 from fusebox.errors import BadMessage, ConfigError
 
 
@@ -55,6 +57,8 @@ def read_recording(path: Path, stream: str | None = None) -> Iterator[tuple[Reco
 def _parse(line: str, path: Path, number: int) -> tuple[Recorded, str]:
     try:
         data = json.loads(line)
-        return Recorded.model_validate(data), str(data.get("incident") or "")
-    except (ValueError, ValidationError, AttributeError) as error:
+        return Recorded.model_validate({"seq": number, **data}), str(data.get("incident") or "")
+    except ValidationError as error:
+        raise BadMessage(f"{path}, line {number}: {explain(error)}") from error
+    except (ValueError, AttributeError) as error:
         raise BadMessage(f"{path}, line {number}: {error}") from error

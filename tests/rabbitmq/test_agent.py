@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from fusebox import names
 from fusebox.errors import AgentKilled, AgentTripped, ConfigError, Unroutable
 from fusebox.records import State
-from rabbitmq import Agent, Context, Runtime
+from rabbitmq import Agent, Context, Retry, Runtime
 from rabbitmq.broker import Broker, Message
 from tests.fixtures.agents import Inbox, RuntimeFactory, eventually
 
@@ -119,6 +119,31 @@ def test_a_raising_handler_buries_its_message_with_the_reason_and_goes_on(
     assert "test_agent.py" in str(dead.message.headers[names.H_DEAD_STACK])
     assert dead.message.body == b"0"
     dead.ack()
+
+
+def test_a_failing_handler_is_tried_again_later_and_its_message_dies_in_the_end(
+    runtime: Runtime, name: str, key: str, inbox: Inbox, stopping: Keep
+) -> None:
+    agent = stopping(Agent(name, runtime))
+
+    @agent.on(key, retry=Retry(attempts=2, on=(ConnectionError,)))
+    def handle(kind: str, ctx: Context) -> None:
+        assert ctx.message is not None
+        inbox.put((kind, ctx.message.message_id))
+        if kind == "worse":
+            raise KeyError(kind)
+        if kind == "hopeless" or len(inbox.items) == 1:
+            raise ConnectionError("try again")
+
+    agent.start()
+    first = agent.publish(key, "passing")
+    assert inbox.wait(2) == [("passing", first)] * 2
+    agent.publish(key, "hopeless")
+    agent.publish(key, "worse")
+    inbox.wait(5)
+    eventually(lambda: runtime.broker.depth(names.dead_queue(name)) == 2, what="both are dead")
+    assert [kind for kind, _ in inbox.items].count("hopeless") == 2  # type: ignore[misc]
+    assert [kind for kind, _ in inbox.items].count("worse") == 1  # type: ignore[misc]
 
 
 def test_a_message_that_is_not_json_or_does_not_fit_is_dead_at_once(

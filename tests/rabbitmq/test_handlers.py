@@ -5,7 +5,6 @@ from pydantic import BaseModel
 
 from fusebox.errors import BadMessage, ConfigError
 from rabbitmq.context import Context
-from rabbitmq.delivering import matches
 from rabbitmq.handlers import encode, make_handler
 
 
@@ -28,6 +27,14 @@ def test_a_model_is_validated_before_the_handler_runs() -> None:
         decode(b'{"ticket": "T-1", "votes": "many"}')
     with pytest.raises(BadMessage):
         decode(b"not json")
+
+
+def test_what_does_not_fit_is_said_in_one_line() -> None:
+    decode = make_handler("k", typed).decode
+    with pytest.raises(BadMessage, match=r"^message does not fit Comment: ticket: Field required$"):
+        decode(b"{}")
+    with pytest.raises(BadMessage, match=r"^message does not fit Comment: Invalid JSON: .*$"):
+        decode(b"nonsense")
 
 
 def test_bytes_and_text_come_as_they_are() -> None:
@@ -60,14 +67,3 @@ def test_payloads_are_encoded_as_their_types_say() -> None:
     assert encode(b"\x00") == b"\x00"
     with pytest.raises(BadMessage, match="object"):
         encode(object())
-
-
-@pytest.mark.parametrize(
-    ("pattern", "key", "expected"),
-    [
-        ("a.b", "a.b", True), ("a.b", "a.c", False), ("a.*", "a.b", True), ("a.*", "a.b.c", False),
-        ("a.#", "a", True), ("a.#", "a.b.c", True), ("#", "x.y", True), ("#.c", "a.b.c", True), ("*", "a.b", False),
-    ],
-)  # fmt: skip
-def test_topic_patterns(pattern: str, key: str, expected: bool) -> None:
-    assert matches(pattern, key) is expected

@@ -1,0 +1,99 @@
+"""Settling: where a message goes that was not simply handled: held, retried later, dead, or back.
+
+It is published, confirmed, to where it goes *before* the original is acknowledged: a crash between the two leaves a
+duplicate, never a loss. Its id, lineage and trace stay as they are; what happened to it is said in headers.
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Mapping
+from typing import Any, Final
+
+from fusebox import happenings, names
+from fusebox.errors import Permanent
+from fusebox.records import Verdict
+from rabbitmq.broker import Broker, Delivery, Header, Message
+from rabbitmq.retry import retry_exchange
+
+_MAX_STACK: Final = 8_000
+
+MESSAGE_HELD: Final = happenings.declare("message_held", logging.INFO, "a message of a stopped agent was held")
+MESSAGE_RETRIED: Final = happenings.declare(
+    "message_retried", logging.WARNING, "a handler failed; its message will be tried again"
+)
+MESSAGE_DEAD: Final = happenings.declare("message_dead", logging.ERROR, "a message could not be handled; dead-lettered")
+SETTLE_FAILED: Final = happenings.declare(
+    "settle_failed", logging.ERROR, "a message could not be moved to its held or dead queue; it goes back"
+)
+
+
+class Settling:
+    """Moves the messages of one agent."""
+
+    def __init__(self, agent: str, broker: Broker) -> None:
+        self._agent, self._broker = agent, broker
+
+    def hold(self, delivery: Delivery, verdict: Verdict) -> None:
+        """To the held queue: a guard said no."""
+        reason = {names.H_HELD_REASON: f"{verdict.guard}: {verdict.reason}"[:500]}
+        if verdict.finding:
+            reason[names.H_HELD_FINDING] = verdict.finding
+        self._move(delivery, "", names.held_queue(self._agent), reason)
+        self._emit(MESSAGE_HELD, delivery, guard=verdict.guard)
+
+    def retry(self, delivery: Delivery, error: BaseException, delay: int, attempt: int) -> None:
+        """To the queue that gives it back after ``delay`` seconds, as attempt number ``attempt``."""
+        self._move(delivery, retry_exchange(delay), self._agent, {names.H_ATTEMPT: attempt})
+        self._emit(MESSAGE_RETRIED, delivery, error=_said(error), delay=delay, attempt=attempt)
+
+    def bury(self, delivery: Delivery, error: BaseException) -> None:
+        """To the dead queue, with the reason and the stack."""
+        stack = "".join(traceback.format_exception(error))[-_MAX_STACK:]
+        reason = {names.H_DEAD_REASON: _said(error)[:2_000], names.H_DEAD_STACK: stack}
+        try:
+            self._move(delivery, "", names.dead_queue(self._agent), reason)
+        except Permanent as refused:
+            self.give_back(delivery, refused, requeue=False)
+        self._emit(MESSAGE_DEAD, delivery, error=_said(error))
+
+    def give_back(self, delivery: Delivery, error: BaseException, *, requeue: bool = True) -> None:
+        """Back to its queue, or to the dead queue as it is: it could not be moved."""
+        self._emit(SETTLE_FAILED, delivery, error=repr(error))
+        delivery.reject(requeue=requeue)
+
+    def _move(self, delivery: Delivery, exchange: str, key: str, notes: Mapping[str, Header]) -> None:
+        message = delivery.message
+        headers = {**message.headers, names.H_ORIGIN_KEY: origin_key(delivery)}
+        headers |= {name: _clean(value) for name, value in notes.items()}
+        moved = Message(
+            message.body, headers, message.message_id, message.content_type, message.correlation_id,
+            message.reply_to, message.timestamp,
+        )  # fmt: skip
+        self._broker.publish(exchange, key, moved)
+        delivery.ack()
+
+    def _emit(self, kind: happenings.Kind, delivery: Delivery, **fields: str | int) -> None:
+        noted: dict[str, Any] = {"agent": self._agent, "message_id": delivery.message.message_id, **fields}
+        happenings.emit(kind, **noted)
+
+
+def origin_key(delivery: Delivery) -> str:
+    """The routing key a message was first published with, however often it was moved since."""
+    return str(delivery.message.headers.get(names.H_ORIGIN_KEY) or delivery.routing_key)
+
+
+def attempt_of(delivery: Delivery) -> int:
+    """Which attempt this is, the first being 1; a header that makes no sense counts as the first."""
+    attempt = delivery.message.headers.get(names.H_ATTEMPT, 1)
+    return attempt if isinstance(attempt, int) and 1 <= attempt < 1 << 16 else 1
+
+
+def _said(error: BaseException) -> str:
+    return f"{type(error).__qualname__}: {error}"
+
+
+def _clean(value: Header) -> Header:
+    """An error may quote half a surrogate pair, which no header can carry."""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
