@@ -97,7 +97,7 @@ def load_config(path: Path | None = None) -> Config:
     try:
         config = Config(**values)
     except ValidationError as error:
-        raise ConfigError(_explain(error)) from error
+        raise ConfigError(explain(error)) from error
     _refuse_open_bind(config)
     return config
 
@@ -123,8 +123,10 @@ def _refuse_unknown(values: dict[str, Any], where: str, known: dict[str, Any]) -
             raise ConfigError(f"{key} in {where} is not a setting of Fusebox{hint}")
 
 
-def _explain(error: ValidationError) -> str:
-    return "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_url=False))
+def explain(error: ValidationError) -> str:
+    """One line: each place that does not fit, and why."""
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    return "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}".removeprefix(": ") for each in found)
 
 
 def _refuse_open_bind(config: Config) -> None:

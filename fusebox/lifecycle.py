@@ -58,8 +58,8 @@ class Stack:
                 happenings.emit(STOP_FAILED, service=type(service).__name__, error=repr(error))
 
 
-def serve(service: Service, timeout: float = 10.0) -> None:
-    """Start, wait for SIGTERM or SIGINT (or the death of a supervising parent), stop."""
+def serve(service: Service, timeout: float = 10.0, *, supervised: bool = True) -> None:
+    """Start, wait for SIGTERM or SIGINT, stop; when ``supervised``, the death of the parent process ends it too."""
     # A pipe, because threading.Event.set in a handler deadlocks when the signal interrupts Event.wait in its lock.
     asked, tell = os.pipe()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -67,7 +67,8 @@ def serve(service: Service, timeout: float = 10.0) -> None:
     parent = os.getppid()
     service.start()
     try:
-        while not select.select([asked], [], [], _PARENT_CHECK_S)[0] and os.getppid() == parent:
-            pass
+        while not select.select([asked], [], [], _PARENT_CHECK_S)[0]:
+            if supervised and os.getppid() != parent:
+                break
     finally:
         service.stop(timeout)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from fusebox import fingerprint, names
 from fusebox.clock import Clock
+from fusebox.errors import ConfigError
 from fusebox.records import Action, ActionKind
 from fusebox.usage import Usage
 from rabbitmq.acting import acting
@@ -59,7 +60,15 @@ class Driver:
         self.agents = {name: self._agent(name) for name in sorted({e.agent for e in events})}
 
     def start(self) -> None:
-        """Bring every agent up."""
+        """Bring every agent up.
+
+        Raises:
+            ConfigError: messages of an earlier run wait for one of them: the sums could not agree.
+        """
+        self._runtime.start()
+        if left := self.waiting():
+            found = ", ".join(f"{name} ({count})" for name, count in left.items())
+            raise ConfigError(f"messages from before wait for {found}; handle or drop those first")
         for agent in self.agents.values():
             agent.start()
 

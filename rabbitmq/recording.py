@@ -1,10 +1,9 @@
 """Recorded agent traffic: JSON Lines, one event a line, gzip or not.
 
 Fields: ``ts`` (seconds), ``agent``, ``operation``, ``target``, ``payload``, ``result_head``, ``input_tokens``,
-``output_tokens``, ``status`` (``ok`` or ``error``), optional ``stream`` and ``seq`` (else the
-number of the line). What an experimenter noted about
-the event (``label``, ``kind``, ``incident``, ``dataset``, ``trajectory``, ``group``) is kept apart: agents and
-detectors never see it.
+``output_tokens``, ``status`` (``ok`` or ``error``), optional ``stream`` and ``seq`` (else the line's number). What an
+experimenter noted about the event (``label``, ``kind``, ``incident``, ``dataset``, ``trajectory``, ``group``) is kept
+apart: agents and detectors never see it.
 """
 
 from __future__ import annotations
@@ -60,5 +59,5 @@ def _parse(line: str, path: Path, number: int) -> tuple[Recorded, str]:
         return Recorded.model_validate({"seq": number, **data}), str(data.get("incident") or "")
     except ValidationError as error:
         raise BadMessage(f"{path}, line {number}: {explain(error)}") from error
-    except (ValueError, AttributeError) as error:
+    except (ValueError, TypeError) as error:
         raise BadMessage(f"{path}, line {number}: {error}") from error

@@ -95,3 +95,34 @@ def test_a_served_service_stops_when_its_parent_dies(tmp_path: Path) -> None:
         assert parent.stdout.readline() == "ready\n"
         os.kill(parent.pid, signal.SIGKILL)
         assert parent.stdout.read() == "stopped\n"
+
+
+ALONE = textwrap.dedent("""
+    import os, threading, time
+    from fusebox import lifecycle
+
+    class Quiet:
+        def start(self):
+            print("ready", flush=True)
+            threading.Thread(target=tell, args=(os.getppid(),), daemon=True).start()
+        def stop(self, timeout=10.0): print("stopped", flush=True)
+
+    def tell(parent):
+        while os.getppid() == parent:
+            time.sleep(0.01)
+        time.sleep(20 * lifecycle._PARENT_CHECK_S)
+        print(os.getpid(), flush=True)
+
+    lifecycle._PARENT_CHECK_S = 0.01
+    lifecycle.serve(Quiet(), supervised=False)
+""")
+
+
+def test_a_program_outlives_the_shell_it_was_started_from() -> None:
+    script = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {ALONE!r}]).wait()"
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as shell:
+        assert shell.stdout
+        assert shell.stdout.readline() == "ready\n"
+        os.kill(shell.pid, signal.SIGKILL)
+        os.kill(int(shell.stdout.readline()), signal.SIGTERM)
+        assert shell.stdout.read() == "stopped\n"

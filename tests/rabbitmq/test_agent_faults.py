@@ -264,3 +264,14 @@ def test_a_file_of_ours_beside_the_script_is_named(tmp_path: Path, hidden: str) 
     script.write_text("from rabbitmq import Agent")
     ran = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=30, check=False)
     assert f"{hidden}.py hides Fusebox's package '{hidden}'; rename it" in ran.stderr
+
+
+def test_a_program_that_cannot_start_says_why_in_one_line(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "from rabbitmq import Agent; Agent('helper').run()"],
+        cwd=tmp_path, env={**os.environ, "FUSEBOX_AMQP_URL": "amqp://guest:guest@127.0.0.1:9/"},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("helper: no RabbitMQ answers at 127.0.0.1:9")
