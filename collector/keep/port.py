@@ -34,6 +34,9 @@ Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 _WORKERS: Final = 4
+_MAX_WAITING: Final = 64
+"""Statements that run or wait for a worker; further ones are refused at once."""
+_BUSY: Final = 202
 _GZIP_FROM: Final = 1024
 _STATUS: Final = {60: 404, 81: 404, 497: 403, 164: 403, 159: 408, 202: 503, 241: 507}
 _TYPES: Final = {
@@ -74,6 +77,7 @@ class SqlPort:
         self._pages = {"/ping": _ok, "/": _ok, **pages}
         self._any_host = any_host
         self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="sql")
+        self._waiting = 0
         self._gate: Gate | None = None
 
     def close(self) -> None:
@@ -98,7 +102,16 @@ class SqlPort:
             return _error(400, str(error), error.code)
         if scope["path"] != "/" or not request.text.strip():
             return self._pages[scope["path"]]()  # not behind the statements: health must not wait for a heavy one
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._answer, request)
+        return await self._queued(request)
+
+    async def _queued(self, request: Request) -> Reply:
+        if self._waiting >= _MAX_WAITING:
+            return _error(503, "too many statements are running or waiting; try again", _BUSY)
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, self._answer, request)
+        finally:
+            self._waiting -= 1
 
     def _answer(self, request: Request) -> Reply:
         started = time.monotonic()

@@ -51,6 +51,11 @@ OWED: Final = happenings.declare(
 OWED_LOST: Final = happenings.declare("journal_owed_lost", logging.CRITICAL, "an owed journal entry was never written")
 
 
+DAMAGED: Final = happenings.declare(
+    "journal_damaged", logging.CRITICAL, "a line inside the journal is no entry; it was passed over, keep the file"
+)
+
+
 class JournalBroken(Retryable):
     """The journal cannot be written; nothing that needs it was done."""
 
@@ -176,12 +181,23 @@ class Journal:
 
 
 def entries(folder: Path) -> Iterator[dict[str, Any]]:
-    """Every complete entry, oldest first."""
+    """Every complete entry, oldest first; a line that is none is passed over, loudly: people must be able to kill."""
     for path in _files(folder):
         with path.open("rb") as file:
             for line in file:
-                if line.endswith(b"\n"):
-                    yield json.loads(line)
+                if line.endswith(b"\n") and (entry := _entry(path, line)):
+                    yield entry
+
+
+def _entry(path: Path, line: bytes) -> dict[str, Any] | None:
+    try:
+        entry = json.loads(line)
+        if digest(entry) == entry["hash"]:
+            return dict(entry)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        pass
+    happenings.emit(DAMAGED, file=str(path), bytes=len(line))
+    return None
 
 
 def digest(entry: dict[str, Any]) -> str:

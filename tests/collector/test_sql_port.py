@@ -315,6 +315,18 @@ def test_health_answers_while_every_worker_is_busy(port: Port) -> None:
         asker.join(30)
 
 
+def test_statements_beyond_the_queue_are_told_to_come_back(port: Port, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("collector.keep.port._MAX_WAITING", 5)
+    heavy, replies = "SELECT sum(sipHash64(number)) FROM numbers(1000000000000)", []
+    askers = [threading.Thread(target=lambda: replies.append(port.ask(heavy).status_code)) for _ in range(8)]
+    for asker in askers:
+        asker.start()
+    for asker in askers:
+        asker.join(30)
+    assert sorted(replies) == [408] * 5 + [503] * 3
+    assert port.ask("SELECT 1").text == "1\n"
+
+
 @pytest.mark.parametrize(
     "statement", ["SELECT '{', '%(x)s'", "SELECT %(x)s", "SELECT '{y:String} %(x)s'", "SELECT {x:String}"]
 )

@@ -13,6 +13,7 @@ import pytest
 
 from collector.tokens import Tokens
 from collector.watch.journal import Journal, Note
+from fusebox import happenings
 from fusebox.command import Command, Order
 from fusebox.control import ControlClient, ControlRefused
 from fusebox.errors import BadCommand, ControlUnavailable
@@ -140,6 +141,21 @@ class TestKillAndResume:
         journal.close()
         harness.start()
         assert [latch["id"] for latch in harness.operator().board()["latches"]] == [command.id]
+
+    @pytest.mark.parametrize("line", [b'{"seq": 1, "kind"\n', b"\xff\xfe\n", b"[]\n", b"{}\n", b"\0" * 50 + b"\n"])
+    def test_a_damaged_line_of_the_journal_takes_the_control_api_from_nobody(
+        self, harness: Harness, line: bytes
+    ) -> None:
+        harness.operator().kill("agent:bot", "a")
+        harness.stop()
+        newest = max((harness.config.data_dir / "journal").glob("*.jsonl"))
+        first, *rest = newest.read_bytes().splitlines(keepends=True)
+        newest.write_bytes(b"".join([first, line, *rest]))
+        before = happenings.counts()["journal_damaged"]
+        harness.start()
+        assert happenings.counts()["journal_damaged"] > before
+        assert harness.state("bot") == "forced_open"
+        harness.operator().kill("all", "b")
 
     def test_an_old_cursor_is_sent_to_the_snapshot(self, harness: Harness, process: Start) -> None:
         bot = process("p1", "bot")
