@@ -14,6 +14,8 @@ and as a Python function over a dict for memory. Values are strings; an empty ha
 
 from __future__ import annotations
 
+import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -55,6 +57,9 @@ class Store(Protocol):
     def delete(self, key: str) -> None:
         """Forget a hash."""
 
+    def expire(self, key: str, seconds: int) -> None:
+        """Forget a hash ``seconds`` (unscaled) from now, unless this is said again before."""
+
     def ping(self) -> None:
         """Raise :class:`StoreUnavailable` unless the store answers."""
 
@@ -69,10 +74,12 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._hashes: dict[str, dict[str, str]] = {}
+        self._expiry: OrderedDict[str, float] = OrderedDict()
         self._lock = Lock()
 
     def run(self, script: Script, key: str, *args: str) -> Any:
         with self._lock:
+            self._forget_expired()
             hash_ = self._hashes.setdefault(key, {})
             try:
                 return script.twin(hash_, args)
@@ -82,6 +89,7 @@ class MemoryStore:
 
     def read(self, key: str) -> dict[str, str]:
         with self._lock:
+            self._forget_expired()
             return dict(self._hashes.get(key, {}))
 
     def keys(self, prefix: str) -> list[str]:
@@ -91,6 +99,17 @@ class MemoryStore:
     def delete(self, key: str) -> None:
         with self._lock:
             self._hashes.pop(key, None)
+
+    def expire(self, key: str, seconds: int) -> None:
+        with self._lock:
+            self._expiry.pop(key, None)
+            self._expiry[key] = time.monotonic() + seconds
+
+    def _forget_expired(self) -> None:
+        """Oldest word first; one with a longer time in front delays those behind it, which costs memory only."""
+        now = time.monotonic()
+        while self._expiry and next(iter(self._expiry.values())) <= now:
+            self._hashes.pop(self._expiry.popitem(last=False)[0], None)
 
     def ping(self) -> None:
         return None
@@ -140,6 +159,10 @@ class RedisStore:
     def delete(self, key: str) -> None:
         with _errors():
             self._redis.delete(key)
+
+    def expire(self, key: str, seconds: int) -> None:
+        with _errors():
+            self._redis.expire(key, seconds)
 
     def ping(self) -> None:
         with _errors():

@@ -22,12 +22,12 @@ from fusebox.config import load_config
 from fusebox.errors import ConfigError, FuseboxError
 from fusebox.records import new_id
 from fusebox.registry import AGENT_ID
-from rabbitmq.broker import Consumer, Delivery, Topology
+from rabbitmq.broker import Consumer, Delivery
 from rabbitmq.context import Context
 from rabbitmq.delivering import Delivering
 from rabbitmq.handlers import Function, Handler, make_handler
 from rabbitmq.held import Valve
-from rabbitmq.retry import NEVER, Retry, retry_topology
+from rabbitmq.retry import NEVER, Retry
 from rabbitmq.running import LOOP
 from rabbitmq.runtime import Runtime
 from rabbitmq.topology import agent_topology
@@ -105,15 +105,11 @@ class Agent:
         """Connect and begin to consume; returns at once."""
         self.runtime.start()
         self.runtime.join(self)
-        self.runtime.broker.declare(self._topology())
+        self.runtime.broker.declare(agent_topology(self.name, tuple(self._handlers)))
         self._workers = Workers(self.name, self._concurrency)
         self._consumer = self.runtime.broker.consume(self.name, self._deliver, prefetch=self._concurrency)
         self._valve = Valve(self.name, self.runtime, self._consumer, self)
         self.tick()
-
-    def _topology(self) -> Topology:
-        retried = any(handler.retry != NEVER for handler in self._handlers.values())
-        return agent_topology(self.name, tuple(self._handlers)) + (retry_topology() if retried else Topology())
 
     def stop(self, timeout: float = 10.0) -> None:
         """Stop consuming and let running handlers finish; the runtime stays up (others may use it).

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+import hashlib
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, ParamSpec, TypeVar
@@ -14,7 +15,8 @@ from fusebox import fingerprint, names
 from fusebox.records import Action, ActionKind, Hop, Lineage, new_id
 from rabbitmq import tracing
 from rabbitmq.acting import Act, ModelCall, acting
-from rabbitmq.broker import Header, Message
+from rabbitmq.batch import Batch
+from rabbitmq.broker import Confirm, Header, Message
 from rabbitmq.handlers import encode
 from rabbitmq.runtime import Runtime
 
@@ -39,6 +41,12 @@ class Context:
         """Trace id of the work at hand (32 hex digits)."""
         return f"{trace.get_current_span().get_span_context().trace_id:032x}"
 
+    @property
+    def idempotency_key(self) -> str:
+        """The same for every run of this handler for this message: give it to systems that can refuse a repetition."""
+        message_id = self.message.message_id if self.message else self.workflow
+        return hashlib.sha256(f"{self.agent}\0{message_id}".encode()).hexdigest()[:32]
+
     def publish(self, key: str, payload: object, *, timeout: float = PUBLISH_TIMEOUT_S) -> str:
         """Publish ``payload`` under routing key ``key``; returns the message id once the broker has confirmed.
 
@@ -46,16 +54,33 @@ class Context:
             Refused: a guard said no.
             Unroutable, PublishNacked, PublishBlocked, PublishTimeout, BrokerUnavailable: see :mod:`fusebox.errors`.
         """
-        body = encode(payload)
-        text = body.decode("utf-8", "replace")
-        action = self._action(ActionKind.PUBLISH, key, key, text)
-        message_id = new_id("msg")
-        attributes = tracing.publish_attributes(names.EXCHANGE_EVENTS, key, message_id, self.workflow)
-        span_name = f"publish {tracing.destination(names.EXCHANGE_EVENTS, key)}"
-        with acting(self.runtime, action, span_name, attributes, text) as act:
-            message = Message(body, self._headers(act, message_id), message_id, correlation_id=self.workflow)
+        with self._publishing(key, payload) as message:
             self.runtime.broker.publish(names.EXCHANGE_EVENTS, key, message, timeout=timeout)
-        return message_id
+        return message.message_id
+
+    @contextmanager
+    def batch(self, *, timeout: float = PUBLISH_TIMEOUT_S) -> Iterator[Batch]:
+        """Publish many: ``batch.publish(key, payload)`` does not wait, the end of the block waits for every confirm.
+
+        ``timeout`` is seconds for each message, from its hand-over.
+
+        Raises:
+            BatchError: some were not published: ``BatchUnconfirmed`` when each may be tried again, or ``BatchFailed``.
+            Refused: a guard said no to one; nothing after it was handed over.
+        """
+
+        def hand_over(key: str, message: Message) -> Confirm:
+            return self.runtime.broker.publish_soon(names.EXCHANGE_EVENTS, key, message, timeout=timeout)
+
+        with Batch(self._publishing, hand_over) as batch:
+            yield batch
+
+    def publish_many(self, items: Iterable[tuple[str, object]], *, timeout: float = PUBLISH_TIMEOUT_S) -> list[str]:
+        """Publish each ``(key, payload)``; returns the message ids once all are confirmed. Raises as :meth:`batch`."""
+        with self.batch(timeout=timeout) as batch:
+            for key, payload in items:
+                batch.publish(key, payload)
+        return batch.ids
 
     async def publish_async(self, key: str, payload: object, *, timeout: float = PUBLISH_TIMEOUT_S) -> str:
         """:meth:`publish` for coroutines: waits for the confirm without holding the event loop."""
@@ -110,6 +135,18 @@ class Context:
             if messages is not None:
                 act.capture(names.GEN_AI_INPUT_MESSAGES, messages)
             yield ModelCall(act)
+
+    @contextmanager
+    def _publishing(self, key: str, payload: object) -> Iterator[Message]:
+        """Guards and span of one publish, around the message to send."""
+        body = encode(payload)
+        text = body.decode("utf-8", "replace")
+        action = self._action(ActionKind.PUBLISH, key, key, text)
+        message_id = new_id("msg")
+        attributes = tracing.publish_attributes(names.EXCHANGE_EVENTS, key, message_id, self.workflow)
+        span_name = f"publish {tracing.destination(names.EXCHANGE_EVENTS, key)}"
+        with acting(self.runtime, action, span_name, attributes, text) as act:
+            yield Message(body, self._headers(act, message_id), message_id, correlation_id=self.workflow)
 
     @contextmanager
     def _tool(self, name: str, target: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[Act]:

@@ -6,6 +6,9 @@
       │
     decode ── does not fit the handler's type ──► dead, with the validation error
       │
+    claim ─── completed before ─────────────────► acknowledged, not handled again
+      │   ─── at work elsewhere ────────────────► a queue of fixed delay, then its own queue again
+      │
     handler ─ Refused (tripped, killed, ring) ──► held
       │     ─ an error its policy retries ──────► a queue of fixed delay, then its own queue again
       │     ─ any other exception ──────────────► dead, with type, text and stack
@@ -24,12 +27,13 @@ from contextlib import AbstractContextManager
 
 from opentelemetry.trace import Span, SpanKind
 
-from fusebox import names
+from fusebox import happenings, names
 from fusebox.errors import AgentTripped, BadMessage, Refused
 from fusebox.eventmap import Value, format_lineage
 from fusebox.records import Action, ActionKind, Lineage, Verdict
 from rabbitmq import tracing
 from rabbitmq.broker import Delivery
+from rabbitmq.claims import DUPLICATE, Claim
 from rabbitmq.context import Context
 from rabbitmq.handlers import Handler
 from rabbitmq.running import run_handler
@@ -67,17 +71,23 @@ class Delivering:
             self._settling.give_back(delivery, error)
 
     def _try(self, delivery: Delivery) -> bool:
-        lineage = self._runtime.lineage.read(delivery.message.headers, delivery.message.message_id)
+        agent, message_id, claims = self._agent, delivery.message.message_id, self._runtime.claims
         try:
-            self._run(delivery, lineage)
+            claim = self._run(delivery)
         except Refused as refused:
+            claims.give_up(agent, message_id)
             self._settling.hold(delivery, refused.verdict)
+            return False
         except BaseException as error:  # a handler may raise anything, sys.exit() too; message and reason are kept
+            claims.give_up(agent, message_id)
             self._fail(delivery, error)
-        else:
-            delivery.ack()
-            return True
-        return False
+            return False
+        if claim is Claim.BUSY:
+            self._settling.postpone(delivery)
+            return False
+        claims.done(agent, message_id)
+        delivery.ack()
+        return True
 
     def _fail(self, delivery: Delivery, error: BaseException) -> None:
         handler, attempt = self._find(origin_key(delivery)), attempt_of(delivery)
@@ -87,18 +97,29 @@ class Delivering:
         else:
             self._settling.retry(delivery, error, delay, attempt + 1)
 
-    def _run(self, delivery: Delivery, lineage: Lineage) -> None:
-        key = origin_key(delivery)
+    def _run(self, delivery: Delivery) -> Claim:
+        """Run the handler, unless it has completed before (DONE) or is at work elsewhere (BUSY)."""
+        key, lineage = origin_key(delivery), self._lineage(delivery)
         action = self._consume_action(delivery, key, lineage)
         verdict = self._runtime.guards.check(action)
         if not verdict.allowed and verdict.guard != "circuit":  # the circuit itself admits probes, below
             raise AgentTripped(action, verdict)
         handler, payload = self._read(delivery, key, action)
-        with self._runtime.circuits.calling(self._agent), self._span(delivery, key, action):
-            context = Context(
-                self._agent, self._runtime, action.workflow, action.lineage, delivery.message, delivery.redelivered
-            )
-            run_handler(handler, payload, context)
+        repeated = delivery.redelivered or attempt_of(delivery) > 1
+        claim = self._runtime.claims.take(self._agent, delivery.message.message_id, repeated=repeated)
+        if claim is Claim.DONE:
+            happenings.emit(DUPLICATE, agent=self._agent, message_id=delivery.message.message_id)
+        elif claim is not Claim.BUSY:
+            redelivered = delivery.redelivered or claim is Claim.AGAIN
+            with self._runtime.circuits.calling(self._agent), self._span(delivery, key, action):
+                context = Context(
+                    self._agent, self._runtime, action.workflow, lineage, delivery.message, redelivered
+                )  # fmt: skip
+                run_handler(handler, payload, context)
+        return claim
+
+    def _lineage(self, delivery: Delivery) -> Lineage:
+        return self._runtime.lineage.read(delivery.message.headers, delivery.message.message_id)
 
     def _read(self, delivery: Delivery, key: str, action: Action) -> tuple[Handler, object]:
         """Who takes the message, and its payload; before the circuit, because a stranger's bad message is not the

@@ -33,9 +33,11 @@ from governance.audit import AuditClient
 from governance.registry import load_registry
 from rabbitmq.amqp import AmqpBroker
 from rabbitmq.broker import Broker
+from rabbitmq.claims import Claims
 from rabbitmq.inprocess import InProcessBroker
 from rabbitmq.lineage import LineageCodec, LineageGuard
 from rabbitmq.link import Link, SnapshotGuard
+from rabbitmq.retry import retry_topology
 from rabbitmq.topology import base_topology
 from rabbitmq.wiring import agent_token, control_clients, load_keyring, url_of_store
 
@@ -81,6 +83,7 @@ class Runtime:
         self.circuits = Circuits(Board(store, clock, config.tenant), clock, listener=self._moved)
         self.latch = Latch(config.data_dir / "latch" / "agents.jsonl")
         self.link = self._new_link()
+        self.claims = Claims(store, clock, self.link.process, config.tenant)
         self.audit = AuditClient(self.link.uplink.send, clock, process=self.link.process)
         self.guards = Guards(
             [
@@ -113,7 +116,7 @@ class Runtime:
         if self._ticker.ident:
             return
         self.broker.start()
-        self.broker.declare(base_topology())
+        self.broker.declare(base_topology() + retry_topology())
         self.link.start()
         self._find_keys()
         self.audit.start()
@@ -198,6 +201,7 @@ class Runtime:
         for transition in self.circuits.refresh():
             self._panel.forget(transition.agent)
         self.latch.refresh()
+        self.claims.refresh()
         self._find_keys()
 
     def _find_keys(self) -> None:

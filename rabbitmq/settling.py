@@ -18,10 +18,14 @@ from rabbitmq.broker import Broker, Delivery, Header, Message
 from rabbitmq.retry import retry_exchange
 
 _MAX_STACK: Final = 8_000
+_MOMENT_S: Final = 5
 
 MESSAGE_HELD: Final = happenings.declare("message_held", logging.INFO, "a message of a stopped agent was held")
 MESSAGE_RETRIED: Final = happenings.declare(
     "message_retried", logging.WARNING, "a handler failed; its message will be tried again"
+)
+MESSAGE_POSTPONED: Final = happenings.declare(
+    "message_postponed", logging.INFO, "a message came again while its handler was at work; it comes back later"
 )
 MESSAGE_DEAD: Final = happenings.declare("message_dead", logging.ERROR, "a message could not be handled; dead-lettered")
 SETTLE_FAILED: Final = happenings.declare(
@@ -45,8 +49,17 @@ class Settling:
 
     def retry(self, delivery: Delivery, error: BaseException, delay: int, attempt: int) -> None:
         """To the queue that gives it back after ``delay`` seconds, as attempt number ``attempt``."""
-        self._move(delivery, retry_exchange(delay), self._agent, {names.H_ATTEMPT: attempt})
-        self._emit(MESSAGE_RETRIED, delivery, error=_said(error), delay=delay, attempt=attempt)
+        try:
+            self._move(delivery, retry_exchange(delay), self._agent, {names.H_ATTEMPT: attempt})
+        except Permanent:  # no room for our header, say: trying on would never end
+            self.bury(delivery, error)
+        else:
+            self._emit(MESSAGE_RETRIED, delivery, error=_said(error), delay=delay, attempt=attempt)
+
+    def postpone(self, delivery: Delivery) -> None:
+        """To the queue that gives it back in a moment: its handler is at work elsewhere. No attempt is counted."""
+        self._move(delivery, retry_exchange(_MOMENT_S), self._agent, {})
+        self._emit(MESSAGE_POSTPONED, delivery)
 
     def bury(self, delivery: Delivery, error: BaseException) -> None:
         """To the dead queue, with the reason and the stack."""

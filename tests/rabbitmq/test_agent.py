@@ -146,6 +146,26 @@ def test_a_failing_handler_is_tried_again_later_and_its_message_dies_in_the_end(
     assert [kind for kind, _ in inbox.items].count("worse") == 1  # type: ignore[misc]
 
 
+def test_a_message_that_comes_twice_is_handled_once(
+    runtime: Runtime, name: str, key: str, inbox: Inbox, stopping: Keep
+) -> None:
+    agent = stopping(Agent(name, runtime, concurrency=4))
+
+    @agent.on(key)
+    def handle(n: int, ctx: Context) -> None:
+        inbox.put((n, ctx.idempotency_key))
+
+    agent.start()
+    for n in range(3):
+        for _ in range(4):
+            runtime.broker.publish(names.EXCHANGE_EVENTS, key, Message(str(n).encode(), message_id=f"m-{n}"))
+    runtime.broker.publish(names.EXCHANGE_EVENTS, key, Message(b"9", message_id="m-9"))
+    inbox.wait(4)
+    eventually(lambda: runtime.broker.depth(name) == 0)
+    assert sorted(n for n, _ in inbox.items) == [0, 1, 2, 9]  # type: ignore[misc]
+    assert len({key for _, key in inbox.items}) == 4  # type: ignore[misc]
+
+
 def test_a_message_that_is_not_json_or_does_not_fit_is_dead_at_once(
     runtime: Runtime, name: str, key: str, inbox: Inbox, stopping: Keep
 ) -> None:

@@ -1,0 +1,162 @@
+"""Claims: no *completed* handler runs twice for one message, however often the message comes.
+
+One hash per (agent, message id) in the state store; it expires ``window_s`` seconds after its last change::
+
+                 take                 done
+    (nothing) ─────────► claimed ────────────► done ── take: duplicate, the message is acknowledged unhandled
+                         ▲  │ │
+                    take │  │ └── the process dies: the lease runs out, the next take gets it ("again")
+                         │  ▼ give_up (raised, held, retried)
+                        free ──── take: "again", the handler sees ``ctx.redelivered``
+
+Order of work: claim → handler → done → acknowledge. A crash before *done* runs the handler again (an interrupted one,
+with the same idempotency key for its own effects); a crash after it acknowledges without running. Leases of handlers
+at work are renewed by the runtime's ticker and are counted in unscaled time.
+
+Without the store a first delivery is handled all the same (nobody can have completed it); a repeated one waits.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from enum import StrEnum
+from typing import Final
+
+from fusebox import happenings
+from fusebox.clock import Clock
+from fusebox.errors import StoreUnavailable
+from fusebox.store import Script, Store
+
+WINDOW_S: Final = 3600
+LEASE_S: Final = 15.0
+_RENEW_S: Final = LEASE_S / 3
+
+DUPLICATE: Final = happenings.declare(
+    "duplicate_dropped", logging.INFO, "a message whose handler had completed came again; acknowledged unhandled"
+)
+CLAIMS_AWAY: Final = happenings.declare(
+    "claims_unavailable", logging.WARNING, "the state store did not answer; repeated messages wait, first ones do not"
+)
+
+
+class Claim(StrEnum):
+    """What a take gives."""
+
+    NEW = "new"
+    AGAIN = "again"
+    DONE = "done"
+    BUSY = "busy"
+
+
+def _take(row: dict[str, str], args: tuple[str, ...]) -> str:
+    holder, now, until = args
+    state = row.get("state")
+    if state == "done":
+        return Claim.DONE.value
+    if state == "claimed" and row["holder"] != holder and float(row["until"]) > float(now):
+        return Claim.BUSY.value
+    row.update(state="claimed", holder=holder, until=until)
+    return Claim.NEW.value if state is None else Claim.AGAIN.value
+
+
+_TAKE: Final = Script(
+    """
+    local state = redis.call('HGET', KEYS[1], 'state')
+    if state == 'done' then return 'done' end
+    if state == 'claimed' and redis.call('HGET', KEYS[1], 'holder') ~= ARGV[1]
+        and tonumber(redis.call('HGET', KEYS[1], 'until')) > tonumber(ARGV[2]) then return 'busy' end
+    redis.call('HSET', KEYS[1], 'state', 'claimed', 'holder', ARGV[1], 'until', ARGV[3])
+    return state and 'again' or 'new'
+    """,
+    _take,
+)
+
+
+def _mark(row: dict[str, str], args: tuple[str, ...]) -> int:
+    state, holder, until = args
+    if row.get("holder") != holder or row.get("state") != "claimed":
+        return 0
+    row.update(state=state, until=until)
+    return 1
+
+
+_MARK: Final = Script(
+    """
+    if redis.call('HGET', KEYS[1], 'holder') ~= ARGV[2] or redis.call('HGET', KEYS[1], 'state') ~= 'claimed' then
+        return 0
+    end
+    redis.call('HSET', KEYS[1], 'state', ARGV[1], 'until', ARGV[3])
+    return 1
+    """,
+    _mark,
+)
+
+
+class Claims:
+    """The claims of one process. Thread-safe.
+
+    Args:
+        store: where they are kept; shared, they hold across processes.
+        holder: this process's id.
+        tenant: part of every key.
+    """
+
+    def __init__(self, store: Store, clock: Clock, holder: str, tenant: str) -> None:
+        self._store, self._clock, self._holder, self._tenant = store, clock, holder, tenant
+        self._active: dict[str, float] = {}
+        self._lock = threading.Lock()
+
+    def take(self, agent: str, message_id: str, *, repeated: bool) -> Claim:
+        """Claim a message before its handler runs; ``repeated``: the broker says it may have been delivered before."""
+        if not message_id:
+            return Claim.NEW
+        key, now = self._key(agent, message_id), self._clock.wall()
+        if key in self._active:  # it came back on a new connection while its handler is still at work here
+            return Claim.BUSY
+        try:
+            claim = Claim(self._store.run(_TAKE, key, self._holder, repr(now), repr(now + LEASE_S)))
+            self._store.expire(key, WINDOW_S)
+        except StoreUnavailable as error:
+            happenings.emit(CLAIMS_AWAY, agent=agent, error=str(error))
+            return Claim.BUSY if repeated else Claim.NEW
+        if claim in (Claim.NEW, Claim.AGAIN):
+            with self._lock:
+                self._active[key] = now + _RENEW_S
+        return claim
+
+    def done(self, agent: str, message_id: str) -> None:
+        """The handler completed. When this cannot be noted the message may run once more after a crash."""
+        self._end(agent, message_id, "done")
+
+    def give_up(self, agent: str, message_id: str) -> None:
+        """The handler did not complete: whoever gets the message next may run it."""
+        self._end(agent, message_id, "free")
+
+    def refresh(self) -> None:
+        """Renew the leases of handlers at work.
+
+        Raises:
+            StoreUnavailable: it did not answer; the next refresh tries again.
+        """
+        now = self._clock.wall()
+        with self._lock:
+            due = [key for key, at in self._active.items() if at <= now]
+        for key in due:
+            self._store.run(_MARK, key, "claimed", self._holder, repr(now + LEASE_S))
+            with self._lock:
+                if key in self._active:
+                    self._active[key] = now + _RENEW_S
+
+    def _end(self, agent: str, message_id: str, state: str) -> None:
+        key = self._key(agent, message_id)
+        with self._lock:
+            if self._active.pop(key, None) is None:
+                return
+        try:
+            self._store.run(_MARK, key, state, self._holder, "0")
+        except StoreUnavailable as error:
+            happenings.emit(CLAIMS_AWAY, agent=agent, error=str(error))
+
+    def _key(self, agent: str, message_id: str) -> str:
+        return f"fusebox:claim:{self._tenant}:{agent}:{message_id}"
