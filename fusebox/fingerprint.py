@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
@@ -44,6 +45,7 @@ def text_of(value: object) -> str:
         return repr(value)
 
 
+@lru_cache(maxsize=16)  # an action's hash and its SimHash ask for the same text
 def normalise(text: str) -> str:
     """``text`` without what varies: lower case, one space, reply prefixes dropped, numbers and ids as ``#``.
 
