@@ -8,6 +8,8 @@
     │   ├── PublishTimeout          no confirm within the deadline (the message may still arrive)
     │   ├── PublishBlocked          the broker raised a memory or disk alarm
     │   ├── PublishNacked           the broker refused the message (queue full)
+    │   ├── OutboxFull              the broker is away and the outbox holds all it may
+    │   ├── BatchUnconfirmed        some of many publishes failed, each with an error of this branch
     │   ├── StoreUnavailable        Redis (or its twin) did not answer
     │   └── ControlUnavailable      *watch* did not answer
     ├── Refused                   a guard said no; doing it again changes nothing until somebody acts
@@ -18,16 +20,21 @@
     └── Permanent                 fix the call, the message or the configuration
         ├── ConfigError             a setting is unknown, missing or contradictory
         ├── Unroutable              no queue is bound for the routing key
+        ├── BatchFailed             some of many publishes failed, at least one for good
         ├── BadMessage              a message that cannot be read
         ├── BadCommand              a Command with a bad signature, shape or age
         ├── PortInUse               another program listens there
         ├── DataDirInUse            another process owns the data folder
         └── Shadowed                another module hides one of our packages
+
+:class:`BatchError` is both of the batch's errors; it lists the messages.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from fusebox.records import Action, Verdict
@@ -55,6 +62,10 @@ class PublishBlocked(Retryable):
 
 class PublishNacked(Retryable):
     """The broker refused to store the message."""
+
+
+class OutboxFull(Retryable):
+    """The broker is away and the outbox holds as much as it may; the message was not kept."""
 
 
 class StoreUnavailable(Retryable):
@@ -122,3 +133,48 @@ class DataDirInUse(Permanent):
 
 class Shadowed(Permanent):
     """A module of another project hides one of ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One message of a batch that was not confirmed."""
+
+    position: int
+    """Its place in the batch, from 0."""
+    key: str
+    message_id: str
+    error: FuseboxError
+
+
+_NAMED: Final = 5
+
+
+class BatchError(FuseboxError):
+    """Some messages of a batch were not published; all others were confirmed.
+
+    Args:
+        failures: the messages that were not, in the order of the batch.
+        total: messages in the batch.
+    """
+
+    def __init__(self, failures: Iterable[Failure], total: int) -> None:
+        self.failures, self.total = tuple(failures), total
+        told = [f"#{f.position} {f.key} ({f.message_id}): {f.error}" for f in self.failures[:_NAMED]]
+        more = len(self.failures) - len(told)
+        told += [f"and {more} more, see .failures"] if more else []
+        super().__init__(f"{len(self.failures)} of {total} messages were not published: {'; '.join(told)}")
+
+    @staticmethod
+    def of(failures: Iterable[Failure], total: int) -> BatchError:
+        """The error for these failures: retryable when every one of them is."""
+        failed = tuple(failures)
+        retryable = all(isinstance(failure.error, Retryable) for failure in failed)
+        return BatchUnconfirmed(failed, total) if retryable else BatchFailed(failed, total)
+
+
+class BatchUnconfirmed(BatchError, Retryable):
+    """Every message that failed may be tried again."""
+
+
+class BatchFailed(BatchError, Permanent):
+    """At least one message can never be published as it is."""

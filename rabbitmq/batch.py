@@ -1,0 +1,131 @@
+"""Batch: many publishes that share the round trips of their confirms.
+
+Each message is guarded, traced, fenced and judged like a single one, and at most :data:`WINDOW` are on their way::
+
+    publish ─► guards ─► span ─► handed over ─► … others … ─► its confirm ─► fence ─► span ends
+       └─ refused: raised at once, nothing further is handed over
+
+Spans of one batch overlap, so each lives in a context of its own: none becomes the parent of the next.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
+from contextvars import copy_context
+from types import TracebackType
+from typing import Final
+
+from fusebox.errors import BatchError, Failure, FuseboxError, Refused
+from rabbitmq.broker import Confirm, Message
+
+WINDOW: Final = 512
+"""Messages of one batch that wait for their confirms; handing over a further one waits for the oldest."""
+
+Publishing = Callable[[str, object], AbstractContextManager[Message]]
+HandOver = Callable[[str, Message], Confirm]
+
+
+class Batch:
+    """What ``with ctx.batch() as batch`` gives: publish now, hear of the outcome at the end of the block.
+
+    Args:
+        publishing: what surrounds one publish: guards and span around the message it yields.
+        hand_over: gives a message to the broker without waiting for its confirm.
+    """
+
+    def __init__(self, publishing: Publishing, hand_over: HandOver) -> None:
+        self._publishing, self._hand_over = publishing, hand_over
+        self._pending: deque[_Pending] = deque()
+        self._failures: list[Failure] = []
+        self._refused: Refused | None = None
+        self.ids: list[str] = []
+        """Ids of the messages handed over so far, in order."""
+
+    def publish(self, key: str, payload: object) -> str:
+        """Hand ``payload`` over under routing key ``key``; returns its message id, not yet confirmed.
+
+        Raises:
+            Refused: a guard said no, to this message or (kill) to an earlier one.
+            BadMessage: the payload has no JSON form.
+        """
+        pending = _Pending(key, len(self.ids), self._publishing(key, payload), self._hand_over)
+        self.ids.append(pending.message_id)
+        self._pending.append(pending)
+        if len(self._pending) > WINDOW:
+            self._settle_oldest()
+        if self._refused is not None:
+            raise self._refused
+        return pending.message_id
+
+    def __enter__(self) -> Batch:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, stack: TracebackType | None
+    ) -> None:
+        """Wait for every confirm, whatever ended the block.
+
+        Raises:
+            BatchError: some messages were not published; says which, and whether trying them again may help.
+            Refused: the agent was killed while messages were on their way.
+        """
+        while self._pending:
+            self._settle_oldest()
+        outcome = self._outcome()
+        if outcome is None:
+            return
+        if error is None:
+            raise outcome
+        if error is not outcome:
+            error.add_note(str(outcome))
+
+    def _outcome(self) -> Refused | BatchError | None:
+        unpublished = BatchError.of(self._failures, len(self.ids)) if self._failures else None
+        if self._refused is not None and unpublished is not None:
+            self._refused.add_note(str(unpublished))
+        return self._refused or unpublished
+
+    def _settle_oldest(self) -> None:
+        pending = self._pending.popleft()
+        try:
+            pending.settle()
+        except Refused as refused:
+            self._refused = self._refused or refused
+        except FuseboxError as error:
+            self._failures.append(Failure(pending.position, pending.key, pending.message_id, error))
+
+
+class _Pending:
+    """One message on its way; its span stays open, in a context of its own, until its confirm."""
+
+    def __init__(
+        self, key: str, position: int, publishing: AbstractContextManager[Message], hand_over: HandOver
+    ) -> None:
+        self.key, self.position = key, position
+        self._context, self._span = copy_context(), ExitStack()
+        message = self._context.run(self._span.enter_context, publishing)
+        self.message_id = message.message_id
+        self._confirm = soon(lambda: hand_over(key, message))
+
+    def settle(self) -> None:
+        """Wait for the confirm and end the span; raises what became of the message."""
+        self._context.run(self._finish)
+
+    def _finish(self) -> None:
+        with self._span:
+            self._confirm()
+
+
+def soon(hand_over: Callable[[], Confirm]) -> Confirm:
+    """The confirm of a hand-over; one that fails at once gives a confirm that says so."""
+    try:
+        return hand_over()
+    except FuseboxError as error:
+        failed = error
+
+    def fail() -> None:
+        raise failed
+
+    return fail
