@@ -49,7 +49,10 @@ def test_nothing_is_left_in_the_folder_it_was_started_in(
     writer.close()
 
 
-def test_a_colon_in_the_path_of_the_data_is_no_trouble(roles: StartRoles, tmp_path: Path) -> None:
+def test_a_colon_in_the_path_of_the_data_is_no_trouble(
+    roles: StartRoles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # where chDB then keeps its copy of the schema
     running = roles("keep", data_dir=tmp_path / "data: mine")
     writer = _spool(running)
     writer.append(request(Span(1)))
