@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
 from collections.abc import Callable
 from typing import Final, TypeVar
@@ -36,13 +37,18 @@ from rabbitmq.workers import Job, Workers
 F = TypeVar("F", bound=Function)
 _DEFAULT: Final[dict[str, Runtime]] = {}
 _DEFAULT_LOCK: Final = threading.Lock()
+_EXIT_S: Final = 2.0
 
 
 def default_runtime(name: str) -> Runtime:
-    """The runtime shared by the Agents of this process that were given none; named after the first of them."""
+    """The runtime shared by the Agents of this process that were given none; named after the first of them.
+
+    Nobody else owns it, so it stops when the interpreter ends: a script that only publishes loses no span.
+    """
     with _DEFAULT_LOCK:
         if not _DEFAULT:
-            _DEFAULT["runtime"] = Runtime.from_config(load_config(), name=name)
+            _DEFAULT["runtime"] = runtime = Runtime.from_config(load_config(), name=name)
+            atexit.register(runtime.stop, _EXIT_S)
         return _DEFAULT["runtime"]
 
 

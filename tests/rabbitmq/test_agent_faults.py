@@ -13,6 +13,7 @@ from uuid import uuid4
 import pytest
 from pydantic import BaseModel
 
+from collector.spool import Reader
 from fusebox import names
 from fusebox.command import Keyring, Signer, allow_list
 from fusebox.errors import AgentTripped, AgentUnverified
@@ -20,6 +21,7 @@ from fusebox.records import State
 from rabbitmq import Agent, Context, Runtime
 from rabbitmq.broker import Broker, Delivery, Message
 from tests.fixtures.agents import Inbox, RuntimeFactory, eventually
+from tests.fixtures.collector import StartRoles
 
 Keep = Callable[[Agent], Agent]
 
@@ -275,3 +277,22 @@ def test_a_program_that_cannot_start_says_why_in_one_line(tmp_path: Path) -> Non
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert line.startswith("helper: no RabbitMQ answers at 127.0.0.1:9")
+
+
+SCRIPT = """
+from rabbitmq import Agent
+agent = Agent("webhook")
+agent.on("ticket.commented")(lambda payload, ctx: None)
+agent.start()
+agent.publish("ticket.commented", {"ticket": "T-1"})
+"""
+
+
+def test_a_script_that_just_ends_loses_no_span(roles: StartRoles, tmp_path: Path) -> None:
+    data = roles("watch", "receive").config.data_dir
+    subprocess.run(
+        [sys.executable, "-W", "error", "-c", SCRIPT],
+        cwd=tmp_path, env={**os.environ, "FUSEBOX_DATA_DIR": str(data)}, timeout=60, check=True,
+    )  # fmt: skip
+    records = Reader(data / "spool", "test").read(100, 1 << 20)
+    assert any(b"publish" in record.payload for record in records)
