@@ -56,6 +56,7 @@ class Link(Receiver):
         self._verified: set[str] = set()
         self._learned = threading.Condition()
         self.uplink = Uplink(client, broker, token)
+        self._stopped = False
         self._keyring: Keyring | None = None
         self._obedience: Obedience | None = None
         self._carriers: list[HttpCarrier | BrokerCarrier] = []
@@ -95,6 +96,10 @@ class Link(Receiver):
         return agent in self._verified
 
     def stop(self, timeout: float = 2.0) -> None:
+        """Give the lease back and end every thread; legal twice."""
+        if self._stopped:
+            return
+        self._stopped = True
         if self.uplink.reachable:
             self.uplink.send("leave", {"process": self.process})
         for carrier in self._carriers:

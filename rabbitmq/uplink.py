@@ -59,7 +59,9 @@ class Uplink:
         self._thread.start()
 
     def stop(self, timeout: float = 2.0) -> None:
-        """Send what can be sent within ``timeout`` seconds; count the rest."""
+        """Send what can be sent within ``timeout`` seconds; count the rest. Legal twice."""
+        if self._stopping:
+            return
         self.flush(timeout)
         with self._changed:
             self._stopping = True
@@ -72,6 +74,9 @@ class Uplink:
     def send(self, kind: str, body: Json) -> None:
         """Queue one entry; ``kind`` is the last part of its path in the control protocol."""
         with self._changed:
+            if self._stopping:
+                happenings.emit(UPLINK_DROPPED, kind=kind, reason="after the stop")
+                return
             if kind == _POLL:
                 self._forget_polls()
             if len(self._outbox) >= _CAPACITY:

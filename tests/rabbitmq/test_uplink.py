@@ -116,6 +116,18 @@ def test_a_report_waits_for_a_new_token_and_for_a_busy_watch(
     assert stranger.asked == ["reports"] * times
 
 
+def test_a_second_stop_waits_for_nothing_and_drops_nothing(
+    stranger: Stranger, uplinks: Callable[..., Uplink], caplog: pytest.LogCaptureFixture
+) -> None:
+    uplink = uplinks(lambda: stranger.client)
+    uplink.start()
+    uplink.send("leave", {"process": "p"})
+    uplink.stop(5)
+    uplink.stop(5)
+    assert stranger.asked == ["leave"]
+    assert "uplink_dropped" not in caplog.text
+
+
 def test_polls_do_not_pile_up_while_watch_is_away(stranger: Stranger, uplinks: Callable[..., Uplink]) -> None:
     uplink = uplinks(lambda: stranger.client)
     for n in range(100):
