@@ -61,6 +61,11 @@ class Config(BaseSettings):
     lineage_key: SecretStr | None = Field(None, description="shared key that seals lineage headers")
     capture_content: bool = Field(False, description="record prompts, answers and tool arguments on spans")
 
+    outbox_max_messages: int = Field(10_000, gt=0, description="messages an agent process keeps while RabbitMQ is away")
+    outbox_max_bytes: int = Field(64 << 20, gt=0, description="bytes that their bodies may have together")
+    outbox_max_age_s: float = Field(3600.0, gt=0, description="a kept message that gets older is given up and counted")
+    durable_outbox: bool = Field(False, description="keep them in data_dir/outbox, so that they survive a crash")
+
     spool_max_bytes: int = Field(2 << 30, gt=0, description="the spool refuses when it holds more")
     alert_webhook_url: str | None = Field(None, description="alerts are posted here (Standard Webhooks)")
     alert_webhook_secret: SecretStr | None = Field(None, description="whsec_… secret that signs them")

@@ -92,9 +92,9 @@ class Agent:
 
         return register
 
-    def publish(self, key: str, payload: object) -> str:
+    def publish(self, key: str, payload: object, *, outbox: bool = False) -> str:
         """Publish outside a handler, as the start of a new workflow; see :meth:`Context.publish`."""
-        return self.context().publish(key, payload)
+        return self.context().publish(key, payload, outbox=outbox)
 
     def context(self) -> Context:
         """A fresh workflow for work that no message caused."""

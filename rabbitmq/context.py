@@ -47,15 +47,20 @@ class Context:
         message_id = self.message.message_id if self.message else self.workflow
         return hashlib.sha256(f"{self.agent}\0{message_id}".encode()).hexdigest()[:32]
 
-    def publish(self, key: str, payload: object, *, timeout: float = PUBLISH_TIMEOUT_S) -> str:
+    def publish(self, key: str, payload: object, *, timeout: float = PUBLISH_TIMEOUT_S, outbox: bool = False) -> str:
         """Publish ``payload`` under routing key ``key``; returns the message id once the broker has confirmed.
+
+        With ``outbox``, it returns too when the broker cannot take the message now: the message then waits in this
+        process's outbox (in a file, with ``durable_outbox``) and goes out, in order, when the broker is back.
 
         Raises:
             Refused: a guard said no.
             Unroutable, PublishNacked, PublishBlocked, PublishTimeout, BrokerUnavailable: see :mod:`fusebox.errors`.
+            OutboxFull: with ``outbox``, in place of the retryable ones of these, when there is no room.
         """
         with self._publishing(key, payload) as message:
-            self.runtime.broker.publish(names.EXCHANGE_EVENTS, key, message, timeout=timeout)
+            way = self.runtime.outbox if outbox else self.runtime.broker
+            way.publish(names.EXCHANGE_EVENTS, key, message, timeout=timeout)
         return message.message_id
 
     @contextmanager
@@ -82,9 +87,11 @@ class Context:
                 batch.publish(key, payload)
         return batch.ids
 
-    async def publish_async(self, key: str, payload: object, *, timeout: float = PUBLISH_TIMEOUT_S) -> str:
+    async def publish_async(
+        self, key: str, payload: object, *, timeout: float = PUBLISH_TIMEOUT_S, outbox: bool = False
+    ) -> str:
         """:meth:`publish` for coroutines: waits for the confirm without holding the event loop."""
-        return await asyncio.to_thread(self.publish, key, payload, timeout=timeout)
+        return await asyncio.to_thread(self.publish, key, payload, timeout=timeout, outbox=outbox)
 
     def tool(self, name: str, function: Callable[..., R], /, *args: Any, target: str = "", **kwargs: Any) -> R:
         """Call ``function(*args, **kwargs)`` as the tool ``name``, guarded and traced.

@@ -37,6 +37,7 @@ from rabbitmq.claims import Claims
 from rabbitmq.inprocess import InProcessBroker
 from rabbitmq.lineage import LineageCodec, LineageGuard
 from rabbitmq.link import Link, SnapshotGuard
+from rabbitmq.outbox import new_outbox
 from rabbitmq.retry import retry_topology
 from rabbitmq.topology import base_topology
 from rabbitmq.wiring import agent_token, control_clients, load_keyring, url_of_store
@@ -91,6 +92,7 @@ class Runtime:
                 CircuitGuard(self.circuits), LineageGuard(),
             ]
         )  # fmt: skip
+        self.outbox = new_outbox(config, broker, clock, name, lambda agent: self.latch.killed(agent) is None)
         self._panel = Panel(load_rules(config.rules_file), registry)
         self._members: dict[str, Member] = {}
         self._wake, self._stopping = threading.Event(), threading.Event()
@@ -117,6 +119,7 @@ class Runtime:
             return
         self.broker.start()
         self.broker.declare(base_topology() + retry_topology())
+        self.outbox.start()
         self.link.start()
         self._find_keys()
         self.audit.start()
@@ -132,6 +135,7 @@ class Runtime:
             self._ticker.join(timeout)
             self.audit.stop(patience)
             self.link.stop(patience)
+        self.outbox.stop(min(timeout, _PATIENCE_S))
         self.telemetry.stop(patience)
         self.broker.stop(timeout)
 
