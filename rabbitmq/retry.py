@@ -61,10 +61,10 @@ def retry_exchange(delay: int) -> str:
 
 
 def retry_topology() -> Topology:
-    """One exchange and one queue for each delay."""
+    """One exchange and one queue for each delay; topic exchanges, because only there a key can be permitted."""
     names = {delay: retry_exchange(delay) for delay in DELAYS_S}
     return Topology(
-        exchanges=tuple(Exchange(name, ExchangeType.FANOUT) for name in names.values()),
+        exchanges=tuple(Exchange(name, ExchangeType.TOPIC) for name in names.values()),
         queues=tuple(Queue(name, ttl=float(delay), dead_letter_exchange="") for delay, name in names.items()),
-        bindings=tuple(Binding(name, name) for name in names.values()),
+        bindings=tuple(Binding(name, name, "#") for name in names.values()),
     )

@@ -44,7 +44,7 @@ class Settling:
         reason = {names.H_HELD_REASON: f"{verdict.guard}: {verdict.reason}"[:500]}
         if verdict.finding:
             reason[names.H_HELD_FINDING] = verdict.finding
-        self._move(delivery, "", names.held_queue(self._agent), reason)
+        self._move(delivery, names.EXCHANGE_OWN, names.held_queue(self._agent), reason)
         self._emit(MESSAGE_HELD, delivery, guard=verdict.guard)
 
     def retry(self, delivery: Delivery, error: BaseException, delay: int, attempt: int) -> None:
@@ -66,7 +66,7 @@ class Settling:
         stack = "".join(traceback.format_exception(error))[-_MAX_STACK:]
         reason = {names.H_DEAD_REASON: _said(error)[:2_000], names.H_DEAD_STACK: stack}
         try:
-            self._move(delivery, "", names.dead_queue(self._agent), reason)
+            self._move(delivery, names.EXCHANGE_OWN, names.dead_queue(self._agent), reason)
         except Permanent as refused:
             self.give_back(delivery, refused, requeue=False)
         self._emit(MESSAGE_DEAD, delivery, error=_said(error))

@@ -3,7 +3,7 @@
 ::
 
     publish ─► fusebox.events (topic) ─► <agent> ──(limit reached, rejected)──► fusebox.dead (direct) ─► <agent>.dead
-                                         <agent>.held      filled and emptied through the default exchange
+                    held or buried ─► fusebox.own (topic) ─► <agent>.held, <agent>.dead: the routing key is the queue
     Commands ─► fusebox.control (fanout) ─► fusebox.control.<process>   one exclusive queue per process
     processes ─► fusebox.uplink (direct) ─► fusebox.uplink              read by watch
 """
@@ -14,7 +14,15 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
-from fusebox.names import EXCHANGE_CONTROL, EXCHANGE_DEAD, EXCHANGE_EVENTS, EXCHANGE_UPLINK, dead_queue, held_queue
+from fusebox.names import (
+    EXCHANGE_CONTROL,
+    EXCHANGE_DEAD,
+    EXCHANGE_EVENTS,
+    EXCHANGE_OWN,
+    EXCHANGE_UPLINK,
+    dead_queue,
+    held_queue,
+)
 from rabbitmq.broker import Binding, Exchange, ExchangeType, Queue, QueueType, Topology
 
 DELIVERY_LIMIT: Final = 20
@@ -28,6 +36,7 @@ def base_topology() -> Topology:
         exchanges=(
             Exchange(EXCHANGE_EVENTS, ExchangeType.TOPIC),
             Exchange(EXCHANGE_DEAD, ExchangeType.DIRECT),
+            Exchange(EXCHANGE_OWN, ExchangeType.TOPIC),
             Exchange(EXCHANGE_CONTROL, ExchangeType.FANOUT),
             Exchange(EXCHANGE_UPLINK, ExchangeType.DIRECT),
         )
@@ -44,6 +53,7 @@ def agent_topology(agent: str, keys: Sequence[str]) -> Topology:
     )
     dead, held = Queue(dead_queue(agent)), Queue(held_queue(agent))
     bindings = [Binding(EXCHANGE_DEAD, dead.name, agent)]
+    bindings += [Binding(EXCHANGE_OWN, each.name, each.name) for each in (dead, held)]
     bindings += [Binding(EXCHANGE_EVENTS, work.name, key) for key in keys]
     return base_topology() + Topology(queues=(dead, held, work), bindings=tuple(bindings))
 

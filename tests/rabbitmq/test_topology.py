@@ -35,6 +35,8 @@ def test_an_agent_gets_a_limited_work_queue_with_a_dead_letter_queue_and_room_fo
         Binding("fusebox.events", "helper", "ticket.*"),
         Binding("fusebox.events", "helper", "order.#"),
         Binding("fusebox.dead", "helper.dead", "helper"),
+        Binding("fusebox.own", "helper.dead", "helper.dead"),
+        Binding("fusebox.own", "helper.held", "helper.held"),
     }
 
 
