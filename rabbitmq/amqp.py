@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import replace
 from functools import partial
 from typing import Final, TypeVar
 
@@ -31,6 +32,7 @@ from rabbitmq.amqp_consume import Subscription
 from rabbitmq.amqp_io import IoThread, Link
 from rabbitmq.amqp_publish import Publisher
 from rabbitmq.broker import Confirm, Consumer, Delivery, Message, Topology
+from rabbitmq.identity import is_agent_user
 from rabbitmq.limits import check
 
 _START_S: Final = 15.0
@@ -65,6 +67,11 @@ class AmqpBroker:
         self._links: tuple[Link, ...] = ()
         self._publisher: Publisher
         self._desk: Desk
+
+    @property
+    def user(self) -> str:
+        """The AMQP user of its connections."""
+        return self._address.user
 
     def start(self) -> None:
         if self._io is not None:
@@ -108,6 +115,8 @@ class AmqpBroker:
         check(exchange, routing_key, message)
         if message.user_id and message.user_id != self._address.user:
             raise BadMessage(f"user_id must be {self._address.user!r}, the user of this connection, or empty")
+        if is_agent_user(self.user):
+            message = replace(message, user_id=self.user)
         self._running()
         publication = self._publisher.submit(exchange, routing_key, message, timeout)
         return partial(self._publisher.wait, publication)

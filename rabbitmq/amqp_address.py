@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pika
 from pika import exceptions
@@ -14,6 +15,7 @@ _HEARTBEAT_S: Final = 10
 """A dead peer is noticed after 5 s more than this. ``?heartbeat=…`` in the URL overrides it."""
 _CONNECT_S: Final = 4.0
 _HANDSHAKE_S: Final = 6.0
+_TLS_FILES: Final = frozenset({"cacertfile", "certfile", "keyfile"})
 _NOT_FOUND: Final = 404
 _LOCKED: Final = 405
 _CONFLICT: Final = 406
@@ -31,12 +33,14 @@ class Address:
         try:
             if urlsplit(url).scheme not in ("amqp", "amqps"):
                 raise ValueError("scheme")
-            self._parameters = pika.URLParameters(url)
+            self._url, self._files = _without_files(url)
+            self._parameters = pika.URLParameters(self._url)
         except (ValueError, TypeError, AttributeError):
             raise ConfigError(
-                "the AMQP URL cannot be read; write it as amqp://user:password@host:5672/%2F (FUSEBOX_AMQP_URL)"
+                "the AMQP URL cannot be read; write it as amqp://user:password@host:5672/%2F, or with certificates as "
+                "amqps://user:password@host:5671/%2F?cacertfile=…&certfile=…&keyfile=… (FUSEBOX_AMQP_URL)"
             ) from None
-        self._url = url
+        self._context = self._tls_context()
 
     def __str__(self) -> str:
         return f"{self._parameters.host}:{self._parameters.port}"
@@ -51,11 +55,25 @@ class Address:
         parameters = pika.URLParameters(self._url)
         if parameters.heartbeat is None:
             parameters.heartbeat = _HEARTBEAT_S
+        if self._context is not None:
+            parameters.ssl_options = pika.SSLOptions(self._context, parameters.host)
         parameters.connection_attempts = 1
         parameters.socket_timeout = _CONNECT_S
         parameters.stack_timeout = _HANDSHAKE_S
         parameters.client_properties = {"product": "Fusebox", "connection_name": connection_name}
         return parameters
+
+    def _tls_context(self) -> ssl.SSLContext | None:
+        """What ``cacertfile``, ``certfile`` and ``keyfile`` of the URL say; None when it has none of them."""
+        if not self._files:
+            return None
+        try:
+            context = ssl.create_default_context(cafile=self._files.get("cacertfile"))
+            if "certfile" in self._files:
+                context.load_cert_chain(self._files["certfile"], self._files.get("keyfile"), password="")  # never ask
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigError(f"a certificate of the AMQP URL cannot be used ({error}); see {self._files}") from None
+        return context
 
     def unavailable(self, error: BaseException | None) -> BrokerUnavailable:
         """Why there is no connection, and what to do about it."""
@@ -71,10 +89,29 @@ class Address:
             )
         if isinstance(root, exceptions.IncompatibleProtocolError):
             return BrokerUnavailable(f"what listens at {self} does not speak AMQP 0-9-1; correct FUSEBOX_AMQP_URL")
+        if isinstance(root, ssl.SSLError):
+            return BrokerUnavailable(
+                f"no TLS with RabbitMQ at {self} ({root}); correct cacertfile, certfile or keyfile in FUSEBOX_AMQP_URL"
+            )
         return BrokerUnavailable(
             f"no RabbitMQ answers at {self} ({type(root).__name__}); start one (rabbitmq-server), correct "
             "FUSEBOX_AMQP_URL, or leave it unset to use the in-process broker"
         )
+
+
+def _without_files(url: str) -> tuple[str, dict[str, str]]:
+    """The URL as pika takes it, and the certificate files it named.
+
+    Raises:
+        ValueError: files without TLS, or a key without its certificate: neither must go unnoticed.
+    """
+    parts = urlsplit(url)
+    query = parse_qsl(parts.query, keep_blank_values=True)
+    files = {name: value for name, value in query if name in _TLS_FILES}
+    if files and (parts.scheme != "amqps" or ("keyfile" in files and "certfile" not in files)):
+        raise ValueError("certificates")
+    rest = urlencode([each for each in query if each[0] not in _TLS_FILES])
+    return parts._replace(query=rest).geturl(), files
 
 
 def refusal(error: BaseException) -> FuseboxError:
@@ -85,10 +122,15 @@ def refusal(error: BaseException) -> FuseboxError:
     if code == _LOCKED:
         return ConfigError(f"another connection owns it: {text}; give each process its own name")
     if code == _NOT_FOUND:
-        return ConfigError(f"it does not exist: {text}; declare it first")
+        return ConfigError(f"it does not exist: {text}; declare it first (fusebox rabbitmq provision)")
     if code == _ACCESS_REFUSED:
-        return ConfigError(f"the user lacks a permission: {text}; see rabbitmqctl set_permissions")
+        return ConfigError(f"the user lacks a permission: {text}; see fusebox rabbitmq provision")
     return BrokerUnavailable(f"RabbitMQ ended the call: {text or type(error).__name__}; try again")
+
+
+def forbidden(error: BaseException) -> bool:
+    """True when the user lacks a permission."""
+    return getattr(error, "reply_code", 0) == _ACCESS_REFUSED
 
 
 def not_found(error: BaseException) -> bool:

@@ -12,10 +12,10 @@ from typing import Any, Generic, TypeVar
 from pika import spec
 
 from fusebox.errors import BrokerUnavailable
-from rabbitmq.amqp_address import Address
+from rabbitmq.amqp_address import Address, forbidden
 from rabbitmq.amqp_consume import Lane, Post, Subscription
 from rabbitmq.amqp_io import Link
-from rabbitmq.amqp_wire import declare_on
+from rabbitmq.amqp_wire import declare_on, verify_on
 from rabbitmq.broker import Delivery, Topology
 
 T = TypeVar("T")
@@ -72,7 +72,7 @@ class Desk:
         self._connection = connection
         restored: Call[None] = Call()
         restored.afterwards(self._restored)
-        self._on_channel(restored, lambda channel: declare_on(channel, self._topology, lambda: restored.succeed(None)))
+        self._establish(restored, self._topology, lambda: restored.succeed(None))
 
     def _restored(self, reason: BaseException | None) -> None:
         if reason is not None:
@@ -95,7 +95,21 @@ class Desk:
             self._topology = _merged(self._topology, topology)
             call.succeed(None)
 
-        self._run(call, lambda channel: declare_on(channel, topology, done))
+        if self._is_up(call):
+            self._establish(call, topology, done)
+
+    def _establish(self, call: Call[None], topology: Topology, done: Callable[[], object]) -> None:
+        """Declare; a user who may not configure only checks that the deployer did (``fusebox rabbitmq provision``)."""
+
+        connection = self._connection
+
+        def refused(reason: BaseException) -> None:
+            if forbidden(reason) and connection.is_open:
+                self._on_channel(call, lambda channel: verify_on(channel, topology, done))
+            else:
+                call.fail(reason)
+
+        self._on_channel(call, lambda channel: declare_on(channel, topology, done), refused)
 
     def subscribe(self, call: Call[None], subscription: Subscription) -> None:
         def opened() -> None:
@@ -152,14 +166,18 @@ class Desk:
             call.fail(BrokerUnavailable(f"no connection to RabbitMQ at {self._address} just now; try again later"))
         return self.link.up
 
-    def _on_channel(self, call: Call[Any], work: Callable[[Any], None]) -> None:
+    def _on_channel(
+        self, call: Call[Any], work: Callable[[Any], None], refused: Callable[[BaseException], None] | None = None
+    ) -> None:
         """Open a channel, work on it, close it when the answer is there."""
-        channel = self._open_channel(call, work)
+        channel = self._open_channel(call, work, refused)
         call.afterwards(lambda _: channel.is_open and channel.close())
 
-    def _open_channel(self, call: Call[Any], work: Callable[[Any], None]) -> Any:
-        channel = self._connection.channel(on_open_callback=work)
-        channel.add_on_close_callback(lambda _, reason: call.fail(reason))
+    def _open_channel(
+        self, call: Call[Any], work: Callable[[Any], None], refused: Callable[[BaseException], None] | None = None
+    ) -> Any:
+        channel, closed = self._connection.channel(on_open_callback=work), refused or call.fail
+        channel.add_on_close_callback(lambda _, reason: closed(reason))
         return channel
 
 

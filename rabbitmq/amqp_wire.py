@@ -111,6 +111,19 @@ def declare_on(channel: Any, topology: Topology, done: Callable[[], object]) -> 
     fence(channel, done)
 
 
+def verify_on(channel: Any, topology: Topology, done: Callable[[], object]) -> None:
+    """Check that exchanges and queues exist, which needs no permission; RabbitMQ closes the channel where one is not.
+
+    Bindings cannot be asked for; a missing one shows as an unroutable publish. An exclusive queue is nobody else's to
+    declare, so it is declared, and refused.
+    """
+    for exchange in topology.exchanges:
+        channel.exchange_declare(exchange.name, passive=True)
+    for queue in topology.queues:
+        channel.queue_declare(queue.name, passive=not queue.exclusive, exclusive=queue.exclusive)
+    fence(channel, done)
+
+
 def fence(channel: Any, done: Callable[[], object], prefetch: int = 0) -> None:
     """Call ``done`` when everything sent on the channel so far has been processed; sets its ``prefetch`` on the way."""
     channel.basic_qos(prefetch_count=prefetch, callback=lambda _: done())

@@ -36,6 +36,7 @@ from rabbitmq.broker import Delivery
 from rabbitmq.claims import DUPLICATE, Claim
 from rabbitmq.context import Context
 from rabbitmq.handlers import Handler
+from rabbitmq.identity import check_sender
 from rabbitmq.running import run_handler
 from rabbitmq.runtime import Runtime
 from rabbitmq.settling import Settling, attempt_of, origin_key
@@ -125,6 +126,8 @@ class Delivering:
         """Who takes the message, and its payload; before the circuit, because a stranger's bad message is not the
         agent's failure."""
         try:
+            if self._runtime.config.require_sender and self._runtime.broker.remote:
+                check_sender(delivery.message, action.lineage, self._agent)
             handler = self._handler(key)
             return handler, handler.decode(delivery.message.body)
         except BadMessage:

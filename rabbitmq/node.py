@@ -24,6 +24,7 @@ import secrets
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Final
@@ -58,10 +59,13 @@ class PrivateNode:
 
     Args:
         folder: where everything of the node lives; created when missing.
+        plugins: names of plugins to enable.
+        settings: further lines of ``rabbitmq.conf``.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, plugins: Sequence[str] = (), settings: str = "") -> None:
         self.folder = folder.resolve()
+        self._plugins, self._settings = plugins, settings
         self._node: _Identity | None = None
         self._server: subprocess.Popen[bytes] | None = None
         self._epmd: subprocess.Popen[bytes] | None = None
@@ -151,7 +155,7 @@ class PrivateNode:
         for name in ("conf", "data", "log"):
             (self.folder / name).mkdir(exist_ok=True, mode=0o700)
         write_atomic(self.folder / "conf" / "rabbitmq.conf", self._configuration())
-        write_atomic(self.folder / "conf" / "enabled_plugins", "[].\n")
+        write_atomic(self.folder / "conf" / "enabled_plugins", f"[{','.join(self._plugins)}].\n")
 
     def _take_lock(self) -> None:
         if self._lock is not None:
@@ -190,7 +194,7 @@ class PrivateNode:
             f"default_user = {_USER}\n"
             f"default_pass = {node.password}\n"
             "disk_free_limit.absolute = 50MB\n"
-            "log.console = false\n"
+            f"log.console = false\n{self._settings}"
         )
 
     def _environment(self) -> dict[str, str]:

@@ -65,10 +65,11 @@ class Shelf:
         broker: a started broker.
         agent: the agent's id.
         queue: its held or dead queue.
+        user: the AMQP user to name as sender of what is put back; empty names none.
     """
 
-    def __init__(self, broker: Broker, agent: str, queue: str) -> None:
-        self._broker, self._agent, self._queue = broker, agent, queue
+    def __init__(self, broker: Broker, agent: str, queue: str, user: str = "") -> None:
+        self._broker, self._agent, self._queue, self._user = broker, agent, queue, user
 
     def look(self, limit: int = LIMIT) -> list[Shelved]:
         """What is there, oldest first."""
@@ -96,7 +97,7 @@ class Shelf:
         headers = {name: value for name, value in message.headers.items() if name not in _NOTES}
         back = Message(
             message.body, headers, message.message_id, message.content_type, message.correlation_id,
-            message.reply_to, message.timestamp,
+            message.reply_to, message.timestamp, self._user,
         )  # fmt: skip
         self._broker.publish("", self._agent, back)
 

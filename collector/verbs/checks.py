@@ -24,6 +24,8 @@ from fusebox.rundir import lookup, url_of
 from fusebox.shadow import shadows
 from fusebox.store import open_store
 from rabbitmq.amqp import AmqpBroker
+from rabbitmq.management import Management
+from rabbitmq.provision import unguarded
 
 _PYTHON: Final = (3, 11)
 _PORTS: Final = {
@@ -58,7 +60,7 @@ def all_checks(config: Config) -> list[Check]:
     """Everything, in the order in which to fix it."""
     return [
         *_packages(), _python(), *_folder(config.data_dir), *_ports(config), *_roles(config), _broker(config),
-        _redis(config), _clock(config),
+        *_permissions(config), _redis(config), _clock(config),
     ]  # fmt: skip
 
 
@@ -132,6 +134,23 @@ def _broker(config: Config) -> Check:
     finally:
         broker.stop(2.0)
     return Check("broker", Result.OK, "RabbitMQ answers")
+
+
+def _permissions(config: Config) -> Iterator[Check]:
+    """RabbitMQ lets a user without a topic permission publish every key."""
+    url = config.secret("management_url")
+    if url is None:
+        return
+    try:
+        management = Management(url)
+        users = sorted(set(unguarded(management.permissions(), management.topic_permissions())))
+    except FuseboxError as error:
+        yield Check("permissions", Result.FAIL, str(error), "start the plugin, or correct FUSEBOX_MANAGEMENT_URL")
+        return
+    for user in users:
+        yield Check("permissions", Result.FAIL, f"{user} may publish any key", "fusebox rabbitmq provision")
+    if not users:
+        yield Check("permissions", Result.OK, "every agent user has its topic permissions")
 
 
 def _redis(config: Config) -> Check:

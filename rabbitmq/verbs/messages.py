@@ -35,7 +35,7 @@ def open_shelf(config: Config, agent: str, queue: str) -> Iterator[Shelf]:
     broker = AmqpBroker(url, client_name="fusebox-cli")
     broker.start()
     try:
-        yield Shelf(broker, agent, queue)
+        yield Shelf(broker, agent, queue, broker.user)
     finally:
         broker.stop()
 

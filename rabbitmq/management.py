@@ -1,0 +1,110 @@
+"""RabbitMQ's management HTTP API: users, permissions and topology, written idempotently."""
+
+from __future__ import annotations
+
+import base64
+import json
+from http import HTTPStatus
+from typing import Any, Final
+from urllib.error import HTTPError
+from urllib.parse import quote, unquote, urlsplit
+from urllib.request import ProxyHandler, Request, build_opener
+
+from fusebox.errors import BrokerUnavailable, ConfigError
+from rabbitmq.amqp_wire import queue_arguments
+from rabbitmq.broker import Topology
+from rabbitmq.provision import Grant
+
+_TIMEOUT_S: Final = 10.0
+
+
+class Management:
+    """A client for ``http(s)://user:password@host:15672``.
+
+    Args:
+        url: where the management plugin listens; the user needs the tag ``administrator``.
+
+    Raises:
+        ConfigError: the URL cannot be read; the text does not repeat it, because it holds a password.
+    """
+
+    def __init__(self, url: str) -> None:
+        try:
+            parts = urlsplit(url)
+            self._host = f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 15672)}"
+        except ValueError:
+            parts = urlsplit("")
+        if parts.scheme not in ("http", "https") or not parts.hostname or not parts.username:
+            raise ConfigError("the management URL cannot be read; write it as https://user:password@host:15671")
+        self._base = f"{parts.scheme}://{self._host}{parts.path.rstrip('/')}/api/"
+        secret = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        self._authorization = "Basic " + base64.b64encode(secret.encode()).decode()
+        self._opener = build_opener(ProxyHandler({}))
+
+    def permissions(self) -> list[dict[str, Any]]:
+        """Every user's permissions in every virtual host."""
+        return list(self._ask("GET", ("permissions",)))
+
+    def topic_permissions(self) -> list[dict[str, Any]]:
+        """Every user's topic permissions."""
+        return list(self._ask("GET", ("topic-permissions",)))
+
+    def declare(self, vhost: str, topology: Topology) -> None:
+        """Make the virtual host, exchanges, queues and bindings exist.
+
+        Raises:
+            ConfigError: one of them exists with other settings, or the user may not.
+            BrokerUnavailable: nobody answers.
+        """
+        self._ask("PUT", ("vhosts", vhost), {})
+        for exchange in topology.exchanges:
+            self._ask("PUT", ("exchanges", vhost, exchange.name), {"type": exchange.type.value, "durable": True})
+        for queue in topology.queues:
+            body = {"durable": True, "arguments": queue_arguments(queue)}
+            self._ask("PUT", ("queues", vhost, queue.name), body)
+        for binding in topology.bindings:
+            path = ("bindings", vhost, "e", binding.exchange, "q", binding.queue)
+            self._ask("POST", path, {"routing_key": binding.key})
+
+    def allow(self, vhost: str, grant: Grant, password: str) -> None:
+        """Make the user exist with this password and exactly these permissions.
+
+        Topic permissions come first: without one everything is allowed.
+
+        Raises:
+            ConfigError: our own user may not.
+            BrokerUnavailable: nobody answers.
+        """
+        self._ask("PUT", ("users", grant.user), {"password": password, "tags": ""})
+        for exchange, write in grant.topics.items():
+            body = {"exchange": exchange, "write": write, "read": grant.configure}
+            self._ask("PUT", ("topic-permissions", vhost, grant.user), body)
+        body = {"configure": grant.configure, "write": grant.write, "read": grant.read}
+        self._ask("PUT", ("permissions", vhost, grant.user), body)
+
+    def _ask(self, method: str, path: tuple[str, ...], body: object = None) -> Any:
+        request = Request(  # noqa: S310 - the scheme was checked
+            self._base + "/".join(quote(part, safe="") for part in path),
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": self._authorization, "Content-Type": "application/json"},
+            method=method,
+        )
+        try:
+            with self._opener.open(request, timeout=_TIMEOUT_S) as answer:
+                text = answer.read()
+            return json.loads(text) if text else None
+        except HTTPError as error:
+            raise self._refusal(error, "/".join(path)) from None
+        except (OSError, ValueError) as error:
+            raise BrokerUnavailable(
+                f"no RabbitMQ management at {self._host} ({error}); enable it (rabbitmq-plugins enable "
+                "rabbitmq_management) or correct the management URL"
+            ) from None
+
+    def _refusal(self, error: HTTPError, path: str) -> ConfigError:
+        said = error.read(500).decode("utf-8", "replace")
+        if error.code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            return ConfigError(
+                f"RabbitMQ management at {self._host} refused the user or the password; it needs the tag administrator"
+            )
+        return ConfigError(f"RabbitMQ management at {self._host} refused {path} ({error.code}): {said}")
