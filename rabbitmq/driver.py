@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from fusebox import fingerprint, names
 from fusebox.clock import Clock
 from fusebox.errors import ConfigError
-from fusebox.records import Action, ActionKind
+from fusebox.records import Action, ActionKind, State, new_id
 from fusebox.usage import Usage
 from rabbitmq.acting import acting
 from rabbitmq.agent import Agent
@@ -56,6 +56,7 @@ class Driver:
 
     def __init__(self, runtime: Runtime, events: Sequence[Recorded], progress: Callable[[int], None]) -> None:
         self._runtime, self._events, self._progress = runtime, events, progress
+        self._run = new_id("drive")  # the same recording may be played again: those are other messages
         self.tally = Tally()
         self.agents = {name: self._agent(name) for name in sorted({e.agent for e in events})}
 
@@ -78,7 +79,7 @@ class Driver:
         pace = Pace(clock, self._events[0].ts)
         for event in self._events:
             pace.wait(event.ts)
-            message = Message(event.model_dump_json().encode(), message_id=event_id(event))
+            message = Message(event.model_dump_json().encode(), message_id=f"{self._run}:{event_id(event)}")
             broker.publish(names.EXCHANGE_EVENTS, _key(event.agent), message)
             self.tally.sent += 1
             self._progress(self.tally.sent)
@@ -90,8 +91,10 @@ class Driver:
         return {name: count for name, count in counts.items() if count}
 
     def settled(self) -> bool:
-        """True when every event sent is either carried out or waiting."""
-        return sum(self.tally.allowed.values()) + sum(self.waiting().values()) >= self.tally.sent
+        """True when every event sent is carried out, or waits because its agent is stopped."""
+        waiting = self.waiting()
+        stopped = all(self._runtime.circuits.circuit(name).state is not State.CLOSED for name in waiting)
+        return stopped and sum(self.tally.allowed.values()) + sum(waiting.values()) >= self.tally.sent
 
     def _agent(self, name: str) -> Agent:
         agent = Agent(name, self._runtime)
@@ -124,7 +127,7 @@ class Pace:
 
 
 def event_id(event: Recorded) -> str:
-    """The id an event travels under; also its workflow, by which its row is found."""
+    """The event's own id; behind the run's it is the message's id and the workflow by which its row is found."""
     return f"{event.stream or 'drive'}:{event.seq}"
 
 
