@@ -39,6 +39,7 @@ from rabbitmq.amqp_wire import properties_of
 from rabbitmq.broker import Message
 
 _SLOTS: Final = 1024
+_DEFAULT: Final = "amq.default"
 _LOST: Final = "the connection to RabbitMQ broke before it confirmed; publish again (the message may have been stored)"
 _MAYBE: Final = "the message may still arrive"
 _NOTHING: Final = "nothing was sent"
@@ -220,10 +221,19 @@ def _up_to(sent: dict[int, Publication], tag: int) -> list[int]:
     return [each for each in sent if each <= tag]
 
 
+def _concerns(publication: Publication, text: str) -> bool:
+    """True when this publication may be the one that RabbitMQ closed the channel over; it names the exchange, and
+    where only a key is forbidden, the key."""
+    key_is_named = "access to topic '" in text
+    return f"exchange '{publication.exchange or _DEFAULT}'" in text and (
+        not key_is_named or f"topic '{publication.routing_key}'" in text
+    )
+
+
 def _blame(publication: Publication, reason: BaseException) -> FuseboxError:
     text = getattr(reason, "reply_text", "")
-    if f"exchange '{publication.exchange}'" not in text:
+    if not _concerns(publication, text):
         return BrokerUnavailable(_LOST)
     if not_found(reason):
         return Unroutable(f"there is no exchange {publication.exchange!r}; declare it first")
-    return ConfigError(f"RabbitMQ refused to publish: {text}; see rabbitmqctl set_permissions")
+    return ConfigError(f"RabbitMQ refused to publish: {text}; see fusebox rabbitmq provision")
