@@ -11,8 +11,9 @@ One message::
 
 Invariants
     What was kept is delivered, left in the file, or counted. It is sent under the id it came with, until the broker
-    confirms: at least once. One thread sends, oldest first, and while a message waits all later ones queue behind it;
-    refused ones let others pass, and so does a message that a full queue nacks while its neighbours are on their way.
+    confirms: at least once. One thread sends, oldest first, with at most one message of each routing key on its way:
+    messages of one key never overtake each other, unless no queue took one. While a message waits, later ones queue
+    behind it; a full queue holds up its own key only.
     Number and bytes of what waits are bounded, and so is its age. With a file, a message is on the disk
     (:mod:`rabbitmq.outbox_file`) before ``publish`` returns. A killed agent's messages wait until it is resumed.
 
@@ -97,10 +98,7 @@ class Outbox:
         self._thread.start()
 
     def stop(self, patience: float) -> None:
-        """Send what can be sent within ``patience`` seconds; legal before start and twice.
-
-        The thread may wait for the broker's answer a little longer: it ends when the broker is stopped.
-        """
+        """Send what can be sent within ``patience`` seconds; the thread ends at the latest with the broker."""
         if not self._running:
             return
         with self._changed:
@@ -168,7 +166,7 @@ class Outbox:
             if not self._closing.is_set():
                 self._note(window, outcomes)
                 self._changed.notify_all()
-        return bool(window) and not any(isinstance(error, Retryable) for error in outcomes)
+        return None in outcomes
 
     def _note(self, window: list[Parcel], outcomes: list[FuseboxError | None]) -> None:
         sent = [parcel for parcel, error in zip(window, outcomes, strict=True) if error is None]
@@ -176,7 +174,9 @@ class Outbox:
         if sent:
             happenings.emit(OUTBOX_SENT, count=len(sent), messages=len(sent))
         for parcel, error in zip(window, outcomes, strict=True):
-            if error is not None and not isinstance(error, Retryable):
+            if isinstance(error, Retryable):
+                self._waiting.stall(parcel, _PAUSE_S)
+            elif error is not None:
                 self._waiting.refuse(parcel, error)
 
     def _hand_over(self, parcel: Parcel) -> Confirm:

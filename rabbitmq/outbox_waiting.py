@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Any, Final, NoReturn
 
 from fusebox import happenings, names
@@ -52,6 +53,7 @@ class Waiting:
         self._limits = limits
         self._parcels: dict[int, Parcel] = {}
         self._refused: set[int] = set()
+        self._stalled: dict[tuple[str, str], float] = {}
         self._bytes, self._last = 0, 0
         self._file: OutboxFile | None = None
 
@@ -92,6 +94,8 @@ class Waiting:
         for number in gone:
             self._bytes -= len(self._parcels.pop(number).message.body)
         self._refused.difference_update(gone)
+        if not self._parcels:
+            self._stalled.clear()
         try:
             if self._file is not None and gone:
                 self._file.end(gone)
@@ -109,14 +113,24 @@ class Waiting:
 
     def expire(self, now: float) -> None:
         """Give up what has waited too long."""
-        expired = [parcel for parcel in self._parcels.values() if now - parcel.at > self._limits.age_s]
+        expired = list(takewhile(lambda parcel: now - parcel.at > self._limits.age_s, self._parcels.values()))
         self.remove(expired)
         for parcel in expired:
             happenings.emit(OUTBOX_EXPIRED, **about(parcel))
 
     def oldest(self, count: int, may_send: Callable[[str], bool]) -> list[Parcel]:
-        """Those to send next: the oldest ones of agents that may send."""
-        return list(islice((parcel for parcel in self._fresh() if may_send(agent_of(parcel))), count))
+        """Those to send next: of the ``count`` oldest that may go out, the first of each destination."""
+        now = time.monotonic()
+        ready = (each for each in self._parcels.values() if self._stalled.get(_lane(each), now) <= now)
+        fresh = (each for each in ready if each.number not in self._refused and may_send(agent_of(each)))
+        first: dict[tuple[str, str], Parcel] = {}
+        for parcel in islice(fresh, count):
+            first.setdefault(_lane(parcel), parcel)
+        return list(first.values())
+
+    def stall(self, parcel: Parcel, seconds: float) -> None:
+        """Its destination takes nothing now: let other destinations pass for so long."""
+        self._stalled[_lane(parcel)] = time.monotonic() + seconds
 
     def leave(self) -> None:
         """The process stops: what waits stays in the file, or is lost and counted."""
@@ -127,9 +141,6 @@ class Waiting:
         if self._file is not None:
             self._file.close()
 
-    def _fresh(self) -> Iterator[Parcel]:
-        return (parcel for parcel in self._parcels.values() if parcel.number not in self._refused)
-
     def _enter(self, parcel: Parcel) -> None:
         self._parcels[parcel.number] = parcel
         self._bytes += len(parcel.message.body)
@@ -138,6 +149,10 @@ class Waiting:
     def _full(self, parcel: Parcel, why: str, cause: Retryable) -> NoReturn:
         happenings.emit(OUTBOX_FULL, **about(parcel), reason=why)
         raise OutboxFull(f"{why}; the broker said: {cause}") from cause
+
+
+def _lane(parcel: Parcel) -> tuple[str, str]:
+    return parcel.exchange, parcel.key
 
 
 def agent_of(parcel: Parcel) -> str:

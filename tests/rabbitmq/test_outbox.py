@@ -10,7 +10,7 @@ from fusebox import happenings, names
 from fusebox.clock import ManualClock, SystemClock
 from fusebox.errors import BrokerUnavailable, ConfigError, OutboxFull, PublishBlocked, Unroutable
 from rabbitmq import Agent
-from rabbitmq.broker import Binding, Broker, Confirm, Message, Queue, Topology
+from rabbitmq.broker import Binding, Broker, Confirm, Message, Queue, QueueType, Topology
 from rabbitmq.outbox import Outbox
 from rabbitmq.outbox_file import OutboxFile, open_file
 from rabbitmq.outbox_waiting import Limits
@@ -117,6 +117,50 @@ def test_a_broker_that_is_there_is_asked_at_once(broker: Broker, away: Away, que
     assert bodies(broker, queue) == [b"1"]
     with pytest.raises(Unroutable):
         outbox.publish("", f"{queue}.nobody", Message(b"2"))
+
+
+def test_what_a_full_queue_refuses_waits_until_there_is_room(
+    broker: Broker, away: Away, queue: str, make: Make, unique: Unique
+) -> None:
+    outbox, small, away.away = make(), unique("small"), False
+    broker.declare(Topology(queues=(Queue(small, QueueType.CLASSIC, max_length=1),)))
+    for n in range(3):
+        outbox.publish("", small, Message(str(n).encode()))
+    assert outbox.waiting == 2
+    outbox.publish("", queue, Message(b"other"))
+    eventually(lambda: outbox.waiting == 2, what="a message for another queue passes")
+    assert bodies(broker, queue) == [b"other"]
+    found: list[bytes] = []
+    while len(found) < 3:
+        eventually(lambda: broker.depth(small) == 1)
+        found += bodies(broker, small)
+    assert found == [b"0", b"1", b"2"]
+    eventually(lambda: outbox.waiting == 0)
+
+
+def test_however_often_the_broker_goes_away_nothing_is_lost_and_each_publishers_order_holds(
+    broker: Broker, away: Away, queue: str, make: Make
+) -> None:
+    outbox, done = make(), threading.Event()
+
+    def publish(name: str) -> None:
+        for n in range(100):
+            outbox.publish("", queue, Message(str(n).encode(), {names.H_AGENT: name}))
+            done.wait(0.001)
+
+    publishers = [threading.Thread(target=publish, args=(name,)) for name in "abc"]
+    for thread in publishers:
+        thread.start()
+    while any(thread.is_alive() for thread in publishers):
+        away.away = not away.away
+        done.wait(0.02)
+    away.away = False
+    eventually(lambda: outbox.waiting == 0)
+    arrived: dict[str, list[int]] = {name: [] for name in "abc"}
+    while delivery := broker.get(queue):
+        delivery.ack()
+        arrived[str(delivery.message.headers[names.H_AGENT])].append(int(delivery.message.body))
+    assert arrived == {name: list(range(100)) for name in "abc"}
 
 
 @pytest.mark.parametrize("limits", [Limits(messages=3), Limits(bytes=3)])
