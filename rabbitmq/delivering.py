@@ -22,8 +22,8 @@ that can never be moved (no room for our reasons beside its own headers) is dead
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 
 from opentelemetry.trace import Span, SpanKind
 
@@ -72,21 +72,17 @@ class Delivering:
             self._settling.give_back(delivery, error)
 
     def _try(self, delivery: Delivery) -> bool:
-        agent, message_id, claims = self._agent, delivery.message.message_id, self._runtime.claims
         try:
             claim = self._run(delivery)
         except Refused as refused:
-            claims.give_up(agent, message_id)
             self._settling.hold(delivery, refused.verdict)
             return False
         except BaseException as error:  # a handler may raise anything, sys.exit() too; message and reason are kept
-            claims.give_up(agent, message_id)
             self._fail(delivery, error)
             return False
         if claim is Claim.BUSY:
             self._settling.postpone(delivery)
             return False
-        claims.done(agent, message_id)
         delivery.ack()
         return True
 
@@ -111,13 +107,26 @@ class Delivering:
         if claim is Claim.DONE:
             happenings.emit(DUPLICATE, agent=self._agent, message_id=delivery.message.message_id)
         elif claim is not Claim.BUSY:
-            redelivered = delivery.redelivered or claim is Claim.AGAIN
-            with self._runtime.circuits.calling(self._agent), self._span(delivery, key, action):
-                context = Context(
-                    self._agent, self._runtime, action.workflow, lineage, delivery.message, redelivered
-                )  # fmt: skip
+            again = delivery.redelivered or claim is Claim.AGAIN
+            context = Context(self._agent, self._runtime, action.workflow, lineage, delivery.message, again)
+            with (
+                self._claimed(delivery),
+                self._runtime.circuits.calling(self._agent),
+                self._span(delivery, key, action),
+            ):
                 run_handler(handler, payload, context)
         return claim
+
+    @contextmanager
+    def _claimed(self, delivery: Delivery) -> Iterator[None]:
+        """The claim ends with the run: done, or free for whoever gets the message next."""
+        claims, message_id = self._runtime.claims, delivery.message.message_id
+        try:
+            yield
+        except BaseException:
+            claims.give_up(self._agent, message_id)
+            raise
+        claims.done(self._agent, message_id)
 
     def _lineage(self, delivery: Delivery) -> Lineage:
         return self._runtime.lineage.read(delivery.message.headers, delivery.message.message_id)

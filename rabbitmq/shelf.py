@@ -7,15 +7,20 @@ shelf, with its own id, lineage and trace.
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from queue import Empty, SimpleQueue
 from typing import Any, Final
 
 from fusebox import names
 from rabbitmq.broker import Broker, Delivery, Message
 
 LIMIT: Final = 10_000
+_ARRIVE_S: Final = 2.0
+_POLL_S: Final = 0.02
 _NOTES: Final = (names.H_HELD_REASON, names.H_HELD_FINDING, names.H_DEAD_REASON, names.H_DEAD_STACK, names.H_ATTEMPT)
 
 Wanted = Callable[["Shelved"], bool]
@@ -103,12 +108,26 @@ class Shelf:
 
     @contextmanager
     def _off(self, limit: int) -> Iterator[list[Delivery]]:
-        """Messages taken off the queue; what is left in the list at the end goes back to where it was."""
+        """Messages taken off the queue; what is left in the list at the end goes back to where it was.
+
+        They come over one subscription: what is given back over several channels comes back in any order.
+        """
+        count = min(limit, self._broker.depth(self._queue))
+        arrived: SimpleQueue[Delivery] = SimpleQueue()
         taken: list[Delivery] = []
+        consumer = self._broker.consume(self._queue, arrived.put, prefetch=max(1, count))
         try:
-            while len(taken) < limit and (delivery := self._broker.get(self._queue)) is not None:
-                taken.append(delivery)
+            with contextlib.suppress(Empty):  # somebody else took some meanwhile
+                taken += (arrived.get(timeout=_ARRIVE_S) for _ in range(count))
             yield taken
         finally:
+            consumer.cancel()
             for delivery in taken:
                 delivery.reject(requeue=True)
+            self._await_back(len(taken))
+
+    def _await_back(self, count: int) -> None:
+        """Giving back is not confirmed: wait until the queue shows it, so that who looks next sees everything."""
+        deadline = time.monotonic() + _ARRIVE_S
+        while self._broker.depth(self._queue) < count and time.monotonic() < deadline:
+            time.sleep(_POLL_S)
