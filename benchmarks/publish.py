@@ -8,13 +8,15 @@ reported apart (and again without its SimHash).
 from __future__ import annotations
 
 import argparse
+import random
 import statistics
 import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Final
 
@@ -30,7 +32,32 @@ from rabbitmq.amqp import AmqpBroker
 from rabbitmq.broker import Binding, Message, Queue, QueueType, Topology
 from rabbitmq.node import PrivateNode
 
-BODY: Final = ('{"text": "' + "order 4711 of the vendor was refunded after a claim; " * 19 + '"}').encode()
+_WORDS: Final = [
+    "order",
+    "refund",
+    "invoice",
+    "policy",
+    "vendor,",
+    "ticket",
+    "branch.",
+    "schema",
+    "release",
+    "claim",
+    "#4711",
+    "at",
+    "12:03:59",
+    "(budget)",
+]
+
+
+def _body(seed: int) -> bytes:
+    words = random.Random(seed).choices(_WORDS, k=140)
+    return f'{{"text": "{" ".join(words)[:1010]}"}}'.encode()
+
+
+BODIES: Final = [_body(seed) for seed in range(256)]
+"""All different, so that no cache flatters the figures."""
+BODY: Final = BODIES[0]
 PEER: Final = Path(".venv/peers/instrumentation/bin/python")
 KEY: Final = "bench.x"
 _RULES: Final = "breakers/rules.toml"
@@ -59,18 +86,21 @@ class Bench:
 
     def raw(self) -> None:
         properties = pika.BasicProperties(delivery_mode=2)
-        for _ in range(self.count):
-            self._channel.basic_publish(names.EXCHANGE_EVENTS, self.key, BODY, properties, mandatory=True)
+        for body in self._bodies():
+            self._channel.basic_publish(names.EXCHANGE_EVENTS, self.key, body, properties, mandatory=True)
 
     def ours(self) -> None:
         context = self._agent.context()
-        for _ in range(self.count):
-            context.publish(self.key, BODY)
+        for body in self._bodies():
+            context.publish(self.key, body)
 
     def pipelined(self) -> None:
         broker = self.runtime.broker
         for confirm in [broker.publish_soon(names.EXCHANGE_EVENTS, self.key, Message(BODY)) for _ in range(self.count)]:
             confirm()
+
+    def _bodies(self) -> Iterator[bytes]:
+        return islice(cycle(BODIES), self.count)
 
     def purge(self) -> None:
         self._channel.queue_purge(self.queue)
@@ -173,13 +203,13 @@ def main() -> None:
 
 def measure(report: Report, url: str, runtime: Runtime, *, rounds: int, count: int) -> None:
     action = Action(ActionKind.PUBLISH, "publisher-quorum", KEY, request=1)
-    text = BODY.decode()
-    hashed = micros(lambda: fingerprint.request_hash(KEY, KEY, text), 500)
-    similar = micros(lambda: fingerprint.simhash(text), 200)
+    texts = cycle([body.decode() for body in BODIES])
+    hashed = micros(lambda: fingerprint.request_hash(KEY, KEY, next(texts)), 500)
+    both = micros(lambda: fingerprint.simhash(next(texts)), 200)  # normalises too: what an action pays in all
     confirmed, against, pipelined, consumed = [], [], [], []
     for kind in QueueType:
         bench = Bench(url, runtime, kind, count)
-        overhead = (hashed + similar) * count / 1e6
+        overhead = both * count / 1e6
         taken = publish_rounds(bench, rounds)
         confirmed.append(ratio(taken, "raw", overhead))
         pipelined.append(1 / ratio(taken, "raw", of="pipelined"))
