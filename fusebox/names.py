@@ -14,7 +14,6 @@ GEN_AI_SYSTEM_OLD: Final = "gen_ai.system"
 GEN_AI_REQUEST_MODEL: Final = "gen_ai.request.model"
 GEN_AI_RESPONSE_MODEL: Final = "gen_ai.response.model"
 GEN_AI_RESPONSE_ID: Final = "gen_ai.response.id"
-GEN_AI_FINISH_REASONS: Final = "gen_ai.response.finish_reasons"
 GEN_AI_CONVERSATION: Final = "gen_ai.conversation.id"
 GEN_AI_AGENT_ID: Final = "gen_ai.agent.id"
 GEN_AI_AGENT_NAME: Final = "gen_ai.agent.name"
@@ -88,7 +87,6 @@ EXCHANGE_UPLINK: Final = "fusebox.uplink"
 EXCHANGE_DEAD: Final = "fusebox.dead"
 EXCHANGE_OWN: Final = "fusebox.own"
 """Where agents put what they hold and bury; unlike on the default exchange, keys can be permitted one by one."""
-EXCHANGE_RETRY: Final = "fusebox.retry"
 
 
 def held_queue(agent: str) -> str:

@@ -5,7 +5,8 @@
     guards.enforce ─► span ─► the work itself ─► fence ─► Event ─► inline detectors ─► maybe a trip
 
 The fence: when the agent was killed while the work ran, its result is refused (:class:`AgentKilled`), because a
-thread cannot be stopped from outside. The Event is observed even then: what happened, happened.
+thread cannot be stopped from outside. Its span stays, marked as refused: people can see that it happened, and the
+detectors, who judge what an agent chose to do, leave it out.
 """
 
 from __future__ import annotations
