@@ -3,6 +3,9 @@
 The stock exporter hangs at exit when the collector is down and reports success for what it did not deliver, so it is
 driven here by :class:`fusebox.buffer.BufferedProcessor`. Every span is recorded whatever the sampling flag of an
 incoming ``traceparent`` says: a header must not be able to blind the detectors.
+
+A span's parent is the current one of OpenTelemetry's context, whoever opened that, and ours is the current one inside:
+spans of an application with a tracer provider of its own and ours make one trace.
 """
 
 from __future__ import annotations
@@ -11,21 +14,26 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final
 
+from opentelemetry import context as current
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.sdk.trace.export import SpanExporter
-from opentelemetry.sdk.trace.sampling import ALWAYS_ON
-from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from fusebox import names
 from fusebox.buffer import BufferedProcessor
 from fusebox.clock import Clock
 from fusebox.eventmap import Value
+from fusebox.span import Span
 from fusebox.version import __version__
 
 _NS: Final = 1_000_000_000
+_SAMPLED: Final = TraceFlags(TraceFlags.SAMPLED)
+_IDS: Final = RandomIdGenerator()
 
 
 class Telemetry:
@@ -33,46 +41,48 @@ class Telemetry:
 
     def __init__(self, exporter: SpanExporter | None, *, service: str, clock: Clock) -> None:
         self._clock = clock
-        resource = Resource({names.SERVICE_NAME: service})
-        self._provider = TracerProvider(sampler=ALWAYS_ON, resource=resource, shutdown_on_exit=False)
+        self._resource = Resource({names.SERVICE_NAME: service})
+        self._scope = InstrumentationScope("fusebox", __version__)
         self._buffer = BufferedProcessor(exporter) if exporter else None
-        if self._buffer:
-            self._provider.add_span_processor(self._buffer)
-        self._tracer = self._provider.get_tracer("fusebox", __version__)
+        self._processors: list[SpanProcessor] = [self._buffer] if self._buffer else []
 
     @property
     def pending(self) -> int:
         """Spans buffered and not delivered yet."""
         return self._buffer.pending if self._buffer else 0
 
+    def add_span_processor(self, processor: SpanProcessor) -> None:
+        """Give every span that ends to ``processor`` too: for an application with a tracing back end of its own."""
+        self._processors.append(processor)
+
+    def open(
+        self, name: str, kind: SpanKind, attributes: dict[str, Value], *, parent: Context | None = None,
+        links: Sequence[Link] = (),
+    ) -> OpenSpan:  # fmt: skip
+        """Begin a span and make it the current one of this thread or coroutine; ``attributes`` become its own."""
+        above = trace.get_current_span(parent).get_span_context()
+        valid = above.is_valid
+        trace_id = above.trace_id if valid else _IDS.generate_trace_id()
+        own = SpanContext(trace_id, _IDS.generate_span_id(), False, _SAMPLED, above.trace_state if valid else None)
+        span = Span(
+            _clean(name), kind, own, above if valid else None, attributes=attributes, links=links,
+            start_time=self._now_ns(), resource=self._resource, scope=self._scope, ended=self._ended,
+        )  # fmt: skip
+        return OpenSpan(span, self._clock)
+
     @contextmanager
     def span(
-        self,
-        name: str,
-        kind: SpanKind,
-        attributes: Mapping[str, Value],
-        *,
-        parent: Context | None = None,
+        self, name: str, kind: SpanKind, attributes: Mapping[str, Value], *, parent: Context | None = None,
         links: Sequence[Link] = (),
-    ) -> Iterator[Span]:
+    ) -> Iterator[Span]:  # fmt: skip
         """A span around a ``with`` block; an exception marks it as failed and goes on its way."""
-        span = self._tracer.start_span(
-            _clean(name),
-            parent,
-            kind,
-            dict(attributes),
-            tuple(links),
-            start_time=self._now_ns(),
-            record_exception=False,
-        )
-        with trace.use_span(span, end_on_exit=False, record_exception=False, set_status_on_exception=False):
-            try:
-                yield span
-            except BaseException as error:
-                fail(span, error)
-                raise
-            finally:
-                span.end(self._now_ns())
+        opened = self.open(name, kind, dict(attributes), parent=parent, links=links)
+        try:
+            yield opened.span
+        except BaseException as error:
+            opened.close(error)
+            raise
+        opened.close()
 
     def flush(self, timeout: float) -> bool:
         """Wait until every span is delivered; False when ``timeout`` seconds were not enough."""
@@ -83,17 +93,38 @@ class Telemetry:
         if self._buffer:
             self._buffer.shutdown(timeout)
 
+    def _ended(self, span: ReadableSpan) -> None:
+        for processor in self._processors:
+            processor.on_end(span)
+
     def _now_ns(self) -> int:
         return int(self._clock.now() * _NS)
 
 
-def fail(span: Span, error: BaseException) -> None:
+class OpenSpan:
+    """A span that is the current one until it is closed, in the context in which it was opened."""
+
+    __slots__ = ("_clock", "_token", "span")
+
+    def __init__(self, span: Span, clock: Clock) -> None:
+        self.span, self._clock = span, clock
+        self._token = current.attach(trace.set_span_in_context(span))
+
+    def close(self, error: BaseException | None = None) -> None:
+        """End it; ``error`` is what went wrong inside."""
+        if error is not None:
+            fail(self.span, error)
+        self.span.end(int(self._clock.now() * _NS))
+        current.detach(self._token)
+
+
+def fail(span: trace.Span, error: BaseException) -> None:
     """Mark a span as failed by ``error``."""
     span.set_attribute(names.ERROR_TYPE, type(error).__qualname__)
     span.set_status(Status(StatusCode.ERROR, _clean(str(error)[:500])))
 
 
-def ids(span: Span) -> tuple[str, str]:
+def ids(span: trace.Span) -> tuple[str, str]:
     """Trace and span id in lower-case hex."""
     context = span.get_span_context()
     return f"{context.trace_id:032x}", f"{context.span_id:016x}"

@@ -19,7 +19,6 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import replace
-from functools import partial
 from typing import Final, TypeVar
 
 from pika.exceptions import AMQPError
@@ -31,7 +30,8 @@ from rabbitmq.amqp_calls import Call, Desk
 from rabbitmq.amqp_consume import Subscription
 from rabbitmq.amqp_io import IoThread, Link
 from rabbitmq.amqp_publish import Publisher
-from rabbitmq.broker import Confirm, Consumer, Delivery, Message, Topology
+from rabbitmq.broker import Consumer, Delivery, Message, Topology
+from rabbitmq.confirms import Confirm
 from rabbitmq.identity import is_agent_user
 from rabbitmq.limits import check
 
@@ -78,7 +78,7 @@ class AmqpBroker:
             return
         io = self._io = IoThread(self._abandon)
         self._pid = os.getpid()
-        self._publisher, self._desk = Publisher(self._address, io.post), Desk(self._address, io.post)
+        self._publisher, self._desk = Publisher(self._address, io.run), Desk(self._address, io.run)
         self._links = (
             self._link(io, "publishing", self._publisher),
             self._link(io, "consuming", self._desk),
@@ -118,11 +118,14 @@ class AmqpBroker:
         if is_agent_user(self.user):
             message = replace(message, user_id=self.user)
         self._running()
-        publication = self._publisher.submit(exchange, routing_key, message, timeout)
-        return partial(self._publisher.wait, publication)
+        return self._publisher.submit(exchange, routing_key, message, timeout)
+
+    @property
+    def busy(self) -> bool:
+        return self._io is not None and self._publisher.busy
 
     def consume(self, queue: str, callback: Callable[[Delivery], None], *, prefetch: int) -> Consumer:
-        subscription = Subscription(self._running().post, queue, callback, prefetch)
+        subscription = Subscription(self._running().run, queue, callback, prefetch)
         call: Call[None] = Call()
         self._ask(call, lambda: self._desk.subscribe(call, subscription))
         return subscription

@@ -13,7 +13,7 @@ from pika import spec
 
 from fusebox.errors import BrokerUnavailable
 from rabbitmq.amqp_address import Address, forbidden
-from rabbitmq.amqp_consume import Lane, Post, Subscription
+from rabbitmq.amqp_consume import Lane, Run, Subscription
 from rabbitmq.amqp_io import Link
 from rabbitmq.amqp_wire import declare_on, verify_on
 from rabbitmq.broker import Delivery, Topology
@@ -59,8 +59,8 @@ class Call(Generic[T]):
 class Desk:
     """The tenant of the consuming connection. Everything is called on the I/O thread."""
 
-    def __init__(self, address: Address, post: Post) -> None:
-        self._address, self._post = address, post
+    def __init__(self, address: Address, run: Run) -> None:
+        self._address, self._run_on_io = address, run
         self._topology = Topology()
         self._subscriptions: list[Subscription] = []
         self._connection: Any = None
@@ -138,7 +138,7 @@ class Desk:
         """The channel stays until the delivery is settled."""
 
         def opened(channel: Any) -> None:
-            lane = Lane(channel, self._post)
+            lane = Lane(channel, self._run_on_io)
 
             def empty(_: Any) -> None:
                 call.succeed(None)

@@ -25,14 +25,15 @@ SUBSCRIPTION_LOST: Final = happenings.declare(
     "subscription_lost", logging.WARNING, "RabbitMQ ended a subscription; it is opened again"
 )
 
-Post = Callable[[Callable[[], None]], None]
+Run = Callable[[Callable[[], None]], None]
+"""Has something done while holding the turn (:mod:`rabbitmq.io_loop`): here and now, or on the I/O thread."""
 
 
 class Lane:
     """A channel and the deliveries on it that are not settled yet. Everything but ``settle`` runs on the I/O thread."""
 
-    def __init__(self, channel: Any, post: Post) -> None:
-        self.channel, self._post = channel, post
+    def __init__(self, channel: Any, run: Run) -> None:
+        self.channel, self._run = channel, run
         self._unsettled: set[int] = set()
         self._retired = False
 
@@ -49,7 +50,7 @@ class Lane:
 
     def settle(self, tag: int, *, ack: bool, requeue: bool) -> None:
         """From any thread."""
-        self._post(lambda: self._settle(tag, ack, requeue))
+        self._run(lambda: self._settle(tag, ack, requeue))
 
     def _settle(self, tag: int, ack: bool, requeue: bool) -> None:
         if tag not in self._unsettled:
@@ -92,8 +93,8 @@ class Subscription:
     ``_active`` and ``_over`` are written by callers and count at once; the broker hears of it a moment later.
     """
 
-    def __init__(self, post: Post, queue: str, callback: Callable[[Delivery], None], prefetch: int) -> None:
-        self._post, self._callback = post, callback
+    def __init__(self, run: Run, queue: str, callback: Callable[[Delivery], None], prefetch: int) -> None:
+        self._run, self._callback = run, callback
         self.queue, self.prefetch = queue, prefetch
         self._active, self._over = True, False
         self._lane: Lane | None = None
@@ -107,15 +108,15 @@ class Subscription:
 
     def pause(self) -> None:
         self._active = False
-        self._post(self._follow)
+        self._run(self._follow)
 
     def resume(self) -> None:
         self._active = True
-        self._post(self._follow)
+        self._run(self._follow)
 
     def cancel(self) -> None:
         self._over = True
-        self._post(self._follow)
+        self._run(self._follow)
 
     # --- the I/O thread ---------------------------------------------------------------------------------------------
     def open(self, connection: Any, opened: Callable[[], None], failed: Callable[[BaseException], None]) -> None:
@@ -125,7 +126,7 @@ class Subscription:
         channel.add_on_close_callback(lambda ch, reason: self._closed(ch, reason, attempt))
 
     def _opened(self, channel: Any, attempt: _Opening) -> None:
-        self._lane, self._tag = Lane(channel, self._post), ""
+        self._lane, self._tag = Lane(channel, self._run), ""
         channel.add_on_cancel_callback(lambda _: channel.close())
         channel.basic_qos(prefetch_count=self.prefetch)
         self._follow()

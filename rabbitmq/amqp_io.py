@@ -1,7 +1,8 @@
-"""The one thread that touches pika, and a connection on it that comes back by itself.
+"""The thread that runs pika, and a connection on it that comes back by itself.
 
-pika is not thread-safe: other threads only :meth:`IoThread.post` work. Nothing here blocks, so heartbeats are on time
-however long a handler runs. One :class:`Link` is::
+pika is not thread-safe: only who holds the turn (:mod:`rabbitmq.io_loop`) touches it. That is the I/O thread; other
+threads :meth:`IoThread.post` work, or :meth:`IoThread.run` it in its place while it waits. Nothing here blocks, so
+heartbeats are on time however long a handler runs. One :class:`Link` is::
 
     connecting ──► restoring ──► up ──┐ lost
         ▲   │ refused    │ refused    │
@@ -19,10 +20,11 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Final, Protocol
 
-from pika.adapters.select_connection import IOLoop, SelectConnection
+from pika.adapters.select_connection import SelectConnection
 
 from fusebox import happenings
 from rabbitmq.amqp_address import Address
+from rabbitmq.io_loop import IoLoop
 
 _FIRST_DELAY_S: Final = 0.25
 _MAX_DELAY_S: Final = 30.0
@@ -45,9 +47,11 @@ class IoThread:
     """Runs an I/O loop; ``on_failure`` is called there after the loop broke and a fresh one took its place."""
 
     def __init__(self, on_failure: Callable[[BaseException], None]) -> None:
-        self.loop = IOLoop()
+        self._turn = threading.Lock()
+        self.loop = IoLoop(self._turn)
         self._on_failure = on_failure
         self._inbox: deque[Callable[[], None]] = deque()
+        self._called = False
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="fusebox-amqp", daemon=True)
 
@@ -58,7 +62,13 @@ class IoThread:
     def post(self, action: Callable[[], None]) -> None:
         """Have ``action`` called on the I/O thread, after everything posted before it."""
         self._inbox.append(action)
-        self.loop.add_callback_threadsafe(self._next)
+        if not self._called:  # waking the loop is a system call: one wakes it for all that was posted meanwhile
+            self._call()
+
+    def run(self, action: Callable[[], None]) -> None:
+        """Have ``action`` done: at once on this thread when the I/O thread waits, else like :meth:`post`."""
+        if self._inbox or not self.loop.run(action):
+            self.post(action)
 
     def stop(self, timeout: float) -> None:
         """End the loop and wait for its thread."""
@@ -75,24 +85,29 @@ class IoThread:
     def _halt(self) -> None:
         self.loop.stop()
 
-    def _next(self) -> None:
-        if self._inbox:
+    def _call(self) -> None:
+        self._called = True
+        self.loop.add_callback(self._drain)
+
+    def _drain(self) -> None:
+        self._called = False  # first: what is posted from here on wakes the loop again
+        for _ in range(len(self._inbox)):
             self._inbox.popleft()()
 
     def _run(self) -> None:
-        while not self._stopping:
-            try:
-                self.loop.start()
-            except Exception as error:
-                happenings.emit(IO_FAILED, error=repr(error))
-                self._start_afresh(error)
-        self.loop.close()
+        with self._turn:
+            while not self._stopping:
+                try:
+                    self.loop.start()
+                except Exception as error:
+                    happenings.emit(IO_FAILED, error=repr(error))
+                    self._start_afresh(error)
+            self.loop.close()
 
     def _start_afresh(self, error: Exception) -> None:
         """What was posted to the broken loop runs in the new one."""
-        self.loop = IOLoop()
-        for _ in range(len(self._inbox)):
-            self.loop.add_callback_threadsafe(self._next)
+        self.loop = IoLoop(self._turn)
+        self._call()
         self._on_failure(error)
 
 

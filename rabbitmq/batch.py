@@ -18,7 +18,8 @@ from types import TracebackType
 from typing import Final
 
 from fusebox.errors import BatchError, Failure, FuseboxError, Refused
-from rabbitmq.broker import Confirm, Message
+from rabbitmq.broker import Message
+from rabbitmq.confirms import Confirm, soon
 
 WINDOW: Final = 512
 """Messages of one batch that wait for their confirms; handing over a further one waits for the oldest."""
@@ -116,16 +117,3 @@ class _Pending:
     def _finish(self) -> None:
         with self._span:
             self._confirm()
-
-
-def soon(hand_over: Callable[[], Confirm]) -> Confirm:
-    """The confirm of a hand-over; one that fails at once gives a confirm that says so."""
-    try:
-        return hand_over()
-    except FuseboxError as error:
-        failed = error
-
-    def fail() -> None:
-        raise failed
-
-    return fail

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from rabbitmq.confirms import Confirm
+
 Header = str | int | float | bool
 
 
@@ -91,10 +93,6 @@ class Message:
     user_id: str = ""
 
 
-Confirm = Callable[[], None]
-"""Waits for the broker's confirm of one message; raises as :meth:`Broker.publish` does."""
-
-
 class Delivery(Protocol):
     """One message handed to a consumer. Settle it exactly once, from any thread; a late settle is ignored."""
 
@@ -171,11 +169,15 @@ class Broker(Protocol):
         """
 
     def publish_soon(self, exchange: str, routing_key: str, message: Message, *, timeout: float = 5.0) -> Confirm:
-        """Hand a message over and return at once (unless too many are on their way); call the answer to wait.
+        """Hand a message over and return at once (unless the broker is :attr:`busy`); call the answer to wait.
 
         Many messages handed over before the first is waited for share the round trips. ``timeout`` counts from the
         hand-over. What :meth:`publish` raises about the broker's ruling, the answer raises.
         """
+
+    @property
+    def busy(self) -> bool:
+        """True while so many messages are on their way that a further one has to wait for its turn."""
 
     def consume(self, queue: str, callback: Callable[[Delivery], None], *, prefetch: int) -> Consumer:
         """Deliver messages of ``queue`` to ``callback`` (called on the I/O thread; it must return at once)."""

@@ -16,7 +16,8 @@ from fusebox.records import Action, ActionKind, Hop, Lineage, new_id
 from rabbitmq import tracing
 from rabbitmq.acting import Act, ModelCall, acting
 from rabbitmq.batch import Batch
-from rabbitmq.broker import Confirm, Header, Message
+from rabbitmq.broker import Header, Message
+from rabbitmq.confirms import Confirm
 from rabbitmq.handlers import encode
 from rabbitmq.runtime import Runtime
 

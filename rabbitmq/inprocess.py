@@ -17,14 +17,14 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
 from itertools import count
 from typing import Final
 
 from fusebox import happenings
 from fusebox.errors import BrokerUnavailable, ConfigError, PublishNacked, Unroutable
-from rabbitmq.broker import Confirm, Consumer, Delivery, Message, Queue, Topology
+from rabbitmq.broker import Consumer, Delivery, Message, Queue, Topology
 from rabbitmq.callback import call_back
+from rabbitmq.confirms import Confirm, Known
 from rabbitmq.inprocess_queue import Entry, MemoryQueue, Subscription
 from rabbitmq.inprocess_routing import Routing
 from rabbitmq.limits import check
@@ -38,6 +38,7 @@ class InProcessBroker:
     """A :class:`rabbitmq.broker.Broker` that reaches this process only."""
 
     remote = False
+    busy = False
 
     def __init__(self) -> None:
         self._changed = threading.Condition(threading.RLock())
@@ -88,13 +89,11 @@ class InProcessBroker:
             raise PublishNacked(f"queue {', '.join(full)} is full")
 
     def publish_soon(self, exchange: str, routing_key: str, message: Message, *, timeout: float = 5.0) -> Confirm:
-        outcome: Future[None] = Future()
         try:
             self.publish(exchange, routing_key, message, timeout=timeout)
-            outcome.set_result(None)
         except (PublishNacked, Unroutable) as error:
-            outcome.set_exception(error)
-        return outcome.result
+            return Known(error)
+        return Known()
 
     def consume(self, queue: str, callback: Callable[[Delivery], None], *, prefetch: int) -> Consumer:
         with self._changed:

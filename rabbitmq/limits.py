@@ -29,26 +29,35 @@ def check(exchange: str, routing_key: str, message: Message) -> None:
     """
     _check_short("exchange", exchange)
     _check_short("routing key", routing_key)
-    for name in ("message_id", "content_type", "correlation_id", "reply_to", "user_id"):
-        _check_short(name, getattr(message, name))
+    _check_short("message_id", message.message_id)
+    _check_short("content_type", message.content_type)
+    _check_short("correlation_id", message.correlation_id)
+    _check_short("reply_to", message.reply_to)
+    _check_short("user_id", message.user_id)
     if len(message.body) > MAX_BODY:
         raise BadMessage(f"the body has {len(message.body)} bytes; at most {MAX_BODY} fit, send a reference instead")
-    size = sum(_FIXED + _check_header(name, value) for name, value in message.headers.items())
+    size = 0
+    for name, value in message.headers.items():
+        size += _FIXED + _check_header(name, value)
     if size > MAX_HEADERS:
         raise BadMessage(f"the headers have {size} bytes; at most {MAX_HEADERS} fit, put data into the body")
 
 
 def _check_short(what: str, value: str) -> int:
-    size = len(value.encode())
+    size = _bytes_of(value)
     if size > _SHORT:
         raise BadMessage(f"{what} has {size} bytes; at most {_SHORT} fit")
     return size
 
 
+def _bytes_of(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())
+
+
 def _check_header(name: str, value: Header) -> int:
     size = _check_short("a header's name", name)
     if isinstance(value, str):
-        return size + len(value.encode())
+        return size + _bytes_of(value)
     if isinstance(value, int) and not -_INT64 <= value < _INT64:
         raise BadMessage(f"header {name!r} needs more than 64 bits; send it as text")
     if not isinstance(value, int | float):

@@ -33,8 +33,8 @@ from fusebox import happenings
 from fusebox.clock import Clock
 from fusebox.config import Config
 from fusebox.errors import BrokerUnavailable, ConfigError, FuseboxError, Retryable
-from rabbitmq.batch import soon
-from rabbitmq.broker import Broker, Confirm, Message
+from rabbitmq.broker import Broker, Message
+from rabbitmq.confirms import Confirm, soon
 from rabbitmq.limits import check
 from rabbitmq.outbox_file import OutboxFile, open_file
 from rabbitmq.outbox_lines import Parcel

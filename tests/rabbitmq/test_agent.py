@@ -46,7 +46,7 @@ def key(name: str) -> str:
 
 def record_spans(runtime: Runtime) -> InMemorySpanExporter:
     exporter = InMemorySpanExporter()
-    runtime.telemetry._provider.add_span_processor(SimpleSpanProcessor(exporter))
+    runtime.telemetry.add_span_processor(SimpleSpanProcessor(exporter))
     return exporter
 
 

@@ -10,7 +10,8 @@ from fusebox import happenings, names
 from fusebox.clock import ManualClock, SystemClock
 from fusebox.errors import BrokerUnavailable, ConfigError, OutboxFull, PublishBlocked, Unroutable
 from rabbitmq import Agent
-from rabbitmq.broker import Binding, Broker, Confirm, Message, Queue, QueueType, Topology
+from rabbitmq.broker import Binding, Broker, Message, Queue, QueueType, Topology
+from rabbitmq.confirms import Confirm
 from rabbitmq.outbox import Outbox
 from rabbitmq.outbox_file import OutboxFile, open_file
 from rabbitmq.outbox_waiting import Limits

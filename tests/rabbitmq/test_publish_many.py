@@ -84,7 +84,7 @@ def test_each_message_has_a_span_of_its_own_and_none_is_the_parent_of_another(
     runtime: Runtime, ctx: Context, key: str, queue: str
 ) -> None:
     spans = InMemorySpanExporter()
-    runtime.telemetry._provider.add_span_processor(SimpleSpanProcessor(spans))
+    runtime.telemetry.add_span_processor(SimpleSpanProcessor(spans))
     with runtime.telemetry.span("work", SpanKind.INTERNAL, {}) as work, pytest.raises(BatchFailed):
         ctx.publish_many([(key, 1), (key, 2), (f"{key}.nobody", 3)])
     sent = [span for span in spans.get_finished_spans() if span.name.startswith("publish ")]

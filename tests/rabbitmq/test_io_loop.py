@@ -1,0 +1,156 @@
+"""The loop under pika: what was posted runs, what is written arrives, and a caller may act while the loop waits."""
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from rabbitmq.io_loop import IoLoop
+from tests.fixtures.agents import Inbox, eventually
+
+
+class Running:
+    """A loop on a thread of its own, the way the I/O thread runs it."""
+
+    def __init__(self) -> None:
+        self.turn = threading.Lock()
+        self.loop = IoLoop(self.turn)
+        self.error: BaseException | None = None
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+
+    def _run(self) -> None:
+        with self.turn:
+            try:
+                self.loop.start()
+            except ValueError as error:
+                self.error = error
+
+    def stop(self) -> None:
+        self.loop.add_callback(self.loop.stop)
+        self.thread.join(5)
+        self.loop.close()
+
+    def soon(self, work: Any) -> None:
+        """Have ``work`` done by a caller, once the loop waits."""
+        eventually(lambda: self.loop.run(work), what="the loop waits")
+
+
+@pytest.fixture
+def running() -> Iterator[Running]:
+    loop = Running()
+    yield loop
+    loop.stop()
+
+
+def test_what_is_posted_runs_in_order_on_the_loops_thread(running: Running, inbox: Inbox) -> None:
+    for n in range(100):
+        running.loop.add_callback(lambda n=n: inbox.put((n, threading.current_thread())))
+    assert inbox.wait(100) == [(n, running.thread) for n in range(100)]
+
+
+def test_timers_run_when_due_unless_taken_back(running: Running, inbox: Inbox) -> None:
+    def set_timers() -> None:
+        running.loop.call_later(0.05, lambda: inbox.put("second"))
+        running.loop.call_later(0.01, lambda: inbox.put("first"))
+        running.loop.remove_timeout(running.loop.call_later(0.02, lambda: inbox.put("never")))
+
+    running.soon(set_timers)  # a caller's timer wakes a loop that waits for nothing
+    assert inbox.wait(2) == ["first", "second"]
+
+
+def test_a_caller_acts_in_place_of_a_loop_that_waits_and_never_beside_one_that_works(running: Running) -> None:
+    working, release = threading.Event(), threading.Event()
+    seen: list[threading.Thread] = []
+    running.soon(lambda: seen.append(threading.current_thread()))
+    assert seen == [threading.current_thread()]
+    running.loop.add_callback(lambda: (working.set(), release.wait(5)))
+    assert working.wait(5)
+    assert not running.loop.run(lambda: seen.append(threading.current_thread()))
+    release.set()
+    assert len(seen) == 1
+
+
+def test_an_error_of_a_callers_work_ends_the_loop_not_the_caller(running: Running) -> None:
+    def fail() -> None:
+        raise ValueError("broken")
+
+    running.soon(fail)
+    running.thread.join(5)
+    assert str(running.error) == "broken"
+
+
+class Writer:
+    """Writes as pika's transports do: asks to be told when the socket is writable while something is left."""
+
+    def __init__(self, running: Running, end: socket.socket, data: bytes) -> None:
+        self.loop, self.end, self.left, self.calls = running.loop, end, data, 0
+        end.setblocking(False)
+
+    def start(self) -> None:
+        self.loop.update_handler(self.end.fileno(), IoLoop.READ | IoLoop.WRITE)
+
+    def ready(self, fd: int, events: int) -> None:
+        if not events & IoLoop.WRITE:
+            return
+        self.calls += 1
+        try:
+            while self.left:
+                self.left = self.left[self.end.send(self.left) :]
+            self.loop.update_handler(fd, IoLoop.READ)
+        except BlockingIOError:
+            pass
+
+
+@pytest.mark.parametrize(("size", "calls"), [(100, 1), (5_000_000, 2)])
+def test_what_the_kernel_takes_is_written_at_once_and_the_rest_when_there_is_room(
+    running: Running, size: int, calls: int
+) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        writer = Writer(running, ours, b"x" * size)
+        running.soon(lambda: running.loop.add_handler(ours.fileno(), writer.ready, IoLoop.READ))
+        running.soon(writer.start)
+        assert writer.calls >= 1, "written by the caller, before anybody waited"
+        received = 0
+        theirs.settimeout(5)
+        while received < size:
+            received += len(theirs.recv(1 << 20))
+        eventually(lambda: not writer.left, what="everything written")
+        assert writer.calls >= calls
+        running.soon(lambda: running.loop.remove_handler(ours.fileno()))
+
+
+def test_a_socket_that_is_not_read_from_yet_may_still_be_connecting_and_is_waited_for(running: Running) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                ours.send(b"x" * 65_536)
+        ready = threading.Event()
+        running.soon(lambda: running.loop.add_handler(ours.fileno(), lambda *_: ready.set(), IoLoop.WRITE))
+        running.soon(lambda: None)
+        assert not ready.is_set(), "it takes nothing yet"
+        theirs.settimeout(5)
+        theirs.recv(1 << 22)
+        assert ready.wait(5)
+        running.soon(lambda: running.loop.remove_handler(ours.fileno()))
+
+
+def test_a_thousand_callers_leave_nothing_behind(running: Running, inbox: Inbox) -> None:
+    """Posted and done in place, from many threads at once: each exactly once."""
+
+    def call(n: int) -> None:
+        if not running.loop.run(lambda: inbox.put(n)):
+            running.loop.add_callback(lambda: inbox.put(n))
+
+    threads = [threading.Thread(target=lambda k=k: [call(n) for n in range(k, 2_000, 8)]) for k in range(8)]
+    for thread in threads:
+        thread.start()
+    assert sorted(inbox.wait(2_000)) == list(range(2_000))
+    for thread in threads:
+        thread.join(5)
