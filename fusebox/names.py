@@ -77,6 +77,8 @@ H_HELD_REASON: Final = "fusebox-held-reason"
 H_HELD_FINDING: Final = "fusebox-held-finding"
 H_DEAD_REASON: Final = "fusebox-dead-reason"
 H_DEAD_STACK: Final = "fusebox-dead-stack"
+H_PARKED: Final = "fusebox-parked"
+"""Routing key under which a parked publish is to go out."""
 H_ORIGIN_KEY: Final = "fusebox-origin-key"
 """Routing key a held or dead message had, so that a release or a replay reaches the same handler."""
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import atexit
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
 from fusebox import guard, lifecycle
@@ -28,6 +28,7 @@ from rabbitmq.context import Context
 from rabbitmq.delivering import Delivering
 from rabbitmq.handlers import Function, Handler, make_handler
 from rabbitmq.held import Valve
+from rabbitmq.middleware import REQUIRED, Chain, Middleware, default_middleware
 from rabbitmq.retry import NEVER, Retry
 from rabbitmq.running import LOOP
 from rabbitmq.runtime import Runtime
@@ -59,19 +60,24 @@ class Agent:
         name: agent id (letters, digits, ``._:-``; at most 128).
         runtime: the process's parts; by default one is built from ``fusebox.toml`` and the environment.
         concurrency: how many messages are handled at once; also the prefetch.
+        middleware: what surrounds its actions and messages, outermost first; by default ``default_middleware()``.
 
     Raises:
         ConfigError: the name or the configuration is wrong.
     """
 
-    def __init__(self, name: str, runtime: Runtime | None = None, *, concurrency: int = 1) -> None:
+    def __init__(
+        self, name: str, runtime: Runtime | None = None, *, concurrency: int = 1,
+        middleware: Sequence[Middleware] | None = None,
+    ) -> None:  # fmt: skip
         if not AGENT_ID.fullmatch(name):
             raise ConfigError(f"agent id {name!r} must match {AGENT_ID.pattern}")
         self.name = name
         self.runtime = runtime or default_runtime(name)
         self._concurrency = concurrency
         self._handlers: dict[str, Handler] = {}
-        self._delivering = Delivering(name, self._handlers, self.runtime)
+        self._chain = Chain(default_middleware() if middleware is None else middleware, REQUIRED)
+        self._delivering = Delivering(name, self._handlers, self.runtime, self._chain)
         self._workers: Workers | None = None
         self._consumer: Consumer | None = None
         self._valve: Valve | None = None
@@ -92,13 +98,13 @@ class Agent:
 
         return register
 
-    def publish(self, key: str, payload: object, *, outbox: bool = False) -> str:
+    def publish(self, key: str, payload: object, *, outbox: bool = False, park: bool = False) -> str:
         """Publish outside a handler, as the start of a new workflow; see :meth:`Context.publish`."""
-        return self.context().publish(key, payload, outbox=outbox)
+        return self.context().publish(key, payload, outbox=outbox, park=park)
 
     def context(self) -> Context:
         """A fresh workflow for work that no message caused."""
-        return Context(self.name, self.runtime, new_id("wf"))
+        return Context(self.name, self.runtime, self._chain, new_id("wf"))
 
     @property
     def held(self) -> int:

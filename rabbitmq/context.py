@@ -5,20 +5,25 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, ParamSpec, TypeVar
 
 from opentelemetry import trace
 
-from fusebox import fingerprint, names
-from fusebox.records import Action, ActionKind, Hop, Lineage, new_id
+from fusebox import fingerprint, guard, names
+from fusebox.errors import AgentTripped
+from fusebox.eventmap import Value
+from fusebox.records import Action, ActionKind, Lineage, new_id
 from rabbitmq import tracing
-from rabbitmq.acting import Act, ModelCall, acting
+from rabbitmq.act import Act
 from rabbitmq.batch import Batch
 from rabbitmq.broker import Header, Message
 from rabbitmq.confirms import Confirm
 from rabbitmq.handlers import encode
+from rabbitmq.middleware import Chain
+from rabbitmq.model_call import ModelCall
+from rabbitmq.parking import envelope
 from rabbitmq.runtime import Runtime
 
 P = ParamSpec("P")
@@ -32,6 +37,7 @@ class Context:
 
     agent: str
     runtime: Runtime
+    chain: Chain
     workflow: str
     lineage: Lineage = ()
     message: Message | None = None
@@ -48,20 +54,33 @@ class Context:
         message_id = self.message.message_id if self.message else self.workflow
         return hashlib.sha256(f"{self.agent}\0{message_id}".encode()).hexdigest()[:32]
 
-    def publish(self, key: str, payload: object, *, timeout: float = PUBLISH_TIMEOUT_S, outbox: bool = False) -> str:
+    def publish(
+        self, key: str, payload: object, *, timeout: float = PUBLISH_TIMEOUT_S, outbox: bool = False,
+        park: bool = False, message_id: str = "",
+    ) -> str:  # fmt: skip
         """Publish ``payload`` under routing key ``key``; returns the message id once the broker has confirmed.
 
         With ``outbox``, it returns too when the broker cannot take the message now: the message then waits in this
         process's outbox (in a file, with ``durable_outbox``) and goes out, in order, when the broker is back.
+
+        With ``park``, it returns too when the agent's circuit is open: the message then waits in the agent's held
+        queue (the agent must have been started once) and is published when the held messages are released.
 
         Raises:
             Refused: a guard said no.
             Unroutable, PublishNacked, PublishBlocked, PublishTimeout, BrokerUnavailable: see :mod:`fusebox.errors`.
             OutboxFull: with ``outbox``, in place of the retryable ones of these, when there is no room.
         """
-        with self._publishing(key, payload) as message:
-            way = self.runtime.outbox if outbox else self.runtime.broker
-            way.publish(names.EXCHANGE_EVENTS, key, message, timeout=timeout)
+        way = self.runtime.outbox if outbox else self.runtime.broker
+        try:
+            with self._publishing(key, payload, message_id) as message:
+                way.publish(names.EXCHANGE_EVENTS, key, message, timeout=timeout)
+        except AgentTripped as refused:
+            if not park or refused.verdict.guard != guard.CIRCUIT:
+                raise
+            message = self._unsent(payload)
+            parked = envelope(key, message, refused.verdict)
+            way.publish(names.EXCHANGE_OWN, names.held_queue(self.agent), parked, timeout=timeout)
         return message.message_id
 
     @contextmanager
@@ -139,29 +158,49 @@ class Context:
             names.GEN_AI_PROVIDER: provider,
             names.GEN_AI_REQUEST_MODEL: model,
         }
-        with acting(self.runtime, action, f"{operation} {model}", dict(attributes), messages) as act:
+        with self.acting(action, f"{operation} {model}", dict(attributes), messages) as act:
             if messages is not None:
                 act.capture(names.GEN_AI_INPUT_MESSAGES, messages)
             yield ModelCall(act)
 
+    def acting(
+        self, action: Action, span_name: str, attributes: dict[str, Value], request: object
+    ) -> AbstractContextManager[Act]:
+        """The one path of every action: the agent's middleware around the work.
+
+        Raises:
+            Refused: a guard said no, before the work or (kill) after it; nothing of the result may be used.
+        """
+        started = self.runtime.clock.now()
+        return self.chain.acting(Act(self.runtime, action, span_name, attributes, request, started=started))
+
     @contextmanager
-    def _publishing(self, key: str, payload: object) -> Iterator[Message]:
-        """Guards and span of one publish, around the message to send."""
+    def _publishing(self, key: str, payload: object, message_id: str = "") -> Iterator[Message]:
+        """The middleware around one publish, and the message to send."""
         body = encode(payload)
         text = body.decode("utf-8", "replace")
         action = self._action(ActionKind.PUBLISH, key, key, text)
-        message_id = new_id("msg")
+        message_id = message_id or new_id("msg")
         attributes = tracing.publish_attributes(names.EXCHANGE_EVENTS, key, message_id, self.workflow)
         span_name = f"publish {tracing.destination(names.EXCHANGE_EVENTS, key)}"
-        with acting(self.runtime, action, span_name, attributes, text) as act:
-            yield Message(body, self._headers(act, message_id), message_id, correlation_id=self.workflow)
+        started = self.runtime.clock.now()
+        act = Act(self.runtime, action, span_name, attributes, text, message_id, self._headers(), started=started)
+        with self.chain.acting(act):
+            yield Message(body, act.headers, message_id, correlation_id=self.workflow)
+
+    def _unsent(self, payload: object) -> Message:
+        """A message as it stands before its publish begins: the hop is added when it goes out."""
+        message_id = new_id("msg")
+        lineage = self.runtime.lineage.write(self.lineage, message_id)
+        headers = {**self._headers(), **tracing.outgoing_headers(), **lineage}
+        return Message(encode(payload), headers, message_id, correlation_id=self.workflow)
 
     @contextmanager
     def _tool(self, name: str, target: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[Act]:
         request = {"args": list(args), **kwargs}
         action = self._action(ActionKind.TOOL_CALL, name, target, request)
         attributes = {names.GEN_AI_OPERATION: "execute_tool", names.GEN_AI_TOOL_NAME: name}
-        with acting(self.runtime, action, f"execute_tool {name}", dict(attributes), request) as act:
+        with self.acting(action, f"execute_tool {name}", dict(attributes), request) as act:
             act.capture(names.GEN_AI_TOOL_ARGUMENTS, request)
             yield act
 
@@ -172,11 +211,5 @@ class Context:
             request=0 if request is None else fingerprint.request_hash(operation, target, request),
         )  # fmt: skip
 
-    def _headers(self, act: Act, message_id: str) -> dict[str, Header]:
-        lineage = (*self.lineage, Hop(self.agent, act.action.request))
-        return {
-            **tracing.outgoing_headers(),
-            **self.runtime.lineage.write(lineage, message_id),
-            names.H_AGENT: self.agent,
-            names.H_WORKFLOW: self.workflow,
-        }
+    def _headers(self) -> dict[str, Header]:
+        return {names.H_AGENT: self.agent, names.H_WORKFLOW: self.workflow}

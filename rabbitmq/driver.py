@@ -17,7 +17,6 @@ from fusebox.clock import Clock
 from fusebox.errors import ConfigError
 from fusebox.records import Action, ActionKind, State, new_id
 from fusebox.usage import Usage
-from rabbitmq.acting import acting
 from rabbitmq.agent import Agent
 from rabbitmq.broker import Message
 from rabbitmq.context import Context
@@ -144,7 +143,7 @@ def _carry_out(event: Recorded, ctx: Context) -> None:
     )  # fmt: skip
     operation = "chat" if model else "execute_tool"
     attributes = {names.GEN_AI_OPERATION: operation, names.GEN_AI_TOOL_NAME: event.operation}
-    with acting(ctx.runtime, action, f"{operation} {event.operation}", dict(attributes), event.payload) as act:
+    with ctx.acting(action, f"{operation} {event.operation}", dict(attributes), event.payload) as act:
         act.billed(Usage(event.input_tokens, event.output_tokens))
         act.returned(event.result_head)
         if event.status != "ok":

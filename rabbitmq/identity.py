@@ -30,6 +30,11 @@ def is_agent_user(user: str) -> bool:
     return user.startswith(PREFIX)
 
 
+def agent_of_user(user: str) -> str:
+    """The agent whose AMQP user this is; empty for any other user."""
+    return user.removeprefix(PREFIX) if is_agent_user(user) else ""
+
+
 def check_sender(message: Message, lineage: Lineage, agent: str) -> None:
     """Accept a message that reached ``agent`` only if the broker vouches for its sender.
 

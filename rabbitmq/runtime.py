@@ -79,6 +79,7 @@ class Runtime:
     ) -> None:
         self.config, self.broker, self.clock, self.name = config, broker, clock, name
         self.capture_content = config.capture_content
+        self.registry = registry
         self.lineage = LineageCodec(config.secret("lineage_key"))
         self.telemetry = Telemetry(CollectorExporter(config), service=name, clock=clock)
         self.circuits = Circuits(Board(store, clock, config.tenant), clock, listener=self._moved)

@@ -16,6 +16,7 @@ from fusebox.errors import Permanent
 from fusebox.records import Verdict
 from rabbitmq.broker import Broker, Delivery, Header, Message
 from rabbitmq.retry import retry_exchange
+from rabbitmq.run import Bury, Done, Hold, Outcome, Postpone, Retried, origin_key
 
 _MAX_STACK: Final = 8_000
 _MOMENT_S: Final = 5
@@ -38,6 +39,20 @@ class Settling:
 
     def __init__(self, agent: str, broker: Broker) -> None:
         self._agent, self._broker = agent, broker
+
+    def settle(self, delivery: Delivery, outcome: Outcome) -> None:
+        """Do with a message what ``outcome`` says."""
+        match outcome:
+            case Done():
+                delivery.ack()
+            case Hold(verdict):
+                self.hold(delivery, verdict)
+            case Retried(error, delay, attempt):
+                self.retry(delivery, error, delay, attempt)
+            case Postpone():
+                self.postpone(delivery)
+            case Bury(error):
+                self.bury(delivery, error)
 
     def hold(self, delivery: Delivery, verdict: Verdict) -> None:
         """To the held queue: a guard said no."""
@@ -90,17 +105,6 @@ class Settling:
     def _emit(self, kind: happenings.Kind, delivery: Delivery, **fields: str | int) -> None:
         noted: dict[str, Any] = {"agent": self._agent, "message_id": delivery.message.message_id, **fields}
         happenings.emit(kind, **noted)
-
-
-def origin_key(delivery: Delivery) -> str:
-    """The routing key a message was first published with, however often it was moved since."""
-    return str(delivery.message.headers.get(names.H_ORIGIN_KEY) or delivery.routing_key)
-
-
-def attempt_of(delivery: Delivery) -> int:
-    """Which attempt this is, the first being 1; a header that makes no sense counts as the first."""
-    attempt = delivery.message.headers.get(names.H_ATTEMPT, 1)
-    return attempt if isinstance(attempt, int) and 1 <= attempt < 1 << 16 else 1
 
 
 def _said(error: BaseException) -> str:

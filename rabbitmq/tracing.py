@@ -69,6 +69,15 @@ def consume_attributes(delivery: Delivery, exchange: str, key: str) -> dict[str,
     }
 
 
+def settle_attributes(word: str, delivery: Delivery, exchange: str, key: str) -> dict[str, Value]:
+    """Attributes of a settle span; ``word`` is the verb of AMQP."""
+    return {
+        **_common(word, "settle", destination(exchange, key, delivery.queue), key),
+        names.MESSAGING_MESSAGE_ID: delivery.message.message_id,
+        names.MESSAGING_DELIVERY_TAG: delivery.tag,
+    }
+
+
 def destination(exchange: str, key: str, queue: str = "") -> str:
     """``{exchange}:{routing key}:{queue}`` with empty parts, and a queue equal to the key, left out."""
     parts = [exchange, key, "" if queue == key else queue]

@@ -1,0 +1,87 @@
+"""What can stop an agent: guards before it acts and before it is given a message, the fence after it has acted."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Final
+
+from fusebox import guard
+from fusebox.errors import AgentTripped, Refused
+from fusebox.records import Action, Finding
+from rabbitmq.act import Act
+from rabbitmq.lineage import LAPS, laps
+from rabbitmq.middleware.base import Middleware
+from rabbitmq.run import Hold, Outcome, Run
+
+_CALLING: Final = "breaking.calling"
+
+
+class Guarding(Middleware):
+    """Asks the guards. A refused action does not happen; the message of a refused handler is held."""
+
+    def before_action(self, act: Act) -> None:
+        """
+        Raises:
+            Refused: a guard said no; it is audited, and a ring becomes a Finding.
+        """
+        runtime, action = act.runtime, act.action
+        try:
+            runtime.guards.enforce(action)
+        except Refused as refused:
+            runtime.denied(action, refused.verdict)
+            if refused.verdict.guard == guard.LINEAGE:
+                runtime.found(_ring(action, refused.verdict.reason, runtime.clock.now()))
+            raise
+
+    def before_handle(self, run: Run) -> None:
+        """
+        Raises:
+            AgentTripped: a guard said no; the circuit itself rules in :class:`Breaking`, which admits probes.
+        """
+        verdict = run.runtime.guards.check(run.action)
+        if not verdict.allowed and verdict.guard != guard.CIRCUIT:
+            raise AgentTripped(run.action, verdict)
+
+    def on_failure(self, run: Run, error: BaseException) -> Outcome | None:  # noqa: ARG002 - the hook's
+        return Hold(error.verdict) if isinstance(error, Refused) else None
+
+
+class Fencing(Middleware):
+    """Refuses the result of work that outlived its agent: a thread cannot be stopped from outside.
+
+    The span stays, marked as refused: people can see that it happened, and detectors, who judge what an agent chose to
+    do, leave it out.
+    """
+
+    def after_action(self, act: Act, error: BaseException | None) -> None:
+        """
+        Raises:
+            AgentKilled: the agent was cut while it worked.
+        """
+        if error is None:
+            act.runtime.fence(act.action)
+
+
+class Breaking(Middleware):
+    """Runs the handler as a call of the agent's circuit, which admits it, or one probe, and learns how it ends."""
+
+    def before_handle(self, run: Run) -> None:
+        """
+        Raises:
+            AgentTripped: the circuit is open, or another probe is at work.
+        """
+        calling = run.runtime.circuits.calling(run.agent)
+        calling.__enter__()
+        run.notes[_CALLING] = calling
+
+    def after_handle(self, run: Run, error: BaseException | None) -> None:
+        calling: AbstractContextManager[None] = run.notes.pop(_CALLING)
+        calling.__exit__(type(error) if error else None, error, error.__traceback__ if error else None)
+
+
+def _ring(action: Action, reason: str, now: float) -> Finding:
+    return Finding(
+        agent=action.agent, detector="lineage", time=now, reason=reason, action="open", score=float(laps(action)),
+        threshold=float(LAPS), repeated=f"publish {action.operation}", trace_id=action.trace_id,
+        tenant=action.tenant, first_time=now,
+    )  # fmt: skip

@@ -1,0 +1,86 @@
+"""Tracing: a span for every action, and one for every message handled; the trace travels in the message."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from opentelemetry.trace import SpanKind
+
+from fusebox import names
+from fusebox.eventmap import Value, format_lineage
+from fusebox.records import Action, ActionKind
+from fusebox.telemetry import OpenSpan
+from rabbitmq import tracing
+from rabbitmq.act import Act
+from rabbitmq.middleware.base import Middleware
+from rabbitmq.run import Bury, Done, Outcome, Run
+
+_KINDS: Final = {
+    ActionKind.PUBLISH: SpanKind.PRODUCER,
+    ActionKind.MODEL_CALL: SpanKind.CLIENT,
+    ActionKind.TOOL_CALL: SpanKind.INTERNAL,
+}
+
+
+class Tracing(Middleware):
+    """Opens the spans. They are the current ones inside, so that whatever else is traced there joins the trace."""
+
+    def before_action(self, act: Act) -> None:
+        act.attributes.update(_own(act.action))
+        act.opened = act.runtime.telemetry.open(act.span_name, _KINDS[act.action.kind], act.attributes)
+        if act.action.kind is ActionKind.PUBLISH:
+            act.headers.update(tracing.outgoing_headers())
+
+    def after_action(self, act: Act, error: BaseException | None) -> None:
+        if act.opened is not None:
+            act.opened.close(error)
+
+    def before_handle(self, run: Run) -> None:
+        run.opened = open_span(run)
+
+    def after_handle(self, run: Run, error: BaseException | None) -> None:
+        if run.opened is not None:
+            run.opened.close(error)
+
+
+class SettleSpans(Middleware):
+    """A CLIENT span for every settlement, which the messaging conventions leave to choice; not in the default list."""
+
+    def settled(self, run: Run, outcome: Outcome) -> None:
+        word = "ack" if isinstance(outcome, Done) else "reject" if isinstance(outcome, Bury) else "publish"
+        parent = tracing.incoming_context(run.message.headers)
+        attributes = tracing.settle_attributes(word, run.delivery, names.EXCHANGE_EVENTS, run.key)
+        name = f"{word} {tracing.destination(names.EXCHANGE_EVENTS, run.key, run.delivery.queue)}"
+        links = list(tracing.creation_links(parent))
+        run.runtime.telemetry.open(name, SpanKind.CLIENT, attributes, parent=parent, links=links).close()
+
+
+def open_span(run: Run) -> OpenSpan:
+    """The CONSUMER span of a message."""
+    parent = tracing.incoming_context(run.message.headers)
+    name = f"consume {tracing.destination(names.EXCHANGE_EVENTS, run.key, run.delivery.queue)}"
+    attributes: dict[str, Value] = {
+        **tracing.consume_attributes(run.delivery, names.EXCHANGE_EVENTS, run.key),
+        names.GEN_AI_AGENT_ID: run.agent,
+        names.TENANT: run.action.tenant,
+        names.ACTION: ActionKind.CONSUME.value,
+        names.OPERATION: run.key,
+        names.WORKFLOW: run.action.workflow,
+        names.LINEAGE: format_lineage(run.lineage),
+    }
+    links = list(tracing.creation_links(parent))
+    return run.runtime.telemetry.open(name, SpanKind.CONSUMER, attributes, parent=parent, links=links)
+
+
+def _own(action: Action) -> dict[str, Value]:
+    own: dict[str, Value] = {
+        names.GEN_AI_AGENT_ID: action.agent,
+        names.TENANT: action.tenant,
+        names.ACTION: action.kind.value,
+        names.OPERATION: action.operation,
+        names.REQUEST_HASH: f"{action.request:016x}" if action.request else "",
+        names.TARGET: action.target,
+        names.WORKFLOW: action.workflow,
+        names.LINEAGE: format_lineage(action.lineage),
+    }
+    return {name: value for name, value in own.items() if value}

@@ -1,0 +1,54 @@
+"""ModelCall: the handle inside ``with ctx.model_call(…) as call``, and what an answer of a provider says."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, TypeVar
+
+from fusebox import fingerprint, names
+from fusebox.usage import Usage, usage_of
+from rabbitmq.act import Act
+
+R = TypeVar("R")
+
+
+class ModelCall:
+    """What the caller knows of an inference."""
+
+    def __init__(self, act: Act) -> None:
+        self._act = act
+
+    def record(self, response: R) -> R:
+        """Note a provider's response (tokens, ids, result) and hand it back unchanged."""
+        usage = usage_of(response)
+        if usage:
+            self._act.billed(usage)
+        text = answer_text(response)
+        self._act.returned(text)
+        self._act.capture(names.GEN_AI_OUTPUT_MESSAGES, [{"role": "assistant", "content": text}])
+        for attribute, value in ((names.GEN_AI_RESPONSE_ID, "id"), (names.GEN_AI_RESPONSE_MODEL, "model")):
+            found = _field(response, value)
+            if isinstance(found, str):
+                self._act.span.set_attribute(attribute, found)
+        return response
+
+    def usage(self, usage: Usage) -> None:
+        """Note tokens that a client counted itself, for instance from the last chunk of a stream."""
+        self._act.billed(usage)
+
+
+def answer_text(response: object) -> str:
+    """The text of a provider's answer (OpenAI chat, OpenAI responses, Anthropic), or its JSON."""
+    choices = _field(response, "choices")
+    if choices:
+        message = _field(choices[0], "message")
+        return str(_field(message, "content") or json.dumps(_plain(_field(message, "tool_calls")), default=str))
+    return str(_field(response, "output_text") or fingerprint.text_of(_field(response, "content") or response))
+
+
+def _field(value: object, name: str) -> Any:
+    return value.get(name) if isinstance(value, dict) else getattr(value, name, None)
+
+
+def _plain(value: Any) -> Any:
+    return [_plain(v) for v in value] if isinstance(value, list) else getattr(value, "model_dump", lambda: value)()
