@@ -27,6 +27,7 @@ _VARYING: Final = re.compile(
     re.VERBOSE,
 )
 _REPLY: Final = re.compile(r"^(?:\s*(?:re|fwd?|aw)\s*:\s*)+")
+_PUNCTUATION: Final = ".,;:!?()[]{}\"'"
 _WORD: Final = re.compile(r"\w+")
 _MASK: Final = (1 << 64) - 1
 
@@ -53,8 +54,13 @@ def normalise(text: str) -> str:
     'ticket # at # is late'
     """
     lowered = _REPLY.sub("", text[:_MAX_CHARS].lower())
-    # Word by word: most words are letters only, and the pattern is what costs.
-    return " ".join([word if word.isalpha() else _VARYING.sub("#", word) for word in lowered.split()])
+    # Word by word: most words are letters and punctuation, where nothing varies, and the pattern is what costs.
+    return " ".join(
+        [
+            word if word.isalpha() or word.strip(_PUNCTUATION).isalpha() else _VARYING.sub("#", word)
+            for word in lowered.split()
+        ]
+    )
 
 
 def hash64(text: str) -> int:
@@ -80,25 +86,45 @@ def error_hash(error: BaseException) -> int:
 def simhash(text: str) -> int:
     """64-bit SimHash of the normalised text's words and word pairs; 0 when there are no words."""
     words = _WORD.findall(normalise(text))
-    features = {*words, *(f"{a} {b}" for a, b in pairwise(words))}
-    if not features:
-        return 0
-    # 64 counters side by side in one big integer: lane i counts the features whose hash has bit i set.
-    lanes = 0
-    for feature in features:
-        lanes += _spread(hash64(feature))
-    half = len(features) / 2
-    return sum(1 << bit for bit in range(64) if (lanes >> (16 * bit)) & 0xFFFF > half)
+    features = {*words, *[f"{a} {b}" for a, b in pairwise(words)]}
+    digest = xxhash.xxh3_64_intdigest
+    return _majority([digest(feature.encode("utf-8", "surrogatepass")) for feature in features])
+
+
+def _majority(hashes: list[int]) -> int:
+    """The bits that are set in more than half of ``hashes``, counted in all 64 positions at once.
+
+    ``planes[i]`` holds bit i of each position's count. Three numbers of one weight are added to one of that weight
+    and a carry of the next, as hardware adds partial products (carry-save adder; C. S. Wallace, 1964).
+    """
+    planes, column = [], hashes
+    while column:
+        carries, total, numbers = [], 0, iter(column)
+        for a, b in zip(numbers, numbers, strict=False):
+            odd = total ^ a
+            carries.append((total & a) | (odd & b))
+            total = odd ^ b
+        if len(column) % 2:
+            carries.append(total & column[-1])
+            total ^= column[-1]
+        planes.append(total)
+        column = carries if any(carries) else []
+    return _above(planes, len(hashes) // 2)
+
+
+def _above(planes: list[int], limit: int) -> int:
+    """The positions whose count, spread over ``planes``, is greater than ``limit``."""
+    greater, equal = 0, _MASK
+    for weight in reversed(range(max(len(planes), limit.bit_length()))):
+        plane = planes[weight] if weight < len(planes) else 0
+        if limit >> weight & 1:
+            equal &= plane
+        else:
+            greater |= equal & plane
+            equal &= ~plane
+    return greater
 
 
 def distance(a: int, b: int) -> int:
     """Number of differing bits of two SimHashes (0 … 64)."""
     return ((a ^ b) & _MASK).bit_count()
-
-
-_BYTE_LANES: Final = [sum(((byte >> i) & 1) << (16 * i) for i in range(8)) for byte in range(256)]
-
-
-def _spread(value: int) -> int:
-    """Move bit i of a 64-bit value to bit 16·i."""
-    return sum(_BYTE_LANES[(value >> (8 * i)) & 0xFF] << (128 * i) for i in range(8))

@@ -38,6 +38,8 @@ class Act:
     started: float = 0.0
     """Seconds since the Unix epoch, on the runtime's clock."""
     opened: OpenSpan | None = None
+    similar: int = 0
+    """SimHash of the request, once it is known."""
     result: int = 0
     usage: Usage = field(default_factory=Usage)
 

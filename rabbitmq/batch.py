@@ -18,21 +18,22 @@ from types import TracebackType
 from typing import Final
 
 from fusebox.errors import BatchError, Failure, FuseboxError, Refused
+from rabbitmq.act import Act
 from rabbitmq.broker import Message
 from rabbitmq.confirms import Confirm, soon
 
 WINDOW: Final = 512
 """Messages of one batch that wait for their confirms; handing over a further one waits for the oldest."""
 
-Publishing = Callable[[str, object], AbstractContextManager[Message]]
-HandOver = Callable[[str, Message], Confirm]
+Publishing = Callable[[str, object], AbstractContextManager[tuple[Act, Message]]]
+HandOver = Callable[[str, Act, Message], Confirm]
 
 
 class Batch:
     """What ``with ctx.batch() as batch`` gives: publish now, hear of the outcome at the end of the block.
 
     Args:
-        publishing: what surrounds one publish: guards and span around the message it yields.
+        publishing: what surrounds one publish: the middleware around the message it yields.
         hand_over: gives a message to the broker without waiting for its confirm.
     """
 
@@ -102,13 +103,13 @@ class _Pending:
     """One message on its way; its span stays open, in a context of its own, until its confirm."""
 
     def __init__(
-        self, key: str, position: int, publishing: AbstractContextManager[Message], hand_over: HandOver
+        self, key: str, position: int, publishing: AbstractContextManager[tuple[Act, Message]], hand_over: HandOver
     ) -> None:
         self.key, self.position = key, position
         self._context, self._span = copy_context(), ExitStack()
-        message = self._context.run(self._span.enter_context, publishing)
+        act, message = self._context.run(self._span.enter_context, publishing)
         self.message_id = message.message_id
-        self._confirm = soon(lambda: hand_over(key, message))
+        self._confirm = soon(lambda: hand_over(key, act, message))
 
     def settle(self) -> None:
         """Wait for the confirm and end the span; raises what became of the message."""

@@ -14,12 +14,12 @@ from opentelemetry import trace
 from fusebox import fingerprint, guard, names
 from fusebox.errors import AgentTripped
 from fusebox.eventmap import Value
-from fusebox.records import Action, ActionKind, Lineage, new_id
+from fusebox.records import Action, ActionKind, Lineage, Verdict, new_id
 from rabbitmq import tracing
 from rabbitmq.act import Act
 from rabbitmq.batch import Batch
 from rabbitmq.broker import Header, Message
-from rabbitmq.confirms import Confirm
+from rabbitmq.confirms import Confirm, confirmed
 from rabbitmq.handlers import encode
 from rabbitmq.middleware import Chain
 from rabbitmq.model_call import ModelCall
@@ -71,16 +71,16 @@ class Context:
             Unroutable, PublishNacked, PublishBlocked, PublishTimeout, BrokerUnavailable: see :mod:`fusebox.errors`.
             OutboxFull: with ``outbox``, in place of the retryable ones of these, when there is no room.
         """
-        way = self.runtime.outbox if outbox else self.runtime.broker
         try:
-            with self._publishing(key, payload, message_id) as message:
-                way.publish(names.EXCHANGE_EVENTS, key, message, timeout=timeout)
+            with self._publishing(key, payload, message_id) as (act, message):
+                if outbox:
+                    self.runtime.outbox.publish(names.EXCHANGE_EVENTS, key, message, timeout=timeout)
+                else:
+                    self._hand_over(key, act, message, timeout)()
         except AgentTripped as refused:
             if not park or refused.verdict.guard != guard.CIRCUIT:
                 raise
-            message = self._unsent(payload)
-            parked = envelope(key, message, refused.verdict)
-            way.publish(names.EXCHANGE_OWN, names.held_queue(self.agent), parked, timeout=timeout)
+            return self._park(key, payload, refused.verdict, timeout)
         return message.message_id
 
     @contextmanager
@@ -94,8 +94,8 @@ class Context:
             Refused: a guard said no to one; nothing after it was handed over.
         """
 
-        def hand_over(key: str, message: Message) -> Confirm:
-            return self.runtime.broker.publish_soon(names.EXCHANGE_EVENTS, key, message, timeout=timeout)
+        def hand_over(key: str, act: Act, message: Message) -> Confirm:
+            return self._hand_over(key, act, message, timeout)
 
         with Batch(self._publishing, hand_over) as batch:
             yield batch
@@ -108,10 +108,19 @@ class Context:
         return batch.ids
 
     async def publish_async(
-        self, key: str, payload: object, *, timeout: float = PUBLISH_TIMEOUT_S, outbox: bool = False
-    ) -> str:
-        """:meth:`publish` for coroutines: waits for the confirm without holding the event loop."""
-        return await asyncio.to_thread(self.publish, key, payload, timeout=timeout, outbox=outbox)
+        self, key: str, payload: object, *, timeout: float = PUBLISH_TIMEOUT_S, outbox: bool = False,
+        park: bool = False,
+    ) -> str:  # fmt: skip
+        """:meth:`publish` for coroutines: waits for the confirm without holding the event loop, nor a thread.
+
+        A thread is taken where waiting cannot be left to the broker: for an outbox, a parked publish, and while too
+        many messages are on their way.
+        """
+        if outbox or park or self.runtime.broker.busy:
+            return await asyncio.to_thread(self.publish, key, payload, timeout=timeout, outbox=outbox, park=park)
+        with self._publishing(key, payload) as (act, message):
+            await confirmed(self._hand_over(key, act, message, timeout), timeout)
+        return message.message_id
 
     def tool(self, name: str, function: Callable[..., R], /, *args: Any, target: str = "", **kwargs: Any) -> R:
         """Call ``function(*args, **kwargs)`` as the tool ``name``, guarded and traced.
@@ -175,7 +184,7 @@ class Context:
         return self.chain.acting(Act(self.runtime, action, span_name, attributes, request, started=started))
 
     @contextmanager
-    def _publishing(self, key: str, payload: object, message_id: str = "") -> Iterator[Message]:
+    def _publishing(self, key: str, payload: object, message_id: str = "") -> Iterator[tuple[Act, Message]]:
         """The middleware around one publish, and the message to send."""
         body = encode(payload)
         text = body.decode("utf-8", "replace")
@@ -186,7 +195,18 @@ class Context:
         started = self.runtime.clock.now()
         act = Act(self.runtime, action, span_name, attributes, text, message_id, self._headers(), started=started)
         with self.chain.acting(act):
-            yield Message(body, act.headers, message_id, correlation_id=self.workflow)
+            yield act, Message(body, act.headers, message_id, correlation_id=self.workflow)
+
+    def _hand_over(self, key: str, act: Act, message: Message, timeout: float) -> Confirm:
+        confirm = self.runtime.broker.publish_soon(names.EXCHANGE_EVENTS, key, message, timeout=timeout)
+        self.chain.handed_over(act)
+        return confirm
+
+    def _park(self, key: str, payload: object, verdict: Verdict, timeout: float) -> str:
+        message = self._unsent(payload)
+        parked = envelope(key, message, verdict)
+        self.runtime.broker.publish(names.EXCHANGE_OWN, names.held_queue(self.agent), parked, timeout=timeout)
+        return message.message_id
 
     def _unsent(self, payload: object) -> Message:
         """A message as it stands before its publish begins: the hop is added when it goes out."""

@@ -20,27 +20,32 @@ class Nowhere(SpanExporter):
 
 
 def publish(channel, exchange, key, body, count):
+    """Seconds until all are confirmed."""
     properties = pika.BasicProperties(delivery_mode=2)
+    started = time.perf_counter()
     for _ in range(count):
         channel.basic_publish(exchange, key, body, properties, mandatory=True)
+    return time.perf_counter() - started
 
 
-def consume(channel, queue, count):
-    left = [count]
+def consume(channel, queue, prefetch, count):
+    """Seconds from the first message to the last."""
+    laps = []
 
     def take(channel, method, properties, body):
+        laps.append(time.perf_counter())
         channel.basic_ack(method.delivery_tag)
-        left[0] -= 1
-        if not left[0]:
+        if len(laps) == count:
             channel.stop_consuming()
 
-    channel.basic_qos(prefetch_count=8)
+    channel.basic_qos(prefetch_count=prefetch)
     channel.basic_consume(queue, take)
     PikaInstrumentor.instrument_channel(channel)
     channel.start_consuming()
+    return laps[-1] - laps[0]
 
 
-def main(url, exchange, key, queue, body):
+def main(url, exchange, key, queue, prefetch, body):
     provider = TracerProvider()
     provider.add_span_processor(BatchSpanProcessor(Nowhere()))
     trace.set_tracer_provider(provider)
@@ -50,12 +55,11 @@ def main(url, exchange, key, queue, body):
     PikaInstrumentor.instrument_channel(publishing)
     for line in sys.stdin:
         order, count = line.split()
-        started = time.perf_counter()
         if order == "publish":
-            publish(publishing, exchange, key, body, int(count))
+            taken = publish(publishing, exchange, key, body, int(count))
         else:
-            consume(consuming, queue, int(count))
-        print(time.perf_counter() - started, flush=True)
+            taken = consume(consuming, queue, int(prefetch), int(count))
+        print(taken, flush=True)
 
 
-main(*sys.argv[1:5], sys.argv[5].encode())
+main(*sys.argv[1:6], sys.argv[6].encode())

@@ -5,6 +5,7 @@
     an action (publish, model call, tool call)       a message
       before_action, first to last                     before_handle, first to last
         the work                                         the handler
+          (a publish: handed_over, first to last)
       after_action, last to first                      after_handle, last to first
                                                        on_failure, first to last, until one says what becomes of it
                                                        settled, first to last
@@ -25,6 +26,9 @@ class Middleware:
 
     def before_action(self, act: Act) -> None:
         """An action is about to happen; an exception prevents it and reaches the caller."""
+
+    def handed_over(self, act: Act) -> None:
+        """A publish is on its way, and its confirm is not there yet: the time for what costs some."""
 
     def after_action(self, act: Act, error: BaseException | None) -> None:
         """It has happened, or failed with ``error``."""

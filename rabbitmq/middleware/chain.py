@@ -42,12 +42,18 @@ class Chain:
                 )
         self._action = _pairs(middleware, "before_action", "after_action")
         self._handle = _pairs(middleware, "before_handle", "after_handle")
+        self._handed_over = [each.handed_over for each in middleware if _overrides(each, "handed_over")]
         self._on_failure = [each.on_failure for each in middleware if _overrides(each, "on_failure")]
         self._settled = [each.settled for each in middleware if _overrides(each, "settled")]
 
     def acting(self, act: Act) -> Within[Act]:
         """Around one action: ``with chain.acting(act):``."""
         return Within(self._action, act)
+
+    def handed_over(self, act: Act) -> None:
+        """While the broker is at work on a publish."""
+        for handed_over in self._handed_over:
+            handed_over(act)
 
     def handling(self, run: Run) -> Within[Run]:
         """Around one handler run."""
