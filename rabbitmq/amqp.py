@@ -121,8 +121,10 @@ class AmqpBroker:
         publication = self._publisher.submit(exchange, routing_key, message, timeout)
         return partial(self._publisher.wait, publication)
 
-    def consume(self, queue: str, callback: Callable[[Delivery], None], *, prefetch: int) -> Consumer:
-        subscription = Subscription(self._running().post, queue, callback, prefetch)
+    def consume(
+        self, queue: str, callback: Callable[[Delivery], None], *, prefetch: int, alone: bool = True
+    ) -> Consumer:
+        subscription = Subscription(self._running().post, queue, callback, prefetch, alone=alone)
         call: Call[None] = Call()
         self._ask(call, lambda: self._desk.subscribe(call, subscription))
         return subscription
