@@ -22,7 +22,8 @@ callback; its stage says at which prefetch the channel takes messages::
   its place at the broker, but is not out, and a new consumer takes the place of the one whose only place it holds.
 
 A running consumer's prefetch cannot be changed, so NARROW is one AMQP consumer of prefetch 1 and WIDE is a second one
-of N - 1 beside it: together N, never more.
+of N - 1 beside it: together N, never more. Fresh messages keep the queue's order; of what another process leaves all at
+once, the one that comes to the first consumer may come out of its turn.
 
 The limit of it: what one process left may reach another that is WIDE with places free. It waits there behind the
 suspect that is out and is taken one delivery further if that one kills this process too; then the survivors find
