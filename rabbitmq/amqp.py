@@ -124,8 +124,10 @@ class AmqpBroker:
     def busy(self) -> bool:
         return self._io is not None and self._publisher.busy
 
-    def consume(self, queue: str, callback: Callable[[Delivery], None], *, prefetch: int) -> Consumer:
-        subscription = Subscription(self._running().run, queue, callback, prefetch)
+    def consume(
+        self, queue: str, callback: Callable[[Delivery], None], *, prefetch: int, alone: bool = True
+    ) -> Consumer:
+        subscription = Subscription(self._running().run, queue, callback, prefetch, alone=alone)
         call: Call[None] = Call()
         self._ask(call, lambda: self._desk.subscribe(call, subscription))
         return subscription

@@ -13,8 +13,9 @@ from pika import spec
 
 from fusebox.errors import BrokerUnavailable
 from rabbitmq.amqp_address import Address, forbidden
-from rabbitmq.amqp_consume import Lane, Run, Subscription
+from rabbitmq.amqp_consume import Subscription
 from rabbitmq.amqp_io import Link
+from rabbitmq.amqp_lane import Lane, Run
 from rabbitmq.amqp_wire import declare_on, verify_on
 from rabbitmq.broker import Delivery, Topology
 

@@ -1,8 +1,8 @@
-"""Consuming: each subscription, and each ``get``, has a channel of its own.
+"""Consuming: each subscription has a channel of its own, and so has each ``get``.
 
 So a channel that the broker closes (a missing queue, a handler beyond the broker's acknowledgement timeout) takes
-nothing else with it. A channel stays open until the last of its deliveries is settled, because only there it can be;
-after it is gone a settle is stale: RabbitMQ delivers the message again, and the late word is counted and ignored.
+nothing else with it. On that channel a subscription has as many AMQP consumers as its gate (:mod:`rabbitmq.solo`) says:
+none, one of prefetch 1, or a wide one beside it.
 """
 
 from __future__ import annotations
@@ -12,79 +12,17 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from fusebox import happenings
-from rabbitmq.amqp_wire import fence, message_of
-from rabbitmq.broker import Delivery, Message
+from rabbitmq.amqp_lane import Lane, Run
+from rabbitmq.amqp_wire import cancel, fence
+from rabbitmq.broker import Delivery
 from rabbitmq.callback import call_back
+from rabbitmq.solo import Gate
 
 _REOPEN_S: Final = 1.0
 
-STALE_SETTLE: Final = happenings.declare(
-    "stale_settle", logging.INFO, "a message was settled after its channel was gone; RabbitMQ delivers it again"
-)
 SUBSCRIPTION_LOST: Final = happenings.declare(
     "subscription_lost", logging.WARNING, "RabbitMQ ended a subscription; it is opened again"
 )
-
-Run = Callable[[Callable[[], None]], None]
-"""Has something done while holding the turn (:mod:`rabbitmq.io_loop`): here and now, or on the I/O thread."""
-
-
-class Lane:
-    """A channel and the deliveries on it that are not settled yet. Everything but ``settle`` runs on the I/O thread."""
-
-    def __init__(self, channel: Any, run: Run) -> None:
-        self.channel, self._run = channel, run
-        self._unsettled: set[int] = set()
-        self._retired = False
-
-    def receive(self, queue: str, method: Any, properties: Any, body: bytes) -> AmqpDelivery:
-        """Take a delivery in."""
-        self._unsettled.add(method.delivery_tag)
-        return AmqpDelivery(self, queue, method, message_of(properties, body))
-
-    def retire(self) -> None:
-        """Close the channel as soon as nothing is unsettled."""
-        self._retired = True
-        if not self._unsettled and self.channel.is_open:
-            self.channel.close()
-
-    def settle(self, tag: int, *, ack: bool, requeue: bool) -> None:
-        """From any thread."""
-        self._run(lambda: self._settle(tag, ack, requeue))
-
-    def _settle(self, tag: int, ack: bool, requeue: bool) -> None:
-        if tag not in self._unsettled:
-            return
-        self._unsettled.discard(tag)
-        if not self.channel.is_open:
-            happenings.emit(STALE_SETTLE, tag=tag, ack=ack)
-            return
-        if ack:
-            self.channel.basic_ack(tag)
-        else:
-            self.channel.basic_reject(tag, requeue=requeue)
-        if self._retired:
-            self.retire()
-
-
-class AmqpDelivery:
-    """See :class:`rabbitmq.broker.Delivery`."""
-
-    __slots__ = ("_lane", "message", "queue", "redelivered", "routing_key", "tag")
-
-    def __init__(self, lane: Lane, queue: str, method: Any, message: Message) -> None:
-        self._lane = lane
-        self.message = message
-        self.queue = queue
-        self.routing_key = str(method.routing_key)
-        self.tag = int(method.delivery_tag)
-        self.redelivered = bool(method.redelivered)
-
-    def ack(self) -> None:
-        self._lane.settle(self.tag, ack=True, requeue=False)
-
-    def reject(self, *, requeue: bool) -> None:
-        self._lane.settle(self.tag, ack=False, requeue=requeue)
 
 
 class Subscription:
@@ -93,12 +31,15 @@ class Subscription:
     ``_active`` and ``_over`` are written by callers and count at once; the broker hears of it a moment later.
     """
 
-    def __init__(self, run: Run, queue: str, callback: Callable[[Delivery], None], prefetch: int) -> None:
+    def __init__(
+        self, run: Run, queue: str, callback: Callable[[Delivery], None], prefetch: int, *, alone: bool = True
+    ) -> None:
         self._run, self._callback = run, callback
         self.queue, self.prefetch = queue, prefetch
+        self._gated = alone and prefetch > 1
         self._active, self._over = True, False
         self._lane: Lane | None = None
-        self._tag = ""
+        self._tags: list[str] = []
 
     # --- any thread -------------------------------------------------------------------------------------------------
     @property
@@ -126,34 +67,56 @@ class Subscription:
         channel.add_on_close_callback(lambda ch, reason: self._closed(ch, reason, attempt))
 
     def _opened(self, channel: Any, attempt: _Opening) -> None:
-        self._lane, self._tag = Lane(channel, self._run), ""
+        gate = Gate(self.prefetch, self._hand_over, self._follow) if self._gated else None
+        self._lane, self._tags = Lane(channel, self._run, gate), []
         channel.add_on_cancel_callback(lambda _: channel.close())
-        channel.basic_qos(prefetch_count=self.prefetch)
         self._follow()
-        fence(channel, attempt.succeed, self.prefetch)
+        fence(channel, attempt.succeed)
 
     def _follow(self) -> None:
-        """Make the channel do what the caller last asked for."""
-        lane, wanted = self._lane, self._active and not self._over
+        """Make the channel do what the caller last asked for, at the prefetch its gate wants."""
+        lane = self._lane
         if lane is None or not lane.channel.is_open:
             return
-        if wanted and not self._tag:
-            self._tag = lane.channel.basic_consume(self.queue, self._received)
-        elif not wanted and self._tag:
-            lane.channel.basic_cancel(self._tag)
-            self._tag = ""
+        if self._wanted:
+            self._take(lane, lane.gate.places if lane.gate else (self.prefetch,))
+        else:
+            self._take(lane, ())
+            for delivery in lane.gate.withdraw() if lane.gate else ():
+                delivery.reject(requeue=True)
         if self._over:
             lane.retire()
+
+    @property
+    def _wanted(self) -> bool:
+        return self._active and not self._over
+
+    def _take(self, lane: Lane, places: tuple[int, ...]) -> None:
+        """Have one AMQP consumer for each place; the first ones stay."""
+        ended, self._tags = self._tags[len(places) :], self._tags[: len(places)]
+        for tag in ended:
+            cancel(lane.channel, tag)
+        if ended and lane.gate:
+            lane.gate.stopping()
+            fence(lane.channel, lane.gate.stopped)
+        for prefetch in places[len(self._tags) :]:
+            lane.channel.basic_qos(prefetch_count=prefetch)
+            self._tags.append(lane.channel.basic_consume(self.queue, self._received))
+
+    def _hand_over(self, delivery: Delivery) -> bool:
+        return call_back(self._callback, delivery)
 
     def _received(self, channel: Any, method: Any, properties: Any, body: bytes) -> None:
         lane = self._lane
         if lane is None or lane.channel is not channel:
             return
         delivery = lane.receive(self.queue, method, properties, body)
-        if self._active and not self._over:
-            call_back(self._callback, delivery)
-        else:
+        if not self._wanted:
             delivery.reject(requeue=True)
+        elif lane.gate:
+            lane.gate.arrive(delivery)
+        else:
+            self._hand_over(delivery)
 
     def _closed(self, channel: Any, reason: BaseException, attempt: _Opening) -> None:
         """Opened again when the broker closed it; a lost connection brings a new ``open`` by itself."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import pika
+from pika import spec
 
 from rabbitmq.broker import Header, Message, Queue, QueueType, Topology
 
@@ -124,6 +125,19 @@ def verify_on(channel: Any, topology: Topology, done: Callable[[], object]) -> N
     fence(channel, done)
 
 
-def fence(channel: Any, done: Callable[[], object], prefetch: int = 0) -> None:
-    """Call ``done`` when everything sent on the channel so far has been processed; sets its ``prefetch`` on the way."""
-    channel.basic_qos(prefetch_count=prefetch, callback=lambda _: done())
+def cancel(channel: Any, tag: str) -> None:
+    """End an AMQP consumer; its callback still gets what is on its way.
+
+    pika's own ``basic_cancel`` rejects that unseen, and each reject counts towards a quorum queue's delivery limit.
+    This is ``basic_cancel`` without the line that makes it so; pika has no public way to do it.
+    """
+    replies = [(spec.Basic.CancelOk, {"consumer_tag": tag})]
+    channel._rpc(spec.Basic.Cancel(consumer_tag=tag), channel._on_cancelok, replies)
+
+
+def fence(channel: Any, done: Callable[[], object]) -> None:
+    """Call ``done`` when everything sent on the channel so far has been processed.
+
+    It resets the prefetch of consumers to come; those that run keep theirs.
+    """
+    channel.basic_qos(callback=lambda _: done())

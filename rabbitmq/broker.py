@@ -179,8 +179,19 @@ class Broker(Protocol):
     def busy(self) -> bool:
         """True while so many messages are on their way that a further one has to wait for its turn."""
 
-    def consume(self, queue: str, callback: Callable[[Delivery], None], *, prefetch: int) -> Consumer:
-        """Deliver messages of ``queue`` to ``callback`` (called on the I/O thread; it must return at once)."""
+    def consume(
+        self, queue: str, callback: Callable[[Delivery], None], *, prefetch: int, alone: bool = True
+    ) -> Consumer:
+        """Deliver messages of ``queue`` to ``callback`` (called on the I/O thread; it must return at once).
+
+        Args:
+            queue: where from; it must exist.
+            callback: what to call; a message for which it raises stays unsettled.
+            prefetch: how many messages are unsettled at once, at most.
+            alone: a redelivered message comes when nothing else is unsettled, and nothing else until it is settled: if
+                it kills the process, it takes no other message nearer to its delivery limit. False is for who only
+                looks at messages.
+        """
 
     def get(self, queue: str) -> Delivery | None:
         """Fetch one message, or None when the queue is empty."""

@@ -14,9 +14,11 @@ CALLBACK_FAILED: Final = happenings.declare(
 )
 
 
-def call_back(callback: Callable[[Delivery], None], delivery: Delivery) -> None:
-    """Hand a delivery over; whatever the callback raises is counted, because the I/O thread must go on."""
+def call_back(callback: Callable[[Delivery], None], delivery: Delivery) -> bool:
+    """Hand a delivery over; False when the callback raised, which is counted: the I/O thread must go on."""
     try:
         callback(delivery)
     except Exception as error:
         happenings.emit(CALLBACK_FAILED, queue=delivery.queue, error=repr(error))
+        return False
+    return True

@@ -95,10 +95,12 @@ class InProcessBroker:
             return Known(error)
         return Known()
 
-    def consume(self, queue: str, callback: Callable[[Delivery], None], *, prefetch: int) -> Consumer:
+    def consume(
+        self, queue: str, callback: Callable[[Delivery], None], *, prefetch: int, alone: bool = True
+    ) -> Consumer:
         with self._changed:
             self._require_started()
-            subscription = Subscription(self._queue(queue), callback, prefetch)
+            subscription = Subscription(self._queue(queue), callback, prefetch, alone=alone and prefetch > 1)
             subscription.queue.subscriptions.append(subscription)
             self._wake(subscription.queue)
         return _Consumer(self, subscription)
@@ -141,7 +143,7 @@ class InProcessBroker:
                 return
             queue, entry, subscription = self._out.pop(tag)
             if subscription is not None:
-                subscription.out -= 1
+                subscription.settle(tag)
             if not ack and not (requeue and queue.give_back(entry)):
                 self._bury(queue, entry)
             self._wake(queue)
@@ -178,7 +180,7 @@ class InProcessBroker:
         entry, tag = queue.pop(), next(self._tags)
         self._out[tag] = queue, entry, subscription
         if subscription is not None:
-            subscription.out += 1
+            subscription.take(tag, entry)
         return _Delivery(self, queue.spec.name, tag, entry)
 
     def _bury(self, queue: MemoryQueue, entry: Entry) -> None:
@@ -228,10 +230,12 @@ class InProcessBroker:
                 self._hand_over(subscription, delivery)
 
     def _hand_over(self, subscription: Subscription, delivery: _Delivery) -> None:
-        if subscription.active:
-            call_back(subscription.callback, delivery)
-        else:
+        if not subscription.active:
             delivery.reject(requeue=True)
+        elif not call_back(subscription.callback, delivery):
+            with self._changed:
+                subscription.lose(delivery.tag)
+                self._wake(subscription.queue)
 
     def _next_batch(self) -> list[tuple[Subscription, _Delivery]]:
         for queue in self._queues.values():

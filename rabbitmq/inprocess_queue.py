@@ -1,13 +1,15 @@
 """One queue of the in-process broker. Not thread-safe: the broker's lock guards it.
 
-Order is that of a quorum queue: returned messages come first, in the order in which they came back.
+Order is that of a quorum queue: returned messages come first, in the order in which they came back. A returned message
+is handed to a consumer only while nothing of that consumer is out, and nothing else while it is: what
+:mod:`rabbitmq.solo` does for RabbitMQ. Here no message is on its way, so the queue itself can wait.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 
 from rabbitmq.broker import Delivery, Message, Queue
@@ -25,18 +27,50 @@ class Entry:
 
 @dataclass(slots=True, eq=False)
 class Subscription:
-    """Who gets a queue's messages, and how many of them are out."""
+    """Who gets a queue's messages, and the tags of those that are unsettled.
+
+    ``lost`` are those of them whose callback raised, so that nobody may ever settle them: they keep their place, and
+    nothing waits for them. ``solo`` is the tag of a returned message that must be alone (0: there is none).
+    """
 
     queue: MemoryQueue
     callback: Callable[[Delivery], None]
     prefetch: int
+    alone: bool
     active: bool = True
-    out: int = 0
+    unsettled: set[int] = field(default_factory=set)
+    lost: set[int] = field(default_factory=set)
+    solo: int = 0
 
-    @property
-    def ready(self) -> bool:
-        """True when it may get one more message."""
-        return self.active and (self.prefetch == 0 or self.out < self.prefetch)
+    def ready(self, entry: Entry) -> bool:
+        """True when it may get this message."""
+        if not self.active or 0 < self.prefetch <= len(self.unsettled):
+            return False
+        if self.alone and entry.returns:
+            return self.unsettled == self.lost
+        return not self.solo
+
+    def take(self, tag: int, entry: Entry) -> None:
+        """It gets a message."""
+        self.unsettled.add(tag)
+        if self.alone and entry.returns:
+            self.solo = tag
+
+    def settle(self, tag: int) -> None:
+        """It has dealt with a message."""
+        self.unsettled.discard(tag)
+        self._forget(tag)
+        self.lost.discard(tag)
+
+    def lose(self, tag: int) -> None:
+        """Its callback raised."""
+        if tag in self.unsettled:
+            self.lost.add(tag)
+            self._forget(tag)
+
+    def _forget(self, tag: int) -> None:
+        if self.solo == tag:
+            self.solo = 0
 
 
 class MemoryQueue:
@@ -91,9 +125,10 @@ class MemoryQueue:
                 yield waiting.popleft()
 
     def next_subscription(self) -> Subscription | None:
-        """The consumer whose turn it is, round robin; None when all are busy or paused."""
+        """The consumer that gets the next message, round robin; None when all are busy or paused."""
+        entry = (self._returned or self._fresh)[0]
         for _ in range(len(self.subscriptions)):
             self.subscriptions.rotate(-1)
-            if self.subscriptions[-1].ready:
+            if self.subscriptions[-1].ready(entry):
                 return self.subscriptions[-1]
         return None

@@ -115,7 +115,7 @@ class Shelf:
         count = min(limit, self._broker.depth(self._queue))
         arrived: SimpleQueue[Delivery] = SimpleQueue()
         taken: list[Delivery] = []
-        consumer = self._broker.consume(self._queue, arrived.put, prefetch=max(1, count))
+        consumer = self._broker.consume(self._queue, arrived.put, prefetch=max(1, count), alone=False)
         try:
             with contextlib.suppress(Empty):  # somebody else took some meanwhile
                 taken += (arrived.get(timeout=_ARRIVE_S) for _ in range(count))

@@ -151,6 +151,7 @@ def test_after_a_broken_connection_consumers_resume_and_unsettled_messages_come_
     assert again.message.body == b"precious"  # type: ignore[attr-defined]
     assert again.redelivered  # type: ignore[attr-defined]
     assert happenings.counts()["stale_settle"] == stale + 1
+    again.ack()  # type: ignore[attr-defined]
     eventually(lambda: delivers(proxied, queue, b"more"), what="publishing works again")
     inbox.wait(3)
 
