@@ -186,24 +186,38 @@ class Circuits:
             AgentTripped: the circuit is open, or half-open with another probe at work.
         """
         self._agreement.load(agent)
-        if self.circuit(agent).mode != "normal":
+        circuit = self.circuit(agent)
+        if circuit.mode != "normal":
             yield
+            return
+        if circuit.state is State.CLOSED and not self.failures(agent):
+            with self._learning(agent, circuit):
+                yield
             return
         with ExitStack() as stack:
             self._enter(agent, stack)
             yield
 
+    @contextmanager
+    def _learning(self, agent: str, circuit: Circuit) -> Iterator[None]:
+        """A run that nothing stands against: pybreaker has something to decide only if it fails."""
+        try:
+            yield
+        except BaseException:
+            with self._breaker(BoardStorage(self, agent, circuit)).calling():
+                raise
+
+    def _breaker(self, storage: BoardStorage) -> pybreaker.CircuitBreaker:
+        return pybreaker.CircuitBreaker(
+            fail_max=self._settings.fail_max, exclude=[storage.excuse], state_storage=storage,
+            throw_new_error_on_trip=False,
+        )  # fmt: skip
+
     def _enter(self, agent: str, stack: ExitStack) -> None:
         try:
-            storage = BoardStorage(self, agent)
+            storage = BoardStorage(self, agent, self.circuit(agent))
             stack.callback(self._leave, agent, storage)
-            breaker = pybreaker.CircuitBreaker(
-                fail_max=self._settings.fail_max,
-                exclude=[storage.excuse],
-                state_storage=storage,
-                throw_new_error_on_trip=False,
-            )
-            stack.enter_context(breaker.calling())
+            stack.enter_context(self._breaker(storage).calling())
         except pybreaker.CircuitBreakerError:
             action = Action(ActionKind.CONSUME, agent, "handle", tenant=self.tenant)
             raise AgentTripped(action, self.verdict(agent)) from None

@@ -57,14 +57,14 @@ class Machine(Protocol):
 
 
 class BoardStorage(pybreaker.CircuitBreakerStorage):
-    """The storage of one handler run; see the module.
+    """The storage of one handler run, which began when the circuit was ``circuit``; see the module.
 
     Attributes:
         holder: the probe permit that this run holds, or ``""``.
         excused: True when the run ended with an error that says nothing about the agent.
     """
 
-    def __init__(self, machine: Machine, agent: str) -> None:
+    def __init__(self, machine: Machine, agent: str, circuit: Circuit) -> None:
         super().__init__("board")
         self._machine = machine
         self._agent = agent
@@ -72,7 +72,7 @@ class BoardStorage(pybreaker.CircuitBreakerStorage):
         self._successes = 0
         self.holder = ""
         self.excused = False
-        self._freeze(machine.circuit(agent))
+        self._freeze(circuit)
         if self._state == pybreaker.STATE_HALF_OPEN:
             self._admit()
 

@@ -6,7 +6,7 @@ A guard that cannot answer denies: :class:`Guards` turns an exception of a guard
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Final, Protocol
 
 from fusebox import happenings
 from fusebox.errors import AgentKilled, AgentTripped, AgentUnverified, LoopDetected, Refused
@@ -46,10 +46,13 @@ def deny(guard: str, reason: str, *, finding: str = "", retry_after: float | Non
     return Verdict(Decision.DENY, guard, reason, finding, retry_after)
 
 
+_NOBODY_MINDS: Final = allow("guards")
+
+
 class Guards:
     """Asks guards in order; the first that does not allow decides."""
 
-    name = "guards"
+    name = _NOBODY_MINDS.guard
 
     def __init__(self, guards: Iterable[Guard]) -> None:
         self._guards = tuple(guards)
@@ -59,7 +62,7 @@ class Guards:
             verdict = _ask(guard, action)
             if not verdict.allowed:
                 return verdict
-        return allow(self.name)
+        return _NOBODY_MINDS
 
     def enforce(self, action: Action) -> None:
         """Like :meth:`check`, but raises.

@@ -20,13 +20,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from fusebox.errors import ConfigError, StoreUnavailable
+
+MAX_EXPIRING: Final = 100_000
+"""Hashes with an expiry that memory keeps: the claims of as many messages, some 60 MB."""
 
 Twin = Callable[[dict[str, str], tuple[str, ...]], Any]
 
@@ -68,11 +71,16 @@ class Store(Protocol):
 
 
 class MemoryStore:
-    """A store for one process."""
+    """A store for one process.
+
+    Args:
+        max_expiring: hashes with an expiry kept at once; beyond it the oldest is forgotten before its time.
+    """
 
     shared = False
 
-    def __init__(self) -> None:
+    def __init__(self, max_expiring: int = MAX_EXPIRING) -> None:
+        self._max_expiring = max_expiring
         self._hashes: dict[str, dict[str, str]] = {}
         self._expiry: OrderedDict[str, float] = OrderedDict()
         self._lock = Lock()
@@ -108,7 +116,7 @@ class MemoryStore:
     def _forget_expired(self) -> None:
         """Oldest word first; one with a longer time in front delays those behind it, which costs memory only."""
         now = time.monotonic()
-        while self._expiry and next(iter(self._expiry.values())) <= now:
+        while self._expiry and (len(self._expiry) > self._max_expiring or next(iter(self._expiry.values())) <= now):
             self._hashes.pop(self._expiry.popitem(last=False)[0], None)
 
     def ping(self) -> None:

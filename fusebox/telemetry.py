@@ -16,7 +16,6 @@ from typing import Final
 
 from opentelemetry import context as current
 from opentelemetry import trace
-from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.sdk.trace.export import SpanExporter
@@ -56,11 +55,14 @@ class Telemetry:
         self._processors.append(processor)
 
     def open(
-        self, name: str, kind: SpanKind, attributes: dict[str, Value], *, parent: Context | None = None,
+        self, name: str, kind: SpanKind, attributes: dict[str, Value], *, parent: SpanContext | None = None,
         links: Sequence[Link] = (),
     ) -> OpenSpan:  # fmt: skip
-        """Begin a span and make it the current one of this thread or coroutine; ``attributes`` become its own."""
-        above = trace.get_current_span(parent).get_span_context()
+        """Begin a span and make it the current one of this thread or coroutine; ``attributes`` become its own.
+
+        Its parent is ``parent`` (an invalid one: none), or the span that is the current one now.
+        """
+        above = trace.get_current_span().get_span_context() if parent is None else parent
         valid = above.is_valid
         trace_id = above.trace_id if valid else _IDS.generate_trace_id()
         own = SpanContext(trace_id, _IDS.generate_span_id(), False, _SAMPLED, above.trace_state if valid else None)
@@ -72,7 +74,7 @@ class Telemetry:
 
     @contextmanager
     def span(
-        self, name: str, kind: SpanKind, attributes: Mapping[str, Value], *, parent: Context | None = None,
+        self, name: str, kind: SpanKind, attributes: Mapping[str, Value], *, parent: SpanContext | None = None,
         links: Sequence[Link] = (),
     ) -> Iterator[Span]:  # fmt: skip
         """A span around a ``with`` block; an exception marks it as failed and goes on its way."""

@@ -13,6 +13,9 @@ Order of work: claim → handler → done → acknowledge. A crash before *done*
 with the same idempotency key for its own effects); a crash after it acknowledges without running. Leases of handlers
 at work are renewed by the runtime's ticker and are counted in unscaled time.
 
+In memory the window is also bounded by number (:data:`fusebox.store.MAX_EXPIRING`): what came before the latest so many
+messages is forgotten before its hour is over.
+
 Without the store a first delivery is handled all the same (nobody can have completed it); a repeated one waits.
 """
 

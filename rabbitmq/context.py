@@ -232,4 +232,4 @@ class Context:
         )  # fmt: skip
 
     def _headers(self) -> dict[str, Header]:
-        return {names.H_AGENT: self.agent, names.H_WORKFLOW: self.workflow}
+        return {names.H_AGENT: self.agent}

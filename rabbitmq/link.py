@@ -32,6 +32,7 @@ from rabbitmq.uplink import ClientSource, TokenSource, Uplink
 LATCH_UNWRITTEN: Final = happenings.declare(
     "latch_unwritten", logging.CRITICAL, "the latch file cannot be written: kills hold in memory, resumes are refused"
 )
+_KNOWN: Final = guard.allow(guard.UNVERIFIED)
 SNAPSHOT_TAKEN: Final = happenings.declare("snapshot_taken", logging.INFO, "a signed board snapshot was applied")
 
 
@@ -205,10 +206,10 @@ class SnapshotGuard:
         if os.getpid() != self._pid:  # threads do not survive a fork: no Command would ever be heard
             return guard.deny(self.name, "this process was forked from the agent's; build the Agent after the fork")
         if self._link.verified(action.agent) or not self._link.controlled:
-            return guard.allow(self.name)
+            return _KNOWN
         risk = self._registry.risk(action.agent)
         if risk is Risk.LOW or (risk is Risk.NORMAL and self._latch.vouched(action.agent)):
-            return guard.allow(self.name)
+            return _KNOWN
         return guard.deny(
             self.name, "no signed board snapshot yet: start watch ('fusebox up') or check FUSEBOX_CONTROL_URL"
         )

@@ -86,7 +86,7 @@ class Run:
     def __post_init__(self) -> None:
         self.key, self.attempt = origin_key(self.delivery), attempt_of(self.delivery)
         message = self.message
-        workflow = str(message.headers.get(names.H_WORKFLOW) or message.correlation_id or message.message_id)[:128]
+        workflow = (message.correlation_id or message.message_id)[:128]
         self.action = Action(
             ActionKind.CONSUME, self.agent, self.key, target=self.delivery.queue, tenant=self.runtime.config.tenant,
             workflow=workflow,

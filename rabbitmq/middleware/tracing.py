@@ -48,16 +48,16 @@ class SettleSpans(Middleware):
 
     def settled(self, run: Run, outcome: Outcome) -> None:
         word = "ack" if isinstance(outcome, Done) else "reject" if isinstance(outcome, Bury) else "publish"
-        parent = tracing.incoming_context(run.message.headers)
+        created = tracing.created_in(run.message.headers)
         attributes = tracing.settle_attributes(word, run.delivery, names.EXCHANGE_EVENTS, run.key)
         name = f"{word} {tracing.destination(names.EXCHANGE_EVENTS, run.key, run.delivery.queue)}"
-        links = list(tracing.creation_links(parent))
-        run.runtime.telemetry.open(name, SpanKind.CLIENT, attributes, parent=parent, links=links).close()
+        links = tracing.creation_links(created)
+        run.runtime.telemetry.open(name, SpanKind.CLIENT, attributes, parent=created, links=links).close()
 
 
 def open_span(run: Run) -> OpenSpan:
     """The CONSUMER span of a message."""
-    parent = tracing.incoming_context(run.message.headers)
+    created = tracing.created_in(run.message.headers)
     name = f"consume {tracing.destination(names.EXCHANGE_EVENTS, run.key, run.delivery.queue)}"
     attributes: dict[str, Value] = {
         **tracing.consume_attributes(run.delivery, names.EXCHANGE_EVENTS, run.key),
@@ -68,8 +68,8 @@ def open_span(run: Run) -> OpenSpan:
         names.WORKFLOW: run.action.workflow,
         names.LINEAGE: format_lineage(run.lineage),
     }
-    links = list(tracing.creation_links(parent))
-    return run.runtime.telemetry.open(name, SpanKind.CONSUMER, attributes, parent=parent, links=links)
+    links = tracing.creation_links(created)
+    return run.runtime.telemetry.open(name, SpanKind.CONSUMER, attributes, parent=created, links=links)
 
 
 def _own(action: Action) -> dict[str, Value]:

@@ -118,3 +118,15 @@ def test_urls() -> None:
     for url in ("http://x", "redis://localhost:port", ""):
         with pytest.raises(ConfigError, match="redis_url"):
             open_store(url)
+
+
+def test_memory_keeps_a_bounded_number_of_what_expires_and_forgets_the_oldest_first() -> None:
+    store = MemoryStore(max_expiring=10)
+    store.run(PUT, "stays", "f", "v")
+    for n in range(100):
+        store.run(PUT, f"claim{n}", "f", "v")
+        store.expire(f"claim{n}", 3600)
+    assert store.read("claim99")
+    assert len(store.keys("claim")) <= 11
+    assert not store.read("claim0")
+    assert store.read("stays"), "what never expires is not counted"

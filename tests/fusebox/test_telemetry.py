@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from opentelemetry import trace
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
@@ -84,7 +85,8 @@ def test_a_failure_marks_the_span_and_goes_on_its_way() -> None:
 def test_a_sampling_flag_in_a_header_does_not_hide_a_span() -> None:
     sink = Sink()
     telemetry = open_telemetry(sink)
-    unsampled = TraceContextTextMapPropagator().extract({"traceparent": f"00-{'a' * 32}-{'b' * 16}-00"})
+    context = TraceContextTextMapPropagator().extract({"traceparent": f"00-{'a' * 32}-{'b' * 16}-00"})
+    unsampled = trace.get_current_span(context).get_span_context()
     with telemetry.span("work", SpanKind.CONSUMER, {}, parent=unsampled) as span:
         assert ids(span)[0] == "a" * 32
     assert telemetry.flush(5)
