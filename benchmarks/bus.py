@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import random
+import shutil
 import subprocess
+import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from unittest.mock import patch
 
 import pika
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
+from breakers.rules import SHIPPED
 from fusebox import fingerprint, names
+from fusebox.clock import SystemClock
+from fusebox.config import Config
 from rabbitmq import Agent, Context, Runtime
+from rabbitmq.amqp import AmqpBroker
 from rabbitmq.broker import Binding, Message, Queue, QueueType, Topology
+from rabbitmq.node import PrivateNode
 
 _WORDS: Final = [
     "order", "refund", "invoice", "policy", "vendor,", "ticket", "branch.", "schema", "release", "claim", "#4711",
@@ -45,7 +54,6 @@ class Bench:
     runtime: Runtime
     kind: QueueType
     count: int
-    fingerprints: Stopwatch = field(default_factory=lambda: Stopwatch())  # noqa: PLW0108 - defined below
 
     def __post_init__(self) -> None:
         self.queue, self.key = f"bench-{self.kind.value}", f"{self.kind.value}.x"
@@ -64,10 +72,14 @@ class Bench:
         for body in self.bodies():
             self._channel.basic_publish(names.EXCHANGE_EVENTS, self.key, body, properties, mandatory=True)
 
-    def ours(self) -> None:
+    def whole(self) -> None:
         context = self._agent.context()
         for body in self.bodies():
             context.publish(self.key, body)
+
+    def ours(self) -> None:
+        with no_fingerprints():
+            self.whole()
 
     def pipelined(self) -> None:
         self.fill(self.key)
@@ -123,28 +135,45 @@ class Laps:
         return self._last - self._first
 
 
-class Stopwatch:
-    """Seconds spent in functions, measured where they are called."""
+@contextmanager
+def no_fingerprints() -> Iterator[None]:
+    """Inside, an action's fingerprints are constants."""
+    with patch.object(fingerprint, "request_hash", _constant), patch.object(fingerprint, "simhash", _constant):
+        yield
 
-    def __init__(self) -> None:
-        self.seconds = 0.0
 
-    def _timed(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        def timed(*args: Any) -> Any:
-            started = time.perf_counter()
-            try:
-                return function(*args)
-            finally:
-                self.seconds += time.perf_counter() - started
+def _constant(*_: object) -> int:
+    return 1
 
-        return timed
 
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        """Time the fingerprints of everything done inside."""
-        request, similar = self._timed(fingerprint.request_hash), self._timed(fingerprint.simhash)
-        with patch.object(fingerprint, "request_hash", request), patch.object(fingerprint, "simhash", similar):
-            yield
+class Nowhere(SpanExporter):
+    """Takes every span and drops it, like the peer's: what the collector costs is measured elsewhere."""
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        return SpanExportResult.SUCCESS
+
+
+@contextmanager
+def laboratory() -> Iterator[tuple[str, Runtime]]:
+    """A private RabbitMQ and a started runtime on it; nothing is enforced, because what a benchmark does is a loop."""
+    folder = Path(tempfile.mkdtemp(prefix="fusebox-bench-"))
+    rules = folder / "rules.toml"
+    rules.write_text(SHIPPED.read_text().replace('mode = "enforce"', 'mode = "observe"'))
+    node = PrivateNode(folder / "node")
+    node.start()
+    try:
+        config = Config(data_dir=folder / "data", agents_file=folder / "none.toml", rules_file=rules)
+        with patch("rabbitmq.runtime.CollectorExporter", Nowhere):
+            runtime = Runtime.from_config(config, broker=AmqpBroker(node.url), name="bench", clock=SystemClock())
+        runtime.start()
+        yield node.url, runtime
+        runtime.stop()
+    finally:
+        node.stop()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 class Peer:
