@@ -4,62 +4,31 @@
   lifted ids and open circuits, and proves that *watch* (and not an old recording) said so.
 * :class:`BrokerCarrier` reads this process's own queue on the control exchange. Over a remote broker it can also ask
   for the snapshot, with ``reply_to``.
+* :class:`rabbitmq.stream_carrier.StreamCarrier` reads the Redis stream.
 """
 
 from __future__ import annotations
 
 import functools
 import json
-import logging
 import secrets
 import threading
 import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
-from typing import Any, Final
+from typing import Final
 
 from fusebox import happenings, names
 from fusebox.control import ControlClient, ControlRefused
 from fusebox.errors import BadCommand
 from rabbitmq.broker import Broker, Consumer, Delivery, Message
+from rabbitmq.receiver import CARRIER_FAILED, CARRIER_REFUSED, Json, Receiver
 from rabbitmq.topology import control_topology
 from rabbitmq.uplink import ClientSource, TokenSource
 
-Json = dict[str, Any]
 POLL_WAIT_S: Final = 5.0
 _RETRY_S: Final = 0.25
 _CONFLICT: Final = 409
-
-CARRIER_FAILED: Final = happenings.declare(
-    "carrier_failed", logging.INFO, "a Command carrier lost its connection and tries again"
-)
-CARRIER_REFUSED: Final = happenings.declare(
-    "carrier_refused", logging.ERROR, "watch refused this process (token, agent ids or protocol)"
-)
-
-
-class Receiver:
-    """What a carrier hands its catch to (the runtime's link)."""
-
-    def command(self, signed: bytes) -> None:
-        """A Command arrived."""
-        raise NotImplementedError
-
-    def snapshot(self, signed: bytes, nonce: str) -> int:
-        """A snapshot arrived; returns the cursor to poll from.
-
-        Raises:
-            BadCommand: signature or nonce is wrong.
-        """
-        raise NotImplementedError
-
-    def introduction(self) -> Json:
-        """``process``, ``host``, ``pid`` and ``agents`` for a poll."""
-        raise NotImplementedError
-
-    def unverified(self) -> bool:
-        """True while an agent of this process has not been named in a snapshot."""
-        raise NotImplementedError
 
 
 class HttpCarrier:

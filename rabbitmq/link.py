@@ -22,11 +22,13 @@ from breakers.obey import Obedience
 from fusebox import guard, happenings
 from fusebox.clock import Clock
 from fusebox.command import Command, Keyring
-from fusebox.errors import BadCommand, StoreUnavailable
+from fusebox.errors import BadCommand, StaleCommand, StoreUnavailable
 from fusebox.records import Action, Receipt, Transition, Verdict, new_id
 from fusebox.registry import Registry, Risk
 from rabbitmq.broker import Broker
-from rabbitmq.carriers import BrokerCarrier, HttpCarrier, Json, Receiver
+from rabbitmq.carriers import BrokerCarrier, HttpCarrier
+from rabbitmq.receiver import Carrier, Json, Receiver
+from rabbitmq.stream_carrier import StreamCarrier, StreamSource
 from rabbitmq.uplink import ClientSource, TokenSource, Uplink
 
 LATCH_UNWRITTEN: Final = happenings.declare(
@@ -40,18 +42,20 @@ class Link(Receiver):
 
     Args:
         client: the current HTTP client of *watch*, or None while it is unknown.
+        stream: the Redis stream of Commands, or None while no Redis is known.
         broker: a remote broker, or None.
         held: how many messages wait, by agent of this process.
         obeyed: called after a Command took effect.
     """
 
     def __init__(
-        self, latch: Latch, circuits: Circuits, clock: Clock, *, client: ClientSource, broker: Broker | None,
-        token: TokenSource, held: Callable[[], dict[str, int]], obeyed: Callable[[Command | None], None],
+        self, latch: Latch, circuits: Circuits, clock: Clock, *, client: ClientSource, stream: StreamSource,
+        broker: Broker | None, token: TokenSource, held: Callable[[], dict[str, int]],
+        obeyed: Callable[[Command | None], None],
     ) -> None:  # fmt: skip
         self.process = f"{socket.gethostname()}-{os.getpid()}-{new_id('p')[2:8]}"
         self._latch, self._circuits, self._clock = latch, circuits, clock
-        self._client, self._broker, self._token = client, broker, token
+        self._client, self._stream, self._broker, self._token = client, stream, broker, token
         self._held, self._obeyed = held, obeyed
         self._verified: set[str] = set()
         self._learned = threading.Condition()
@@ -59,13 +63,13 @@ class Link(Receiver):
         self._stopped = False
         self._keyring: Keyring | None = None
         self._obedience: Obedience | None = None
-        self._carriers: list[HttpCarrier | BrokerCarrier] = []
+        self._carriers: list[Carrier] = []
 
     def obey(self, keyring: Keyring) -> None:
         """From now on Commands signed by these keys are obeyed: open the carriers."""
         self._keyring = keyring
         self._obedience = Obedience(keyring, self._latch, self._circuits, self._clock)
-        carriers: list[HttpCarrier | BrokerCarrier] = [HttpCarrier(self._client, self)]
+        carriers: list[Carrier] = [HttpCarrier(self._client, self), StreamCarrier(self._stream, self)]
         if self._broker is not None:
             carriers.append(BrokerCarrier(self._broker, self, self._token))
         for carrier in carriers:
@@ -127,6 +131,9 @@ class Link(Receiver):
         assert self._obedience is not None
         try:
             command = self._obedience.apply(signed)
+        except StaleCommand as error:
+            happenings.emit(happenings.COMMAND_STALE, error=str(error))
+            return
         except BadCommand as error:
             happenings.emit(happenings.COMMAND_REJECTED, error=str(error))
             return
