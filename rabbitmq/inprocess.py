@@ -38,6 +38,7 @@ class InProcessBroker:
     """A :class:`rabbitmq.broker.Broker` that reaches this process only."""
 
     remote = False
+    user = ""
 
     def __init__(self) -> None:
         self._changed = threading.Condition(threading.RLock())

@@ -23,7 +23,7 @@ from fusebox import guard, happenings
 from fusebox.clock import Clock
 from fusebox.command import Command, Keyring
 from fusebox.errors import BadCommand, StaleCommand, StoreUnavailable
-from fusebox.records import Action, Receipt, Transition, Verdict, new_id
+from fusebox.records import Action, Receipt, State, Transition, Verdict, new_id
 from fusebox.registry import Registry, Risk
 from rabbitmq.broker import Broker
 from rabbitmq.carriers import BrokerCarrier, HttpCarrier
@@ -185,7 +185,8 @@ class Link(Receiver):
     def _learn_circuit(self, agent: str, told: Json) -> None:
         if told.get("mode", "normal") != self._circuits.circuit(agent).mode:
             self._circuits.set_mode(agent, str(told["mode"]), reason="snapshot", actor="watch")
-        if told["state"] == "open":
+        probing = self._circuits.circuit(agent).state is State.HALF_OPEN  # then the board's word is the older one
+        if told["state"] == "open" and not probing:
             open_s = max(0.1, float(told["open_for"]))
             self._circuits.trip(agent, reason=str(told["reason"]), actor="watch", open_s=open_s)
 

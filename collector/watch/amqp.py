@@ -23,7 +23,7 @@ from fusebox.command import Command
 from fusebox.errors import Retryable, Unroutable
 from fusebox.names import EXCHANGE_CONTROL, EXCHANGE_UPLINK
 from rabbitmq.broker import Broker, Consumer, Delivery, Message
-from rabbitmq.topology import uplink_topology
+from rabbitmq.topology import is_control_queue, uplink_topology
 
 _MAX_BODY: Final = 1 << 20
 _PREFETCH: Final = 64
@@ -110,7 +110,7 @@ class BrokerCarrier:
         if self._handle is None:
             raise Refusal(UNAVAILABLE, "watch is not ready")
         answer = self._handle(kind, token, body)
-        if kind == "snapshot" and message.reply_to:
+        if kind == "snapshot" and is_control_queue(message.reply_to):  # nobody has us fill another's queue
             reply = Message(str(answer["signed"]).encode(), correlation_id=message.correlation_id)
             self._reply(message.reply_to, reply)
 

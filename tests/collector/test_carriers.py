@@ -20,6 +20,7 @@ from rabbitmq.broker import Broker
 from rabbitmq.inprocess import InProcessBroker
 from rabbitmq.node import PrivateNode
 from tests.fixtures.agents import eventually
+from tests.fixtures.proxy import Proxy
 from tests.fixtures.store import RedisServer
 from tests.fixtures.watch import Harness
 
@@ -167,4 +168,22 @@ def test_a_memory_alarm_of_rabbitmq_delays_no_kill(
         eventually(lambda: killed(runtime), timeout=5, what="it is killed")
     finally:
         rabbitmq_node.ctl("set_vm_memory_high_watermark", "0.4")
+        harness.close()
+
+
+def test_a_kill_that_met_no_queue_is_learned_once_the_connection_is_back(
+    watch_config: Config, rabbitmq_node: PrivateNode, proxy: Proxy, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rabbitmq.carriers.POLL_WAIT_S", 0.5)
+    monkeypatch.setattr("rabbitmq.carriers.SNAPSHOT_S", 0.5)
+    harness = Harness(watch_config.model_copy(update={"amqp_url": SecretStr(rabbitmq_node.url)}), SystemClock()).start()
+    try:
+        runtime = start(AmqpBroker(proxy.url), agent_token=token(harness))
+        eventually(lambda: runtime.link.verified(BOT), what="it is verified over AMQP alone")
+        proxy.refuse(True)
+        proxy.cut()
+        harness.operator().kill(f"agent:{BOT}", "while it cannot hear")
+        proxy.refuse(False)
+        eventually(lambda: killed(runtime), timeout=40, what="it is killed")
+    finally:
         harness.close()
