@@ -129,8 +129,9 @@ class Watch:
 
     def _wire(self) -> None:
         config, clock = self._config, self._clock
-        broker, stream = parts.broker(config, clock), parts.stream(config, clock)
-        carriers = [each for each in (stream, broker) if each]
+        broker = parts.broker(config, clock)
+        disconnector = parts.disconnector(config, self._latch, self._receipts)
+        carriers = [each for each in (parts.stream(config, clock), broker, disconnector) if each]
         dispatch = Dispatch(
             load_signer(config), self._log, self._leases, self._receipts, [each.offer for each in carriers]
         )

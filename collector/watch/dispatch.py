@@ -20,7 +20,7 @@ class Dispatch:
     """The only holder of the signing key.
 
     Args:
-        carriers: further ways to the processes, beside the long poll.
+        carriers: further ways to the processes, beside the long poll; then what else a Command sets going.
     """
 
     def __init__(

@@ -5,8 +5,11 @@ from __future__ import annotations
 import logging
 from typing import Final
 
+from breakers.latch import Latch
 from collector.alerts.sinks import LogSink, Sink, WebhookSink
 from collector.watch.amqp import BrokerCarrier
+from collector.watch.disconnect import Disconnector
+from collector.watch.leases import Receipts
 from collector.watch.outbound import Outbound
 from fusebox import happenings
 from fusebox.clock import Clock
@@ -14,6 +17,8 @@ from fusebox.config import Config
 from fusebox.errors import ConfigError, StoreUnavailable
 from fusebox.store import Store, open_store
 from rabbitmq.amqp import AmqpBroker
+from rabbitmq.amqp_address import Address
+from rabbitmq.management import Management
 from rabbitmq.wiring import command_stream, url_of_store
 
 _PATIENCE_S: Final = 5.0
@@ -65,6 +70,13 @@ def broker(config: Config, clock: Clock) -> BrokerCarrier | None:
     """RabbitMQ, when it is configured."""
     url = config.secret("amqp_url")
     return BrokerCarrier(AmqpBroker(url, client_name="fusebox-watch"), clock) if url else None
+
+
+def disconnector(config: Config, latch: Latch, receipts: Receipts) -> Disconnector | None:
+    """Closes connections of killed agents, when RabbitMQ's management is configured."""
+    url, amqp = config.secret("management_url"), config.secret("amqp_url")
+    vhost = Address(amqp).vhost if amqp else "/"
+    return Disconnector(Management(url), vhost, latch, receipts.complete) if url else None
 
 
 def stream(config: Config, clock: Clock) -> Outbound | None:
