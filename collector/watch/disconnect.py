@@ -28,7 +28,6 @@ from typing import Final
 from breakers.latch import Latch
 from fusebox import happenings
 from fusebox.command import Command, Order
-from fusebox.errors import FuseboxError
 from rabbitmq.identity import agent_of
 from rabbitmq.management import Management
 
@@ -98,7 +97,7 @@ class Disconnector:
         """One pass; False when something of it failed."""
         try:
             users, barred = self._management.users_of(self._vhost), self._management.barred()
-        except FuseboxError as error:
+        except Exception as error:  # whatever answers there: the next kill is to be tried too
             happenings.emit(FAILED, error=str(error))
             return False
         return not [user for user in users if agent_of(user) and not self._settle(user, user in barred)]
@@ -111,7 +110,7 @@ class Disconnector:
             elif barred:
                 self._management.free(user)
                 happenings.emit(FREED, user=user)
-        except FuseboxError as error:
+        except Exception as error:  # as above
             happenings.emit(FAILED, user=user, error=str(error))
             return False
         return True

@@ -16,7 +16,6 @@ from typing import Final
 from fusebox import happenings
 from fusebox.clock import Clock
 from fusebox.command import Command
-from fusebox.errors import FuseboxError
 from fusebox.happenings import Kind
 
 MAX_WAITING: Final = 1_000
@@ -28,7 +27,11 @@ COMMAND_UNSENT: Final = happenings.declare(
 )
 
 Send = Callable[[bytes, Command], None]
-"""Puts signed bytes on the wire; returns when they are there, raises :class:`FuseboxError` when they are not."""
+"""Puts signed bytes on the wire; returns when they are there, raises when they are not."""
+
+
+def _nothing() -> None:
+    return
 
 
 class Outbound:
@@ -38,12 +41,21 @@ class Outbound:
         way: the name of thread and log lines.
         away: happens with every attempt that fails.
         connect: what must succeed before anything is sent.
+        close: what is done after the last was sent.
     """
 
     def __init__(
-        self, way: str, send: Send, clock: Clock, *, away: Kind, connect: Callable[[], None] | None = None
+        self,
+        way: str,
+        send: Send,
+        clock: Clock,
+        *,
+        away: Kind,
+        connect: Callable[[], None] = _nothing,
+        close: Callable[[], None] = _nothing,
     ) -> None:
-        self._way, self._send, self._clock, self._away, self._connect = way, send, clock, away, connect
+        self._way, self._send, self._clock, self._away = way, send, clock, away
+        self._connect, self._close = connect, close
         self._waiting: queue.Queue[tuple[bytes, Command] | None] = queue.Queue(MAX_WAITING)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"watch-{way}-out", daemon=True)
@@ -68,12 +80,12 @@ class Outbound:
             self._thread.join(timeout)
 
     def _run(self) -> None:
-        if self._connect is not None:
-            self._persist(self._connect)
+        self._persist(self._connect)
         while not self._stopping.is_set():
             waiting = self._waiting.get()
             if waiting is not None:
                 self._deliver(*waiting)
+        self._close()
 
     def _deliver(self, signed: bytes, command: Command) -> None:
         if not self._persist(lambda: self._send(signed, command), command.until):
@@ -88,7 +100,7 @@ class Outbound:
             try:
                 work()
                 return True
-            except FuseboxError as error:
+            except Exception as error:  # whatever it is: nothing may end the thread that a kill leaves by
                 happenings.emit(self._away, error=str(error))
                 self._stopping.wait(pause)
                 pause = min(_MAX_PAUSE_S, pause * 2)

@@ -82,4 +82,4 @@ def disconnector(config: Config, latch: Latch, receipts: Receipts) -> Disconnect
 def stream(config: Config, clock: Clock) -> Outbound | None:
     """The Redis stream of Commands, when shared state is a Redis."""
     stream = command_stream(config)
-    return Outbound("redis", stream.append, clock, away=STREAM_AWAY) if stream else None
+    return Outbound("redis", stream.append, clock, away=STREAM_AWAY, close=stream.close) if stream else None
