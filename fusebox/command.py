@@ -17,6 +17,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import math
 import secrets
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
@@ -25,7 +26,7 @@ from typing import Any
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from fusebox.errors import BadCommand
+from fusebox.errors import BadCommand, StaleCommand
 
 _PREFIX = "fusebox1"
 _MAX_BYTES = 65_536
@@ -64,6 +65,11 @@ class Command:
     open_s: float = 0.0
     id: str = field(default_factory=lambda: f"cmd_{secrets.token_hex(8)}")
     nonce: str = field(default_factory=lambda: secrets.token_hex(8))
+
+    @property
+    def until(self) -> float:
+        """Unscaled Unix seconds after which nobody obeys it; a KILL is never stale."""
+        return math.inf if self.order is Order.KILL else self.issued_at + WINDOW_S
 
 
 def agent_scope(agent: str) -> str:
@@ -168,11 +174,12 @@ class Keyring:
         """Verify a Command at time ``wall`` (unscaled Unix seconds).
 
         Raises:
-            BadCommand: the signature is wrong, the payload is no Command, or it is stale. A KILL is never stale.
+            BadCommand: the signature is wrong, or the payload is no Command.
+            StaleCommand: it is outside its window. A KILL never is.
         """
         command = _command(self.open(signed))
         if command.order is not Order.KILL and not abs(wall - command.issued_at) <= WINDOW_S:
-            raise BadCommand(f"{command.order} is outside its ±{WINDOW_S:.0f} s window")
+            raise StaleCommand(f"{command.order} is outside its ±{WINDOW_S:.0f} s window")
         return command
 
 

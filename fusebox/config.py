@@ -38,7 +38,7 @@ class Config(BaseSettings):
 
     amqp_url: SecretStr | None = Field(None, description="RabbitMQ; unset means the in-process broker")
     management_url: SecretStr | None = Field(
-        None, description="RabbitMQ's management API with an administrator, for provisioning and doctor"
+        None, description="RabbitMQ's management API with an administrator, for provisioning, doctor and kills"
     )
     require_sender: bool = Field(
         False, description="dead-letter a RabbitMQ message for whose sender the broker does not vouch (user_id)"

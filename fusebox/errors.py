@@ -23,6 +23,7 @@
         ├── BatchFailed             some of many publishes failed, at least one for good
         ├── BadMessage              a message that cannot be read
         ├── BadCommand              a Command with a bad signature, shape or age
+        │   └── StaleCommand          it is only too old (or from the future)
         ├── PortInUse               another program listens there
         ├── DataDirInUse            another process owns the data folder
         └── Shadowed                another module hides one of our packages
@@ -121,6 +122,10 @@ class BadMessage(Permanent):
 
 class BadCommand(Permanent):
     """A Command that must not be obeyed."""
+
+
+class StaleCommand(BadCommand):
+    """A genuine Command outside its window; carriers that keep Commands bring such to every process that starts."""
 
 
 class PortInUse(Permanent):

@@ -62,3 +62,6 @@ SPANS_DROPPED: Final = declare("spans_dropped", logging.WARNING, "telemetry buff
 SPANS_EXPORTED: Final = declare("spans_exported", logging.DEBUG, "spans delivered to the collector")
 EXPORT_FAILED: Final = declare("export_failed", logging.INFO, "the collector did not take a batch; it is kept")
 COMMAND_REJECTED: Final = declare("command_rejected", logging.WARNING, "a Command failed verification")
+COMMAND_STALE: Final = declare(
+    "command_stale", logging.INFO, "a genuine Command came outside its window and was not obeyed; kills have none"
+)

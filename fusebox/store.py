@@ -140,44 +140,38 @@ class RedisStore:
     shared = True
 
     def __init__(self, url: str, timeout: float = 1.0) -> None:
-        # No retries: a step whose answer was lost may have been made, and making it again is the caller's decision.
-        try:
-            self._redis = redis.Redis.from_url(
-                url,
-                socket_timeout=timeout,
-                socket_connect_timeout=timeout,
-                decode_responses=True,
-                retry=Retry(NoBackoff(), 0),
-            )
-        except ValueError as error:
-            raise ConfigError(f"redis_url: {error}") from error
+        self._redis = connect(url, timeout, decode_responses=True)
 
     def run(self, script: Script, key: str, *args: str) -> Any:
-        with _errors():
+        with redis_errors():
             return self._redis.register_script(script.lua)(keys=[key], args=list(args))
 
     def read(self, key: str) -> dict[str, str]:
-        with _errors():
+        with redis_errors():
             return {str(k): str(v) for k, v in self._redis.hgetall(key).items()}
 
     def keys(self, prefix: str) -> list[str]:
-        with _errors():
+        with redis_errors():
             return sorted(str(k) for k in self._redis.scan_iter(match=f"{_literal(prefix)}*", count=500))
 
     def delete(self, key: str) -> None:
-        with _errors():
+        with redis_errors():
             self._redis.delete(key)
 
     def expire(self, key: str, seconds: int) -> None:
-        with _errors():
+        with redis_errors():
             self._redis.expire(key, seconds)
 
     def ping(self) -> None:
-        with _errors():
+        with redis_errors():
             self._redis.ping()
 
     def close(self) -> None:
         self._redis.close()
+
+
+MEMORY: Final = "memory://"
+"""The address of a store for one process."""
 
 
 def open_store(url: str) -> Store:
@@ -186,15 +180,32 @@ def open_store(url: str) -> Store:
     Raises:
         ConfigError: the scheme is unknown.
     """
-    if url == "memory://":
+    if url == MEMORY:
         return MemoryStore()
     if url.startswith(("redis://", "rediss://", "unix://")):
         return RedisStore(url)
     raise ConfigError(f"redis_url: {url!r} is neither memory:// nor redis://, rediss:// or unix://")
 
 
+def connect(url: str, timeout: float, **options: Any) -> redis.Redis:
+    """A client whose calls have a deadline.
+
+    No retries: a step whose answer was lost may have been made, and making it again is the caller's decision.
+
+    Raises:
+        ConfigError: the address cannot be read.
+    """
+    try:
+        return redis.Redis.from_url(
+            url, socket_timeout=timeout, socket_connect_timeout=timeout, retry=Retry(NoBackoff(), 0), **options
+        )
+    except ValueError as error:
+        raise ConfigError(f"redis_url: {error}") from error
+
+
 @contextmanager
-def _errors() -> Iterator[None]:
+def redis_errors() -> Iterator[None]:
+    """Whatever the library raises becomes :class:`StoreUnavailable`."""
     try:
         yield
     except redis.RedisError as error:

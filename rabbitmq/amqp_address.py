@@ -20,6 +20,7 @@ _NOT_FOUND: Final = 404
 _LOCKED: Final = 405
 _CONFLICT: Final = 406
 _ACCESS_REFUSED: Final = 403
+_CONNECTION_LIMIT: Final = "connection limit"
 
 
 class Address:
@@ -50,6 +51,11 @@ class Address:
         """The user we connect as."""
         return str(self._parameters.credentials.username)
 
+    @property
+    def vhost(self) -> str:
+        """The virtual host we connect to."""
+        return str(self._parameters.virtual_host)
+
     def parameters(self, connection_name: str) -> Any:
         """Fresh pika parameters for one connection."""
         parameters = pika.URLParameters(self._url)
@@ -77,14 +83,19 @@ class Address:
 
     def unavailable(self, error: BaseException | None) -> BrokerUnavailable:
         """Why there is no connection, and what to do about it."""
-        root, vhost = _root(error), self._parameters.virtual_host
+        root = _root(error)
         if isinstance(root, exceptions.AuthenticationError | exceptions.ProbableAuthenticationError):
             return BrokerUnavailable(
                 f"RabbitMQ at {self} refused user {self.user!r} or the password; correct FUSEBOX_AMQP_URL"
             )
+        if isinstance(root, exceptions.ProbableAccessDeniedError) and _CONNECTION_LIMIT in str(root):
+            return BrokerUnavailable(
+                f"RabbitMQ at {self} lets user {self.user!r} open no further connection; when its agent is killed, "
+                "'fusebox resume' changes that, else raise the user's limit (rabbitmqctl set_user_limits)"
+            )
         if isinstance(root, exceptions.ProbableAccessDeniedError):
             return BrokerUnavailable(
-                f"RabbitMQ at {self} refused virtual host {vhost!r} to user {self.user!r}; "
+                f"RabbitMQ at {self} refused virtual host {self.vhost!r} to user {self.user!r}; "
                 "create it (rabbitmqctl add_vhost, set_permissions) or correct FUSEBOX_AMQP_URL"
             )
         if isinstance(root, exceptions.IncompatibleProtocolError):

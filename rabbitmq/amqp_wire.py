@@ -96,7 +96,8 @@ def queue_arguments(queue: Queue) -> dict[str, Any]:
     if queue.ttl is not None:
         arguments["x-message-ttl"] = round(queue.ttl * 1000)
     if queue.max_length is not None:
-        arguments |= {"x-max-length": queue.max_length, "x-overflow": "reject-publish"}
+        overflow = "drop-head" if queue.drop_oldest else "reject-publish"
+        arguments |= {"x-max-length": queue.max_length, "x-overflow": overflow}
     return arguments
 
 

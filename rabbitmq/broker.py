@@ -44,7 +44,8 @@ class Queue:
     """A queue. Exclusive ones are classic, belong to one connection and vanish with it; all others are durable.
 
     ``delivery_limit``: how often a message may be redelivered before it is dead-lettered (quorum queues only).
-    ``ttl``: seconds after which any message of the queue expires. ``max_length``: messages; a full queue nacks.
+    ``ttl``: seconds after which any message of the queue expires. ``max_length``: messages; a full queue nacks, or
+    forgets its oldest where ``drop_oldest`` is set.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Queue:
     dead_letter_routing_key: str | None = None
     ttl: float | None = None
     max_length: int | None = None
+    drop_oldest: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +148,10 @@ class Broker(Protocol):
     @property
     def remote(self) -> bool:
         """True when other processes are reachable through it."""
+
+    @property
+    def user(self) -> str:
+        """Whom the broker takes us for; empty where it knows no users."""
 
     def start(self) -> None:
         """Connect.

@@ -2,64 +2,37 @@
 
 * :class:`HttpCarrier` long-polls *watch*. Its first act is a snapshot over a nonce drawn here: it teaches kills,
   lifted ids and open circuits, and proves that *watch* (and not an old recording) said so.
-* :class:`BrokerCarrier` reads this process's own queue on the control exchange. Over a remote broker it can also ask
-  for the snapshot, with ``reply_to``.
+* :class:`BrokerCarrier` reads this process's own queue on the control exchange and asks for the snapshot with
+  ``reply_to``: at first, and every :data:`SNAPSHOT_S` again, because a Command that was sent while the connection was
+  broken may have met no queue. The user of an agent may not declare a queue; it reads the one that was provisioned for
+  it (and its one process).
+* :class:`rabbitmq.stream_carrier.StreamCarrier` reads the Redis stream.
 """
 
 from __future__ import annotations
 
 import functools
 import json
-import logging
 import secrets
 import threading
 import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
-from typing import Any, Final
+from typing import Final
 
 from fusebox import happenings, names
 from fusebox.control import ControlClient, ControlRefused
 from fusebox.errors import BadCommand
 from rabbitmq.broker import Broker, Consumer, Delivery, Message
-from rabbitmq.topology import control_topology
+from rabbitmq.identity import is_agent_user
+from rabbitmq.receiver import CARRIER_FAILED, CARRIER_REFUSED, Json, Receiver
+from rabbitmq.topology import control_topology, user_control_topology
 from rabbitmq.uplink import ClientSource, TokenSource
 
-Json = dict[str, Any]
 POLL_WAIT_S: Final = 5.0
+SNAPSHOT_S: Final = 30.0
 _RETRY_S: Final = 0.25
 _CONFLICT: Final = 409
-
-CARRIER_FAILED: Final = happenings.declare(
-    "carrier_failed", logging.INFO, "a Command carrier lost its connection and tries again"
-)
-CARRIER_REFUSED: Final = happenings.declare(
-    "carrier_refused", logging.ERROR, "watch refused this process (token, agent ids or protocol)"
-)
-
-
-class Receiver:
-    """What a carrier hands its catch to (the runtime's link)."""
-
-    def command(self, signed: bytes) -> None:
-        """A Command arrived."""
-        raise NotImplementedError
-
-    def snapshot(self, signed: bytes, nonce: str) -> int:
-        """A snapshot arrived; returns the cursor to poll from.
-
-        Raises:
-            BadCommand: signature or nonce is wrong.
-        """
-        raise NotImplementedError
-
-    def introduction(self) -> Json:
-        """``process``, ``host``, ``pid`` and ``agents`` for a poll."""
-        raise NotImplementedError
-
-    def unverified(self) -> bool:
-        """True while an agent of this process has not been named in a snapshot."""
-        raise NotImplementedError
 
 
 class HttpCarrier:
@@ -129,7 +102,7 @@ class BrokerCarrier:
         self._broker = broker
         self._receiver = receiver
         self._token = token
-        self._queue, self._nonce = "", ""
+        self._queue, self._nonce, self._next_snapshot = "", "", 0.0
         self._consumer: Consumer | None = None
         # The broker's I/O thread only puts in here: obeying writes a file and may ask the board.
         self._inbox: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
@@ -146,7 +119,8 @@ class BrokerCarrier:
             self._consumer.cancel()
 
     def _listen(self) -> None:
-        topology = control_topology(str(self._receiver.introduction()["process"]))
+        user, process = self._broker.user, str(self._receiver.introduction()["process"])
+        topology = user_control_topology(user) if is_agent_user(user) else control_topology(process)
         self._broker.declare(topology)
         self._queue = topology.queues[0].name
         self._consumer = self._broker.consume(self._queue, self._take, prefetch=64)
@@ -192,7 +166,8 @@ class BrokerCarrier:
 
     def _introduce(self) -> None:
         who = self._receiver.introduction()
-        if self._receiver.unverified():
+        if self._receiver.unverified() or time.monotonic() >= self._next_snapshot:
+            self._next_snapshot = time.monotonic() + SNAPSHOT_S
             self._nonce = secrets.token_hex(16)
             self._say("snapshot", {"nonce": self._nonce, "process": who["process"], "agents": list(who["agents"])})
         self._say("poll", {**who, "cursor": 0, "wait": 0})

@@ -25,6 +25,11 @@ def agent_user(agent: str) -> str:
     return f"{PREFIX}{agent}"
 
 
+def agent_of(user: str) -> str:
+    """The agent of an AMQP user; empty for the user of a person or another program."""
+    return user.removeprefix(PREFIX) if is_agent_user(user) else ""
+
+
 def is_agent_user(user: str) -> bool:
     """True for the user of an agent, as opposed to one of a person or another program."""
     return user.startswith(PREFIX)

@@ -39,6 +39,7 @@ class InProcessBroker:
 
     remote = False
     busy = False
+    user = ""
 
     def __init__(self) -> None:
         self._changed = threading.Condition(threading.RLock())

@@ -88,10 +88,16 @@ class MemoryQueue:
     @property
     def full(self) -> bool:
         """True when the next message must be refused."""
+        return self._brimming and not self.spec.drop_oldest
+
+    @property
+    def _brimming(self) -> bool:
         return self.spec.max_length is not None and len(self) >= self.spec.max_length
 
     def push(self, message: Message, routing_key: str, now: float) -> None:
         """Append a new message."""
+        if self._brimming:
+            self.pop()
         expires = inf if self.spec.ttl is None else now + self.spec.ttl
         self._fresh.append(Entry(message, routing_key, expires))
 

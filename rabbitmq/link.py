@@ -22,11 +22,13 @@ from breakers.obey import Obedience
 from fusebox import guard, happenings
 from fusebox.clock import Clock
 from fusebox.command import Command, Keyring
-from fusebox.errors import BadCommand, StoreUnavailable
-from fusebox.records import Action, Receipt, Transition, Verdict, new_id
+from fusebox.errors import BadCommand, StaleCommand, StoreUnavailable
+from fusebox.records import Action, Receipt, State, Transition, Verdict, new_id
 from fusebox.registry import Registry, Risk
 from rabbitmq.broker import Broker
-from rabbitmq.carriers import BrokerCarrier, HttpCarrier, Json, Receiver
+from rabbitmq.carriers import BrokerCarrier, HttpCarrier
+from rabbitmq.receiver import Carrier, Json, Receiver
+from rabbitmq.stream_carrier import StreamCarrier, StreamSource
 from rabbitmq.uplink import ClientSource, TokenSource, Uplink
 
 LATCH_UNWRITTEN: Final = happenings.declare(
@@ -41,18 +43,20 @@ class Link(Receiver):
 
     Args:
         client: the current HTTP client of *watch*, or None while it is unknown.
+        stream: the Redis stream of Commands, or None while no Redis is known.
         broker: a remote broker, or None.
         held: how many messages wait, by agent of this process.
         obeyed: called after a Command took effect.
     """
 
     def __init__(
-        self, latch: Latch, circuits: Circuits, clock: Clock, *, client: ClientSource, broker: Broker | None,
-        token: TokenSource, held: Callable[[], dict[str, int]], obeyed: Callable[[Command | None], None],
+        self, latch: Latch, circuits: Circuits, clock: Clock, *, client: ClientSource, stream: StreamSource,
+        broker: Broker | None, token: TokenSource, held: Callable[[], dict[str, int]],
+        obeyed: Callable[[Command | None], None],
     ) -> None:  # fmt: skip
         self.process = f"{socket.gethostname()}-{os.getpid()}-{new_id('p')[2:8]}"
         self._latch, self._circuits, self._clock = latch, circuits, clock
-        self._client, self._broker, self._token = client, broker, token
+        self._client, self._stream, self._broker, self._token = client, stream, broker, token
         self._held, self._obeyed = held, obeyed
         self._verified: set[str] = set()
         self._learned = threading.Condition()
@@ -60,13 +64,13 @@ class Link(Receiver):
         self._stopped = False
         self._keyring: Keyring | None = None
         self._obedience: Obedience | None = None
-        self._carriers: list[HttpCarrier | BrokerCarrier] = []
+        self._carriers: list[Carrier] = []
 
     def obey(self, keyring: Keyring) -> None:
         """From now on Commands signed by these keys are obeyed: open the carriers."""
         self._keyring = keyring
         self._obedience = Obedience(keyring, self._latch, self._circuits, self._clock)
-        carriers: list[HttpCarrier | BrokerCarrier] = [HttpCarrier(self._client, self)]
+        carriers: list[Carrier] = [HttpCarrier(self._client, self), StreamCarrier(self._stream, self)]
         if self._broker is not None:
             carriers.append(BrokerCarrier(self._broker, self, self._token))
         for carrier in carriers:
@@ -128,6 +132,9 @@ class Link(Receiver):
         assert self._obedience is not None
         try:
             command = self._obedience.apply(signed)
+        except StaleCommand as error:
+            happenings.emit(happenings.COMMAND_STALE, error=str(error))
+            return
         except BadCommand as error:
             happenings.emit(happenings.COMMAND_REJECTED, error=str(error))
             return
@@ -179,7 +186,8 @@ class Link(Receiver):
     def _learn_circuit(self, agent: str, told: Json) -> None:
         if told.get("mode", "normal") != self._circuits.circuit(agent).mode:
             self._circuits.set_mode(agent, str(told["mode"]), reason="snapshot", actor="watch")
-        if told["state"] == "open":
+        probing = self._circuits.circuit(agent).state is State.HALF_OPEN  # then the board's word is the older one
+        if told["state"] == "open" and not probing:
             open_s = max(0.1, float(told["open_for"]))
             self._circuits.trip(agent, reason=str(told["reason"]), actor="watch", open_s=open_s)
 

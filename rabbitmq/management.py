@@ -1,4 +1,7 @@
-"""RabbitMQ's management HTTP API: users, permissions and topology, written idempotently."""
+"""RabbitMQ's management HTTP API: users, permissions, topology and connections, written idempotently.
+
+Every call raises :class:`ConfigError` where RabbitMQ refuses it, :class:`BrokerUnavailable` where nobody answers.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from rabbitmq.broker import Topology
 from rabbitmq.provision import Grant
 
 _TIMEOUT_S: Final = 10.0
+_LIMIT: Final = "max-connections"
 
 
 class Management:
@@ -49,13 +53,29 @@ class Management:
         """Every user's topic permissions."""
         return list(self._ask("GET", ("topic-permissions",)))
 
-    def declare(self, vhost: str, topology: Topology) -> None:
-        """Make the virtual host, exchanges, queues and bindings exist.
+    def users_of(self, vhost: str) -> list[str]:
+        """Users with permissions in a virtual host."""
+        return [str(each["user"]) for each in self.permissions() if each["vhost"] == vhost]
 
-        Raises:
-            ConfigError: one of them exists with other settings, or the user may not.
-            BrokerUnavailable: nobody answers.
-        """
+    def barred(self) -> frozenset[str]:
+        """Users that may open no connection."""
+        limits = self._ask("GET", ("user-limits",))
+        return frozenset(str(each["user"]) for each in limits if each["value"].get(_LIMIT) == 0)
+
+    def bar(self, user: str) -> None:
+        """Let the user open no connection; those it has stay."""
+        self._ask("PUT", ("user-limits", user, _LIMIT), {"value": 0})
+
+    def free(self, user: str) -> None:
+        """Take the user's limit of connections away."""
+        self._ask("DELETE", ("user-limits", user, _LIMIT))
+
+    def close_connections(self, user: str, reason: str) -> None:
+        """Close every connection of the user; it is told the reason."""
+        self._ask("DELETE", ("connections", "username", user), reason=reason)
+
+    def declare(self, vhost: str, topology: Topology) -> None:
+        """Make the virtual host, exchanges, queues and bindings exist; with other settings it is refused."""
         self._ask("PUT", ("vhosts", vhost), {})
         for exchange in topology.exchanges:
             self._ask("PUT", ("exchanges", vhost, exchange.name), {"type": exchange.type.value, "durable": True})
@@ -70,10 +90,6 @@ class Management:
         """Make the user exist with this password and exactly these permissions.
 
         Topic permissions come first: without one everything is allowed.
-
-        Raises:
-            ConfigError: our own user may not.
-            BrokerUnavailable: nobody answers.
         """
         self._ask("PUT", ("users", grant.user), {"password": password, "tags": ""})
         for exchange, write in grant.topics.items():
@@ -82,11 +98,11 @@ class Management:
         body = {"configure": grant.configure, "write": grant.write, "read": grant.read}
         self._ask("PUT", ("permissions", vhost, grant.user), body)
 
-    def _ask(self, method: str, path: tuple[str, ...], body: object = None) -> Any:
+    def _ask(self, method: str, path: tuple[str, ...], body: object = None, *, reason: str = "") -> Any:
         request = Request(  # noqa: S310 - the scheme was checked
             self._base + "/".join(quote(part, safe="") for part in path),
             data=None if body is None else json.dumps(body).encode(),
-            headers={"Authorization": self._authorization, "Content-Type": "application/json"},
+            headers={"Authorization": self._authorization, "Content-Type": "application/json", "X-Reason": reason},
             method=method,
         )
         try:

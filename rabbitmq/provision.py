@@ -7,7 +7,8 @@
                fusebox.own                     what it holds and buries;  keys: its held and its dead queue
                fusebox.retry.<delay>           what it tries again;  key: its own work queue
                fusebox.uplink                  reports to watch, which checks a token
-    read       <agent>, <agent>.held
+    read       <agent>, <agent>.held           its work and what it held
+               fusebox.control.agent-<agent>   Commands; a queue of its user, as it may not declare one
 
 Never the default exchange: who may write to ``amq.default`` reaches every queue by its name. Never ``configure``, not
 even for a queue of its own: an exchange one may declare, bound to ``fusebox.events``, has no topic permission.
@@ -31,7 +32,7 @@ from fusebox.rundir import write_atomic
 from rabbitmq.broker import Topology
 from rabbitmq.identity import agent_user, is_agent_user
 from rabbitmq.retry import DELAYS_S, retry_exchange, retry_topology
-from rabbitmq.topology import agent_topology
+from rabbitmq.topology import agent_topology, control_queue, user_control_topology
 
 NOTHING: Final = "^$"
 TOPIC_EXCHANGES: Final = (EXCHANGE_EVENTS, EXCHANGE_OWN, *(retry_exchange(delay) for delay in DELAYS_S))
@@ -80,12 +81,14 @@ def grant_of(role: Role) -> Grant:
         **dict.fromkeys(retries, _any([re.escape(agent)])),
     }
     write = _any(map(re.escape, (EXCHANGE_EVENTS, EXCHANGE_OWN, EXCHANGE_UPLINK, *retries)))
-    return Grant(agent_user(agent), write, _any(map(re.escape, (agent, held_queue(agent)))), topics)
+    read = _any(map(re.escape, (agent, held_queue(agent), control_queue(agent_user(agent)))))
+    return Grant(agent_user(agent), write, read, topics)
 
 
 def topology_of(role: Role) -> Topology:
     """Everything the agent finds on the broker, for a deployer to declare."""
-    return agent_topology(role.agent, role.handles) + retry_topology()
+    control = user_control_topology(agent_user(role.agent))
+    return agent_topology(role.agent, role.handles) + retry_topology() + control
 
 
 def key_regex(pattern: str) -> str:

@@ -40,7 +40,7 @@ from rabbitmq.link import Link, SnapshotGuard
 from rabbitmq.outbox import new_outbox
 from rabbitmq.retry import retry_topology
 from rabbitmq.topology import base_topology
-from rabbitmq.wiring import agent_token, control_clients, load_keyring, url_of_store
+from rabbitmq.wiring import agent_token, command_stream, control_clients, load_keyring, url_of_store
 
 TICK_S: Final = 0.1
 _TOLD: Final = ("operator:", "watch")
@@ -229,6 +229,7 @@ class Runtime:
     def _new_link(self) -> Link:
         return Link(
             self.latch, self.circuits, self.clock, client=control_clients(self.config),
-            broker=self.broker if self.broker.remote else None, token=agent_token(self.config),
-            held=lambda: {m.name: m.held for m in list(self._members.values())}, obeyed=self._obeyed,
+            stream=lambda: command_stream(self.config), broker=self.broker if self.broker.remote else None,
+            token=agent_token(self.config), held=lambda: {m.name: m.held for m in list(self._members.values())},
+            obeyed=self._obeyed,
         )  # fmt: skip

@@ -5,6 +5,7 @@
     publish ─► fusebox.events (topic) ─► <agent> ──(limit reached, rejected)──► fusebox.dead (direct) ─► <agent>.dead
                     held or buried ─► fusebox.own (topic) ─► <agent>.held, <agent>.dead: the routing key is the queue
     Commands ─► fusebox.control (fanout) ─► fusebox.control.<process>   one exclusive queue per process
+                                         ─► fusebox.control.<user>      a lasting one per AMQP user of an agent
     processes ─► fusebox.uplink (direct) ─► fusebox.uplink              read by watch
 """
 
@@ -27,6 +28,8 @@ from rabbitmq.broker import Binding, Exchange, ExchangeType, Queue, QueueType, T
 
 DELIVERY_LIMIT: Final = 20
 """Redeliveries of one message before it is dead-lettered; RabbitMQ before 4.0 has no limit unless told."""
+_CONTROL_LENGTH: Final = 1_000
+_CONTROL_TTL_S: Final = 86_400.0
 UPLINK_KEYS: Final = ("snapshot", "poll", "receipts", "reports", "denials", "leave")
 
 
@@ -59,13 +62,30 @@ def agent_topology(agent: str, keys: Sequence[str]) -> Topology:
 
 
 def control_queue(process: str) -> str:
-    """Name of the queue on which one process hears Commands."""
+    """Name of the queue on which one process (or the one process of an AMQP user) hears Commands."""
     return f"{EXCHANGE_CONTROL}.{process}"
+
+
+def is_control_queue(queue: str) -> bool:
+    """True for a name that :func:`control_queue` gives."""
+    return queue.startswith(control_queue(""))
 
 
 def control_topology(process: str) -> Topology:
     """The queue on which one process hears Commands; it vanishes with the process."""
     queue = Queue(control_queue(process), type=QueueType.CLASSIC, exclusive=True)
+    return base_topology() + Topology(queues=(queue,), bindings=(Binding(EXCHANGE_CONTROL, queue.name),))
+
+
+def user_control_topology(user: str) -> Topology:
+    """The queue on which the one process of an agent's AMQP user hears Commands, declared by the deployer.
+
+    It outlives the process, so it is bounded: what nobody fetches must neither fill the broker nor nack *watch*, and
+    the snapshot tells a process that starts whatever was dropped. Classic, as one more of them for each agent is cheap.
+    """
+    queue = Queue(
+        control_queue(user), type=QueueType.CLASSIC, ttl=_CONTROL_TTL_S, max_length=_CONTROL_LENGTH, drop_oldest=True
+    )
     return base_topology() + Topology(queues=(queue,), bindings=(Binding(EXCHANGE_CONTROL, queue.name),))
 
 

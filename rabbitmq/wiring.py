@@ -10,6 +10,8 @@ from fusebox.config import Config
 from fusebox.control import ControlClient
 from fusebox.errors import ConfigError
 from fusebox.rundir import lookup, secret_of, url_of
+from fusebox.store import MEMORY
+from fusebox.stream import CommandStream
 
 
 def load_keyring(config: Config) -> Keyring | None:
@@ -32,7 +34,7 @@ def load_keyring(config: Config) -> Keyring | None:
 def url_of_store(config: Config) -> str:
     """Where shared state lives: the setting, else the redis that ``fusebox up`` started, else this process."""
     announced = lookup(config.data_dir, "redis")
-    return config.secret("redis_url") or (str(announced["url"]) if announced else "memory://")
+    return config.secret("redis_url") or (str(announced["url"]) if announced else MEMORY)
 
 
 def _key_list(config: Config) -> Path | None:
@@ -55,3 +57,9 @@ def control_clients(config: Config) -> Callable[[], ControlClient | None]:
         return ControlClient(url, token()) if url else None
 
     return current
+
+
+def command_stream(config: Config) -> CommandStream | None:
+    """The Redis stream of Commands; None where shared state is no Redis (agents ask again: it may start later)."""
+    url = url_of_store(config)
+    return None if url == MEMORY else CommandStream(url, config.tenant)

@@ -4,6 +4,7 @@ pytest_plugins = [
     "tests.fixtures.clock",
     "tests.fixtures.store",
     "tests.fixtures.broker",
+    "tests.fixtures.managed",
     "tests.fixtures.agents",
     "tests.fixtures.collector",
     "tests.fixtures.browser",

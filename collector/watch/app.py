@@ -1,6 +1,6 @@
 """Watch: judges what agents do, keeps the board, takes operators' orders, alerts people. This file only wires.
 
-Order of start: journal → what it says (kills, circuits, openings, alerts due) → alerts → broker → control API → live
+Order of start: journal → what it says (kills, circuits, openings, alerts due) → alerts → carriers → control API → live
 detection → announcement. It stops the other way round.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from contextlib import ExitStack
-from typing import Any, Final
+from typing import Final
 
 from breakers.board import Board
 from breakers.circuit import Circuits
@@ -22,7 +22,6 @@ from collector.setup import load_signer, owned, prepare
 from collector.spool import Reader
 from collector.tokens import Tokens
 from collector.watch import parts
-from collector.watch.amqp import BrokerCarrier
 from collector.watch.api import Api
 from collector.watch.board import BoardView
 from collector.watch.dispatch import Dispatch
@@ -126,13 +125,15 @@ class Watch:
         self._telling = Telling(self._journal, clock, self._dashboard)
         self._outbox = Outbox(folder / "alerts", parts.sinks(config, clock), clock, self._telling.ended)
         self._telling.through(self._outbox)
-        self._wire(parts.broker(config))
+        self._wire()
 
-    def _wire(self, broker: Any) -> None:
+    def _wire(self) -> None:
         config, clock = self._config, self._clock
-        carrier = BrokerCarrier(broker, clock) if broker else None
+        broker = parts.broker(config, clock)
+        disconnector = parts.disconnector(config, self._latch, self._receipts)
+        carriers = [each for each in (parts.stream(config, clock), broker, disconnector) if each]
         dispatch = Dispatch(
-            load_signer(config), self._log, self._leases, self._receipts, (carrier.offer,) if carrier else ()
+            load_signer(config), self._log, self._leases, self._receipts, [each.offer for each in carriers]
         )
         self._trips = Trips(
             self._circuits, self._journal, dispatch, self._history, clock, tenant=config.tenant,
@@ -150,11 +151,11 @@ class Watch:
             self._panel, self._registry, self._roll, self._trips, self._history, clock, stranger=self._telling.stranger
         )
         api = self._api(uplink, orders)
-        if carrier:
-            carrier.listen(api.from_broker)
+        if broker:
+            broker.listen(api.from_broker)
         self._live = Live(lambda: Reader(config.data_dir / "spool", ROLE), self._judge)
         server = HttpServer(api.app(), self._socket, "watch-http")
-        self._stack = Stack([self._outbox, *([carrier] if carrier else []), server, self._live])
+        self._stack = Stack([self._outbox, *carriers, server, self._live])
         self._stopping = threading.Event()
         self._ticker = threading.Thread(target=self._tick, name="watch-ticker", daemon=True)
 

@@ -1,12 +1,12 @@
 """Signing and sending Commands: one signature, every carrier, the Receipts that are due.
 
-The long-poll log comes first and is memory only; the broker gets its copy through a bounded queue of its own, so a
-broker in trouble delays nobody.
+The long-poll log comes first and is memory only; Redis and the broker get their copies through bounded queues of their
+own, so one in trouble delays nobody.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from collector.watch.leases import Leases, Receipts
 from collector.watch.poll import CommandLog
@@ -20,11 +20,11 @@ class Dispatch:
     """The only holder of the signing key.
 
     Args:
-        carriers: further ways to the processes, beside the long poll.
+        carriers: further ways to the processes, beside the long poll; then what else a Command sets going.
     """
 
     def __init__(
-        self, signer: Signer, log: CommandLog, leases: Leases, receipts: Receipts, carriers: tuple[Carrier, ...] = ()
+        self, signer: Signer, log: CommandLog, leases: Leases, receipts: Receipts, carriers: Sequence[Carrier] = ()
     ) -> None:
         self._signer, self._log, self._leases, self._receipts = signer, log, leases, receipts
         self._carriers = carriers

@@ -133,6 +133,12 @@ class Receipts:
             awaited.received[process] = applied_at
             return True
 
+    def complete(self, command: str) -> bool:
+        """True when no Receipt is due any more."""
+        with self._lock:
+            awaited = self._commands.get(command)
+            return awaited is None or set(awaited.expected) <= awaited.received.keys()
+
     def view(self, command: str) -> dict[str, Any]:
         """The answer of ``GET /v1/receipts/{command}``.
 

@@ -5,21 +5,29 @@ from __future__ import annotations
 import logging
 from typing import Final
 
+from breakers.latch import Latch
 from collector.alerts.sinks import LogSink, Sink, WebhookSink
+from collector.watch.amqp import BrokerCarrier
+from collector.watch.disconnect import Disconnector
+from collector.watch.leases import Receipts
+from collector.watch.outbound import Outbound
 from fusebox import happenings
 from fusebox.clock import Clock
 from fusebox.config import Config
 from fusebox.errors import ConfigError, StoreUnavailable
-from fusebox.rundir import lookup
 from fusebox.store import Store, open_store
 from rabbitmq.amqp import AmqpBroker
-from rabbitmq.broker import Broker
+from rabbitmq.amqp_address import Address
+from rabbitmq.management import Management
+from rabbitmq.wiring import command_stream, url_of_store
 
-MEMORY: Final = "memory://"
 _PATIENCE_S: Final = 5.0
 
 STORE_ABSENT: Final = happenings.declare(
     "store_absent", logging.ERROR, "shared state does not answer at start; watch goes on with what it knows"
+)
+STREAM_AWAY: Final = happenings.declare(
+    "watch_stream_away", logging.ERROR, "watch cannot use the Redis stream; Commands still travel by the other carriers"
 )
 
 
@@ -28,8 +36,7 @@ def shared_state(config: Config, clock: Clock) -> Store:
 
     A server that does not answer is waited for briefly: under ``fusebox up`` it starts at the same moment.
     """
-    running = lookup(config.data_dir, "redis")
-    store = open_store(config.secret("redis_url") or (str(running["url"]) if running else MEMORY))
+    store = open_store(url_of_store(config))
     deadline = clock.wall() + _PATIENCE_S
     while True:
         try:
@@ -59,7 +66,20 @@ def sinks(config: Config, clock: Clock) -> list[Sink]:
     return [log, WebhookSink(config.alert_webhook_url, secret, clock, private=config.alert_webhook_private)]
 
 
-def broker(config: Config) -> Broker | None:
+def broker(config: Config, clock: Clock) -> BrokerCarrier | None:
     """RabbitMQ, when it is configured."""
     url = config.secret("amqp_url")
-    return AmqpBroker(url, client_name="fusebox-watch") if url else None
+    return BrokerCarrier(AmqpBroker(url, client_name="fusebox-watch"), clock) if url else None
+
+
+def disconnector(config: Config, latch: Latch, receipts: Receipts) -> Disconnector | None:
+    """Closes connections of killed agents, when RabbitMQ's management is configured."""
+    url, amqp = config.secret("management_url"), config.secret("amqp_url")
+    vhost = Address(amqp).vhost if amqp else "/"
+    return Disconnector(Management(url), vhost, latch, receipts.complete) if url else None
+
+
+def stream(config: Config, clock: Clock) -> Outbound | None:
+    """The Redis stream of Commands, when shared state is a Redis."""
+    stream = command_stream(config)
+    return Outbound("redis", stream.append, clock, away=STREAM_AWAY, close=stream.close) if stream else None

@@ -17,7 +17,7 @@ from fusebox.errors import BrokerUnavailable, Unroutable
 from fusebox.names import EXCHANGE_UPLINK
 from rabbitmq.broker import Broker, Delivery, Message, Queue, QueueType, Topology
 from rabbitmq.inprocess import InProcessBroker
-from rabbitmq.topology import control_topology
+from rabbitmq.topology import control_queue, control_topology
 from tests.fixtures.collector import StartRoles, until
 
 KILL = Command(Order.KILL, "agent:bot", "jo", "x", time.time())
@@ -103,14 +103,16 @@ def test_what_processes_say_is_handled_like_http(
 ) -> None:
     watch = Watch()
     carrying(broker, watch)
-    broker.declare(Topology(queues=(Queue("mine", type=QueueType.CLASSIC, exclusive=True),)))
-    say(
-        broker, {"kind": "snapshot", "token": "t", "body": {"nonce": "n"}}, "snapshot",
-        reply_to="mine", correlation_id="n",
-    )  # fmt: skip
-    reply = until(lambda: broker.get("mine"), "the snapshot came back", 5)
+    mine, another = control_queue("p1"), "somebody"
+    for queue in (mine, another):
+        broker.declare(Topology(queues=(Queue(queue, type=QueueType.CLASSIC, exclusive=True),)))
+    ask = {"kind": "snapshot", "token": "t", "body": {"nonce": "n"}}
+    for reply_to in (another, mine):
+        say(broker, ask, "snapshot", reply_to=reply_to, correlation_id="n")
+    reply = until(lambda: broker.get(mine), "the snapshot came back", 5)
     assert (reply.message.body, reply.message.correlation_id) == (b"signed bytes", "n")
-    assert watch.calls == [("snapshot", "t", {"nonce": "n"})]
+    assert watch.calls == [("snapshot", "t", {"nonce": "n"})] * 2
+    assert broker.depth(another) == 0
 
 
 @pytest.mark.parametrize(

@@ -210,6 +210,14 @@ def test_a_full_queue_refuses_messages_until_there_is_room(broker: Broker, uniqu
     eventually(lambda: accepts(broker, queue), what="room again")
 
 
+def test_a_full_queue_that_drops_its_oldest_refuses_nothing(broker: Broker, unique: Unique) -> None:
+    queue = unique("bounded")
+    broker.declare(Topology(queues=(Queue(queue, QueueType.CLASSIC, max_length=3, drop_oldest=True),)))
+    send(broker, queue, *map(str, range(10)))
+    eventually(lambda: broker.depth(queue) == 3)
+    assert [body_of(take(broker, queue)) for _ in range(3)] == ["7", "8", "9"]
+
+
 def fill(broker: Broker, queue: str) -> int:
     count = 0
     while accepts(broker, queue):

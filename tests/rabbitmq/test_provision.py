@@ -5,7 +5,7 @@ import re
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -27,49 +27,16 @@ from rabbitmq.amqp import AmqpBroker
 from rabbitmq.broker import Broker, Message
 from rabbitmq.identity import agent_user, check_sender
 from rabbitmq.management import Management
-from rabbitmq.node import PrivateNode
-from rabbitmq.node_programs import find, free_ports
-from rabbitmq.provision import TOPIC_EXCHANGES, Role, grant_of, key_regex, topology_of, unguarded
+from rabbitmq.node_programs import find
+from rabbitmq.provision import TOPIC_EXCHANGES, Role, grant_of, key_regex, unguarded
 from rabbitmq.retry import DELAYS_S, retry_exchange
 from rabbitmq.shelf import Shelf
-from rabbitmq.topology import topic_matches
+from rabbitmq.topology import control_queue, topic_matches
 from tests.fixtures.agents import Inbox, eventually
 from tests.fixtures.broker import Unique
-from tests.need import missing
+from tests.fixtures.managed import Login, Managed
 
 MINE, OTHER = "ticket.suggested", "invoice.paid"
-
-
-@dataclass(frozen=True)
-class Managed:
-    """A node with the management plugin."""
-
-    node: PrivateNode
-    management: str
-
-    def url(self, user: str, password: str) -> str:
-        return f"amqp://{user}:{password}@127.0.0.1:{urlsplit(self.node.url).port}/%2F"
-
-
-@pytest.fixture(scope="module")
-def managed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Managed]:
-    if not PrivateNode.available():
-        missing("rabbitmq-server is not installed; apt-get install rabbitmq-server")
-    (port,) = free_ports(1)
-    settings = f"management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {port}\n"
-    node = PrivateNode(tmp_path_factory.mktemp("managed"), plugins=["rabbitmq_management"], settings=settings)
-    node.start()
-    admin = urlsplit(node.url)
-    yield Managed(node, f"http://{admin.username}:{admin.password}@127.0.0.1:{port}")
-    node.stop()
-
-
-@pytest.fixture
-def admin(managed: Managed) -> Iterator[AmqpBroker]:
-    broker = AmqpBroker(managed.node.url)
-    broker.start()
-    yield broker
-    broker.stop()
 
 
 @contextmanager
@@ -82,27 +49,6 @@ def foreign(url: str) -> Iterator[Any]:
         yield channel
     finally:
         connection.close()
-
-
-Login = Callable[[Role], AmqpBroker]
-
-
-@pytest.fixture
-def login(managed: Managed) -> Iterator[Login]:
-    """Provisions an agent and connects as its user."""
-    brokers = []
-
-    def connect(role: Role) -> AmqpBroker:
-        management, grant = Management(managed.management), grant_of(role)
-        management.declare("/", topology_of(role))
-        management.allow("/", grant, "pass-word")
-        brokers.append(AmqpBroker(managed.url(grant.user, "pass-word")))
-        brokers[-1].start()
-        return brokers[-1]
-
-    yield connect
-    for broker in brokers:
-        broker.stop()
 
 
 @pytest.fixture
@@ -199,13 +145,25 @@ def test_an_agent_reads_its_own_queues_only(login: Login, unique: Unique) -> Non
     login(Role(victim))
     assert broker.get(name) is None
     assert broker.get(names.held_queue(name)) is None
-    for queue in (victim, names.held_queue(victim), names.dead_queue(name), names.EXCHANGE_UPLINK):
+    assert broker.get(control_queue(agent_user(name))) is None
+    theirs = control_queue(agent_user(victim))
+    for queue in (victim, names.held_queue(victim), theirs, names.dead_queue(name), names.EXCHANGE_UPLINK):
         with pytest.raises(ConfigError):
             broker.get(queue)
     with pytest.raises(ConfigError, match="permission"):
         broker.purge(victim)
     with pytest.raises(ConfigError, match="permission"):
         broker.consume(victim, lambda _: None, prefetch=1)
+
+
+def test_the_control_queue_of_a_dead_process_neither_grows_nor_refuses(
+    login: Login, admin: AmqpBroker, unique: Unique
+) -> None:
+    name = unique("dead")
+    login(Role(name)).stop()
+    for confirm in [admin.publish_soon(names.EXCHANGE_CONTROL, "", Message(b"")) for _ in range(1_100)]:
+        confirm()
+    eventually(lambda: admin.depth(control_queue(agent_user(name))) == 1_000)
 
 
 def test_an_agent_cannot_say_it_is_another(login: Login, unique: Unique) -> None:

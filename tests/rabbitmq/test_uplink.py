@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from fusebox.control import ControlClient
-from rabbitmq.carriers import HttpCarrier, Json, Receiver
+from rabbitmq.carriers import HttpCarrier
+from rabbitmq.receiver import Json, Receiver
 from rabbitmq.uplink import Uplink
 from tests.fixtures.agents import eventually
 

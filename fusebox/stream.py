@@ -1,0 +1,91 @@
+"""The Redis stream that carries Commands: *watch* appends, every process reads all of it at its own pace.
+
+::
+
+    fusebox:commands:<tenant>      one entry for each Command, the newest :data:`KEPT` or a few more
+        signed                     the signed bytes: all that a reader believes
+        id                         of the Command, by which a RESUME takes the kills that it lifts out again
+
+Invariants
+
+* A reader begins at the oldest entry, so it meets the kills that are in force. It never meets one that is lifted:
+  by then the RESUME may be too old to be obeyed.
+* No entry is passed over. An id stands in a stream once, so after each read a reader looks whether the entry it read
+  last still stands. Where it does not (flushed, restored from a backup, trimmed or resumed, recreated by a Redis whose
+  clock is behind), it begins anew; Commands that come twice are obeyed once.
+* Anybody who may write to Redis may append or remove. What is appended must be signed; against what is removed there
+  are the other carriers.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, cast
+
+from fusebox.command import Command
+from fusebox.store import connect, redis_errors
+
+KEPT: Final = 500
+"""Half of the lifted kill ids that a snapshot teaches: a process may meet a kill and its lift in any order."""
+_BATCH: Final = 100
+_START: Final = b"0-0"
+
+_Entry = tuple[bytes, dict[bytes, bytes] | None]
+
+
+class CommandStream:
+    """One end of the stream; a reader's position is its own. Reading is for one thread.
+
+    Args:
+        url: ``redis://``, ``rediss://`` or ``unix://`` address.
+        timeout: seconds a call may take, beside the wait of a read.
+        wait: seconds for which a read waits while there is nothing.
+
+    Raises:
+        ConfigError: the address cannot be read.
+
+    Every method but ``close`` raises:
+        StoreUnavailable: Redis did not answer, or refused.
+    """
+
+    def __init__(self, url: str, tenant: str, *, timeout: float = 1.0, wait: float = 0.5) -> None:
+        self._key = f"fusebox:commands:{tenant}"
+        self._wait_ms = round(wait * 1000)
+        # Answers stay bytes: an entry that is no text must not end the reading.
+        self._redis = connect(url, timeout + wait, protocol=2)
+        self._position = _START
+
+    def append(self, signed: bytes, command: Command) -> None:
+        """Add a Command; a RESUME also takes out the kills that it lifts."""
+        with redis_errors():
+            self._redis.xadd(self._key, {"signed": signed, "id": command.id}, maxlen=KEPT, approximate=True)
+            if command.lifts:
+                self._remove(frozenset(kill.encode() for kill in command.lifts))
+
+    def read(self) -> list[bytes]:
+        """Signed bytes that were not read yet; waits a moment while there are none."""
+        with redis_errors():
+            entries = self._after(self._position)
+            if self._lost():
+                self._position = _START
+                return []
+        if entries:
+            self._position = entries[-1][0]
+        return [fields[b"signed"] for _, fields in entries if fields and b"signed" in fields]
+
+    def close(self) -> None:
+        """Release the connection; legal twice."""
+        self._redis.close()
+
+    def _after(self, position: bytes) -> list[_Entry]:
+        found: Any = self._redis.xread({self._key: position}, count=_BATCH, block=self._wait_ms)
+        return cast(list[_Entry], found[0][1]) if found else []
+
+    def _lost(self) -> bool:
+        """True when the entry we read last is gone."""
+        return self._position != _START and not self._redis.xrange(self._key, self._position, self._position)
+
+    def _remove(self, kills: frozenset[bytes]) -> None:
+        entries = cast(list[_Entry], self._redis.xrange(self._key))
+        lifted = [id for id, fields in entries if fields and fields.get(b"id") in kills]
+        if lifted:
+            self._redis.xdel(self._key, *lifted)
