@@ -109,8 +109,8 @@ class Publisher:
 
     def __init__(self, address: Address, run: Callable[[Callable[[], None]], None]) -> None:
         self._address, self._run = address, run
-        self._slots = threading.BoundedSemaphore(_SLOTS)
-        self._lock = threading.Lock()
+        self._taken, self._lock = 0, threading.Lock()
+        self._free = threading.Condition(self._lock)
         self._waiting: dict[Publication, None] = {}
         self._sent: dict[int, Publication] = {}
         self._channel: Any = None
@@ -123,24 +123,27 @@ class Publisher:
     def submit(self, exchange: str, routing_key: str, message: Message, timeout: float) -> Publication:
         """Hand a message over; waits only while too many are on their way."""
         publication = Publication(self, exchange, routing_key, message, timeout)
-        if not self._slots.acquire(timeout=timeout):
-            raise self.too_late(timeout, sent=False)
-        try:
-            self._put(publication)
-        except FuseboxError:
-            self._slots.release()
-            raise
+        with self._lock:
+            if self._taken >= _SLOTS and not self._free.wait_for(lambda: self._taken < _SLOTS, timeout):
+                raise self.too_late(timeout, sent=False)
+            if self._stopped:
+                raise BrokerUnavailable("the broker is stopped; call start() first")
+            self._taken += 1
+            self._waiting[publication] = None
         self._run(self._flush)
         return publication
 
     @property
     def busy(self) -> bool:
         """True while no slot is free."""
-        return len(self._waiting) + len(self._sent) >= _SLOTS
+        return self._taken >= _SLOTS
 
     def release_slot(self) -> None:
         """A publication has ended."""
-        self._slots.release()
+        with self._lock:
+            self._taken -= 1
+            if self._taken == _SLOTS - 1:
+                self._free.notify_all()
 
     def withdraw(self, publication: Publication) -> bool:
         """End a publication that was not sent yet; False when it was."""
@@ -149,12 +152,6 @@ class Publisher:
         if withdrawn:
             publication.end(self.too_late(publication.timeout, sent=False))
         return withdrawn
-
-    def _put(self, publication: Publication) -> None:
-        with self._lock:
-            if self._stopped:
-                raise BrokerUnavailable("the broker is stopped; call start() first")
-            self._waiting[publication] = None
 
     def too_late(self, timeout: float, *, sent: bool) -> FuseboxError:
         """Why there was no confirm in time."""

@@ -190,10 +190,13 @@ class Context:
         text = body.decode("utf-8", "replace")
         action = self._action(ActionKind.PUBLISH, key, key, text)
         message_id = message_id or new_id("msg")
-        attributes = tracing.publish_attributes(names.EXCHANGE_EVENTS, key, message_id, self.workflow)
-        span_name = f"publish {tracing.destination(names.EXCHANGE_EVENTS, key)}"
+        about = tracing.described("publish", "send", names.EXCHANGE_EVENTS, key)
+        own = {names.MESSAGING_MESSAGE_ID: message_id, names.MESSAGING_CONVERSATION: self.workflow}
         started = self.runtime.clock.now()
-        act = Act(self.runtime, action, span_name, attributes, text, message_id, self._headers(), started=started)
+        act = Act(
+            self.runtime, action, about.span_name, {**about.attributes, **own}, text, message_id, self._headers(),
+            started=started,
+        )  # fmt: skip
         with self.chain.acting(act):
             yield act, Message(body, act.headers, message_id, correlation_id=self.workflow)
 
@@ -212,7 +215,7 @@ class Context:
         """A message as it stands before its publish begins: the hop is added when it goes out."""
         message_id = new_id("msg")
         lineage = self.runtime.lineage.write(self.lineage, message_id)
-        headers = {**self._headers(), **tracing.outgoing_headers(), **lineage}
+        headers = {**self._headers(), **tracing.headers_of(trace.get_current_span().get_span_context()), **lineage}
         return Message(encode(payload), headers, message_id, correlation_id=self.workflow)
 
     @contextmanager

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from opentelemetry import trace
@@ -19,7 +21,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from fusebox import names
 from fusebox.eventmap import Value
-from rabbitmq.broker import Delivery, Header
+from rabbitmq.broker import Header
 
 _PROPAGATOR: Final = TraceContextTextMapPropagator()
 _MAX_HEADER: Final = 512
@@ -36,11 +38,15 @@ class _Headers(Getter[Mapping[str, Header]]):
         return list(carrier)
 
 
-def outgoing_headers() -> dict[str, Header]:
-    """``traceparent`` and ``tracestate`` of the current span."""
-    carrier: dict[str, Header] = {}
-    _PROPAGATOR.inject(carrier)
-    return carrier
+def headers_of(context: SpanContext) -> dict[str, Header]:
+    """``traceparent`` and ``tracestate`` of a message that a span creates; none for an invalid span."""
+    if not context.is_valid:
+        return {}
+    flags = int(context.trace_flags) & 0xFF
+    headers: dict[str, Header] = {names.H_TRACEPARENT: f"00-{context.trace_id:032x}-{context.span_id:016x}-{flags:02x}"}
+    if context.trace_state:
+        headers[names.H_TRACESTATE] = context.trace_state.to_header()
+    return headers
 
 
 def created_in(headers: Mapping[str, Header]) -> SpanContext:
@@ -60,44 +66,29 @@ def creation_links(created: SpanContext) -> Sequence[Link]:
     return (Link(created),) if created.is_valid else ()
 
 
-def publish_attributes(exchange: str, key: str, message_id: str, workflow: str) -> dict[str, Value]:
-    """Attributes of a PRODUCER span."""
-    return {
-        **_common("publish", "send", destination(exchange, key), key),
-        names.MESSAGING_MESSAGE_ID: message_id,
-        names.MESSAGING_CONVERSATION: workflow,
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What a span of the bus is called, and the attributes that depend on nothing but the place."""
+
+    span_name: str
+    attributes: Mapping[str, Value]
+
+
+@lru_cache(maxsize=4096)
+def described(word: str, kind: str, exchange: str, key: str, queue: str = "") -> Described:
+    """A span of ``word`` (AMQP's verb), of the operation type ``kind``, at this place."""
+    place = destination(exchange, key, queue)
+    attributes: dict[str, Value] = {
+        names.MESSAGING_SYSTEM: "rabbitmq",
+        names.MESSAGING_OPERATION_NAME: word,
+        names.MESSAGING_OPERATION_TYPE: kind,
+        names.MESSAGING_DESTINATION: place,
+        names.MESSAGING_ROUTING_KEY: key,
     }
-
-
-def consume_attributes(delivery: Delivery, exchange: str, key: str) -> dict[str, Value]:
-    """Attributes of a CONSUMER span."""
-    return {
-        **_common("consume", "process", destination(exchange, key, delivery.queue), key),
-        names.MESSAGING_MESSAGE_ID: delivery.message.message_id,
-        names.MESSAGING_DELIVERY_TAG: delivery.tag,
-    }
-
-
-def settle_attributes(word: str, delivery: Delivery, exchange: str, key: str) -> dict[str, Value]:
-    """Attributes of a settle span; ``word`` is the verb of AMQP."""
-    return {
-        **_common(word, "settle", destination(exchange, key, delivery.queue), key),
-        names.MESSAGING_MESSAGE_ID: delivery.message.message_id,
-        names.MESSAGING_DELIVERY_TAG: delivery.tag,
-    }
+    return Described(f"{word} {place}", attributes)
 
 
 def destination(exchange: str, key: str, queue: str = "") -> str:
     """``{exchange}:{routing key}:{queue}`` with empty parts, and a queue equal to the key, left out."""
     parts = [exchange, key, "" if queue == key else queue]
     return ":".join(part for part in parts if part) or "amq.default"
-
-
-def _common(name: str, kind: str, place: str, key: str) -> dict[str, Value]:
-    return {
-        names.MESSAGING_SYSTEM: "rabbitmq",
-        names.MESSAGING_OPERATION_NAME: name,
-        names.MESSAGING_OPERATION_TYPE: kind,
-        names.MESSAGING_DESTINATION: place,
-        names.MESSAGING_ROUTING_KEY: key,
-    }

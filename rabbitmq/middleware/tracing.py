@@ -29,7 +29,7 @@ class Tracing(Middleware):
         act.attributes.update(_own(act.action))
         act.opened = act.runtime.telemetry.open(act.span_name, _KINDS[act.action.kind], act.attributes)
         if act.action.kind is ActionKind.PUBLISH:
-            act.headers.update(tracing.outgoing_headers())
+            act.headers.update(tracing.headers_of(act.span.get_span_context()))
 
     def after_action(self, act: Act, error: BaseException | None) -> None:
         if act.opened is not None:
@@ -49,18 +49,18 @@ class SettleSpans(Middleware):
     def settled(self, run: Run, outcome: Outcome) -> None:
         word = "ack" if isinstance(outcome, Done) else "reject" if isinstance(outcome, Bury) else "publish"
         created = tracing.created_in(run.message.headers)
-        attributes = tracing.settle_attributes(word, run.delivery, names.EXCHANGE_EVENTS, run.key)
-        name = f"{word} {tracing.destination(names.EXCHANGE_EVENTS, run.key, run.delivery.queue)}"
-        links = tracing.creation_links(created)
-        run.runtime.telemetry.open(name, SpanKind.CLIENT, attributes, parent=created, links=links).close()
+        about = tracing.described(word, "settle", names.EXCHANGE_EVENTS, run.key, run.delivery.queue)
+        attributes, links = {**about.attributes, **_message(run)}, tracing.creation_links(created)
+        run.runtime.telemetry.open(about.span_name, SpanKind.CLIENT, attributes, parent=created, links=links).close()
 
 
 def open_span(run: Run) -> OpenSpan:
     """The CONSUMER span of a message."""
     created = tracing.created_in(run.message.headers)
-    name = f"consume {tracing.destination(names.EXCHANGE_EVENTS, run.key, run.delivery.queue)}"
+    about = tracing.described("consume", "process", names.EXCHANGE_EVENTS, run.key, run.delivery.queue)
     attributes: dict[str, Value] = {
-        **tracing.consume_attributes(run.delivery, names.EXCHANGE_EVENTS, run.key),
+        **about.attributes,
+        **_message(run),
         names.GEN_AI_AGENT_ID: run.agent,
         names.TENANT: run.action.tenant,
         names.ACTION: ActionKind.CONSUME.value,
@@ -69,7 +69,11 @@ def open_span(run: Run) -> OpenSpan:
         names.LINEAGE: format_lineage(run.lineage),
     }
     links = tracing.creation_links(created)
-    return run.runtime.telemetry.open(name, SpanKind.CONSUMER, attributes, parent=created, links=links)
+    return run.runtime.telemetry.open(about.span_name, SpanKind.CONSUMER, attributes, parent=created, links=links)
+
+
+def _message(run: Run) -> dict[str, Value]:
+    return {names.MESSAGING_MESSAGE_ID: run.message.message_id, names.MESSAGING_DELIVERY_TAG: run.delivery.tag}
 
 
 def _own(action: Action) -> dict[str, Value]:
@@ -78,9 +82,12 @@ def _own(action: Action) -> dict[str, Value]:
         names.TENANT: action.tenant,
         names.ACTION: action.kind.value,
         names.OPERATION: action.operation,
-        names.REQUEST_HASH: f"{action.request:016x}" if action.request else "",
-        names.TARGET: action.target,
         names.WORKFLOW: action.workflow,
-        names.LINEAGE: format_lineage(action.lineage),
     }
-    return {name: value for name, value in own.items() if value}
+    if action.request:
+        own[names.REQUEST_HASH] = f"{action.request:016x}"
+    if action.target:
+        own[names.TARGET] = action.target
+    if action.lineage:
+        own[names.LINEAGE] = format_lineage(action.lineage)
+    return own
