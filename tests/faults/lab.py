@@ -1,0 +1,213 @@
+"""The laboratory: a RabbitMQ node, a TCP proxy before it, a Redis for claims, worker processes, and a publisher here.
+
+::
+
+    this process ── Agent ──┐                             ┌── worker process (tests.faults.worker), PREFETCH handlers
+          │                 ├─► proxy ─► RabbitMQ node ◄──┤
+          │                 └── outbox (in a file)        └── a second one, while a fault needs it
+          └──────────── oracle ◄── notes file ◄───────────────┘        claims in Redis
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from breakers.rules import SHIPPED
+from fusebox.clock import SystemClock
+from fusebox.config import Config
+from fusebox.errors import BrokerUnavailable
+from rabbitmq import Agent, Runtime
+from rabbitmq.amqp import AmqpBroker
+from rabbitmq.node import PrivateNode
+from rabbitmq.retry import DELAYS_S, retry_exchange
+from tests.faults.notes import Happenings, Notes
+from tests.faults.oracle import Oracle, Parcel
+from tests.faults.worker import AGENT, KEY
+from tests.fixtures.agents import eventually
+from tests.fixtures.proxy import Proxy
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+HEARTBEAT_S: Final = 2
+CONSUMER_TIMEOUT_S: Final = 10
+PUBLISH_S: Final = 2.0
+"""The deadline of every publish."""
+WAIT_S: Final = 60.0
+_SENDERS: Final = 4
+_PAUSE_S: Final = 0.1
+_WORDS: Final = ("order", "refund", "invoice", "policy", "vendor", "ticket", "branch", "schema", "release", "claim")
+
+
+class Lab:
+    """See the module; a context manager.
+
+    Args:
+        folder: where everything of it lives.
+        redis_url: for the workers' claims.
+        seed: of everything random.
+    """
+
+    def __init__(self, folder: Path, redis_url: str, seed: int) -> None:
+        self.random = random.Random(seed)
+        self._folder = folder
+        self.notes = Notes(folder / "notes.jsonl")
+        self.oracle = Oracle(self.notes)
+        self.node = PrivateNode(folder / "node", settings=f"consumer_timeout = {CONSUMER_TIMEOUT_S * 1000}\n")
+        self._rules = folder / "rules.toml"
+        self._rules.write_text(SHIPPED.read_text().replace('mode = "enforce"', 'mode = "observe"'))
+        self._redis_url = redis_url
+        self._listener = Happenings(self.notes)
+        self._workers: list[subprocess.Popen[bytes]] = []
+
+    def __enter__(self) -> Lab:
+        self.start_node()
+        self.proxy = Proxy(self.node.url).__enter__()
+        log = logging.getLogger("fusebox")
+        log.addHandler(self._listener)
+        log.setLevel(logging.INFO)
+        log.propagate = False
+        self.runtime = self._new_runtime()
+        self.runtime.start()
+        self.worker = self.start_worker()
+        eventually(self._is_registered, WAIT_S, "RabbitMQ has the worker's queue on disk")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.proxy.thaw()
+        for worker in self._workers:
+            worker.kill()
+            worker.wait()
+        self.runtime.stop(5)
+        log = logging.getLogger("fusebox")
+        log.removeHandler(self._listener)
+        log.propagate = True
+        self.proxy.__exit__()
+        self.node.stop()
+        self.notes.close()
+
+    # --- RabbitMQ -----------------------------------------------------------------------------------------------------
+    def start_node(self) -> None:
+        """Start RabbitMQ; it looks for overdue acknowledgements every second instead of every minute."""
+        self.node.start()
+        self.node.ctl("eval", "application:set_env(rabbit, channel_tick_interval, 1000).")
+
+    def _is_registered(self) -> bool:
+        """RabbitMQ writes the registry of quorum queues half a second late; one killed before that loses the queue."""
+        return any(AGENT.encode() in registry.read_bytes() for registry in self.node.folder.glob("data/**/names.dets"))
+
+    def _new_runtime(self) -> Runtime:
+        config = Config(
+            data_dir=self._folder / "publisher", agents_file=self._folder / "none.toml", rules_file=self._rules,
+            durable_outbox=True,
+        )  # type: ignore[call-arg]  # fmt: skip
+        return Runtime.from_config(config, broker=AmqpBroker(self._url), name="lab-publisher", clock=SystemClock())
+
+    @property
+    def _url(self) -> str:
+        return f"{self.proxy.url}?heartbeat={HEARTBEAT_S}"
+
+    # --- workers ------------------------------------------------------------------------------------------------------
+    def start_worker(self) -> subprocess.Popen[bytes]:
+        """One more worker process."""
+        settings = {
+            "AMQP_URL": self._url, "REDIS_URL": self._redis_url, "DATA_DIR": str(self._folder / "worker"),
+            "AGENTS_FILE": str(self._folder / "none.toml"), "RULES_FILE": str(self._rules),
+        }  # fmt: skip
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), **{f"FUSEBOX_{k}": v for k, v in settings.items()}}
+        command = [sys.executable, "-m", "tests.faults.worker", str(self._folder / "notes.jsonl")]
+        with (self._folder / "worker.log").open("ab") as out:
+            worker = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=out)
+        self._workers.append(worker)
+        self.until(lambda: self.seen("ready", str(worker.pid)), "a worker consumes")
+        return worker
+
+    def end_worker(self, worker: subprocess.Popen[bytes], number: signal.Signals | None, expected: int) -> None:
+        """Send a signal (or none: it ends by itself), wait for the end and note it."""
+        if number is not None:
+            worker.send_signal(number)
+        status = worker.wait(WAIT_S)
+        self._workers.remove(worker)
+        self.notes.write("ended", "", str(worker.pid))
+        assert status == expected, f"a worker ended with {status}: {(self._folder / 'worker.log').read_text()[-2000:]}"
+
+    # --- publishing ---------------------------------------------------------------------------------------------------
+    def issue(self, deed: str = "work", **content: Any) -> Parcel:
+        """A parcel that orders a deed; one of five takes long enough for a fault to meet it in mid-handler."""
+        usual = self.random.uniform(0.5, 3) if self.random.random() < 0.2 else self.random.uniform(0, 0.03)
+        seconds = content.pop("seconds", usual)
+        return self.oracle.issue(deed=deed, seconds=seconds, text=self._text(), **content)
+
+    def _text(self) -> str:
+        return " ".join(self.random.choices(_WORDS, k=40))
+
+    def publish(self, parcel: Parcel, *, outbox: bool = False) -> None:
+        """Publish once; the oracle learns how it went."""
+        with self.oracle.publishing(parcel, PUBLISH_S):
+            Agent("lab-publisher", self.runtime).context().publish(KEY, parcel.body, timeout=PUBLISH_S, outbox=outbox)
+
+    def send(self, deed: str = "work", **content: Any) -> Parcel:
+        """Publish a parcel like this one until RabbitMQ has confirmed one."""
+        deadline = time.monotonic() + WAIT_S
+        while True:
+            self.publish(parcel := self.issue(deed, **content))
+            if self.oracle.is_confirmed(parcel):
+                return parcel
+            assert time.monotonic() < deadline, f"nothing was confirmed within {WAIT_S:.0f} s: {self.oracle.errors}"
+            time.sleep(_PAUSE_S)
+
+    @contextmanager
+    def traffic(self) -> Iterator[None]:
+        """Publish ordinary parcels all the time, every third through the outbox."""
+        stop = threading.Event()
+        senders = [threading.Thread(target=self._keep_sending, args=(stop,), daemon=True) for _ in range(_SENDERS)]
+        for sender in senders:
+            sender.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            for sender in senders:
+                sender.join(WAIT_S)
+
+    def _keep_sending(self, stop: threading.Event) -> None:
+        while not stop.wait(_PAUSE_S):
+            self.publish(self.issue(), outbox=self.random.random() < 1 / 3)
+
+    # --- looking ------------------------------------------------------------------------------------------------------
+    def seen(self, what: str, text: str = "") -> int:
+        """How often a happening (whose line contains ``text``) or another note was written."""
+        self.oracle.read()
+        return sum(text in detail for detail in self.oracle.seen[what])
+
+    def until(self, condition: Callable[[], object], what: str) -> None:
+        """Poll until it is true; what is wrong by then ends the run."""
+
+        def holds() -> object:
+            assert self.oracle.violations == [], what
+            return condition()
+
+        eventually(holds, WAIT_S, what)
+
+    def drain(self) -> None:
+        """Wait until everything confirmed was handled and no parcel is anywhere on its way."""
+        self.until(lambda: not self.runtime.outbox.waiting, "the outbox is empty")
+        self.until(lambda: not self.oracle.lost(), "every confirmed parcel was handled")
+        self.until(lambda: not self.oracle.at_work(), "no handler is at work")
+        self.until(self._is_empty, "no parcel waits in a queue")
+
+    def _is_empty(self) -> bool:
+        depth = self.runtime.broker.depth
+        try:
+            return not any(depth(queue) for queue in (AGENT, *(retry_exchange(delay) for delay in DELAYS_S)))
+        except BrokerUnavailable:  # the connection that answers is not back yet
+            return False
