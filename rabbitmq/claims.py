@@ -112,17 +112,17 @@ class Claims:
         if not message_id:
             return Claim.NEW
         key, now = self._key(agent, message_id), self._clock.wall()
-        if key in self._active:  # it came back on a new connection while its handler is still at work here
+        if not self._enter(key, now):
             return Claim.BUSY
         try:
             claim = Claim(self._store.run(_TAKE, key, self._holder, repr(now), repr(now + LEASE_S)))
             self._store.expire(key, WINDOW_S)
         except StoreUnavailable as error:
             happenings.emit(CLAIMS_AWAY, agent=agent, error=str(error))
+            self._leave(key)
             return Claim.BUSY if repeated else Claim.NEW
-        if claim in (Claim.NEW, Claim.AGAIN):
-            with self._lock:
-                self._active[key] = now + _RENEW_S
+        if claim in (Claim.DONE, Claim.BUSY):
+            self._leave(key)
         return claim
 
     def done(self, agent: str, message_id: str) -> None:
@@ -148,15 +148,29 @@ class Claims:
                 if key in self._active:
                     self._active[key] = now + _RENEW_S
 
-    def _end(self, agent: str, message_id: str, state: str) -> None:
-        key = self._key(agent, message_id)
+    def _enter(self, key: str, now: float) -> bool:
+        """False when it came back, on a new connection, say, while another thread here is at it."""
         with self._lock:
-            if self._active.pop(key, None) is None:
-                return
+            if key in self._active:
+                return False
+            self._active[key] = now + _RENEW_S
+            return True
+
+    def _leave(self, key: str) -> None:
+        with self._lock:
+            self._active.pop(key, None)
+
+    def _end(self, agent: str, message_id: str, state: str) -> None:
+        """It leaves only when the store knows: to the store, all threads here are one holder."""
+        key = self._key(agent, message_id)
+        if key not in self._active:
+            return
         try:
             self._store.run(_MARK, key, state, self._holder, "0")
         except StoreUnavailable as error:
             happenings.emit(CLAIMS_AWAY, agent=agent, error=str(error))
+        finally:
+            self._leave(key)
 
     def _key(self, agent: str, message_id: str) -> str:
         return f"fusebox:claim:{self._tenant}:{agent}:{message_id}"

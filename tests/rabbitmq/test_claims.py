@@ -72,6 +72,25 @@ def test_without_the_store_first_deliveries_go_on_and_repeated_ones_wait(clock: 
     me.done("a", "m")
 
 
+def test_a_message_that_comes_again_while_its_claim_is_being_written_is_busy(clock: ManualClock) -> None:
+    seen: list[Claim] = []
+
+    class Slow(MemoryStore):
+        writing = False
+
+        def run(self, script: Script, key: str, *args: str) -> object:
+            if not self.writing:  # once while it is taken, once while it is marked as done
+                self.writing = True
+                seen.append(take(me))
+                self.writing = False
+            return super().run(script, key, *args)
+
+    me = claims(Slow(), clock)
+    assert take(me) is Claim.NEW
+    me.done("a", "m")
+    assert seen == [Claim.BUSY, Claim.BUSY]
+
+
 def test_marks_end_with_their_window() -> None:
     store = MemoryStore()
     store.run(_SET, "k")
