@@ -11,11 +11,8 @@
 from __future__ import annotations
 
 import logging
-import os
 import random
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -34,10 +31,10 @@ from rabbitmq.retry import DELAYS_S, retry_exchange
 from tests.faults.notes import Happenings, Notes
 from tests.faults.oracle import Oracle, Parcel
 from tests.faults.worker import AGENT, KEY
+from tests.faults.workers import Process, Workers
 from tests.fixtures.agents import eventually
 from tests.fixtures.proxy import Proxy
 
-ROOT: Final = Path(__file__).resolve().parents[2]
 HEARTBEAT_S: Final = 2
 CONSUMER_TIMEOUT_S: Final = 10
 PUBLISH_S: Final = 2.0
@@ -67,11 +64,11 @@ class Lab:
         self._rules.write_text(SHIPPED.read_text().replace('mode = "enforce"', 'mode = "observe"'))
         self._redis_url = redis_url
         self._listener = Happenings(self.notes)
-        self._workers: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Lab:
         self.start_node()
         self.proxy = Proxy(self.node.url).__enter__()
+        self._workers = self._new_workers()
         log = logging.getLogger("fusebox")
         log.addHandler(self._listener)
         log.setLevel(logging.INFO)
@@ -84,9 +81,7 @@ class Lab:
 
     def __exit__(self, *_: object) -> None:
         self.proxy.thaw()
-        for worker in self._workers:
-            worker.kill()
-            worker.wait()
+        self._workers.kill()
         self.runtime.stop(5)
         log = logging.getLogger("fusebox")
         log.removeHandler(self._listener)
@@ -112,38 +107,34 @@ class Lab:
         )  # type: ignore[call-arg]  # fmt: skip
         return Runtime.from_config(config, broker=AmqpBroker(self._url), name="lab-publisher", clock=SystemClock())
 
+    def _new_workers(self) -> Workers:
+        settings = {
+            "AMQP_URL": self._url, "REDIS_URL": self._redis_url, "DATA_DIR": str(self._folder / "worker"),
+            "AGENTS_FILE": str(self._folder / "none.toml"), "RULES_FILE": str(self._rules),
+        }  # fmt: skip
+        return Workers(self._folder, settings)
+
     @property
     def _url(self) -> str:
         return f"{self.proxy.url}?heartbeat={HEARTBEAT_S}"
 
     # --- workers ------------------------------------------------------------------------------------------------------
-    def start_worker(self) -> subprocess.Popen[bytes]:
-        """One more worker process."""
-        settings = {
-            "AMQP_URL": self._url, "REDIS_URL": self._redis_url, "DATA_DIR": str(self._folder / "worker"),
-            "AGENTS_FILE": str(self._folder / "none.toml"), "RULES_FILE": str(self._rules),
-        }  # fmt: skip
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), **{f"FUSEBOX_{k}": v for k, v in settings.items()}}
-        command = [sys.executable, "-m", "tests.faults.worker", str(self._folder / "notes.jsonl")]
-        with (self._folder / "worker.log").open("ab") as out:
-            worker = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=out)
-        self._workers.append(worker)
+    def start_worker(self) -> Process:
+        """One more worker process, once it consumes."""
+        worker = self._workers.start()
         self.until(lambda: self.seen("ready", str(worker.pid)), "a worker consumes")
         return worker
 
-    def end_worker(self, worker: subprocess.Popen[bytes], number: signal.Signals | None, expected: int) -> None:
+    def end_worker(self, worker: Process, number: signal.Signals | None, expected: int) -> None:
         """Send a signal (or none: it ends by itself), wait for the end and note it."""
-        if number is not None:
-            worker.send_signal(number)
-        status = worker.wait(WAIT_S)
-        self._workers.remove(worker)
+        status = self._workers.end(worker, number, WAIT_S)
         self.notes.write("ended", "", str(worker.pid))
-        assert status == expected, f"a worker ended with {status}: {(self._folder / 'worker.log').read_text()[-2000:]}"
+        assert status == expected, f"a worker ended with {status}: {self._workers.last_words()}"
 
     # --- publishing ---------------------------------------------------------------------------------------------------
     def issue(self, deed: str = "work", **content: Any) -> Parcel:
         """A parcel that orders a deed; one of five takes long enough for a fault to meet it in mid-handler."""
-        usual = self.random.uniform(0.5, 3) if self.random.random() < 0.2 else self.random.uniform(0, 0.03)
+        usual = self.random.uniform(0.3, 2) if self.random.random() < 0.2 else self.random.uniform(0, 0.03)
         seconds = content.pop("seconds", usual)
         return self.oracle.issue(deed=deed, seconds=seconds, text=self._text(), **content)
 
@@ -193,21 +184,25 @@ class Lab:
         """Poll until it is true; what is wrong by then ends the run."""
 
         def holds() -> object:
-            assert self.oracle.violations == [], what
+            assert not self.oracle.violations, f"{what}: {self.oracle.violations[:5]}"
             return condition()
 
         eventually(holds, WAIT_S, what)
 
     def drain(self) -> None:
-        """Wait until everything confirmed was handled and no parcel is anywhere on its way."""
+        """Wait until everything confirmed was handled and no handler is at work."""
         self.until(lambda: not self.runtime.outbox.waiting, "the outbox is empty")
         self.until(lambda: not self.oracle.lost(), "every confirmed parcel was handled")
         self.until(lambda: not self.oracle.at_work(), "no handler is at work")
-        self.until(self._is_empty, "no parcel waits in a queue")
+        self.until(lambda: self._are_empty(AGENT), "the agent's queue is empty")
 
-    def _is_empty(self) -> bool:
-        depth = self.runtime.broker.depth
+    def drain_retries(self) -> None:
+        """Wait until what was put off has come again too."""
+        self.until(lambda: self._are_empty(*(retry_exchange(delay) for delay in DELAYS_S)), "nothing is put off")
+        self.drain()
+
+    def _are_empty(self, *queues: str) -> bool:
         try:
-            return not any(depth(queue) for queue in (AGENT, *(retry_exchange(delay) for delay in DELAYS_S)))
+            return not any(self.runtime.broker.depth(queue) for queue in queues)
         except BrokerUnavailable:  # the connection that answers is not back yet
             return False

@@ -8,16 +8,23 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from rabbitmq.node import PrivateNode
-from tests.faults.faults import FAULTS, Fault
+from tests.faults import agent_faults as agent
+from tests.faults import broker_faults as broker
+from tests.faults.fault import Fault
 from tests.faults.lab import PUBLISH_S, Lab
 from tests.faults.tally import Tally
 from tests.need import missing
 
-_AROUND = 5
+FAULTS: Final[tuple[type[Fault], ...]] = (
+    broker.BrokerKilled, broker.AppStopped, broker.ConnectionCut, broker.HalfOpen, broker.MemoryAlarm, broker.QueueFull,
+    agent.ChannelClosed, agent.Overdue, agent.Outlasting, agent.WorkerKilled, agent.Forked, agent.Terminated,
+)  # fmt: skip
+_AROUND: Final = 5
 """Parcels that go through before each fault, after it, and at the end."""
 
 
@@ -34,7 +41,9 @@ def test_the_bus_keeps_its_promises_under_every_fault(
         try:
             for fault in plan(lab, cycles):
                 cycle(lab, fault, tally)
+            lab.drain_retries()
             flow(lab)
+            assert lab.oracle.verdict() == []
         finally:
             with capsys.disabled():
                 print(f"\n\n{table(lab, tally)}")

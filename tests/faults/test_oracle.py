@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from fusebox.errors import PublishTimeout, Unroutable
-from tests.faults.lab import ROOT
 from tests.faults.notes import Notes
 from tests.faults.oracle import ALLOWANCE_S, Oracle, Parcel, digest
 from tests.faults.tally import Tally
+from tests.faults.workers import ROOT
 
 WRITER = """
 import os, signal, sys
