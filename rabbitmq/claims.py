@@ -13,6 +13,9 @@ Order of work: claim → handler → done → acknowledge. A crash before *done*
 with the same idempotency key for its own effects); a crash after it acknowledges without running. Leases of handlers
 at work are renewed by the runtime's ticker and are counted in unscaled time.
 
+A message that is put off because its handler may still be at work is a new one to the broker, which so never counts far
+enough to dead-letter it. So the claim counts the processes that died over a message, and refuses it after as many.
+
 Without the store a first delivery is handled all the same (nobody can have completed it); a repeated one waits.
 """
 
@@ -25,8 +28,9 @@ from typing import Final
 
 from fusebox import happenings
 from fusebox.clock import Clock
-from fusebox.errors import StoreUnavailable
+from fusebox.errors import BadMessage, StoreUnavailable
 from fusebox.store import Script, Store
+from rabbitmq.topology import DELIVERY_LIMIT
 
 WINDOW_S: Final = 3600
 LEASE_S: Final = 15.0
@@ -47,15 +51,22 @@ class Claim(StrEnum):
     AGAIN = "again"
     DONE = "done"
     BUSY = "busy"
+    FATAL = "fatal"
 
 
 def _take(row: dict[str, str], args: tuple[str, ...]) -> str:
-    holder, now, until = args
+    holder, now, until, limit = args
     state = row.get("state")
     if state == "done":
         return Claim.DONE.value
-    if state == "claimed" and row["holder"] != holder and float(row["until"]) > float(now):
-        return Claim.BUSY.value
+    if state == "claimed" and row["holder"] != holder:
+        if float(row["until"]) > float(now):
+            return Claim.BUSY.value
+        deaths = int(row.get("deaths", "0")) + 1
+        row["deaths"] = str(deaths)
+        if deaths > int(limit):
+            row.update(state="free", deaths="0")
+            return Claim.FATAL.value
     row.update(state="claimed", holder=holder, until=until)
     return Claim.NEW.value if state is None else Claim.AGAIN.value
 
@@ -64,8 +75,13 @@ _TAKE: Final = Script(
     """
     local state = redis.call('HGET', KEYS[1], 'state')
     if state == 'done' then return 'done' end
-    if state == 'claimed' and redis.call('HGET', KEYS[1], 'holder') ~= ARGV[1]
-        and tonumber(redis.call('HGET', KEYS[1], 'until')) > tonumber(ARGV[2]) then return 'busy' end
+    if state == 'claimed' and redis.call('HGET', KEYS[1], 'holder') ~= ARGV[1] then
+        if tonumber(redis.call('HGET', KEYS[1], 'until')) > tonumber(ARGV[2]) then return 'busy' end
+        if redis.call('HINCRBY', KEYS[1], 'deaths', 1) > tonumber(ARGV[4]) then
+            redis.call('HSET', KEYS[1], 'state', 'free', 'deaths', '0')
+            return 'fatal'
+        end
+    end
     redis.call('HSET', KEYS[1], 'state', 'claimed', 'holder', ARGV[1], 'until', ARGV[3])
     return state and 'again' or 'new'
     """,
@@ -108,21 +124,31 @@ class Claims:
         self._lock = threading.Lock()
 
     def take(self, agent: str, message_id: str, *, repeated: bool) -> Claim:
-        """Claim a message before its handler runs; ``repeated``: the broker says it may have been delivered before."""
+        """Claim a message before its handler runs; ``repeated``: the broker says it may have been delivered before.
+
+        Raises:
+            BadMessage: too many processes have died while they handled it.
+        """
         if not message_id:
             return Claim.NEW
         key, now = self._key(agent, message_id), self._clock.wall()
         if not self._enter(key, now):
             return Claim.BUSY
         try:
-            claim = Claim(self._store.run(_TAKE, key, self._holder, repr(now), repr(now + LEASE_S)))
+            claim = Claim(
+                self._store.run(_TAKE, key, self._holder, repr(now), repr(now + LEASE_S), str(DELIVERY_LIMIT))
+            )
             self._store.expire(key, WINDOW_S)
         except StoreUnavailable as error:
             happenings.emit(CLAIMS_AWAY, agent=agent, error=str(error))
             self._leave(key)
             return Claim.BUSY if repeated else Claim.NEW
-        if claim in (Claim.DONE, Claim.BUSY):
+        if claim not in (Claim.NEW, Claim.AGAIN):
             self._leave(key)
+        if claim is Claim.FATAL:
+            raise BadMessage(
+                f"{DELIVERY_LIMIT + 1} processes died while they handled it; replay it when that is mended"
+            )
         return claim
 
     def done(self, agent: str, message_id: str) -> None:
