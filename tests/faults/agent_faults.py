@@ -13,7 +13,7 @@ class ChannelClosed(Fault):
     name = "channel closed by 406"
 
     def hit(self, lab: Lab) -> None:
-        lab.send("offend", seconds=1.0)
+        lab.sender.send("offend", seconds=1.0)
 
     def evidence(self, lab: Lab) -> int:
         return lab.seen("subscription_lost", "unknown delivery tag")
@@ -26,7 +26,7 @@ class Overdue(Fault):
 
     def hit(self, lab: Lab) -> None:
         other = lab.start_worker()
-        parcel = lab.send(seconds=CONSUMER_TIMEOUT_S + 4.0)
+        parcel = lab.sender.send(seconds=CONSUMER_TIMEOUT_S + 4.0)
         lab.until(lambda: lab.oracle.is_completed(parcel), "the overdue handler ends")
         lab.end_worker(other, signal.SIGTERM, 0)
 
@@ -42,7 +42,7 @@ class Outlasting(Fault):
 
     def hit(self, lab: Lab) -> None:
         lost = lab.seen(LOST)
-        parcel = lab.send(seconds=HEARTBEAT_S * 3.5)
+        parcel = lab.sender.send(seconds=HEARTBEAT_S * 3.5)
         lab.until(lambda: lab.oracle.is_completed(parcel), "the long handler ends")
         assert lab.seen(LOST) == lost, "a connection was lost while a handler was at work"
         self._outlasted += 1
@@ -58,9 +58,9 @@ class WorkerKilled(Fault):
     deaths = 3
 
     def hit(self, lab: Lab) -> None:
-        lab.send("die", seconds=10.0, times=self.deaths)
+        lab.sender.send("die", seconds=10.0, times=self.deaths)
         for _ in range(PREFETCH):
-            lab.send(seconds=2.0)
+            lab.sender.send(seconds=2.0)
         for _ in range(self.deaths):
             lab.end_worker(lab.worker, None, -signal.SIGKILL)
             lab.worker = lab.start_worker()
@@ -73,7 +73,7 @@ class Forked(Fault):
     name = "fork after start"
 
     def hit(self, lab: Lab) -> None:
-        lab.send("fork", child=lab.issue().body.decode())
+        lab.sender.send("fork", child=lab.sender.issue().body.decode())
 
     def evidence(self, lab: Lab) -> int:
         assert not lab.seen("hung"), "a forked child hung"
@@ -88,7 +88,7 @@ class Terminated(Fault):
     _drained = 0
 
     def hit(self, lab: Lab) -> None:
-        parcel = lab.send(seconds=3.0)
+        parcel = lab.sender.send(seconds=3.0)
         lab.until(lambda: parcel.id in lab.oracle.at_work(), "the handler is at work")
         lab.end_worker(lab.worker, signal.SIGTERM, 0)
         self._drained += lab.oracle.is_completed(parcel)

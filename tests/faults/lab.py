@@ -11,38 +11,30 @@
 from __future__ import annotations
 
 import logging
-import random
 import signal
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from breakers.rules import SHIPPED
 from fusebox.clock import SystemClock
 from fusebox.config import Config
 from fusebox.errors import BrokerUnavailable
-from rabbitmq import Agent, Runtime
+from rabbitmq import Runtime
 from rabbitmq.amqp import AmqpBroker
 from rabbitmq.node import PrivateNode
 from rabbitmq.retry import DELAYS_S, retry_exchange
 from tests.faults.notes import Happenings, Notes
-from tests.faults.oracle import Oracle, Parcel
-from tests.faults.worker import AGENT, KEY
+from tests.faults.oracle import Oracle
+from tests.faults.sender import Sender
+from tests.faults.worker import AGENT
 from tests.faults.workers import Process, Workers
 from tests.fixtures.agents import eventually
 from tests.fixtures.proxy import Proxy
 
 HEARTBEAT_S: Final = 2
 CONSUMER_TIMEOUT_S: Final = 10
-PUBLISH_S: Final = 2.0
-"""The deadline of every publish."""
 WAIT_S: Final = 60.0
-_SENDERS: Final = 4
-_PAUSE_S: Final = 0.1
-_WORDS: Final = ("order", "refund", "invoice", "policy", "vendor", "ticket", "branch", "schema", "release", "claim")
 
 
 class Lab:
@@ -51,12 +43,11 @@ class Lab:
     Args:
         folder: where everything of it lives.
         redis_url: for the workers' claims.
-        seed: of everything random.
+        seed: of what is published.
     """
 
     def __init__(self, folder: Path, redis_url: str, seed: int) -> None:
-        self.random = random.Random(seed)
-        self._folder = folder
+        self._folder, self._seed = folder, seed
         self.notes = Notes(folder / "notes.jsonl")
         self.oracle = Oracle(self.notes)
         self.node = PrivateNode(folder / "node", settings=f"consumer_timeout = {CONSUMER_TIMEOUT_S * 1000}\n")
@@ -75,6 +66,7 @@ class Lab:
         log.propagate = False
         self.runtime = self._new_runtime()
         self.runtime.start()
+        self.sender = Sender(self.runtime, self.oracle, self._seed)
         self.worker = self.start_worker()
         eventually(self._is_registered, WAIT_S, "RabbitMQ has the worker's queue on disk")
         return self
@@ -130,49 +122,6 @@ class Lab:
         status = self._workers.end(worker, number, WAIT_S)
         self.notes.write("ended", "", str(worker.pid))
         assert status == expected, f"a worker ended with {status}: {self._workers.last_words()}"
-
-    # --- publishing ---------------------------------------------------------------------------------------------------
-    def issue(self, deed: str = "work", **content: Any) -> Parcel:
-        """A parcel that orders a deed; one of five takes long enough for a fault to meet it in mid-handler."""
-        usual = self.random.uniform(0.3, 2) if self.random.random() < 0.2 else self.random.uniform(0, 0.03)
-        seconds = content.pop("seconds", usual)
-        return self.oracle.issue(deed=deed, seconds=seconds, text=self._text(), **content)
-
-    def _text(self) -> str:
-        return " ".join(self.random.choices(_WORDS, k=40))
-
-    def publish(self, parcel: Parcel, *, outbox: bool = False) -> None:
-        """Publish once; the oracle learns how it went."""
-        with self.oracle.publishing(parcel, PUBLISH_S):
-            Agent("lab-publisher", self.runtime).context().publish(KEY, parcel.body, timeout=PUBLISH_S, outbox=outbox)
-
-    def send(self, deed: str = "work", **content: Any) -> Parcel:
-        """Publish a parcel like this one until RabbitMQ has confirmed one."""
-        deadline = time.monotonic() + WAIT_S
-        while True:
-            self.publish(parcel := self.issue(deed, **content))
-            if self.oracle.is_confirmed(parcel):
-                return parcel
-            assert time.monotonic() < deadline, f"nothing was confirmed within {WAIT_S:.0f} s: {self.oracle.errors}"
-            time.sleep(_PAUSE_S)
-
-    @contextmanager
-    def traffic(self) -> Iterator[None]:
-        """Publish ordinary parcels all the time, every third through the outbox."""
-        stop = threading.Event()
-        senders = [threading.Thread(target=self._keep_sending, args=(stop,), daemon=True) for _ in range(_SENDERS)]
-        for sender in senders:
-            sender.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            for sender in senders:
-                sender.join(WAIT_S)
-
-    def _keep_sending(self, stop: threading.Event) -> None:
-        while not stop.wait(_PAUSE_S):
-            self.publish(self.issue(), outbox=self.random.random() < 1 / 3)
 
     # --- looking ------------------------------------------------------------------------------------------------------
     def seen(self, what: str, text: str = "") -> int:

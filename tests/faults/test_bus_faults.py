@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from pathlib import Path
 from typing import Final
@@ -16,7 +17,8 @@ from rabbitmq.node import PrivateNode
 from tests.faults import agent_faults as agent
 from tests.faults import broker_faults as broker
 from tests.faults.fault import Fault
-from tests.faults.lab import PUBLISH_S, Lab
+from tests.faults.lab import Lab
+from tests.faults.sender import PUBLISH_S
 from tests.faults.tally import Tally
 from tests.need import missing
 
@@ -39,7 +41,7 @@ def test_the_bus_keeps_its_promises_under_every_fault(
     tally, began = Tally(), time.monotonic()
     with Lab(tmp_path, redis_url, seed) as lab:
         try:
-            for fault in plan(lab, cycles):
+            for fault in plan(cycles, random.Random(seed)):
                 cycle(lab, fault, tally)
             lab.drain_retries()
             flow(lab)
@@ -50,11 +52,11 @@ def test_the_bus_keeps_its_promises_under_every_fault(
                 print(f"{tally.cycles} cycles in {time.monotonic() - began:.0f} s, --fault-seed {seed}")
 
 
-def plan(lab: Lab, cycles: int) -> list[Fault]:
+def plan(cycles: int, order: random.Random) -> list[Fault]:
     """Rounds of every fault, each round in an order of its own, the last one cut off at ``cycles``."""
     faults, played = [kind() for kind in FAULTS], list[Fault]()
     while len(played) < max(cycles, len(faults)):
-        lab.random.shuffle(faults)
+        order.shuffle(faults)
         played += faults
     return played[: max(cycles, len(faults))]
 
@@ -63,7 +65,7 @@ def cycle(lab: Lab, fault: Fault, tally: Tally) -> None:
     """Traffic before, during and after one fault; then everything must come to rest and be right."""
     before, began = fault.evidence(lab), time.monotonic()
     tally.struck(fault.name)
-    with lab.traffic():
+    with lab.sender.traffic():
         flow(lab)
         try:
             fault.strike(lab)
@@ -78,7 +80,7 @@ def cycle(lab: Lab, fault: Fault, tally: Tally) -> None:
 
 def flow(lab: Lab) -> None:
     """The bus is alive: parcels are confirmed and handled."""
-    for parcel in [lab.send() for _ in range(_AROUND)]:
+    for parcel in [lab.sender.send() for _ in range(_AROUND)]:
         lab.until(lambda parcel=parcel: lab.oracle.is_completed(parcel), "a parcel is handled")  # type: ignore[misc]
 
 
