@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import signal
+import time
+from typing import Final
 
 from tests.faults.fault import LOST, Fault
 from tests.faults.lab import CONSUMER_TIMEOUT_S, HEARTBEAT_S, Lab
 from tests.faults.worker import PREFETCH
+
+_DRAIN_S: Final = 15.0
+"""Ten seconds for the handlers, the rest for a busy machine."""
 
 
 class ChannelClosed(Fault):
@@ -90,7 +95,9 @@ class Terminated(Fault):
     def hit(self, lab: Lab) -> None:
         parcel = lab.sender.send(seconds=3.0)
         lab.until(lambda: parcel.id in lab.oracle.at_work(), "the handler is at work")
+        asked = time.monotonic()
         lab.end_worker(lab.worker, signal.SIGTERM, 0)
+        assert time.monotonic() - asked < _DRAIN_S, "SIGTERM did not end the worker in time"
         self._drained += lab.oracle.is_completed(parcel)
 
     def heal(self, lab: Lab) -> None:

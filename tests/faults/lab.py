@@ -10,9 +10,10 @@
 
 from __future__ import annotations
 
-import logging
+import re
 import signal
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
@@ -24,7 +25,7 @@ from rabbitmq import Runtime
 from rabbitmq.amqp import AmqpBroker
 from rabbitmq.node import PrivateNode
 from rabbitmq.retry import DELAYS_S, retry_exchange
-from tests.faults.notes import Happenings, Notes
+from tests.faults.notes import Notes, noting_happenings
 from tests.faults.oracle import Oracle
 from tests.faults.sender import Sender
 from tests.faults.worker import AGENT
@@ -54,33 +55,31 @@ class Lab:
         self._rules = folder / "rules.toml"
         self._rules.write_text(SHIPPED.read_text().replace('mode = "enforce"', 'mode = "observe"'))
         self._redis_url = redis_url
-        self._listener = Happenings(self.notes)
 
     def __enter__(self) -> Lab:
-        self.start_node()
-        self.proxy = Proxy(self.node.url).__enter__()
-        self._workers = self._new_workers()
-        log = logging.getLogger("fusebox")
-        log.addHandler(self._listener)
-        log.setLevel(logging.INFO)
-        log.propagate = False
-        self.runtime = self._new_runtime()
-        self.runtime.start()
-        self.sender = Sender(self.runtime, self.oracle, self._seed)
-        self.worker = self.start_worker()
-        eventually(self._is_registered, WAIT_S, "RabbitMQ has the worker's queue on disk")
+        with ExitStack() as stack:
+            self._open(stack)
+            self._open_parts = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.proxy.thaw()
-        self._workers.kill()
-        self.runtime.stop(5)
-        log = logging.getLogger("fusebox")
-        log.removeHandler(self._listener)
-        log.propagate = True
-        self.proxy.__exit__()
-        self.node.stop()
-        self.notes.close()
+        self._open_parts.close()
+
+    def _open(self, stack: ExitStack) -> None:
+        stack.callback(self.notes.close)
+        stack.enter_context(noting_happenings(self.notes))
+        stack.callback(self.node.stop)
+        self.start_node()
+        self.proxy = stack.enter_context(Proxy(self.node.url))
+        self.runtime = self._new_runtime()
+        stack.callback(self.runtime.stop, 5)
+        self.runtime.start()
+        self.sender = Sender(self.runtime, self.oracle, self._seed)
+        self._workers = self._new_workers()
+        stack.callback(self._workers.kill)
+        stack.callback(self.proxy.thaw)
+        self.worker = self.start_worker()
+        eventually(self._is_registered, WAIT_S, "RabbitMQ has the worker's queue on disk")
 
     # --- RabbitMQ -----------------------------------------------------------------------------------------------------
     def start_node(self) -> None:
@@ -90,7 +89,8 @@ class Lab:
 
     def _is_registered(self) -> bool:
         """RabbitMQ writes the registry of quorum queues half a second late; one killed before that loses the queue."""
-        return any(AGENT.encode() in registry.read_bytes() for registry in self.node.folder.glob("data/**/names.dets"))
+        work_queue = re.compile(rb"%b(?!\.)" % AGENT.encode())
+        return any(work_queue.search(file.read_bytes()) for file in self.node.folder.glob("data/**/names.dets"))
 
     def _new_runtime(self) -> Runtime:
         config = Config(

@@ -20,6 +20,7 @@ import json
 import logging
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -56,7 +57,7 @@ class Notes:
         self._in.close()
 
 
-class Happenings(logging.Handler):
+class _Happenings(logging.Handler):
     """Notes each line of Fusebox's own log."""
 
     def __init__(self, notes: Notes) -> None:
@@ -66,3 +67,19 @@ class Happenings(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
         self._notes.write("happening", str(json.loads(text)["event"]), text[:2000])
+
+
+@contextmanager
+def noting_happenings(notes: Notes) -> Iterator[None]:
+    """Note what Fusebox says of itself in this process, and say it nowhere else."""
+    log, handler = logging.getLogger("fusebox"), _Happenings(notes)
+    before = log.level, log.propagate
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(before[0])
+        log.propagate = before[1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 
 from tests.faults.oracle import ALLOWANCE_S
@@ -14,7 +14,7 @@ class Tally:
     def __init__(self) -> None:
         self._struck: Counter[str] = Counter()
         self._seen: Counter[str] = Counter()
-        self._seconds: Counter[str] = Counter()
+        self._seconds: defaultdict[str, float] = defaultdict(float)
 
     @property
     def cycles(self) -> int:
@@ -28,7 +28,7 @@ class Tally:
     def played(self, fault: str, *, seen: bool, seconds: float) -> None:
         """Its cycle is over; ``seen``: by evidence of what it did, not by our having called it."""
         self._seen[fault] += seen
-        self._seconds[fault] += seconds  # type: ignore[assignment]
+        self._seconds[fault] += seconds
 
     def unseen(self) -> list[str]:
         """Faults that were struck and did nothing."""

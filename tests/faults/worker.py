@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import os
 import signal
 import sys
@@ -24,7 +23,7 @@ from typing import Any, Final, NoReturn
 from fusebox.config import load_config
 from fusebox.errors import FuseboxError
 from rabbitmq import Agent, Context, Runtime
-from tests.faults.notes import Happenings, Notes
+from tests.faults.notes import Notes, noting_happenings
 from tests.faults.oracle import digest
 
 AGENT: Final = "lab-worker"
@@ -141,11 +140,8 @@ class Worker:
 
 def main(path: Path) -> None:
     notes = Notes(path)
-    log = logging.getLogger("fusebox")
-    log.setLevel(logging.INFO)
-    log.addHandler(Happenings(notes))
-    worker = Worker(notes, Runtime.from_config(load_config(), name=AGENT))
-    worker.agent.run()
+    with noting_happenings(notes):
+        Worker(notes, Runtime.from_config(load_config(), name=AGENT)).agent.run()
 
 
 if __name__ == "__main__":
