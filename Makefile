@@ -28,7 +28,7 @@ test: $(VENV)/.dev system
 	$(BIN)/pytest $(ARGS)
 
 faults: $(VENV)/.dev system
-	$(BIN)/pytest -m faults $(ARGS)
+	$(BIN)/pytest -m faults --fault-cycles 60 $(ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

@@ -16,6 +16,9 @@ at work are renewed by the runtime's ticker and are counted in unscaled time.
 In memory the window is also bounded by number (:data:`fusebox.store.MAX_EXPIRING`): what came before the latest so many
 messages is forgotten before its hour is over.
 
+A message that is put off because its handler may still be at work is a new one to the broker, which so never counts far
+enough to dead-letter it. So the claim counts the processes that died over a message, and refuses it after as many.
+
 Without the store a first delivery is handled all the same (nobody can have completed it); a repeated one waits.
 """
 
@@ -28,8 +31,9 @@ from typing import Final
 
 from fusebox import happenings
 from fusebox.clock import Clock
-from fusebox.errors import StoreUnavailable
+from fusebox.errors import BadMessage, StoreUnavailable
 from fusebox.store import Script, Store
+from rabbitmq.topology import DELIVERY_LIMIT
 
 WINDOW_S: Final = 3600
 LEASE_S: Final = 15.0
@@ -50,15 +54,22 @@ class Claim(StrEnum):
     AGAIN = "again"
     DONE = "done"
     BUSY = "busy"
+    FATAL = "fatal"
 
 
 def _take(row: dict[str, str], args: tuple[str, ...]) -> str:
-    holder, now, until = args
+    holder, now, until, limit = args
     state = row.get("state")
     if state == "done":
         return Claim.DONE.value
-    if state == "claimed" and row["holder"] != holder and float(row["until"]) > float(now):
-        return Claim.BUSY.value
+    if state == "claimed" and row["holder"] != holder:
+        if float(row["until"]) > float(now):
+            return Claim.BUSY.value
+        deaths = int(row.get("deaths", "0")) + 1
+        row["deaths"] = str(deaths)
+        if deaths > int(limit):
+            row.update(state="free", deaths="0")
+            return Claim.FATAL.value
     row.update(state="claimed", holder=holder, until=until)
     return Claim.NEW.value if state is None else Claim.AGAIN.value
 
@@ -67,8 +78,13 @@ _TAKE: Final = Script(
     """
     local state = redis.call('HGET', KEYS[1], 'state')
     if state == 'done' then return 'done' end
-    if state == 'claimed' and redis.call('HGET', KEYS[1], 'holder') ~= ARGV[1]
-        and tonumber(redis.call('HGET', KEYS[1], 'until')) > tonumber(ARGV[2]) then return 'busy' end
+    if state == 'claimed' and redis.call('HGET', KEYS[1], 'holder') ~= ARGV[1] then
+        if tonumber(redis.call('HGET', KEYS[1], 'until')) > tonumber(ARGV[2]) then return 'busy' end
+        if redis.call('HINCRBY', KEYS[1], 'deaths', 1) > tonumber(ARGV[4]) then
+            redis.call('HSET', KEYS[1], 'state', 'free', 'deaths', '0')
+            return 'fatal'
+        end
+    end
     redis.call('HSET', KEYS[1], 'state', 'claimed', 'holder', ARGV[1], 'until', ARGV[3])
     return state and 'again' or 'new'
     """,
@@ -111,21 +127,31 @@ class Claims:
         self._lock = threading.Lock()
 
     def take(self, agent: str, message_id: str, *, repeated: bool) -> Claim:
-        """Claim a message before its handler runs; ``repeated``: the broker says it may have been delivered before."""
+        """Claim a message before its handler runs; ``repeated``: the broker says it may have been delivered before.
+
+        Raises:
+            BadMessage: too many processes have died while they handled it.
+        """
         if not message_id:
             return Claim.NEW
         key, now = self._key(agent, message_id), self._clock.wall()
-        if key in self._active:  # it came back on a new connection while its handler is still at work here
+        if not self._enter(key, now):
             return Claim.BUSY
         try:
-            claim = Claim(self._store.run(_TAKE, key, self._holder, repr(now), repr(now + LEASE_S)))
+            claim = Claim(
+                self._store.run(_TAKE, key, self._holder, repr(now), repr(now + LEASE_S), str(DELIVERY_LIMIT))
+            )
             self._store.expire(key, WINDOW_S)
         except StoreUnavailable as error:
             happenings.emit(CLAIMS_AWAY, agent=agent, error=str(error))
+            self._leave(key)
             return Claim.BUSY if repeated else Claim.NEW
-        if claim in (Claim.NEW, Claim.AGAIN):
-            with self._lock:
-                self._active[key] = now + _RENEW_S
+        if claim not in (Claim.NEW, Claim.AGAIN):
+            self._leave(key)
+        if claim is Claim.FATAL:
+            raise BadMessage(
+                f"{DELIVERY_LIMIT + 1} processes died while they handled it; replay it when that is mended"
+            )
         return claim
 
     def done(self, agent: str, message_id: str) -> None:
@@ -151,15 +177,29 @@ class Claims:
                 if key in self._active:
                     self._active[key] = now + _RENEW_S
 
-    def _end(self, agent: str, message_id: str, state: str) -> None:
-        key = self._key(agent, message_id)
+    def _enter(self, key: str, now: float) -> bool:
+        """False when it came back, on a new connection, say, while another thread here is at it."""
         with self._lock:
-            if self._active.pop(key, None) is None:
-                return
+            if key in self._active:
+                return False
+            self._active[key] = now + _RENEW_S
+            return True
+
+    def _leave(self, key: str) -> None:
+        with self._lock:
+            self._active.pop(key, None)
+
+    def _end(self, agent: str, message_id: str, state: str) -> None:
+        """It leaves only when the store knows: to the store, all threads here are one holder."""
+        key = self._key(agent, message_id)
+        if key not in self._active:
+            return
         try:
             self._store.run(_MARK, key, state, self._holder, "0")
         except StoreUnavailable as error:
             happenings.emit(CLAIMS_AWAY, agent=agent, error=str(error))
+        finally:
+            self._leave(key)
 
     def _key(self, agent: str, message_id: str) -> str:
         return f"fusebox:claim:{self._tenant}:{agent}:{message_id}"

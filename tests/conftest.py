@@ -9,4 +9,5 @@ pytest_plugins = [
     "tests.fixtures.collector",
     "tests.fixtures.browser",
     "tests.fixtures.watch",
+    "tests.fixtures.faults",
 ]

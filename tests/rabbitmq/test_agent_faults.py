@@ -15,11 +15,14 @@ from pydantic import BaseModel
 
 from collector.spool import Reader
 from fusebox import names
+from fusebox.clock import ManualClock
 from fusebox.command import Keyring, Signer, allow_list
 from fusebox.errors import AgentTripped, AgentUnverified
 from fusebox.records import State
 from rabbitmq import Agent, Context, Runtime
 from rabbitmq.broker import Broker, Delivery, Message
+from rabbitmq.claims import LEASE_S, Claims
+from rabbitmq.topology import DELIVERY_LIMIT
 from tests.fixtures.agents import Inbox, RuntimeFactory, eventually
 from tests.fixtures.collector import StartRoles
 
@@ -104,6 +107,25 @@ def test_a_dead_message_without_room_for_our_reasons_is_dead_all_the_same(
     runtime.broker.publish(names.EXCHANGE_EVENTS, key, Message(b"7", {"filler": "x" * 64_000}))
     assert dead_one(runtime.broker, name).message.body == b"7"
     assert inbox.items == [7], "its handler ran once"
+
+
+def test_a_message_over_which_process_after_process_died_is_dead_and_the_agent_lives(
+    runtime: Runtime, name: str, key: str, inbox: Inbox, stopping: Keep
+) -> None:
+    agent, clock = stopping(Agent(name, runtime)), ManualClock(time.time() - 3600)
+    for number in range(DELIVERY_LIMIT + 1):
+        Claims(runtime.claims._store, clock, f"dies-{number}", "default").take(name, "poison", repeated=True)
+        clock.advance(LEASE_S + 1)
+
+    @agent.on(key)
+    def handle(n: int, ctx: Context) -> None:
+        inbox.put(n)
+
+    agent.start()
+    runtime.broker.publish(names.EXCHANGE_EVENTS, key, Message(b"0", message_id="poison"))
+    runtime.broker.publish(names.EXCHANGE_EVENTS, key, Message(b"1"))
+    assert inbox.wait(1) == [1]
+    assert "processes died" in str(dead_one(runtime.broker, name).message.headers[names.H_DEAD_REASON])
 
 
 class Comment(BaseModel):

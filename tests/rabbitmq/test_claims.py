@@ -1,12 +1,14 @@
 """Claims on both stores: no completed handler runs twice, an interrupted one does, nobody runs one twice at once."""
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fusebox.clock import ManualClock
-from fusebox.errors import StoreUnavailable
+from fusebox.errors import BadMessage, StoreUnavailable
 from fusebox.store import MemoryStore, Script, Store
 from rabbitmq.claims import LEASE_S, Claim, Claims
+from rabbitmq.topology import DELIVERY_LIMIT
 
 _SET = Script("return redis.call('HSET', KEYS[1], 'f', '1')", lambda row, args: row.update(f="1"))
 
@@ -48,6 +50,18 @@ def test_the_lease_of_the_dead_runs_out(store: Store, clock: ManualClock) -> Non
     assert take(other) is Claim.AGAIN
 
 
+def test_a_message_over_which_process_after_process_dies_is_refused_and_may_be_replayed(
+    store: Store, clock: ManualClock
+) -> None:
+    for number in range(DELIVERY_LIMIT + 1):
+        assert take(claims(store, clock, f"dies-{number}")) in (Claim.NEW, Claim.AGAIN)
+        clock.advance(LEASE_S + 1)
+    me = claims(store, clock)
+    with pytest.raises(BadMessage, match="21 processes died"):
+        take(me)
+    assert take(me) is Claim.AGAIN
+
+
 def test_what_was_given_up_runs_again(store: Store, clock: ManualClock) -> None:
     me = claims(store, clock)
     take(me)
@@ -70,6 +84,25 @@ def test_without_the_store_first_deliveries_go_on_and_repeated_ones_wait(clock: 
     assert me.take("a", "m", repeated=False) is Claim.NEW
     assert me.take("a", "m", repeated=True) is Claim.BUSY
     me.done("a", "m")
+
+
+def test_a_message_that_comes_again_while_its_claim_is_being_written_is_busy(clock: ManualClock) -> None:
+    seen: list[Claim] = []
+
+    class Slow(MemoryStore):
+        writing = False
+
+        def run(self, script: Script, key: str, *args: str) -> object:
+            if not self.writing:  # once while it is taken, once while it is marked as done
+                self.writing = True
+                seen.append(take(me))
+                self.writing = False
+            return super().run(script, key, *args)
+
+    me = claims(Slow(), clock)
+    assert take(me) is Claim.NEW
+    me.done("a", "m")
+    assert seen == [Claim.BUSY, Claim.BUSY]
 
 
 def test_marks_end_with_their_window() -> None:
