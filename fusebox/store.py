@@ -48,8 +48,11 @@ class Store(Protocol):
     shared: bool
     """True when other processes see it."""
 
-    def run(self, script: Script, key: str, *args: str) -> Any:
-        """Run one atomic step on the hash ``key`` and return its result (Lua conversion rules: str, int, list)."""
+    def run(self, script: Script, key: str, *args: str, ttl: int | None = None) -> Any:
+        """Run one atomic step on the hash ``key`` and return its result (Lua conversion rules: str, int, list).
+
+        With ``ttl``, the hash is forgotten so many seconds (unscaled) from now, unless a step says so again before.
+        """
 
     def read(self, key: str) -> dict[str, str]:
         """The whole hash (empty when absent)."""
@@ -59,9 +62,6 @@ class Store(Protocol):
 
     def delete(self, key: str) -> None:
         """Forget a hash."""
-
-    def expire(self, key: str, seconds: int) -> None:
-        """Forget a hash ``seconds`` (unscaled) from now, unless this is said again before."""
 
     def ping(self) -> None:
         """Raise :class:`StoreUnavailable` unless the store answers."""
@@ -85,19 +85,23 @@ class MemoryStore:
         self._expiry: OrderedDict[str, float] = OrderedDict()
         self._lock = Lock()
 
-    def run(self, script: Script, key: str, *args: str) -> Any:
+    def run(self, script: Script, key: str, *args: str, ttl: int | None = None) -> Any:
         with self._lock:
-            self._forget_expired()
+            now = time.monotonic()
+            self._forget_expired(now)
             hash_ = self._hashes.setdefault(key, {})
             try:
                 return script.twin(hash_, args)
             finally:
                 if not hash_:
                     del self._hashes[key]
+                elif ttl is not None:
+                    self._expiry[key] = now + ttl
+                    self._expiry.move_to_end(key)
 
     def read(self, key: str) -> dict[str, str]:
         with self._lock:
-            self._forget_expired()
+            self._forget_expired(time.monotonic())
             return dict(self._hashes.get(key, {}))
 
     def keys(self, prefix: str) -> list[str]:
@@ -108,14 +112,8 @@ class MemoryStore:
         with self._lock:
             self._hashes.pop(key, None)
 
-    def expire(self, key: str, seconds: int) -> None:
-        with self._lock:
-            self._expiry.pop(key, None)
-            self._expiry[key] = time.monotonic() + seconds
-
-    def _forget_expired(self) -> None:
+    def _forget_expired(self, now: float) -> None:
         """Oldest word first; one with a longer time in front delays those behind it, which costs memory only."""
-        now = time.monotonic()
         while self._expiry and (len(self._expiry) > self._max_expiring or next(iter(self._expiry.values())) <= now):
             self._hashes.pop(self._expiry.popitem(last=False)[0], None)
 
@@ -142,9 +140,10 @@ class RedisStore:
     def __init__(self, url: str, timeout: float = 1.0) -> None:
         self._redis = connect(url, timeout, decode_responses=True)
 
-    def run(self, script: Script, key: str, *args: str) -> Any:
+    def run(self, script: Script, key: str, *args: str, ttl: int | None = None) -> Any:
+        lua, more = (script.lua, ()) if ttl is None else (_expiring(script.lua), (str(ttl),))
         with redis_errors():
-            return self._redis.register_script(script.lua)(keys=[key], args=list(args))
+            return self._redis.register_script(lua)(keys=[key], args=[*args, *more])
 
     def read(self, key: str) -> dict[str, str]:
         with redis_errors():
@@ -158,16 +157,18 @@ class RedisStore:
         with redis_errors():
             self._redis.delete(key)
 
-    def expire(self, key: str, seconds: int) -> None:
-        with redis_errors():
-            self._redis.expire(key, seconds)
-
     def ping(self) -> None:
         with redis_errors():
             self._redis.ping()
 
     def close(self) -> None:
         self._redis.close()
+
+
+def _expiring(lua: str) -> str:
+    """The step, and its hash's expiry in seconds as one argument more, in one round trip."""
+    step = f"local function step() {lua}\nend\nlocal result = step()\n"
+    return f"{step}redis.call('EXPIRE', KEYS[1], ARGV[#ARGV])\nreturn result"
 
 
 MEMORY: Final = "memory://"

@@ -59,7 +59,10 @@ class Agent:
     Args:
         name: agent id (letters, digits, ``._:-``; at most 128).
         runtime: the process's parts; by default one is built from ``fusebox.toml`` and the environment.
-        concurrency: how many messages are handled at once; also the prefetch.
+        concurrency: how many messages are handled at once.
+        prefetch: how many messages this process holds at once, those being handled included; at least ``concurrency``,
+            which is the default: a message behind a call of ten minutes is better off with another process. More pays
+            where handlers are quicker than the broker's round trip.
         middleware: what surrounds its actions and messages, outermost first; by default ``default_middleware()``.
 
     Raises:
@@ -68,13 +71,15 @@ class Agent:
 
     def __init__(
         self, name: str, runtime: Runtime | None = None, *, concurrency: int = 1,
-        middleware: Sequence[Middleware] | None = None,
+        prefetch: int | None = None, middleware: Sequence[Middleware] | None = None,
     ) -> None:  # fmt: skip
         if not AGENT_ID.fullmatch(name):
             raise ConfigError(f"agent id {name!r} must match {AGENT_ID.pattern}")
         self.name = name
         self.runtime = runtime or default_runtime(name)
-        self._concurrency = concurrency
+        if concurrency < 1 or (prefetch is not None and prefetch < concurrency):
+            raise ConfigError(f"{name}: concurrency must be at least 1 and prefetch at least that; see Agent")
+        self._concurrency, self._prefetch = concurrency, prefetch or concurrency
         self._handlers: dict[str, Handler] = {}
         self._chain = Chain(default_middleware() if middleware is None else middleware, REQUIRED)
         self._delivering = Delivering(name, self._handlers, self.runtime, self._chain)
@@ -119,7 +124,7 @@ class Agent:
         self.runtime.join(self)
         self.runtime.broker.declare(agent_topology(self.name, tuple(self._handlers)))
         self._workers = Workers(self.name, self._concurrency)
-        self._consumer = self.runtime.broker.consume(self.name, self._deliver, prefetch=self._concurrency)
+        self._consumer = self.runtime.broker.consume(self.name, self._deliver, prefetch=self._prefetch)
         self._valve = Valve(self.name, self.runtime, self._consumer, self)
         self.tick()
 

@@ -23,7 +23,7 @@ from typing import Final, TypeVar
 
 from pika.exceptions import AMQPError
 
-from fusebox import happenings
+from fusebox import forks, happenings
 from fusebox.errors import BadMessage, BrokerUnavailable, ConfigError
 from rabbitmq.amqp_address import Address, not_found, refusal
 from rabbitmq.amqp_calls import Call, Desk
@@ -62,7 +62,7 @@ class AmqpBroker:
     def __init__(self, url: str, *, client_name: str = "") -> None:
         self._address = Address(url)
         self._name = client_name or "fusebox"
-        self._pid = 0
+        self._generation = 0
         self._io: IoThread | None = None
         self._links: tuple[Link, ...] = ()
         self._publisher: Publisher
@@ -77,7 +77,7 @@ class AmqpBroker:
         if self._io is not None:
             return
         io = self._io = IoThread(self._abandon)
-        self._pid = os.getpid()
+        self._generation = forks.generation()
         self._publisher, self._desk = Publisher(self._address, io.run), Desk(self._address, io.run)
         self._links = (
             self._link(io, "publishing", self._publisher),
@@ -94,7 +94,7 @@ class AmqpBroker:
 
     def stop(self, timeout: float = 10.0) -> None:
         io, self._io = self._io, None
-        if io is None or os.getpid() != self._pid:
+        if io is None or forks.generation() != self._generation:
             return
         deadline = time.monotonic() + timeout
         io.post(self._publisher.stop)
@@ -173,7 +173,7 @@ class AmqpBroker:
         """The I/O thread, when this caller may wait for it."""
         if self._io is None:
             raise BrokerUnavailable("the broker is not running; call start() first")
-        if os.getpid() != self._pid:
+        if forks.generation() != self._generation:
             raise ConfigError(
                 "this process was forked after the connection to RabbitMQ was opened; "
                 "start the broker in the child, or use the 'spawn' start method"

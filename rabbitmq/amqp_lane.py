@@ -2,11 +2,17 @@
 
 A delivery can be settled on its own channel only, so the channel stays open until the last one is; after it is gone a
 settle is stale: RabbitMQ delivers the message again, and the late word is counted and ignored.
+
+Acknowledgements that come while the connection is busy share a frame: one that acknowledges everything up to a tag is
+sent for all tags below the lowest that is still unsettled. The others are sent one by one.
 """
 
 from __future__ import annotations
 
 import logging
+import math
+from bisect import bisect_left
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -24,7 +30,7 @@ Run = Callable[[Callable[[], None]], None]
 
 
 class Lane:
-    """Everything but ``settle`` runs while holding the turn.
+    """Everything but :meth:`ack` and :meth:`reject` runs while holding the turn.
 
     Args:
         channel: pika's channel.
@@ -35,6 +41,8 @@ class Lane:
     def __init__(self, channel: Any, run: Run, gate: Gate | None = None) -> None:
         self.channel, self._run, self.gate = channel, run, gate
         self._unsettled: set[int] = set()
+        self._acked: deque[int] = deque()
+        self._due = False
         self._retired = False
 
     def receive(self, queue: str, method: Any, properties: Any, body: bytes) -> AmqpDelivery:
@@ -48,23 +56,48 @@ class Lane:
         if not self._unsettled and self.channel.is_open:
             self.channel.close()
 
-    def settle(self, tag: int, *, ack: bool, requeue: bool) -> None:
-        """From any thread."""
-        self._run(lambda: self._settle(tag, ack, requeue))
+    # --- from any thread --------------------------------------------------------------------------------------------
+    def ack(self, tag: int) -> None:
+        """A delivery is dealt with."""
+        self._acked.append(tag)
+        if not self._due:
+            self._due = True
+            self._run(self._ack_all)
 
-    def _settle(self, tag: int, ack: bool, requeue: bool) -> None:
+    def reject(self, tag: int, *, requeue: bool) -> None:
+        """A delivery goes back, or to the dead letters."""
+        self._run(lambda: self._reject(tag, requeue))
+
+    # --- while holding the turn -------------------------------------------------------------------------------------
+    def _ack_all(self) -> None:
+        self._due = False  # first: what is appended from here on asks again
+        tags = [self._acked.popleft() for _ in range(len(self._acked))]
+        settled = sorted(tag for tag in tags if self._take_out(tag))
+        together = bisect_left(settled, min(self._unsettled, default=math.inf))
+        if together:
+            self.channel.basic_ack(settled[together - 1], multiple=together > 1)
+        for tag in settled[together:]:
+            self.channel.basic_ack(tag)
+        self._tell(settled)
+
+    def _reject(self, tag: int, requeue: bool) -> None:
+        if self._take_out(tag):
+            self.channel.basic_reject(tag, requeue=requeue)
+            self._tell([tag])
+
+    def _take_out(self, tag: int) -> bool:
+        """True when the broker is still to hear of it."""
         if tag not in self._unsettled:
-            return
+            return False
         self._unsettled.discard(tag)
         if not self.channel.is_open:
-            happenings.emit(STALE_SETTLE, tag=tag, ack=ack)
-            return
-        if ack:
-            self.channel.basic_ack(tag)
-        else:
-            self.channel.basic_reject(tag, requeue=requeue)
+            happenings.emit(STALE_SETTLE, tag=tag)
+        return bool(self.channel.is_open)
+
+    def _tell(self, settled: list[int]) -> None:
         if self.gate is not None:
-            self.gate.settle(tag)
+            for tag in settled:
+                self.gate.settle(tag)
         if self._retired:
             self.retire()
 
@@ -83,7 +116,7 @@ class AmqpDelivery:
         self.redelivered = bool(method.redelivered)
 
     def ack(self) -> None:
-        self._lane.settle(self.tag, ack=True, requeue=False)
+        self._lane.ack(self.tag)
 
     def reject(self, *, requeue: bool) -> None:
-        self._lane.settle(self.tag, ack=False, requeue=requeue)
+        self._lane.reject(self.tag, requeue=requeue)

@@ -54,12 +54,13 @@ def _encoded(value: Header) -> Any:
 
 
 def _headers_of(table: Mapping[Any, Any]) -> dict[str, Header]:
-    decoded = {str(_text(name)): _decoded(value) for name, value in table.items()}
-    return {
-        name: value
-        for name, value in decoded.items()
-        if isinstance(value, str | int | float) and not name.startswith(_BROKERS_OWN)
-    }
+    headers: dict[str, Header] = {}
+    for raw_name, raw in table.items():
+        name = raw_name if type(raw_name) is str else str(_text(raw_name))
+        value = raw if type(raw) is str else _decoded(raw)  # nearly all are; the others cost more to tell apart
+        if isinstance(value, str | int | float) and not name.startswith(_BROKERS_OWN):
+            headers[name] = value
+    return headers
 
 
 def _decoded(value: Any) -> Any:

@@ -138,10 +138,8 @@ class Claims:
         if not self._enter(key, now):
             return Claim.BUSY
         try:
-            claim = Claim(
-                self._store.run(_TAKE, key, self._holder, repr(now), repr(now + LEASE_S), str(DELIVERY_LIMIT))
-            )
-            self._store.expire(key, WINDOW_S)
+            until, limit = repr(now + LEASE_S), str(DELIVERY_LIMIT)
+            claim = Claim(self._store.run(_TAKE, key, self._holder, repr(now), until, limit, ttl=WINDOW_S))
         except StoreUnavailable as error:
             happenings.emit(CLAIMS_AWAY, agent=agent, error=str(error))
             self._leave(key)

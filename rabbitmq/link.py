@@ -19,7 +19,7 @@ from typing import Final
 from breakers.circuit import Circuits
 from breakers.latch import Latch
 from breakers.obey import Obedience
-from fusebox import guard, happenings
+from fusebox import forks, guard, happenings
 from fusebox.clock import Clock
 from fusebox.command import Command, Keyring
 from fusebox.errors import BadCommand, StaleCommand, StoreUnavailable
@@ -208,10 +208,10 @@ class SnapshotGuard:
 
     def __init__(self, link: Link, latch: Latch, registry: Registry) -> None:
         self._link, self._latch, self._registry = link, latch, registry
-        self._pid = os.getpid()
+        self._generation = forks.generation()
 
     def check(self, action: Action) -> Verdict:
-        if os.getpid() != self._pid:  # threads do not survive a fork: no Command would ever be heard
+        if forks.generation() != self._generation:  # threads do not survive a fork: no Command would ever be heard
             return guard.deny(self.name, "this process was forked from the agent's; build the Agent after the fork")
         if self._link.verified(action.agent) or not self._link.controlled:
             return _KNOWN

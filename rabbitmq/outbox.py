@@ -23,13 +23,12 @@ One lock guards what waits and its file; nobody holds it while the broker is ask
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from fusebox import happenings
+from fusebox import forks, happenings
 from fusebox.clock import Clock
 from fusebox.config import Config
 from fusebox.errors import BrokerUnavailable, ConfigError, FuseboxError, Retryable
@@ -78,7 +77,7 @@ class Outbox:
         self._changed = threading.Condition()
         self._waiting = Waiting(limits)
         self._closing = threading.Event()
-        self._pid = 0
+        self._generation = -1
         self._thread = threading.Thread(target=self._run, name="fusebox-outbox", daemon=True)
 
     @property
@@ -94,7 +93,7 @@ class Outbox:
         """
         if self._opening is not None:
             self._waiting.use(_opened(self._opening))
-        self._pid = os.getpid()
+        self._generation = forks.generation()
         self._thread.start()
 
     def stop(self, patience: float) -> None:
@@ -129,7 +128,7 @@ class Outbox:
     @property
     def _running(self) -> bool:
         """False before start, after stop, and in a forked child, which has no thread that sends."""
-        return self._pid == os.getpid() and not self._closing.is_set()
+        return self._generation == forks.generation() and not self._closing.is_set()
 
     def _keep(self, exchange: str, key: str, message: Message, cause: Retryable) -> None:
         with self._changed:

@@ -124,9 +124,20 @@ def test_memory_keeps_a_bounded_number_of_what_expires_and_forgets_the_oldest_fi
     store = MemoryStore(max_expiring=10)
     store.run(PUT, "stays", "f", "v")
     for n in range(100):
-        store.run(PUT, f"claim{n}", "f", "v")
-        store.expire(f"claim{n}", 3600)
+        store.run(PUT, f"claim{n}", "f", "v", ttl=3600)
     assert store.read("claim99")
     assert len(store.keys("claim")) <= 11
     assert not store.read("claim0")
     assert store.read("stays"), "what never expires is not counted"
+
+
+def test_a_hash_with_a_time_to_live_is_forgotten_after_it_unless_told_again(store: Store) -> None:
+    assert store.run(KINDS, "nothing", ttl=1) == [1, "two", 3], "also of a step that leaves nothing behind"
+    store.run(PUT, "short", "f", "v", ttl=1)
+    store.run(PUT, "again", "f", "v", ttl=1)
+    assert store.run(ADD, "again", "2", ttl=60) == 2
+    deadline = time.monotonic() + 10
+    while store.read("short") and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not store.read("short")
+    assert store.read("again")

@@ -77,7 +77,7 @@ def test_a_message_without_id_cannot_be_recognised(store: Store, clock: ManualCl
 
 def test_without_the_store_first_deliveries_go_on_and_repeated_ones_wait(clock: ManualClock) -> None:
     class Away(MemoryStore):
-        def run(self, *args: object) -> object:
+        def run(self, *args: object, **options: object) -> object:
             raise StoreUnavailable("away")
 
     me = claims(Away(), clock)
@@ -92,12 +92,12 @@ def test_a_message_that_comes_again_while_its_claim_is_being_written_is_busy(clo
     class Slow(MemoryStore):
         writing = False
 
-        def run(self, script: Script, key: str, *args: str) -> object:
+        def run(self, script: Script, key: str, *args: str, ttl: int | None = None) -> object:
             if not self.writing:  # once while it is taken, once while it is marked as done
                 self.writing = True
                 seen.append(take(me))
                 self.writing = False
-            return super().run(script, key, *args)
+            return super().run(script, key, *args, ttl=ttl)
 
     me = claims(Slow(), clock)
     assert take(me) is Claim.NEW
@@ -107,8 +107,7 @@ def test_a_message_that_comes_again_while_its_claim_is_being_written_is_busy(clo
 
 def test_marks_end_with_their_window() -> None:
     store = MemoryStore()
-    store.run(_SET, "k")
-    store.expire("k", 0)
+    store.run(_SET, "k", ttl=0)
     assert store.read("k") == {}
 
 

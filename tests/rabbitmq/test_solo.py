@@ -64,8 +64,12 @@ class ModelChannel:
 
     def _on_cancelok(self, frame: object) -> None: ...
 
-    def basic_ack(self, tag: int) -> None:
-        self.commands.append(lambda: self.acked.append(self._settled(tag)))
+    def basic_ack(self, tag: int, multiple: bool = False) -> None:
+        def serve() -> None:
+            tags = [each for each in self.unsettled if each <= tag] if multiple else [tag]
+            self.acked.extend(self._settled(each) for each in tags)
+
+        self.commands.append(serve)
 
     def basic_reject(self, tag: int, requeue: bool) -> None:
         assert requeue
