@@ -191,21 +191,15 @@ class Circuits:
             yield
             return
         if circuit.state is State.CLOSED and not self.failures(agent):
-            with self._learning(agent, circuit):
+            try:
                 yield
+            except BaseException:  # nothing stood against the run: pybreaker has something to decide only now
+                with self._breaker(BoardStorage(self, agent, circuit)).calling():
+                    raise
             return
         with ExitStack() as stack:
             self._enter(agent, stack)
             yield
-
-    @contextmanager
-    def _learning(self, agent: str, circuit: Circuit) -> Iterator[None]:
-        """A run that nothing stands against: pybreaker has something to decide only if it fails."""
-        try:
-            yield
-        except BaseException:
-            with self._breaker(BoardStorage(self, agent, circuit)).calling():
-                raise
 
     def _breaker(self, storage: BoardStorage) -> pybreaker.CircuitBreaker:
         return pybreaker.CircuitBreaker(

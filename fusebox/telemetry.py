@@ -134,4 +134,4 @@ def ids(span: trace.Span) -> tuple[str, str]:
 
 def _clean(text: str) -> str:
     """Text that UTF-8 can carry: an answer of a model may hold half a surrogate pair."""
-    return text.encode("utf-8", "replace").decode()
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()

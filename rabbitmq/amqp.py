@@ -78,7 +78,7 @@ class AmqpBroker:
             return
         io = self._io = IoThread(self._abandon)
         self._generation = forks.generation()
-        self._publisher, self._desk = Publisher(self._address, io.run), Desk(self._address, io.run)
+        self._publisher, self._desk = Publisher(self._address, io), Desk(self._address, io.run)
         self._links = (
             self._link(io, "publishing", self._publisher),
             self._link(io, "consuming", self._desk),

@@ -65,10 +65,22 @@ class IoThread:
         if not self._called:  # waking the loop is a system call: one wakes it for all that was posted meanwhile
             self._call()
 
-    def run(self, action: Callable[[], None]) -> None:
-        """Have ``action`` done: at once on this thread when the I/O thread waits, else like :meth:`post`."""
-        if self._inbox or not self.loop.run(action):
+    def run(self, action: Callable[[], None]) -> int:
+        """Have ``action`` done: at once on this thread when the I/O thread waits, else like :meth:`post`.
+
+        Returns:
+            The socket that was written to, for :meth:`attend`; -1 when that is not known.
+        """
+        written = None if self._inbox else self.loop.run(action)
+        if written is None:
             self.post(action)
+            return -1
+        return written
+
+    def attend(self, fd: int, over: Callable[[], bool], deadline: float) -> None:
+        """Read a socket on this thread until ``over()``, if that is nobody else's part just now."""
+        if fd >= 0:
+            self.loop.attend(fd, over, deadline)
 
     def stop(self, timeout: float) -> None:
         """End the loop and wait for its thread."""

@@ -25,7 +25,7 @@ STALE_SETTLE: Final = happenings.declare(
     "stale_settle", logging.INFO, "a message was settled after its channel was gone; RabbitMQ delivers it again"
 )
 
-Run = Callable[[Callable[[], None]], None]
+Run = Callable[[Callable[[], None]], object]
 """Has something done by whoever holds the turn (:mod:`rabbitmq.io_loop`): here and now, or on the I/O thread."""
 
 

@@ -34,7 +34,7 @@ from fusebox.errors import (
     Unroutable,
 )
 from rabbitmq.amqp_address import Address, not_found
-from rabbitmq.amqp_io import Link
+from rabbitmq.amqp_io import IoThread, Link
 from rabbitmq.amqp_wire import properties_of
 from rabbitmq.broker import Message
 
@@ -52,7 +52,16 @@ class Publication:
     """
 
     __slots__ = (
-        "_callback", "_pending", "_publisher", "deadline", "ended", "error", "exchange", "message", "routing_key",
+        "_callback",
+        "_pending",
+        "_publisher",
+        "deadline",
+        "ended",
+        "error",
+        "exchange",
+        "message",
+        "routing_key",
+        "socket",
         "timeout",
     )  # fmt: skip
 
@@ -62,6 +71,8 @@ class Publication:
         self.timeout, self.deadline = timeout, time.monotonic() + timeout
         self.error: FuseboxError | None = None
         self.ended = False
+        self.socket = -1
+        """The socket on which its confirm will come; -1 when that is not known."""
         self._callback: Callable[[], None] | None = None
         self._pending = threading.Lock()
         self._pending.acquire()
@@ -76,6 +87,8 @@ class Publication:
             self._callback()
 
     def __call__(self) -> None:
+        if not self.ended:
+            self._publisher.attend(self)
         in_time = self._over(max(0.0, self.deadline - time.monotonic()))
         if not in_time and not self._publisher.withdraw(self):
             raise self._publisher.too_late(self.timeout, sent=True)
@@ -107,8 +120,8 @@ class Publication:
 class Publisher:
     """The tenant of the publishing connection."""
 
-    def __init__(self, address: Address, run: Callable[[Callable[[], None]], None]) -> None:
-        self._address, self._run = address, run
+    def __init__(self, address: Address, io: IoThread) -> None:
+        self._address, self._io = address, io
         self._taken, self._lock = 0, threading.Lock()
         self._free = threading.Condition(self._lock)
         self._waiting: dict[Publication, None] = {}
@@ -130,8 +143,12 @@ class Publisher:
                 raise BrokerUnavailable("the broker is stopped; call start() first")
             self._taken += 1
             self._waiting[publication] = None
-        self._run(self._flush)
+        publication.socket = self._io.run(self._flush)
         return publication
+
+    def attend(self, publication: Publication) -> None:
+        """See to it on the caller's thread that a confirm is read, if nobody else does."""
+        self._io.attend(publication.socket, lambda: publication.ended, publication.deadline)
 
     @property
     def busy(self) -> bool:

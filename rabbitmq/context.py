@@ -18,7 +18,7 @@ from fusebox.records import Action, ActionKind, Lineage, Verdict, new_id
 from rabbitmq import tracing
 from rabbitmq.act import Act
 from rabbitmq.batch import Batch
-from rabbitmq.broker import Header, Message
+from rabbitmq.broker import Message
 from rabbitmq.confirms import Confirm, confirmed
 from rabbitmq.handlers import encode
 from rabbitmq.middleware import Chain
@@ -194,8 +194,7 @@ class Context:
         own = {names.MESSAGING_MESSAGE_ID: message_id, names.MESSAGING_CONVERSATION: self.workflow}
         started = self.runtime.clock.now()
         act = Act(
-            self.runtime, action, about.span_name, {**about.attributes, **own}, text, message_id, self._headers(),
-            started=started,
+            self.runtime, action, about.span_name, {**about.attributes, **own}, text, message_id, started=started,
         )  # fmt: skip
         with self.chain.acting(act):
             yield act, Message(body, act.headers, message_id, correlation_id=self.workflow)
@@ -215,7 +214,7 @@ class Context:
         """A message as it stands before its publish begins: the hop is added when it goes out."""
         message_id = new_id("msg")
         lineage = self.runtime.lineage.write(self.lineage, message_id)
-        headers = {**self._headers(), **tracing.headers_of(trace.get_current_span().get_span_context()), **lineage}
+        headers = {**tracing.headers_of(trace.get_current_span().get_span_context()), **lineage}
         return Message(encode(payload), headers, message_id, correlation_id=self.workflow)
 
     @contextmanager
@@ -233,6 +232,3 @@ class Context:
             workflow=self.workflow, trace_id=self.trace_id, lineage=self.lineage,
             request=0 if request is None else fingerprint.request_hash(operation, target, request),
         )  # fmt: skip
-
-    def _headers(self) -> dict[str, Header]:
-        return {names.H_AGENT: self.agent}

@@ -8,9 +8,15 @@ end of the turn, and only a socket that did not take it all is waited for. One t
     └──────────────────────── holding the turn ───────────────────┘  without  └──── holding the turn ────┘
 
 The turn is a lock: who holds it is the only one that touches connections. The loop gives it away while it waits in
-``select``, and just then :meth:`IoLoop.run` lets another thread do a short piece of work, writes included, in its
-place: the message of a caller leaves without waiting for a thread to wake. Nobody but the loop ever waits for the turn.
-A callback that raises ends :meth:`IoLoop.start`, and the loop with it.
+``select``. Just then a thread that publishes may do two things in the loop's place, so that it need not wait for
+another thread to wake, neither on the way out nor on the way back:
+
+* :meth:`IoLoop.run` does a short piece of work, and the writes that follow from it;
+* :meth:`IoLoop.attend` reads one socket until the caller has what it waits for. One caller attends at a time, and the
+  loop does not read that socket meanwhile; all else, writing to it included, goes on as ever.
+
+Handlers may so be called on a caller's thread, always with the turn. What raises ends :meth:`IoLoop.start`, and the
+loop with it, on whichever thread it happened.
 """
 
 from __future__ import annotations
@@ -18,6 +24,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import heapq
+import select
 import selectors
 import socket
 import threading
@@ -31,6 +38,9 @@ from pika.adapters.utils.selector_ioloop_adapter import AbstractSelectorIOLoop
 
 Handler = Callable[[int, int], None]
 _MAX_WAIT_S: Final = 60.0
+_TCP_CORK: Final[int | None] = getattr(socket, "TCP_CORK", None)  # Linux has it
+_SLICE_S: Final = 0.05
+"""So soon an attending caller notices that its wait ended otherwise, by a connection that the loop gave up, say."""
 
 
 class _Timer:
@@ -46,7 +56,7 @@ class IoLoop(AbstractSelectorIOLoop):  # type: ignore[misc]  # pika is untyped h
     """A selector, timers and posted callbacks.
 
     Args:
-        turn: held by whoever calls anything here but :meth:`add_callback` and :meth:`run`.
+        turn: held by whoever calls anything here but :meth:`add_callback`, :meth:`run` and :meth:`attend`.
     """
 
     READ = selectors.EVENT_READ
@@ -61,10 +71,14 @@ class IoLoop(AbstractSelectorIOLoop):  # type: ignore[misc]  # pika is untyped h
         self._wanted: dict[int, int] = {}
         self._known: dict[int, int] = {}
         self._changed: dict[int, None] = {}
+        self._ends: dict[int, socket.socket] = {}
+        """Our own hold on each socket that is written to."""
         self._timers: list[tuple[float, int, _Timer]] = []
         self._numbers = count()
         self._posted: deque[Callable[[], Any]] = deque()
         self._running = False
+        self._attended = -1
+        self._written = -1
         self._ear, self._bell = socket.socketpair()
         self._ear.setblocking(False)
         self._bell.setblocking(False)
@@ -84,6 +98,8 @@ class IoLoop(AbstractSelectorIOLoop):  # type: ignore[misc]  # pika is untyped h
     def close(self) -> None:
         """Let go of the selector; the loop is not usable any more."""
         self._selector.close()
+        for end in self._ends.values():
+            end.close()
         self._ear.close()
         self._bell.close()
 
@@ -115,26 +131,73 @@ class IoLoop(AbstractSelectorIOLoop):  # type: ignore[misc]  # pika is untyped h
     def remove_handler(self, fd: int) -> None:
         """Forget a socket."""
         del self._handlers[fd], self._wanted[fd]
+        if fd in self._ends:
+            self._ends.pop(fd).close()
         self._changed.pop(fd, None)
         if self._known.pop(fd, 0):
             self._selector.unregister(fd)
 
     # --- other threads ----------------------------------------------------------------------------------------------
-    def run(self, work: Callable[[], None]) -> bool:
-        """Do ``work`` here and now, if the loop is waiting; False when it is not. An error of it ends the loop."""
+    def run(self, work: Callable[[], None]) -> int | None:
+        """Do ``work`` here and now, if the loop is waiting; None when it is not.
+
+        Returns:
+            The socket that was written to last, -1 for none.
+        """
+        if not self._turn.acquire(blocking=False):
+            return None
+        try:
+            self._written = -1
+            self._do(work)
+            return self._written
+        finally:
+            self._turn.release()
+
+    def attend(self, fd: int, over: Callable[[], bool], deadline: float) -> None:
+        """Read ``fd`` on this thread until ``over()``, or the deadline (monotonic seconds); not at all if that is
+        somebody else's part just now."""
+        if not self._begin(fd, over):
+            return
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
+        try:
+            while not over() and (left := deadline - time.monotonic()) > 0:
+                if poll.poll(min(left, _SLICE_S) * 1000) and not self._read(fd):
+                    return
+        finally:
+            with self._turn:
+                self._attended = -1
+                self._await(fd)
+
+    def _begin(self, fd: int, over: Callable[[], bool]) -> bool:
         if not self._turn.acquire(blocking=False):
             return False
+        try:
+            if self._attended >= 0 or fd not in self._wanted or over():
+                return False
+            self._attended = fd
+            self._await(fd)
+            return True
+        finally:
+            self._turn.release()
+
+    def _read(self, fd: int) -> bool:
+        """False when nobody wants to read it any more."""
+        with self._turn:
+            if not self._wanted.get(fd, 0) & self.READ:
+                return False
+            self._do(lambda: self._handlers[fd](fd, self.READ))
+            return True
+
+    def _do(self, work: Callable[[], None]) -> None:
         first = self._timers[:1]
         try:
             work()
             self._write_eagerly()
-            if self._timers[:1] != first:
-                self._ring()
         except Exception as error:
             self.add_callback(functools.partial(_raise, error))
-        finally:
-            self._turn.release()
-        return True
+        if self._timers[:1] != first:
+            self._ring()
 
     # --- going round ------------------------------------------------------------------------------------------------
     def _go_round(self) -> None:
@@ -143,9 +206,9 @@ class IoLoop(AbstractSelectorIOLoop):  # type: ignore[misc]  # pika is untyped h
             self._posted.popleft()()
         self._write_eagerly()
         for key, events in self._ready():
-            handler = self._handlers.get(key.fd)
-            if handler is not None:  # an earlier handler of this turn may have removed it
-                handler(key.fd, events & self._wanted[key.fd])
+            ready = events & self._awaited(key.fd)  # an earlier handler of this turn may have removed it
+            if ready:
+                self._handlers[key.fd](key.fd, ready)
 
     def _ready(self) -> list[tuple[selectors.SelectorKey, int]]:
         patience = self._patience()
@@ -170,19 +233,39 @@ class IoLoop(AbstractSelectorIOLoop):  # type: ignore[misc]  # pika is untyped h
 
         A socket that is not read from yet may still be connecting: that one is waited for.
         """
-        known = self._known.get(fd, 0)
-        if known == self.READ and self._wanted[fd] & self.WRITE:
+        if self._wanted[fd] == self.READ | self.WRITE and not self._known.get(fd, 0) & self.WRITE:
+            self._written = fd
+            self._cork(fd, True)
             self._handlers[fd](fd, self.WRITE)
-        wanted = self._wanted.get(fd, 0)
-        if wanted == self._known.get(fd, 0):
+            self._cork(fd, False)
+        self._await(fd)
+
+    def _cork(self, fd: int, corked: bool) -> None:
+        """pika writes each frame by itself; a corked socket sends those of one turn as one segment."""
+        if _TCP_CORK is None or fd not in self._handlers:
             return
-        if not wanted:
+        if fd not in self._ends:
+            self._ends[fd] = socket.fromfd(fd, socket.AF_INET, socket.SOCK_STREAM)
+        with contextlib.suppress(OSError):  # it is no TCP socket, or is broken: the handler has heard of that
+            self._ends[fd].setsockopt(socket.IPPROTO_TCP, _TCP_CORK, corked)
+
+    def _await(self, fd: int) -> None:
+        """Have the selector wait for what is awaited of a socket."""
+        awaited, known = self._awaited(fd), self._known.get(fd, 0)
+        if awaited == known:
+            return
+        if not awaited:
             self._selector.unregister(fd)
-        elif self._known.get(fd):
-            self._selector.modify(fd, wanted)
+        elif known:
+            self._selector.modify(fd, awaited)
         else:
-            self._selector.register(fd, wanted)
-        self._known[fd] = wanted
+            self._selector.register(fd, awaited)
+        self._known[fd] = awaited
+
+    def _awaited(self, fd: int) -> int:
+        """The events that the selector is to tell of a socket."""
+        wanted = self._wanted.get(fd, 0)
+        return wanted & self.WRITE if fd == self._attended else wanted
 
     def _patience(self) -> float:
         if self._posted or not self._running:

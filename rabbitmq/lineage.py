@@ -65,6 +65,13 @@ class LineageCodec:
         return hmac.new(key, f"{message_id}\n{text}".encode(), hashlib.sha256).hexdigest()
 
 
+def sender_of(headers: Mapping[str, Header]) -> str:
+    """The agent that says it published a message; empty when none does."""
+    chain = headers.get(names.H_LINEAGE)
+    lineage = parse_lineage(chain) if isinstance(chain, str) else None
+    return lineage[-1].agent if lineage else str(headers.get(names.H_AGENT, ""))
+
+
 class LineageGuard:
     """Denies a publish that would close a ring for the third time with the same request.
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from itertools import islice, takewhile
 from typing import Any, Final, NoReturn
 
-from fusebox import happenings, names
+from fusebox import happenings
 from fusebox.errors import OutboxFull, Retryable
+from rabbitmq.lineage import sender_of
 from rabbitmq.outbox_file import OutboxFile
 from rabbitmq.outbox_lines import Parcel
 
@@ -157,7 +158,7 @@ def _lane(parcel: Parcel) -> tuple[str, str]:
 
 def agent_of(parcel: Parcel) -> str:
     """The agent that published it."""
-    return str(parcel.message.headers.get(names.H_AGENT, ""))
+    return sender_of(parcel.message.headers)
 
 
 def about(parcel: Parcel) -> dict[str, Any]:
