@@ -62,6 +62,7 @@ class AmqpBroker:
     def __init__(self, url: str, *, client_name: str = "") -> None:
         self._address = Address(url)
         self._name = client_name or "fusebox"
+        self._signs = is_agent_user(self._address.user)
         self._generation = 0
         self._io: IoThread | None = None
         self._links: tuple[Link, ...] = ()
@@ -115,7 +116,7 @@ class AmqpBroker:
         check(exchange, routing_key, message)
         if message.user_id and message.user_id != self._address.user:
             raise BadMessage(f"user_id must be {self._address.user!r}, the user of this connection, or empty")
-        if is_agent_user(self.user):
+        if self._signs:
             message = replace(message, user_id=self.user)
         self._running()
         return self._publisher.submit(exchange, routing_key, message, timeout)

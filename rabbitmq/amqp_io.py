@@ -65,13 +65,15 @@ class IoThread:
         if not self._called:  # waking the loop is a system call: one wakes it for all that was posted meanwhile
             self._call()
 
-    def run(self, action: Callable[[], None]) -> int:
+    def run(self, action: Callable[[], None], *, many: bool = False) -> int:
         """Have ``action`` done: at once on this thread when the I/O thread waits, else like :meth:`post`.
+
+        ``many``: it writes several frames, as a publish does.
 
         Returns:
             The socket that was written to, for :meth:`attend`; -1 when that is not known.
         """
-        written = None if self._inbox else self.loop.run(action)
+        written = None if self._inbox else self.loop.run(action, many=many)
         if written is None:
             self.post(action)
             return -1

@@ -143,7 +143,7 @@ class Publisher:
                 raise BrokerUnavailable("the broker is stopped; call start() first")
             self._taken += 1
             self._waiting[publication] = None
-        publication.socket = self._io.run(self._flush)
+        publication.socket = self._io.run(self._flush, many=True)
         return publication
 
     def attend(self, publication: Publication) -> None:

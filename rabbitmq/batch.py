@@ -25,7 +25,8 @@ from rabbitmq.confirms import Confirm, soon
 WINDOW: Final = 512
 """Messages of one batch that wait for their confirms; handing over a further one waits for the oldest."""
 
-Publishing = Callable[[str, object], AbstractContextManager[tuple[Act, Message]]]
+Outgoing = Callable[[str, object], tuple[Act, Message]]
+Acting = Callable[[Act], AbstractContextManager[Act]]
 HandOver = Callable[[str, Act, Message], Confirm]
 
 
@@ -33,12 +34,13 @@ class Batch:
     """What ``with ctx.batch() as batch`` gives: publish now, hear of the outcome at the end of the block.
 
     Args:
-        publishing: what surrounds one publish: the middleware around the message it yields.
+        outgoing: makes one publish of a key and a payload.
+        acting: the middleware around it.
         hand_over: gives a message to the broker without waiting for its confirm.
     """
 
-    def __init__(self, publishing: Publishing, hand_over: HandOver) -> None:
-        self._publishing, self._hand_over = publishing, hand_over
+    def __init__(self, outgoing: Outgoing, acting: Acting, hand_over: HandOver) -> None:
+        self._outgoing, self._acting, self._hand_over = outgoing, acting, hand_over
         self._pending: deque[_Pending] = deque()
         self._failures: list[Failure] = []
         self._refused: Refused | None = None
@@ -52,7 +54,8 @@ class Batch:
             Refused: a guard said no, to this message or (kill) to an earlier one.
             BadMessage: the payload has no JSON form.
         """
-        pending = _Pending(key, len(self.ids), self._publishing(key, payload), self._hand_over)
+        act, message = self._outgoing(key, payload)
+        pending = _Pending(key, len(self.ids), act, message, self._acting, self._hand_over)
         self.ids.append(pending.message_id)
         self._pending.append(pending)
         if len(self._pending) > WINDOW:
@@ -103,11 +106,11 @@ class _Pending:
     """One message on its way; its span stays open, in a context of its own, until its confirm."""
 
     def __init__(
-        self, key: str, position: int, publishing: AbstractContextManager[tuple[Act, Message]], hand_over: HandOver
+        self, key: str, position: int, act: Act, message: Message, acting: Acting, hand_over: HandOver
     ) -> None:
         self.key, self.position = key, position
         self._context, self._span = copy_context(), ExitStack()
-        act, message = self._context.run(self._span.enter_context, publishing)
+        self._context.run(self._span.enter_context, acting(act))
         self.message_id = message.message_id
         self._confirm = soon(lambda: hand_over(key, act, message))
 

@@ -71,8 +71,9 @@ class Context:
             Unroutable, PublishNacked, PublishBlocked, PublishTimeout, BrokerUnavailable: see :mod:`fusebox.errors`.
             OutboxFull: with ``outbox``, in place of the retryable ones of these, when there is no room.
         """
+        act, message = self._outgoing(key, payload, message_id)
         try:
-            with self._publishing(key, payload, message_id) as (act, message):
+            with self.chain.acting(act):
                 if outbox:
                     self.runtime.outbox.publish(names.EXCHANGE_EVENTS, key, message, timeout=timeout)
                 else:
@@ -97,7 +98,7 @@ class Context:
         def hand_over(key: str, act: Act, message: Message) -> Confirm:
             return self._hand_over(key, act, message, timeout)
 
-        with Batch(self._publishing, hand_over) as batch:
+        with Batch(self._outgoing, self.chain.acting, hand_over) as batch:
             yield batch
 
     def publish_many(self, items: Iterable[tuple[str, object]], *, timeout: float = PUBLISH_TIMEOUT_S) -> list[str]:
@@ -118,7 +119,8 @@ class Context:
         """
         if outbox or park or self.runtime.broker.busy:
             return await asyncio.to_thread(self.publish, key, payload, timeout=timeout, outbox=outbox, park=park)
-        with self._publishing(key, payload) as (act, message):
+        act, message = self._outgoing(key, payload)
+        with self.chain.acting(act):
             await confirmed(self._hand_over(key, act, message, timeout), timeout)
         return message.message_id
 
@@ -183,21 +185,18 @@ class Context:
         started = self.runtime.clock.now()
         return self.chain.acting(Act(self.runtime, action, span_name, attributes, request, started=started))
 
-    @contextmanager
-    def _publishing(self, key: str, payload: object, message_id: str = "") -> Iterator[tuple[Act, Message]]:
-        """The middleware around one publish, and the message to send."""
+    def _outgoing(self, key: str, payload: object, message_id: str = "") -> tuple[Act, Message]:
+        """One publish: what surrounds it, and the message; its headers are complete once the middleware is entered."""
+        started = self.runtime.clock.now()
         body = encode(payload)
         text = body.decode("utf-8", "replace")
         action = self._action(ActionKind.PUBLISH, key, key, text)
         message_id = message_id or new_id("msg")
         about = tracing.described("publish", "send", names.EXCHANGE_EVENTS, key)
         own = {names.MESSAGING_MESSAGE_ID: message_id, names.MESSAGING_CONVERSATION: self.workflow}
-        started = self.runtime.clock.now()
-        act = Act(
-            self.runtime, action, about.span_name, {**about.attributes, **own}, text, message_id, started=started,
-        )  # fmt: skip
-        with self.chain.acting(act):
-            yield act, Message(body, act.headers, message_id, correlation_id=self.workflow)
+        attributes = {**about.attributes, **own}
+        act = Act(self.runtime, action, about.span_name, attributes, text, message_id, started=started)
+        return act, Message(body, act.headers, message_id, correlation_id=self.workflow)
 
     def _hand_over(self, key: str, act: Act, message: Message, timeout: float) -> Confirm:
         confirm = self.runtime.broker.publish_soon(names.EXCHANGE_EVENTS, key, message, timeout=timeout)

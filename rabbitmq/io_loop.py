@@ -78,7 +78,7 @@ class IoLoop(AbstractSelectorIOLoop):  # type: ignore[misc]  # pika is untyped h
         self._posted: deque[Callable[[], Any]] = deque()
         self._running = False
         self._attended = -1
-        self._written = -1
+        self._written, self._corking = -1, False
         self._ear, self._bell = socket.socketpair()
         self._ear.setblocking(False)
         self._bell.setblocking(False)
@@ -138,8 +138,12 @@ class IoLoop(AbstractSelectorIOLoop):  # type: ignore[misc]  # pika is untyped h
             self._selector.unregister(fd)
 
     # --- other threads ----------------------------------------------------------------------------------------------
-    def run(self, work: Callable[[], None]) -> int | None:
+    def run(self, work: Callable[[], None], *, many: bool = False) -> int | None:
         """Do ``work`` here and now, if the loop is waiting; None when it is not.
+
+        Args:
+            work: touches connections, and does not wait.
+            many: it writes several frames to one socket; they leave as one segment.
 
         Returns:
             The socket that was written to last, -1 for none.
@@ -147,10 +151,11 @@ class IoLoop(AbstractSelectorIOLoop):  # type: ignore[misc]  # pika is untyped h
         if not self._turn.acquire(blocking=False):
             return None
         try:
-            self._written = -1
+            self._written, self._corking = -1, many
             self._do(work)
             return self._written
         finally:
+            self._corking = False
             self._turn.release()
 
     def attend(self, fd: int, over: Callable[[], bool], deadline: float) -> None:
@@ -235,13 +240,18 @@ class IoLoop(AbstractSelectorIOLoop):  # type: ignore[misc]  # pika is untyped h
         """
         if self._wanted[fd] == self.READ | self.WRITE and not self._known.get(fd, 0) & self.WRITE:
             self._written = fd
-            self._cork(fd, True)
-            self._handlers[fd](fd, self.WRITE)
-            self._cork(fd, False)
+            self._write(fd)
         self._await(fd)
 
+    def _write(self, fd: int) -> None:
+        """pika writes each frame by itself; a corked socket sends them together."""
+        if self._corking:
+            self._cork(fd, True)
+        self._handlers[fd](fd, self.WRITE)
+        if self._corking:
+            self._cork(fd, False)
+
     def _cork(self, fd: int, corked: bool) -> None:
-        """pika writes each frame by itself; a corked socket sends those of one turn as one segment."""
         if _TCP_CORK is None or fd not in self._handlers:
             return
         if fd not in self._ends:

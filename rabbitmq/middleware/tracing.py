@@ -26,12 +26,18 @@ class Tracing(Middleware):
     """Opens the spans. They are the current ones inside, so that whatever else is traced there joins the trace."""
 
     def before_action(self, act: Act) -> None:
-        act.attributes.update(_own(act.action))
+        if act.action.kind is not ActionKind.PUBLISH:
+            _describe(act)
         act.opened = act.runtime.telemetry.open(act.span_name, _KINDS[act.action.kind], act.attributes)
         if act.action.kind is ActionKind.PUBLISH:
             act.headers.update(tracing.headers_of(act.span.get_span_context()))
 
+    def handed_over(self, act: Act) -> None:
+        """A publish goes out before its span is described in full: the attributes' dict is the span's own."""
+        _describe(act)
+
     def after_action(self, act: Act, error: BaseException | None) -> None:
+        _describe(act)
         if act.opened is not None:
             act.opened.close(error)
 
@@ -74,6 +80,11 @@ def open_span(run: Run) -> OpenSpan:
 
 def _message(run: Run) -> dict[str, Value]:
     return {names.MESSAGING_MESSAGE_ID: run.message.message_id, names.MESSAGING_DELIVERY_TAG: run.delivery.tag}
+
+
+def _describe(act: Act) -> None:
+    if names.ACTION not in act.attributes:
+        act.attributes.update(_own(act.action))
 
 
 def _own(action: Action) -> dict[str, Value]:
