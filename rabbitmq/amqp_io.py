@@ -93,8 +93,8 @@ class IoThread:
 
     @property
     def here(self) -> bool:
-        """True on the I/O thread itself."""
-        return threading.current_thread() is self._thread
+        """True on the I/O thread itself, and on one that acts in its place."""
+        return threading.current_thread() is self._thread or self.loop.guest == threading.get_ident()
 
     def _halt(self) -> None:
         self.loop.stop()

@@ -188,7 +188,7 @@ class Broker(Protocol):
     def consume(
         self, queue: str, callback: Callable[[Delivery], None], *, prefetch: int, alone: bool = True
     ) -> Consumer:
-        """Deliver messages of ``queue`` to ``callback`` (called on the I/O thread; it must return at once).
+        """Deliver messages of ``queue`` to ``callback`` (which holds the connection up; it must return at once).
 
         Args:
             queue: where from; it must exist.

@@ -79,6 +79,8 @@ class IoLoop(AbstractSelectorIOLoop):  # type: ignore[misc]  # pika is untyped h
         self._running = False
         self._attended = -1
         self._written, self._corking = -1, False
+        self.guest = 0
+        """The thread that acts in the loop's place just now; 0 for none."""
         self._ear, self._bell = socket.socketpair()
         self._ear.setblocking(False)
         self._bell.setblocking(False)
@@ -195,12 +197,13 @@ class IoLoop(AbstractSelectorIOLoop):  # type: ignore[misc]  # pika is untyped h
             return True
 
     def _do(self, work: Callable[[], None]) -> None:
-        first = self._timers[:1]
+        first, self.guest = self._timers[:1], threading.get_ident()
         try:
             work()
             self._write_eagerly()
         except Exception as error:
             self.add_callback(functools.partial(_raise, error))
+        self.guest = 0
         if self._timers[:1] != first:
             self._ring()
 

@@ -3,6 +3,7 @@
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -154,3 +155,91 @@ def test_a_thousand_callers_leave_nothing_behind(running: Running, inbox: Inbox)
     assert sorted(inbox.wait(2_000)) == list(range(2_000))
     for thread in threads:
         thread.join(5)
+
+
+class Attended:
+    """One end of a connection in the loop, and what was read from it on which thread."""
+
+    def __init__(self, running: Running) -> None:
+        self.loop = running.loop
+        self.ours, self.theirs = socket.socketpair()
+        self.ours.setblocking(False)
+        self.read: list[tuple[bytes, threading.Thread]] = []
+        running.soon(lambda: running.loop.add_handler(self.fd, self._ready, IoLoop.READ))
+
+    @property
+    def fd(self) -> int:
+        return self.ours.fileno()
+
+    def _ready(self, fd: int, events: int) -> None:
+        with contextlib.suppress(BlockingIOError):
+            self.read.append((self.ours.recv(100), threading.current_thread()))
+
+    def attend(self, until: int, seconds: float = 5.0) -> None:
+        """Attend until so much was read, as soon as that is nobody else's part."""
+        deadline = time.monotonic() + seconds
+        eventually(
+            lambda: self.loop.attend(self.fd, lambda: len(self.read) >= until, deadline) or len(self.read) >= until
+        )
+
+
+@pytest.fixture
+def attended(running: Running) -> Iterator[Attended]:
+    pair = Attended(running)
+    yield pair
+    running.soon(lambda: running.loop.remove_handler(pair.fd))
+    pair.ours.close()
+    pair.theirs.close()
+
+
+def test_a_caller_reads_what_it_waits_for_and_the_loop_reads_again_afterwards(
+    running: Running, attended: Attended
+) -> None:
+    sender = threading.Timer(0.1, attended.theirs.send, [b"confirm"])
+    sender.start()
+    attended.attend(until=1)
+    assert attended.read == [(b"confirm", threading.current_thread())]
+    attended.theirs.send(b"unasked")
+    eventually(lambda: len(attended.read) == 2, what="the loop reads")
+    assert attended.read[1] == (b"unasked", running.thread)
+
+
+def test_while_one_caller_attends_the_loop_serves_all_else_and_others_write(
+    running: Running, attended: Attended, inbox: Inbox
+) -> None:
+    attending = threading.Thread(target=attended.attend, args=(1,))
+    attending.start()
+    running.loop.add_callback(lambda: inbox.put("posted"))
+    running.soon(lambda: running.loop.call_later(0.01, lambda: inbox.put("timer")))
+    assert set(inbox.wait(2)) == {"posted", "timer"}
+    attended.theirs.settimeout(5)
+    running.soon(lambda: attended.ours.send(b"from another caller"))
+    assert attended.theirs.recv(100) == b"from another caller"
+    attended.theirs.send(b"confirm")
+    attending.join(5)
+    assert [data for data, _ in attended.read] == [b"confirm"]
+
+
+def test_a_wait_ends_with_its_deadline_and_soon_when_it_is_over_otherwise(running: Running, attended: Attended) -> None:
+    running.loop.attend(attended.fd, lambda: False, time.monotonic() + 0.1)
+    over = threading.Event()
+    threading.Timer(0.1, over.set).start()
+    running.loop.attend(attended.fd, over.is_set, time.monotonic() + 60)
+    assert over.is_set()
+    attended.theirs.send(b"later")
+    eventually(lambda: attended.read, what="the loop reads again")
+
+
+def test_an_error_while_a_caller_reads_ends_the_loop_not_the_caller(running: Running) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+
+        def fail(fd: int, events: int) -> None:
+            ours.recv(100)
+            raise ValueError("broken")
+
+        running.soon(lambda: running.loop.add_handler(ours.fileno(), fail, IoLoop.READ))
+        theirs.send(b"x")
+        running.loop.attend(ours.fileno(), lambda: not running.thread.is_alive(), time.monotonic() + 5)
+        running.thread.join(5)
+        assert str(running.error) == "broken"
