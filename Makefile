@@ -18,8 +18,9 @@ $(VENV)/.dev: requirements-dev.lock $(VENV)/.installed
 	tools/install.sh requirements.lock requirements-dev.lock
 	touch $@
 
-system:
+system: $(VENV)/.dev
 	tools/system.sh
+	tools/node.sh
 
 demo: install
 	$(BIN)/fusebox demo $(ARGS)

@@ -3,12 +3,13 @@
 # Where it does not, says what the tests will skip. The servers are installed, never started: tests start their own.
 set -euo pipefail
 
-declare -A package=([rabbitmq-server]=rabbitmq-server [redis-server]=redis-server [chromium]=chromium [strace]=strace)
+declare -A package=([rabbitmq-server]=rabbitmq-server [redis-server]=redis-server [chromium]=chromium [strace]=strace [npm]=npm)
 declare -A skipped=(
   [rabbitmq-server]="everything over a real RabbitMQ"
   [redis-server]="shared state on a real Redis"
   [chromium]="the dashboard in a browser"
   [strace]="disk faults"
+  [npm]="a consumer on Node"
 )
 
 missing=()

@@ -1,6 +1,9 @@
 """Traces that begin or go on elsewhere: in plain pika on the same RabbitMQ, and in an application's own provider."""
 
+import json
+import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -17,6 +20,7 @@ from fusebox.config import Config
 from rabbitmq import Agent, Context, Runtime
 from rabbitmq.amqp import AmqpBroker
 from tests.fixtures.agents import Inbox, RuntimeFactory, eventually
+from tests.need import missing, need
 
 Keep = Callable[[Agent], Agent]
 
@@ -142,3 +146,48 @@ def test_we_continue_the_trace_of_plain_pika(
     consumed = own.named("consume")
     assert parent(consumed) == place(theirs.named("foreign publish"))
     assert [(link.context.trace_id, link.context.span_id) for link in consumed.links] == [parent(consumed)]
+
+
+AMQPLIB = Path(__file__).resolve().parents[2] / ".venv" / "node" / "node_modules" / "amqplib"
+NODE_CLIENT = """
+const amqp = require(process.argv[1]);
+(async () => {
+  const connection = await amqp.connect(process.argv[2]);
+  const channel = await connection.createConfirmChannel();
+  const message = await channel.get(process.argv[3], { noAck: true });
+  console.log(JSON.stringify({ headers: message.properties.headers, body: message.content.toString() }));
+  const headers = { traceparent: message.properties.headers.traceparent };
+  channel.publish("fusebox.events", process.argv[4], Buffer.from("8"), { headers, persistent: true });
+  await channel.waitForConfirms();
+  await connection.close();
+})();
+"""
+
+
+def test_a_client_on_node_continues_our_trace_and_we_continue_its(
+    on_rabbitmq: tuple[Runtime, Spans], channel: Any, rabbitmq_url: str, name: str, stopping: Keep
+) -> None:
+    """amqplib reads ``traceparent`` where any client finds it, and hands it on as a service without tracing does."""
+    node = need("node", "apt-get install nodejs")
+    if not AMQPLIB.exists():
+        missing("amqplib is not installed; tools/node.sh")
+    runtime, own = on_rabbitmq
+    agent, inbox = stopping(Agent(name, runtime)), Inbox()
+
+    @agent.on(f"{name}.answered")
+    def handle(n: int, ctx: Context) -> None:
+        inbox.put((n, ctx.trace_id))
+
+    agent.start()
+    queue = f"{name}-node"
+    channel.queue_declare(queue, durable=True)
+    channel.queue_bind(queue, names.EXCHANGE_EVENTS, f"{name}.asked")
+    agent.publish(f"{name}.asked", 7)
+    command = [node, "-e", NODE_CLIENT, "--", str(AMQPLIB), rabbitmq_url, queue, f"{name}.answered"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    seen = json.loads(done.stdout)
+    trace_id, span_id = place(own.named("publish"))
+    assert (seen["body"], seen["headers"]["traceparent"]) == ("7", f"00-{trace_id:032x}-{span_id:016x}-01")
+    assert inbox.wait(1) == [(8, f"{trace_id:032x}")]
+    channel.queue_delete(queue)
