@@ -126,13 +126,15 @@ class Oracle:
 
     def lost(self) -> list[str]:
         """Confirmed parcels that were not handled to the last line (yet)."""
-        self.read()
-        return [number for number, life in self._lives.items() if life.confirmed and not life.finishes]
+        with self._lock:
+            self.read()
+            return [number for number, life in self._lives.items() if life.confirmed and not life.finishes]
 
     def at_work(self) -> list[str]:
         """Parcels in the hands of a living process."""
-        self.read()
-        return [number for number, life in self._lives.items() if life.at_work.keys() - self._dead]
+        with self._lock:
+            self.read()
+            return [number for number, life in self._lives.items() if life.at_work.keys() - self._dead]
 
     def verdict(self) -> list[str]:
         """All that is wrong, once everything has had its time."""
