@@ -54,7 +54,7 @@ def check_sender(message: Message, lineage: Lineage, agent: str) -> None:
         raise BadMessage("no user_id, and require_sender is set; have its publisher connect as a user and name it")
     if user == agent_user(agent) or not is_agent_user(user):
         return
-    if names.H_ORIGIN_KEY in message.headers:
+    if names.H_ORIGIN_KEY in message.headers or names.H_PARKED in message.headers:
         raise BadMessage(f"user {user!r} names a routing key in a header; only its own agent moves a message")
     for claimed in _claims(message, lineage):
         if user != agent_user(claimed):

@@ -2,7 +2,9 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import pytest
@@ -16,6 +18,14 @@ from rabbitmq.confirms import confirmed
 from tests.fixtures.agents import Inbox, RuntimeFactory
 from tests.fixtures.broker import Unique
 from tests.fixtures.proxy import Proxy
+
+T = TypeVar("T")
+
+
+def run(coroutine: Coroutine[Any, Any, T]) -> T:
+    """On a thread of its own: the main one may have an event loop, left there by the browser of other tests."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, coroutine).result()
 
 
 @pytest.fixture
@@ -49,14 +59,14 @@ def test_thousands_at_once_take_no_threads_of_their_own(agent: Agent, inbox: Inb
         await asyncio.gather(*(one(ctx, n) for n in range(900)))
 
     before = threading.active_count()
-    asyncio.run(many())
+    run(many())
     assert sorted(inbox.wait(900)) == list(range(900))
     assert most <= before + 2
 
 
 def test_what_no_queue_takes_is_the_callers_error(agent: Agent) -> None:
     with pytest.raises(Unroutable):
-        asyncio.run(agent.context().publish_async("nobody.takes.this", 1))
+        run(agent.context().publish_async("nobody.takes.this", 1))
 
 
 def test_the_event_loop_is_free_while_a_confirm_is_awaited(agent: Agent, inbox: Inbox) -> None:
@@ -68,7 +78,7 @@ def test_the_event_loop_is_free_while_a_confirm_is_awaited(agent: Agent, inbox: 
         await publishing
         return turns
 
-    assert asyncio.run(both()) >= 1
+    assert run(both()) >= 1
     assert inbox.wait(1) == [1]
 
 
@@ -90,7 +100,7 @@ def test_a_deadline_holds_although_nobody_answers(proxied: AmqpBroker, proxy: Pr
 
     proxy.freeze()
     with pytest.raises(PublishTimeout, match="may still arrive"):
-        asyncio.run(publish())
+        run(publish())
 
 
 def test_prefetch_is_at_least_the_concurrency(runtime: Runtime) -> None:
