@@ -228,6 +228,9 @@ def test_whom_a_consumer_believes() -> None:
             check_sender(replace(message, user_id=user), hop, "me")
     with pytest.raises(BadMessage):
         check_sender(Message(b"", user_id=agent_user("b")), hop, "me")
+    for moved in (names.H_ORIGIN_KEY, names.H_PARKED):
+        with pytest.raises(BadMessage, match="only its own agent moves a message"):
+            check_sender(Message(b"", {moved: "k"}, user_id=agent_user("b")), (), "me")
 
 
 # --- the plan ---------------------------------------------------------------------------------------------------------
