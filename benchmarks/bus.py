@@ -99,7 +99,7 @@ class Bench:
     def consume(self) -> float:
         """Seconds from the first message an Agent handles to the last."""
         watch = Laps(self.count)
-        agent = Agent(f"consumer-{time.monotonic_ns()}", self.runtime, concurrency=2, prefetch=PREFETCH)
+        agent = Agent(f"consumer-{time.monotonic_ns()}", self.runtime, prefetch=PREFETCH)
 
         @agent.on(f"{agent.name}.x")
         def handle(body: bytes, ctx: Context) -> None:
