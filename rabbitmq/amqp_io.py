@@ -65,6 +65,10 @@ class IoThread:
         if not self._called:  # waking the loop is a system call: one wakes it for all that was posted meanwhile
             self._call()
 
+    def post_lazily(self, action: Callable[[], None]) -> None:
+        """Have ``action`` called on the I/O thread within some milliseconds, in no particular order."""
+        self.loop.add_lazy_callback(action)
+
     def run(self, action: Callable[[], None], *, many: bool = False) -> int:
         """Have ``action`` done: at once on this thread when the I/O thread waits, else like :meth:`post`.
 
@@ -79,10 +83,10 @@ class IoThread:
             return -1
         return written
 
-    def attend(self, fd: int, over: Callable[[], bool], deadline: float) -> None:
+    def attend(self, fd: int, over: Callable[[], bool], deadline: float, *, keep: bool = False) -> None:
         """Read a socket on this thread until ``over()``, if that is nobody else's part just now."""
         if fd >= 0:
-            self.loop.attend(fd, over, deadline)
+            self.loop.attend(fd, over, deadline, keep=keep)
 
     def stop(self, timeout: float) -> None:
         """End the loop and wait for its thread."""

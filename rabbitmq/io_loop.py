@@ -12,8 +12,15 @@ The turn is a lock: who holds it is the only one that touches connections. The l
 another thread to wake, neither on the way out nor on the way back:
 
 * :meth:`IoLoop.run` does a short piece of work, and the writes that follow from it;
-* :meth:`IoLoop.attend` reads one socket until the caller has what it waits for. One caller attends at a time, and the
-  loop does not read that socket meanwhile; all else, writing to it included, goes on as ever.
+* :meth:`IoLoop.attend` reads one socket until the caller has what it waits for. One caller attends to a socket at a
+  time, and the loop does not read it meanwhile; all else, writing to it included, goes on as ever. A caller that will
+  soon be back may *keep* the socket: the loop reads it again when it was away for a moment, so that heartbeats and the
+  other waiters are not forgotten::
+
+      read by the loop ── attend ──► away, read by a caller ── over, keep ──► away for _LEASE_S, read by nobody
+              ▲                              │      ▲                               │      │
+              └──────── over, deadline ──────┘      └─────────── attend ────────────┘      │
+              └────────────────────────────────── lease ran out ───────────────────────────┘
 
 Handlers may so be called on a caller's thread, always with the turn. What raises ends :meth:`IoLoop.start`, and the
 loop with it, on whichever thread it happened.
@@ -24,6 +31,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import heapq
+import math
 import select
 import selectors
 import socket
@@ -41,6 +49,7 @@ _MAX_WAIT_S: Final = 60.0
 _TCP_CORK: Final[int | None] = getattr(socket, "TCP_CORK", None)  # Linux has it
 _SLICE_S: Final = 0.05
 """So soon an attending caller notices that its wait ended otherwise, by a connection that the loop gave up, say."""
+_LEASE_S: Final = 0.005
 
 
 class _Timer:
@@ -77,7 +86,9 @@ class IoLoop(AbstractSelectorIOLoop):  # type: ignore[misc]  # pika is untyped h
         self._numbers = count()
         self._posted: deque[Callable[[], Any]] = deque()
         self._running = False
-        self._attended = -1
+        self._away: dict[int, float] = {}
+        """Sockets that the loop does not read, and until when: infinity while a caller attends."""
+        self._waits_until = 0.0
         self._written, self._corking = -1, False
         self.guest = 0
         """The thread that acts in the loop's place just now; 0 for none."""
@@ -110,6 +121,11 @@ class IoLoop(AbstractSelectorIOLoop):  # type: ignore[misc]  # pika is untyped h
         self._posted.append(callback)
         self._ring()
 
+    def add_lazy_callback(self, callback: Callable[[], Any]) -> None:
+        """From any thread: like :meth:`add_callback`, but some milliseconds late when that spares waking the loop."""
+        self._posted.append(callback)
+        self._wake_within(_LEASE_S)
+
     def call_later(self, delay: float, callback: Callable[[], Any]) -> _Timer:
         """Have ``callback`` called in ``delay`` seconds."""
         timer = _Timer(callback)
@@ -136,6 +152,7 @@ class IoLoop(AbstractSelectorIOLoop):  # type: ignore[misc]  # pika is untyped h
         if fd in self._ends:
             self._ends.pop(fd).close()
         self._changed.pop(fd, None)
+        self._away.pop(fd, None)
         if self._known.pop(fd, 0):
             self._selector.unregister(fd)
 
@@ -160,33 +177,46 @@ class IoLoop(AbstractSelectorIOLoop):  # type: ignore[misc]  # pika is untyped h
             self._corking = False
             self._turn.release()
 
-    def attend(self, fd: int, over: Callable[[], bool], deadline: float) -> None:
+    def attend(self, fd: int, over: Callable[[], bool], deadline: float, *, keep: bool = False) -> None:
         """Read ``fd`` on this thread until ``over()``, or the deadline (monotonic seconds); not at all if that is
-        somebody else's part just now."""
-        if not self._begin(fd, over):
+        somebody else's part just now. With ``keep``, the loop leaves the socket alone a moment longer once it is over.
+        """
+        if not self._begin(fd, over, keep=keep):
             return
         poll = select.poll()
         poll.register(fd, select.POLLIN)
         try:
-            while not over() and (left := deadline - time.monotonic()) > 0:
+            while not (done := over()) and (left := deadline - time.monotonic()) > 0:
                 if poll.poll(min(left, _SLICE_S) * 1000) and not self._read(fd):
                     return
+            keep = keep and done
         finally:
             with self._turn:
-                self._attended = -1
-                self._await(fd)
+                self._end(fd, keep=keep)
 
-    def _begin(self, fd: int, over: Callable[[], bool]) -> bool:
-        if not self._turn.acquire(blocking=False):
+    def _begin(self, fd: int, over: Callable[[], bool], *, keep: bool) -> bool:
+        """Who is to keep the socket has time to wait until the loop has read what it is just reading."""
+        if not self._turn.acquire(timeout=_LEASE_S if keep else 0):
             return False
         try:
-            if self._attended >= 0 or fd not in self._wanted or over():
+            if fd not in self._wanted or self._away.get(fd) == math.inf:
                 return False
-            self._attended = fd
+            if over():
+                self._end(fd, keep=keep)
+                return False
+            self._away[fd] = math.inf
             self._await(fd)
             return True
         finally:
             self._turn.release()
+
+    def _end(self, fd: int, *, keep: bool) -> None:
+        if keep and fd in self._wanted:
+            self._away[fd] = time.monotonic() + _LEASE_S
+            self._wake_within(_LEASE_S)
+        else:
+            self._away.pop(fd, None)
+        self._await(fd)
 
     def _read(self, fd: int) -> bool:
         """False when nobody wants to read it any more."""
@@ -210,6 +240,7 @@ class IoLoop(AbstractSelectorIOLoop):  # type: ignore[misc]  # pika is untyped h
     # --- going round ------------------------------------------------------------------------------------------------
     def _go_round(self) -> None:
         self._run_timers()
+        self._take_back()
         for _ in range(len(self._posted)):
             self._posted.popleft()()
         self._write_eagerly()
@@ -218,8 +249,17 @@ class IoLoop(AbstractSelectorIOLoop):  # type: ignore[misc]  # pika is untyped h
             if ready:
                 self._handlers[key.fd](key.fd, ready)
 
+    def _take_back(self) -> None:
+        """Read again what nobody came back for."""
+        if self._away:
+            now = time.monotonic()
+            for fd in [fd for fd, until in self._away.items() if until <= now]:
+                del self._away[fd]
+                self._await(fd)
+
     def _ready(self) -> list[tuple[selectors.SelectorKey, int]]:
         patience = self._patience()
+        self._waits_until = time.monotonic() + patience
         self._turn.release()
         try:
             return self._selector.select(patience)
@@ -278,14 +318,19 @@ class IoLoop(AbstractSelectorIOLoop):  # type: ignore[misc]  # pika is untyped h
     def _awaited(self, fd: int) -> int:
         """The events that the selector is to tell of a socket."""
         wanted = self._wanted.get(fd, 0)
-        return wanted & self.WRITE if fd == self._attended else wanted
+        return wanted & self.WRITE if fd in self._away else wanted
 
     def _patience(self) -> float:
         if self._posted or not self._running:
             return 0.0
+        longest = _LEASE_S if self._away else _MAX_WAIT_S
         if not self._timers:
-            return _MAX_WAIT_S
-        return min(_MAX_WAIT_S, max(0.0, self._timers[0][0] - time.monotonic()))
+            return longest
+        return min(longest, max(0.0, self._timers[0][0] - time.monotonic()))
+
+    def _wake_within(self, seconds: float) -> None:
+        if self._waits_until > time.monotonic() + 2 * seconds:
+            self._ring()
 
     def _ring(self) -> None:
         with contextlib.suppress(OSError):  # full: it rings already; closed: nobody listens
