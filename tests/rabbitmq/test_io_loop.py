@@ -225,13 +225,13 @@ def test_while_one_caller_attends_the_loop_serves_all_else_and_others_write(
 def test_what_a_caller_keeps_waits_for_it_and_not_for_ever(
     running: Running, attended: Attended, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rabbitmq.io_loop._LEASE_S", 60.0)
+    monkeypatch.setattr("rabbitmq.io_loop.LEASE_S", 60.0)
     attended.theirs.send(b"first")
     attended.attend(until=1, keep=True)
     attended.theirs.send(b"second")
     attended.attend(until=2, keep=True)
     assert attended.read[1] == (b"second", threading.current_thread())
-    monkeypatch.setattr("rabbitmq.io_loop._LEASE_S", 0.01)
+    monkeypatch.setattr("rabbitmq.io_loop.LEASE_S", 0.01)
     attended.theirs.send(b"third")
     attended.attend(until=3, keep=True)
     attended.theirs.send(b"fourth")
