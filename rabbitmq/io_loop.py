@@ -53,24 +53,19 @@ class IoLoop(SelectingLoop):
         self._posted.append(callback)
         self._wake_within(LEASE_S)
 
-    def run(self, work: Callable[[], None], *, many: bool = False) -> int | None:
-        """Do ``work`` here and now, if the loop is waiting; None when it is not.
-
-        Args:
-            work: touches connections, and does not wait.
-            many: it writes several frames to one socket; they leave as one segment.
+    def run(self, work: Callable[[], None]) -> int | None:
+        """Do ``work``, which touches connections and does not wait, here and now, if the loop is waiting.
 
         Returns:
-            The socket that was written to last, -1 for none.
+            The socket that was written to last, -1 for none; None when the loop is not waiting.
         """
         if not self._turn.acquire(blocking=False):
             return None
         try:
-            self._written, self._corking = -1, many
+            self._written = -1
             self._do(work)
             return self._written
         finally:
-            self._corking = False
             self._turn.release()
 
     def attend(self, fd: int, over: Callable[[], bool], deadline: float, *, keep: bool = False) -> None:

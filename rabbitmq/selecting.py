@@ -29,7 +29,6 @@ from pika.adapters.utils.selector_ioloop_adapter import AbstractSelectorIOLoop
 
 Handler = Callable[[int, int], None]
 _MAX_WAIT_S: Final = 60.0
-_TCP_CORK: Final[int | None] = getattr(socket, "TCP_CORK", None)  # Linux has it
 LEASE_S: Final = 0.005
 """How long the loop leaves a socket alone that a caller keeps; it looks after it that often."""
 
@@ -62,8 +61,7 @@ class SelectingLoop(AbstractSelectorIOLoop):  # type: ignore[misc]  # pika is un
         self._wanted: dict[int, int] = {}
         self._known: dict[int, int] = {}
         self._changed: dict[int, None] = {}
-        self._ends: dict[int, socket.socket] = {}
-        """Our own hold on each socket that is written to."""
+        self._gathering: list[Callable[[], None]] = []
         self._timers: list[tuple[float, int, _Timer]] = []
         self._numbers = count()
         self._posted: deque[Callable[[], Any]] = deque()
@@ -71,7 +69,7 @@ class SelectingLoop(AbstractSelectorIOLoop):  # type: ignore[misc]  # pika is un
         self._away: dict[int, float] = {}
         """Sockets that the loop does not read, and until when: infinity while a caller attends."""
         self._waits_until = 0.0
-        self._written, self._corking = -1, False
+        self._written = -1
         self._ear, self._bell = socket.socketpair()
         self._ear.setblocking(False)
         self._bell.setblocking(False)
@@ -91,8 +89,6 @@ class SelectingLoop(AbstractSelectorIOLoop):  # type: ignore[misc]  # pika is un
     def close(self) -> None:
         """Let go of the selector; the loop is not usable any more."""
         self._selector.close()
-        for end in self._ends.values():
-            end.close()
         self._ear.close()
         self._bell.close()
 
@@ -111,6 +107,10 @@ class SelectingLoop(AbstractSelectorIOLoop):  # type: ignore[misc]  # pika is un
         """Take a :meth:`call_later` back."""
         timeout_handle.callback = None
 
+    def before_writing(self, callback: Callable[[], None]) -> None:
+        """Have ``callback`` called once, before what is to be written is written; pika knows nothing of it."""
+        self._gathering.append(callback)
+
     def add_handler(self, fd: int, handler: Handler, events: int) -> None:
         """Have ``handler(fd, events)`` called when the socket is ready for one of ``events``."""
         self._handlers[fd] = handler
@@ -124,8 +124,6 @@ class SelectingLoop(AbstractSelectorIOLoop):  # type: ignore[misc]  # pika is un
     def remove_handler(self, fd: int) -> None:
         """Forget a socket."""
         del self._handlers[fd], self._wanted[fd]
-        if fd in self._ends:
-            self._ends.pop(fd).close()
         self._changed.pop(fd, None)
         self._away.pop(fd, None)
         if self._known.pop(fd, 0):
@@ -161,6 +159,8 @@ class SelectingLoop(AbstractSelectorIOLoop):  # type: ignore[misc]  # pika is un
             self._turn.acquire()
 
     def _write_eagerly(self) -> None:
+        while self._gathering:
+            self._gathering.pop()()
         while self._changed:
             self._note(self._changed.popitem()[0])
 
@@ -177,24 +177,8 @@ class SelectingLoop(AbstractSelectorIOLoop):  # type: ignore[misc]  # pika is un
         """
         if self._wanted[fd] == self.READ | self.WRITE and not self._known.get(fd, 0) & self.WRITE:
             self._written = fd
-            self._write(fd)
+            self._handlers[fd](fd, self.WRITE)
         self._await(fd)
-
-    def _write(self, fd: int) -> None:
-        """pika writes each frame by itself; a corked socket sends them together."""
-        if self._corking:
-            self._cork(fd, True)
-        self._handlers[fd](fd, self.WRITE)
-        if self._corking:
-            self._cork(fd, False)
-
-    def _cork(self, fd: int, corked: bool) -> None:
-        if _TCP_CORK is None or fd not in self._handlers:
-            return
-        if fd not in self._ends:
-            self._ends[fd] = socket.fromfd(fd, socket.AF_INET, socket.SOCK_STREAM)
-        with contextlib.suppress(OSError):  # it is no TCP socket, or is broken: the handler has heard of that
-            self._ends[fd].setsockopt(socket.IPPROTO_TCP, _TCP_CORK, corked)
 
     def _await(self, fd: int) -> None:
         """Have the selector wait for what is awaited of a socket."""
