@@ -8,22 +8,25 @@
 
     refresh: pay what is owed ─► renew living probes ─► take newer rows ─► put back rows the store has lost
 
-A row's version only grows. One that is older than what the board told before was flushed, rolled back or failed over:
-nothing is decided on it, the row that this process knows is put back first. So a store that forgets never closes a
-circuit.
+A row's version only grows. One that is older than what the board told before, or that does not know the opening which
+the board told of, was flushed, rolled back or failed over: nothing is decided on it, the row that this process knows is
+put back first. So a store that forgets never closes a circuit.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 from collections import deque
+from collections.abc import Iterable
 from threading import Lock
 from typing import Final
 
 from breakers.board import Board, Step
 from breakers.snapshot import Snapshot
-from breakers.steps import REFUSED, Row, num
+from breakers.steps import REFUSED, Row, knows, num
 from fusebox import happenings
+from fusebox.clock import Clock
 from fusebox.errors import StoreUnavailable
 from fusebox.records import Finding, State, Transition
 
@@ -37,11 +40,17 @@ _MAX_OWED: Final = 16
 
 
 class Agreement:
-    """Brings wishes to the board, and the board's word into the snapshot. Thread-safe."""
+    """Brings wishes to the board, and the board's word into the snapshot. Thread-safe.
 
-    def __init__(self, board: Board, view: Snapshot) -> None:
+    Attributes:
+        agreed_at: monotonic time at which a shared board last told everything it knows.
+    """
+
+    def __init__(self, board: Board, view: Snapshot, clock: Clock) -> None:
         self._board = board
         self._view = view
+        self._clock = clock
+        self.agreed_at = -math.inf
         self._lock = Lock()
         self._owed: dict[str, deque[Row]] = {}
         self._loaded: set[str] = set()
@@ -79,20 +88,20 @@ class Agreement:
         except StoreUnavailable as error:
             self._lost_store(error)
 
-    def refresh(self, renewals: dict[str, Row]) -> list[Transition]:
-        """Pay, renew, read; the transitions that others brought about. ``renewals``: probe wishes by agent."""
+    def refresh(self, renewals: Iterable[tuple[str, Row]]) -> list[Transition]:
+        """Pay, renew, read; the transitions that others brought about. ``renewals``: agents, their probes' wishes."""
         if not self._board.shared:
             return []
         try:
             for agent in list(self._owed):
                 self._pay(agent)
-            for agent, wish in renewals.items():
-                self._view.hear(agent, self._board.step(agent, wish).row)
+            for agent, wish in renewals:
+                self._view.hear(agent, self._step(agent, wish, self._view.row(agent)).row)
             noticed = self._read()
         except StoreUnavailable as error:
             self._lost_store(error)
             return []
-        self._away = False
+        self._away, self.agreed_at = False, self._clock.monotonic()
         return noticed
 
     def _alone(self, agent: str, wish: Row) -> Step:
@@ -111,7 +120,7 @@ class Agreement:
             return None
 
     def _step(self, agent: str, wish: Row, base: Row) -> Step:
-        step = self._board.step(agent, wish, self._view.synced(agent))
+        step = self._board.step(agent, wish, self._view.synced(agent), self._view.opening(agent))
         if step.lost:
             self._put_back(agent, base)
             step = self._board.step(agent, wish)
@@ -130,11 +139,13 @@ class Agreement:
     def _read(self) -> list[Transition]:
         rows = self._board.rows()
         for circuit in self._view.circuits():
-            synced = self._view.synced(circuit.agent)
-            if circuit.agent not in self._owed and num(rows.get(circuit.agent, {}), "version") < synced:
+            if circuit.agent not in self._owed and self._is_lost(circuit.agent, rows.get(circuit.agent, {})):
                 self._put_back(circuit.agent, self._view.row(circuit.agent))
                 rows.pop(circuit.agent, None)
         return [moved for agent, row in rows.items() if (moved := self._take(agent, row))]
+
+    def _is_lost(self, agent: str, row: Row) -> bool:
+        return num(row, "version") < self._view.synced(agent) or not knows(row, self._view.opening(agent))
 
     def _take(self, agent: str, row: Row) -> Transition | None:
         if agent in self._owed or num(row, "version") <= self._view.synced(agent):

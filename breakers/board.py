@@ -33,7 +33,7 @@ class Step:
 
     @property
     def lost(self) -> bool:
-        """True when the board's row is older than what the asker has seen."""
+        """True when the board's row is not what the asker has seen, or what came of that."""
         return self.word == LOST
 
 
@@ -50,9 +50,9 @@ class Board:
         self.shared = store.shared
         self._prefix = f"fusebox:{tenant}:circuit:"
 
-    def step(self, agent: str, wish: Row, seen: int = 0) -> Step:
-        """Ask for one atomic change; ``seen`` is the latest version of the row that the asker knows."""
-        pairs = self._stamped(wish) | {"seen": str(seen)}
+    def step(self, agent: str, wish: Row, seen: int = 0, opening: str = "") -> Step:
+        """Ask for one atomic change; ``seen`` and ``opening``: the latest version and opening that the asker knows."""
+        pairs = self._stamped(wish) | {"seen": str(seen), "opening": opening}
         return answer(self._store.run(STEP, self._prefix + agent, *_flat(pairs)))
 
     def imagine(self, row: Row, wish: Row) -> Step:
@@ -61,7 +61,7 @@ class Board:
         return answer(STEP.twin(copy, _flat(self._stamped(wish) | {"seen": "0"})))
 
     def restore(self, agent: str, row: Row) -> None:
-        """Put a row back that the store has lost, unless it holds a newer one."""
+        """Put a row back that the store has lost, unless it holds one that has seen as much."""
         self._store.run(STEP, self._prefix + agent, *_flat(row | {"kind": "restore", "now": "0", "seen": "0"}))
 
     def row(self, agent: str) -> Row:

@@ -11,11 +11,11 @@ No lock is held around anybody's work.
 from __future__ import annotations
 
 import logging
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from threading import Lock
 from typing import Final
 
@@ -23,6 +23,7 @@ import pybreaker
 
 from breakers.agree import Agreement, told
 from breakers.board import MODES, Board, Step, shown
+from breakers.settings import CircuitSettings
 from breakers.snapshot import Circuit, Snapshot
 from breakers.steps import Row, text
 from breakers.storage import BoardStorage
@@ -42,30 +43,6 @@ _ALLOWED: Final = allow(CIRCUIT)
 _PERMIT: ContextVar[tuple[str, str] | None] = ContextVar("fusebox_probe_permit", default=None)
 
 
-@dataclass(frozen=True, slots=True)
-class CircuitSettings:
-    """Times in seconds.
-
-    Args:
-        open_s: open time of a first trip; each further one in a row multiplies it by ``growth``, up to ``max_open_s``.
-        fail_max: consecutive failed handler runs in one process that open the circuit.
-        probe_lease_s: how long a probe that no process renews holds its permit.
-
-    Raises:
-        ConfigError: a value makes no sense.
-    """
-
-    open_s: float = 60.0
-    growth: float = 2.0
-    max_open_s: float = 3600.0
-    fail_max: int = 10
-    probe_lease_s: float = 60.0
-
-    def __post_init__(self) -> None:
-        if not (0 < self.open_s <= self.max_open_s and self.growth >= 1 and self.fail_max > 0 < self.probe_lease_s):
-            raise ConfigError(f"{self}: times and fail_max must be above 0, open_s ≤ max_open_s, growth ≥ 1")
-
-
 def _nobody(transition: Transition) -> None:
     """The listener of those who need none."""
 
@@ -81,14 +58,15 @@ class Circuits:
         self,
         board: Board,
         clock: Clock,
-        settings: CircuitSettings = CircuitSettings(),
+        settings: CircuitSettings = CircuitSettings(),  # noqa: B008 - frozen
         listener: Callable[[Transition], None] = _nobody,
     ) -> None:
         self.tenant = board.tenant
         self._settings = settings
         self._listener = listener
+        self._clock = clock
         self._view = Snapshot(clock)
-        self._agreement = Agreement(board, self._view)
+        self._agreement = Agreement(board, self._view, clock)
         self._lock = Lock()
         self._failures: Counter[str] = Counter()
         self._permits: dict[str, str] = {}
@@ -107,16 +85,20 @@ class Circuits:
         return self._view.retry_after(agent) == 0.0
 
     def probing(self, agent: str) -> bool:
-        """True while a probe is at work, in whichever process: another one would be refused."""
-        return self._view.probing(agent)
+        """True while as many probes as there may be are at work, in whichever process: another would be refused."""
+        return self._view.probing(agent) >= self._settings.probes
 
     def verdict(self, agent: str) -> Verdict:
-        """May the agent act now? In half-open, only inside the :meth:`calling` that holds the probe permit."""
-        circuit = self._view.circuit(agent)
-        if not circuit.stops or (circuit.state is State.HALF_OPEN and _PERMIT.get() == (agent, circuit.probe)):
+        """May the agent act now? In half-open, only inside a :meth:`calling` that holds a probe permit."""
+        circuit = self._view.stopping.get(agent)
+        if circuit is None or (circuit.state is State.HALF_OPEN and _probes(agent, circuit)):
             return _ALLOWED
         reason = f"circuit is {circuit.state}: {circuit.reason}"
         return deny(CIRCUIT, reason, finding=circuit.finding, retry_after=self._view.retry_after(agent))
+
+    def since_agreed(self, or_at: float = -math.inf) -> float:
+        """Seconds since this process agreed with a shared board, or since ``or_at`` (monotonic) if that is later."""
+        return self._clock.monotonic() - max(or_at, self._agreement.agreed_at)
 
     # --- deciding --------------------------------------------------------------------------------------------------
     def trip(
@@ -169,7 +151,7 @@ class Circuits:
         Returns:
             What other processes brought about.
         """
-        renewals = {agent: self._probe(holder, "renew") for holder, agent in list(self._permits.items())}
+        renewals = [(agent, self._probe(holder, "renew")) for holder, agent in list(self._permits.items())]
         noticed = self._agreement.refresh(renewals)
         for transition in noticed:
             self.clear_failures(transition.agent)
@@ -183,7 +165,7 @@ class Circuits:
         Inside, in this context (thread or coroutine), a probe's own actions are let through.
 
         Raises:
-            AgentTripped: the circuit is open, or half-open with another probe at work.
+            AgentTripped: the circuit is open, or half-open with enough probes at work.
         """
         self._agreement.load(agent)
         circuit = self.circuit(agent)
@@ -250,7 +232,8 @@ class Circuits:
 
     def succeeded(self, agent: str, holder: str) -> None:
         """Close, if the probe still holds its permit; never without the board."""
-        step = self._agreement.ask(agent, _wish("close", "the probe succeeded", _TIMER) | {"holder": holder})
+        wish = _wish("close", "the probe succeeded", _TIMER, holder=holder, probes=text(self._settings.probes))
+        step = self._agreement.ask(agent, wish)
         if step is not None:
             self._announce(agent, step)
 
@@ -302,7 +285,14 @@ class Circuits:
 
     def _probe(self, holder: str, kind: str = "probe") -> Row:
         lease = text(self._settings.probe_lease_s)
-        return _wish(kind, "the open time is over", _TIMER) | {"holder": holder, "lease_s": lease}
+        probes = text(self._settings.probes)
+        return _wish(kind, "the open time is over", _TIMER, holder=holder, lease_s=lease, probes=probes)
+
+
+def _probes(agent: str, circuit: Circuit) -> bool:
+    """True inside a handler run that holds a permit of this circuit."""
+    permit = _PERMIT.get()
+    return permit is not None and permit[0] == agent and permit[1] in circuit.probes
 
 
 def _wish(kind: str, reason: str, actor: str, **more: str) -> Row:

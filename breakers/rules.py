@@ -1,7 +1,8 @@
 """Rules: the detectors' knobs as operators write them (``rules.toml``), checked against the detectors themselves.
 
 A section is a detector, a key is a keyword argument of its constructor; beside them stands ``mode``. A section or key
-that is left out keeps the default. So there is no knob that nothing reads.
+that is left out keeps the default. So there is no knob that nothing reads. Two sections are no detectors: ``[circuit]``
+and ``[fleet]`` (:mod:`breakers.settings`).
 """
 
 from __future__ import annotations
@@ -10,22 +11,26 @@ import difflib
 import inspect
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from breakers.detectors.base import Detector
 from breakers.detectors.burn import Burn
 from breakers.detectors.cycle import Cycle
 from breakers.detectors.rate import Rate
 from breakers.detectors.repetition import Repetition
+from breakers.settings import CircuitSettings, FleetSettings
 from fusebox.errors import ConfigError
 
 SHIPPED: Final = Path(__file__).with_name("rules.toml")
 DETECTORS: Final[Mapping[str, Callable[..., Detector]]] = {c.name: c for c in (Repetition, Cycle, Rate, Burn)}
 FROM_REGISTRY: Final = frozenset({"budget"})
 """Arguments that come from an agent's registry entry, not from the rules."""
+
+
+S = TypeVar("S", CircuitSettings, FleetSettings)
 
 
 class Mode(StrEnum):
@@ -45,9 +50,11 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """A rule for each detector."""
+    """A rule for each detector, and how circuits behave."""
 
     by_detector: Mapping[str, Rule] = field(default_factory=dict)
+    circuit: CircuitSettings = field(default_factory=CircuitSettings)
+    fleet: FleetSettings = field(default_factory=FleetSettings)
 
     def rule(self, detector: str) -> Rule:
         """The rule of one detector."""
@@ -74,13 +81,25 @@ def load_rules(path: Path | None = None) -> Rules:
         raise ConfigError(f"rules_file: {file} does not exist; copy {SHIPPED} there or unset it") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file}: {error}") from error
-    return Rules({name: _rule(file, name, table) for name, table in tables.items()})
+    circuit = _settings(file, "circuit", CircuitSettings, tables.pop("circuit", {}))
+    fleet = _settings(file, "fleet", FleetSettings, tables.pop("fleet", {}))
+    return Rules({name: _rule(file, name, table) for name, table in tables.items()}, circuit, fleet)
 
 
 def knobs_of(detector: str) -> dict[str, type]:
     """The knobs of a detector and their types, as its constructor declares them."""
     parameters = inspect.signature(DETECTORS[detector]).parameters
     return {name: type(p.default) for name, p in parameters.items() if name not in FROM_REGISTRY}
+
+
+def _settings(file: Path, name: str, kind: type[S], table: object) -> S:
+    if not isinstance(table, dict):
+        raise ConfigError(f"{name} in {file} must be a section: write [{name}]")
+    known = {f.name: type(f.default) for f in fields(kind)}
+    for key, value in table.items():
+        _require_known(key, known, f"{name}.{{}} in {file} is no setting")
+        _require_number(f"{name}.{key} in {file}", value, known[key])
+    return kind(**table)
 
 
 def _rule(file: Path, name: str, table: object) -> Rule:

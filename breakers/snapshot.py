@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from threading import Lock
 
 from breakers.board import shown
-from breakers.steps import Row, num
+from breakers.steps import PROBE, Row, num, opening
 from fusebox.clock import Clock
 from fusebox.records import State
 
@@ -16,8 +16,8 @@ class Circuit:
     """One agent's circuit. Times are seconds on the injected clock.
 
     ``state`` is closed, open or half_open whatever the ``mode`` (``normal``, ``observe_only``, ``disabled``).
-    ``finding`` is the id of the Finding that opened it; ``trips`` counts trips in a row; ``probe`` names the living
-    probe, if any.
+    ``finding`` is the id of the Finding that opened it, ``opener`` who did (as in :class:`fusebox.records.Transition`);
+    ``trips`` counts trips in a row; ``probes`` names who holds a permit.
     """
 
     agent: str
@@ -28,7 +28,8 @@ class Circuit:
     mode: str = "normal"
     retry_at: float | None = None
     trips: int = 0
-    probe: str = ""
+    probes: frozenset[str] = frozenset()
+    opener: str = ""
     version: int = 0
 
     @property
@@ -53,7 +54,8 @@ def circuit_of(agent: str, row: Row) -> Circuit:
         mode=row.get("mode", "normal"),
         retry_at=num(row, "retry_at") if "retry_at" in row else None,
         trips=int(num(row, "trips")),
-        probe=row.get("probe", ""),
+        probes=frozenset(name.removeprefix(PROBE) for name in row if name.startswith(PROBE)),
+        opener=row.get("opener", ""),
         version=int(num(row, "version")),
     )
 
@@ -64,6 +66,9 @@ class Snapshot:
     ``synced`` is the version that the board itself last told; a row may be ahead of it by what this process had to
     decide alone. The end of an open time is kept on the monotonic clock, so a stepping wall clock cannot shorten it,
     and it is never further away than the open time is long, so a clock that ran ahead elsewhere cannot stretch it.
+
+    Attributes:
+        stopping: the circuits that stop their agents, by agent: what every action looks into.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -71,7 +76,9 @@ class Snapshot:
         self._lock = Lock()
         self._rows: dict[str, Row] = {}
         self._circuits: dict[str, Circuit] = {}
+        self.stopping: dict[str, Circuit] = {}
         self._synced: dict[str, int] = {}
+        self._openings: dict[str, str] = {}
         self._due: dict[str, float] = {}
 
     def circuit(self, agent: str) -> Circuit:
@@ -90,15 +97,20 @@ class Snapshot:
         """The latest version that the board told."""
         return self._synced.get(agent, 0)
 
+    def opening(self, agent: str) -> str:
+        """The opening that stops the agent, as the board told."""
+        return self._openings.get(agent, "")
+
     def retry_after(self, agent: str) -> float | None:
         """Seconds until a probe may be admitted; None when that is not a matter of time."""
         due = self._due.get(agent)
         return None if due is None else max(0.0, due - self._clock.monotonic())
 
-    def probing(self, agent: str) -> bool:
-        """True while somebody holds the probe permit and its lease lasts."""
-        row = self.row(agent)
-        return "probe" in row and num(row, "lease") > self._clock.wall()
+    def probing(self, agent: str) -> int:
+        """Probes that are at work, or have succeeded since the circuit became half-open."""
+        row, wall = self.row(agent), self._clock.wall()
+        living = [name for name in row if name.startswith(PROBE) and num(row, name) > wall]
+        return len(living) + int(num(row, "passed"))
 
     def hear(self, agent: str, row: Row, *, older_too: bool = False) -> bool:
         """Take the board's word, unless it is older than what the board said before; True when taken."""
@@ -106,7 +118,7 @@ class Snapshot:
             version = int(num(row, "version"))
             if version < self._synced.get(agent, 0) and not older_too:
                 return False
-            self._synced[agent] = version
+            self._synced[agent], self._openings[agent] = version, opening(row)
             self._set(agent, row)
             return True
 
@@ -121,6 +133,10 @@ class Snapshot:
             self._schedule(agent, row, after)
         self._rows[agent] = row
         self._circuits[agent] = after
+        if after.stops:
+            self.stopping[agent] = after
+        else:
+            self.stopping.pop(agent, None)
 
     def _schedule(self, agent: str, row: Row, circuit: Circuit) -> None:
         self._due.pop(agent, None)

@@ -16,22 +16,62 @@ local function save()
   for k, v in pairs(r) do redis.call('HSET', KEYS[1], k, v) end
 end
 
+local function words(line)
+  local out = {}
+  for word in (line or ''):gmatch('%S+') do out[#out + 1] = word end
+  return out
+end
+local function opening(row)
+  local known = words(row.openings)
+  if (row.state or 'closed') == 'closed' then return '' end
+  return known[#known] or ''
+end
+local function knows(row, id)
+  if (id or '') == '' then return true end
+  for _, known in ipairs(words(row.openings)) do if known == id then return true end end
+  return false
+end
+local function opening_added(row, ids)
+  local known = words((row.openings or '') .. ' ' .. ids)
+  row.openings = table.concat(known, ' ', math.max(1, #known - 7))
+end
+local function join(lost)
+  local mine = r.openings or ''
+  r.openings = lost.openings
+  opening_added(r, mine)
+  r.version = text(math.max(num(r.version), num(lost.version)))
+end
+
 local now = num(w.now)
 if w.kind == 'restore' then
-  if num(r.version) >= num(w.version) then return answer('refused', r.state, r.mode) end
-  r = w
-  r.kind, r.now, r.seen = nil, nil, nil
-  r.version = text(num(r.version) - 1)
+  w.kind, w.now, w.seen = nil, nil, nil
+  local newer = num(w.version) > num(r.version)
+  if not newer and knows(r, opening(w)) then return answer('refused', r.state, r.mode) end
+  if not knows(w, opening(r)) then
+    join(w)
+  else
+    local lost = r
+    r = w
+    if newer then r.version = text(num(r.version) - 1) else join(lost) end
+  end
   save()
   return answer('done', r.state, r.mode)
 end
-if num(r.version) < num(w.seen) then return {'lost', '', ''} end
+if num(r.version) < num(w.seen) or not knows(r, w.opening) then return {'lost', '', ''} end
 r.state, r.mode = r.state or 'closed', r.mode or 'normal'
 local state, mode = r.state, r.mode
 
+local held = 'probe:' .. (w.holder or '')
+local function holds() return r.state == 'half_open' and r[held] ~= nil end
+local function permits()
+  local out = {}
+  for k in pairs(r) do if k:sub(1, 6) == 'probe:' then out[#out + 1] = k end end
+  return out
+end
 local function entered(to, at)
   r.state, r.since = to, text(at)
-  r.probe, r.lease, r.retry_at, r.open_for = nil, nil, nil, nil
+  r.passed, r.retry_at, r.open_for = nil, nil, nil
+  for _, k in ipairs(permits()) do r[k] = nil end
 end
 local function moved(at)
   r.moved, r.last, r.actor, r.reason = text(at), w.id, w.actor, w.reason
@@ -42,16 +82,15 @@ local function opened(at)
   local span = num(w.open_s)
   if w.open_s == '' then span = math.min(num(w.max), num(w.base) * num(w.growth) ^ trips) end
   entered('open', at)
-  r.trips, r.tripped_at, r.finding = text(trips + 1), text(at), w.finding
+  r.trips, r.tripped_at, r.finding, r.opener = text(trips + 1), text(at), w.finding, w.actor
+  opening_added(r, w.id)
   r.open_for, r.retry_at = text(span), text(at + span)
 end
-local function permit()
-  r.probe, r.lease = w.holder, text(num(w.wall) + num(w.lease_s))
-end
+local function permit() r[held] = text(num(w.wall) + num(w.lease_s)) end
 local function rule()
   if w.kind == 'trip' then
     if mode ~= 'normal' or (w.expect ~= '' and num(w.expect) ~= num(r.version)) then return 'refused' end
-    if w.holder ~= '' and (state ~= 'half_open' or r.probe ~= w.holder) then return 'refused' end
+    if w.holder ~= '' and not holds() then return 'refused' end
     if state ~= 'open' then opened(now); moved(now); return 'moved' end
     if w.open_s == '' or now + num(w.open_s) <= num(r.retry_at) then return 'refused' end
     r.open_for, r.retry_at = w.open_s, text(now + num(w.open_s))
@@ -62,7 +101,7 @@ local function rule()
   elseif w.kind == 'reset' then
     if state == 'closed' then return 'refused' end
     entered('closed', now); moved(now)
-    r.trips, r.finding = nil, nil
+    r.trips, r.finding, r.opener = nil, nil, nil
     return 'moved'
   elseif w.kind == 'mode' then
     if mode == w.mode then return 'refused' end
@@ -76,24 +115,31 @@ local function rule()
       r.since, r.retry_at = text(now), text(now + num(r.open_for))
       return 'done'
     elseif state ~= 'half_open' then return 'refused' end
-    local latest = num(w.wall) + num(w.lease_s)
-    if r.probe and r.probe ~= w.holder and num(r.lease) > num(w.wall) then
-      if num(r.lease) <= latest then return 'refused' end
-      r.lease = text(latest)
-      return 'done'
+    local wall, latest, living, ahead = num(w.wall), num(w.wall) + num(w.lease_s), 0, false
+    for _, k in ipairs(permits()) do
+      if num(r[k]) > latest then r[k] = text(latest); ahead = true end
+      if k ~= held and num(r[k]) > wall then living = living + 1 end
     end
+    local wanted = math.max(1, num(w.probes))
+    if living + math.min(num(r.passed), wanted - 1) >= wanted then return ahead and 'done' or 'refused' end
+    for _, k in ipairs(permits()) do if num(r[k]) <= wall then r[k] = nil end end
     permit()
     return 'done'
   elseif w.kind == 'close' then
-    if state ~= 'half_open' or r.probe ~= w.holder then return 'refused' end
-    entered('closed', now); moved(now); r.finding = nil; return 'moved'
+    if not holds() then return 'refused' end
+    r[held] = nil
+    local passed = num(r.passed) + 1
+    if passed < math.max(1, num(w.probes)) then r.passed = text(passed); return 'done' end
+    entered('closed', now); moved(now)
+    r.finding, r.opener = nil, nil
+    return 'moved'
   elseif w.kind == 'renew' then
-    if state ~= 'half_open' or r.probe ~= w.holder then return 'refused' end
+    if not holds() then return 'refused' end
     permit()
     return 'done'
   elseif w.kind == 'release' then
-    if r.probe ~= w.holder then return 'refused' end
-    r.probe, r.lease = nil, nil; return 'done'
+    if not holds() then return 'refused' end
+    r[held] = nil; return 'done'
   elseif w.kind == 'adopt' then
     local at = math.min(num(w.time), now)
     if r.last == w.id or at < num(r.moved) then return 'refused' end

@@ -3,24 +3,29 @@
 A *wish* is flat pairs of text; ``kind`` says which. Times are seconds; ``now`` is business time, ``wall`` real time.
 A row's fields (absent row: closed, version 0):
 
-========== ==========================================================================================================
-state      ``closed``, ``open`` or ``half_open``
-mode       ``normal``, ``observe_only`` or ``disabled``: modes leave the state where it is
-since      when the state was entered
-moved      time of the last transition, ``last`` its id, ``actor`` who did it
-reason     of the last transition; ``finding``: id of the Finding that opened the circuit
-retry_at   when a probe may be admitted (open only), ``open_for`` after how many seconds that is
-trips      trips in a row: open time is ``base * growth ** (trips - 1)``, at most ``max``. One is forgiven for every
-           ``max`` seconds since the last, all are by a reset
-tripped_at time of the last trip
-probe      who holds the probe permit (half_open only), ``lease``: the wall time at which it expires
-version    grows with every change of the row
-========== ==========================================================================================================
+============ ========================================================================================================
+state        ``closed``, ``open`` or ``half_open``
+mode         ``normal``, ``observe_only`` or ``disabled``: modes leave the state where it is
+since        when the state was entered
+moved        time of the last transition, ``last`` its id, ``actor`` who did it
+reason       of the last transition; ``finding``: id of the Finding that opened the circuit, ``opener`` who did
+retry_at     when a probe may be admitted (open only), ``open_for`` after how many seconds that is
+trips        trips in a row: open time is ``base * growth ** (trips - 1)``, at most ``max``. One is forgiven for every
+             ``max`` seconds since the last, all are by a reset
+tripped_at   time of the last trip
+probe:<id>   a probe permit and the wall time at which it expires (half_open only); ``passed``: probes that succeeded
+openings     ids of the latest eight openings, the newest last
+version      grows with every change of the row
+============ ========================================================================================================
 
-Rules: a probe is admitted when the open time is over (which makes the circuit half-open) or when no living probe holds
-the permit. Only the holder of the permit can close or re-open by its probe. A wish with ``expect`` is refused when the
-row has moved on. A row that is older than what the asker has seen (``seen``) was lost, flushed or restored from a
-backup: nothing is decided on it, the answer is ``lost``. ``restore`` puts a newer row back.
+Rules: a probe is admitted when the open time is over (which makes the circuit half-open), and then while living permits
+and successes are fewer than ``probes`` of the wish. Only the holder of a permit can close or re-open by its probe; as
+many successes as ``probes`` close. A wish with ``expect`` is refused when the row has moved on.
+
+A row that is older than what the asker has seen (``seen``), or that does not know the opening which the asker saw
+(``opening``), was lost, flushed or restored from a backup: nothing is decided on it, the answer is ``lost``.
+``restore`` puts back the row that the asker knows. Where each side knows an opening that the other does not, the
+circuit stays open: so no opening is forgotten, whoever puts back what.
 
 A clock that ran ahead must not keep the circuit open longer than meant: times in the future are brought back to
 ``now`` by the next who asks.
@@ -45,6 +50,9 @@ DONE: Final = "done"
 REFUSED: Final = "refused"
 LOST: Final = "lost"
 
+PROBE: Final = "probe:"
+_OPENINGS: Final = 8
+
 _LUA: Final = Path(__file__).with_name("step.lua").read_text()
 
 
@@ -52,7 +60,7 @@ def _twin(hash_: Row, args: tuple[str, ...]) -> list[str]:
     w = dict(zip(args[::2], args[1::2], strict=True))
     if w["kind"] == "restore":
         return _restore(hash_, w)
-    if num(hash_, "version") < num(w, "seen"):
+    if num(hash_, "version") < num(w, "seen") or not knows(hash_, w.get("opening", "")):
         return [LOST, "", ""]
     row = {"state": "closed", "mode": "normal", **hash_}
     state, mode = row["state"], row["mode"]
@@ -86,17 +94,51 @@ def _flat(row: Row) -> list[str]:
     return [part for pair in row.items() for part in pair]
 
 
+def opening(row: Row) -> str:
+    """The id of the opening that still stops the agent; ``""`` when the circuit is closed."""
+    known = row.get("openings", "").split()
+    return known[-1] if known and row.get("state", "closed") != "closed" else ""
+
+
+def knows(row: Row, id_: str) -> bool:
+    """True when the row has seen that opening."""
+    return not id_ or id_ in row.get("openings", "").split()
+
+
+def _opening_added(row: Row, ids: str) -> None:
+    row["openings"] = " ".join([*row.get("openings", "").split(), *ids.split()][-_OPENINGS:])
+
+
 def _restore(hash_: Row, w: Row) -> list[str]:
-    if num(hash_, "version") >= num(w, "version"):
+    row = {k: v for k, v in w.items() if k not in ("kind", "now", "seen")}
+    newer = num(row, "version") > num(hash_, "version")
+    if not newer and knows(hash_, opening(row)):
         return [REFUSED, hash_.get("state", ""), hash_.get("mode", ""), *_flat(hash_)]
+    if not knows(row, opening(hash_)):
+        row = _joined(hash_, row)
+    elif not newer:
+        row = _joined(row, hash_)
     hash_.clear()
-    hash_.update({k: v for k, v in w.items() if k not in ("kind", "now", "seen")})
+    hash_.update(row)
     return [DONE, hash_["state"], hash_["mode"], *_flat(hash_)]
+
+
+def _joined(kept: Row, lost: Row) -> Row:
+    """``kept`` as the newest row, knowing the openings of both."""
+    row = dict(
+        kept, openings=lost.get("openings", ""), version=text(max(num(kept, "version"), num(lost, "version")) + 1)
+    )
+    _opening_added(row, kept.get("openings", ""))
+    return row
 
 
 def _entered(row: Row, to: str, at: float) -> None:
     row["state"], row["since"] = to, text(at)
-    _drop(row, "probe", "lease", "retry_at", "open_for")
+    _drop(row, "passed", "retry_at", "open_for", *_permits(row))
+
+
+def _permits(row: Row) -> list[str]:
+    return [name for name in row if name.startswith(PROBE)]
 
 
 def _drop(row: Row, *names: str) -> None:
@@ -114,7 +156,8 @@ def _opened(row: Row, w: Row, at: float) -> None:
     trips = max(0.0, num(row, "trips") - forgiven)
     span = num(w, "open_s") if w["open_s"] else min(num(w, "max"), num(w, "base") * _power(num(w, "growth"), trips))
     _entered(row, "open", at)
-    row.update(trips=text(trips + 1), tripped_at=text(at), finding=w["finding"])
+    row.update(trips=text(trips + 1), tripped_at=text(at), finding=w["finding"], opener=w["actor"])
+    _opening_added(row, w["id"])
     row.update(open_for=text(span), retry_at=text(at + span))
 
 
@@ -126,14 +169,18 @@ def _power(base: float, exponent: float) -> float:
 
 
 def _permit(row: Row, w: Row) -> None:
-    row.update(probe=w["holder"], lease=text(num(w, "wall") + num(w, "lease_s")))
+    row[PROBE + w["holder"]] = text(num(w, "wall") + num(w, "lease_s"))
+
+
+def _holds(row: Row, w: Row) -> bool:
+    return row["state"] == "half_open" and PROBE + w["holder"] in row
 
 
 def _trip(row: Row, w: Row) -> str:
     now = num(w, "now")
     if row["mode"] != "normal" or (w["expect"] and num(w, "expect") != num(row, "version")):
         return REFUSED
-    if w["holder"] and (row["state"] != "half_open" or row.get("probe") != w["holder"]):
+    if w["holder"] and not _holds(row, w):
         return REFUSED
     if row["state"] != "open":
         _opened(row, w, now)
@@ -155,7 +202,7 @@ def _reset(row: Row, w: Row) -> str:
     if row["state"] == "closed":
         return REFUSED
     _entered(row, "closed", num(w, "now"))
-    _drop(row, "trips", "finding")
+    _drop(row, "trips", "finding", "opener")
     return _moved(row, w, num(w, "now"))
 
 
@@ -186,35 +233,46 @@ def _probe_open(row: Row, w: Row) -> str:
 
 def _probe_half_open(row: Row, w: Row) -> str:
     wall, latest = num(w, "wall"), num(w, "wall") + num(w, "lease_s")
-    held = "probe" in row and row["probe"] != w["holder"] and num(row, "lease") > wall
-    if held and num(row, "lease") <= latest:
-        return REFUSED
-    if held:
-        row["lease"] = text(latest)
-    else:
-        _permit(row, w)
+    ahead = [name for name in _permits(row) if num(row, name) > latest]
+    row.update(dict.fromkeys(ahead, text(latest)))
+    others = [name for name in _permits(row) if name != PROBE + w["holder"]]
+    living = [name for name in others if num(row, name) > wall]
+    passed = min(num(row, "passed"), _wanted(w) - 1)
+    if len(living) + passed >= _wanted(w):
+        return DONE if ahead else REFUSED
+    _drop(row, *(name for name in others if name not in living))
+    _permit(row, w)
     return DONE
 
 
+def _wanted(w: Row) -> float:
+    return max(1.0, num(w, "probes"))
+
+
 def _close(row: Row, w: Row) -> str:
-    if row["state"] != "half_open" or row.get("probe") != w["holder"]:
+    if not _holds(row, w):
         return REFUSED
+    _drop(row, PROBE + w["holder"])
+    passed = num(row, "passed") + 1
+    if passed < _wanted(w):
+        row["passed"] = text(passed)
+        return DONE
     _entered(row, "closed", num(w, "now"))
-    _drop(row, "finding")
+    _drop(row, "finding", "opener")
     return _moved(row, w, num(w, "now"))
 
 
 def _renew(row: Row, w: Row) -> str:
-    if row["state"] != "half_open" or row.get("probe") != w["holder"]:
+    if not _holds(row, w):
         return REFUSED
     _permit(row, w)
     return DONE
 
 
 def _release(row: Row, w: Row) -> str:
-    if row.get("probe") != w["holder"]:
+    if not _holds(row, w):
         return REFUSED
-    _drop(row, "probe", "lease")
+    _drop(row, PROBE + w["holder"])
     return DONE
 
 

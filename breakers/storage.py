@@ -130,9 +130,10 @@ class BoardStorage(pybreaker.CircuitBreakerStorage):
     def _admit(self) -> None:
         holder = new_id("prb")
         circuit = self._machine.admit(self._agent, holder)
-        if circuit.stops and circuit.probe != holder:
-            raise pybreaker.CircuitBreakerError("another probe runs, or the open time is not over")
-        self.holder = holder if circuit.probe == holder else ""
+        admitted = holder in circuit.probes
+        if circuit.stops and not admitted:
+            raise pybreaker.CircuitBreakerError("enough probes run, or the open time is not over")
+        self.holder = holder if admitted else ""
         self._freeze(circuit)
 
     def _freeze(self, circuit: Circuit) -> None:

@@ -85,6 +85,7 @@ class HttpCarrier:
         for signed in answer["commands"]:
             self._receiver.command(str(signed).encode())
         self._cursor = int(answer["cursor"])
+        self._receiver.heard()
 
     def _introduce(self, client: ControlClient) -> None:
         """Learn how things stand. A cursor that is known stays: Commands since then are still to be acknowledged."""

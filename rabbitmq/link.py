@@ -3,7 +3,8 @@
 Verification: where a carrier is configured, an agent may not act before a signed snapshot that names it arrived
 (:class:`AgentUnverified`). One that the latch file vouches for may act on its last word while *watch* is away; when it
 joins it still waits a moment for the snapshot. The agent's risk class decides: ``low`` never waits,
-``high`` always needs the snapshot.
+``high`` always needs the snapshot, and a word since: from *watch* (a snapshot, a poll that was answered) or from a
+shared board. When the last one is older than ``keep_s``, an agent of that class waits until there is a newer one.
 """
 
 from __future__ import annotations
@@ -47,17 +48,19 @@ class Link(Receiver):
         broker: a remote broker, or None.
         held: how many messages wait, by agent of this process.
         obeyed: called after a Command took effect.
+        rejected: called with the reason for which a Command was not obeyed; one of a few sentences.
     """
 
     def __init__(
         self, latch: Latch, circuits: Circuits, clock: Clock, *, client: ClientSource, stream: StreamSource,
         broker: Broker | None, token: TokenSource, held: Callable[[], dict[str, int]],
-        obeyed: Callable[[Command | None], None],
+        obeyed: Callable[[Command | None], None], rejected: Callable[[str], None],
     ) -> None:  # fmt: skip
         self.process = f"{socket.gethostname()}-{os.getpid()}-{new_id('p')[2:8]}"
         self._latch, self._circuits, self._clock = latch, circuits, clock
         self._client, self._stream, self._broker, self._token = client, stream, broker, token
-        self._held, self._obeyed = held, obeyed
+        self._held, self._obeyed, self._rejected = held, obeyed, rejected
+        self.heard_at = clock.monotonic()
         self._verified: set[str] = set()
         self._learned = threading.Condition()
         self.uplink = Uplink(client, broker, token)
@@ -121,6 +124,9 @@ class Link(Receiver):
         self.uplink.send("reports", {"process": self.process, "transition": asdict(transition)})
 
     # --- what carriers call -----------------------------------------------------------------------------------------
+    def heard(self) -> None:
+        self.heard_at = self._clock.monotonic()
+
     def unverified(self) -> bool:
         return not self._verified.issuperset(self._held())
 
@@ -134,9 +140,11 @@ class Link(Receiver):
             command = self._obedience.apply(signed)
         except StaleCommand as error:
             happenings.emit(happenings.COMMAND_STALE, error=str(error))
+            self._rejected("a genuine Command came outside its window")
             return
         except BadCommand as error:
             happenings.emit(happenings.COMMAND_REJECTED, error=str(error))
+            self._rejected("a Command was forged, damaged or meant for others")
             return
         except (
             OSError
@@ -150,11 +158,16 @@ class Link(Receiver):
 
     def snapshot(self, signed: bytes, nonce: str) -> int:
         assert self._keyring is not None
-        data = self._keyring.open(signed)
+        try:
+            data = self._keyring.open(signed)
+        except BadCommand:
+            self._rejected("a board snapshot was forged or damaged")
+            raise
         if data.get("kind") != "snapshot" or not nonce or data.get("nonce") != nonce:
             raise BadCommand("snapshot is not the answer to the nonce drawn here")
         cursor = self._learn(data)
         self._vouch(_agents(data))
+        self.heard()
         with self._learned:
             self._verified.update(_agents(data))
             self._learned.notify_all()
@@ -202,22 +215,37 @@ def _agents(snapshot: Json) -> list[str]:
 
 
 class SnapshotGuard:
-    """Denies until this process knows what is latched."""
+    """Denies until this process knows what is latched; and a high-risk agent, when that was too long ago.
+
+    Args:
+        keep_s: seconds for which the last word holds.
+    """
 
     name = guard.UNVERIFIED
 
-    def __init__(self, link: Link, latch: Latch, registry: Registry) -> None:
+    def __init__(self, link: Link, latch: Latch, registry: Registry, circuits: Circuits, keep_s: float) -> None:
         self._link, self._latch, self._registry = link, latch, registry
+        self._circuits, self._keep_s = circuits, keep_s
         self._generation = forks.generation()
 
     def check(self, action: Action) -> Verdict:
         if forks.generation() != self._generation:  # threads do not survive a fork: no Command would ever be heard
             return guard.deny(self.name, "this process was forked from the agent's; build the Agent after the fork")
-        if self._link.verified(action.agent) or not self._link.controlled:
+        if not self._link.controlled:
             return _KNOWN
         risk = self._registry.risk(action.agent)
+        if self._link.verified(action.agent):
+            return self._stale() if risk is Risk.HIGH else _KNOWN
         if risk is Risk.LOW or (risk is Risk.NORMAL and self._latch.vouched(action.agent)):
             return _KNOWN
         return guard.deny(
             self.name, "no signed board snapshot yet: start watch ('fusebox up') or check FUSEBOX_CONTROL_URL"
+        )
+
+    def _stale(self) -> Verdict:
+        if self._circuits.since_agreed(self._link.heard_at) <= self._keep_s:
+            return _KNOWN
+        return guard.deny(
+            self.name,
+            f"no word from watch or the board for {self._keep_s:.0f} s, and the agent is high-risk: bring one back",
         )

@@ -37,6 +37,10 @@ class Receiver:
         """A Command arrived."""
         raise NotImplementedError
 
+    def heard(self) -> None:
+        """Watch answered: it would have told of a Command."""
+        raise NotImplementedError
+
     def snapshot(self, signed: bytes, nonce: str) -> int:
         """A snapshot arrived; returns the cursor to poll from.
 

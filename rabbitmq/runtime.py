@@ -17,14 +17,14 @@ from breakers.guards import CircuitGuard, LatchGuard, verdict_on
 from breakers.latch import Latch
 from breakers.panel import Panel
 from breakers.rules import load_rules
-from fusebox import happenings
+from fusebox import guard, happenings
 from fusebox.clock import Clock, system_clock
 from fusebox.command import Command
 from fusebox.config import Config
 from fusebox.errors import AgentKilled
 from fusebox.exporter import CollectorExporter
 from fusebox.guard import Guards
-from fusebox.records import Action, Event, Finding, State, Transition, Verdict
+from fusebox.records import Action, ActionKind, Event, Finding, State, Transition, Verdict
 from fusebox.registry import Registry
 from fusebox.rundir import url_of
 from fusebox.store import Store, open_store
@@ -82,19 +82,16 @@ class Runtime:
         self.registry = registry
         self.lineage = LineageCodec(config.secret("lineage_key"))
         self.telemetry = Telemetry(CollectorExporter(config), service=name, clock=clock)
-        self.circuits = Circuits(Board(store, clock, config.tenant), clock, listener=self._moved)
+        rules = load_rules(config.rules_file)
+        self.circuits = Circuits(Board(store, clock, config.tenant), clock, rules.circuit, listener=self._moved)
         self.latch = Latch(config.data_dir / "latch" / "agents.jsonl", tenant=config.tenant)
         self.link = self._new_link()
         self.claims = Claims(store, clock, self.link.process, config.tenant)
         self.audit = AuditClient(self.link.uplink.send, clock, process=self.link.process)
-        self.guards = Guards(
-            [
-                LatchGuard(self.latch), SnapshotGuard(self.link, self.latch, registry),
-                CircuitGuard(self.circuits), LineageGuard(),
-            ]
-        )  # fmt: skip
+        known = SnapshotGuard(self.link, self.latch, registry, self.circuits, rules.circuit.keep_s)
+        self.guards = Guards([LatchGuard(self.latch), known, CircuitGuard(self.circuits), LineageGuard()])
         self.outbox = new_outbox(config, broker, clock, name, lambda agent: self.latch.killed(agent) is None)
-        self._panel = Panel(load_rules(config.rules_file), registry)
+        self._panel = Panel(rules, registry)
         self._members: dict[str, Member] = {}
         self._wake, self._stopping = threading.Event(), threading.Event()
         self._ticker = threading.Thread(target=self._run, name="fusebox-ticker", daemon=True)
@@ -166,6 +163,12 @@ class Runtime:
         """A guard refused an action: audited, counted."""
         self.audit.deny(action, verdict)
 
+    def _rejected(self, reason: str) -> None:
+        """A Command was not obeyed: audited with what guards deny, so once, then counted by the minute."""
+        agent = next(iter(self._members), "")
+        if agent:
+            self.audit.deny(Action(ActionKind.CONSUME, agent, "command"), guard.deny("command", reason))
+
     def fence(self, action: Action) -> None:
         """Refuse the result of work that outlived its agent.
 
@@ -230,5 +233,5 @@ class Runtime:
             self.latch, self.circuits, self.clock, client=control_clients(self.config),
             stream=lambda: command_stream(self.config), broker=self.broker if self.broker.remote else None,
             token=agent_token(self.config), held=lambda: {m.name: m.held for m in list(self._members.values())},
-            obeyed=self._obeyed,
+            obeyed=self._obeyed, rejected=self._rejected,
         )  # fmt: skip

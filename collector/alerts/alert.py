@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from fusebox.fingerprint import hash64
-from fusebox.records import Event, Transition
+from fusebox.records import Event, Finding, Transition
 
 CIRCUIT_OPENED: Final = "circuit.opened"
 AGENT_UNREGISTERED: Final = "agent.unregistered"
+OPENING_WITHHELD: Final = "circuit.withheld"
 _MAX_SPANS: Final = 20
 _MAX_TEXT: Final = 500
 
@@ -48,6 +49,23 @@ def opened(transition: Transition, dashboard: str | None) -> Alert:
         "commands": _commands(agent, spans),
     }
     return Alert(alert_id(transition), CIRCUIT_OPENED, _iso(transition.time), _linked(data, dashboard))
+
+
+def withheld(finding: Finding, why: str, dashboard: str | None) -> Alert:
+    """A detector wants a circuit open, and too many are: the agent goes on until a person decides."""
+    agent, spans = finding.agent, list(finding.spans[-_MAX_SPANS:])
+    data = {
+        "severity": "critical",
+        "agent": agent,
+        "detector": finding.detector,
+        "reason": f"{agent} goes on: {why}. The finding: {finding.reason}"[:_MAX_TEXT],
+        "evidence": {"score": finding.score, "threshold": finding.threshold},
+        "repeated": finding.repeated[:_MAX_TEXT],
+        "spans": spans,
+        "finding": finding.id,
+        "commands": ["fusebox status", *_commands(agent, spans)],
+    }
+    return Alert(f"alert_{finding.id}", OPENING_WITHHELD, _iso(finding.time), _linked(data, dashboard))
 
 
 def unregistered(event: Event, dashboard: str | None) -> Alert:

@@ -25,6 +25,7 @@ from collector.watch import parts
 from collector.watch.api import Api
 from collector.watch.board import BoardView
 from collector.watch.dispatch import Dispatch
+from collector.watch.fleet import Fleet
 from collector.watch.history import History
 from collector.watch.journal import Journal, Note, entries
 from collector.watch.leases import Leases, Receipts
@@ -118,8 +119,9 @@ class Watch:
         self._journal = Journal(folder / "journal", clock)
         self._latch = Latch(folder / "latch" / "watch.jsonl", tenant=config.tenant)
         self._store = parts.shared_state(config, clock)
-        self._circuits = Circuits(Board(self._store, clock, config.tenant), clock)
-        self._panel = Panel(load_rules(config.rules_file), self._registry)
+        self._rules = load_rules(config.rules_file)
+        self._circuits = Circuits(Board(self._store, clock, config.tenant), clock, self._rules.circuit)
+        self._panel = Panel(self._rules, self._registry)
         self._history, self._roll, self._lifted = History(), Roll(clock), Lifted(self._latch)
         self._leases, self._receipts, self._log = Leases(clock), Receipts(), CommandLog(clock.wall())
         self._telling = Telling(self._journal, clock, self._dashboard)
@@ -135,9 +137,10 @@ class Watch:
         dispatch = Dispatch(
             load_signer(config), self._log, self._leases, self._receipts, [each.offer for each in carriers]
         )
+        fleet = Fleet(self._circuits, self._leases, self._roll, self._rules.fleet)
         self._trips = Trips(
             self._circuits, self._journal, dispatch, self._history, clock, tenant=config.tenant,
-            alert=self._telling.opening, moved=self._panel.forget,
+            alert=self._telling.opening, moved=self._panel.forget, refusal=fleet.refusal, page=self._telling.withheld,
         )  # fmt: skip
         orders = Orders(
             self._latch, self._circuits, self._journal, dispatch, self._history, clock,

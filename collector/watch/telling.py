@@ -11,13 +11,13 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from collector.alerts.alert import Alert, opened, unregistered
+from collector.alerts.alert import Alert, opened, unregistered, withheld
 from collector.alerts.outbox import MAX_AGE_S, Outbox
 from collector.alerts.sinks import Outcome
 from collector.watch.history import transition_of
 from collector.watch.journal import Journal, JournalBroken, Note
 from fusebox.clock import Clock
-from fusebox.records import Event, Transition
+from fusebox.records import Event, Finding, Transition
 
 Json = dict[str, Any]
 
@@ -54,6 +54,14 @@ class Telling:
         self._note(Note("stranger", "watch", event.agent, "not registered", event.trace_id, event.span_id, payload))
         self._put(alert)
 
+    def withheld(self, finding: Finding, why: str, key: str) -> None:
+        """A Finding opened nothing, because too much of the fleet is open."""
+        alert = withheld(finding, why, self._dashboard())
+        payload = {"alert": asdict(alert), "finding": asdict(finding), "repeats": key}
+        actor = f"detector:{finding.detector}"
+        self._note(Note("withheld", actor, finding.agent, why, finding.trace_id, payload=payload))
+        self._put(alert)
+
     def ended(self, id: str, sink: str, outcome: Outcome) -> None:
         """An alert was delivered or given up."""
         self._note(Note("alert", sink, id, outcome.detail, payload={"fate": outcome.fate.value}))
@@ -83,7 +91,7 @@ class Telling:
             return None
         if entry["kind"] == "trip" and "transition" in entry["payload"]:
             return opened(transition_of(entry["payload"]["transition"]), self._dashboard())
-        if entry["kind"] == "stranger":
+        if entry["kind"] in ("stranger", "withheld"):
             return Alert(**entry["payload"]["alert"])
         return None
 

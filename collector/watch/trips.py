@@ -6,7 +6,7 @@ TRIP → alert; the process has acted already and repeats a report that was not 
 
 One opening is one alert. A second Finding about a circuit whose opening is recorded, or that may not open, is
 journaled once per detector and opening, and alerts nobody. What a process reports because a Command of ours told it so
-is no news at all.
+is no news at all. Where the fleet's share is used up, a live Finding opens nothing and pages people instead.
 """
 
 from __future__ import annotations
@@ -32,9 +32,16 @@ REPEATED: Final = happenings.declare("finding_repeated", logging.INFO, "a Findin
 ECHOED: Final = happenings.declare(
     "report_echoed", logging.DEBUG, "a process reported what a Command of ours did to it"
 )
+WITHHELD: Final = happenings.declare(
+    "opening_withheld",
+    logging.CRITICAL,
+    "so much of the fleet is open that people decide on this Finding; they are paged",
+)
 REPORT_DUE_S: Final = 3.0
 
 Alert = Callable[[Transition], None]
+Page = Callable[[Finding, str, str], None]
+"""``page(finding, why, key)``; ``key`` is the same for what is told only once."""
 
 
 class Trips:
@@ -43,14 +50,17 @@ class Trips:
     Args:
         alert: tells people about an opening; durable when it returns.
         moved: called with the agent of every recorded transition.
+        refusal: why detectors may not open one more circuit, ``""`` when they may.
+        page: tells people of a Finding that was not acted on, and why; durable when it returns.
     """
 
     def __init__(
         self, circuits: Circuits, journal: Journal, dispatch: Dispatch, history: History, clock: Clock, *,
-        tenant: str, alert: Alert, moved: Callable[[str], None],
+        tenant: str, alert: Alert, moved: Callable[[str], None], refusal: Callable[[str], str], page: Page,
     ) -> None:  # fmt: skip
         self._circuits, self._journal, self._dispatch, self._history = circuits, journal, dispatch, history
         self._clock, self._tenant, self._alert, self._moved = clock, tenant, alert, moved
+        self._refusal, self._page = refusal, page
         # One opening has several tellers (live, each process of the agent); who comes second must see the first.
         self._lock = threading.Lock()
         self._unreported: list[tuple[float, Transition]] = []
@@ -60,6 +70,10 @@ class Trips:
         with self._lock:
             if self._history.is_open(finding.agent):
                 self._repeat(finding)
+                return
+            refusal = self._refusal(finding.agent)
+            if refusal:
+                self._withhold(finding, refusal)
                 return
             actor = f"detector:{finding.detector}"
             transition = self._circuits.trip(finding.agent, reason=finding.reason, actor=actor, finding=finding)
@@ -145,6 +159,14 @@ class Trips:
         payload = {"repeats": key, "finding": asdict(finding)}
         actor = f"detector:{finding.detector}"
         self._note(Note("finding", actor, finding.agent, finding.reason, finding.trace_id, payload=payload))
+
+    def _withhold(self, finding: Finding, why: str) -> None:
+        """Page people, once for each agent and state of its circuit."""
+        key = f"{finding.agent}/withheld/{self._history.since(finding.agent)}"
+        happenings.emit(WITHHELD, agent=finding.agent, detector=finding.detector, why=why)
+        if not self._history.knows(key):
+            self._history.remember(key)
+            self._page(finding, why, key)
 
     def _note(self, note: Note) -> None:
         try:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from typing import Any
 
 import pybreaker
 import pytest
@@ -15,51 +13,14 @@ from breakers.circuit import Circuit, Circuits, CircuitSettings
 from breakers.guards import CircuitGuard
 from fusebox import happenings
 from fusebox.clock import ManualClock
-from fusebox.errors import AgentTripped, ConfigError, StoreUnavailable
+from fusebox.errors import AgentTripped, ConfigError
 from fusebox.records import Action, ActionKind, Finding, State, Transition
-from fusebox.store import MemoryStore, RedisStore, Script, Store
+from fusebox.store import RedisStore, Store
+from tests.breakers.flaky import Flaky
 
 WHY = {"reason": "loops", "actor": "detector:repetition"}
 BY = {"reason": "looked into it", "actor": "operator:jo"}
 FINDING = Finding("a", "repetition", 1.0, "loops", "open", 5.0, 4.0, id="fnd_1")
-
-
-class Flaky:
-    """A shared store that can go away, be flushed, or be rolled back."""
-
-    shared = True
-
-    def __init__(self) -> None:
-        self.inner: Store = MemoryStore()
-        self.away = False
-        self.calls = 0
-
-    def _do(self, verb: Callable[[], Any]) -> Any:
-        self.calls += 1
-        if self.away:
-            raise StoreUnavailable("gone")
-        return verb()
-
-    def run(self, script: Script, key: str, *args: str) -> Any:
-        return self._do(lambda: self.inner.run(script, key, *args))
-
-    def read(self, key: str) -> dict[str, str]:
-        return self._do(lambda: self.inner.read(key))
-
-    def keys(self, prefix: str) -> list[str]:
-        return self._do(lambda: self.inner.keys(prefix))
-
-    def delete(self, key: str) -> None:
-        self._do(lambda: self.inner.delete(key))
-
-    def ping(self) -> None:
-        self._do(lambda: None)
-
-    def close(self) -> None:
-        self.inner.close()
-
-    def flush(self) -> None:
-        self.inner = MemoryStore()
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ def written(folder: Path, text: str) -> Path:
 
 def test_the_shipped_file_names_every_knob_with_its_default() -> None:
     tables = tomllib.loads(SHIPPED.read_text())
-    assert set(tables) == set(DETECTORS)
+    assert set(tables) == {*DETECTORS, "circuit", "fleet"}
     for name in DETECTORS:
         assert set(tables[name]) == {"mode", *knobs_of(name)}
         assert vars(load_rules().build(name)).keys() == vars(DETECTORS[name]()).keys()
