@@ -148,7 +148,7 @@ class Agreement:
         return num(row, "version") < self._view.synced(agent) or not knows(row, self._view.opening(agent))
 
     def _take(self, agent: str, row: Row) -> Transition | None:
-        if agent in self._owed or num(row, "version") <= self._view.synced(agent):
+        if agent in self._owed or row == self._view.row(agent):
             return None
         before = self._view.circuit(agent).shown
         if not self._view.hear(agent, row):

@@ -3,7 +3,8 @@
 *Exact*: while nothing was lost since all agreed, every order and every run has the outcome the model says. *Always*,
 also with the store away, flushed or rolled back:
 
-* a process that saw the circuit open sees it closed only after a probe's success or a person's word about that opening;
+* a process that saw the circuit open sees it closed only after a probe's success or a person's word on that opening
+  (or once a person has put it into a mode in which nothing opens);
 * outside a probe nobody acts in a circuit that is not closed, in whichever process;
 * who is killed stays killed until that kill is lifted, whatever happens to store, clock and process.
 """
@@ -90,6 +91,7 @@ class Circuit(RuleBasedStateMachine):
         files = [Path(self.folder.name) / f"latch-{number}" for number in range(PROCESSES)]
         self.processes = [Process(self.store, self.clock, probes, file) for file in files]
         self.runs: list[Run] = []
+        self.dead: list[Run] = []  # never ended; kept, as Python would end them otherwise
         self.backups: list[tuple[Backup, set[str]]] = []
         self.known: set[str] = set()  # openings that the board knows
         self.settled: set[str] = set()  # openings that a probe or a person closed
@@ -100,6 +102,8 @@ class Circuit(RuleBasedStateMachine):
         self.exact = True
 
     def teardown(self) -> None:
+        for run in (*getattr(self, "runs", ()), *getattr(self, "dead", ())):
+            run.context.run(run.manager.gen.close)  # type: ignore[attr-defined]
         if hasattr(self, "folder"):
             self.folder.cleanup()
 
@@ -117,6 +121,8 @@ class Circuit(RuleBasedStateMachine):
         opened = {t.id for t in heard if t.after is State.OPEN}
         if not self.store.away:
             self.known |= opened
+        if process.circuits.circuit(AGENT).mode != "normal":  # a person's word, under which nothing opens
+            self.settled |= process.stopped_by
         if process.closed:
             assert process.stopped_by <= self.settled, "an open circuit closed without a probe or a person"
             process.stopped_by = set()
@@ -199,7 +205,7 @@ class Circuit(RuleBasedStateMachine):
         else:
             admitted = True
             self.runs.append(Run(process, context, manager))
-        if self.exact and asks:
+        if self.exact and (asks or _permits(self.board.row(AGENT)) > had):  # or it learned just now that it must ask
             self._was_admitted(admitted, had)
         self._say(process)
         self._same()
@@ -221,6 +227,7 @@ class Circuit(RuleBasedStateMachine):
     def end(self, data: st.DataObject, end: str) -> None:
         run = self.runs.pop(data.draw(st.integers(0, len(self.runs) - 1)))
         if end == "died":  # with its process
+            self.runs.append(run)
             self._restart(run.process)
             return
         self._meet(run.process)
@@ -269,6 +276,7 @@ class Circuit(RuleBasedStateMachine):
         self._restart(self.processes[number])
 
     def _restart(self, process: Process) -> None:
+        self.dead += [run for run in self.runs if run.process is process]
         self.runs = [run for run in self.runs if run.process is not process]
         self.owes_reset.discard(self.processes.index(process))
         process.start()
