@@ -37,7 +37,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -45,9 +45,9 @@ from threading import Lock
 from typing import Any, Final
 
 from fusebox import happenings
-from fusebox.command import ALL, agent_scope, canonical, names_someone, scopes_of
+from fusebox.command import ALL, KINDS, canonical, names_someone
 from fusebox.errors import BadCommand
-from fusebox.records import Action
+from fusebox.records import Action, ActionKind
 from fusebox.rundir import sync_dir
 
 LATCH_DAMAGED: Final = happenings.declare(
@@ -70,6 +70,27 @@ class Kill:
     time: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class _Latched:
+    """Kills in force by what they name: every action is looked up here, so no key is put together for it."""
+
+    everything: Kill | None
+    tenants: Mapping[str, Kill]
+    agents: Mapping[str, Kill]
+    workflows: Mapping[str, Kill]
+    tools: Mapping[str, Kill]
+
+    @classmethod
+    def of(cls, kills: Iterable[Kill]) -> _Latched:
+        named: dict[str, dict[str, Kill]] = {kind: {} for kind in (ALL, *KINDS)}
+        for kill in kills:
+            kind, _, name = kill.scope.partition(":")
+            named[kind][name] = kill
+        return cls(
+            named[ALL].get(""), named["tenant"], named["agent"], named["workflow"], named["tool"]
+        )  # fmt: skip
+
+
 class Latch:
     """See the module. Thread-safe; :meth:`killed` and :meth:`stops` do no I/O and take no lock.
 
@@ -82,11 +103,11 @@ class Latch:
     """
 
     def __init__(self, path: Path | None = None, *, tenant: str = "default") -> None:
-        self._path, self._tenant = path, f"tenant:{tenant}"
+        self._path, self._tenant = path, tenant
         self._lock = Lock()
         self._kills: dict[str, Kill] = {}
         self._lifted: set[str] = set()
-        self._by_scope: dict[str, Kill] = {}
+        self._latched: _Latched | None = None
         self._position = (0, 0)
         self._unwritten: list[_Record] = []
         self._whole: list[_Record] = []
@@ -95,15 +116,23 @@ class Latch:
 
     def killed(self, agent: str) -> Kill | None:
         """The kill that covers ``agent`` and so all it does, if any."""
-        latched = self._by_scope
-        if not latched:
+        latched = self._latched
+        if latched is None:
             return None
-        return latched.get(ALL) or latched.get(self._tenant) or latched.get(agent_scope(agent))
+        return latched.everything or latched.tenants.get(self._tenant) or latched.agents.get(agent)
 
     def stops(self, action: Action) -> Kill | None:
         """The kill that covers ``action``, if any."""
-        latched = self._by_scope
-        return next((latched[scope] for scope in scopes_of(action) if scope in latched), None) if latched else None
+        latched = self._latched
+        if latched is None:
+            return None
+        return (
+            latched.everything
+            or latched.tenants.get(action.tenant)
+            or latched.agents.get(action.agent)
+            or latched.workflows.get(action.workflow)
+            or (latched.tools.get(action.operation) if action.kind is ActionKind.TOOL_CALL else None)
+        )
 
     def kills(self) -> dict[str, Kill]:
         """Kills in force, by id."""
@@ -195,8 +224,9 @@ class Latch:
         self._index()
 
     def _index(self) -> None:
-        """Swap the map that :meth:`killed` reads."""
-        self._by_scope = {k.scope: k for k in self._kills.values() if k.id not in self._lifted}
+        """Swap what :meth:`killed` and :meth:`stops` read."""
+        kills = [kill for kill in self._kills.values() if kill.id not in self._lifted]
+        self._latched = _Latched.of(kills) if kills else None
 
     # --- file ------------------------------------------------------------------------------------------------------
     def _write(self, *more: _Record) -> None:

@@ -27,7 +27,6 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from fusebox.errors import BadCommand, StaleCommand
-from fusebox.records import Action, ActionKind
 
 _PREFIX = "fusebox1"
 _MAX_BYTES = 65_536
@@ -90,12 +89,6 @@ def names_someone(scope: str) -> bool:
     """True when ``scope`` is one: ``all``, or a kind and a name of at most 128 characters."""
     kind, _, name = scope.partition(":")
     return scope == ALL or (kind in KINDS and 0 < len(name) <= MAX_NAME)
-
-
-def scopes_of(action: Action) -> tuple[str, ...]:
-    """Every scope that an action falls under, the widest first."""
-    scopes = (ALL, f"tenant:{action.tenant}", agent_scope(action.agent), f"workflow:{action.workflow}")
-    return (*scopes, f"tool:{action.operation}") if action.kind is ActionKind.TOOL_CALL else scopes
 
 
 def covers(scope: str, agent: str) -> bool:

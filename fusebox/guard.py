@@ -49,6 +49,7 @@ def deny(
 
 
 _NOBODY_MINDS: Final = allow("guards")
+_ALLOW: Final = Decision.ALLOW
 
 
 class Guards:
@@ -61,8 +62,11 @@ class Guards:
 
     def check(self, action: Action) -> Verdict:
         for guard in self._guards:
-            verdict = _ask(guard, action)
-            if not verdict.allowed:
+            try:
+                verdict = guard.check(action)
+            except Exception as error:  # a guard that cannot answer denies, loudly
+                verdict = _failed(guard, action, error)
+            if verdict.decision is not _ALLOW:
                 return verdict
         return _NOBODY_MINDS
 
@@ -77,9 +81,6 @@ class Guards:
             raise _ERRORS.get(verdict.guard, Refused)(action, verdict)
 
 
-def _ask(guard: Guard, action: Action) -> Verdict:
-    try:
-        return guard.check(action)
-    except Exception as error:  # a guard that cannot answer denies, loudly
-        happenings.emit(happenings.GUARD_FAILED, guard=guard.name, agent=action.agent, error=repr(error))
-        return deny(guard.name, f"guard failed: {error!r}")
+def _failed(guard: Guard, action: Action, error: Exception) -> Verdict:
+    happenings.emit(happenings.GUARD_FAILED, guard=guard.name, agent=action.agent, error=repr(error))
+    return deny(guard.name, f"guard failed: {error!r}")

@@ -2,6 +2,7 @@
 
 A rule that is wrong, or a failure that hits everybody, would otherwise stop everybody. The fleet is who has a live
 lease, who spoke in the last minute and whose circuit is open. What persons opened or killed does not count as open.
+After a restart of *watch* that is who was heard of again: leases come back with the next poll, speakers with the spool.
 """
 
 from __future__ import annotations

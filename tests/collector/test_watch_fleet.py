@@ -48,7 +48,8 @@ def pages(harness: Harness) -> list[dict[str, Any]]:
 
 
 def test_half_of_a_fleet_opens_and_then_people_are_paged(harness: Harness, process: Callable[..., FakeProcess]) -> None:
-    process("p1", "bot-1", "bot-2", "bot-3", "bot-4")
+    process("p1", "bot-1", "bot-2", "bot-3")
+    harness.spans("bot-4", 1)  # has no lease; it spoke
     opened(harness, "bot-1")
     opened(harness, "bot-2")
     entry = withheld(harness, "bot-3")
