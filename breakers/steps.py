@@ -64,7 +64,7 @@ def _twin(hash_: Row, args: tuple[str, ...]) -> list[str]:
         return [LOST, "", ""]
     row = {"state": "closed", "mode": "normal", **hash_}
     state, mode = row["state"], row["mode"]
-    kind = _KINDS.get(w["kind"])
+    kind = KINDS.get(w["kind"])
     word = kind(row, w) if kind else REFUSED
     if word != REFUSED:
         row["version"] = text(num(row, "version") + 1)
@@ -288,7 +288,7 @@ def _adopt(row: Row, w: Row) -> str:
     return REFUSED if (row["state"], row["mode"]) == (state, mode) else _moved(row, w, at)
 
 
-_KINDS: Final[dict[str, Callable[[Row, Row], str]]] = {
+KINDS: Final[dict[str, Callable[[Row, Row], str]]] = {
     "trip": _trip,
     "half_open": _half_open,
     "reset": _reset,

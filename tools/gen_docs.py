@@ -5,6 +5,7 @@
 | ``docs/guide/configuration.md`` | the fields of :class:`fusebox.config.Config` |
 | ``docs/guide/happenings.md`` | every ``happenings.declare(…)`` in the source |
 | the import diagram in ``docs/architecture.md`` | :data:`tools.layers.ALLOWED` |
+| the circuit's states in ``docs/guide/breakers.md`` | the board's own step (:mod:`tools.draw_circuit`) |
 """
 
 from __future__ import annotations
@@ -20,13 +21,12 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from fusebox.config import Config
-from tools.draw_imports import diagram
+from tools import draw_circuit, draw_imports
 from tools.layers import ROOT, modules
 
 GUIDE: Final = ROOT / "docs" / "guide"
 ARCHITECTURE: Final = ROOT / "docs" / "architecture.md"
-_BEGIN: Final = "<!-- imports: begin (python -m tools.gen_docs) -->"
-_END: Final = "<!-- imports: end -->"
+BREAKERS: Final = GUIDE / "breakers.md"
 
 
 def main() -> int:
@@ -47,7 +47,8 @@ def generated() -> dict[Path, str]:
     return {
         GUIDE / "configuration.md": configuration(),
         GUIDE / "happenings.md": happenings(),
-        ARCHITECTURE: architecture(ARCHITECTURE.read_text()),
+        ARCHITECTURE: drawn(ARCHITECTURE, "imports", draw_imports.diagram()),
+        BREAKERS: drawn(BREAKERS, "circuit", draw_circuit.diagram()),
     }
 
 
@@ -116,13 +117,14 @@ def _kind(call: ast.Call, module: str) -> Iterator[tuple[str, str, str, str]]:
         yield name, ast.unparse(call.args[1]).rpartition(".")[2].lower(), meaning, module
 
 
-def architecture(text: str) -> str:
-    """``docs/architecture.md`` with the current diagram between its two marks."""
-    before, begin, rest = text.partition(_BEGIN)
-    _, end, after = rest.partition(_END)
-    if not (begin and end):
-        raise SystemExit(f"{ARCHITECTURE}: the marks of the import diagram are gone: {_BEGIN} … {_END}")
-    return f"{before}{_BEGIN}\n{diagram()}\n{_END}{after}"
+def drawn(page: Path, name: str, diagram: str) -> str:
+    """A page with the current diagram between its two marks."""
+    begin, end = f"<!-- {name}: begin (python -m tools.gen_docs) -->", f"<!-- {name}: end -->"
+    before, found, rest = page.read_text().partition(begin)
+    _, closed, after = rest.partition(end)
+    if not (found and closed):
+        raise SystemExit(f"{page}: the marks of the diagram are gone: {begin} … {end}")
+    return f"{before}{begin}\n{diagram}\n{end}{after}"
 
 
 if __name__ == "__main__":
