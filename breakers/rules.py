@@ -1,8 +1,8 @@
 """Rules: the detectors' knobs as operators write them (``rules.toml``), checked against the detectors themselves.
 
-A section is a detector, a key is a keyword argument of its constructor; beside them stands ``mode``. A section or key
-that is left out keeps the default. So there is no knob that nothing reads. Two sections are no detectors: ``[circuit]``
-and ``[fleet]`` (:mod:`breakers.settings`).
+A section is a detector, a key is a keyword argument of its constructor; beside them stand ``mode`` and ``kill``. A
+section or key that is left out keeps the default. So there is no knob that nothing reads. Two sections are no
+detectors: ``[circuit]`` and ``[fleet]`` (:mod:`breakers.settings`).
 """
 
 from __future__ import annotations
@@ -42,10 +42,11 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One detector's mode and knobs."""
+    """One detector's mode and knobs; with ``kill``, *watch* kills the agent whose circuit it finds reason to open."""
 
     mode: Mode = Mode.ENFORCE
     knobs: Mapping[str, float] = field(default_factory=dict)
+    kill: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ class Rules:
 
 
 _DEFAULT: Final = Rule()
+_BESIDE: Final = ("mode", "kill")
 
 
 def load_rules(path: Path | None = None) -> Rules:
@@ -108,10 +110,13 @@ def _rule(file: Path, name: str, table: object) -> Rule:
         raise ConfigError(f"{name} in {file} must be a section: write [{name}]")
     knobs = knobs_of(name)
     for key, value in table.items():
-        _require_known(key, ("mode", *knobs), f"{name}.{{}} in {file} is no knob")
-        if key != "mode":
+        _require_known(key, (*_BESIDE, *knobs), f"{name}.{{}} in {file} is no knob")
+        if key not in _BESIDE:
             _require_number(f"{name}.{key} in {file}", value, knobs[key])
-    return Rule(_mode(file, name, table.get("mode", Mode.ENFORCE)), {k: v for k, v in table.items() if k != "mode"})
+    mode, kill = _mode(file, name, table.get("mode", Mode.ENFORCE)), table.get("kill", False)
+    if not isinstance(kill, bool) or (kill and mode is not Mode.ENFORCE):
+        raise ConfigError(f'{name}.kill in {file} is true or false, and true only beside mode = "enforce"')
+    return Rule(mode, {k: v for k, v in table.items() if k not in _BESIDE}, kill)
 
 
 def _mode(file: Path, name: str, value: object) -> Mode:

@@ -43,6 +43,7 @@ from fusebox import happenings
 from fusebox.clock import Clock, system_clock
 from fusebox.config import Config
 from fusebox.lifecycle import Stack, serve
+from fusebox.records import Finding
 from fusebox.rundir import announce, lookup, withdraw
 from fusebox.version import __version__
 from governance.registry import load_registry
@@ -141,6 +142,7 @@ class Watch:
         self._trips = Trips(
             self._circuits, self._journal, dispatch, self._history, clock, tenant=config.tenant,
             alert=self._telling.opening, moved=self._panel.forget, refusal=fleet.refusal, page=self._telling.withheld,
+            kill=lambda finding: self._kill_for(orders, finding),
         )  # fmt: skip
         orders = Orders(
             self._latch, self._circuits, self._journal, dispatch, self._history, clock,
@@ -171,6 +173,10 @@ class Watch:
         agents, operators = Tokens(folder / "principals.json", tenant), Tokens(folder / "operators.json", tenant)
         self._roster = Roster({"principal": agents, "operator": operators}, self._journal)
         return Api(agents, operators, uplink, orders, board, self._receipts, self)
+
+    def _kill_for(self, orders: Orders, finding: Finding) -> None:
+        if self._rules.rule(finding.detector).kill:
+            orders.kill_for(finding)
 
     def _dashboard(self) -> str | None:
         info = lookup(self._config.data_dir, "dashboard")

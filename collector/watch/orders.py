@@ -28,13 +28,16 @@ from collector.watch.trips import movement
 from fusebox import happenings
 from fusebox.clock import Clock
 from fusebox.command import ALL, Command, Order, agent_scope, covers
-from fusebox.records import State, Transition
+from fusebox.records import Finding, State, Transition
 from fusebox.registry import Registry, Risk
 
 Json = dict[str, Any]
 _TWO: Final = 2
+_MAX_REASON: Final = 500
+DETECTOR: Final = "detector:"
+"""How a kill's operator begins when a rule ordered it."""
 
-KILLED: Final = happenings.declare("killed", logging.WARNING, "an operator cut agents")
+KILLED: Final = happenings.declare("killed", logging.WARNING, "an operator, or a rule with kill = true, cut agents")
 RESUMED: Final = happenings.declare("resumed", logging.WARNING, "an operator let agents run again")
 LATCH_BROKEN: Final = happenings.declare(
     "latch_not_durable", logging.CRITICAL, "a kill or resume is in effect but could not be written to the latch file"
@@ -79,6 +82,11 @@ class Orders:
             happenings.emit(LATCH_BROKEN, kill=command.id, error=str(error))
         happenings.emit(KILLED, scope=scope, operator=operator, reason=reason)
         return {"command": command.id, "kill": command.id, "expected": self._dispatch.send(command)}
+
+    def kill_for(self, finding: Finding) -> None:
+        """Cut the agent of a Finding whose rule says so, once."""
+        if self._latch.killed(finding.agent) is None:
+            self.kill(f"{DETECTOR}{finding.detector}", agent_scope(finding.agent), finding.reason[:_MAX_REASON])
 
     def resume(self, operator: str, scope: str, reason: str, second: str = "") -> Json:
         """Lift the kills of ``scope`` and let its open circuits probe; ``second`` is an operator who agrees.
@@ -188,4 +196,5 @@ class Orders:
 
 def _note(command: Command, second: str = "") -> Note:
     payload: Json = {"command": asdict(command)} | ({"second": second} if second else {})
-    return Note(command.order.value, f"operator:{command.operator}", command.scope, command.reason, payload=payload)
+    who = command.operator if command.operator.startswith(DETECTOR) else f"operator:{command.operator}"
+    return Note(command.order.value, who, command.scope, command.reason, payload=payload)

@@ -52,15 +52,17 @@ class Trips:
         moved: called with the agent of every recorded transition.
         refusal: why detectors may not open one more circuit, ``""`` when they may.
         page: tells people of a Finding that was not acted on, and why; durable when it returns.
+        kill: called with every Finding about a circuit that is open; kills the agent where its rule says so.
     """
 
     def __init__(
         self, circuits: Circuits, journal: Journal, dispatch: Dispatch, history: History, clock: Clock, *,
         tenant: str, alert: Alert, moved: Callable[[str], None], refusal: Callable[[str], str], page: Page,
+        kill: Callable[[Finding], None],
     ) -> None:  # fmt: skip
         self._circuits, self._journal, self._dispatch, self._history = circuits, journal, dispatch, history
         self._clock, self._tenant, self._alert, self._moved = clock, tenant, alert, moved
-        self._refusal, self._page = refusal, page
+        self._refusal, self._page, self._kill = refusal, page, kill
         # One opening has several tellers (live, each process of the agent); who comes second must see the first.
         self._lock = threading.Lock()
         self._unreported: list[tuple[float, Transition]] = []
@@ -68,20 +70,27 @@ class Trips:
     def found(self, finding: Finding) -> None:
         """Act on a live Finding that wants the circuit open."""
         with self._lock:
-            if self._history.is_open(finding.agent):
-                self._repeat(finding)
-                return
-            refusal = self._refusal(finding.agent)
-            if refusal:
-                self._withhold(finding, refusal)
-                return
-            actor = f"detector:{finding.detector}"
-            transition = self._circuits.trip(finding.agent, reason=finding.reason, actor=actor, finding=finding)
-            if transition is None:  # its mode is observe_only, or the board has it open and the report is on its way
-                self._repeat(finding)
-                return
-            self._note(opening(transition))
-            self._announce(transition)
+            is_open = self._open(finding)
+        if is_open:
+            self._kill(finding)
+
+    def _open(self, finding: Finding) -> bool:
+        """True when the circuit is open now, whoever opened it."""
+        if self._history.is_open(finding.agent):
+            self._repeat(finding)
+            return True
+        refusal = self._refusal(finding.agent)
+        if refusal:
+            self._withhold(finding, refusal)
+            return False
+        actor = f"detector:{finding.detector}"
+        transition = self._circuits.trip(finding.agent, reason=finding.reason, actor=actor, finding=finding)
+        if transition is None:  # its mode is observe_only, or the board has it open and the report is on its way
+            self._repeat(finding)
+            return self._circuits.circuit(finding.agent).stops
+        self._note(opening(transition))
+        self._announce(transition)
+        return True
 
     def reported(self, transition: Transition) -> None:
         """Take in a process's word about its own circuit.

@@ -37,6 +37,8 @@ def test_the_shipped_file_names_every_setting_with_its_default() -> None:
         ("[circuit]\nopen_s = 4000\n", "max_open_s"),
         ("[fleet]\nmax_share = 1.5\n", "at most 1"),
         ("[fleet]\nmode = 1\n", "no setting"),
+        ('[rate]\nkill = "yes"\n', "true or false"),
+        ('[rate]\nkill = true\nmode = "observe"\n', "beside mode"),
         ("fleet = 3\n", r"\[fleet\]"),
     ],
 )
@@ -58,3 +60,9 @@ def test_two_probes_are_admitted_and_two_must_succeed(tmp_path: Path, clock: Man
                 pass
         assert circuits.circuit("a").state == "half_open"
     assert circuits.circuit("a").state == "closed"
+
+
+def test_a_rule_may_kill(tmp_path: Path) -> None:
+    rules = load_rules(written(tmp_path, "[rate]\nkill = true\n"))
+    assert rules.rule("rate").kill
+    assert not rules.rule("cycle").kill

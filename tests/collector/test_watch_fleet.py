@@ -16,12 +16,13 @@ from tests.fixtures.collector import until
 from tests.fixtures.watch import FakeProcess, Harness
 
 RULES = "[fleet]\nmax_share = 0.5\nmin_fleet = 4\n"
+KILLING = "[repetition]\nkill = true\n"
 
 
 @pytest.fixture
-def harness(watch_config: Config, tmp_path: Path) -> Iterator[Harness]:
+def harness(watch_config: Config, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Harness]:
     rules = tmp_path / "rules.toml"
-    rules.write_text(RULES)
+    rules.write_text(RULES + getattr(request, "param", ""))
     running = Harness(watch_config.model_copy(update={"rules_file": rules}), SystemClock())
     running.start()
     yield running
@@ -85,3 +86,23 @@ def test_a_small_fleet_has_no_share(harness: Harness, process: Callable[..., Fak
     for agent in ("bot-1", "bot-2", "bot-3"):
         opened(harness, agent)
     assert harness.journal("withheld") == []
+
+
+@pytest.mark.parametrize("harness", [KILLING], indirect=True)
+def test_a_rule_with_kill_cuts_its_agent_once_and_only_a_person_brings_it_back(
+    harness: Harness, process: Callable[..., FakeProcess]
+) -> None:
+    bot = process("p1", "bot-1")
+    harness.spans("bot-1", 8, step=0.001)
+    until(lambda: bot.latch.killed("bot-1"), "the kill arrives")
+    (entry,) = harness.journal("kill")
+    assert (entry["actor"], entry["subject"]) == ("detector:repetition", "agent:bot-1")
+    assert entry["reason"]
+    assert harness.journal("trip"), "people are told by the opening"
+    harness.spans("bot-1", 8, step=0.001)
+    written = harness.written
+    until(lambda: harness.watch._live.position >= written, "judged")
+    assert len(harness.journal("kill")) == 1
+    harness.restart()
+    assert harness.state("bot-1") == "forced_open"
+    assert harness.operator().resume("agent:bot-1", "looked into it")["lifted"] == [entry["payload"]["command"]["id"]]
