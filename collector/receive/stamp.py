@@ -14,9 +14,10 @@ from typing import Final
 
 from google.protobuf.message import Message
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
 
-from collector.receive.clean import clean, cut, put
+from collector.receive.clean import Attributes, clean, cut, put
 from collector.receive.pricing import price_of
 from collector.receive.refusal import Refusal, Why
 from collector.tokens import Principal
@@ -27,6 +28,10 @@ from fusebox.registry import AGENT_ID
 MAX_SPANS: Final = 50_000
 _MAX_PARTS: Final = 128
 _MAX_NAME: Final = 4096
+_SURELY_SHORT: Final = _MAX_NAME // 4
+"""Characters: UTF-8 has at most four bytes for one."""
+_NO_TRACE: Final = bytes(16)
+_NO_SPAN: Final = bytes(8)
 _OURS_ON_SPANS: Final = frozenset({names.TENANT, names.COST_USD, names.COST_PRICE, names.CLAIMED_AGENT})
 _OURS_ON_RESOURCES: Final = frozenset({names.PRINCIPAL, names.RECEIVED})
 
@@ -80,6 +85,9 @@ class _Resource:
         self._principal = principal
         self._received = received
         self._service = ""
+        self._tenant = _pair(names.TENANT, principal.tenant)
+        self._spoken: dict[str, str] = {}
+        """Claims of this resource's spans, and who they are attributed to."""
 
     def stamp(self) -> None:
         facts: dict[str, Value] = {}
@@ -96,21 +104,30 @@ class _Resource:
         _shorten(scope.scope, "name", "version")
         _drop_misshapen(scope)
         for span in scope.spans:
-            facts: dict[str, Value] = {}
-            span.dropped_attributes_count += clean(span.attributes, facts, _OURS_ON_SPANS)
-            _bound(span)
-            self._identity(span, facts)
+            self._span(span)
+
+    def _span(self, span: Span) -> None:
+        facts: dict[str, Value] = {}
+        attributes = span.attributes
+        dropped = clean(attributes, facts, _OURS_ON_SPANS)
+        if dropped:
+            span.dropped_attributes_count += dropped
+        _bound(span)
+        self._identity(attributes, facts)
+        attributes.append(self._tenant)
+        if facts.get(names.GEN_AI_OPERATION) in names.INFERENCE_OPERATIONS:
             self._price(span, facts)
 
-    def _identity(self, span: Span, facts: dict[str, Value]) -> None:
+    def _identity(self, attributes: Attributes, facts: dict[str, Value]) -> None:
         claim = agent_of(facts, self._service)
-        agent = speaker(claim, self._principal)
+        agent = self._spoken.get(claim)
+        if agent is None:
+            agent = self._spoken[claim] = speaker(claim, self._principal)
         if agent != facts.get(names.GEN_AI_AGENT_ID):
-            _replace(span, names.GEN_AI_AGENT_ID, agent)
+            _replace(attributes, names.GEN_AI_AGENT_ID, agent)
         if claim and agent != claim:
             happenings.emit(CLAIMED, principal=self._principal.name, claim=claim[:200])
-            put(span.attributes, names.CLAIMED_AGENT, cut(claim, _MAX_NAME))
-        put(span.attributes, names.TENANT, self._principal.tenant)
+            put(attributes, names.CLAIMED_AGENT, cut(claim, _MAX_NAME))
 
     def _price(self, span: Span, facts: dict[str, Value]) -> None:
         cost = price_of(facts, span.start_time_unix_nano / 1e9, self._received)
@@ -119,46 +136,59 @@ class _Resource:
             put(span.attributes, names.COST_PRICE, cost.price)
 
 
-def _replace(span: Span, key: str, text: str) -> None:
-    for pair in span.attributes:
+def _pair(key: str, text: str) -> KeyValue:
+    return KeyValue(key=key, value=AnyValue(string_value=text))
+
+
+def _replace(attributes: Attributes, key: str, text: str) -> None:
+    for pair in attributes:
         if pair.key == key:
             pair.value.string_value = text
             return
-    put(span.attributes, key, text)
+    put(attributes, key, text)
 
 
 def _drop_misshapen(scope: ScopeSpans) -> None:
-    good = [span for span in scope.spans if _is_id(span.trace_id, 16) and _is_id(span.span_id, 8)]
+    good = [span for span in scope.spans if _is_id(span.trace_id, _NO_TRACE) and _is_id(span.span_id, _NO_SPAN)]
     if len(good) < len(scope.spans):
         del scope.spans[:]
         scope.spans.extend(good)
 
 
 def _bound(span: Span) -> None:
-    """Cut names and lists; drop references that cannot be ids."""
-    _shorten(span, "name", "trace_state")
-    _shorten(span.status, "message")
-    if span.parent_span_id and not _is_id(span.parent_span_id, 8):
+    """Cut names and lists; drop references that cannot be ids. Most spans have nothing of what costs here."""
+    if len(span.name) > _SURELY_SHORT or span.trace_state:
+        _shorten(span, "name", "trace_state")
+    if span.HasField("status"):
+        _shorten(span.status, "message")
+    parent = span.parent_span_id
+    if parent and not _is_id(parent, _NO_SPAN):
         span.parent_span_id = b""
+    if span.events:
+        _bound_events(span)
+    if span.links:
+        _bound_links(span)
+
+
+def _bound_events(span: Span) -> None:
     span.dropped_events_count += max(0, len(span.events) - _MAX_PARTS)
     del span.events[_MAX_PARTS:]
     for event in span.events:
         _shorten(event, "name")
         event.dropped_attributes_count += clean(event.attributes, {})
-    _bound_links(span)
 
 
 def _shorten(message: Message, *fields: str) -> None:
     for field in fields:
         text: str = getattr(message, field)
-        if len(text) * 4 > _MAX_NAME:
+        if len(text) > _SURELY_SHORT:
             setattr(message, field, cut(text, _MAX_NAME))
 
 
 def _bound_links(span: Span) -> None:
     for index in reversed(range(len(span.links))):
         link = span.links[index]
-        if index >= _MAX_PARTS or not (_is_id(link.trace_id, 16) and _is_id(link.span_id, 8)):
+        if index >= _MAX_PARTS or not (_is_id(link.trace_id, _NO_TRACE) and _is_id(link.span_id, _NO_SPAN)):
             del span.links[index]
             span.dropped_links_count += 1
         else:
@@ -166,5 +196,5 @@ def _bound_links(span: Span) -> None:
             link.dropped_attributes_count += clean(link.attributes, {})
 
 
-def _is_id(value: bytes, length: int) -> bool:
-    return len(value) == length and any(value)
+def _is_id(value: bytes, zero: bytes) -> bool:
+    return len(value) == len(zero) and value != zero

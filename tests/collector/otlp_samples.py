@@ -5,13 +5,17 @@ from __future__ import annotations
 import base64
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from google.protobuf.json_format import MessageToDict
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from collector.otlp import facts_of
+from fusebox.eventmap import SpanFacts
 
 START_NS = 1_790_000_000_000_000_000
 
@@ -56,6 +60,27 @@ def request(*spans: Span, service: str = "svc", resource: Mapping[str, Any] | No
     item.resource.attributes.extend(pairs({"service.name": service, **(resource or {})}))
     item.scope_spans.add().spans.extend(spans)
     return message
+
+
+def scalars(attributes: Iterable[KeyValue]) -> dict[str, Any]:
+    """Attributes whose value is text, a number or a truth value."""
+    kinds = ("string_value", "int_value", "double_value", "bool_value")
+    found = [(pair.key, pair.value, pair.value.WhichOneof("value")) for pair in attributes]
+    return {key: getattr(value, kind) for key, value, kind in found if kind in kinds}
+
+
+def whole(payload: bytes) -> list[SpanFacts]:
+    """What readers of the spool see of a record, with all scalar attributes."""
+    spans = [
+        item
+        for resource in ExportTraceServiceRequest.FromString(payload).resource_spans
+        for scope in resource.scope_spans
+        for item in scope.spans
+    ]
+    return [
+        replace(facts, attributes=scalars(item.attributes))
+        for facts, item in zip(facts_of(payload), spans, strict=True)
+    ]
 
 
 def as_json(message: ExportTraceServiceRequest) -> bytes:

@@ -29,12 +29,11 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter
 
-from collector.otlp import facts_of
 from collector.spool import Reader
 from collector.tokens import Tokens
 from fusebox.eventmap import SpanFacts
 from fusebox.supervisor import ServiceFailed
-from tests.collector.otlp_samples import as_json, request, span
+from tests.collector.otlp_samples import as_json, request, span, whole
 from tests.fixtures.collector import Roles, StartRoles, until
 from tests.need import need
 
@@ -50,7 +49,7 @@ def receive(roles: StartRoles) -> Roles:
 def stored(roles: Roles, reader: str = "keep") -> list[SpanFacts]:
     """Every span in the spool."""
     records = Reader(roles.config.data_dir / "spool", reader).read(100_000, 1 << 30)
-    return [facts for record in records for facts in facts_of(record.payload)]
+    return [facts for record in records for facts in whole(record.payload)]
 
 
 def post(

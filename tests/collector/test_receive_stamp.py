@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from collector.otlp import facts_of, scalars
+from collector.otlp import facts_of
 from collector.receive.clean import MAX_ATTRIBUTES, MAX_VALUE, cut
 from collector.receive.decode import Encoding, decode
 from collector.receive.refusal import Refusal
@@ -20,7 +20,7 @@ from collector.tokens import Principal
 from fusebox import names
 from fusebox.eventmap import Value, event_of
 from fusebox.registry import AGENT_ID
-from tests.collector.otlp_samples import START_NS, as_json, pairs, request, span
+from tests.collector.otlp_samples import START_NS, as_json, pairs, request, scalars, span
 
 ANYBODY = Principal("local", "default", frozenset({"*"}))
 BOUND = Principal("billing", "acme", frozenset({"invoice-bot"}))
@@ -39,8 +39,7 @@ def stamped(item: Span, principal: Principal = ANYBODY, service: str = "svc") ->
     """The span's attributes as they are stored."""
     message = request(item, service=service)
     assert stamp(message, principal, NOW) == Stamped(1, 0)
-    (facts,) = facts_of(message.SerializeToString())
-    return dict(facts.attributes)
+    return scalars(message.resource_spans[0].scope_spans[0].spans[0].attributes)
 
 
 @pytest.mark.parametrize(
