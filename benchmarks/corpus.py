@@ -71,11 +71,11 @@ class Corpus:
         self._end = int(end * 1e9)
         self._bodies = 0
 
-    def body(self) -> bytes:
-        """The next serialised ``ExportTraceServiceRequest``."""
+    def body(self, spans: int = SPANS) -> bytes:
+        """The next serialised ``ExportTraceServiceRequest``, of so many spans."""
         number, rng = self._bodies, self._rng
         self._bodies += 1
-        agent = f"{_ROLES[number % len(_ROLES)]}-{number % AGENTS}"
+        agent = agent_id(number % AGENTS)
         request = ExportTraceServiceRequest()
         resource = request.resource_spans.add()
         _put(
@@ -89,23 +89,23 @@ class Corpus:
         scope = resource.scope_spans.add()
         own = number % 2 == 0
         scope.scope.name, scope.scope.version = ("fusebox", "0.1.0") if own else ("genai-instrumentation", "2.3.1")
-        start = self._end - SPANS * _STEP_NS - rng.randrange(_STEP_NS)
-        _Run(rng, self._prose, agent, scope, start, own=own).fill()
+        start = self._end - spans * _STEP_NS - rng.randrange(_STEP_NS)
+        _Run(rng, self._prose, agent, scope, start, spans, own=own).fill()
         return bytes(request.SerializeToString())
 
-    def bodies(self, count: int) -> list[bytes]:
+    def bodies(self, count: int, spans: int = SPANS) -> list[bytes]:
         """The next ``count`` bodies."""
-        return [self.body() for _ in range(count)]
+        return [self.body(spans) for _ in range(count)]
 
 
 class _Run:
     """One agent's spans of one body."""
 
     def __init__(
-        self, rng: random.Random, prose: Prose, agent: str, scope: ScopeSpans, start: int, *, own: bool
+        self, rng: random.Random, prose: Prose, agent: str, scope: ScopeSpans, start: int, spans: int, *, own: bool
     ) -> None:
         self._rng, self._prose, self._agent, self._scope, self._now, self._own = rng, prose, agent, scope, start, own
-        self._trace, self._left = b"", SPANS
+        self._trace, self._left = b"", spans
         self._workflow = self._conversation = ""
 
     def fill(self) -> None:
@@ -199,6 +199,16 @@ class _Run:
             "fusebox.workflow": self._workflow, "fusebox.request.hash": _hex(rng, 8),
             "fusebox.request.simhash": _hex(rng, 8), "fusebox.result.hash": _hex(rng, 8),
         }  # fmt: skip
+
+
+def agent_id(number: int) -> str:
+    """One of the agents."""
+    return f"{_ROLES[number % len(_ROLES)]}-{number}"
+
+
+def registry() -> str:
+    """An ``agents.toml`` that knows all of them: unregistered agents would each raise an alert first."""
+    return "\n".join(f'[agents."{agent_id(number)}"]\nowner = "bench"' for number in range(AGENTS))
 
 
 def entropy(bodies: list[bytes]) -> dict[str, float]:
