@@ -35,7 +35,7 @@ OVERLAP_S: Final = 1800.0
 MAX_OVERLAP: Final = 16 << 20
 MAX_STRANGERS: Final = 1_000
 _BATCH: Final = 256
-_BATCH_BYTES: Final = 16 << 20
+_BATCH_BYTES: Final = 4 << 20
 
 LIVE_FAILED: Final = happenings.declare(
     "live_record_failed",
