@@ -1,4 +1,4 @@
-"""From bytes to an ``ExportTraceServiceRequest``: protobuf, or OTLP's dialect of JSON (whose ids are hex)."""
+"""From bytes to an export request: protobuf, or OTLP's dialect of JSON (whose ids are hex)."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 
 from google.protobuf.json_format import ParseDict, ParseError
 from google.protobuf.message import DecodeError
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from collector.receive.refusal import Refusal, Why
+from collector.receive.signals import Signal
 
 
 class Encoding(StrEnum):
@@ -36,37 +36,38 @@ def encoding_of(content_type: str) -> Encoding:
         ) from None
 
 
-def decode(body: bytes, encoding: Encoding) -> ExportTraceServiceRequest:
-    """Parse a request.
+def decode(body: bytes, encoding: Encoding, signal: Signal) -> Any:
+    """Parse a request; an instance of ``signal.request``.
 
     Raises:
-        Refusal: the body is not a trace export request in that encoding.
+        Refusal: the body is no such request in that encoding.
     """
     try:
-        return ExportTraceServiceRequest.FromString(body) if encoding is Encoding.PROTOBUF else _from_json(body)
+        return signal.request.FromString(body) if encoding is Encoding.PROTOBUF else _from_json(body, signal)
     except (DecodeError, ParseError, ValueError, TypeError, AttributeError, RecursionError) as error:
-        text = f"the body is not an OTLP trace request in {encoding}: {error}"
+        text = f"the body is not an OTLP {signal.name} request in {encoding}: {error}"
         raise Refusal(Why.MALFORMED, text.encode(errors="replace").decode()[:300]) from error
 
 
-def _from_json(body: bytes) -> ExportTraceServiceRequest:
+def _from_json(body: bytes, signal: Signal) -> Any:
     data = json.loads(body)
-    for item in _with_ids(data):
+    for item in _with_ids(data, signal.levels):
         for name in ("traceId", "spanId", "parentSpanId"):
             if name in item:
                 item[name] = _base64_of_hex(item[name])
-    request = ExportTraceServiceRequest()
+    request = signal.request()
     ParseDict(data, request, ignore_unknown_fields=True)
     return request
 
 
-def _with_ids(data: Any) -> Iterator[dict[str, Any]]:
-    """Every object that carries ids: spans and their links."""
-    for resource in data.get("resourceSpans") or ():
-        for scope in resource.get("scopeSpans") or ():
-            for span in scope.get("spans") or ():
-                yield span
-                yield from span.get("links") or ()
+def _with_ids(data: Any, levels: tuple[str, str, str]) -> Iterator[dict[str, Any]]:
+    """Every object that carries ids: spans and their links, log records."""
+    resources, scopes, items = levels
+    for resource in data.get(resources) or ():
+        for scope in resource.get(scopes) or ():
+            for item in scope.get(items) or ():
+                yield item
+                yield from item.get("links") or ()
 
 
 def _base64_of_hex(value: object) -> str:
