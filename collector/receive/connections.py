@@ -1,13 +1,13 @@
 """HTTP connections that may not be held for nothing: a deadline and a size for a request's head, a limit of sockets.
 
 uvicorn knows when to close a connection that had a request; one that never sends any, or sends its head a byte at a
-time, it keeps for ever. At the limit the connection that has been idle longest makes room, so silent ones lock nobody
-out. One that is being answered is never taken.
+time, it keeps for ever. At the limit the connection from which a whole request has been awaited longest makes room, so
+silent and slow ones lock nobody out. One that is being answered is never taken.
 
 ::
 
-    connected ──► waiting ── head complete ──► busy ── answered ──► waiting (uvicorn's keep-alive runs)
-                    │ no head within 10 s of the first byte, a head over 32 KiB, or the limit is reached
+    connected ──► waiting ── whole request ──► busy ── answered ──► waiting (uvicorn's keep-alive runs)
+                    │ no head 10 s after connecting or the request's first byte, a head over 32 KiB, or the limit
                     └──────► closed, counted
 """
 
@@ -72,9 +72,10 @@ class Connection(HttpToolsProtocol):
 
     @property
     def busy(self) -> bool:
-        """True while a request is being read or answered, or the connection is closing already."""
-        unanswered = self.cycle is not None and not self.cycle.response_complete
-        return unanswered or self.transport.is_closing()
+        """True while a whole request waits for its answer, or the connection is closing already."""
+        cycle = self.cycle
+        answering = cycle is not None and not cycle.more_body and not cycle.response_complete
+        return answering or bool(self.pipeline) or self.transport.is_closing()
 
     def _expect_head(self) -> None:
         self._in_head = True

@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from collector.receive.signals import NOT_STORED, SIGNALS, Signal, not_stored
 from collector.tokens import Tokens, bearer
 
 _BODY_DEADLINE_S: Final = 30.0
+_LINGER_S: Final = 5.0
 _MAX_BUFFERED: Final = 4 * MAX_BODY
 _MAX_REQUESTS: Final = 256
 _BY_PATH: Final = {f"/v1/{signal.name}": signal for signal in SIGNALS}
@@ -82,16 +84,19 @@ class Door:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        upload = _Upload(receive)
         try:
-            reply = await self._route(scope["method"], scope["path"], headers, receive)
+            reply = await self._route(scope["method"], scope["path"], headers, upload)
         except Exception as error:  # the sender gets one sentence; refuse() counts and logs
             reply = _refused(refuse(error), headers)
+            if "expect" not in headers:
+                await upload.discard()
         await reply.send(send)
 
-    async def _route(self, method: str, path: str, headers: dict[str, str], receive: Receive) -> Reply:
+    async def _route(self, method: str, path: str, headers: dict[str, str], upload: _Upload) -> Reply:
         signal = _BY_PATH.get(path)
         if signal and method == "POST":
-            return await self._export(signal, headers, receive)
+            return await self._export(signal, headers, upload)
         if signal:
             raise Refusal(Why.WRONG_METHOD, f"send {signal.name} with POST")
         if path in _NOT_STORED:
@@ -109,7 +114,7 @@ class Door:
         failure = self._failure()
         return Reply(503 if failure else 200, _TEXT, f"{failure or 'ok'}\n".encode())
 
-    async def _export(self, signal: Signal, headers: dict[str, str], receive: Receive) -> Reply:
+    async def _export(self, signal: Signal, headers: dict[str, str], upload: _Upload) -> Reply:
         principal = self._tokens.authenticate(bearer(headers.get("authorization")))
         if principal is None:
             raise no_token()
@@ -121,7 +126,7 @@ class Door:
         body = bytearray()
         self._requests += 1
         try:
-            await self._read(receive, body)
+            await self._read(upload, body)
             answer = await asyncio.get_running_loop().run_in_executor(
                 self._workers, self._intake.take, bytes(body), encoding, principal, signal, compression
             )
@@ -130,26 +135,50 @@ class Door:
             self._buffered -= len(body)
         return Reply(200, encoding, encoded(response(answer, signal), encoding))
 
-    async def _read(self, receive: Receive, body: bytearray) -> None:
+    async def _read(self, upload: _Upload, body: bytearray) -> None:
         try:
             async with asyncio.timeout(_BODY_DEADLINE_S):
-                while await self._read_some(receive, body):
-                    pass
+                while not upload.ended:
+                    self._add(await upload.chunk(), body)
         except TimeoutError as error:
+            upload.ended = True
             raise Refusal(Why.TOO_SLOW, f"the body did not arrive within {_BODY_DEADLINE_S:.0f} s") from error
 
-    async def _read_some(self, receive: Receive, body: bytearray) -> bool:
-        event = await receive()
-        if event["type"] == "http.disconnect":
-            raise Refusal(Why.MALFORMED, "the sender went away in the middle of its request")
-        chunk = event.get("body", b"")
+    def _add(self, chunk: bytes, body: bytearray) -> None:
         body += chunk
         self._buffered += len(chunk)
         if len(body) > MAX_BODY:
             raise _too_large()
         if self._buffered > _MAX_BUFFERED:
-            raise Refusal(Why.UNAVAILABLE, "too much is arriving at once; try again")
-        return bool(event.get("more_body"))
+            raise Refusal(Why.BUSY, "too much is arriving at once; try again")
+
+
+class _Upload:
+    """A request's body on its way in."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self.ended = False
+        """True when there is nothing more to wait for."""
+
+    async def chunk(self) -> bytes:
+        """The next piece.
+
+        Raises:
+            Refusal: the sender is gone.
+        """
+        event = await self._receive()
+        self.ended = not event.get("more_body")
+        if event["type"] == "http.disconnect":
+            raise Refusal(Why.MALFORMED, "the sender went away in the middle of its request")
+        return bytes(event.get("body", b""))
+
+    async def discard(self) -> None:
+        """Take what still comes, for five seconds at most: a sender that is cut off would not read its answer."""
+        with contextlib.suppress(TimeoutError, Refusal):
+            async with asyncio.timeout(_LINGER_S):
+                while not self.ended:
+                    await self.chunk()
 
 
 def _too_large() -> Refusal:
