@@ -36,6 +36,7 @@ class Signal:
 
     Attributes:
         name: as in the path ``/v1/<name>``.
+        noun: what there are many of in a request.
         service: the gRPC service with the method ``Export``.
         request, response: OTLP's messages.
         levels: names of the nested lists in OTLP/JSON: resources, scopes, items.
@@ -47,6 +48,7 @@ class Signal:
     """
 
     name: str
+    noun: str
     service: str
     request: Any
     response: Any
@@ -69,6 +71,7 @@ def _logs_payload(request: ExportLogsServiceRequest, key: bytes) -> bytes:
 
 TRACES: Final = Signal(
     name="traces",
+    noun="spans",
     service="opentelemetry.proto.collector.trace.v1.TraceService",
     request=ExportTraceServiceRequest,
     response=ExportTraceServiceResponse,
@@ -81,6 +84,7 @@ TRACES: Final = Signal(
 )
 LOGS: Final = Signal(
     name="logs",
+    noun="log records",
     service="opentelemetry.proto.collector.logs.v1.LogsService",
     request=ExportLogsServiceRequest,
     response=ExportLogsServiceResponse,

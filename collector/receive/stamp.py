@@ -15,14 +15,12 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span
 
 from collector.receive.clean import clean, put, shorten
 from collector.receive.identity import Attribution
+from collector.receive.outline import refuse_too_many
 from collector.receive.pricing import price_of
-from collector.receive.refusal import Refusal, Why
 from collector.tokens import Principal
 from fusebox import happenings, names
 from fusebox.eventmap import Value
 
-MAX_ITEMS: Final = 50_000
-"""Spans or log records in one request."""
 _MAX_PARTS: Final = 128
 _OURS_ON_SPANS: Final = frozenset({names.TENANT, names.COST_USD, names.COST_PRICE, names.CLAIMED_AGENT})
 _OURS_ON_RESOURCES: Final = frozenset({names.PRINCIPAL, names.RECEIVED})
@@ -63,12 +61,6 @@ def stamp(request: ExportTraceServiceRequest, principal: Principal, received: fl
         return Stamped(accepted)
     happenings.emit(MISSHAPEN, count=offered - accepted, principal=principal.name)
     return Stamped(accepted, offered - accepted, WRONG_IDS)
-
-
-def refuse_too_many(offered: int, noun: str) -> None:
-    """Raises a :class:`Refusal` when one request holds more than 50,000 of something."""
-    if offered > MAX_ITEMS:
-        raise Refusal(Why.TOO_LARGE, f"{offered} {noun} in one request; send at most {MAX_ITEMS}")
 
 
 def stamp_resource(attributes: Any, principal: Principal, received: float) -> str:

@@ -15,7 +15,8 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeL
 
 from collector.receive.clean import clean, normalise, put, shorten
 from collector.receive.identity import Attribution
-from collector.receive.stamp import Stamped, is_id, more, refuse_too_many, stamp_resource
+from collector.receive.outline import refuse_too_many
+from collector.receive.stamp import Stamped, is_id, more, stamp_resource
 from collector.tokens import Principal
 from fusebox import names
 from fusebox.eventmap import Value

@@ -15,9 +15,10 @@ from collector.otlp import facts_of, scalars
 from collector.receive.clean import MAX_ATTRIBUTES, MAX_VALUE, cut
 from collector.receive.decode import Encoding, decode
 from collector.receive.identity import speaker
+from collector.receive.outline import MAX_ITEMS
 from collector.receive.refusal import Refusal
 from collector.receive.signals import TRACES
-from collector.receive.stamp import MAX_ITEMS, Stamped, stamp
+from collector.receive.stamp import Stamped, stamp
 from collector.tokens import Principal
 from fusebox import names
 from fusebox.eventmap import Value, event_of
