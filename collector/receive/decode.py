@@ -6,7 +6,7 @@ import base64
 import json
 from collections.abc import Iterator
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from google.protobuf.json_format import ParseDict, ParseError
 from google.protobuf.message import DecodeError
@@ -15,6 +15,10 @@ from collector.receive.inflate import LARGE
 from collector.receive.outline import refuse_dense, refuse_too_many
 from collector.receive.refusal import Refusal, Why
 from collector.receive.signals import Signal
+
+
+# SystemError: protobuf's C part looks up a JSON name with a lone surrogate and leaves the encoding error behind.
+_BROKEN: Final = (DecodeError, ParseError, ValueError, TypeError, AttributeError, RecursionError, SystemError)
 
 
 class Encoding(StrEnum):
@@ -46,7 +50,7 @@ def decode(body: bytes, encoding: Encoding, signal: Signal) -> Any:
     """
     try:
         return _from_protobuf(body, signal) if encoding is Encoding.PROTOBUF else _from_json(body, signal)
-    except (DecodeError, ParseError, ValueError, TypeError, AttributeError, RecursionError) as error:
+    except _BROKEN as error:
         text = f"the body is not an OTLP {signal.name} request in {encoding}: {error}"
         raise Refusal(Why.MALFORMED, text.encode(errors="replace").decode()[:300]) from error
 

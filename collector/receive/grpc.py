@@ -32,7 +32,7 @@ _OPTIONS: Final = (
     ("grpc.max_receive_message_length", MAX_BODY),  # also what a compressed message may inflate to
     ("grpc.max_metadata_size", 16 << 10),
     ("grpc.max_concurrent_streams", 2 * _MAX_CALLS),  # of one connection
-    ("grpc.max_allowed_incoming_connections", 1024),
+    ("grpc.max_allowed_incoming_connections", 256),
     ("grpc.server_handshake_timeout_ms", 10_000),
     ("grpc.max_connection_idle_ms", 600_000),
     ("grpc.so_reuseport", 0),

@@ -167,6 +167,7 @@ BAD_BODIES = {
     "json with a wrong type": (b'{"resourceSpans": [{"scopeSpans": [{"spans": [{"name": 3}]}]}]}', JSON),
     "deep json": (b'{"a":' * 50_000, JSON),
     "lone surrogate": (b'{"resourceSpans": [{"scopeSpans": [{"spans": [{"name": "\\ud800"}]}]}]}', JSON),
+    "lone surrogate in a name": (b'{"resourceSpans": [{"s\\ud800copeSpans": []}]}', JSON),
     "number out of range": (b'{"resourceSpans":[{"scopeSpans":[{"spans":[{"startTimeUnixNano":"1e99"}]}]}]}', JSON),
 }
 
