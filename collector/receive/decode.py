@@ -16,7 +16,6 @@ from collector.receive.outline import refuse_dense, refuse_too_many
 from collector.receive.refusal import Refusal, Why
 from collector.receive.signals import Signal
 
-
 # SystemError: protobuf's C part looks up a JSON name with a lone surrogate and leaves the encoding error behind.
 _BROKEN: Final = (DecodeError, ParseError, ValueError, TypeError, AttributeError, RecursionError, SystemError)
 

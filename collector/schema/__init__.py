@@ -1,7 +1,7 @@
 """The database's schema: numbered SQL files, applied once each and in order, and the Protobuf schema of the ingest.
 
-Every statement is ``CREATE`` or ``ADD COLUMN … IF NOT EXISTS``, so a start that died half-way is simply repeated. ``fusebox_schema``
-remembers which files were applied and their SHA-256: an applied file that changed, or a file of a newer Fusebox, is
+Every statement is ``CREATE`` or ``ADD COLUMN … IF NOT EXISTS``, so a start that died half-way is simply repeated.
+``fusebox_schema`` remembers which files were applied and their SHA-256: an applied file that changed, or a file of a newer Fusebox, is
 refused instead of guessed at.
 """
 

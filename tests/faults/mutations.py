@@ -27,6 +27,13 @@ def overwrite(data: bytearray, dice: random.Random, _: bytes) -> None:
     data[dice.randrange(len(data))] = dice.randrange(256)
 
 
+def reletter(data: bytearray, dice: random.Random, _: bytes) -> None:
+    """Another letter or digit in the place of one: the shape stays, the meaning goes."""
+    places = [place for place, byte in enumerate(data) if chr(byte).isascii() and chr(byte).isalnum()]
+    if places:
+        data[dice.choice(places)] = ord(dice.choice("0123456789abcdefABCXYZ"))
+
+
 def insert(data: bytearray, dice: random.Random, _: bytes) -> None:
     place = dice.randrange(len(data) + 1)
     data[place:place] = dice.choice((dice.randbytes(dice.randrange(1, 9)), dice.choice(_BOUNDARIES)))
@@ -55,7 +62,7 @@ def splice(data: bytearray, dice: random.Random, other: bytes) -> None:
 
 
 _ALL: Final[tuple[Callable[[bytearray, random.Random, bytes], None], ...]] = (
-    flip, overwrite, insert, delete, repeat, truncate, splice,
+    flip, overwrite, reletter, reletter, insert, delete, repeat, truncate, splice,
 )  # fmt: skip
 
 

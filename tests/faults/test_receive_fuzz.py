@@ -137,9 +137,9 @@ def test_mutated_requests_are_taken_or_refused_and_what_is_taken_is_readable(
         print(dict(fuzz.tally), end=" ")
     total = rounds * 1000
     assert fuzz.tally["MALFORMED"] > total / 10, "mutations break requests"
-    assert fuzz.tally["taken"] > total / 10, "and not all"
+    assert fuzz.tally["taken"] > total / 20, "and not all"
     assert fuzz.tally["partly taken"] > 0
-    assert fuzz.tally["rows"] > total / 10
+    assert fuzz.tally["rows"] > total / 20
 
 
 def test_garbage_on_the_sockets_stops_nobody(tmp_path: Path, dice: random.Random) -> None:
