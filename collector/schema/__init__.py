@@ -1,8 +1,8 @@
 """The database's schema: numbered SQL files, applied once each and in order, and the Protobuf schema of the ingest.
 
 Every statement is ``CREATE`` or ``ADD COLUMN … IF NOT EXISTS``, so a start that died half-way is simply repeated.
-``fusebox_schema`` remembers which files were applied and their SHA-256: an applied file that changed, or a file of a newer Fusebox, is
-refused instead of guessed at.
+``fusebox_schema`` remembers which files were applied and their SHA-256: an applied file that changed, or a file of a
+newer Fusebox, is refused instead of guessed at.
 """
 
 from __future__ import annotations
