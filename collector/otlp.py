@@ -1,17 +1,59 @@
-"""Reads a spool record, which is a serialised OTLP ``ExportTraceServiceRequest`` that *receive* has stamped."""
+"""A spool record's payload: a request that *receive* has stamped, of spans or of logs.
+
+Spans are an OTLP ``ExportTraceServiceRequest`` (its ``resource_spans`` are field 1), logs have their ``ResourceLogs``
+in field 2. So any records concatenated are one message that the database parses, and who reads spans sees no logs.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from google.protobuf.unknown_fields import UnknownFieldSet
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.logs.v1.logs_pb2 import ResourceLogs
+
 from collector.otlp_view import Request
 from fusebox import names
 from fusebox.eventmap import READ, SpanFacts, Value
 
+SPANS_FIELD: Final = 1
+LOGS_FIELD: Final = 2
+_LENGTH_DELIMITED: Final = 2
 _NS: Final = 1_000_000_000
 _ERROR: Final = 2
 """OTLP's ``STATUS_CODE_ERROR``."""
+
+
+def logs_payload(request: ExportLogsServiceRequest) -> bytes:
+    """The payload of a record of logs."""
+    return b"".join(bytes_field(LOGS_FIELD, resource.SerializeToString()) for resource in request.resource_logs)
+
+
+def logs_of(payload: bytes) -> list[ResourceLogs]:
+    """The logs in a record; none when it holds spans.
+
+    Raises:
+        google.protobuf.message.DecodeError: the payload is no record.
+    """
+    fields = UnknownFieldSet(ExportTraceServiceRequest.FromString(payload))
+    return [ResourceLogs.FromString(field.data) for field in fields if field.field_number == LOGS_FIELD]
+
+
+def bytes_field(number: int, value: bytes) -> bytes:
+    """A length-delimited Protobuf field."""
+    return varint(number << 3 | _LENGTH_DELIMITED) + varint(len(value)) + value
+
+
+def varint(value: int) -> bytes:
+    """Protobuf's variable-length spelling of a number that is not negative."""
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
 
 
 def facts_of(payload: bytes) -> Iterator[SpanFacts]:

@@ -60,6 +60,8 @@ COST_USD: Final = "fusebox.cost.usd"
 COST_PRICE: Final = "fusebox.cost.price"
 CLAIMED_AGENT: Final = "fusebox.claimed_agent"
 """The agent id a span claimed when its token was not bound to it; the id itself is rewritten by *receive*."""
+LOG_ID: Final = "fusebox.log.id"
+"""On log records, written by *receive* only: 16 hex digits that tell the records of a batch apart."""
 
 # --- ours, on resources (written by *receive* only; what a sender put there is removed) -------------------------------
 PRINCIPAL: Final = "fusebox.principal"

@@ -1,4 +1,5 @@
-"""Writing a batch so that each span is once in ``otel_traces`` and once in each view's target.
+"""Writing a batch so that each span is once in ``otel_traces`` and once in each view's target, each log record once in
+``otel_logs``.
 
 First attempt: all members in one insert, with the batch's id as deduplication token. The engine parses the Protobuf
 and the materialized views fill their targets within the same insert; a partial failure leaves rows behind.
@@ -13,7 +14,7 @@ and the materialized views fill their targets within the same insert; a partial 
        └────── ok ──── inserting what is missing ◄┘
                               │ refused although the engine accepts an empty batch: the data is at fault
                               ▼
-                         bisecting ── one span (or unreadable bytes) left ──► dead letter
+                         bisecting ── one span or log record (or unreadable bytes) left ──► dead letter
 
 A retry of everything uses the batch's token, which the engine also remembers; a retry of a part uses the hash of that
 part. Probing covers what the token does not: a deduplication window that was overrun or lost in a power cut.
@@ -34,7 +35,8 @@ from collector.keep.batch import Batch
 from collector.keep.deadletters import DeadLetters
 from collector.keep.engine import Engine
 from collector.keep.errors import OUT_OF_MEMORY, EngineDown, EngineRefused, sorted_out
-from collector.keep.otlp_bytes import SpanId, bytes_field, fixed64_field, framed, halves, without
+from collector.keep.otlp_bytes import LOG, Identity, fixed64_field, framed, halves, without
+from collector.otlp import bytes_field
 from fusebox import happenings
 
 T = TypeVar("T")
@@ -46,7 +48,10 @@ COMPLETED: Final = happenings.declare(
     "batch_completed", logging.WARNING, "an interrupted batch was found half-written and completed"
 )
 
-_PRESENT: Final = "SELECT DISTINCT TraceId, SpanId FROM otel_traces WHERE _batch = {batch:String}"
+_PRESENT: Final = """
+SELECT DISTINCT TraceId, SpanId FROM otel_traces WHERE _batch = {batch:String}
+UNION ALL SELECT {log:String}, _id FROM otel_logs WHERE _batch = {batch:String}
+"""
 _RUNNING: Final = "SELECT count() FROM system.processes WHERE startsWith(query_id, {prefix:String})"
 _EVENTS_VIEW: Final = (
     "SELECT as_select FROM system.tables WHERE database = currentDatabase() AND name = 'agent_events_mv'"
@@ -82,7 +87,7 @@ class Inserter:
         }
 
     def write(self, batch: Batch) -> None:
-        """Make every readable span of the batch stored exactly once; what is unreadable becomes a dead letter.
+        """Make every readable span and log record stored exactly once; what is unreadable becomes a dead letter.
 
         Raises:
             EngineDown, EngineRefused: not now; call again with the batch marked as ``retried``.
@@ -130,8 +135,8 @@ class Inserter:
             self._letters.add(batch.id, payloads[0], str(error))
 
     def _missing(self, batch: Batch, payloads: list[bytes]) -> list[bytes]:
-        rows = self._do(lambda client: client.query(_PRESENT, {"batch": batch.id}).result_rows)
-        present: frozenset[SpanId] = frozenset((trace, span) for trace, span in rows)
+        rows = self._do(lambda client: client.query(_PRESENT, {"batch": batch.id, "log": LOG}).result_rows)
+        present: frozenset[Identity] = frozenset((first, second) for first, second in rows)
         if not present:
             return payloads
         happenings.emit(COMPLETED, batch=batch.id, present=len(present))
@@ -174,7 +179,7 @@ class Inserter:
     def _sound(self, batch: Batch, payload: bytes) -> bool:
         if framed(payload):
             return True
-        self._letters.add(batch.id, payload, "the record is not an ExportTraceServiceRequest")
+        self._letters.add(batch.id, payload, "the record is neither spans nor logs")
         return False
 
     def _do(self, call: Callable[[Client], T]) -> T:
@@ -189,7 +194,7 @@ def _query_prefix(batch: Batch) -> str:
     return f"fusebox-keep-{batch.id[:32]}"
 
 
-def _rest(payload: bytes, present: frozenset[SpanId]) -> bytes:
+def _rest(payload: bytes, present: frozenset[Identity]) -> bytes:
     try:
         return without(payload, present)
     except ValueError:

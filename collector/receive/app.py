@@ -14,6 +14,7 @@ import uvicorn
 
 from collector.metrics import Gauge, render
 from collector.ports import address, bind, port_of
+from collector.receive.connections import Connection
 from collector.receive.grpc import GrpcDoor
 from collector.receive.http import Door
 from collector.receive.intake import Answer, Intake
@@ -28,7 +29,6 @@ from fusebox.lifecycle import serve
 from fusebox.rundir import announce, withdraw
 
 _WORKERS: Final = 8
-_CONNECTIONS: Final = 512
 _READY_S: Final = 10.0
 _POLL_S: Final = 0.01
 
@@ -71,8 +71,8 @@ class Receive:
 
     def _open_grpc(self, resources: contextlib.ExitStack, intake: Intake, tokens: Tokens) -> int:
         door = GrpcDoor(intake, tokens, self._config.host, self._config.grpc_port, _WORKERS)
-        door.start()
         resources.callback(lambda: door.stop(self._patience))
+        door.start()
         return door.port
 
     def _open_http(self, resources: contextlib.ExitStack, intake: Intake, tokens: Tokens, writer: Writer) -> int:
@@ -105,7 +105,7 @@ class HttpServer:
         self._server = uvicorn.Server(
             uvicorn.Config(
                 app,
-                http="httptools",
+                http=Connection,
                 loop="uvloop",
                 ws="none",
                 lifespan="off",
@@ -113,7 +113,6 @@ class HttpServer:
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                limit_concurrency=_CONNECTIONS,
                 timeout_keep_alive=60,
             )
         )

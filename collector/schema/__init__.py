@@ -1,6 +1,6 @@
 """The database's schema: numbered SQL files, applied once each and in order, and the Protobuf schema of the ingest.
 
-Every statement is ``CREATE … IF NOT EXISTS``, or an ``ALTER`` that may be repeated, so a start that died half-way is
+Every statement is ``CREATE`` or ``ADD COLUMN … IF NOT EXISTS``, or changes a setting, so a start that died half-way is
 simply repeated. ``fusebox_schema`` remembers which files were applied and their SHA-256: an applied file that changed,
 or a file of a newer Fusebox, is refused instead of guessed at.
 """

@@ -1,4 +1,4 @@
-"""Trace requests for tests, in every encoding."""
+"""Trace and log requests for tests, in every encoding."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from dataclasses import replace
 from typing import Any
 
 from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import Message
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from collector.otlp import facts_of
@@ -83,14 +86,29 @@ def whole(payload: bytes) -> list[SpanFacts]:
     ]
 
 
-def as_json(message: ExportTraceServiceRequest) -> bytes:
+def log(body: Any = "said", attributes: Mapping[str, Any] | None = None, **fields: Any) -> LogRecord:
+    """A log record."""
+    defaults: dict[str, Any] = {"time_unix_nano": START_NS, "severity_number": 9, "severity_text": "INFO"}
+    return LogRecord(**{**defaults, **fields}, body=any_value(body), attributes=pairs(attributes or {}))
+
+
+def logs_request(*records: LogRecord, service: str = "svc") -> ExportLogsServiceRequest:
+    message = ExportLogsServiceRequest()
+    item = message.resource_logs.add()
+    item.resource.attributes.extend(pairs({"service.name": service}))
+    item.scope_logs.add().log_records.extend(records)
+    return message
+
+
+def as_json(message: Message) -> bytes:
     """OTLP/JSON: like protobuf's JSON, but trace and span ids are hex."""
-    data = MessageToDict(message)
-    for resource in data["resourceSpans"]:
-        for scope in resource["scopeSpans"]:
-            for item in scope["spans"]:
-                for part in (item, *item.get("links", [])):
-                    for name in ("traceId", "spanId", "parentSpanId"):
-                        if name in part:
-                            part[name] = base64.b64decode(part[name]).hex()
-    return json.dumps(data).encode()
+    return json.dumps(_with_hex_ids(MessageToDict(message))).encode()
+
+
+def _with_hex_ids(data: Any) -> Any:
+    if isinstance(data, list):
+        return [_with_hex_ids(item) for item in data]
+    if not isinstance(data, dict):
+        return data
+    ids = {"traceId", "spanId", "parentSpanId"} & data.keys()
+    return {k: base64.b64decode(v).hex() if k in ids else _with_hex_ids(v) for k, v in data.items()}
