@@ -25,10 +25,10 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 
-from collector.otlp import logs_of, scalars
+from collector.otlp import logs_of
 from collector.receive.repeats import hash_of
 from fusebox import happenings
-from tests.collector.otlp_samples import as_json, log, logs_request, request, span
+from tests.collector.otlp_samples import as_json, log, logs_request, request, scalars, span
 from tests.fixtures.collector import Roles, StartRoles, until
 from tests.fixtures.receiving import JSON, Receiving, receiving
 
