@@ -24,6 +24,7 @@ from collector.keep.insert import Inserter
 from collector.receive.decode import Encoding
 from collector.receive.intake import Intake
 from collector.receive.repeats import Repeats
+from collector.receive.signals import TRACES
 from collector.spool import Reader, Writer
 from collector.tokens import Principal
 from fusebox.clock import system_clock
@@ -45,7 +46,7 @@ def fill(folder: Path, count: int) -> None:
     intake = Intake(writer, clock, Repeats(clock))
     corpus, sender = Corpus(2, clock.now()), Principal("local", "default", frozenset({"*"}))
     for _ in range(count):
-        intake.take(corpus.body(), Encoding.PROTOBUF, sender)
+        intake.take(corpus.body(), Encoding.PROTOBUF, sender, TRACES)
     writer.close()
 
 

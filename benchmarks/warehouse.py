@@ -25,6 +25,7 @@ from collector.keep.insert import Inserter
 from collector.receive.decode import Encoding
 from collector.receive.intake import Intake
 from collector.receive.repeats import Repeats
+from collector.receive.signals import TRACES
 from collector.tokens import Principal
 from fusebox.clock import system_clock
 
@@ -70,8 +71,9 @@ def records(count: int, seed: int) -> list[bytes]:
     """So many records, as *receive* puts them into the spool."""
     spool, clock = _List(), system_clock()
     intake, corpus = Intake(spool, clock, Repeats(clock)), Corpus(seed, clock.now())
+    sender = Principal("local", "default", frozenset({"*"}))
     for _ in range(count):
-        intake.take(corpus.body(), Encoding.PROTOBUF, Principal("local", "default", frozenset({"*"})))
+        intake.take(corpus.body(), Encoding.PROTOBUF, sender, TRACES)
     return spool.records
 
 
