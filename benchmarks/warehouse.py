@@ -52,7 +52,8 @@ SELECT * REPLACE (
     concat(fresh(TraceId), fresh(concat(TraceId, '-'))) AS TraceId, fresh(SpanId) AS SpanId,
     fresh(ParentSpanId) AS ParentSpanId, concat(_batch, '-', toString(copy)) AS _batch,
     mapApply((k, v) -> (k, if(k IN {{ids:Array(String)}}, fresh(v), v)), SpanAttributes) AS SpanAttributes)
-FROM otel_traces WHERE _batch IN {{lot:Array(String)}}
+FROM (SELECT * FROM otel_traces WHERE _batch IN {{lot:Array(String)}})
+SETTINGS prefer_column_name_to_alias = 1
 """
 
 
@@ -112,6 +113,7 @@ class Warehouse:
             while (there := self.rows()) < rows:
                 more = max(1, min(8, (rows - there) // lot))
                 self._copy(columns, more)
+                assert self.rows() == there + more * lot
                 progress.update(task, completed=there + more * lot)
         self.settle()
 
