@@ -7,10 +7,8 @@ spawned elsewhere); a client is not for two threads, so each thread gets its own
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
 
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
@@ -21,22 +19,9 @@ from fusebox.config import Config
 from fusebox.errors import ConfigError, DataDirInUse
 from fusebox.rundir import write_atomic
 
-READ_LIMITS: Final[Mapping[str, str]] = {
-    "max_execution_time": "5",
-    "timeout_overflow_mode": "throw",
-    "max_memory_usage": str(512 << 20),
-    "max_result_rows": "1000000",
-    "max_result_bytes": str(256 << 20),
-    "result_overflow_mode": "throw",
-    "max_ast_elements": "10000",
-    "max_threads": "2",
-    "readonly": "1",  # last: nothing can be set after it
-}
-"""What a statement from outside may use: seconds, bytes, rows."""
-
 
 class Engine:
-    """Gives each thread its own client, for writing or for statements from outside.
+    """Gives each thread its own client.
 
     Args:
         path: chDB's folder, or None when ``url`` names a server.
@@ -76,25 +61,25 @@ class Engine:
             DataDirInUse: another process has the chDB folder open.
             EngineDown: the server does not answer.
         """
-        return self._mine("writer", {})
-
-    def reader(self) -> Client:
-        """This thread's client for statements from outside: read-only, under :data:`READ_LIMITS`. Raises likewise."""
-        return self._mine("reader", READ_LIMITS)
+        client: Client | None = getattr(self._local, "writer", None)
+        if client is None:
+            client = self._local.writer = self._open()
+            with self._lock:
+                self._clients.append(client)
+        return client
 
     def discard(self) -> None:
-        """Close this thread's clients; the next call opens new ones.
+        """Close this thread's client; the next call opens a new one.
 
         After any error: a chDB connection whose statement failed half-way through its output gives the rows that were
         left over to the *next* statement.
         """
-        clients = [getattr(self._local, role, None) for role in ("writer", "reader")]
-        self._local.writer = self._local.reader = None
-        for client in clients:
-            if client is not None:
-                with self._lock:
-                    self._clients.remove(client)
-                client.close()
+        client: Client | None = getattr(self._local, "writer", None)
+        self._local.writer = None
+        if client is not None:
+            with self._lock:
+                self._clients.remove(client)
+            client.close()
 
     def close(self) -> None:
         """Close every client; no other thread may use one any more. Legal twice."""
@@ -104,31 +89,20 @@ class Engine:
         for client in clients:
             client.close()
 
-    def _mine(self, role: str, settings: Mapping[str, str]) -> Client:
-        client: Client | None = getattr(self._local, role, None)
-        if client is None:
-            client = self._open(dict(settings))
-            setattr(self._local, role, client)
-            with self._lock:
-                self._clients.append(client)
-        return client
-
-    def _open(self, settings: dict[str, str]) -> Client:
+    def _open(self) -> Client:
         if self._path is None:
-            return self._open_server(settings)
+            return self._open_server()
         try:
-            return clickhouse_connect.get_client(interface="chdb", path=str(self._path), settings=settings)
+            return clickhouse_connect.get_client(interface="chdb", path=str(self._path))
         except ProgrammingError as error:
             raise DataDirInUse(
                 f"the database in {self._path} cannot be opened ({error}); another process may have it: read through "
                 "the SQL port of the running keep, stop that process, or choose another FUSEBOX_DATA_DIR"
             ) from error
 
-    def _open_server(self, settings: dict[str, str]) -> Client:
+    def _open_server(self) -> Client:
         try:
-            return clickhouse_connect.get_client(
-                dsn=self._url, settings=settings, autogenerate_session_id=False, send_receive_timeout=60
-            )
+            return clickhouse_connect.get_client(dsn=self._url, autogenerate_session_id=False, send_receive_timeout=60)
         except ClickHouseError as error:
             raise EngineDown(f"ClickHouse does not answer: {error}; check clickhouse_url") from sorted_out(error)
 

@@ -6,52 +6,22 @@ import gzip
 import json
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import clickhouse_connect
 import pytest
 import requests
-import uvicorn
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
-from collector.keep.port import SqlPort
-from collector.ports import bind, port_of
-from tests.collector.keep_bench import Bench
-from tests.collector.spans import Span, request
-
-
-@dataclass(frozen=True)
-class Port:
-    host: str
-    port: int
-    folder: Path
-
-    @property
-    def url(self) -> str:
-        return f"http://{self.host}:{self.port}"
-
-    def ask(self, statement: str, **query: str) -> requests.Response:
-        return requests.post(f"{self.url}/", params=query, data=statement.encode(), timeout=30)
+from tests.collector.sql_bench import Port, serving
 
 
 @pytest.fixture(scope="module")
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Port]:
-    folder = tmp_path_factory.mktemp("port")
-    with Bench(folder) as bench:
-        attributes = {"fusebox.action": "tool_call", "gen_ai.tool.name": "tickets.comment", "gen_ai.agent.id": "ann's"}
-        bench.store(request(*(Span(n, attributes=attributes) for n in range(1, 2001))))
-        application = SqlPort(bench.engine, {})
-        server = uvicorn.Server(uvicorn.Config(application, lifespan="off", log_config=None))
-        sock = bind("127.0.0.1", 0, "sql_port")
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]})
-        thread.start()
-        yield Port("127.0.0.1", port_of(sock), folder)
-        server.should_exit = True
-        thread.join(10)
-        application.close()
+    with serving(tmp_path_factory.mktemp("port")) as port:
+        yield port
 
 
 @pytest.fixture
@@ -291,7 +261,7 @@ def test_a_default_format_is_a_name_and_never_becomes_part_of_the_statement(
     if "\n" not in text:
         replies.append(requests.post(port.url, data=b"SELECT 1", headers={"X-ClickHouse-Format": text}, timeout=30))
     for reply in replies:
-        assert (reply.status_code, reply.headers["X-ClickHouse-Exception-Code"]) == (400, "73")
+        assert (reply.status_code, reply.headers["X-ClickHouse-Exception-Code"]) == (404, "73")
         assert "X-Forged" not in reply.headers
     assert not canary.exists()
 
