@@ -45,7 +45,7 @@ WITHOUT_EFFECT: Final = frozenset(
 )  # fmt: skip
 _LOWERED: Final = frozenset({"max_rows_to_read", "max_bytes_to_read", "max_rows_to_group_by", "max_rows_to_sort"})
 _LOOKS: Final = re.compile(
-    r"output_format_\w+|date_time_output_format|format_csv_delimiter|join_use_nulls|group_by_use_nulls|extremes|"
+    r"output_format_(?!schema)\w+|date_time_output_format|format_csv_delimiter|join_use_nulls|group_by_use_nulls|extremes|"
     r"session_timezone|prefer_column_name_to_alias|union_default_mode|intersect_default_mode|except_default_mode|"
     r"use_client_time_zone|empty_result_for_aggregation_by_empty_set|result_overflow_mode|read_overflow_mode|"
     r"short_circuit_function_evaluation|optimize_aggregation_in_order|transform_null_in|cast_keep_nullable|limit|offset|"
