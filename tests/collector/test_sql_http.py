@@ -175,9 +175,9 @@ def test_sessions_are_taken_and_not_kept(port: Port) -> None:
     [
         ("max_threads", "64", 0), ("max_execution_time", "0", 0), ("max_execution_time", "60", 0), ("readonly", "2", 0),
         ("readonly", "0", 164), ("max_execution_time", "x", 36), ("output_format_json_quote_64bit_integers", "1", 0),
-        ("output_format_schema", "/x", 164), ("user_files_path", "/", 164), ("allow_ddl", "1", 164), 
+        ("output_format_schema", "/x", 164), ("user_files_path", "/", 164), ("allow_ddl", "1", 164),
         ("nonsense", "1", 164),
-        ("session_timezone", "Europe/Rome", 0), ("join_use_nulls", "x'y", 36), ("database", "system", 81), 
+        ("session_timezone", "Europe/Rome", 0), ("join_use_nulls", "x'y", 36), ("database", "system", 81),
         ("role", "x", 0),
         ("param_$x$", "1", 36), ("extremes", "nonsense", 467), ("enable_http_compression", "1", 0),
     ],
