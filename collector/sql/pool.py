@@ -21,7 +21,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -111,8 +111,9 @@ class Pool:
             try:
                 yield running
             finally:
-                async for _ in running.chunks():  # what nobody read; the slot's next statement starts clean
-                    pass
+                with suppress(SandboxDown):
+                    async for _ in running.chunks():  # what nobody read; the slot's next statement starts clean
+                        pass
                 process.slots.append(slot)
 
     def stop(self) -> None:

@@ -38,6 +38,7 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Page = Callable[[], Reply]
 
+_NOBODY: Final = "unauthenticated"
 _BODY_S: Final = 10.0
 _ANSWER_S: Final = 60.0
 """A client that takes longer to send its statement, or to take its answer, is left."""
@@ -108,26 +109,27 @@ class SqlPort:
             )
         if path != "/":
             return self._pages[path]()  # not behind the statements: health must not wait for a heavy one
-        reader = self._reader(scope, headers)
+        reader = await self._reader(scope, headers)
         try:
             request = await asyncio.wait_for(read_request(scope, headers, receive), _BODY_S)
         except TimeoutError:
             raise StatementRefused(f"the statement did not come within {_BODY_S:g} s", errors.SOCKET_TIMEOUT) from None
         if not request.text.strip():
             return ok()
-        with self._quotas.admit(reader):
-            return await self._run(reader, request, headers, send, head=scope["method"] == "HEAD")
+        return await self._run(reader, request, headers, send, head=scope["method"] == "HEAD")
 
-    def _reader(self, scope: Scope, headers: Mapping[str, str]) -> Reader:
+    async def _reader(self, scope: Scope, headers: Mapping[str, str]) -> Reader:
         user, password = credentials(scope, headers)
         reader = self._readers.authenticate(user, password)
-        if reader is None:
-            raise StatementRefused(
-                f"{user[:100] or 'default'}: Authentication failed: password is incorrect, or there is no user "
-                "with such name; 'fusebox readers add NAME' makes a token, which is the password",
-                errors.AUTHENTICATION_FAILED,
-            )
-        return reader
+        if reader is not None:
+            return reader
+        error = StatementRefused(
+            f"{user[:100] or 'default'}: Authentication failed: password is incorrect, or there is no user "
+            "with such name; 'fusebox readers add NAME' makes a token, which is the password",
+            errors.AUTHENTICATION_FAILED,
+        )
+        await self._write_down(_NOBODY, Statement(""), Outcome(code=error.code, error=str(error), refused=True), 0.0)
+        raise error
 
     async def _run(
         self, reader: Reader, request: Request, headers: Mapping[str, str], send: Send, *, head: bool
@@ -137,16 +139,18 @@ class SqlPort:
             request.text, request.parameters, request.format, request.database, request.settings, reader.role
         )
         try:
-            async with self._pool.run(statement) as running:
-                await self._done(reader, statement, running.outcome, started)
-                if running.outcome.error:
-                    return self._error(running.outcome.error, running.outcome.code)
-                await self._stream(running, request, headers, send, started, head=head)
-                return None
+            with self._quotas.admit(reader):
+                async with self._quotas.turn(reader), self._pool.run(statement) as running:
+                    await self._done(reader, statement, running.outcome, started)
+                    if running.outcome.error:
+                        return self._error(running.outcome.error, running.outcome.code)
+                    await self._stream(running, request, headers, send, started, head=head)
+                    return None
         except StatementRefused as error:
             if error.code == errors.TIMEOUT_EXCEEDED:
                 self._quotas.bar(reader)
-            await self._done(reader, statement, Outcome(code=error.code, error=str(error)), started)
+            refused = error.code in (errors.QUOTA_EXCEEDED, errors.TOO_MANY_QUERIES)
+            await self._done(reader, statement, Outcome(code=error.code, error=str(error), refused=refused), started)
             raise
 
     async def _done(self, reader: Reader, statement: Statement, outcome: Outcome, started: float) -> None:
@@ -156,8 +160,11 @@ class SqlPort:
         ms = 1000 * (time.monotonic() - started)
         kind = REFUSED if outcome.refused else FAILED if outcome.error else ANSWERED
         happenings.emit(kind, reader=reader.name, ms=round(ms, 1), error=outcome.error[:500])
+        await self._write_down(reader.name, statement, outcome, ms)
+
+    async def _write_down(self, reader: str, statement: Statement, outcome: Outcome, ms: float) -> None:
         async with self._logging:
-            await asyncio.to_thread(self._log.record, reader.name, statement, outcome, ms)
+            await asyncio.to_thread(self._log.record, reader, statement, outcome, ms)
 
     async def _stream(
         self, running: Running, request: Request, headers: Mapping[str, str], send: Send, started: float, *, head: bool
@@ -173,8 +180,7 @@ class SqlPort:
         try:
             await asyncio.wait_for(send_stream(send, answer, running.chunks(), encoder, head=head), _ANSWER_S)
         except (TimeoutError, SandboxDown) as error:
-            happenings.emit(CUT, error=repr(error), bytes=outcome.size)
-            raise ConnectionAbortedError("the answer broke off") from error
+            happenings.emit(CUT, error=repr(error), bytes=outcome.size)  # the server closes what is not complete
 
     def _error(self, text: str, code: int) -> Reply:
         body = errors.sentence(code, text, self._version)

@@ -5,9 +5,9 @@ statement as reason (cut at 2,000 characters; hash and length of the whole besid
 milliseconds. It is on disk before the first byte of the answer leaves: what was read is known, or it was not read.
 
 The first of the same statement (text, parameters, reader, outcome) in a minute is written in full, and 30 of a reader's
-at most. The others are counted: when the minute is over, one entry of kind ``sql_count`` for each reader says how many
-of each outcome there were beside those, with the rows and milliseconds of all of them and the statements that were
-repeated most.
+at most. The others are counted: with the first statement after the minute (or at the end) one entry of kind
+``sql_count`` for each reader says how many of each outcome there were beside those, with the rows and milliseconds of
+all of them and the statements that were repeated most. Who is not let in at all is one reader, ``unauthenticated``.
 """
 
 from __future__ import annotations

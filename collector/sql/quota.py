@@ -6,7 +6,8 @@ clock in which they end. A statement that had to be ended with its process costs
 
 from __future__ import annotations
 
-from collections import Counter
+import asyncio
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ MAX_IN_FLIGHT: Final = 64
 """Statements of all readers that run or wait."""
 PENALTY_S: Final = 10.0
 _MINUTE_S: Final = 60.0
+_AT_ONCE: Final = 3
+"""Statements of one reader that run at once: one slot fewer than there are, so that another reader finds one."""
 
 
 @dataclass(slots=True)
@@ -36,6 +39,7 @@ class Quotas:
         self._clock = clock
         self._flying: Counter[str] = Counter()
         self._accounts: dict[str, _Account] = {}
+        self._turns: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(_AT_ONCE))
 
     @contextmanager
     def admit(self, reader: Reader) -> Iterator[None]:
@@ -59,6 +63,10 @@ class Quotas:
             self._flying[reader.name] -= 1
             if not self._flying[reader.name]:
                 del self._flying[reader.name]
+
+    def turn(self, reader: Reader) -> asyncio.Semaphore:
+        """What a statement holds while it runs; others of the same reader wait for it."""
+        return self._turns[reader.name]
 
     def charge(self, reader: Reader, rows: int) -> None:
         """A statement ended that had read so many rows."""

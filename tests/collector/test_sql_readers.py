@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import stat
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -96,15 +98,27 @@ def test_a_reader_that_is_none_is_refused(tmp_path: Path, reader: Reader) -> Non
 
 
 CONTENT = [
-    "SELECT * FROM otel_traces", "SELECT * FROM default.otel_traces", "SELECT * FROM `otel_traces`", "SELECT * FROM audit_log",
-    "SELECT * FROM dead_letters", "SELECT 1 FROM agent_events WHERE span_id IN (SELECT SpanId FROM otel_traces)",
-    "SELECT 'x' IN otel_traces", "SELECT 'x' IN default.otel_traces", "SELECT 'x' IN `default`.`otel_traces`",
+    "SELECT * FROM otel_traces",
+    "SELECT * FROM default.otel_traces",
+    "SELECT * FROM `otel_traces`",
+    "SELECT * FROM audit_log",
+    "SELECT * FROM dead_letters",
+    "SELECT 1 FROM agent_events WHERE span_id IN (SELECT SpanId FROM otel_traces)",
+    "SELECT 'x' IN otel_traces",
+    "SELECT 'x' IN default.otel_traces",
+    "SELECT 'x' IN `default`.`otel_traces`",
     "SELECT t.SpanAttributes FROM agent_events AS e JOIN otel_traces AS t ON t.SpanId = e.span_id",
-    "WITH otel AS (SELECT * FROM otel_traces) SELECT * FROM otel", "SELECT (SELECT any(SpanAttributes) FROM otel_traces)",
-    "SELECT 1 UNION ALL SELECT count() FROM otel_traces", "SHOW CREATE TABLE otel_traces", "DESCRIBE TABLE default.otel_traces",
-    "SELECT * FROM {t:Identifier}", "SELECT * FROM default.{t:Identifier}", "SELECT * FROM merge('default', 'otel.*')",
-    "SELECT * FROM OTEL_TRACES", "SELECT * FROM otel_traces AS agent_events",
-]  # fmt: skip
+    "WITH otel AS (SELECT * FROM otel_traces) SELECT * FROM otel",
+    "SELECT (SELECT any(SpanAttributes) FROM otel_traces)",
+    "SELECT 1 UNION ALL SELECT count() FROM otel_traces",
+    "SHOW CREATE TABLE otel_traces",
+    "DESCRIBE TABLE default.otel_traces",
+    "SELECT * FROM {t:Identifier}",
+    "SELECT * FROM default.{t:Identifier}",
+    "SELECT * FROM merge('default', 'otel.*')",
+    "SELECT * FROM OTEL_TRACES",
+    "SELECT * FROM otel_traces AS agent_events",
+]
 
 
 @pytest.mark.parametrize("statement", CONTENT)
@@ -200,6 +214,36 @@ def test_every_statement_is_journaled_before_it_is_answered(port: Port) -> None:
     AuditCopy(port.bench.engine, port.folder / "journal" / "keep").step()
     copied = "SELECT count() FROM audit_log WHERE writer = 'keep' AND kind = 'sql' AND actor = 'ann'"
     assert port.bench.one(copied) == 3
+
+
+def test_who_is_not_let_in_is_journaled_too(port: Port) -> None:
+    Readers(port.folder).add(Reader("ann", in_flight=1))
+    before = len(journal(port))
+    for _ in range(50):
+        assert get(port, auth=("ann", "guess")).status_code == 403
+    (entry,) = journal(port)[before:]
+    assert (entry["actor"], entry["subject"], entry["payload"]["code"]) == ("unauthenticated", "refused", 516)
+
+
+def test_a_server_is_asked_like_the_embedded_engine(port: Port, tmp_path: Path) -> None:
+    """The same gate in front of a ClickHouse server (a stand-in of chDB behind HTTP)."""
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from tests.collector.clickhouse_standin import StandIn\n"
+        "from collector.sql.database import Server\n"
+        "from collector.sql.sandbox import Sandbox\n"
+        "from collector.sql.statement import Statement\n"
+        "standin = StandIn(Path(sys.argv[1]))\n"
+        "sandbox = Sandbox(Server(standin.url))\n"
+        "for text in ('SELECT {x:UInt8} + 1 FORMAT CSV', \"SELECT file('/etc/passwd')\", 'SELECT * FROM nowhere'):\n"
+        "    outcome, data = sandbox.run(Statement(text, {'x': '41'}))\n"
+        "    print(outcome.code, outcome.format, data.decode().strip())\n"
+        "standin.close()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], check=False, capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout.splitlines() == ["0 CSV 42", "497  ", "60  "], done.stderr
 
 
 def _log(tmp_path: Path) -> tuple[QueryLog, ManualClock]:
