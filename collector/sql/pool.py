@@ -5,8 +5,8 @@ holds is a limit on the process:
 
     absent ── first statement ──► ready ── a statement overruns, or the process dies ──► absent
 
-Who overruns gets ClickHouse's 159 and was alone responsible; what ran beside it is run again, in the next process, for
-a read may be repeated. When the process dies by itself nobody knows whose fault it was: each is tried once more, and
+Who overruns gets ClickHouse's 159; what ran beside it, and had not outlasted its time as well, is run again in the next
+process, for a read may be repeated. When the process dies by itself nobody knows whose fault it was: each is tried once more, and
 who is there at a second death gets an error.
 """
 
@@ -20,6 +20,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -127,16 +128,16 @@ class Pool:
         deaths = overruns = 0
         while deaths < _DEATHS and overruns < _OVERRUNS:
             process = await self._ready()
-            slot = process.slots.pop()
+            slot, started = process.slots.pop(), time.monotonic()
             try:
                 return process, slot, await _in_time(slot.ask(statement))
             except TimeoutError:
                 process.end()
                 happenings.emit(KILLED, statement=statement.text[:500])
-                raise StatementRefused(
-                    f"Timeout exceeded: the statement's process was ended after {HARD_LIMIT_S:g} s", TIMEOUT_EXCEEDED
-                ) from None
+                raise _overran() from None
             except _Gone:
+                if process.ended and time.monotonic() - started > LIMITS["max_execution_time"]:
+                    raise _overran() from None  # it outlasted its time, too, and another one was looked at first
                 overruns, deaths = overruns + process.ended, deaths + (not process.ended)
                 if not process.ended:
                     process.end()
@@ -179,6 +180,12 @@ async def _in_time(answer: Coroutine[Any, Any, Outcome]) -> Outcome:
         return await asyncio.wait_for(task, _GRACE_S)
     finally:
         task.cancel()
+
+
+def _overran() -> StatementRefused:
+    return StatementRefused(
+        f"Timeout exceeded: the statement's process was ended after {HARD_LIMIT_S:g} s", TIMEOUT_EXCEEDED
+    )
 
 
 class _Slot:
