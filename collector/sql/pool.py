@@ -5,9 +5,9 @@ holds is a limit on the process:
 
     absent ── first statement ──► ready ── a statement overruns, or the process dies ──► absent
 
-Who overruns gets ClickHouse's 159; what ran beside it, and had not outlasted its time as well, is run again in the next
-process, for a read may be repeated. When the process dies by itself nobody knows whose fault it was: each is tried once more, and
-who is there at a second death gets an error.
+Who overruns gets ClickHouse's 159; what ran beside it, and had not outlasted its time as well, is run again in the
+next process, for a read may be repeated. When the process dies by itself nobody knows whose fault it was: each is tried
+once more, and who is there at a second death gets an error.
 """
 
 from __future__ import annotations
