@@ -33,7 +33,7 @@ class Connection(Protocol):
     """A connection; used by one thread, closed after one statement."""
 
     def run(self, text: str, form: str, parameters: Mapping[str, str] | None = None) -> Answer:
-        """Run one statement. Raises: EngineError."""
+        """Run one statement, in the format ``form`` or, when that is empty, the default. Raises: EngineError."""
 
     def close(self) -> None: ...
 
@@ -94,7 +94,7 @@ class _Chdb(Connection):
 
     def run(self, text: str, form: str, parameters: Mapping[str, str] | None = None) -> Answer:
         try:
-            result = self._raw.query(text, form, params=dict(parameters or {}))
+            result = self._raw.query(text, form or "TabSeparated", params=dict(parameters or {}))
         except (RuntimeError, ValueError) as error:
             raise EngineError(str(error)) from error
         return Answer(result.bytes(), result.rows_read(), result.storage_rows_read(), result.storage_bytes_read())
@@ -143,7 +143,7 @@ class _Http(Connection):
         # None when there are no placeholders: the driver would then put values into the text, with ``%``.
         used = {k: _Verbatim(v) for k, v in (parameters or {}).items() if f"{{{k}:" in text}
         try:
-            return Answer(self._client.raw_query(text, parameters=used or None, fmt=form))
+            return Answer(self._client.raw_query(text, parameters=used or None, fmt=form or None))
         except ClickHouseError as error:
             raise EngineError(str(error)) from error
 

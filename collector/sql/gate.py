@@ -51,6 +51,7 @@ _PAIR: Final = r"(\w+) = ('[^'\\\n]*'|-?[\d.]+|true|false)"
 _SETTING: Final = re.compile(_PAIR)
 _BARE_PAIR: Final = _PAIR.replace("(", "(?:")
 _SETTINGS_TAIL: Final = re.compile(rf"^(.*)\sSETTINGS\s(?P<settings>{_BARE_PAIR}(?:, {_BARE_PAIR})*)$", re.DOTALL)
+_INSERT: Final = re.compile(r"\s*INSERT\b", re.IGNORECASE)
 _IDENTIFIER: Final = r"(?:`(?:[^`\\\n]|\\.)+`|\w+)"
 _NAME: Final = rf"{_IDENTIFIER}(?:\.{_IDENTIFIER})?"
 _LIKE: Final = r"(?: (?:NOT )?I?LIKE '(?:[^'\\\n]|\\.)*')?"
@@ -95,6 +96,8 @@ class Gate:
             StatementRefused: it may not; the text says which part.
             EngineError: the engine could not parse it (or found several statements).
         """
+        if _INSERT.match(text):  # what follows may be data, which the engine would call a syntax error
+            raise StatementRefused("this port is read-only: INSERT is not allowed here")
         permitted = split(connection.ask("SELECT formatQuerySingleLine({q:String})", "RawBLOB", {"q": escaped(text)}))
         if not self._plain(permitted.text):
             self._inspect(_tree(permitted.text, parameters, connection))
@@ -193,7 +196,7 @@ def escaped(value: str) -> str:
 
 def _tree(body: str, parameters: Mapping[str, str], connection: Connection) -> list[str]:
     """The engine's own parse, one node a line."""
-    answer = connection.ask(f"EXPLAIN AST {body}", "TSVRaw", parameters)
+    answer = connection.ask(f"EXPLAIN AST {body}", "", parameters)  # a FORMAT would be a node
     return [line for line in answer.split("\n") if line]
 
 

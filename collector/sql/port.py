@@ -128,7 +128,9 @@ class SqlPort:
             "with such name; 'fusebox readers add NAME' makes a token, which is the password",
             errors.AUTHENTICATION_FAILED,
         )
-        await self._write_down(_NOBODY, Statement(""), Outcome(code=error.code, error=str(error), refused=True), 0.0)
+        await self._write_down(
+            _NOBODY, Statement("", {"user": user[:100]}), Outcome(code=error.code, error=str(error), refused=True), 0.0
+        )
         raise error
 
     async def _run(

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -231,3 +232,18 @@ def _runs(pid: int) -> bool:
         return "(zombie)" not in Path(f"/proc/{pid}/status").read_text()
     except FileNotFoundError:
         return False
+
+
+def test_four_that_outlast_their_time_cost_one_process(port: Port) -> None:
+    """They are ended together, and whoever comes after them waits for a new process only."""
+    port.ask("SELECT 1")
+    replies: list[requests.Response] = []
+    for _ in range(3):  # as many as one reader may run at once
+        threading.Thread(target=lambda: replies.append(port.ask(sql_attacks.EVASIONS[0]))).start()
+    deadline = time.monotonic() + 20
+    while len(replies) < 3 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert [reply.status_code for reply in replies] == [408] * 3
+    assert max(reply.elapsed.total_seconds() for reply in replies) < 9
+    port.clock.advance(11)
+    assert port.ask("SELECT count() FROM agent_events").text == "2000\n"

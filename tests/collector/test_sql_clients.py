@@ -18,7 +18,7 @@ from tests.need import missing, need
 
 CLIENT = Path(__file__).resolve().parents[2] / ".venv" / "node" / "node_modules" / "@clickhouse" / "client"
 SCRIPT = """
-const [path, url, username, password, compressed] = process.argv.slice(2)
+const [path, url, username, password, compressed] = process.argv.slice(1)
 const { createClient } = require(path)
 const packed = compressed === 'true'
 const client = createClient({ url, username, password, compression: { response: packed, request: packed } })

@@ -218,10 +218,13 @@ def test_every_statement_is_journaled_before_it_is_answered(port: Port) -> None:
 
 def test_who_is_not_let_in_is_journaled_too(port: Port) -> None:
     Readers(port.folder).add(Reader("ann", in_flight=1))
+    port.clock.advance(60)
+    get(port, auth=("ann", "first"))
+    port.clock.advance(60)
     before = len(journal(port))
     for _ in range(50):
         assert get(port, auth=("ann", "guess")).status_code == 403
-    (entry,) = journal(port)[before:]
+    (entry,) = [entry for entry in journal(port)[before:] if entry["kind"] == "sql"]
     assert (entry["actor"], entry["subject"], entry["payload"]["code"]) == ("unauthenticated", "refused", 516)
 
 
@@ -268,17 +271,16 @@ def test_the_same_statement_is_written_once_and_counted(tmp_path: Path) -> None:
 
 def test_no_reader_can_flood_the_journal(tmp_path: Path) -> None:
     log, clock = _log(tmp_path)
-    for minute in range(3):
-        for number in range(5000):
+    for _ in range(3):
+        for number in range(500):
             log.record("mallory", Statement(f"SELECT {number} -- " + "x" * 100_000), Outcome(), 1.0)
         log.record("ann", Statement("SELECT 'still heard'"), Outcome(), 1.0)
         clock.advance(60)
-        assert minute < 3
     log.close()
     written = list(entries(tmp_path))
     assert len(written) == 3 * (30 + 1 + 1)
     assert sum(file.stat().st_size for file in tmp_path.iterdir()) < 400_000
-    assert sum(e["payload"]["answered"] for e in written if e["kind"] == "sql_count") == 3 * (5000 - 30)
+    assert sum(e["payload"]["answered"] for e in written if e["kind"] == "sql_count") == 3 * (500 - 30)
     assert [e["actor"] for e in written if e["reason"] == "SELECT 'still heard'"] == ["ann"] * 3
     assert all(e["payload"]["length"] > 100_000 for e in written if e["actor"] == "mallory" and e["kind"] == "sql")
 
