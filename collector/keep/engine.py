@@ -7,21 +7,27 @@ spawned elsewhere); a client is not for two threads, so each thread gets its own
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, ProgrammingError
 
 from collector.keep.errors import EngineDown, sorted_out
+from collector.sql.settings import complete
 from fusebox.config import Config
 from fusebox.errors import ConfigError, DataDirInUse
 from fusebox.rundir import write_atomic
 
+READ_LIMITS: Final[Mapping[str, str]] = complete({})
+"""What a statement on the SQL port may use."""
+
 
 class Engine:
-    """Gives each thread its own client.
+    """Gives each thread its own client, for writing or for reading as the SQL port does.
 
     Args:
         path: chDB's folder, or None when ``url`` names a server.
@@ -61,25 +67,25 @@ class Engine:
             DataDirInUse: another process has the chDB folder open.
             EngineDown: the server does not answer.
         """
-        client: Client | None = getattr(self._local, "writer", None)
-        if client is None:
-            client = self._local.writer = self._open()
-            with self._lock:
-                self._clients.append(client)
-        return client
+        return self._mine("writer", {})
+
+    def reader(self) -> Client:
+        """This thread's client under :data:`READ_LIMITS`, for benchmarks and tests of queries. Raises likewise."""
+        return self._mine("reader", READ_LIMITS)
 
     def discard(self) -> None:
-        """Close this thread's client; the next call opens a new one.
+        """Close this thread's clients; the next call opens new ones.
 
         After any error: a chDB connection whose statement failed half-way through its output gives the rows that were
         left over to the *next* statement.
         """
-        client: Client | None = getattr(self._local, "writer", None)
-        self._local.writer = None
-        if client is not None:
-            with self._lock:
-                self._clients.remove(client)
-            client.close()
+        clients = [getattr(self._local, role, None) for role in ("writer", "reader")]
+        self._local.writer = self._local.reader = None
+        for client in clients:
+            if client is not None:
+                with self._lock:
+                    self._clients.remove(client)
+                client.close()
 
     def close(self) -> None:
         """Close every client; no other thread may use one any more. Legal twice."""
@@ -89,20 +95,31 @@ class Engine:
         for client in clients:
             client.close()
 
-    def _open(self) -> Client:
+    def _mine(self, role: str, settings: Mapping[str, str]) -> Client:
+        client: Client | None = getattr(self._local, role, None)
+        if client is None:
+            client = self._open(dict(settings))
+            setattr(self._local, role, client)
+            with self._lock:
+                self._clients.append(client)
+        return client
+
+    def _open(self, settings: dict[str, str]) -> Client:
         if self._path is None:
-            return self._open_server()
+            return self._open_server(settings)
         try:
-            return clickhouse_connect.get_client(interface="chdb", path=str(self._path))
+            return clickhouse_connect.get_client(interface="chdb", path=str(self._path), settings=settings)
         except ProgrammingError as error:
             raise DataDirInUse(
                 f"the database in {self._path} cannot be opened ({error}); another process may have it: read through "
                 "the SQL port of the running keep, stop that process, or choose another FUSEBOX_DATA_DIR"
             ) from error
 
-    def _open_server(self) -> Client:
+    def _open_server(self, settings: dict[str, str]) -> Client:
         try:
-            return clickhouse_connect.get_client(dsn=self._url, autogenerate_session_id=False, send_receive_timeout=60)
+            return clickhouse_connect.get_client(
+                dsn=self._url, settings=settings, autogenerate_session_id=False, send_receive_timeout=60
+            )
         except ClickHouseError as error:
             raise EngineDown(f"ClickHouse does not answer: {error}; check clickhouse_url") from sorted_out(error)
 

@@ -32,7 +32,18 @@ _NODES: Final = frozenset(
 )  # fmt: skip
 READABLE: Final[Mapping[str, frozenset[str] | None]] = {
     "auditor": None,
-    "viewer": frozenset({"agent_events", "token_ledger", "otel_traces_trace_id_ts", "fusebox_schema"}),
+    "viewer": frozenset(
+        {
+            "agent_events",
+            "token_ledger",
+            "token_costs",
+            "ledger_repricings",
+            "emitters",
+            "span_gaps",
+            "otel_traces_trace_id_ts",
+            "fusebox_schema",
+        }
+    ),  # fmt: skip
 }
 """Tables by role: None is all of them. A viewer sees what agents did and cost, never what was said."""
 _TABLE_FUNCTIONS: Final = frozenset({"numbers", "zeros", "values", "generate_series", "generateSeries"})

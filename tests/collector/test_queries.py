@@ -49,7 +49,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 
 @pytest.fixture
 def client(bench: Bench) -> Client:
-    return bench.engine.writer()
+    return bench.engine.reader()
 
 
 def test_every_query_runs_with_its_parameters(client: Client) -> None:

@@ -53,7 +53,7 @@ SPANS = [
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     with Bench(tmp_path_factory.mktemp("why")) as bench:
         bench.store(request(*SPANS))
-        yield bench.engine.writer()
+        yield bench.engine.reader()
 
 
 @pytest.mark.parametrize("id", [f"{22:016x}", f"{2:032x}", f"{2:032X}", f" {22:016x} ", f"{2:032x}:{22:016x}"])
