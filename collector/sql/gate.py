@@ -30,21 +30,10 @@ _NODES: Final = frozenset(
         "WindowDefinition", "WindowListElement", "SampleRatio", "InterpolateElement",
     }
 )  # fmt: skip
-READABLE: Final[Mapping[str, frozenset[str] | None]] = {
-    "auditor": None,
-    "viewer": frozenset(
-        {
-            "agent_events",
-            "token_ledger",
-            "token_costs",
-            "ledger_repricings",
-            "emitters",
-            "span_gaps",
-            "otel_traces_trace_id_ts",
-            "fusebox_schema",
-        }
-    ),  # fmt: skip
-}
+_VIEWER: Final = (
+    "agent_events token_ledger token_costs ledger_repricings emitters span_gaps otel_traces_trace_id_ts fusebox_schema"
+)
+READABLE: Final[Mapping[str, frozenset[str] | None]] = {"auditor": None, "viewer": frozenset(_VIEWER.split())}
 """Tables by role: None is all of them. A viewer sees what agents did and cost, never what was said."""
 _TABLE_FUNCTIONS: Final = frozenset({"numbers", "zeros", "values", "generate_series", "generateSeries"})
 _SYSTEM_TABLES: Final = frozenset(
