@@ -120,7 +120,7 @@ class Server:
                 )
             )
         except ClickHouseError as error:
-            raise EngineError(str(error)) from error
+            raise EngineError(_server_text(str(error))) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +145,13 @@ class _Http(Connection):
         try:
             return Answer(self._client.raw_query(text, parameters=used or None, fmt=form or None))
         except ClickHouseError as error:
-            raise EngineError(str(error)) from error
+            raise EngineError(_server_text(str(error))) from error
 
     def close(self) -> None:
         self._client.close()
+
+
+def _server_text(text: str) -> str:
+    """The server's own words, out of the driver's around them (which name the address)."""
+    start, end = text.find("Code: "), text.rfind(" (for url")
+    return text[max(start, 0) : end if end > 0 else None]

@@ -80,4 +80,5 @@ def sentence(code: int, message: str, version: str = "") -> str:
     text = message.strip()
     if not _CODE.match(text):
         text = f"Code: {code}. DB::Exception: {text}. ({_NAMES.get(code, 'FUSEBOX')})"
-    return f"{text} (version {version} (official build))\n" if version else f"{text}\n"
+    named = not version or "(version " in text
+    return f"{text}\n" if named else f"{text} (version {version} (official build))\n"
