@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -218,3 +220,17 @@ def test_many_clients_at_once(port: Port) -> None:
     for thread in threads:
         thread.join()
     assert answers == ["2000\n"] * 12
+
+
+def test_rows_never_vanish_while_keep_writes_and_merges(tmp_path: Path) -> None:
+    """The sandbox lists parts that another process writes, merges and removes: no row twice, none gone."""
+    script = Path(__file__).with_name("sql_writes.py")
+    done = subprocess.run(
+        [sys.executable, str(script), str(tmp_path)], check=False, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    counts = json.loads(done.stdout)
+    assert len(counts) > 20
+    assert counts == sorted(counts)
+    assert all(count % 10 == 0 for count in counts), "batches are seen whole"
+    assert counts[-1] == 2000 + 40 * 10
