@@ -35,14 +35,15 @@ from collector.keep.batch import Batch
 from collector.keep.deadletters import DeadLetters
 from collector.keep.engine import Engine
 from collector.keep.errors import OUT_OF_MEMORY, EngineDown, EngineRefused, sorted_out
-from collector.keep.otlp_bytes import LOG, Identity, fixed64_field, framed, halves, without
+from collector.keep.otlp_bytes import LOG, Identity, fixed64_field, framed, halves, holds_logs, without
 from collector.otlp import bytes_field
 from fusebox import happenings
 
 T = TypeVar("T")
 _BATCH_FIELD: Final = 1000
 _FORMED_FIELD: Final = 1001
-_DOOR: Final = "otlp_ingest"
+_DOORS: Final = {False: "otlp_ingest", True: "otlp_ingest_logs"}
+"""By whether a batch holds logs."""
 STORED: Final = happenings.declare("records_stored", logging.DEBUG, "records of the spool written to the database")
 COMPLETED: Final = happenings.declare(
     "batch_completed", logging.WARNING, "an interrupted batch was found half-written and completed"
@@ -158,7 +159,8 @@ class Inserter:
         settings = self._settings | {
             "insert_deduplication_token": token, "query_id": f"{_query_prefix(batch)}-{self._attempt}"
         }  # fmt: skip
-        self._do(lambda client: client.raw_insert(_DOOR, insert_block=block, fmt="ProtobufSingle", settings=settings))
+        door = _DOORS[any(map(holds_logs, batch.payloads))]
+        self._do(lambda client: client.raw_insert(door, insert_block=block, fmt="ProtobufSingle", settings=settings))
 
     def _accepts_nothing(self, batch: Batch) -> bool:
         """True when an empty batch passes: tables, views and rights are in order, so the refused data is at fault."""

@@ -23,6 +23,7 @@ LOG = "log"
 
 _TAGS = tuple(field << 3 | 2 for field in (SPANS_FIELD, LOGS_FIELD, 1002))
 """What a record is made of; 1002 is the request's hash that *receive* puts behind it."""
+_LOGS = varint(LOGS_FIELD << 3 | 2)
 _MORE = 0x80
 
 
@@ -36,6 +37,11 @@ def framed(payload: bytes) -> bool:
         length, position = _varint(payload, position)
         position += length
     return position == end
+
+
+def holds_logs(payload: bytes) -> bool:
+    """True for a record of logs; a record is all spans or all logs."""
+    return payload[:1] == _LOGS
 
 
 def identities(payload: bytes) -> list[Identity]:

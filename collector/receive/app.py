@@ -70,7 +70,7 @@ class Receive:
         self._resources.close()
 
     def _open_grpc(self, resources: contextlib.ExitStack, intake: Intake, tokens: Tokens) -> int:
-        door = GrpcDoor(intake, tokens, self._config.host, self._config.grpc_port, _WORKERS)
+        door = GrpcDoor(intake, tokens, self._config.host, self._config.grpc_port)
         resources.callback(lambda: door.stop(self._patience))
         door.start()
         return door.port

@@ -1,21 +1,23 @@
 """OTLP over gRPC: the method ``Export`` of each signal, on raw bytes, into the same intake as HTTP.
 
-Calls are coroutines and read their message themselves: the token is looked at before the message is taken, a sender
-that is slow costs no thread, and one that sends too much at once is told when to come again. (gRPC's own limit of
-calls answers RESOURCE_EXHAUSTED without ``RetryInfo``, upon which an exporter drops its data.)
+A call is taken as a stream of one message, which is read when we are ready for it: the token is looked at first, and
+who sends too much at once is told when to come again. (gRPC's own limit of calls answers RESOURCE_EXHAUSTED without
+``RetryInfo``, upon which an exporter drops its data.) There are more threads than calls that may wait for their
+message, and none waits longer than 30 s, so slow senders hold up nobody. Coroutines would need no threads, but took
+twice the time for each call.
 """
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final
 
 import grpc
-import grpc.aio
 
 from collector.ports import address, port_in_use
 from collector.receive.answers import response, status
@@ -27,7 +29,9 @@ from collector.receive.signals import NOT_STORED, SIGNALS, Signal, not_stored
 from collector.tokens import Tokens, bearer
 
 _MAX_CALLS: Final = 64
+_SPARE_THREADS: Final = 8
 _MESSAGE_DEADLINE_S: Final = 30.0
+_LOOK_S: Final = 0.5
 _OPTIONS: Final = (
     ("grpc.max_receive_message_length", MAX_BODY),  # also what a compressed message may inflate to
     ("grpc.max_metadata_size", 16 << 10),
@@ -39,102 +43,123 @@ _OPTIONS: Final = (
 )
 _CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
 
-_Export = Callable[[AsyncIterator[bytes], Any], Coroutine[Any, Any, bytes]]
+_Export = Callable[[Iterator[bytes], Any], bytes]
 
 
 class GrpcDoor:
-    """The gRPC server, with an event loop and a thread of its own."""
+    """The gRPC server.
 
-    def __init__(self, intake: Intake, tokens: Tokens, host: str, port: int, workers: int) -> None:
+    Raises:
+        PortInUse: another program listens there.
+    """
+
+    def __init__(self, intake: Intake, tokens: Tokens, host: str, port: int) -> None:
         self._intake = intake
         self._tokens = tokens
-        self._host, self.port = host, port
-        self._workers = ThreadPoolExecutor(workers, "fusebox-grpc")
-        self._calls = 0
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="fusebox-grpc", daemon=True)
-        self._server: grpc.aio.Server | None = None
+        self._calls = _Calls()
+        self._server = grpc.server(ThreadPoolExecutor(_MAX_CALLS + _SPARE_THREADS, "fusebox-grpc"), options=_OPTIONS)
+        for signal in SIGNALS:
+            self._serve(signal.service, partial(self._export, signal))
+        for name, service in NOT_STORED.items():
+            self._serve(service, partial(_refuse, name))
+        try:
+            self.port: int = self._server.add_insecure_port(address(host, port))
+        except RuntimeError as error:
+            raise port_in_use(host, port, "grpc_port") from error
 
     def start(self) -> None:
-        """Listen; ``port`` is the real one from now on.
-
-        Raises:
-            PortInUse: another program listens there.
-        """
-        self._thread.start()
-        try:
-            self._await(self._listen(), 30.0)
-        except RuntimeError as error:
-            self.stop()
-            raise port_in_use(self._host, self.port, "grpc_port") from error
+        self._calls.start()
+        self._server.start()
 
     def stop(self, timeout: float = 10.0) -> None:
-        """Refuse new calls, let running ones finish within ``timeout`` seconds. Legal before start and twice."""
-        if self._thread.is_alive():
-            if self._server is not None:
-                self._await(self._server.stop(timeout), timeout + 5)
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join()
-            self._loop.close()
-        self._workers.shutdown()
+        """Refuse new calls, let running ones finish within ``timeout`` seconds."""
+        self._server.stop(timeout).wait(timeout + 1)
+        self._calls.stop()
 
-    def _await(self, work: Coroutine[Any, Any, Any], timeout: float) -> None:
-        asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout)
+    def _serve(self, service: str, export: _Export) -> None:
+        method = grpc.stream_unary_rpc_method_handler(export)
+        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {"Export": method}),))
 
-    async def _listen(self) -> None:
-        server = grpc.aio.server(options=_OPTIONS)
-        for signal in SIGNALS:
-            _serve(server, signal.service, partial(self._export, signal))
-        for name, service in NOT_STORED.items():
-            _serve(server, service, partial(_refuse, name))
-        self.port = server.add_insecure_port(address(self._host, self.port))
-        await server.start()
-        self._server = server
-
-    async def _export(self, signal: Signal, messages: AsyncIterator[bytes], context: Any) -> bytes:
-        self._calls += 1
+    def _export(self, signal: Signal, messages: Iterator[bytes], context: Any) -> bytes:
         try:
-            return await self._take(signal, messages, context)
-        except StopAsyncIteration:
-            return b""  # the sender went away, or gRPC refused its message as too large
+            return self._take(signal, messages, context)
+        except (StopIteration, grpc.RpcError):
+            return b""  # the sender went away or was too slow, or gRPC refused its message as too large
         except Exception as error:  # the sender gets one sentence; refuse() counts and logs
-            return await _abort(context, refuse(error))
-        finally:
-            self._calls -= 1
+            _abort(context, refuse(error))
+            raise
 
-    async def _take(self, signal: Signal, messages: AsyncIterator[bytes], context: Any) -> bytes:
-        sent = dict(context.invocation_metadata() or ())
+    def _take(self, signal: Signal, messages: Iterator[bytes], context: Any) -> bytes:
+        sent = dict(context.invocation_metadata())
         principal = self._tokens.authenticate(bearer(sent.get("authorization")))
         if principal is None:
             raise no_token()
-        if self._calls > _MAX_CALLS:
-            raise Refusal(Why.BUSY, f"{_MAX_CALLS} calls are being answered; try again")
-        body = await _message(messages)
-        answer = await self._loop.run_in_executor(
-            self._workers, self._intake.take, body, Encoding.PROTOBUF, principal, signal
-        )
+        with self._calls.admit():
+            body = self._calls.message(messages, context)
+            answer = self._intake.take(body, Encoding.PROTOBUF, principal, signal)
         return bytes(response(answer, signal).SerializeToString())
 
 
-def _serve(server: Any, service: str, export: _Export) -> None:
-    """A call is taken as a stream, of which the one message is read when we are ready for it."""
-    method = grpc.stream_unary_rpc_method_handler(export)
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {"Export": method}),))
+class _Calls:
+    """Counts calls, and ends those whose message does not come."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running = 0
+        self._waiting: dict[Any, float] = {}
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="fusebox-grpc-slow", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    @contextlib.contextmanager
+    def admit(self) -> Iterator[None]:
+        """One call of those that may run.
+
+        Raises:
+            Refusal: there are enough.
+        """
+        with self._lock:
+            if self._running >= _MAX_CALLS:
+                raise Refusal(Why.BUSY, f"{_MAX_CALLS} calls are being answered; try again")
+            self._running += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._running -= 1
+
+    def message(self, messages: Iterator[bytes], context: Any) -> bytes:
+        """The message of a call; StopIteration or RpcError when there is none."""
+        with self._lock:
+            self._waiting[context] = time.monotonic()
+        try:
+            return next(messages)
+        finally:
+            with self._lock:
+                del self._waiting[context]
+
+    def _watch(self) -> None:
+        while not self._stopping.wait(_LOOK_S):
+            horizon = time.monotonic() - _MESSAGE_DEADLINE_S
+            with self._lock:
+                slow = [context for context, since in self._waiting.items() if since < horizon]
+            for context in slow:
+                refuse(Refusal(Why.TOO_SLOW, f"the message did not arrive within {_MESSAGE_DEADLINE_S:.0f} s"))
+                context.cancel()
 
 
-async def _message(messages: AsyncIterator[bytes]) -> bytes:
-    try:
-        async with asyncio.timeout(_MESSAGE_DEADLINE_S):
-            return await anext(messages)
-    except TimeoutError as error:
-        raise Refusal(Why.TOO_SLOW, f"the message did not arrive within {_MESSAGE_DEADLINE_S:.0f} s") from error
+def _refuse(name: str, _: Iterator[bytes], context: Any) -> bytes:
+    _abort(context, refuse(not_stored(name)))
+    raise AssertionError("abort raises")
 
 
-async def _refuse(name: str, _: AsyncIterator[bytes], context: Any) -> bytes:
-    return await _abort(context, refuse(not_stored(name)))
-
-
-async def _abort(context: Any, refusal: Refusal) -> bytes:
-    details = (("grpc-status-details-bin", status(refusal).SerializeToString()),)
-    await context.abort(_CODES[refusal.why.grpc], str(refusal), details)
-    return b""
+def _abort(context: Any, refusal: Refusal) -> None:
+    context.set_trailing_metadata((("grpc-status-details-bin", status(refusal).SerializeToString()),))
+    context.abort(_CODES[refusal.why.grpc], str(refusal))

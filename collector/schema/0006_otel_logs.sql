@@ -42,8 +42,14 @@ SETTINGS
     index_granularity = 8192, ttl_only_drop_parts = 1,
     fsync_after_insert = 1, fsync_part_directory = 1, non_replicated_deduplication_window = 1000;
 
--- Spans and logs come through one door, in one insert under one token: a batch is stored whole, whatever is in it.
-ALTER TABLE otlp_ingest ADD COLUMN IF NOT EXISTS `resource_logs` Array(Tuple(
+-- The door for batches that hold logs: spans and logs come in one insert under one token, so a batch is stored whole,
+-- whatever is in it. Spans go on to the door of the batches that hold none, which then cost nothing for logs.
+CREATE TABLE IF NOT EXISTS otlp_ingest_logs AS otlp_ingest ENGINE = Null;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS otlp_ingest_spans_mv TO otlp_ingest AS
+SELECT resource_spans, batch, formed_unix_nano FROM otlp_ingest_logs WHERE notEmpty(resource_spans);
+
+ALTER TABLE otlp_ingest_logs ADD COLUMN IF NOT EXISTS `resource_logs` Array(Tuple(
     resource Tuple(attributes Array(Tuple(key String, value Tuple(
         string_value Nullable(String), bool_value Nullable(Bool), int_value Nullable(Int64),
         double_value Nullable(Float64), bytes_value Nullable(String))))),
@@ -103,7 +109,7 @@ FROM
     FROM
     (
         SELECT rl, scope, batch, formed_unix_nano
-        FROM (SELECT arrayJoin(resource_logs) AS rl, batch, formed_unix_nano FROM otlp_ingest)
+        FROM (SELECT arrayJoin(resource_logs) AS rl, batch, formed_unix_nano FROM otlp_ingest_logs)
         ARRAY JOIN rl.scope_logs AS scope
     )
     ARRAY JOIN scope.log_records AS record
