@@ -43,7 +43,7 @@ class Backend:
     def __init__(self, folder: Path) -> None:
         self.folder = folder / self.name
         self.folder.mkdir()
-        self.url, self.peak_mb = "", 0.0
+        self.url, self.peak_mb, self.sent = "", 0.0, 0
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -80,12 +80,16 @@ class Backend:
         """How many can be seen."""
         raise NotImplementedError
 
+    def done(self) -> bool:
+        """True when all that was sent can be seen."""
+        return self.spans() >= self.sent
+
     def disk_bytes(self) -> int:
         """What the spans take on disk, once it has stopped."""
         raise NotImplementedError
 
     def resident_mb(self) -> float:
-        """Resident memory of all its processes together."""
+        """Resident memory of all its processes together: a page that several share counts once (PSS)."""
         assert self._process
         return sum(map(_resident, _tree(self._process.pid))) / 1e6
 
@@ -122,14 +126,14 @@ class Fusebox(Backend):
         return True
 
     def spans(self) -> int:
-        """Asked of the tables only when keep has stored, and watch has judged, all that was received."""
-        mark = Mark(self.config.data_dir / "spool")
-        with closing(mark):
-            number = mark.read()
-        if cursors(self.config.data_dir / "spool")["keep"] < number or self._judged() < number:
-            return 0
         with closing(queries.connect(self.config)) as client:
             return int(queries.run(client, "spans_total")[0]["spans"])
+
+    def done(self) -> bool:
+        """When keep has stored, and watch has judged, all that was received: neither is asked anything for it."""
+        with closing(Mark(self.config.data_dir / "spool")) as mark:
+            number = mark.read()
+        return cursors(self.config.data_dir / "spool")["keep"] >= number and self._judged() >= number
 
     def _judged(self) -> float:
         with urllib.request.urlopen(self._watch, timeout=30) as answer:
@@ -252,10 +256,11 @@ def _tree(pid: int) -> list[int]:
     return found
 
 
-def _resident(pid: int) -> float:
-    with suppress(OSError, IndexError):
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    return 0.0
+def _resident(pid: int) -> int:
+    with suppress(OSError):
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        return next((int(line.split()[1]) << 10 for line in lines if line.startswith("Pss:")), 0)
+    return 0
 
 
 def _used(pid: int) -> float:
