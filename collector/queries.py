@@ -101,16 +101,17 @@ QUERIES: Final[Mapping[str, Query]] = {
     ),
     "counts_by_agent": Query(
         "actions of each agent by kind, all time",
-        """SELECT agent, action, count() AS actions, sum(input_tokens + output_tokens) AS tokens,
-                sum(cost_usd) AS cost_usd
+        """SELECT agent, action, count() AS actions, sum(input_tokens) + sum(output_tokens) AS tokens,
+                sum(agent_events.cost_usd) AS cost_usd
             FROM agent_events WHERE tenant = {tenant:String} GROUP BY agent, action ORDER BY agent, action""",
         {"tenant": "default"},
     ),
     "totals": Query(
         "messages handled, tokens and cost, all time",
-        """SELECT countIf(action = 'consume') AS messages, sum(input_tokens + output_tokens) AS tokens,
-                sum(cost_usd) AS cost_usd
-            FROM agent_events WHERE tenant = {tenant:String}""",
+        """SELECT sumIf(actions, action = 'consume') AS messages, sum(used) AS tokens, sum(cost) AS cost_usd
+            FROM (
+                SELECT action, count() AS actions, sum(input_tokens) + sum(output_tokens) AS used, sum(cost_usd) AS cost
+                FROM agent_events WHERE tenant = {tenant:String} GROUP BY action)""",
         {"tenant": "default"},
     ),
     "spans_total": Query("how many spans are stored", "SELECT count() AS spans FROM otel_traces"),
@@ -134,11 +135,13 @@ QUERIES: Final[Mapping[str, Query]] = {
     ),
     "linked_spans": Query(
         "the spans that a span's links point to",
-        f"""SELECT {_SPAN} FROM otel_traces
-            WHERE (TraceId, SpanId) IN (
-                SELECT link.1, link.2 FROM otel_traces ARRAY JOIN arrayZip(Links.TraceId, Links.SpanId) AS link
+        f"""WITH linked AS (
+                SELECT link.1 AS trace, link.2 AS span
+                FROM otel_traces ARRAY JOIN arrayZip(Links.TraceId, Links.SpanId) AS link
                 WHERE SpanId = {{span_id:String}} AND TraceId = {{trace_id:String}})
-            {_BY_ARRIVAL}""",
+            SELECT {_SPAN} FROM otel_traces
+            WHERE TraceId IN (SELECT trace FROM linked) AND SpanId IN (SELECT span FROM linked)
+              AND (TraceId, SpanId) IN (SELECT trace, span FROM linked) {_BY_ARRIVAL}""",
     ),
     "message_spans": Query(
         "the spans that carried a message, publisher first",
