@@ -52,7 +52,7 @@ class Size:
 
 
 QUICK: Final = Size(rounds=1, bodies=4, flood=64, paced_s=5, keep_rounds=1)
-FULL: Final = Size(rounds=2, bodies=32, flood=256, paced_s=15, keep_rounds=5)
+FULL: Final = Size(rounds=2, bodies=20, flood=256, paced_s=15, keep_rounds=5)
 
 
 @contextmanager
