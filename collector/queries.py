@@ -10,9 +10,7 @@ Everything is parameterised; values never become text of a statement. Times go i
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -20,31 +18,18 @@ import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from collector.ledger_queries import LEDGER
+from collector.query import Query
 from fusebox.config import Config
 from fusebox.errors import ConfigError, Retryable
 from fusebox.rundir import url_of
 
-_PLACEHOLDER: Final = re.compile(r"\{(\w+):")
 _TIMEOUT_S: Final = 10
 NO_ADDRESS: Final = "sql_url is not an http(s) address; write special characters of a password as %XX"
 
 
 class KeepUnavailable(Retryable):
     """The SQL port of *keep* does not answer, or not this query."""
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """A statement with placeholders, and the values of those that may be left out."""
-
-    about: str
-    sql: str
-    defaults: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def parameters(self) -> frozenset[str]:
-        """Names of its placeholders."""
-        return frozenset(_PLACEHOLDER.findall(self.sql))
 
 
 _SINCE: Final = "time >= fromUnixTimestamp64Micro(toInt64({since:Float64} * 1000000))"
@@ -159,6 +144,7 @@ QUERIES: Final[Mapping[str, Query]] = {
             ORDER BY seq DESC, writer LIMIT {limit:UInt32}""",
         {"subject": "", "limit": 100},
     ),
+    **LEDGER,
 }
 
 

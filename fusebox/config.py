@@ -36,6 +36,8 @@ class Config(BaseSettings):
     agents_file: Path = Field(Path("agents.toml"), description="the agent registry; absent means nobody is registered")
     rules_file: Path | None = Field(None, description="detector rules instead of the shipped ones")
 
+    prices_file: Path | None = Field(None, description="own prices (TOML) that win over those of genai-prices")
+
     amqp_url: SecretStr | None = Field(None, description="RabbitMQ; unset means the in-process broker")
     management_url: SecretStr | None = Field(
         None, description="RabbitMQ's management API with an administrator, for provisioning, doctor and kills"

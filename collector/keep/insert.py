@@ -48,17 +48,19 @@ COMPLETED: Final = happenings.declare(
 
 _PRESENT: Final = "SELECT DISTINCT TraceId, SpanId FROM otel_traces WHERE _batch = {batch:String}"
 _RUNNING: Final = "SELECT count() FROM system.processes WHERE startsWith(query_id, {prefix:String})"
-_EVENTS_VIEW: Final = (
-    "SELECT as_select FROM system.tables WHERE database = currentDatabase() AND name = 'agent_events_mv'"
+TARGETS: Final = ("agent_events", "token_ledger")
+"""Targets of a view ``<target>_mv`` with one row for a span: completed row by row, by ``batch``."""
+_VIEW: Final = (
+    "SELECT as_select FROM system.tables WHERE database = currentDatabase() AND name = concat({target:String}, '_mv')"
 )
-_EVENTS_COLUMNS: Final = """
+_COLUMNS: Final = """
 SELECT arrayStringConcat(groupArray(concat('`', name, '`')), ', ') FROM (
-    SELECT name FROM system.columns WHERE database = currentDatabase() AND table = 'agent_events' ORDER BY position)
+    SELECT name FROM system.columns WHERE database = currentDatabase() AND table = {target:String} ORDER BY position)
 """
-_COMPLETE_EVENTS: Final = """
-INSERT INTO agent_events ({columns}) SELECT {columns} FROM ({view})
+_COMPLETE: Final = """
+INSERT INTO {target} ({columns}) SELECT {columns} FROM ({view})
 WHERE batch = {{batch:String}}
-  AND (trace_id, span_id) NOT IN (SELECT trace_id, span_id FROM agent_events WHERE batch = {{batch:String}})
+  AND (trace_id, span_id) NOT IN (SELECT trace_id, span_id FROM {target} WHERE batch = {{batch:String}})
 """
 _COMPLETE_TIMES: Final = """
 INSERT INTO otel_traces_trace_id_ts SELECT TraceId, min(Timestamp), max(Timestamp) FROM otel_traces
@@ -138,12 +140,16 @@ class Inserter:
         return [rest for payload in payloads if (rest := _rest(payload, present))]
 
     def _complete_views(self, batch: Batch) -> None:
-        parameters = {"batch": batch.id}
-        columns = self._do(lambda client: client.query(_EVENTS_COLUMNS).result_rows[0][0])
-        view = self._do(lambda client: client.query(_EVENTS_VIEW).result_rows[0][0])
-        statement = _COMPLETE_EVENTS.format(columns=columns, view=view)
-        self._do(lambda client: client.command(statement, parameters=parameters))
-        self._do(lambda client: client.command(_COMPLETE_TIMES, parameters=parameters))
+        for target in TARGETS:
+            self._complete(target, batch)
+        self._do(lambda client: client.command(_COMPLETE_TIMES, parameters={"batch": batch.id}))
+
+    def _complete(self, target: str, batch: Batch) -> None:
+        named = {"target": target}
+        columns = self._do(lambda client: client.query(_COLUMNS, named).result_rows[0][0])
+        view = self._do(lambda client: client.query(_VIEW, named).result_rows[0][0])
+        statement = _COMPLETE.format(target=target, columns=columns, view=view)
+        self._do(lambda client: client.command(statement, parameters={"batch": batch.id}))
 
     def _insert(self, batch: Batch, payloads: Iterable[bytes]) -> None:
         body = b"".join(payloads)

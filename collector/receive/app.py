@@ -25,6 +25,7 @@ from fusebox.clock import Clock, system_clock
 from fusebox.config import Config
 from fusebox.errors import FuseboxError
 from fusebox.lifecycle import serve
+from fusebox.prices import PriceBook
 from fusebox.rundir import announce, withdraw
 
 _WORKERS: Final = 8
@@ -57,7 +58,7 @@ class Receive:
             writer = Writer(self._config.data_dir / "spool", self._config.spool_max_bytes)
             resources.callback(writer.close)
             known = _known(recent(self._config.data_dir / "spool"))
-            intake = Intake(writer, self._clock, Repeats(self._clock, known))
+            intake = Intake(writer, self._clock, Repeats(self._clock, known), PriceBook.load(self._config.prices_file))
             tokens = Tokens(self._config.data_dir / "principals.json", self._config.tenant)
             grpc_port = self._open_grpc(resources, intake, tokens)
             http_port = self._open_http(resources, intake, tokens, writer)

@@ -14,6 +14,7 @@ from collector.spool import MAX_PAYLOAD, SpoolFailed, SpoolFull
 from collector.tokens import Principal
 from fusebox import happenings
 from fusebox.clock import Clock
+from fusebox.prices import SHIPPED, PriceBook
 
 STORED: Final = happenings.declare("spans_stored", logging.DEBUG, "spans made durable in the spool")
 
@@ -38,12 +39,14 @@ class Intake:
 
     Args:
         repeats: the requests of the last minutes.
+        book: the prices of inference spans.
     """
 
-    def __init__(self, spool: Spool, clock: Clock, repeats: Repeats[Answer]) -> None:
+    def __init__(self, spool: Spool, clock: Clock, repeats: Repeats[Answer], book: PriceBook = SHIPPED) -> None:
         self._spool = spool
         self._clock = clock
         self._repeats = repeats
+        self._book = book
 
     def take(self, body: bytes, encoding: Encoding, principal: Principal) -> Answer:
         """Store a request; everything it brought is durable when this returns.
@@ -61,7 +64,7 @@ class Intake:
 
     def _store(self, body: bytes, encoding: Encoding, principal: Principal, key: bytes) -> Answer:
         request = decode(body, encoding)
-        stamped = stamp(request, principal, self._clock.now())
+        stamped = stamp(request, principal, self._clock.now(), self._book)
         if stamped.accepted:
             record = sealed(request.SerializeToString(), key)
             if len(record) > MAX_PAYLOAD:

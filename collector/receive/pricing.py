@@ -9,7 +9,7 @@ from typing import Final
 
 from fusebox import happenings, names
 from fusebox.eventmap import Value
-from fusebox.prices import Cost, cost_of
+from fusebox.prices import SHIPPED, Cost, PriceBook
 from fusebox.usage import Usage
 
 UNPRICED: Final = happenings.declare("spans_unpriced", logging.DEBUG, "inference spans whose model has no known price")
@@ -19,7 +19,7 @@ _OLDEST: Final = 1_577_836_800.0  # 2020: no provider sold tokens before
 _MOST_TOKENS: Final = 1 << 40
 
 
-def price_of(attributes: Mapping[str, Value], at: float, now: float) -> Cost | None:
+def price_of(attributes: Mapping[str, Value], at: float, now: float, book: PriceBook = SHIPPED) -> Cost | None:
     """What a span cost; None when it bills nothing here, reports no usage, or its model has no known price.
 
     Args:
@@ -34,17 +34,15 @@ def price_of(attributes: Mapping[str, Value], at: float, now: float) -> Cost | N
         return None
     provider = _text(attributes, names.GEN_AI_PROVIDER, names.GEN_AI_SYSTEM_OLD)
     hour = int((at if _OLDEST <= at <= now + _HOUR_S else now) // _HOUR_S)
-    cost = _cost(usage, model, provider, hour)
+    cost = _cost(book, usage, model, provider, hour)
     if cost is None:
         happenings.emit(UNPRICED, model=model[:100], provider=provider[:100])
     return cost
 
 
 @lru_cache(maxsize=4096)
-def _cost(usage: Usage, model: str, provider: str, hour: int) -> Cost | None:
-    """A provider spelled in a way the price table does not know must not make a known model free."""
-    at = float(hour * _HOUR_S)
-    return cost_of(usage, model, provider, at) or (cost_of(usage, model, "", at) if provider else None)
+def _cost(book: PriceBook, usage: Usage, model: str, provider: str, hour: int) -> Cost | None:
+    return book.cost_of(usage, model, provider, float(hour * _HOUR_S))
 
 
 def _usage(a: Mapping[str, Value]) -> Usage:

@@ -22,6 +22,7 @@ from collector.receive.refusal import Refusal, Why
 from collector.tokens import Principal
 from fusebox import happenings, names
 from fusebox.eventmap import Value, agent_of
+from fusebox.prices import SHIPPED, PriceBook
 from fusebox.registry import AGENT_ID
 
 MAX_SPANS: Final = 50_000
@@ -44,11 +45,14 @@ class Stamped:
     rejected: int
 
 
-def stamp(request: ExportTraceServiceRequest, principal: Principal, received: float) -> Stamped:
+def stamp(
+    request: ExportTraceServiceRequest, principal: Principal, received: float, book: PriceBook = SHIPPED
+) -> Stamped:
     """Rewrite ``request`` in place into what is stored.
 
     Args:
         received: Unix seconds.
+        book: the prices of inference spans.
 
     Raises:
         Refusal: it holds more than 50,000 spans.
@@ -58,7 +62,7 @@ def stamp(request: ExportTraceServiceRequest, principal: Principal, received: fl
         raise Refusal(Why.TOO_LARGE, f"{offered} spans in one request; send at most {MAX_SPANS}")
     request.DiscardUnknownFields()
     for resource in request.resource_spans:
-        _Resource(resource, principal, received).stamp()
+        _Resource(resource, principal, received, book).stamp()
     accepted = sum(len(scope.spans) for resource in request.resource_spans for scope in resource.scope_spans)
     if offered - accepted:
         happenings.emit(MISSHAPEN, count=offered - accepted, principal=principal.name)
@@ -75,10 +79,11 @@ def speaker(claim: str, principal: Principal) -> str:
 
 
 class _Resource:
-    def __init__(self, resource: ResourceSpans, principal: Principal, received: float) -> None:
+    def __init__(self, resource: ResourceSpans, principal: Principal, received: float, book: PriceBook) -> None:
         self._resource = resource
         self._principal = principal
         self._received = received
+        self._book = book
         self._service = ""
 
     def stamp(self) -> None:
@@ -113,7 +118,7 @@ class _Resource:
         put(span.attributes, names.TENANT, self._principal.tenant)
 
     def _price(self, span: Span, facts: dict[str, Value]) -> None:
-        cost = price_of(facts, span.start_time_unix_nano / 1e9, self._received)
+        cost = price_of(facts, span.start_time_unix_nano / 1e9, self._received, self._book)
         if cost:
             put(span.attributes, names.COST_USD, f"{cost.usd:f}")
             put(span.attributes, names.COST_PRICE, cost.price)

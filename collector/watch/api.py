@@ -114,6 +114,7 @@ class Api:
             "trip": lambda who, body: self._single(self._orders.trip, who, body),
             "reset": lambda who, body: self._single(self._orders.reset, who, body),
             "mode": self._set_mode,
+            "reprice": lambda who, body: self._orders.reprice(who, bodies.parse(bodies.RepriceBody, body)),
         }
 
     @staticmethod
