@@ -22,10 +22,11 @@ def facts_of(payload: bytes) -> Iterator[SpanFacts]:
         google.protobuf.message.DecodeError: the payload is no such request (a record never is anything else).
     """
     for resource in ExportTraceServiceRequest.FromString(payload).resource_spans:
-        service = str(scalars(resource.resource.attributes).get(names.SERVICE_NAME, ""))
+        said = scalars(resource.resource.attributes)
+        service, instance = str(said.get(names.SERVICE_NAME, "")), str(said.get(names.SERVICE_INSTANCE, ""))
         for scope in resource.scope_spans:
             for span in scope.spans:
-                yield _facts(span, service)
+                yield _facts(span, service, instance)
 
 
 def scalars(attributes: Iterable[KeyValue]) -> dict[str, Value]:
@@ -45,7 +46,7 @@ def scalars(attributes: Iterable[KeyValue]) -> dict[str, Value]:
     return found
 
 
-def _facts(span: Span, service: str) -> SpanFacts:
+def _facts(span: Span, service: str, instance: str) -> SpanFacts:
     return SpanFacts(
         trace_id=span.trace_id.hex(),
         span_id=span.span_id.hex(),
@@ -55,4 +56,5 @@ def _facts(span: Span, service: str) -> SpanFacts:
         failed=span.status.code == Status.STATUS_CODE_ERROR,
         service=service,
         attributes=scalars(span.attributes),
+        instance=instance,
     )

@@ -20,6 +20,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from collector.ledger_queries import LEDGER
 from collector.query import Query
+from collector.truth_queries import CANARY, TRUTH
 from fusebox.config import Config
 from fusebox.errors import ConfigError, Retryable
 from fusebox.rundir import url_of
@@ -98,7 +99,10 @@ QUERIES: Final[Mapping[str, Query]] = {
             FROM agent_events WHERE tenant = {tenant:String}""",
         {"tenant": "default"},
     ),
-    "spans_total": Query("how many spans are stored", "SELECT count() AS spans FROM otel_traces"),
+    "spans_total": Query(
+        "how many spans are stored, canaries left out",
+        f"SELECT count() AS spans FROM otel_traces WHERE SpanName != '{CANARY}'",
+    ),
     "span": Query(
         "one span by its id (trace_id='' when it is not known)",
         f"""SELECT {_SPAN} FROM otel_traces
@@ -145,6 +149,7 @@ QUERIES: Final[Mapping[str, Query]] = {
         {"subject": "", "limit": 100},
     ),
     **LEDGER,
+    **TRUTH,
 }
 
 

@@ -62,11 +62,14 @@ INSERT INTO {target} ({columns}) SELECT {columns} FROM ({view})
 WHERE batch = {{batch:String}}
   AND (trace_id, span_id) NOT IN (SELECT trace_id, span_id FROM {target} WHERE batch = {{batch:String}})
 """
+_COMPLETE_EMITTERS: Final = (
+    "INSERT INTO emitters ({columns}) SELECT {columns} FROM ({view}) WHERE batch = {{batch:String}}"
+)
 _COMPLETE_TIMES: Final = """
 INSERT INTO otel_traces_trace_id_ts SELECT TraceId, min(Timestamp), max(Timestamp) FROM otel_traces
 WHERE _batch = {batch:String} AND TraceId != '' GROUP BY TraceId
 """
-# A row too many does no harm there: readers take the earliest start and the latest end of a trace.
+# A row too many does no harm in either: numbers are united, of a trace the earliest start and the latest end count.
 
 
 class Inserter:
@@ -141,14 +144,15 @@ class Inserter:
 
     def _complete_views(self, batch: Batch) -> None:
         for target in TARGETS:
-            self._complete(target, batch)
+            self._complete(target, _COMPLETE, batch)
+        self._complete("emitters", _COMPLETE_EMITTERS, batch)
         self._do(lambda client: client.command(_COMPLETE_TIMES, parameters={"batch": batch.id}))
 
-    def _complete(self, target: str, batch: Batch) -> None:
+    def _complete(self, target: str, template: str, batch: Batch) -> None:
         named = {"target": target}
         columns = self._do(lambda client: client.query(_COLUMNS, named).result_rows[0][0])
         view = self._do(lambda client: client.query(_VIEW, named).result_rows[0][0])
-        statement = _COMPLETE.format(target=target, columns=columns, view=view)
+        statement = template.format(target=target, columns=columns, view=view)
         self._do(lambda client: client.command(statement, parameters={"batch": batch.id}))
 
     def _insert(self, batch: Batch, payloads: Iterable[bytes]) -> None:

@@ -92,8 +92,8 @@ def _summary(totals: dict[str, Any]) -> list[str]:
     ]
     if totals["unpriced_attempts"]:
         lines.append(
-            f"not in this sum: {totals['unpriced_attempts']} unpriced attempts, {totals['unpriced_tokens']} tokens; give "
-            "their models a price in prices_file, then 'fusebox tokens reprice'"
+            f"not in this sum: {totals['unpriced_attempts']} unpriced attempts, {totals['unpriced_tokens']} tokens; "
+            "give their models a price in prices_file, then 'fusebox tokens reprice'"
         )
     if totals["unmetered_attempts"]:
         lines.append(f"not in this sum: {totals['unmetered_attempts']} attempts that reported no tokens")

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from collector.verbs import explain, reprice
-from collector.verbs.people import Actions, TokensVerb
+from collector.verbs.people import TokensVerb
 from fusebox.config import Config
+
+if TYPE_CHECKING:
+    from collector.verbs.people import Actions
 
 
 class AgentTokensVerb(TokensVerb):

@@ -24,6 +24,8 @@ from collector.tokens import Tokens
 from collector.watch import parts
 from collector.watch.api import Api
 from collector.watch.board import BoardView
+from collector.watch.canary import Canary
+from collector.watch.completeness import Completeness
 from collector.watch.dispatch import Dispatch
 from collector.watch.history import History
 from collector.watch.journal import Journal, Note, entries
@@ -125,6 +127,8 @@ class Watch:
         self._telling = Telling(self._journal, clock, self._dashboard)
         self._outbox = Outbox(folder / "alerts", parts.sinks(config, clock), clock, self._telling.ended)
         self._telling.through(self._outbox)
+        self._canary = Canary(config, clock, self._telling.incomplete)
+        self._complete = Completeness(self._canary, clock)
         self._wire()
 
     def _wire(self) -> None:
@@ -148,14 +152,21 @@ class Watch:
             self._roll, self._lifted, clock,
         )  # fmt: skip
         self._judge = Judge(
-            self._panel, self._registry, self._roll, self._trips, self._history, clock, stranger=self._telling.stranger
+            self._panel,
+            self._registry,
+            self._roll,
+            self._trips,
+            self._history,
+            clock,
+            stranger=self._telling.stranger,
+            complete=self._complete,
         )
         api = self._api(uplink, orders)
         if broker:
             broker.listen(api.from_broker)
         self._live = Live(lambda: Reader(config.data_dir / "spool", ROLE), self._judge)
         server = HttpServer(api.app(), self._socket, "watch-http")
-        self._stack = Stack([self._outbox, *carriers, server, self._live])
+        self._stack = Stack([self._outbox, *carriers, server, self._live, self._canary])
         self._stopping = threading.Event()
         self._ticker = threading.Thread(target=self._tick, name="watch-ticker", daemon=True)
 
@@ -164,6 +175,7 @@ class Watch:
         board = BoardView(
             self._circuits, self._latch, self._registry, self._roll, self._leases, self._history, self._clock,
             watermark=lambda: self._judge.watermark, alerts=self._outbox.counts,
+            freshness=self._complete.json,
         )  # fmt: skip
         agents, operators = Tokens(folder / "principals.json", tenant), Tokens(folder / "operators.json", tenant)
         self._roster = Roster({"principal": agents, "operator": operators}, self._journal)

@@ -20,6 +20,7 @@ from typing import Final
 from breakers.panel import Panel
 from collector.otlp import facts_of
 from collector.spool import Reader, Record
+from collector.watch.completeness import Completeness
 from collector.watch.history import History
 from collector.watch.roll import Roll
 from collector.watch.trips import Trips
@@ -54,16 +55,26 @@ class Judge:
 
     Args:
         stranger: called once for each unregistered agent.
+        complete: knows which spans are missing.
     """
 
     def __init__(
         self, panel: Panel, registry: Registry, roll: Roll, trips: Trips, history: History, clock: Clock, *,
-        stranger: Callable[[Event], None],
+        stranger: Callable[[Event], None], complete: Completeness,
     ) -> None:  # fmt: skip
         self._panel, self._registry, self._roll = panel, registry, roll
         self._trips, self._history, self._clock, self._stranger = trips, history, clock, stranger
+        self._complete = complete
         self._strangers = Strangers(registry, MAX_STRANGERS)
         self.watermark = 0.0
+
+    def see(self, span: SpanFacts) -> None:
+        """Take a span in: count it, and judge the event it reports."""
+        if self._complete.look(span):
+            self.watermark = max(self.watermark, min(span.end, self._clock.now()))
+        event = event_of(span)
+        if event is not None:
+            self.judge(event)
 
     def judge(self, event: Event) -> None:
         """Count the event, show it to the detectors, act on what they find."""
@@ -77,7 +88,7 @@ class Judge:
         if finding is None:
             return
         if finding.action == "open":
-            self._trips.found(finding)
+            self._trips.found(self._complete.doubt(finding))
         else:
             happenings.emit(WARNED, agent=finding.agent, detector=finding.detector, reason=finding.reason)
 
@@ -148,9 +159,7 @@ class Live:
 
     def _judge_one(self, facts: SpanFacts, record: Record) -> None:
         try:
-            event = event_of(facts)
-            if event is not None:
-                self._judge.judge(event)
+            self._judge.see(facts)
         except Exception as error:  # nor may one span hide the others of its record
             happenings.emit(LIVE_FAILED, record=record.number, error=repr(error))
 

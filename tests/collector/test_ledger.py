@@ -201,7 +201,11 @@ TOKENS = st.integers(0, 100) | st.sampled_from([SANE - 1, SANE, 2**63, 2**64 - 1
 def test_the_ledger_agrees_with_a_sum_in_python(bench: Bench, calls: list[tuple[int, int, int, int, bool]]) -> None:
     names = ("input_tokens", "cache_read.input_tokens", "cache_creation.input_tokens", "reasoning.output_tokens")
     spans = [
-        chat(n, status=2 * failed, **{f"gen_ai.usage.{name}": str(value) for name, value in zip(names, usage)})
+        chat(
+            n,
+            status=2 * failed,
+            **{f"gen_ai.usage.{name}": str(value) for name, value in zip(names, usage, strict=True)},
+        )
         for n, (*usage, failed) in enumerate(calls, 1)
     ]
     batch = bench.store(request(*spans))
