@@ -62,7 +62,7 @@ def _services(config: Config, engine: Engine, clock: Clock) -> Stack:
     batches = Batches(Reader(config.data_dir / "spool", ROLE), Promises(folder), settings, clock)
     inserter = Inserter(engine, DeadLetters(engine, config.data_dir / "dead_letters", clock))
     keeper = Keeper(batches, inserter, clock, settings.linger)
-    pages = {"/healthz": lambda: health(keeper), "/metrics": lambda: metrics(keeper)}
+    pages = {"/healthz": lambda: health(keeper), "/metrics": lambda: metrics(keeper, inserter.rows)}
     port = SqlPort(engine, pages, any_host=config.behind_loopback_publish)
     return Stack([keeper, AuditCopy(engine, config.data_dir / "journal"), SqlServer(config, port)])
 

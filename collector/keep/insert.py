@@ -41,11 +41,18 @@ T = TypeVar("T")
 _BATCH_FIELD: Final = 1000
 _FORMED_FIELD: Final = 1001
 _DOOR: Final = "otlp_ingest"
+_SPANS: Final = "otel_traces"
 STORED: Final = happenings.declare("records_stored", logging.DEBUG, "records of the spool written to the database")
 COMPLETED: Final = happenings.declare(
     "batch_completed", logging.WARNING, "an interrupted batch was found half-written and completed"
 )
 
+WRITTEN: Final = happenings.declare("spans_written", logging.DEBUG, "spans written to the database")
+
+_ROWS: Final = """
+SELECT name, total_rows FROM system.tables
+WHERE database = currentDatabase() AND total_rows IS NOT NULL AND NOT startsWith(name, '.') ORDER BY name
+"""
 _PRESENT: Final = "SELECT DISTINCT TraceId, SpanId FROM otel_traces WHERE _batch = {batch:String}"
 _RUNNING: Final = "SELECT count() FROM system.processes WHERE startsWith(query_id, {prefix:String})"
 TARGETS: Final = ("agent_events", "token_ledger")
@@ -79,6 +86,8 @@ class Inserter:
         self._engine = engine
         self._letters = letters
         self._attempt = 0
+        self.rows: dict[str, int] = {}
+        """How many rows each table had after the last batch; empty before the first."""
         self._settings: dict[str, object] = {
             **engine.schema_settings(schema.proto(), schema.MESSAGE),
             "deduplicate_blocks_in_dependent_materialized_views": 1,
@@ -92,12 +101,14 @@ class Inserter:
         Raises:
             EngineDown, EngineRefused: not now; call again with the batch marked as ``retried``.
         """
+        self.rows = self.rows or self._lengths()
         payloads = [payload for payload in batch.payloads if self._sound(batch, payload)]
         if batch.retried:
             self._settle(batch, payloads)
         elif payloads:
             self._write_all(batch, payloads)
         happenings.emit(STORED, count=len(batch.payloads))
+        self._count()
 
     def _write_all(self, batch: Batch, payloads: list[bytes]) -> None:
         try:
@@ -164,6 +175,19 @@ class Inserter:
             "insert_deduplication_token": token, "query_id": f"{_query_prefix(batch)}-{self._attempt}"
         }  # fmt: skip
         self._do(lambda client: client.raw_insert(_DOOR, insert_block=block, fmt="ProtobufSingle", settings=settings))
+
+    def _count(self) -> None:
+        """Count what was written: nobody else writes. Where that is not known now, the next batch counts it too."""
+        try:
+            now = self._lengths()
+        except (EngineDown, EngineRefused):
+            return
+        happenings.emit(WRITTEN, count=max(0, now.get(_SPANS, 0) - self.rows.get(_SPANS, 0)))  # old ones may expire
+        self.rows = now
+
+    def _lengths(self) -> dict[str, int]:
+        """The engine knows them without counting."""
+        return self._do(lambda client: {str(name): int(rows) for name, rows in client.query(_ROWS).result_rows})
 
     def _accepts_nothing(self, batch: Batch) -> bool:
         """True when an empty batch passes: tables, views and rights are in order, so the refused data is at fault."""

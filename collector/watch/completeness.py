@@ -7,9 +7,11 @@ were lost. Everything here is shown beside the figures that it makes doubtful.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Final
 
+from collector.metrics import Gauge
 from collector.watch.canary import Canary
 from collector.watch.sequences import Sequences
 from fusebox import happenings, names
@@ -30,9 +32,12 @@ class Completeness:
     def __init__(self, canary: Canary, clock: Clock) -> None:
         self._canary, self._clock = canary, clock
         self._sequences = Sequences()
+        self.spans = 0
+        """Spans that went by."""
 
     def look(self, span: SpanFacts) -> bool:
         """Note the span's number; True when it is a canary."""
+        self.spans += 1
         number = span.attributes.get(names.SEQUENCE)
         if span.instance and type(number) is int and number > 0:
             dropped = span.attributes.get(names.DROPPED)
@@ -69,15 +74,16 @@ class Completeness:
             "incomplete": self.sentences(),
         }  # fmt: skip
 
-    def gauges(self) -> dict[str, float]:
-        """Figures for ``/metrics``."""
-        return {
-            "canary_age_seconds": self._canary.age,
-            "canary_seconds": self._canary.seconds,
-            "stored_watermark_seconds": self._canary.watermark,
-            "spans_missing": float(sum(self._sequences.lost(self._clock.wall()).values())),
-        }
-
+    @property
     def dropped(self) -> int:
-        """Spans that emitters say they gave up."""
-        return self._sequences.dropped()
+        """Spans that emitters said they gave up."""
+        return self._sequences.dropped
+
+    def samples(self) -> Iterator[Gauge]:
+        """Figures for ``/metrics``."""
+        canary, lost = self._canary, sum(self._sequences.lost(self._clock.wall()).values())
+        yield Gauge("spans_missing", "spans that never arrived in the last half hour", lost)
+        yield Gauge("canary_age_seconds", "how long ago a canary came through the whole path", canary.age)
+        yield Gauge("canary_seconds", "how long the last canary took to be found by SQL", canary.seconds)
+        meaning = "what was received before this time is in the database (Unix seconds, 0 = not known)"
+        yield Gauge("stored_watermark_seconds", meaning, canary.watermark)

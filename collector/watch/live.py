@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Final
@@ -35,6 +36,7 @@ INTERVAL_S: Final = 0.05
 OVERLAP_S: Final = 1800.0
 MAX_OVERLAP: Final = 16 << 20
 MAX_STRANGERS: Final = 1_000
+BEHIND_S: Final = 30.0
 _BATCH: Final = 256
 _BATCH_BYTES: Final = 16 << 20
 
@@ -113,6 +115,7 @@ class Live:
         self._behind_bytes = 0
         self.position = 0
         """Number of the last spool record that was judged."""
+        self._level = time.monotonic()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch-live", daemon=True)
 
@@ -133,6 +136,11 @@ class Live:
         """False when live detection has ended although it should not."""
         return self._thread.is_alive()
 
+    @property
+    def behind(self) -> float:
+        """Seconds for which there has been more to read than one round takes."""
+        return time.monotonic() - self._level
+
     def _run(self) -> None:
         assert self._reader is not None
         while not self._stopping.is_set():
@@ -140,6 +148,8 @@ class Live:
                 records = self._reader.read(_BATCH, _BATCH_BYTES)
                 self._judge_all(records)
                 self._commit(self._reader)
+                if len(records) < _BATCH and sum(len(record.payload) for record in records) < _BATCH_BYTES // 2:
+                    self._level = time.monotonic()
             except Exception as error:  # whatever it was, the next round may work; blind for good is worse
                 happenings.emit(LIVE_BROKEN, error=repr(error))
                 records = []

@@ -34,6 +34,8 @@ class Sequences:
 
     def __init__(self) -> None:
         self._emitters: OrderedDict[str, _Emitter] = OrderedDict()
+        self.dropped = 0
+        """Spans that emitters said they gave up."""
 
     def note(self, emitter: str, number: int, agent: str, now: float, dropped: int = 0) -> None:
         """A span went by.
@@ -44,11 +46,13 @@ class Sequences:
         """
         state = self._emitters.get(emitter)
         if state is None:
+            self.dropped += dropped
             self._emitters[emitter] = _Emitter(number, agent, dropped)
             if len(self._emitters) > MAX_EMITTERS:
                 self._emitters.popitem(last=False)
             return
         self._emitters.move_to_end(emitter)
+        self.dropped += max(0, dropped - state.dropped)
         state.agent, state.dropped = agent, max(state.dropped, dropped)
         if number > state.highest:
             _open_holes(state, number, now)
@@ -63,10 +67,6 @@ class Sequences:
             if count:
                 found[state.agent] += count
         return dict(found)
-
-    def dropped(self) -> int:
-        """Spans that emitters say they gave up."""
-        return sum(state.dropped for state in tuple(self._emitters.values()))
 
 
 def _open_holes(state: _Emitter, number: int, now: float) -> None:
