@@ -20,12 +20,14 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from collector.ledger_queries import LEDGER
 from collector.query import Query
+from collector.stock import over_stock
 from collector.truth_queries import CANARY, TRUTH
 from fusebox.config import Config
 from fusebox.errors import ConfigError, Retryable
 from fusebox.rundir import url_of
 
 _TIMEOUT_S: Final = 10
+_UNKNOWN_TABLE: Final = 60
 NO_ADDRESS: Final = "sql_url is not an http(s) address; write special characters of a password as %XX"
 
 
@@ -174,7 +176,7 @@ def connect(config: Config) -> Client:
 
 
 def run(client: Client, name: str, **parameters: Any) -> list[dict[str, Any]]:
-    """The rows of a named query.
+    """The rows of a named query, also of a database that only has a stock OpenTelemetry Collector's ``otel_traces``.
 
     Raises:
         KeyError: there is no such query.
@@ -186,6 +188,16 @@ def run(client: Client, name: str, **parameters: Any) -> list[dict[str, Any]]:
     if set(values) != query.parameters:
         raise TypeError(f"query {name} takes {sorted(query.parameters)}, not {sorted(values)}")
     try:
-        return list(client.query(query.sql, parameters=values or None).named_results())
+        return _rows(client, query.sql, values)
     except ClickHouseError as error:
-        raise KeepUnavailable(f"query {name}: {error}") from error
+        stock = over_stock(query.sql) if getattr(error, "code", None) == _UNKNOWN_TABLE else None
+        if stock is None:
+            raise KeepUnavailable(f"query {name}: {error}") from error
+    try:
+        return _rows(client, stock, values)
+    except ClickHouseError as error:
+        raise KeepUnavailable(f"query {name} on a stock database: {error}") from error
+
+
+def _rows(client: Client, statement: str, values: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return list(client.query(statement, parameters=dict(values) or None).named_results())

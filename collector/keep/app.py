@@ -10,7 +10,7 @@ from typing import Final
 import uvicorn
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from collector import schema, setup
+from collector import setup
 from collector.keep.audit_copy import AuditCopy
 from collector.keep.batch import Batches, BatchSettings, Promises
 from collector.keep.deadletters import DeadLetters
@@ -21,6 +21,7 @@ from collector.keep.keeper import Keeper
 from collector.keep.pages import health, metrics
 from collector.keep.port import SqlPort
 from collector.ports import address, bind, port_of
+from collector.schema.build import build
 from collector.spool import Reader
 from fusebox.clock import Clock, system_clock
 from fusebox.config import Config
@@ -42,15 +43,15 @@ def main(config: Config) -> None:
     with setup.owned(config.data_dir / "keep.lock", ROLE):
         engine = engine_of(config)
         try:
-            _prepare(engine)
+            _prepare(engine, config)
             serve(_services(config, engine, system_clock()))
         finally:
             engine.close()
 
 
-def _prepare(engine: Engine) -> None:
+def _prepare(engine: Engine, config: Config) -> None:
     try:
-        schema.apply(engine.writer())
+        build(engine.writer(), config)
     except ClickHouseError as error:
         raise sorted_out(error) from error
 
