@@ -32,7 +32,6 @@ CREATE TABLE IF NOT EXISTS token_ledger
     `parent_id` String CODEC(ZSTD(1)),
     `batch` String CODEC(ZSTD(1)),
     `received` DateTime64(6) CODEC(Delta(8), ZSTD(1)),
-    INDEX `idx_trace_id` `trace_id` TYPE bloom_filter(0.001) GRANULARITY 1,
     INDEX `idx_batch` `batch` TYPE bloom_filter(0.001) GRANULARITY 1,
     INDEX `idx_time` `time` TYPE minmax GRANULARITY 1
 )
