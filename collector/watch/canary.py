@@ -128,9 +128,8 @@ class Canary:
         raise _Lost(f"received, {where} after {PATIENCE_S:.0f} s")
 
     def _post(self, body: bytes) -> None:
-        url, token = url_of(self._config, "receive", "otlp_endpoint"), secret_of(
-            self._config, "agent_token", "agent.token"
-        )  # fmt: skip
+        url = url_of(self._config, "receive", "otlp_endpoint")
+        token = secret_of(self._config, "agent_token", "agent.token")
         if url is None:
             raise _Lost("receive does not run")
         parts = urlsplit(url)

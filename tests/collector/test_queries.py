@@ -12,6 +12,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from collector import queries
+from collector.keep.gate import Gate
 from collector.verbs import sql
 from fusebox import eventmap
 from fusebox.config import Config
@@ -30,6 +31,11 @@ _TOOL = {
     "fusebox.result.hash": "8000000000000001", "fusebox.lineage": "a/0000000000000001",
 }  # fmt: skip
 _OTHER = {"messaging.operation.type": "process", "gen_ai.agent.id": "bot", "messaging.destination.name": "q"}
+
+
+EXAMPLES = {
+    "since": NOW, "spans": ["x:y"], "agent": "a", "span_id": "a", "trace_id": "b", "message_id": "m", "emitter": "e",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -53,10 +59,16 @@ def client(bench: Bench) -> Client:
 
 
 def test_every_query_runs_with_its_parameters(client: Client) -> None:
-    examples = {"since": NOW, "spans": ["x:y"], "agent": "a", "span_id": "a", "trace_id": "b", "message_id": "m"}
     for name, query in queries.QUERIES.items():
         wanted = query.parameters - set(query.defaults)
-        assert isinstance(queries.run(client, name, **{key: examples[key] for key in wanted}), list), name
+        assert isinstance(queries.run(client, name, **{key: EXAMPLES[key] for key in wanted}), list), name
+
+
+def test_every_query_may_run_on_the_sql_port(client: Client) -> None:
+    gate = Gate(client)
+    for query in queries.QUERIES.values():
+        values = {key: str({**query.defaults, **EXAMPLES}[key]) for key in query.parameters}
+        assert gate.judge(query.sql, values, client).text
 
 
 def test_activity_counts_actions_tokens_cost_and_errors(client: Client) -> None:
