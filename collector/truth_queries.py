@@ -39,7 +39,7 @@ TRUTH: Final[Mapping[str, Query]] = {
         """SELECT pair.1 + 1 AS first, pair.2 - 1 AS last
             FROM (SELECT arraySort(bitmapToArray(groupBitmapMergeState(numbers))) AS numbers FROM emitters
                   WHERE tenant = {tenant:String} AND emitter = {emitter:String})
-            ARRAY JOIN arrayZip(arrayPushFront(arrayPopBack(numbers), toUInt64(0)), numbers) AS pair
+            ARRAY JOIN arrayZip(arrayPopBack(arrayPushFront(numbers, toUInt64(0))), numbers) AS pair
             WHERE pair.2 > pair.1 + 1 ORDER BY first LIMIT 1000""",
         {"tenant": "default"},
     ),
