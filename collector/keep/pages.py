@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from collector.keep.deadletters import BURIED
 from collector.keep.insert import WRITTEN
 from collector.keep.keeper import Keeper
-from collector.keep.port import Reply
 from collector.metrics import TEXT, Gauge, Otel, queue, render, send_failed, sent
+from collector.sql.reply import Reply
 from fusebox import happenings
 
 

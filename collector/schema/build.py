@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import logging
+from typing import Final
+
 from clickhouse_connect.driver.client import Client
 
 from collector import schema
 from collector.schema import drift, retention
+from fusebox import happenings
 from fusebox.config import Config
+
+DRIFTED: Final = happenings.declare(
+    "schema_drift", logging.WARNING, "a table or view is not as Fusebox built it; it is left as it is"
+)
 
 
 def build(client: Client, config: Config) -> None:
@@ -17,7 +25,9 @@ def build(client: Client, config: Config) -> None:
     Raises:
         ConfigError: the database was written by a newer Fusebox, or the audit would go before the spans.
     """
-    before = {difference.name for difference in drift.drift(client) if difference.kind == drift.CHANGED}
+    changed = [difference for difference in drift.drift(client) if difference.kind == drift.CHANGED]
+    for difference in changed:
+        happenings.emit(DRIFTED, name=difference.name, detail=difference.detail)
     schema.apply(client)
     retention.apply(client, config.spans_keep_days, config.audit_keep_days)
-    drift.record(client, leave=before)
+    drift.record(client, leave={difference.name for difference in changed})

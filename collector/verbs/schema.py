@@ -125,8 +125,13 @@ def _client(url: str | None, config: Config) -> Client:
     url = url or config.secret("clickhouse_url")
     if url:
         return clickhouse_connect.get_client(dsn=url, autogenerate_session_id=False)
-    if config.sql_url or lookup(config.data_dir, "keep"):
+    if config.sql_url:
         return queries.connect(config)
+    if lookup(config.data_dir, "keep"):
+        raise ConfigError(
+            "keep runs on the embedded database, which one process may open; stop it to check, or look for "
+            f"schema_drift in {config.data_dir}/keep.log: it names what differs when it starts"
+        )
     if not (config.data_dir / "clickhouse").exists():
         raise ConfigError(
             f"there is no database in {config.data_dir} yet; 'fusebox up' or 'fusebox schema apply' makes it"
