@@ -22,6 +22,7 @@ SPANS_FIELD: Final = 1
 LOGS_FIELD: Final = 2
 _LENGTH_DELIMITED: Final = 2
 _NS: Final = 1_000_000_000
+_READ: Final = (*READ, names.SEQUENCE, names.DROPPED, names.CANARY)
 _ERROR: Final = 2
 """OTLP's ``STATUS_CODE_ERROR``."""
 
@@ -57,20 +58,20 @@ def varint(value: int) -> bytes:
 
 
 def facts_of(payload: bytes) -> Iterator[SpanFacts]:
-    """The facts of every span in a record; of its attributes, the ones that :mod:`fusebox.eventmap` reads.
+    """The facts of every span in a record; of its attributes, the ones that somebody here reads.
 
     Raises:
         google.protobuf.message.DecodeError: the payload is no such request (a record never is anything else).
     """
     for resource in Request.FromString(payload).resource_spans:
-        service = resource.resource.attributes.get(names.SERVICE_NAME)
-        name = "" if service is None else str(_scalar(service))
+        said = resource.resource.attributes
+        service, instance = _text(said, names.SERVICE_NAME), _text(said, names.SERVICE_INSTANCE)
         for scope in resource.scope_spans:
             for span in scope.spans:
-                yield _facts(span, name)
+                yield _facts(span, service, instance)
 
 
-def _facts(span: Any, service: str) -> SpanFacts:
+def _facts(span: Any, service: str, instance: str) -> SpanFacts:
     return SpanFacts(
         trace_id=span.trace_id.hex(),
         span_id=span.span_id.hex(),
@@ -80,16 +81,22 @@ def _facts(span: Any, service: str) -> SpanFacts:
         failed=span.status.code == _ERROR,
         service=service,
         attributes=_read(span.attributes),
+        instance=instance,
     )
 
 
 def _read(attributes: Mapping[str, Any]) -> dict[str, Value]:
     found: dict[str, Value] = {}
-    for name in READ:
+    for name in _READ:
         if name in attributes:
             value = attributes[name]
             found[name] = value.string_value or _scalar(value)
     return found
+
+
+def _text(attributes: Mapping[str, Any], name: str) -> str:
+    value = attributes.get(name)
+    return "" if value is None else str(_scalar(value))
 
 
 def _scalar(value: Any) -> Value:

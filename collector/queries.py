@@ -10,9 +10,7 @@ Everything is parameterised; values never become text of a statement. Times go i
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -20,31 +18,21 @@ import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from collector.ledger_queries import LEDGER
+from collector.query import Query
+from collector.stock import over_stock
+from collector.truth_queries import CANARY, TRUTH
 from fusebox.config import Config
 from fusebox.errors import ConfigError, Retryable
 from fusebox.rundir import secret_of, url_of
 
-_PLACEHOLDER: Final = re.compile(r"\{(\w+):")
 _TIMEOUT_S: Final = 10
+_UNKNOWN_TABLE: Final = 60
 NO_ADDRESS: Final = "sql_url is not an http(s) address; write special characters of a password as %XX"
 
 
 class KeepUnavailable(Retryable):
     """The SQL port of *keep* does not answer, or not this query."""
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """A statement with placeholders, and the values of those that may be left out."""
-
-    about: str
-    sql: str
-    defaults: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def parameters(self) -> frozenset[str]:
-        """Names of its placeholders."""
-        return frozenset(_PLACEHOLDER.findall(self.sql))
 
 
 _SINCE: Final = "time >= fromUnixTimestamp64Micro(toInt64({since:Float64} * 1000000))"
@@ -114,7 +102,10 @@ QUERIES: Final[Mapping[str, Query]] = {
                 FROM agent_events WHERE tenant = {tenant:String} GROUP BY action)""",
         {"tenant": "default"},
     ),
-    "spans_total": Query("how many spans are stored", "SELECT count() AS spans FROM otel_traces"),
+    "spans_total": Query(
+        "how many spans are stored, canaries left out",
+        f"SELECT count() AS spans FROM otel_traces WHERE SpanName != '{CANARY}'",
+    ),
     "span": Query(
         "one span by its id (trace_id='' when it is not known)",
         f"""SELECT {_SPAN} FROM otel_traces
@@ -162,6 +153,8 @@ QUERIES: Final[Mapping[str, Query]] = {
             ORDER BY seq DESC, writer LIMIT {limit:UInt32}""",
         {"subject": "", "limit": 100},
     ),
+    **LEDGER,
+    **TRUTH,
 }
 
 
@@ -199,7 +192,7 @@ def token_of(config: Config) -> str | None:
 
 
 def run(client: Client, name: str, **parameters: Any) -> list[dict[str, Any]]:
-    """The rows of a named query.
+    """The rows of a named query, also of a database that only has a stock OpenTelemetry Collector's ``otel_traces``.
 
     Raises:
         KeyError: there is no such query.
@@ -211,6 +204,16 @@ def run(client: Client, name: str, **parameters: Any) -> list[dict[str, Any]]:
     if set(values) != query.parameters:
         raise TypeError(f"query {name} takes {sorted(query.parameters)}, not {sorted(values)}")
     try:
-        return list(client.query(query.sql, parameters=values or None).named_results())
+        return _rows(client, query.sql, values)
     except ClickHouseError as error:
-        raise KeepUnavailable(f"query {name}: {error}") from error
+        stock = over_stock(query.sql) if getattr(error, "code", None) == _UNKNOWN_TABLE else None
+        if stock is None:
+            raise KeepUnavailable(f"query {name}: {error}") from error
+    try:
+        return _rows(client, stock, values)
+    except ClickHouseError as error:
+        raise KeepUnavailable(f"query {name} on a stock database: {error}") from error
+
+
+def _rows(client: Client, statement: str, values: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return list(client.query(statement, parameters=dict(values) or None).named_results())

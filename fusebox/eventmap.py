@@ -47,6 +47,8 @@ class SpanFacts:
     failed: bool
     service: str
     attributes: Mapping[str, Value] = field(default_factory=dict)
+    instance: str = ""
+    """Who numbers the spans (``service.instance.id``)."""
 
 
 def agent_of(attributes: Mapping[str, Value], service: str) -> str:

@@ -12,6 +12,7 @@ from fusebox.records import Event, Transition
 
 CIRCUIT_OPENED: Final = "circuit.opened"
 AGENT_UNREGISTERED: Final = "agent.unregistered"
+TELEMETRY_INCOMPLETE: Final = "telemetry.incomplete"
 _MAX_SPANS: Final = 20
 _MAX_TEXT: Final = 500
 
@@ -61,6 +62,12 @@ def unregistered(event: Event, dashboard: str | None) -> Alert:
     return Alert(
         f"alert_stranger_{hash64(event.agent):016x}", AGENT_UNREGISTERED, _iso(event.time), _linked(data, dashboard)
     )
+
+
+def broken_path(reason: str, since: float, dashboard: str | None) -> Alert:
+    """Telemetry does not come through: a quiet board may hide a loop."""
+    data = {"reason": reason[:_MAX_TEXT], "commands": ["fusebox status", "fusebox doctor"]}
+    return Alert(f"alert_path_{since:.0f}", TELEMETRY_INCOMPLETE, _iso(since), _linked(data, dashboard))
 
 
 def alert_id(transition: Transition) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Final
 import uvicorn
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from collector import schema, setup
+from collector import setup
 from collector.keep.audit_copy import AuditCopy
 from collector.keep.batch import Batches, BatchSettings, Promises
 from collector.keep.deadletters import DeadLetters
@@ -22,6 +22,7 @@ from collector.keep.keeper import Keeper
 from collector.keep.pages import health, metrics
 from collector.ports import address, bind, port_of
 from collector.readers import Readers
+from collector.schema.build import build
 from collector.spool import Reader
 from collector.sql.definitions import definitions
 from collector.sql.pool import Pool
@@ -49,15 +50,15 @@ def main(config: Config) -> None:
     with setup.owned(config.data_dir / "keep.lock", ROLE):
         engine = engine_of(config)
         try:
-            _prepare(engine)
+            _prepare(engine, config)
             serve(_services(config, engine, system_clock()))
         finally:
             engine.close()
 
 
-def _prepare(engine: Engine) -> None:
+def _prepare(engine: Engine, config: Config) -> None:
     try:
-        schema.apply(engine.writer())
+        build(engine.writer(), config)
     except ClickHouseError as error:
         raise sorted_out(error) from error
 
@@ -69,7 +70,7 @@ def _services(config: Config, engine: Engine, clock: Clock) -> Stack:
     batches = Batches(Reader(config.data_dir / "spool", ROLE), Promises(folder), settings, clock)
     inserter = Inserter(engine, DeadLetters(engine, config.data_dir / "dead_letters", clock))
     keeper = Keeper(batches, inserter, clock, settings.linger)
-    pages = {"/healthz": lambda: health(keeper), "/metrics": lambda: metrics(keeper)}
+    pages = {"/healthz": lambda: health(keeper), "/metrics": lambda: metrics(keeper, inserter.rows)}
     journals = config.data_dir / "journal"
     copies = [AuditCopy(engine, folder) for folder in (journals, journals / WRITER)]
     return Stack([keeper, *copies, SqlServer(config, sql_port(config, engine, clock, pages))])

@@ -44,33 +44,45 @@ _BATCH_FIELD: Final = 1000
 _FORMED_FIELD: Final = 1001
 _DOORS: Final = {False: "otlp_ingest", True: "otlp_ingest_logs"}
 """By whether a batch holds logs."""
+_SPANS: Final = "otel_traces"
 STORED: Final = happenings.declare("records_stored", logging.DEBUG, "records of the spool written to the database")
 COMPLETED: Final = happenings.declare(
     "batch_completed", logging.WARNING, "an interrupted batch was found half-written and completed"
 )
 
+WRITTEN: Final = happenings.declare("spans_written", logging.DEBUG, "spans written to the database")
+
+_ROWS: Final = """
+SELECT name, total_rows FROM system.tables
+WHERE database = currentDatabase() AND total_rows IS NOT NULL AND NOT startsWith(name, '.') ORDER BY name
+"""
 _PRESENT: Final = """
 SELECT DISTINCT TraceId, SpanId FROM otel_traces WHERE _batch = {batch:String}
 UNION ALL SELECT {log:String}, _id FROM otel_logs WHERE _batch = {batch:String}
 """
 _RUNNING: Final = "SELECT count() FROM system.processes WHERE startsWith(query_id, {prefix:String})"
-_EVENTS_VIEW: Final = (
-    "SELECT as_select FROM system.tables WHERE database = currentDatabase() AND name = 'agent_events_mv'"
+TARGETS: Final = ("agent_events", "token_ledger")
+"""Targets of a view ``<target>_mv`` with one row for a span: completed row by row, by ``batch``."""
+_VIEW: Final = (
+    "SELECT as_select FROM system.tables WHERE database = currentDatabase() AND name = concat({target:String}, '_mv')"
 )
-_EVENTS_COLUMNS: Final = """
+_COLUMNS: Final = """
 SELECT arrayStringConcat(groupArray(concat('`', name, '`')), ', ') FROM (
-    SELECT name FROM system.columns WHERE database = currentDatabase() AND table = 'agent_events' ORDER BY position)
+    SELECT name FROM system.columns WHERE database = currentDatabase() AND table = {target:String} ORDER BY position)
 """
-_COMPLETE_EVENTS: Final = """
-INSERT INTO agent_events ({columns}) SELECT {columns} FROM ({view})
+_COMPLETE: Final = """
+INSERT INTO {target} ({columns}) SELECT {columns} FROM ({view})
 WHERE batch = {{batch:String}}
-  AND (trace_id, span_id) NOT IN (SELECT trace_id, span_id FROM agent_events WHERE batch = {{batch:String}})
+  AND (trace_id, span_id) NOT IN (SELECT trace_id, span_id FROM {target} WHERE batch = {{batch:String}})
 """
+_COMPLETE_EMITTERS: Final = (
+    "INSERT INTO emitters ({columns}) SELECT {columns} FROM ({view}) WHERE batch = {{batch:String}}"
+)
 _COMPLETE_TIMES: Final = """
 INSERT INTO otel_traces_trace_id_ts SELECT TraceId, min(Timestamp), max(Timestamp) FROM otel_traces
 WHERE _batch = {batch:String} AND TraceId != '' GROUP BY TraceId
 """
-# A row too many does no harm there: readers take the earliest start and the latest end of a trace.
+# A row too many does no harm in either: numbers are united, of a trace the earliest start and the latest end count.
 
 
 class Inserter:
@@ -80,6 +92,8 @@ class Inserter:
         self._engine = engine
         self._letters = letters
         self._attempt = 0
+        self.rows: dict[str, int] = {}
+        """How many rows each table had after the last batch; empty before the first."""
         self._settings: dict[str, object] = {
             **engine.schema_settings(schema.proto(), schema.MESSAGE),
             "deduplicate_blocks_in_dependent_materialized_views": 1,
@@ -93,12 +107,14 @@ class Inserter:
         Raises:
             EngineDown, EngineRefused: not now; call again with the batch marked as ``retried``.
         """
+        self.rows = self.rows or self._lengths()
         payloads = [payload for payload in batch.payloads if self._sound(batch, payload)]
         if batch.retried:
             self._settle(batch, payloads)
         elif payloads:
             self._write_all(batch, payloads)
         happenings.emit(STORED, count=len(batch.payloads))
+        self._count()
 
     def _write_all(self, batch: Batch, payloads: list[bytes]) -> None:
         try:
@@ -144,12 +160,17 @@ class Inserter:
         return [rest for payload in payloads if (rest := _rest(payload, present))]
 
     def _complete_views(self, batch: Batch) -> None:
-        parameters = {"batch": batch.id}
-        columns = self._do(lambda client: client.query(_EVENTS_COLUMNS).result_rows[0][0])
-        view = self._do(lambda client: client.query(_EVENTS_VIEW).result_rows[0][0])
-        statement = _COMPLETE_EVENTS.format(columns=columns, view=view)
-        self._do(lambda client: client.command(statement, parameters=parameters))
-        self._do(lambda client: client.command(_COMPLETE_TIMES, parameters=parameters))
+        for target in TARGETS:
+            self._complete(target, _COMPLETE, batch)
+        self._complete("emitters", _COMPLETE_EMITTERS, batch)
+        self._do(lambda client: client.command(_COMPLETE_TIMES, parameters={"batch": batch.id}))
+
+    def _complete(self, target: str, template: str, batch: Batch) -> None:
+        named = {"target": target}
+        columns = self._do(lambda client: client.query(_COLUMNS, named).result_rows[0][0])
+        view = self._do(lambda client: client.query(_VIEW, named).result_rows[0][0])
+        statement = template.format(target=target, columns=columns, view=view)
+        self._do(lambda client: client.command(statement, parameters={"batch": batch.id}))
 
     def _insert(self, batch: Batch, payloads: Iterable[bytes]) -> None:
         body = b"".join(payloads)
@@ -161,6 +182,19 @@ class Inserter:
         }  # fmt: skip
         door = _DOORS[any(map(holds_logs, batch.payloads))]
         self._do(lambda client: client.raw_insert(door, insert_block=block, fmt="ProtobufSingle", settings=settings))
+
+    def _count(self) -> None:
+        """Count what was written: nobody else writes. Where that is not known now, the next batch counts it too."""
+        try:
+            now = self._lengths()
+        except (EngineDown, EngineRefused):
+            return
+        happenings.emit(WRITTEN, count=max(0, now.get(_SPANS, 0) - self.rows.get(_SPANS, 0)))  # old ones may expire
+        self.rows = now
+
+    def _lengths(self) -> dict[str, int]:
+        """The engine knows them without counting."""
+        return self._do(lambda client: {str(name): int(rows) for name, rows in client.query(_ROWS).result_rows})
 
     def _accepts_nothing(self, batch: Batch) -> bool:
         """True when an empty batch passes: tables, views and rights are in order, so the refused data is at fault."""

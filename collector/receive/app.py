@@ -12,20 +12,24 @@ from typing import Final
 
 import uvicorn
 
-from collector.metrics import Gauge, render
+from collector.metrics import Gauge, Otel, accepted, queue, refused, render
 from collector.ports import address, bind, port_of
 from collector.receive.connections import Connection
 from collector.receive.grpc import GrpcDoor
 from collector.receive.http import Door
 from collector.receive.intake import Answer, Intake
 from collector.receive.repeats import Repeats, key_in
+from collector.receive.signals import SPANS_STORED
+from collector.receive.stamp import MISSHAPEN
 from collector.setup import prepare
 from collector.spool import Record, Writer, cursors, recent
 from collector.tokens import Tokens
+from fusebox import happenings
 from fusebox.clock import Clock, system_clock
 from fusebox.config import Config
 from fusebox.errors import FuseboxError
 from fusebox.lifecycle import serve
+from fusebox.prices import PriceBook
 from fusebox.rundir import announce, withdraw
 
 _WORKERS: Final = 8
@@ -57,7 +61,7 @@ class Receive:
             writer = Writer(self._config.data_dir / "spool", self._config.spool_max_bytes)
             resources.callback(writer.close)
             known = _known(recent(self._config.data_dir / "spool"))
-            intake = Intake(writer, self._clock, Repeats(self._clock, known))
+            intake = Intake(writer, self._clock, Repeats(self._clock, known), PriceBook.load(self._config.prices_file))
             tokens = Tokens(self._config.data_dir / "principals.json", self._config.tenant)
             grpc_port = self._open_grpc(resources, intake, tokens)
             http_port = self._open_http(resources, intake, tokens, writer)
@@ -78,19 +82,29 @@ class Receive:
     def _open_http(self, resources: contextlib.ExitStack, intake: Intake, tokens: Tokens, writer: Writer) -> int:
         sock = bind(self._config.host, self._config.http_port, "http_port")
         workers = resources.enter_context(ThreadPoolExecutor(_WORKERS, "fusebox-http"))
-        door = Door(intake, tokens, workers, lambda: writer.failure, lambda: render(self._gauges(writer)))
+        door = Door(intake, tokens, workers, lambda: self._trouble(writer), lambda: render(self._gauges(writer)))
         server = HttpServer(door)
         resources.callback(lambda: server.stop(self._patience))
         port = port_of(sock)
         server.start(sock)
         return port
 
+    def _trouble(self, writer: Writer) -> str:
+        """Why nothing is taken now; empty while spans flow."""
+        if writer.failure or writer.size() < self._config.spool_max_bytes:
+            return writer.failure
+        return f"the spool is full ({writer.size()} bytes): keep or watch does not read it, or spool_max_bytes is small"
+
     def _announce(self, resources: contextlib.ExitStack, http_port: int, grpc_port: int) -> None:
         host, folder = self._config.host, self._config.data_dir
         announce(folder, "receive", url=f"http://{address(host, http_port)}", grpc=address(host, grpc_port))
         resources.callback(withdraw, folder, "receive")
 
-    def _gauges(self, writer: Writer) -> Iterator[Gauge]:
+    def _gauges(self, writer: Writer) -> Iterator[Gauge | Otel]:
+        counts = happenings.counts()
+        yield accepted(counts[SPANS_STORED.name])
+        yield refused(counts[MISSHAPEN.name])
+        yield from queue(writer.size(), self._config.spool_max_bytes)
         yield Gauge("spool_bytes", "bytes in the spool", writer.size())
         yield Gauge("spool_max_bytes", "bytes at which the spool refuses", self._config.spool_max_bytes)
         yield Gauge("spool_record", "number of the newest durable record", writer.number())

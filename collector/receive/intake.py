@@ -16,6 +16,7 @@ from collector.spool import MAX_PAYLOAD, SpoolFailed, SpoolFull
 from collector.tokens import Principal
 from fusebox import happenings
 from fusebox.clock import Clock
+from fusebox.prices import SHIPPED, PriceBook
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +42,15 @@ class Intake:
 
     Args:
         repeats: the requests of the last minutes.
+        book: the prices of inference spans.
     """
 
-    def __init__(self, spool: Spool, clock: Clock, repeats: Repeats[Answer]) -> None:
+    def __init__(self, spool: Spool, clock: Clock, repeats: Repeats[Answer], book: PriceBook = SHIPPED) -> None:
         self._spool = spool
         self._clock = clock
         self._repeats = repeats
         self._large = threading.Lock()
+        self._book = book
 
     def take(
         self, sent: bytes, encoding: Encoding, principal: Principal, signal: Signal, content_encoding: str = ""
@@ -72,7 +75,7 @@ class Intake:
 
     def _store(self, body: bytes, encoding: Encoding, principal: Principal, signal: Signal, key: bytes) -> Answer:
         request = decode(body, encoding, signal)
-        stamped = signal.stamp(request, principal, self._clock.now())
+        stamped = signal.stamp(request, principal, self._clock.now(), self._book)
         if stamped.accepted:
             record = sealed(signal.payload(request, key), key)
             if len(record) > MAX_PAYLOAD:

@@ -11,7 +11,7 @@ from typing import Final
 
 from fusebox import happenings, names
 from fusebox.eventmap import Value
-from fusebox.prices import Cost, cost_of
+from fusebox.prices import SHIPPED, Cost, PriceBook
 from fusebox.usage import Usage
 
 UNPRICED: Final = happenings.declare("spans_unpriced", logging.DEBUG, "inference spans whose model has no known price")
@@ -25,7 +25,7 @@ _TRIALS: Final = (Usage(7, 3), Usage(1_009, 11, 101, 13, 5), Usage(31_013, 1_013
 _ZERO: Final = Decimal(0)
 
 
-def price_of(attributes: Mapping[str, Value], at: float, now: float) -> Cost | None:
+def price_of(attributes: Mapping[str, Value], at: float, now: float, book: PriceBook = SHIPPED) -> Cost | None:
     """What a span cost; None when it bills nothing here, reports no usage, or its model has no known price.
 
     Args:
@@ -40,23 +40,21 @@ def price_of(attributes: Mapping[str, Value], at: float, now: float) -> Cost | N
         return None
     provider = _text(attributes, names.GEN_AI_PROVIDER, names.GEN_AI_SYSTEM_OLD)
     hour = int((at if _OLDEST <= at <= now + _HOUR_S else now) // _HOUR_S)
-    cost = _cost(usage, model, provider, hour)
+    cost = _cost(book, usage, model, provider, hour)
     if cost is None:
         happenings.emit(UNPRICED, model=model[:100], provider=provider[:100])
     return cost
 
 
-def _cost(usage: Usage, model: str, provider: str, hour: int) -> Cost | None:
-    line = _line(model, provider, hour)
+def _cost(book: PriceBook, usage: Usage, model: str, provider: str, hour: int) -> Cost | None:
+    line = _line(book, model, provider, hour)
     if line is None:
         return None
-    return line.cost(usage) if _within(usage, line.limit) else _asked(usage, model, provider, hour)
+    return line.cost(usage) if _within(usage, line.limit) else _asked(book, usage, model, provider, hour)
 
 
-def _asked(usage: Usage, model: str, provider: str, hour: int) -> Cost | None:
-    """A provider spelled in a way the price table does not know must not make a known model free."""
-    at = float(hour * _HOUR_S)
-    return cost_of(usage, model, provider, at) or (cost_of(usage, model, "", at) if provider else None)
+def _asked(book: PriceBook, usage: Usage, model: str, provider: str, hour: int) -> Cost | None:
+    return book.cost_of(usage, model, provider, float(hour * _HOUR_S))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,25 +86,25 @@ def _within(usage: Usage, limit: int) -> bool:
 
 
 @lru_cache(maxsize=1024)
-def _line(model: str, provider: str, hour: int) -> Line | None:
+def _line(book: PriceBook, model: str, provider: str, hour: int) -> Line | None:
     """The line through a model's prices, as far as it is straight; None when the model has no price at all."""
-    known = _asked(Usage(1, 1), model, provider, hour)
+    known = _asked(book, Usage(1, 1), model, provider, hour)
     if known is None:
         return None
-    straight = (line for limit in _LIMITS if (line := _through(model, provider, hour, limit)))
+    straight = (line for limit in _LIMITS if (line := _through(book, model, provider, hour, limit)))
     return next(straight, Line(known.price, 0))
 
 
-def _through(model: str, provider: str, hour: int, limit: int) -> Line | None:
+def _through(book: PriceBook, model: str, provider: str, hour: int, limit: int) -> Line | None:
     corners = (
         Usage(limit), Usage(limit, cache_read=limit), Usage(limit, cache_creation=limit), Usage(output_tokens=limit)
     )  # fmt: skip
-    costs = [cost for usage in corners if (cost := _asked(usage, model, provider, hour))]
+    costs = [cost for usage in corners if (cost := _asked(book, usage, model, provider, hour))]
     if len(costs) < len(corners):
         return None
     line = Line(costs[0].price, limit, *[cost.usd / limit for cost in costs])
     trials = (*_TRIALS, Usage(limit, limit, limit // 4, limit // 2, limit // 8))
-    return line if all(_asked(usage, model, provider, hour) == line.cost(usage) for usage in trials) else None
+    return line if all(_asked(book, usage, model, provider, hour) == line.cost(usage) for usage in trials) else None
 
 
 def _usage(a: Mapping[str, Value]) -> Usage:

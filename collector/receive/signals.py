@@ -25,6 +25,7 @@ from collector.receive.stamp import Stamped, stamp
 from collector.receive.stamp_logs import number, stamp_logs
 from collector.tokens import Principal
 from fusebox import happenings
+from fusebox.prices import PriceBook
 
 SPANS_STORED: Final = happenings.declare("spans_stored", logging.DEBUG, "spans made durable in the spool")
 LOGS_STORED: Final = happenings.declare("logs_stored", logging.DEBUG, "log records made durable in the spool")
@@ -55,7 +56,7 @@ class Signal:
     levels: tuple[str, str, str]
     rejected: str
     seed: int
-    stamp: Callable[[Any, Principal, float], Stamped]
+    stamp: Callable[[Any, Principal, float, PriceBook], Stamped]
     payload: Callable[[Any, bytes], bytes]
     stored: happenings.Kind
 
@@ -91,7 +92,7 @@ LOGS: Final = Signal(
     levels=("resourceLogs", "scopeLogs", "logRecords"),
     rejected="rejected_log_records",
     seed=1,
-    stamp=stamp_logs,
+    stamp=lambda request, principal, received, _: stamp_logs(request, principal, received),
     payload=_logs_payload,
     stored=LOGS_STORED,
 )

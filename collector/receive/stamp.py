@@ -7,6 +7,7 @@ Tenant, cost, principal and time of receipt are written here and removed from wh
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ from collector.receive.pricing import price_of
 from collector.tokens import Principal
 from fusebox import happenings, names
 from fusebox.eventmap import Value
+from fusebox.prices import SHIPPED, PriceBook
 
 _MAX_PARTS: Final = 128
 _OURS_ON_SPANS: Final = frozenset({names.TENANT, names.COST_USD, names.COST_PRICE, names.CLAIMED_AGENT})
@@ -27,6 +29,9 @@ _OURS_ON_RESOURCES: Final = frozenset({names.PRINCIPAL, names.RECEIVED})
 
 MISSHAPEN: Final = happenings.declare("spans_rejected", logging.WARNING, "spans refused for a wrong trace or span id")
 WRONG_IDS: Final = "spans without a 16-byte trace id and an 8-byte span id, both not zero, were not stored"
+
+
+Price = Callable[[Span, dict[str, Value]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +43,14 @@ class Stamped:
     message: str = ""
 
 
-def stamp(request: ExportTraceServiceRequest, principal: Principal, received: float) -> Stamped:
+def stamp(
+    request: ExportTraceServiceRequest, principal: Principal, received: float, book: PriceBook = SHIPPED
+) -> Stamped:
     """Rewrite ``request`` in place into what is stored.
 
     Args:
         received: Unix seconds.
+        book: the prices of inference spans.
 
     Raises:
         Refusal: it holds more than 50,000 spans.
@@ -54,7 +62,7 @@ def stamp(request: ExportTraceServiceRequest, principal: Principal, received: fl
     for resource in request.resource_spans:
         service = stamp_resource(resource.resource.attributes, principal, received)
         for scope in resource.scope_spans:
-            _stamp_scope(scope, service, attribution, received)
+            _stamp_scope(scope, service, attribution, lambda span, facts: _price(span, facts, received, book))
     attribution.report()
     accepted = sum(len(scope.spans) for resource in request.resource_spans for scope in resource.scope_spans)
     if offered == accepted:
@@ -77,15 +85,15 @@ def is_id(value: bytes, length: int) -> bool:
     return len(value) == length and any(value)
 
 
-def _stamp_scope(scope: ScopeSpans, service: str, attribution: Attribution, received: float) -> None:
+def _stamp_scope(scope: ScopeSpans, service: str, attribution: Attribution, price: Price) -> None:
     clean(scope.scope.attributes, {})
     shorten(scope.scope, "name", "version")
     _drop_misshapen(scope)
     for span in scope.spans:
-        _stamp_span(span, service, attribution, received)
+        _stamp_span(span, service, attribution, price)
 
 
-def _stamp_span(span: Span, service: str, attribution: Attribution, received: float) -> None:
+def _stamp_span(span: Span, service: str, attribution: Attribution, price: Price) -> None:
     facts: dict[str, Value] = {}
     attributes = span.attributes
     dropped = clean(attributes, facts, _OURS_ON_SPANS)
@@ -94,7 +102,7 @@ def _stamp_span(span: Span, service: str, attribution: Attribution, received: fl
     _bound(span)
     attribution.attribute(attributes, facts, service)
     if facts.get(names.GEN_AI_OPERATION) in names.INFERENCE_OPERATIONS:
-        _price(span, facts, received)
+        price(span, facts)
 
 
 _MOST: Final = (1 << 32) - 1
@@ -105,8 +113,8 @@ def more(count: int, by: int) -> int:
     return min(count + by, _MOST)
 
 
-def _price(span: Span, facts: dict[str, Value], received: float) -> None:
-    cost = price_of(facts, span.start_time_unix_nano / 1e9, received)
+def _price(span: Span, facts: dict[str, Value], received: float, book: PriceBook) -> None:
+    cost = price_of(facts, span.start_time_unix_nano / 1e9, received, book)
     if cost:
         put(span.attributes, names.COST_USD, f"{cost.usd:f}")
         put(span.attributes, names.COST_PRICE, cost.price)

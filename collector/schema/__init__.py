@@ -61,13 +61,17 @@ def apply(client: Client) -> None:
         ConfigError: the database was written by a newer Fusebox, or by a changed one.
     """
     client.command(_TABLE)
-    rows = client.query("SELECT `number`, any(`sha256`) FROM fusebox_schema GROUP BY `number`").result_rows
-    applied = {int(number): str(sha256) for number, sha256 in rows}
-    known = steps()
-    _refuse_strangers(applied, known)
+    done, known = applied(client), steps()
+    _refuse_strangers(done, known)
     for step in known:
-        if step.number not in applied:
+        if step.number not in done:
             _apply(client, step)
+
+
+def applied(client: Client) -> dict[int, str]:
+    """Number and SHA-256 of every step that the database has."""
+    rows = client.query("SELECT `number`, any(`sha256`) FROM fusebox_schema GROUP BY `number`").result_rows
+    return {int(number): str(sha256) for number, sha256 in rows}
 
 
 def _refuse_strangers(applied: dict[int, str], known: list[Step]) -> None:

@@ -124,7 +124,7 @@ def _table(answer: dict[str, Any]) -> Table:
 
 def _cell(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return "".join(char if char.isprintable() else "·" for char in text)
+    return terminal.plain(text)
 
 
 verb = SqlVerb()

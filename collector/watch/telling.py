@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from collector.alerts.alert import Alert, opened, unregistered
+from collector.alerts.alert import Alert, broken_path, opened, unregistered
 from collector.alerts.outbox import MAX_AGE_S, Outbox
 from collector.alerts.sinks import Outcome
 from collector.watch.history import transition_of
@@ -53,6 +53,10 @@ class Telling:
         payload = {"alert": asdict(alert)}
         self._note(Note("stranger", "watch", event.agent, "not registered", event.trace_id, event.span_id, payload))
         self._put(alert)
+
+    def incomplete(self, reason: str, since: float) -> None:
+        """Nothing comes through the whole path since then (wall-clock Unix seconds); told once for each time."""
+        self._put(broken_path(reason, since, self._dashboard()))
 
     def ended(self, id: str, sink: str, outcome: Outcome) -> None:
         """An alert was delivered or given up."""

@@ -68,7 +68,7 @@ def test_health_and_metrics_tell_of_the_flow(roles: StartRoles) -> None:
     until(lambda: _rows(running, "SELECT count() FROM otel_traces") == [[1]], "a span")
     health = until(lambda: _stored(requests.get(f"{url}/healthz", timeout=5)), "the flow shows it")
     assert health["ok"] is True
-    assert 'fusebox_happenings_total{kind="records_stored"} 1' in requests.get(f"{url}/metrics", timeout=5).text
+    assert "fusebox_records_stored_total 1" in requests.get(f"{url}/metrics", timeout=5).text
     assert requests.get(f"{url}/ping", timeout=5).text == "Ok.\n"
     writer.close()
 

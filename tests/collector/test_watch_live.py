@@ -243,4 +243,5 @@ def test_a_transition_reads_back_from_the_journal(harness: Harness) -> None:
 
 
 def _judged(harness: Harness) -> bool:
-    return harness.watch.gauges()["judged_record"] >= harness.written
+    figures = {sample.name: sample.value for sample in harness.watch.samples()}
+    return figures["watch_judged_record"] >= harness.written
