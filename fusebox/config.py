@@ -73,6 +73,9 @@ class Config(BaseSettings):
     durable_outbox: bool = Field(False, description="keep them in data_dir/outbox, so that they survive a crash")
 
     spool_max_bytes: int = Field(2 << 30, gt=0, description="the spool refuses when it holds more")
+    spool_max_age_s: float = Field(
+        604800.0, gt=0, description="the spool refuses while a record waits longer to be stored"
+    )
     alert_webhook_url: str | None = Field(None, description="alerts are posted here (Standard Webhooks)")
     alert_webhook_secret: SecretStr | None = Field(None, description="whsec_… secret that signs them")
     alert_webhook_private: bool = Field(False, description="allow the webhook to point into a private network")

@@ -20,6 +20,7 @@ from collector.keep.insert import Inserter
 from collector.keep.keeper import Keeper
 from collector.keep.pages import health, metrics
 from collector.keep.port import SqlPort
+from collector.keep.replay import Replay
 from collector.ports import address, bind, port_of
 from collector.spool import Reader
 from fusebox.clock import Clock, system_clock
@@ -60,8 +61,9 @@ def _services(config: Config, engine: Engine, clock: Clock) -> Stack:
     folder = config.data_dir / "batches"
     folder.mkdir(exist_ok=True, mode=0o700)
     batches = Batches(Reader(config.data_dir / "spool", ROLE), Promises(folder), settings, clock)
-    inserter = Inserter(engine, DeadLetters(engine, config.data_dir / "dead_letters", clock))
-    keeper = Keeper(batches, inserter, clock, settings.linger)
+    letters = config.data_dir / "dead_letters"
+    inserter = Inserter(engine, DeadLetters(engine, letters, clock))
+    keeper = Keeper(batches, inserter, clock, settings.linger, Replay(engine, letters, clock).step)
     pages = {"/healthz": lambda: health(keeper), "/metrics": lambda: metrics(keeper)}
     port = SqlPort(engine, pages, any_host=config.behind_loopback_publish)
     return Stack([keeper, AuditCopy(engine, config.data_dir / "journal"), SqlServer(config, port)])

@@ -31,10 +31,10 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from collector import schema
 from collector.keep.batch import Batch
-from collector.keep.deadletters import DeadLetters
 from collector.keep.engine import Engine
 from collector.keep.errors import OUT_OF_MEMORY, EngineDown, EngineRefused, sorted_out
 from collector.keep.otlp_bytes import SpanId, bytes_field, fixed64_field, framed, halves, without
+from collector.keep.targets import Completion, Letters
 from fusebox import happenings
 
 T = TypeVar("T")
@@ -48,31 +48,15 @@ COMPLETED: Final = happenings.declare(
 
 _PRESENT: Final = "SELECT DISTINCT TraceId, SpanId FROM otel_traces WHERE _batch = {batch:String}"
 _RUNNING: Final = "SELECT count() FROM system.processes WHERE startsWith(query_id, {prefix:String})"
-_EVENTS_VIEW: Final = (
-    "SELECT as_select FROM system.tables WHERE database = currentDatabase() AND name = 'agent_events_mv'"
-)
-_EVENTS_COLUMNS: Final = """
-SELECT arrayStringConcat(groupArray(concat('`', name, '`')), ', ') FROM (
-    SELECT name FROM system.columns WHERE database = currentDatabase() AND table = 'agent_events' ORDER BY position)
-"""
-_COMPLETE_EVENTS: Final = """
-INSERT INTO agent_events ({columns}) SELECT {columns} FROM ({view})
-WHERE batch = {{batch:String}}
-  AND (trace_id, span_id) NOT IN (SELECT trace_id, span_id FROM agent_events WHERE batch = {{batch:String}})
-"""
-_COMPLETE_TIMES: Final = """
-INSERT INTO otel_traces_trace_id_ts SELECT TraceId, min(Timestamp), max(Timestamp) FROM otel_traces
-WHERE _batch = {batch:String} AND TraceId != '' GROUP BY TraceId
-"""
-# A row too many does no harm there: readers take the earliest start and the latest end of a trace.
 
 
 class Inserter:
     """Writes batches; use it from one thread."""
 
-    def __init__(self, engine: Engine, letters: DeadLetters) -> None:
+    def __init__(self, engine: Engine, letters: Letters) -> None:
         self._engine = engine
         self._letters = letters
+        self._completion = Completion(self._do, letters)
         self._attempt = 0
         self._settings: dict[str, object] = {
             **engine.schema_settings(schema.proto(), schema.MESSAGE),
@@ -106,7 +90,7 @@ class Inserter:
         """Find out what an attempt left behind and write the rest."""
         self._await_silence(batch)
         self._write_missing(batch, payloads)
-        self._complete_views(batch)
+        self._completion.complete(batch)
 
     def _write_missing(self, batch: Batch, payloads: list[bytes]) -> None:
         missing = self._missing(batch, payloads)
@@ -127,7 +111,8 @@ class Inserter:
         elif error.code == OUT_OF_MEMORY:
             raise EngineDown(str(error)) from error
         else:
-            self._letters.add(batch.id, payloads[0], str(error))
+            for left in self._missing(batch, payloads):  # its row may be in: then a view refused it, see completion
+                self._letters.add(batch.id, left, str(error))
 
     def _missing(self, batch: Batch, payloads: list[bytes]) -> list[bytes]:
         rows = self._do(lambda client: client.query(_PRESENT, {"batch": batch.id}).result_rows)
@@ -137,17 +122,10 @@ class Inserter:
         happenings.emit(COMPLETED, batch=batch.id, present=len(present))
         return [rest for payload in payloads if (rest := _rest(payload, present))]
 
-    def _complete_views(self, batch: Batch) -> None:
-        parameters = {"batch": batch.id}
-        columns = self._do(lambda client: client.query(_EVENTS_COLUMNS).result_rows[0][0])
-        view = self._do(lambda client: client.query(_EVENTS_VIEW).result_rows[0][0])
-        statement = _COMPLETE_EVENTS.format(columns=columns, view=view)
-        self._do(lambda client: client.command(statement, parameters=parameters))
-        self._do(lambda client: client.command(_COMPLETE_TIMES, parameters=parameters))
-
     def _insert(self, batch: Batch, payloads: Iterable[bytes]) -> None:
         body = b"".join(payloads)
-        token = batch.id if body == b"".join(batch.payloads) else hashlib.sha256(body).hexdigest()
+        whole = batch.whole and body == b"".join(batch.payloads)
+        token = batch.id if whole else hashlib.sha256(body).hexdigest()
         block = body + bytes_field(_BATCH_FIELD, batch.id.encode()) + fixed64_field(_FORMED_FIELD, batch.formed)
         self._attempt += 1
         settings = self._settings | {

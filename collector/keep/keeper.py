@@ -17,6 +17,9 @@ from __future__ import annotations
 import logging
 import random
 import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -29,8 +32,33 @@ _POLL_S: Final = 0.05
 _FIRST_PAUSE_S: Final = 0.2
 _LONGEST_PAUSE_S: Final = 15.0
 _STUCK_S: Final = 30.0
+_WAITS_AN_INSERT: Final = 3.0
+_LONGEST_LINGER_S: Final = 0.5
 
 DELAYED: Final = happenings.declare("keep_delayed", logging.WARNING, "a batch could not be stored yet; it is retried")
+
+
+def _nothing() -> None:
+    """Nothing else to do."""
+
+
+class Pace:
+    """How long to wait for company: an insert costs nearly the same for one record and for hundreds.
+
+    At least ``shortest`` seconds, so that a trickle makes few inserts; more while inserts are slow, so that most of the
+    time goes by between them; at most half a second, so that what arrives in quiet is visible within one.
+    """
+
+    def __init__(self, shortest: float) -> None:
+        self._shortest = self.linger = shortest
+
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        """Around one insert."""
+        began = time.monotonic()
+        yield
+        took = time.monotonic() - began
+        self.linger = max(self._shortest, min(took * _WAITS_AN_INSERT, _LONGEST_LINGER_S))
 
 
 @dataclass(slots=True)
@@ -47,11 +75,15 @@ class Keeper:
     """One thread that keeps.
 
     Args:
-        linger: real seconds to wait for company when a batch is not full.
+        linger: real seconds to wait for company, at least, when a batch is not full.
+        between: what else the thread that inserts has to do, after each batch and while there is none.
     """
 
-    def __init__(self, batches: Batches, inserter: Inserter, clock: Clock, linger: float) -> None:
-        self._batches, self._inserter, self._clock, self._linger = batches, inserter, clock, linger
+    def __init__(
+        self, batches: Batches, inserter: Inserter, clock: Clock, linger: float, between: Callable[[], None] = _nothing
+    ) -> None:
+        self._batches, self._inserter, self._clock = batches, inserter, clock
+        self._pace, self._between = Pace(linger), between
         self._flow = Flow()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="keep", daemon=True)
@@ -80,6 +112,7 @@ class Keeper:
         while not self._stopping.is_set():
             try:
                 idle = not self._step()
+                self._between()
                 pause = _FIRST_PAUSE_S
             except Exception as error:  # whatever it was: the batch is still open, the loop goes on with it
                 happenings.emit(DELAYED, error=str(error)[:500])
@@ -96,12 +129,13 @@ class Keeper:
             self._flow.lag = 0
             return False
         if not self._batches.full:
-            self._stopping.wait(self._linger)
+            self._stopping.wait(self._pace.linger)
         batch = self._batches.next()
         self._flow.lag = self._batches.lag()
         if batch:
-            self._inserter.write(batch)
-            self._batches.done(batch)
+            with self._pace.timed():
+                self._inserter.write(batch)
+                self._batches.done(batch)
             self._flow.last_stored, self._flow.failing_since, self._flow.reason = self._clock.wall(), 0.0, ""
         return batch is not None
 

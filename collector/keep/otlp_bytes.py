@@ -44,6 +44,11 @@ def without(payload: bytes, present: frozenset[SpanId]) -> bytes:
     return _filtered(payload, lambda _, span: (span.trace_id.hex(), span.span_id.hex()) not in present)
 
 
+def only(payload: bytes, wanted: frozenset[SpanId]) -> bytes:
+    """The request with no spans but those in ``wanted``; empty when it has none. Raises like :func:`span_ids`."""
+    return _filtered(payload, lambda _, span: (span.trace_id.hex(), span.span_id.hex()) in wanted)
+
+
 def halves(payloads: list[bytes]) -> tuple[list[bytes], list[bytes]] | None:
     """Two smaller lists with the same spans; None when there is nothing left to divide."""
     if len(payloads) > 1:

@@ -18,8 +18,8 @@ from clickhouse_connect.driver.exceptions import ClickHouseError, Error
 from collector.ports import bind, port_of
 
 Fault = Callable[[str], str]
-"""Given a statement: ``""`` (none), ``refuse`` (503), ``exception`` (200 with an error inside), ``slow`` (done, answered
-late), ``reset before``, or ``reset after`` (it is done, then the connection breaks)."""
+"""Given a statement: ``""`` (none), ``refuse`` (503), ``exception`` (200 with an error inside), ``slow`` (done,
+answered late), ``reset before``, or ``reset after`` (it is done, then the connection breaks)."""
 
 SLOW_S = 1.0
 
@@ -36,6 +36,11 @@ class StandIn:
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True)
         self._thread.start()
         self.url = f"http://default:secret@127.0.0.1:{port_of(self._socket)}/default"
+
+    def run(self, statement: str) -> None:
+        """Do something to the database that no client asked for."""
+        with self._lock:
+            self.client.command(statement)
 
     def close(self) -> None:
         self._server.should_exit = True

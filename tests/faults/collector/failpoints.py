@@ -1,7 +1,7 @@
 """Failpoints: named places in the collector's code at which a process can be made to die by its own SIGKILL.
 
-Nothing of this is in the code that ships: a role of the laboratory replaces a function by one that counts its calls and,
-at the chosen one, dies before or after doing what it does. A place that was renamed away fails loudly.
+Nothing of this is in the code that ships: a role of the laboratory replaces a function by one that counts its calls
+and, at the chosen one, dies before or after doing what it does. A place that was renamed away fails loudly.
 """
 
 from __future__ import annotations

@@ -83,7 +83,9 @@ class Oracle:
 
     def _changed(self, rows: Rows) -> list[str]:
         stored = rows(f"SELECT SpanId, SpanAttributes['{PROOF}'] FROM otel_traces")
-        return [f"changed: {span}" for span, proof in stored if span in self._issued and self._issued[span].proof != proof]
+        return [
+            f"changed: {span}" for span, proof in stored if span in self._issued and self._issued[span].proof != proof
+        ]
 
     def _miscounted(self, rows: Rows) -> list[str]:
         ((total,),) = rows("SELECT sum(input_tokens) FROM agent_events")

@@ -9,12 +9,15 @@ from __future__ import annotations
 import multiprocessing
 import os
 import random
+import re
 import sys
 from collections.abc import Mapping
 from functools import partialmethod
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Final
+
+import requests
 
 from collector.spool import Writer
 from collector.watch import live
@@ -65,7 +68,9 @@ class Role:
     def launch(self, point: Failpoint | None = None, hit: int = 1) -> None:
         """Start it, doomed to die at a failpoint or not; returns at once."""
         self._fired.unlink(missing_ok=True)
-        self._process = _CONTEXT.Process(target=_run, args=(self.name, self._settings, self._log, self._fired, point, hit))
+        self._process = _CONTEXT.Process(
+            target=_run, args=(self.name, self._settings, self._log, self._fired, point, hit)
+        )
         self._process.start()
 
     def start(self) -> None:
@@ -84,8 +89,11 @@ class Role:
         """Wait until it has died at its failpoint."""
         assert self._process is not None
         self._process.join(_DEATH_S)
-        if self._process.exitcode != -9: print(os.popen("ps -eLo pid,ppid,stat,wchan:20,etimes,args | grep -i forkserver").read())
-        assert self._process.exitcode == -9, f"{self.name} passed no failpoint ({self._process.exitcode}): {self.last_words()}"
+        if self._process.exitcode != -9:
+            print(os.popen("ps -eLo pid,ppid,stat,wchan:20,etimes,args | grep -i forkserver").read())
+        assert self._process.exitcode == -9, (
+            f"{self.name} passed no failpoint ({self._process.exitcode}): {self.last_words()}"
+        )
         assert self._fired.exists(), f"{self.name} was killed by somebody else"
         self.kills += 1
 
@@ -96,6 +104,13 @@ class Role:
             self._process.join(20)
             self._process.kill()
             self._process.join()
+
+    def counted(self, happening: str) -> int:
+        """How often something happened in the running process."""
+        text = requests.get(f"{self.url}/metrics", timeout=10).text
+        found = re.search(rf'^fusebox_{happening}_total (\d+)|kind="{happening}"\}} (\d+)', text, re.MULTILINE)
+        assert found, f"{self.name} does not count {happening}"
+        return int(found[1] or found[2])
 
     def last_words(self) -> str:
         """The end of what it printed."""
@@ -112,9 +127,7 @@ class Role:
         return info is not None and info["pid"] == self.pid
 
 
-def _run(
-    name: str, settings: Mapping[str, str], log: Path, fired: Path, point: Failpoint | None, hit: int
-) -> None:
+def _run(name: str, settings: Mapping[str, str], log: Path, fired: Path, point: Failpoint | None, hit: int) -> None:
     """The child process."""
     out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(out, 1)

@@ -1,4 +1,4 @@
-"""Sender: threads that post spans to *receive* and, like stock exporters, send the same bytes until they are answered."""
+"""Sender: threads that post spans to *receive* and, like exporters, send the same bytes until they are answered."""
 
 from __future__ import annotations
 

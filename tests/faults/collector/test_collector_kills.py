@@ -1,8 +1,7 @@
-"""SIGKILL of every role, at named failpoints and at random moments, during recovery too: nothing answered 200 is lost."""
+"""SIGKILL of every role, at named points and at random, during recovery too: nothing answered 200 is lost."""
 
 from __future__ import annotations
 
-import os
 import random
 import time
 from collections import Counter
@@ -32,14 +31,16 @@ def test_nothing_that_was_answered_200_is_lost_or_counted_twice(
     with Lab(tmp_path, seed, embedded=embedded) as lab:
         try:
             for point in plan(cycles, embedded, lab.chance):
-                t=time.monotonic()
+                t = time.monotonic()
                 cycle(lab, point)
-                print(point.role, point.name, time.monotonic()-t, lab.kills, flush=True)
+                print(point.role, point.name, time.monotonic() - t, lab.kills, flush=True)
                 passed[f"{point.role}: {point.name}"] += 1
         finally:
             with capsys.disabled():
                 rows = [f"{name:40} {count:6}" for name, count in sorted(passed.items())]
-                rows += [f"{name:40} {count:6}" for name, count in {"SIGKILLs": lab.kills, **lab.oracle.count()}.items()]
+                rows += [
+                    f"{name:40} {count:6}" for name, count in {"SIGKILLs": lab.kills, **lab.oracle.count()}.items()
+                ]
                 print("\n\n" + "\n".join(rows))
                 print(f"{sum(passed.values())} cycles in {time.monotonic() - began:.0f} s, --fault-seed {seed}")
 
