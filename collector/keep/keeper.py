@@ -42,7 +42,7 @@ def _nothing() -> None:
     """Nothing else to do."""
 
 
-class Pace:
+class Linger:
     """How long to wait for company: an insert costs nearly the same for one record and for hundreds.
 
     At least ``shortest`` seconds, so that a trickle makes few inserts; more while inserts are slow, so that most of the
@@ -50,7 +50,7 @@ class Pace:
     """
 
     def __init__(self, shortest: float) -> None:
-        self._shortest = self.linger = shortest
+        self._shortest = self.seconds = shortest
 
     @contextmanager
     def timed(self) -> Iterator[None]:
@@ -58,7 +58,7 @@ class Pace:
         began = time.monotonic()
         yield
         took = time.monotonic() - began
-        self.linger = max(self._shortest, min(took * _WAITS_AN_INSERT, _LONGEST_LINGER_S))
+        self.seconds = max(self._shortest, min(took * _WAITS_AN_INSERT, _LONGEST_LINGER_S))
 
 
 @dataclass(slots=True)
@@ -77,15 +77,24 @@ class Keeper:
     Args:
         linger: real seconds to wait for company, at least, when a batch is not full.
         between: what else the thread that inserts has to do, after each batch and while there is none.
+        wait: waits that many seconds, or less; by default real ones, until :meth:`stop`.
     """
 
     def __init__(
-        self, batches: Batches, inserter: Inserter, clock: Clock, linger: float, between: Callable[[], None] = _nothing
+        self,
+        batches: Batches,
+        inserter: Inserter,
+        clock: Clock,
+        linger: float,
+        between: Callable[[], None] = _nothing,
+        wait: Callable[[float], object] | None = None,
     ) -> None:
         self._batches, self._inserter, self._clock = batches, inserter, clock
-        self._pace, self._between = Pace(linger), between
+        self._linger, self._between = Linger(linger), between
         self._flow = Flow()
+        self._pause = _FIRST_PAUSE_S
         self._stopping = threading.Event()
+        self._wait = wait or self._stopping.wait
         self._thread = threading.Thread(target=self._run, name="keep", daemon=True)
 
     def start(self) -> None:
@@ -108,20 +117,23 @@ class Keeper:
         return self._flow.reason if since and self._clock.wall() - since > _STUCK_S else ""
 
     def _run(self) -> None:
-        pause = _FIRST_PAUSE_S
         while not self._stopping.is_set():
-            try:
-                idle = not self._step()
-                self._between()
-                pause = _FIRST_PAUSE_S
-            except Exception as error:  # whatever it was: the batch is still open, the loop goes on with it
-                happenings.emit(DELAYED, error=str(error)[:500])
-                self._failed(str(error))
-                self._stopping.wait(pause * random.uniform(0.8, 1.2))
-                pause = min(pause * 2, _LONGEST_PAUSE_S)
-                continue
-            if idle:
-                self._stopping.wait(_POLL_S)
+            self.turn()
+
+    def turn(self) -> None:
+        """One turn of the loop: store a batch, or wait for one, or wait because the last attempt failed."""
+        try:
+            idle = not self._step()
+            self._between()
+        except Exception as error:  # whatever it was: the batch is still open, the loop goes on with it
+            happenings.emit(DELAYED, error=str(error)[:500])
+            self._failed(str(error))
+            self._wait(self._pause * random.uniform(0.8, 1.2))
+            self._pause = min(self._pause * 2, _LONGEST_PAUSE_S)
+            return
+        self._pause = _FIRST_PAUSE_S
+        if idle:
+            self._wait(_POLL_S)
 
     def _step(self) -> bool:
         """Store one batch; False when there is none."""
@@ -129,11 +141,11 @@ class Keeper:
             self._flow.lag = 0
             return False
         if not self._batches.full:
-            self._stopping.wait(self._pace.linger)
+            self._wait(self._linger.seconds)
         batch = self._batches.next()
         self._flow.lag = self._batches.lag()
         if batch:
-            with self._pace.timed():
+            with self._linger.timed():
                 self._inserter.write(batch)
                 self._batches.done(batch)
             self._flow.last_stored, self._flow.failing_since, self._flow.reason = self._clock.wall(), 0.0, ""

@@ -25,7 +25,7 @@ from collector.keep.batch import Batch
 from collector.keep.errors import OUT_OF_MEMORY, EngineDown, EngineRefused
 from collector.keep.otlp_bytes import SpanId, only
 
-_MOST_REFUSED: Final = 32
+_MOST_REFUSED: Final = 16
 _NOBODY: Final = ("", "-")
 _VIEW: Final = "SELECT as_select FROM system.tables WHERE database = currentDatabase() AND name = {view:String}"
 _COLUMNS: Final = """

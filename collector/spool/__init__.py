@@ -39,7 +39,8 @@ Invariants
    as 0: it protects everything and its reader starts again at the oldest record (at least once).
 7. A record waits for *keep* at most ``max_age_s`` before others are refused (:mod:`collector.spool.age`); its age
    is that of its segment's last write, and segments are closed after a sixteenth of that time.
-8. The mark is not fsynced. After a power cut it may lag, never lead; it gates readers and raises the number floor, but
+8. The last 32 MiB of the disk are left to those who empty the spool (:mod:`collector.spool.reserve`).
+9. The mark is not fsynced. After a power cut it may lag, never lead; it gates readers and raises the number floor, but
    never decides what survives.
 
 ::

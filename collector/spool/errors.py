@@ -10,7 +10,7 @@ from fusebox.errors import Retryable
 
 
 class SpoolFull(Retryable):
-    """No room: ``spool_max_bytes`` or ``spool_max_age_s`` is reached, or the disk is full. Nothing was kept."""
+    """No room: the size cap, the age cap or the reserve is reached, or the disk is full. Nothing was kept."""
 
 
 class SpoolFailed(Retryable):

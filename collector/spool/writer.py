@@ -17,6 +17,7 @@ from collector.spool.cursor import READERS, Mark, cursors, register
 from collector.spool.errors import FULL, SYNC_FAILED, SpoolFailed, SpoolFull
 from collector.spool.record import HEADER, MAX_PAYLOAD, header_of
 from collector.spool.recovery import recover
+from collector.spool.reserve import RESERVE, Reserve
 from collector.spool.segment import Segment, new_segment, segments
 from fusebox import happenings
 from fusebox.clock import Clock, SystemClock
@@ -35,6 +36,7 @@ class Writer:
         readers: readers that records are kept for from the start.
         segment_bytes: size at which a new segment begins.
         max_age_s: seconds that a record may wait to be stored before the spool refuses others.
+        reserve: bytes to leave free on the disk.
 
     Raises:
         DataDirInUse: another process writes this spool.
@@ -49,9 +51,11 @@ class Writer:
         segment_bytes: int = _SEGMENT_BYTES,
         *,
         max_age_s: float = math.inf,
+        reserve: int = RESERVE,
         clock: Clock = _CLOCK,
     ) -> None:
         self._folder, self._clock = folder, clock
+        self._reserve = Reserve(folder, reserve, clock)
         self._age = AgeCap(folder, max_age_s, clock)
         self._max_bytes = max_bytes
         self._segment_bytes = max(1, min(segment_bytes, max_bytes // 4))
@@ -131,6 +135,7 @@ class Writer:
         if self._broken:
             raise SpoolFailed(self._broken)
         self._age.check(self._next - 1)
+        self._reserve.check()
         self._make_room(HEADER + len(payload))
         segment = self._open or self._begin()
         number = self._next

@@ -44,7 +44,7 @@ class View:
         self.struck = 0
 
     def strike(self, server: StandIn) -> None:
-        server.run("DETACH TABLE agent_events")
+        server.run("RENAME TABLE agent_events TO away")
         server.fault = self._watch
 
     @property
@@ -52,7 +52,7 @@ class View:
         return self.struck >= _TIMES
 
     def heal(self, server: StandIn) -> None:
-        server.run("ATTACH TABLE agent_events")
+        server.run("RENAME TABLE away TO agent_events")
 
     def _watch(self, statement: str) -> str:
         self.struck += "otlp_ingest" in statement

@@ -18,7 +18,6 @@ import requests
 
 from collector.keep.engine import Engine
 from tests.collector.clickhouse_standin import StandIn
-from tests.faults.collector.failpoints import Failpoint
 from tests.faults.collector.oracle import Oracle
 from tests.faults.collector.roles import Role
 from tests.faults.collector.sender import Sender
@@ -68,13 +67,6 @@ class Lab:
     def kills(self) -> int:
         """Processes that died of SIGKILL so far."""
         return sum(role.kills for role in self.roles.values())
-
-    def doom(self, point: Failpoint, hit: int) -> None:
-        """Kill the point's role, start it doomed, wait until it has died there; it is down afterwards."""
-        role = self.roles[point.role]
-        role.kill()
-        role.launch(point, hit)
-        role.await_death()
 
     def rows(self, statement: str) -> list[tuple[Any, ...]]:
         """Ask the database."""

@@ -89,8 +89,6 @@ class Role:
         """Wait until it has died at its failpoint."""
         assert self._process is not None
         self._process.join(_DEATH_S)
-        if self._process.exitcode != -9:
-            print(os.popen("ps -eLo pid,ppid,stat,wchan:20,etimes,args | grep -i forkserver").read())
         assert self._process.exitcode == -9, (
             f"{self.name} passed no failpoint ({self._process.exitcode}): {self.last_words()}"
         )
@@ -134,7 +132,6 @@ def _run(name: str, settings: Mapping[str, str], log: Path, fired: Path, point: 
     os.dup2(out, 2)
     os.environ.update(settings)
     random.seed()
-    print("start", os.getpid(), point and point.name, hit, __import__("time").time(), flush=True)
     Writer.__init__ = partialmethod(Writer.__init__, segment_bytes=_SEGMENT_BYTES)  # segments come and go all the time
     live.OVERLAP_S = _OVERLAP_S
     if point:

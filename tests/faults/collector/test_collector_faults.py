@@ -73,12 +73,14 @@ def test_a_disk_that_takes_half_a_record_costs_nothing_that_was_answered(lab: La
 @pytest.mark.parametrize("fault", all_faults(), ids=lambda fault: fault.name)
 def test_a_server_in_trouble_costs_nothing_that_was_answered(lab: Lab, rounds: int, fault: Server | View) -> None:
     assert lab.server
+    keep = lab.roles["keep"]
     for _ in range(rounds):
-        fault.struck = 0
+        fault.struck, delayed = 0, keep.counted("keep_delayed")
         with lab.sender.traffic():
             fault.strike(lab.server)
             until(lambda: fault.over, f"{fault.name} happened", 60)
             if isinstance(fault, View):
                 fault.heal(lab.server)
         _settled(lab)
+        assert keep.counted("keep_delayed") > delayed or "slow" in fault.name, "it was felt"
         assert lab.rows("SELECT count() FROM dead_letters") == [(0,)]
