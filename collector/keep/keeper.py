@@ -49,15 +49,16 @@ class Linger:
     time goes by between them; at most half a second, so that what arrives in quiet is visible within one.
     """
 
-    def __init__(self, shortest: float) -> None:
+    def __init__(self, shortest: float, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._shortest = self.seconds = shortest
+        self._monotonic = monotonic
 
     @contextmanager
     def timed(self) -> Iterator[None]:
         """Around one insert."""
-        began = time.monotonic()
+        began = self._monotonic()
         yield
-        took = time.monotonic() - began
+        took = self._monotonic() - began
         self.seconds = max(self._shortest, min(took * _WAITS_AN_INSERT, _LONGEST_LINGER_S))
 
 

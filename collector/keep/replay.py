@@ -78,7 +78,7 @@ class Replay:
         if order is None:
             return
         answer: dict[str, object] = {"id": order["id"], **self._replayed(order["reason"])}
-        happenings.emit(REPLAYED, **answer)
+        happenings.emit(REPLAYED, answer=answer)
         write_atomic(self._folder / ANSWER, json.dumps(answer))
         (self._folder / ORDER).unlink(missing_ok=True)
         sync_dir(self._folder)

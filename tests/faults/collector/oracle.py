@@ -22,11 +22,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from collector.keep.targets import SPANS, TARGETS
+
 Rows = Callable[[str], list[tuple[Any, ...]]]
 """Asks the database."""
 
 PROOF: Final = "lab.proof"
-SPAN_TABLES: Final[Mapping[str, str]] = {"otel_traces": "SpanId", "agent_events": "span_id"}
+SPAN_TABLES: Final[Mapping[str, str]] = {rows.table: rows.span for rows in (SPANS, *(t.rows for t in TARGETS))}
 """Every table that holds a row for each span of the laboratory, and its column of span ids."""
 
 
