@@ -15,7 +15,7 @@ not the data: the batch waits, and nothing is buried.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -26,7 +26,10 @@ from collector.keep.errors import OUT_OF_MEMORY, EngineDown, EngineRefused
 from collector.keep.otlp_bytes import SpanId, only
 
 _MOST_REFUSED: Final = 16
-_NOBODY: Final = ("", "-")
+_BEFORE: Final = ("", "")
+_BEHIND: Final = ("~", "")
+_EVERYBODY: Final = (_BEFORE, _BEHIND)
+_NOBODY: Final = (_BEHIND, _BEFORE)
 _VIEW: Final = "SELECT as_select FROM system.tables WHERE database = currentDatabase() AND name = {view:String}"
 _COLUMNS: Final = """
 SELECT arrayStringConcat(groupArray(concat('`', name, '`')), ', ') FROM (SELECT name FROM system.columns
@@ -66,7 +69,7 @@ class Target:
     source: Rows = SPANS
 
     def lacking(self, select: str) -> str:
-        """The view's statement over the rows of ``{batch}`` among ``{ids}`` (empty: all) that the target lacks.
+        """The view's statement over the rows of ``{batch}`` from ``{first}`` to ``{last}`` that the target lacks.
 
         What narrows the rows comes before the view's own expressions, since one of them may fail on another row; the
         limit is there because the engine moves no condition past one.
@@ -76,7 +79,7 @@ class Target:
         """
         source, target = self.source, self.rows
         stored = f"SELECT {target.key} FROM {target.table} WHERE {target.batch} = {{batch:String}}"
-        among = f"(empty({{ids:Array(String)}}) OR has({{ids:Array(String)}}, concat({source.key})))"
+        among = f"concat({source.key}) BETWEEN {{first:String}} AND {{last:String}}"
         lacked = f"{source.batch} = {{batch:String}} AND ({source.key}) NOT IN ({stored})"
         some = f"SELECT * FROM {source.table} WHERE {lacked} AND {among} LIMIT {_ALL}"
         narrowed, found = re.subn(rf"\bFROM (\w+\.)?{source.table}\b", f"FROM ({some}) AS {source.table}", select)
@@ -134,20 +137,21 @@ class _Run:
 
     def complete(self) -> None:
         try:
-            self._write()
+            self._write(*_EVERYBODY)
         except EngineRefused as error:
             if not self._accepts_nothing():
                 raise EngineDown(str(error)) from error
             self._divide(self._ids(), error)
             self._bury()
 
-    def _write(self, ids: Iterable[SpanId] = ()) -> None:
-        parameters = {"batch": self._batch.id, "ids": [trace + span for trace, span in ids]}
+    def _write(self, first: SpanId, last: SpanId) -> None:
+        """Write what the spans from ``first`` to ``last`` lack: over HTTP a list of them would be too long for a URL."""
+        parameters = {"batch": self._batch.id, "first": "".join(first), "last": "".join(last)}
         self._do(lambda client: client.command(self._statement, parameters=parameters))
 
     def _write_some(self, ids: Sequence[SpanId]) -> None:
         try:
-            self._write(ids)
+            self._write(ids[0], ids[-1])
         except EngineRefused as error:
             self._divide(ids, error)
 
@@ -171,15 +175,16 @@ class _Run:
                     self._letters.add(self._batch.id, raw, f"{self._target.view}: {error}")
 
     def _ids(self) -> list[SpanId]:
+        """Every span of the batch in the source, in order."""
         source = self._target.source
         statement = f"SELECT DISTINCT {source.key} FROM {source.table} WHERE {source.batch} = {{batch:String}}"
         rows = self._do(lambda client: client.query(statement, {"batch": self._batch.id}).result_rows)
-        return [(str(trace), str(span)) for trace, span in rows]  # type: ignore[attr-defined]
+        return sorted((str(trace), str(span)) for trace, span in rows)  # type: ignore[attr-defined]
 
     def _accepts_nothing(self) -> bool:
         """True when no row at all passes: table and view are in order, so the refused rows are at fault."""
         try:
-            self._write([_NOBODY])
+            self._write(*_NOBODY)
         except EngineRefused:
             return False
         return True

@@ -18,6 +18,7 @@ from fusebox.clock import ManualClock
 from fusebox.errors import ConfigError, DataDirInUse
 
 MIB = 1 << 20
+GOLDEN = Path(__file__).parent / "golden"
 
 
 @pytest.fixture
@@ -401,3 +402,17 @@ def test_a_quarantined_segment_is_counted_once_and_the_folder_is_bounded(folder:
     Writer(folder, 64 * MIB).close()
     assert counted("spool_quarantined") == before + 12
     assert len(quarantined(folder)) == 8
+
+
+def test_the_spool_of_an_earlier_release_is_read_and_continued(folder: Path) -> None:
+    """``golden/`` holds spools as releases wrote them; a change of format that cannot read one needs a new name."""
+    shutil.copytree(GOLDEN / "spool-0.1", folder)
+    written = [b"record %d " % number * (number % 4 + 1) for number in range(20)]
+    damaged = counted("spool_damaged")
+    writer = Writer(folder, MIB)
+    assert payloads(Reader(folder, "watch")) == written
+    assert payloads(Reader(folder, "keep")) == written[5:]
+    assert writer.append(b"goes on") == 21
+    assert payloads(Reader(folder, "keep"))[-1] == b"goes on"
+    assert counted("spool_damaged") == damaged
+    writer.close()

@@ -46,6 +46,25 @@ def test_nothing_that_was_answered_200_is_lost_or_counted_twice(
                 print(f"\n\n{table(lab, died)}\n{time.monotonic() - began:.0f} s, --fault-seed {seed}")
 
 
+@pytest.mark.faults
+@pytest.mark.timeout(1200)
+def test_ten_kills_in_a_row_while_it_starts_cost_nothing(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    with Lab(tmp_path, request.config.getoption("--fault-seed"), embedded=False) as lab:
+        for name in ("receive", "keep"):
+            role = lab.roles[name]
+            with lab.sender.traffic():
+                role.kill()
+                for _ in range(10):
+                    role.launch()
+                    time.sleep(lab.chance.uniform(0, 0.5))  # the moment of the kill is what varies
+                    role.kill()
+                role.start()
+            lab.drain()
+            assert lab.oracle.verdict(lab.rows) == [], name
+        assert lab.kills == 22
+        assert lab.rows("SELECT count() < 1000 FROM system.parts WHERE active") == [(1,)]
+
+
 def plan(cycles: int, embedded: bool, chance: random.Random) -> Iterator[Failpoint]:
     """Rounds of failpoints, each in an order of its own: all of them, or with chDB, which starts slowly, *keep*'s."""
     points = [point for point in FAILPOINTS if point.role == "keep" or not embedded]
