@@ -145,7 +145,7 @@ class _Run:
             self._bury()
 
     def _write(self, first: SpanId, last: SpanId) -> None:
-        """Write what the spans from ``first`` to ``last`` lack: over HTTP a list of them would be too long for a URL."""
+        """Write what the spans from ``first`` to ``last`` lack (a list of them would be too long for a URL)."""
         parameters = {"batch": self._batch.id, "first": "".join(first), "last": "".join(last)}
         self._do(lambda client: client.command(self._statement, parameters=parameters))
 

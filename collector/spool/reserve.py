@@ -22,26 +22,33 @@ _LOOK_EVERY_S: Final = 1.0
 
 
 class Reserve:
-    """Refuses while less than ``reserve`` bytes are free on the disk of ``folder``."""
+    """Tells when less than ``reserve`` bytes are free on the disk of ``folder``."""
 
     def __init__(self, folder: Path, reserve: int, clock: Clock) -> None:
         self._folder, self._reserve, self._clock = folder, reserve, clock
         self._looked = -math.inf
         self._free = 0
 
+    def reached(self) -> bool:
+        """True when too little is free. Asks the disk once a second."""
+        if self._clock.monotonic() - self._looked >= _LOOK_EVERY_S:
+            self._look()
+        return self._free < self._reserve
+
     def check(self) -> None:
-        """Asks the disk once a second.
+        """Ask the disk now.
 
         Raises:
             SpoolFull: the reserve is reached.
         """
-        now = self._clock.monotonic()
-        if now - self._looked >= _LOOK_EVERY_S:
-            disk = os.statvfs(self._folder)
-            self._looked, self._free = now, disk.f_bavail * disk.f_frsize
+        self._look()
         if self._free < self._reserve:
             happenings.emit(FULL, free=self._free, reserve=self._reserve)
             raise SpoolFull(
                 f"the disk of the spool has {self._free} bytes left, and {self._reserve} are reserved for what "
                 "empties it; make room on it"
             )
+
+    def _look(self) -> None:
+        disk = os.statvfs(self._folder)
+        self._looked, self._free = self._clock.monotonic(), disk.f_bavail * disk.f_frsize

@@ -135,7 +135,6 @@ class Writer:
         if self._broken:
             raise SpoolFailed(self._broken)
         self._age.check(self._next - 1)
-        self._reserve.check()
         self._make_room(HEADER + len(payload))
         segment = self._open or self._begin()
         number = self._next
@@ -215,7 +214,7 @@ class Writer:
             self._open = None
 
     def _make_room(self, need: int) -> None:
-        if self._bytes + need <= self._max_bytes:
+        if self._bytes + need <= self._max_bytes and not self._reserve.reached():
             return
         self._delete_passed(keep_newest=self._open is not None)
         if self._bytes + need > self._max_bytes:
@@ -224,6 +223,8 @@ class Writer:
                 f"the spool holds {self._bytes} of {self._max_bytes} bytes and its readers are behind; "
                 "see that keep and watch run, or raise spool_max_bytes"
             )
+        if self._reserve.reached():
+            self._reserve.check()
 
     def _delete_passed(self, *, keep_newest: bool) -> None:
         existing = segments(self._folder)

@@ -24,6 +24,7 @@ from collector.tokens import Tokens
 from collector.watch import parts
 from collector.watch.api import Api
 from collector.watch.board import BoardView
+from collector.watch.damage import Damage
 from collector.watch.dispatch import Dispatch
 from collector.watch.history import History
 from collector.watch.journal import Journal, Note, entries
@@ -125,6 +126,7 @@ class Watch:
         self._telling = Telling(self._journal, clock, self._dashboard)
         self._outbox = Outbox(folder / "alerts", parts.sinks(config, clock), clock, self._telling.ended)
         self._telling.through(self._outbox)
+        self._damage = Damage(folder, clock, self._telling.damage)
         self._wire()
 
     def _wire(self) -> None:
@@ -193,6 +195,7 @@ class Watch:
             self._roster.check()
             self._trips.noticed(self._circuits.refresh())
             self._trips.chase()
+            self._damage.look()
 
 
 def main(config: Config) -> None:

@@ -77,7 +77,7 @@ class Lab:
 
     def drain(self) -> None:
         """Wait until every owed span is in every table."""
-        until(lambda: self.oracle.missing(self.rows) == 0, "everything owed is stored", _DRAIN_S)
+        until(lambda: self.oracle.is_paid(self.rows), "everything owed is stored", _DRAIN_S)
 
     def _ask_keep(self, statement: str) -> requests.Response | None:
         url = self.roles["keep"].url

@@ -65,11 +65,14 @@ class Oracle:
         with self._lock:
             return {"spans issued": len(self._issued), "spans acknowledged": len(self._owed)}
 
-    def missing(self, rows: Rows) -> int:
-        """How many owed spans some table does not hold yet."""
+    def is_paid(self, rows: Rows) -> bool:
+        """True once every table holds every owed span. Counts first: that is asked many times."""
         with self._lock:
             owed = set(self._owed)
-        return max(len(owed - self._ids(rows, table).keys()) for table in SPAN_TABLES)
+        return all(
+            int(rows(f"SELECT count() FROM {table}")[0][0]) >= len(owed) and owed <= self._ids(rows, table).keys()
+            for table in SPAN_TABLES
+        )
 
     def verdict(self, rows: Rows) -> list[str]:
         """All that is wrong, once everything has had its time."""

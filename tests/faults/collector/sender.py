@@ -20,6 +20,7 @@ from tests.faults.collector.oracle import PROOF, Oracle
 _SENDERS: Final = 3
 _DAY_NS: Final = 86_400 * 10**9
 _GIVE_UP: Final = 0.1
+_PACE_S: Final = 0.06
 _PAUSE_S: Final = 0.02
 _TIMEOUT_S: Final = 10.0
 _OK: Final = 200
@@ -60,7 +61,7 @@ class Sender:
         chance = random.Random(f"{self._seed} {self._round} {number}")
         while not over.is_set():
             self.post(chance, patient=chance.random() > _GIVE_UP)
-            time.sleep(chance.uniform(0, _PAUSE_S))
+            time.sleep(chance.uniform(0, _PACE_S))
 
     def post(self, chance: random.Random, *, patient: bool) -> None:
         """One request of 1 to 20 spans of the last days; an impatient one is tried once and given up."""
