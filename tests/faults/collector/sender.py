@@ -20,7 +20,7 @@ from tests.faults.collector.oracle import PROOF, Oracle
 _SENDERS: Final = 3
 _DAY_NS: Final = 86_400 * 10**9
 _GIVE_UP: Final = 0.1
-_PACE_S: Final = 0.06
+_PACE_S: Final = 0.1
 _PAUSE_S: Final = 0.02
 _TIMEOUT_S: Final = 10.0
 _OK: Final = 200

@@ -21,6 +21,7 @@ from tests.faults.collector.lab import Lab
 
 _CYCLES_FOR_ONE: Final = 6
 """Ours for one cycle of the bus: a kill costs less here."""
+_FOR_A_VERDICT: Final = 5
 _INTERRUPTING: Final = {
     "receive": ("record half written", "record written", "after fdatasync", "segment begun"),
     "keep": ("during the insert", "inserted", "before the commit"),
@@ -39,8 +40,8 @@ def test_nothing_that_was_answered_200_is_lost_or_counted_twice(
     began = time.monotonic()
     with Lab(tmp_path, seed, embedded=embedded) as lab:
         try:
-            for point in plan(cycles * _CYCLES_FOR_ONE, embedded, lab.chance):
-                died.update(cycle(lab, point))
+            for points in plan(cycles * _CYCLES_FOR_ONE, embedded, lab.chance):
+                died.update(play(lab, points))
         finally:
             with capsys.disabled():
                 print(f"\n\n{table(lab, died)}\n{time.monotonic() - began:.0f} s, --fault-seed {seed}")
@@ -65,29 +66,40 @@ def test_ten_kills_in_a_row_while_it_starts_cost_nothing(tmp_path: Path, request
         assert lab.rows("SELECT count() < 1000 FROM system.parts WHERE active") == [(1,)]
 
 
-def plan(cycles: int, embedded: bool, chance: random.Random) -> Iterator[Failpoint]:
-    """Rounds of failpoints, each in an order of its own: all of them, or with chDB, which starts slowly, *keep*'s."""
+def plan(cycles: int, embedded: bool, chance: random.Random) -> Iterator[list[Failpoint]]:
+    """Rounds of failpoints, each in an order of its own, a few to a verdict.
+
+    With chDB, which starts slowly, only *keep*'s, and without ``--fault-cycles`` only those amid an insert.
+    """
     points = [point for point in FAILPOINTS if point.role == "keep" or not embedded]
-    for number in range(max(cycles // (3 if embedded else 1), len(points))):
-        if number % len(points) == 0:
-            chance.shuffle(points)
-        yield points[number % len(points)]
+    if embedded and not cycles:
+        points = [point for point in points if point.name in _INTERRUPTING["keep"] or point.recovering]
+    played = []
+    while len(played) < max(cycles // (3 if embedded else 1), len(points)):
+        played += chance.sample(points, len(points))
+    return (played[start : start + _FOR_A_VERDICT] for start in range(0, len(played), _FOR_A_VERDICT))
+
+
+def play(lab: Lab, points: list[Failpoint]) -> list[str]:
+    """Some failpoints under traffic, and the verdict; where roles died."""
+    with lab.sender.traffic():
+        died = [doom for point in points for doom in cycle(lab, point)]
+    lab.drain()
+    assert lab.sender.refused == []
+    assert lab.oracle.verdict(lab.rows) == [], died
+    return died
 
 
 def cycle(lab: Lab, point: Failpoint) -> list[str]:
-    """One failpoint under traffic, and the verdict; where the role died."""
+    """One failpoint; where the role died."""
     role = lab.roles[point.role]
-    died = [_interrupting(lab, point), point] if point.recovering else [point]
-    with lab.sender.traffic():
-        role.kill()
-        for doom in died:
-            role.launch(doom, 1 if point.recovering else lab.chance.randint(1, 4))
-            role.await_death()
-        role.start()
-    lab.drain()
-    assert lab.sender.refused == []
-    assert lab.oracle.verdict(lab.rows) == [], point
-    return [f"{doom.role}: {doom.name}" for doom in died]
+    dooms = [_interrupting(lab, point), point] if point.recovering else [point]
+    role.kill()
+    for doom in dooms:
+        role.launch(doom, 1 if point.recovering else lab.chance.randint(1, 4))
+        role.await_death()
+    role.start()
+    return [f"{doom.role}: {doom.name}" for doom in dooms]
 
 
 def _interrupting(lab: Lab, point: Failpoint) -> Failpoint:
