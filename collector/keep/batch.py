@@ -56,7 +56,7 @@ class BatchSettings:
 
     max_records: int = 512
     max_bytes: int = 16 << 20
-    linger: float = 0.2
+    linger: float = 0.1
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ the loop tries until the engine works again, while the spool keeps what arrives.
 from __future__ import annotations
 
 import logging
+import math
 import random
 import threading
 import time
@@ -45,21 +46,26 @@ def _nothing() -> None:
 class Linger:
     """How long to wait for company: an insert costs nearly the same for one record and for hundreds.
 
-    At least ``shortest`` seconds, so that a trickle makes few inserts; more while inserts are slow, so that most of the
-    time goes by between them; at most half a second, so that what arrives in quiet is visible within one.
+    After a quiet while, only ``shortest`` seconds. While records keep coming, so long that most of the time goes by
+    between inserts, but at most half a second: what arrives is visible within one.
     """
 
     def __init__(self, shortest: float, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._shortest = self.seconds = shortest
-        self._monotonic = monotonic
+        self._shortest, self._monotonic = shortest, monotonic
+        self._due = -math.inf
+
+    @property
+    def seconds(self) -> float:
+        """To wait from now on."""
+        return max(self._shortest, self._due - self._monotonic())
 
     @contextmanager
     def timed(self) -> Iterator[None]:
         """Around one insert."""
         began = self._monotonic()
         yield
-        took = self._monotonic() - began
-        self.seconds = max(self._shortest, min(took * _WAITS_AN_INSERT, _LONGEST_LINGER_S))
+        ended = self._monotonic()
+        self._due = ended + min((ended - began) * _WAITS_AN_INSERT, _LONGEST_LINGER_S)
 
 
 @dataclass(slots=True)

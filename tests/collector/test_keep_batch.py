@@ -199,14 +199,18 @@ def test_a_stop_leaves_what_is_not_stored_to_the_next_process(tmp_path: Path) ->
     assert (again.id, again.retried) == (moody.seen[0].id, True)
 
 
-@pytest.mark.parametrize(("insert", "linger"), [(0.01, 0.2), (0.1, 0.3), (0.15, 0.45), (3.0, 0.5)])
-def test_the_slower_inserts_are_the_longer_a_batch_waits_for_company(insert: float, linger: float) -> None:
+@pytest.mark.parametrize(("insert", "linger"), [(0.01, 0.1), (0.05, 0.15), (0.15, 0.45), (3.0, 0.5)])
+def test_while_records_keep_coming_a_batch_waits_the_longer_the_slower_inserts_are(
+    insert: float, linger: float
+) -> None:
     clock = ManualClock()
-    pace = Linger(0.2, clock.monotonic)
-    assert pace.seconds == 0.2
-    with pace.timed():
+    wait = Linger(0.1, clock.monotonic)
+    assert wait.seconds == 0.1
+    with wait.timed():
         clock.advance(insert)
-    assert pace.seconds == pytest.approx(linger)
+    assert wait.seconds == pytest.approx(linger)
+    clock.advance(1)
+    assert wait.seconds == 0.1, "it was quiet"
 
 
 def test_a_full_batch_waits_for_nobody_and_a_small_one_as_long_as_the_last_insert_asks(tmp_path: Path) -> None:
