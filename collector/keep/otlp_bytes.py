@@ -45,8 +45,11 @@ def without(payload: bytes, present: frozenset[SpanId]) -> bytes:
 
 
 def only(payload: bytes, wanted: frozenset[SpanId]) -> bytes:
-    """The request with no spans but those in ``wanted``; empty when it has none. Raises like :func:`span_ids`."""
-    return _filtered(payload, lambda _, span: (span.trace_id.hex(), span.span_id.hex()) in wanted)
+    """The request with no spans but those in ``wanted``; empty when it has none, or is no request."""
+    try:
+        return _filtered(payload, lambda _, span: (span.trace_id.hex(), span.span_id.hex()) in wanted)
+    except ValueError:
+        return b""
 
 
 def halves(payloads: list[bytes]) -> tuple[list[bytes], list[bytes]] | None:
