@@ -31,7 +31,7 @@ class Server:
     def _fault(self, statement: str) -> str:
         if self.over or (self._inserts_only and "otlp_ingest" not in statement):
             return ""
-        self.struck += 1
+        self.struck += "otlp_ingest" in statement or "_batch = " in statement  # not the journal's copy
         return self._saying
 
 
