@@ -163,7 +163,7 @@ class Agent:
             valve.shut()
 
     def cut(self) -> None:
-        LOOP.cancel(self.name)
+        LOOP.cancel(lambda action: action.agent == self.name and self.runtime.latch.stops(action))
 
     # --- work -----------------------------------------------------------------------------------------------------
     def _deliver(self, delivery: Delivery) -> None:

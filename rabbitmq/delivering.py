@@ -3,6 +3,7 @@
 ::
 
     guards ── latch, circuit, snapshot say no ──► held      (no attempt is counted; nothing is lost)
+      │   ── its workflow was killed ───────────► dead, with the reason: nothing of the agent waits for it
       │
     decode ── does not fit the handler's type ──► dead, with the validation error
       │
@@ -30,9 +31,9 @@ from collections.abc import Callable, Coroutine, Generator, Mapping
 from functools import partial
 from typing import Any
 
-from fusebox import guard
+from breakers.guards import verdict_on
 from fusebox.errors import AgentKilled
-from fusebox.records import Action, ActionKind, Verdict
+from fusebox.records import Verdict
 from rabbitmq.broker import Delivery
 from rabbitmq.context import Context
 from rabbitmq.handlers import Handler
@@ -100,7 +101,7 @@ class Delivering:
         def ended(error: BaseException | None) -> None:
             self._resume(partial(self._go_on, run, steps, context, error))
 
-        LOOP.start(self._agent, coroutine, context, ended)
+        LOOP.start(run.action, coroutine, context, ended)
         return True
 
     def _steps(self, run: Run) -> Steps:
@@ -124,10 +125,10 @@ class Delivering:
         try:
             yield coroutine
         except asyncio.CancelledError as error:
-            if self._runtime.latch.killed(self._agent) is None:
+            kill = self._runtime.latch.stops(run.action)
+            if kill is None:
                 raise  # the handler's own doing
-            action = Action(ActionKind.CONSUME, self._agent, run.key, workflow=run.action.workflow)
-            raise AgentKilled(action, guard.deny(guard.LATCH, "cancelled by a kill")) from error
+            raise AgentKilled(run.action, verdict_on(kill, "while it waited")) from error
 
     def _settle(self, run: Run, outcome: Outcome) -> None:
         try:

@@ -6,11 +6,11 @@ import asyncio
 import contextvars
 import logging
 import threading
-from collections import defaultdict
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from fusebox import happenings
+from fusebox.records import Action
 
 Ended = Callable[[BaseException | None], None]
 
@@ -25,19 +25,25 @@ class Loop:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._tasks: defaultdict[str, set[asyncio.Task[Any]]] = defaultdict(set)
+        self._tasks: dict[asyncio.Task[Any], Action] = {}
 
     def start(
-        self, agent: str, coroutine: Coroutine[Any, Any, Any], context: contextvars.Context, ended: Ended
+        self, action: Action, coroutine: Coroutine[Any, Any, Any], context: contextvars.Context, ended: Ended
     ) -> None:
-        """Run a coroutine of ``agent`` in ``context``; ``ended`` is called on the loop, with what it raised."""
+        """Run the coroutine of an action in ``context``; ``ended`` is called on the loop, with what it raised."""
         loop = self._started()
-        loop.call_soon_threadsafe(self._spawn, agent, coroutine, context, ended)
+        loop.call_soon_threadsafe(self._spawn, action, coroutine, context, ended)
 
-    def cancel(self, agent: str) -> None:
-        """Cancel every coroutine of ``agent``."""
+    def cancel(self, stopped: Callable[[Action], object]) -> None:
+        """Cancel the coroutine of every action that is ``stopped``."""
+
+        def cancel_all() -> None:
+            for task, action in self._tasks.items():
+                if stopped(action):
+                    task.cancel()
+
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(lambda: [task.cancel() for task in self._tasks[agent]])
+            self._loop.call_soon_threadsafe(cancel_all)
 
     def _started(self) -> asyncio.AbstractEventLoop:
         with self._lock:
@@ -47,15 +53,15 @@ class Loop:
             return self._loop
 
     def _spawn(
-        self, agent: str, coroutine: Coroutine[Any, Any, Any], context: contextvars.Context, ended: Ended
+        self, action: Action, coroutine: Coroutine[Any, Any, Any], context: contextvars.Context, ended: Ended
     ) -> None:
         assert self._loop is not None
         task = self._loop.create_task(coroutine, context=context)
-        self._tasks[agent].add(task)
-        task.add_done_callback(lambda task: self._end(agent, task, ended))
+        self._tasks[task] = action
+        task.add_done_callback(lambda task: self._end(task, ended))
 
-    def _end(self, agent: str, task: asyncio.Task[Any], ended: Ended) -> None:
-        self._tasks[agent].discard(task)
+    def _end(self, task: asyncio.Task[Any], ended: Ended) -> None:
+        del self._tasks[task]
         ended(asyncio.CancelledError() if task.cancelled() else task.exception())
 
 
