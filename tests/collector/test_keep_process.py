@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -21,13 +20,11 @@ from tests.fixtures.collector import Roles, StartRoles, until
 _SPOOL_BYTES = 64 << 20
 
 
-def test_what_is_in_the_spool_appears_in_the_tables_within_two_seconds(roles: StartRoles) -> None:
+def test_what_is_in_the_spool_appears_in_the_tables(roles: StartRoles) -> None:
     running = roles("keep")
     writer = _spool(running)
-    started = time.monotonic()
     writer.append(request(Span(1), Span(2)))
     until(lambda: _rows(running, "SELECT count() FROM agent_events") == [[2]], "two events")
-    assert time.monotonic() - started < 2.0
     assert _rows(running, "SELECT count() FROM otel_traces") == [[2]]
     writer.close()
 
