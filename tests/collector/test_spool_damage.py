@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 import shutil
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -136,7 +137,8 @@ def test_all_intact_records_survive(
         writer = Writer(folder, 64 * MIB)
         expected[writer.append(b"after the damage")] = b"after the damage"
         for name in ("keep", "watch"):
-            records = Reader(folder, name).read(10_000, 64 * MIB)
+            with closing(Reader(folder, name)) as reader:
+                records = reader.read(10_000, 64 * MIB)
             assert {r.number: r.payload for r in records} == expected, f"seed {seed}"
             assert len(records) == len(expected), f"seed {seed}"
         writer.close()
