@@ -80,6 +80,9 @@ class Config(BaseSettings):
     )
     canary_s: float = Field(10.0, ge=0, description="seconds between two canary spans through the whole path; 0: none")
     spool_max_bytes: int = Field(2 << 30, gt=0, description="the spool refuses when it holds more")
+    spool_max_age_s: float = Field(
+        604800.0, gt=0, description="the spool refuses while a record waits longer to be stored"
+    )
     alert_webhook_url: str | None = Field(None, description="alerts are posted here (Standard Webhooks)")
     alert_webhook_secret: SecretStr | None = Field(None, description="whsec_… secret that signs them")
     alert_webhook_private: bool = Field(False, description="allow the webhook to point into a private network")

@@ -20,6 +20,7 @@ from collector.keep.errors import sorted_out
 from collector.keep.insert import Inserter
 from collector.keep.keeper import Keeper
 from collector.keep.pages import health, metrics
+from collector.keep.replay import Replay
 from collector.ports import address, bind, port_of
 from collector.readers import Readers
 from collector.schema.build import build
@@ -68,8 +69,9 @@ def _services(config: Config, engine: Engine, clock: Clock) -> Stack:
     folder = config.data_dir / "batches"
     folder.mkdir(exist_ok=True, mode=0o700)
     batches = Batches(Reader(config.data_dir / "spool", ROLE), Promises(folder), settings, clock)
-    inserter = Inserter(engine, DeadLetters(engine, config.data_dir / "dead_letters", clock))
-    keeper = Keeper(batches, inserter, clock, settings.linger)
+    letters = config.data_dir / "dead_letters"
+    inserter = Inserter(engine, DeadLetters(engine, letters, clock))
+    keeper = Keeper(batches, inserter, clock, settings.linger, Replay(engine, letters, clock).step)
     pages = {"/healthz": lambda: health(keeper), "/metrics": lambda: metrics(keeper, inserter.rows)}
     journals = config.data_dir / "journal"
     copies = [AuditCopy(engine, folder) for folder in (journals, journals / WRITER)]

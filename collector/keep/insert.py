@@ -32,10 +32,10 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from collector import schema
 from collector.keep.batch import Batch
-from collector.keep.deadletters import DeadLetters
 from collector.keep.engine import Engine
 from collector.keep.errors import OUT_OF_MEMORY, EngineDown, EngineRefused, sorted_out
 from collector.keep.otlp_bytes import LOG, Identity, fixed64_field, framed, halves, holds_logs, without
+from collector.keep.targets import Completion, Letters
 from collector.otlp import bytes_field
 from fusebox import happenings
 
@@ -61,36 +61,21 @@ SELECT DISTINCT TraceId, SpanId FROM otel_traces WHERE _batch = {batch:String}
 UNION ALL SELECT {log:String}, _id FROM otel_logs WHERE _batch = {batch:String}
 """
 _RUNNING: Final = "SELECT count() FROM system.processes WHERE startsWith(query_id, {prefix:String})"
-TARGETS: Final = ("agent_events", "token_ledger")
-"""Targets of a view ``<target>_mv`` with one row for a span: completed row by row, by ``batch``."""
-_VIEW: Final = (
-    "SELECT as_select FROM system.tables WHERE database = currentDatabase() AND name = concat({target:String}, '_mv')"
-)
-_COLUMNS: Final = """
-SELECT arrayStringConcat(groupArray(concat('`', name, '`')), ', ') FROM (
-    SELECT name FROM system.columns WHERE database = currentDatabase() AND table = {target:String} ORDER BY position)
-"""
-_COMPLETE: Final = """
-INSERT INTO {target} ({columns}) SELECT {columns} FROM ({view})
-WHERE batch = {{batch:String}}
-  AND (trace_id, span_id) NOT IN (SELECT trace_id, span_id FROM {target} WHERE batch = {{batch:String}})
-"""
-_COMPLETE_EMITTERS: Final = (
-    "INSERT INTO emitters ({columns}) SELECT {columns} FROM ({view}) WHERE batch = {{batch:String}}"
-)
-_COMPLETE_TIMES: Final = """
-INSERT INTO otel_traces_trace_id_ts SELECT TraceId, min(Timestamp), max(Timestamp) FROM otel_traces
-WHERE _batch = {batch:String} AND TraceId != '' GROUP BY TraceId
-"""
-# A row too many does no harm in either: numbers are united, of a trace the earliest start and the latest end count.
 
 
 class Inserter:
-    """Writes batches; use it from one thread."""
+    """Writes batches; use it from one thread.
 
-    def __init__(self, engine: Engine, letters: DeadLetters) -> None:
+    Args:
+        letters: where what the database cannot take goes.
+        counts: count what is written; one of several inserters does, since it counts what all have written.
+    """
+
+    def __init__(self, engine: Engine, letters: Letters, *, counts: bool = True) -> None:
         self._engine = engine
+        self._counts = counts
         self._letters = letters
+        self._completion = Completion(self._do, letters)
         self._attempt = 0
         self.rows: dict[str, int] = {}
         """How many rows each table had after the last batch; empty before the first."""
@@ -107,14 +92,16 @@ class Inserter:
         Raises:
             EngineDown, EngineRefused: not now; call again with the batch marked as ``retried``.
         """
-        self.rows = self.rows or self._lengths()
+        if self._counts:
+            self.rows = self.rows or self._lengths()
         payloads = [payload for payload in batch.payloads if self._sound(batch, payload)]
         if batch.retried:
             self._settle(batch, payloads)
         elif payloads:
             self._write_all(batch, payloads)
         happenings.emit(STORED, count=len(batch.payloads))
-        self._count()
+        if self._counts:
+            self._count()
 
     def _write_all(self, batch: Batch, payloads: list[bytes]) -> None:
         try:
@@ -128,7 +115,7 @@ class Inserter:
         """Find out what an attempt left behind and write the rest."""
         self._await_silence(batch)
         self._write_missing(batch, payloads)
-        self._complete_views(batch)
+        self._completion.complete(batch)
 
     def _write_missing(self, batch: Batch, payloads: list[bytes]) -> None:
         missing = self._missing(batch, payloads)
@@ -149,7 +136,8 @@ class Inserter:
         elif error.code == OUT_OF_MEMORY:
             raise EngineDown(str(error)) from error
         else:
-            self._letters.add(batch.id, payloads[0], str(error))
+            for left in self._missing(batch, payloads):  # its row may be in: then a view refused it, see completion
+                self._letters.add(batch.id, left, str(error))
 
     def _missing(self, batch: Batch, payloads: list[bytes]) -> list[bytes]:
         rows = self._do(lambda client: client.query(_PRESENT, {"batch": batch.id, "log": LOG}).result_rows)
@@ -159,22 +147,10 @@ class Inserter:
         happenings.emit(COMPLETED, batch=batch.id, present=len(present))
         return [rest for payload in payloads if (rest := _rest(payload, present))]
 
-    def _complete_views(self, batch: Batch) -> None:
-        for target in TARGETS:
-            self._complete(target, _COMPLETE, batch)
-        self._complete("emitters", _COMPLETE_EMITTERS, batch)
-        self._do(lambda client: client.command(_COMPLETE_TIMES, parameters={"batch": batch.id}))
-
-    def _complete(self, target: str, template: str, batch: Batch) -> None:
-        named = {"target": target}
-        columns = self._do(lambda client: client.query(_COLUMNS, named).result_rows[0][0])
-        view = self._do(lambda client: client.query(_VIEW, named).result_rows[0][0])
-        statement = template.format(target=target, columns=columns, view=view)
-        self._do(lambda client: client.command(statement, parameters={"batch": batch.id}))
-
     def _insert(self, batch: Batch, payloads: Iterable[bytes]) -> None:
         body = b"".join(payloads)
-        token = batch.id if body == b"".join(batch.payloads) else hashlib.sha256(body).hexdigest()
+        whole = batch.whole and body == b"".join(batch.payloads)
+        token = batch.id if whole else hashlib.sha256(body).hexdigest()
         block = body + bytes_field(_BATCH_FIELD, batch.id.encode()) + fixed64_field(_FORMED_FIELD, batch.formed)
         self._attempt += 1
         settings = self._settings | {

@@ -58,6 +58,14 @@ def without(payload: bytes, present: frozenset[Identity]) -> bytes:
     return _filtered(payload, lambda _, item: _identity(item) not in present)
 
 
+def only(payload: bytes, wanted: frozenset[Identity]) -> bytes:
+    """The request with no spans but those in ``wanted``; empty when it has none, or is no request."""
+    try:
+        return _filtered(payload, lambda _, item: _identity(item) in wanted)
+    except ValueError:
+        return b""
+
+
 def halves(payloads: list[bytes]) -> tuple[list[bytes], list[bytes]] | None:
     """Two smaller lists with the same content; None when there is nothing left to divide."""
     if len(payloads) > 1:

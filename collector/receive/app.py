@@ -22,7 +22,7 @@ from collector.receive.repeats import Repeats, key_in
 from collector.receive.signals import SPANS_STORED
 from collector.receive.stamp import MISSHAPEN
 from collector.setup import prepare
-from collector.spool import Record, Writer, cursors, recent
+from collector.spool import Record, Writer, cursors, quarantined, recent
 from collector.tokens import Tokens
 from fusebox import happenings
 from fusebox.clock import Clock, system_clock
@@ -41,7 +41,7 @@ class Receive:
     """Both doors over one spool.
 
     Args:
-        config: uses data_dir, tenant, host, http_port, grpc_port and spool_max_bytes.
+        config: uses data_dir, tenant, host, http_port, grpc_port, spool_max_bytes and spool_max_age_s.
     """
 
     def __init__(self, config: Config, clock: Clock) -> None:
@@ -58,7 +58,10 @@ class Receive:
             DataDirInUse: another receive writes this spool.
         """
         with contextlib.ExitStack() as resources:
-            writer = Writer(self._config.data_dir / "spool", self._config.spool_max_bytes)
+            writer = Writer(
+                self._config.data_dir / "spool", self._config.spool_max_bytes,
+                max_age_s=self._config.spool_max_age_s, clock=self._clock,
+            )  # fmt: skip
             resources.callback(writer.close)
             known = _known(recent(self._config.data_dir / "spool"))
             intake = Intake(writer, self._clock, Repeats(self._clock, known), PriceBook.load(self._config.prices_file))
@@ -101,14 +104,16 @@ class Receive:
         resources.callback(withdraw, folder, "receive")
 
     def _gauges(self, writer: Writer) -> Iterator[Gauge | Otel]:
-        counts = happenings.counts()
+        counts, folder = happenings.counts(), self._config.data_dir / "spool"
         yield accepted(counts[SPANS_STORED.name])
         yield refused(counts[MISSHAPEN.name])
         yield from queue(writer.size(), self._config.spool_max_bytes)
         yield Gauge("spool_bytes", "bytes in the spool", writer.size())
         yield Gauge("spool_max_bytes", "bytes at which the spool refuses", self._config.spool_max_bytes)
+        yield Gauge("spool_oldest_seconds", "seconds for which the oldest record waits to be stored", writer.oldest())
+        yield Gauge("spool_quarantined", "damaged segments in quarantine", len(quarantined(folder)))
         yield Gauge("spool_record", "number of the newest durable record", writer.number())
-        for name, number in cursors(self._config.data_dir / "spool").items():
+        for name, number in cursors(folder).items():
             yield Gauge("spool_cursor", "number of the record a reader is done with", number, {"reader": name})
 
 

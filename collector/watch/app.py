@@ -28,6 +28,7 @@ from collector.watch.api import Api
 from collector.watch.board import BoardView
 from collector.watch.canary import Canary
 from collector.watch.completeness import Completeness
+from collector.watch.damage import Damage
 from collector.watch.dispatch import Dispatch
 from collector.watch.history import History
 from collector.watch.journal import Journal, Note, entries
@@ -140,6 +141,7 @@ class Watch:
         self._telling.through(self._outbox)
         self._canary = Canary(config, clock, self._telling.incomplete)
         self._complete = Completeness(self._canary, clock)
+        self._damage = Damage(folder, clock, self._telling.damage)
         self._wire()
 
     def _wire(self) -> None:
@@ -216,6 +218,7 @@ class Watch:
             self._roster.check()
             self._trips.noticed(self._circuits.refresh())
             self._trips.chase()
+            self._damage.look()
 
 
 def main(config: Config) -> None:
