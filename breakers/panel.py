@@ -78,7 +78,9 @@ class Panel:
         for detector in self._concerned(event, entry):
             if periodic and detector.name in _BY_PURPOSE:
                 continue
-            worst = _worse(worst, self._ruled(detector.observe(event)))
+            found = detector.observe(event)
+            if found:
+                worst = _worse(worst, self._ruled(found))
         return worst
 
     def _concerned(self, event: Event, entry: AgentEntry | None) -> list[Detector]:
@@ -95,8 +97,8 @@ class Panel:
         _bound(self._traces, trace_id, self._max_traces)
         return detector
 
-    def _ruled(self, found: Finding | None) -> Finding | None:
-        if found and self._rules.rule(found.detector).mode is Mode.OBSERVE:
+    def _ruled(self, found: Finding) -> Finding:
+        if self._rules.rule(found.detector).mode is Mode.OBSERVE:
             return replace(found, action=WARN)
         return found
 
@@ -105,8 +107,8 @@ def _extra(detector: str, entry: AgentEntry | None) -> dict[str, Any]:
     return {"budget": entry.tokens_per_minute} if detector == "burn" and entry else {}
 
 
-def _worse(one: Finding | None, other: Finding | None) -> Finding | None:
-    if one is None or (other is not None and other.action == OPEN != one.action):
+def _worse(one: Finding | None, other: Finding) -> Finding:
+    if one is None or other.action == OPEN != one.action:
         return other
     return one
 

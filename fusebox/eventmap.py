@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from fusebox import names
 from fusebox.fingerprint import request_hash, result_hash, simhash
@@ -17,14 +18,24 @@ from fusebox.records import ActionKind, Event, Hop, Lineage
 from fusebox.registry import AGENT_ID
 
 _MESSAGING = {"send": ActionKind.PUBLISH, "publish": ActionKind.PUBLISH, "process": ActionKind.CONSUME}
-_ACTIONS = frozenset(kind.value for kind in ActionKind)
+_ACTIONS = {kind.value: kind for kind in ActionKind}
 _MAX_HOPS = 64
 _HOP = re.compile(rf"({AGENT_ID.pattern})/([0-9a-f]{{16}})")
 
 Value = str | int | float | bool
 
+READ: Final = (
+    names.ACTION, names.COST_USD, names.ERROR_TYPE, names.GEN_AI_AGENT_ID, names.GEN_AI_AGENT_NAME,
+    names.GEN_AI_CONVERSATION, names.GEN_AI_INPUT_MESSAGES, names.GEN_AI_OPERATION, names.GEN_AI_OUTPUT_MESSAGES,
+    names.GEN_AI_REQUEST_MODEL, names.GEN_AI_TOOL_ARGUMENTS, names.GEN_AI_TOOL_NAME, names.GEN_AI_TOOL_RESULT,
+    names.LINEAGE, names.MESSAGING_DESTINATION, names.MESSAGING_OPERATION_TYPE, names.OPERATION, names.REQUEST_HASH,
+    names.REQUEST_SIMHASH, names.RESULT_HASH, names.TARGET, names.TENANT, names.USAGE_INPUT, names.USAGE_INPUT_OLD,
+    names.USAGE_OUTPUT, names.USAGE_OUTPUT_OLD, names.WORKFLOW,
+)  # fmt: skip
+"""Every attribute that is read here: who reads spans for this file may leave out all others."""
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)  # not frozen: that doubles the cost of making one, and one is made for every span
 class SpanFacts:
     """What an Event is taken from: the parts of a span that matter, whatever library read it."""
 
@@ -36,6 +47,8 @@ class SpanFacts:
     failed: bool
     service: str
     attributes: Mapping[str, Value] = field(default_factory=dict)
+    instance: str = ""
+    """Who numbers the spans (``service.instance.id``)."""
 
 
 def agent_of(attributes: Mapping[str, Value], service: str) -> str:
@@ -45,9 +58,9 @@ def agent_of(attributes: Mapping[str, Value], service: str) -> str:
 
 def action_of(attributes: Mapping[str, Value]) -> ActionKind | None:
     """Which of the four actions a span is; None when it is none of them."""
-    own = attributes.get(names.ACTION)
-    if own in _ACTIONS:
-        return ActionKind(str(own))
+    own = _ACTIONS.get(str(attributes.get(names.ACTION)))
+    if own:
+        return own
     operation = attributes.get(names.GEN_AI_OPERATION)
     if operation in names.INFERENCE_OPERATIONS:
         return ActionKind.MODEL_CALL
@@ -74,7 +87,7 @@ def event_of(span: SpanFacts) -> Event | None:
         tenant=str(a.get(names.TENANT, "default")),
         workflow=str(a.get(names.WORKFLOW) or a.get(names.GEN_AI_CONVERSATION) or ""),
         request=_hex(a.get(names.REQUEST_HASH)) or (request_hash(operation, target, request) if request else 0),
-        simhash=_hex(a.get(names.REQUEST_SIMHASH)) or simhash(request),
+        simhash=_hex(a.get(names.REQUEST_SIMHASH)) or _likeness(action, request),
         result=_hex(a.get(names.RESULT_HASH)) or (result_hash(result) if result else 0),
         ok=not span.failed,
         error_type=str(a.get(names.ERROR_TYPE, "")),
@@ -87,6 +100,11 @@ def event_of(span: SpanFacts) -> Event | None:
         parent_id=span.parent_id,
         lineage=parse_lineage(str(a.get(names.LINEAGE, ""))) or (),
     )
+
+
+def _likeness(action: ActionKind, request: str) -> int:
+    """What a model is asked is never told by likeness: prompts share their instructions, and are long."""
+    return simhash(request) if request and action is not ActionKind.MODEL_CALL else 0
 
 
 def format_lineage(lineage: Lineage) -> str:
@@ -108,14 +126,16 @@ def parse_lineage(text: str) -> Lineage | None:
 
 
 def _operation(a: Mapping[str, Value]) -> str:
-    for name in (names.OPERATION, names.GEN_AI_TOOL_NAME, names.GEN_AI_REQUEST_MODEL, names.MESSAGING_DESTINATION):
-        if a.get(name):
-            return str(a[name])
-    return str(a.get(names.GEN_AI_OPERATION, ""))
+    named = _text(a, names.OPERATION, names.GEN_AI_TOOL_NAME, names.GEN_AI_REQUEST_MODEL, names.MESSAGING_DESTINATION)
+    return named or str(a.get(names.GEN_AI_OPERATION, ""))
 
 
 def _text(a: Mapping[str, Value], *candidates: str) -> str:
-    return next((str(a[name]) for name in candidates if a.get(name)), "")
+    for name in candidates:
+        value = a.get(name)
+        if value:
+            return str(value)
+    return ""
 
 
 def _count(a: Mapping[str, Value], *candidates: str) -> int:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 import uvicorn
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from collector import schema, setup
+from collector import setup
 from collector.keep.audit_copy import AuditCopy
 from collector.keep.batch import Batches, BatchSettings, Promises
 from collector.keep.deadletters import DeadLetters
@@ -19,9 +20,17 @@ from collector.keep.errors import sorted_out
 from collector.keep.insert import Inserter
 from collector.keep.keeper import Keeper
 from collector.keep.pages import health, metrics
-from collector.keep.port import SqlPort
+from collector.keep.replay import Replay
 from collector.ports import address, bind, port_of
+from collector.readers import Readers
+from collector.schema.build import build
 from collector.spool import Reader
+from collector.sql.definitions import definitions
+from collector.sql.pool import Pool
+from collector.sql.port import Page, SqlPort
+from collector.sql.query_log import WRITER, QueryLog
+from collector.sql.quota import Quotas
+from collector.watch.journal import Journal
 from fusebox.clock import Clock, system_clock
 from fusebox.config import Config
 from fusebox.lifecycle import Stack, serve
@@ -42,15 +51,15 @@ def main(config: Config) -> None:
     with setup.owned(config.data_dir / "keep.lock", ROLE):
         engine = engine_of(config)
         try:
-            _prepare(engine)
+            _prepare(engine, config)
             serve(_services(config, engine, system_clock()))
         finally:
             engine.close()
 
 
-def _prepare(engine: Engine) -> None:
+def _prepare(engine: Engine, config: Config) -> None:
     try:
-        schema.apply(engine.writer())
+        build(engine.writer(), config)
     except ClickHouseError as error:
         raise sorted_out(error) from error
 
@@ -60,11 +69,36 @@ def _services(config: Config, engine: Engine, clock: Clock) -> Stack:
     folder = config.data_dir / "batches"
     folder.mkdir(exist_ok=True, mode=0o700)
     batches = Batches(Reader(config.data_dir / "spool", ROLE), Promises(folder), settings, clock)
-    inserter = Inserter(engine, DeadLetters(engine, config.data_dir / "dead_letters", clock))
-    keeper = Keeper(batches, inserter, clock, settings.linger)
-    pages = {"/healthz": lambda: health(keeper), "/metrics": lambda: metrics(keeper)}
-    port = SqlPort(engine, pages, any_host=config.behind_loopback_publish)
-    return Stack([keeper, AuditCopy(engine, config.data_dir / "journal"), SqlServer(config, port)])
+    letters = config.data_dir / "dead_letters"
+    inserter = Inserter(engine, DeadLetters(engine, letters, clock))
+    keeper = Keeper(batches, inserter, clock, settings.linger, Replay(engine, letters, clock).step)
+    pages = {"/healthz": lambda: health(keeper), "/metrics": lambda: metrics(keeper, inserter.rows)}
+    journals = config.data_dir / "journal"
+    copies = [AuditCopy(engine, folder) for folder in (journals, journals / WRITER)]
+    return Stack([keeper, *copies, SqlServer(config, sql_port(config, engine, clock, pages))])
+
+
+def sql_port(config: Config, engine: Engine, clock: Clock, pages: Mapping[str, Page]) -> SqlPort:
+    """The SQL port over ``engine``, with its readers, journal and sandbox in the data folder."""
+    folder = config.data_dir.absolute()
+    journal = Journal(folder / "journal" / WRITER, clock, WRITER)
+    pool = Pool(lambda: _sandbox_setup(config, engine), folder / "sandbox")
+    return SqlPort(
+        pool, Readers(folder), Quotas(clock), QueryLog(journal, clock), pages, any_host=config.behind_loopback_publish
+    )
+
+
+def _sandbox_setup(config: Config, engine: Engine) -> dict[str, Any]:
+    """What the process for statements is told; called on a thread of its own, whose client is closed again."""
+    if not engine.embedded:
+        return {"url": config.secret("clickhouse_url")}
+    try:
+        return {
+            "definitions": definitions(engine.writer()),
+            "readable": [str(config.data_dir.absolute() / "clickhouse")],
+        }
+    finally:
+        engine.discard()
 
 
 class SqlServer:
