@@ -107,6 +107,7 @@ local function rule()
     if mode == w.mode then return 'refused' end
     r.mode = w.mode; moved(now); return 'moved'
   elseif w.kind == 'probe' then
+    if mode ~= 'normal' then return 'refused' end
     if state == 'open' then
       if r.retry_at and now >= num(r.retry_at) then
         entered('half_open', now); moved(now); permit(); return 'moved'

@@ -214,6 +214,8 @@ def _mode(row: Row, w: Row) -> str:
 
 
 def _probe(row: Row, w: Row) -> str:
+    if row["mode"] != "normal":
+        return REFUSED
     if row["state"] == "open":
         return _probe_open(row, w)
     return _probe_half_open(row, w) if row["state"] == "half_open" else REFUSED

@@ -137,5 +137,6 @@ class BoardStorage(pybreaker.CircuitBreakerStorage):
         self._freeze(circuit)
 
     def _freeze(self, circuit: Circuit) -> None:
-        self._state = _TO_PYBREAKER[circuit.state]
+        """A circuit that stops nobody (by its mode, or closed meanwhile) is closed for this run."""
+        self._state = _TO_PYBREAKER[circuit.state] if circuit.stops else pybreaker.STATE_CLOSED
         self._version = circuit.version

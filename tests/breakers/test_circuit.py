@@ -194,6 +194,17 @@ def test_modes_let_everything_through_and_keep_the_state(circuits: Circuits, mod
     assert not act(circuits)
 
 
+def test_a_run_that_hears_of_a_special_mode_when_it_asks_for_a_probe_just_runs(clock: ManualClock) -> None:
+    store = Flaky()
+    one, other = process(store, clock), process(store, clock)
+    one.trip("a", **WHY)
+    other.refresh()
+    one.set_mode("a", "observe_only", **BY)
+    clock.advance(60)
+    assert run(other)
+    assert other.circuit("a").state is State.OPEN, "a mode leaves the state where it is"
+
+
 def test_unknown_modes_and_senseless_settings_are_refused(circuits: Circuits) -> None:
     with pytest.raises(ConfigError, match="observe_only"):
         circuits.set_mode("a", "observe", **BY)

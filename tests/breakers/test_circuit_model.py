@@ -205,6 +205,7 @@ class Circuit(RuleBasedStateMachine):
         else:
             admitted = True
             self.runs.append(Run(process, context, manager))
+            self.runs[-1].holder = _held_by(self.runs[-1])
         if self.exact and (asks or _permits(self.board.row(AGENT)) > had):  # or it learned just now that it must ask
             self._was_admitted(admitted, had)
         self._say(process)
@@ -212,15 +213,13 @@ class Circuit(RuleBasedStateMachine):
 
     def _was_admitted(self, admitted: bool, had: set[str]) -> None:
         """What the model says of a run that found the circuit not closed."""
-        if self.model.mode != "normal" or self.model.state == "closed":
-            self.model.ask(self._now(), "nobody")
-            self.model.leases.pop("nobody", None)
-            return  # it asked on old knowledge, and heard that nothing stops it any more
         new = _permits(self.board.row(AGENT)) - had
+        if self.model.mode != "normal" or self.model.state == "closed":
+            assert admitted, "it asked on old knowledge, and heard that nothing stops it any more"
+            assert not new
+            return
         assert admitted == bool(new)
         assert self.model.ask(self._now(), next(iter(new), "")) == admitted
-        if admitted:
-            self.runs[-1].holder = new.pop()
 
     @precondition(lambda self: self.runs)
     @rule(data=st.data(), end=st.sampled_from(["good", "good", "bad", "refused", "died"]))
@@ -231,7 +230,7 @@ class Circuit(RuleBasedStateMachine):
             self._restart(run.process)
             return
         self._meet(run.process)
-        if end == "good" and run.holder in _permits(self.board.row(AGENT) if not self.store.away else {}):
+        if end == "good" and run.holder and not self.store.away:
             self.settled |= self.known
         self._exit(run, end)
         if self.exact and run.holder:
@@ -326,9 +325,6 @@ class Circuit(RuleBasedStateMachine):
         model.tripped_at, model.passed = num(row, "tripped_at"), int(num(row, "passed"))
         model.leases = {name.removeprefix(PROBE): num(row, name) for name in row if name.startswith(PROBE)}
         self.model, self.exact = model, True
-        for run in self.runs:
-            held = _held_by(run)
-            run.holder = held if held in model.leases else ""
 
     # --- kills ------------------------------------------------------------------------------------------------------
     @rule()
