@@ -23,8 +23,9 @@ from threading import Lock
 from typing import Final
 
 from breakers.board import Board, Step
+from breakers.rows import Row, knows, num
 from breakers.snapshot import Snapshot
-from breakers.steps import REFUSED, Row, knows, num
+from breakers.steps import REFUSED
 from fusebox import happenings
 from fusebox.clock import Clock
 from fusebox.errors import StoreUnavailable

@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from breakers.steps import LOST, MOVED, STEP, Row, text
+from breakers.rows import Row, text
+from breakers.steps import LOST, MOVED, STEP
 from fusebox.clock import Clock
 from fusebox.records import State
 from fusebox.store import Store

@@ -23,9 +23,9 @@ import pybreaker
 
 from breakers.agree import Agreement, told
 from breakers.board import MODES, Board, Step, shown
+from breakers.rows import Row, text
 from breakers.settings import CircuitSettings
 from breakers.snapshot import Circuit, Snapshot
-from breakers.steps import Row, text
 from breakers.storage import BoardStorage
 from fusebox import happenings
 from fusebox.clock import Clock

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from threading import Lock
 
 from breakers.board import shown
-from breakers.steps import PROBE, Row, num, opening
+from breakers.rows import PROBE, Row, num, opening, permits
 from fusebox.clock import Clock
 from fusebox.records import State
 
@@ -54,7 +54,7 @@ def circuit_of(agent: str, row: Row) -> Circuit:
         mode=row.get("mode", "normal"),
         retry_at=num(row, "retry_at") if "retry_at" in row else None,
         trips=int(num(row, "trips")),
-        probes=frozenset(name.removeprefix(PROBE) for name in row if name.startswith(PROBE)),
+        probes=frozenset(name.removeprefix(PROBE) for name in permits(row)),
         opener=row.get("opener", ""),
         version=int(num(row, "version")),
     )
@@ -109,7 +109,7 @@ class Snapshot:
     def probing(self, agent: str) -> int:
         """Probes that are at work, or have succeeded since the circuit became half-open."""
         row, wall = self.row(agent), self._clock.wall()
-        living = [name for name in row if name.startswith(PROBE) and num(row, name) > wall]
+        living = [name for name in permits(row) if num(row, name) > wall]
         return len(living) + int(num(row, "passed"))
 
     def hear(self, agent: str, row: Row, *, older_too: bool = False) -> bool:

@@ -1,22 +1,7 @@
 """The one atomic step of a circuit's row, said twice: as Lua for Redis (``step.lua``), as Python for memory.
 
 A *wish* is flat pairs of text; ``kind`` says which. Times are seconds; ``now`` is business time, ``wall`` real time.
-A row's fields (absent row: closed, version 0):
-
-============ ========================================================================================================
-state        ``closed``, ``open`` or ``half_open``
-mode         ``normal``, ``observe_only`` or ``disabled``: modes leave the state where it is
-since        when the state was entered
-moved        time of the last transition, ``last`` its id, ``actor`` who did it
-reason       of the last transition; ``finding``: id of the Finding that opened the circuit, ``opener`` who did
-retry_at     when a probe may be admitted (open only), ``open_for`` after how many seconds that is
-trips        trips in a row: open time is ``base * growth ** (trips - 1)``, at most ``max``. One is forgiven for every
-             ``max`` seconds since the last, all are by a reset
-tripped_at   time of the last trip
-probe:<id>   a probe permit and the wall time at which it expires (half_open only); ``passed``: probes that succeeded
-openings     ids of the latest eight openings, the newest last
-version      grows with every change of the row
-============ ========================================================================================================
+What a row is made of: :mod:`breakers.rows`.
 
 Rules: a probe is admitted when the open time is over (which makes the circuit half-open), and then while living permits
 and successes are fewer than ``probes`` of the wish. Only the holder of a permit can close or re-open by its probe; as
@@ -41,17 +26,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from breakers.rows import PROBE, Row, knows, num, permits, put_back, remember, text
 from fusebox.store import Script
-
-Row = dict[str, str]
 
 MOVED: Final = "moved"
 DONE: Final = "done"
 REFUSED: Final = "refused"
 LOST: Final = "lost"
-
-PROBE: Final = "probe:"
-_OPENINGS: Final = 8
 
 _LUA: Final = Path(__file__).with_name("step.lua").read_text()
 
@@ -59,7 +40,8 @@ _LUA: Final = Path(__file__).with_name("step.lua").read_text()
 def _twin(hash_: Row, args: tuple[str, ...]) -> list[str]:
     w = dict(zip(args[::2], args[1::2], strict=True))
     if w["kind"] == "restore":
-        return _restore(hash_, w)
+        word = DONE if put_back(hash_, {k: v for k, v in w.items() if k not in ("kind", "now", "seen")}) else REFUSED
+        return [word, hash_.get("state", ""), hash_.get("mode", ""), *_flat(hash_)]
     if num(hash_, "version") < num(w, "seen") or not knows(hash_, w.get("opening", "")):
         return [LOST, "", ""]
     row = {"state": "closed", "mode": "normal", **hash_}
@@ -76,69 +58,13 @@ def _twin(hash_: Row, args: tuple[str, ...]) -> list[str]:
 STEP: Final = Script(_LUA, _twin)
 
 
-def num(row: Row, name: str) -> float:
-    """A field as a number; 0 when it is absent or none."""
-    try:
-        value = float(row.get(name) or 0)
-    except ValueError:
-        return 0.0
-    return value if math.isfinite(value) else 0.0
-
-
-def text(value: float) -> str:
-    """A number as both languages write it."""
-    return f"{value:.17g}"
-
-
 def _flat(row: Row) -> list[str]:
     return [part for pair in row.items() for part in pair]
 
 
-def opening(row: Row) -> str:
-    """The id of the opening that still stops the agent; ``""`` when the circuit is closed."""
-    known = row.get("openings", "").split()
-    return known[-1] if known and row.get("state", "closed") != "closed" else ""
-
-
-def knows(row: Row, id_: str) -> bool:
-    """True when the row has seen that opening."""
-    return not id_ or id_ in row.get("openings", "").split()
-
-
-def _opening_added(row: Row, ids: str) -> None:
-    row["openings"] = " ".join([*row.get("openings", "").split(), *ids.split()][-_OPENINGS:])
-
-
-def _restore(hash_: Row, w: Row) -> list[str]:
-    row = {k: v for k, v in w.items() if k not in ("kind", "now", "seen")}
-    newer = num(row, "version") > num(hash_, "version")
-    if not newer and knows(hash_, opening(row)):
-        return [REFUSED, hash_.get("state", ""), hash_.get("mode", ""), *_flat(hash_)]
-    if not knows(row, opening(hash_)):
-        row = _joined(hash_, row)
-    elif not newer:
-        row = _joined(row, hash_)
-    hash_.clear()
-    hash_.update(row)
-    return [DONE, hash_["state"], hash_["mode"], *_flat(hash_)]
-
-
-def _joined(kept: Row, lost: Row) -> Row:
-    """``kept`` as the newest row, knowing the openings of both."""
-    row = dict(
-        kept, openings=lost.get("openings", ""), version=text(max(num(kept, "version"), num(lost, "version")) + 1)
-    )
-    _opening_added(row, kept.get("openings", ""))
-    return row
-
-
 def _entered(row: Row, to: str, at: float) -> None:
     row["state"], row["since"] = to, text(at)
-    _drop(row, "passed", "retry_at", "open_for", *_permits(row))
-
-
-def _permits(row: Row) -> list[str]:
-    return [name for name in row if name.startswith(PROBE)]
+    _drop(row, "passed", "retry_at", "open_for", *permits(row))
 
 
 def _drop(row: Row, *names: str) -> None:
@@ -157,7 +83,7 @@ def _opened(row: Row, w: Row, at: float) -> None:
     span = num(w, "open_s") if w["open_s"] else min(num(w, "max"), num(w, "base") * _power(num(w, "growth"), trips))
     _entered(row, "open", at)
     row.update(trips=text(trips + 1), tripped_at=text(at), finding=w["finding"], opener=w["actor"])
-    _opening_added(row, w["id"])
+    remember(row, w["id"])
     row.update(open_for=text(span), retry_at=text(at + span))
 
 
@@ -235,9 +161,9 @@ def _probe_open(row: Row, w: Row) -> str:
 
 def _probe_half_open(row: Row, w: Row) -> str:
     wall, latest = num(w, "wall"), num(w, "wall") + num(w, "lease_s")
-    ahead = [name for name in _permits(row) if num(row, name) > latest]
+    ahead = [name for name in permits(row) if num(row, name) > latest]
     row.update(dict.fromkeys(ahead, text(latest)))
-    others = [name for name in _permits(row) if name != PROBE + w["holder"]]
+    others = [name for name in permits(row) if name != PROBE + w["holder"]]
     living = [name for name in others if num(row, name) > wall]
     passed = min(num(row, "passed"), _wanted(w) - 1)
     if len(living) + passed >= _wanted(w):

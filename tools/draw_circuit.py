@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from breakers.board import answer
-from breakers.steps import KINDS, PROBE, STEP, Row
+from breakers.rows import PROBE, Row
+from breakers.steps import KINDS, STEP
 
 _ROWS: Final[dict[str, Row]] = {
     "closed": {},

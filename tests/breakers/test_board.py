@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from breakers.board import Board
-from breakers.steps import STEP, Row, text
+from breakers.rows import Row, text
+from breakers.steps import STEP
 from fusebox.clock import ManualClock
 from fusebox.store import MemoryStore, RedisStore, Store
 

@@ -26,8 +26,8 @@ from breakers.board import Board
 from breakers.circuit import Circuits
 from breakers.guards import LatchGuard
 from breakers.latch import Latch
+from breakers.rows import PROBE, Row, num
 from breakers.settings import CircuitSettings
-from breakers.steps import PROBE, Row, num
 from fusebox.clock import ManualClock
 from fusebox.errors import AgentTripped, LoopDetected
 from fusebox.guard import LINEAGE, deny
