@@ -71,6 +71,12 @@ class Stage:
 
     def play(self, story: Story) -> int:
         """Calls made after the kill."""
+        try:
+            return self._play(story)
+        except TimeoutError as error:
+            raise TimeoutError(f"{story}: {error}") from error
+
+    def _play(self, story: Story) -> int:
         ordered = time.monotonic()
         since = self._confirmed_kill(story)
         if story.timing == "after":

@@ -154,7 +154,7 @@ class Link(Receiver):
             return
         if command is not None:
             self._obeyed(command)
-            self._acknowledge(command)
+            self._acknowledge(command.id)
 
     def snapshot(self, signed: bytes, nonce: str) -> int:
         assert self._keyring is not None
@@ -166,6 +166,8 @@ class Link(Receiver):
         if data.get("kind") != "snapshot" or not nonce or data.get("nonce") != nonce:
             raise BadCommand("snapshot is not the answer to the nonce drawn here")
         cursor = self._learn(data)
+        for command in data.get("due", ()):  # a Command that was lost on its way; the snapshot said what it would have
+            self._acknowledge(str(command))
         self._vouch(_agents(data))
         self.heard()
         with self._learned:
@@ -204,8 +206,8 @@ class Link(Receiver):
             open_s = max(0.1, float(told["open_for"]))
             self._circuits.trip(agent, reason=str(told["reason"]), actor="watch", open_s=open_s)
 
-    def _acknowledge(self, command: Command) -> None:
-        receipt = Receipt(command.id, self.process, tuple(self._held()), self._clock.now(), command.tenant)
+    def _acknowledge(self, command: str) -> None:
+        receipt = Receipt(command, self.process, tuple(self._held()), self._clock.now(), self._circuits.tenant)
         body = {"process": receipt.process, "command": receipt.command, "agents": list(receipt.agents)}
         self.uplink.send("receipts", {**body, "applied_at": receipt.applied_at})
 

@@ -10,6 +10,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Final
 
 from collector.watch.refusal import FORBIDDEN, NOT_FOUND, TOO_MANY, Refusal
@@ -19,6 +20,7 @@ from fusebox.command import covers
 GRACE_S: Final = 10.0
 _MAX_PROCESSES: Final = 10_000
 _MAX_COMMANDS: Final = 1_000
+_MAX_DUE: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,12 @@ class Receipts:
                 return False
             awaited.received[process] = applied_at
             return True
+
+    def due(self, process: str) -> list[str]:
+        """The newest Commands of which this process has not said that it applied them."""
+        with self._lock:
+            newest = islice(reversed(self._commands.items()), _MAX_DUE)
+            return [id for id, awaited in newest if process in awaited.expected and process not in awaited.received]
 
     def complete(self, command: str) -> bool:
         """True when no Receipt is due any more."""

@@ -92,12 +92,13 @@ class Uplink:
         return handler(principal, data)
 
     def snapshot(self, principal: Principal, data: Any) -> Json:
-        """The signed board, over the caller's nonce."""
+        """The signed board, over the caller's nonce, and the Commands that it stands for in the caller's place."""
         body = bodies.parse(bodies.Snapshot, data)
         _refuse_foreign(principal, body.agents)
         payload = {
             "kind": "snapshot", "nonce": body.nonce, "cursor": self._log.cursor, "kills": self._kills(body.agents),
             "lifted": self._lifted.newest(), "circuits": {agent: self._circuit(agent) for agent in body.agents},
+            "due": self._receipts.due(body.process),
         }  # fmt: skip
         return {"signed": self._dispatch.sign(payload)}
 

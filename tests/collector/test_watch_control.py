@@ -78,6 +78,15 @@ class TestKillAndResume:
         assert receipts["expected"] == ["p1"]
         assert not receipts["complete"]
 
+    def test_a_snapshot_names_the_commands_whose_receipts_are_due(self, harness: Harness, process: Start) -> None:
+        bot = process("p1", "bot")
+        bot.acknowledge = False
+        kill = harness.operator().kill("agent:bot", "x")["command"]
+        harness.operator().kill("agent:other", "not theirs")
+        assert bot.snapshot()["due"] == [kill]
+        harness.agent().send("receipts", {"process": "p1", "command": kill, "agents": ["bot"], "applied_at": 1.0})
+        assert bot.snapshot()["due"] == []
+
     def test_kill_all_expects_every_process(self, harness: Harness, process: Start) -> None:
         process("p1", "bot")
         process("p2")
