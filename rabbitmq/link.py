@@ -166,8 +166,6 @@ class Link(Receiver):
         if data.get("kind") != "snapshot" or not nonce or data.get("nonce") != nonce:
             raise BadCommand("snapshot is not the answer to the nonce drawn here")
         cursor = self._learn(data)
-        for command in data.get("due", ()):  # a Command that was lost on its way; the snapshot said what it would have
-            self._acknowledge(str(command))
         self._vouch(_agents(data))
         self.heard()
         with self._learned:
@@ -184,6 +182,8 @@ class Link(Receiver):
                 self._latch.kill(str(kill_id), str(scope), reason="snapshot", time=self._clock.now())
             for agent, told in dict(data["circuits"]).items():
                 self._learn_circuit(str(agent), dict(told))
+            for command in data.get("due", ()):  # lost on its way; the snapshot has said what it would have
+                self._acknowledge(str(command))
             return int(data["cursor"])
         except OSError as error:
             happenings.emit(LATCH_UNWRITTEN, error=str(error))

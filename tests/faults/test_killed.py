@@ -14,7 +14,8 @@ from tests.need import need
 SOME = (
     Story((NETWORK, FLUSH, RESTART), "after"), Story((FAST, BACKUP, PROCESS), "before"),
     Story((SLOW, FLUSH, HOST), "during"), Story((NETWORK, SLOW, BACKUP, RESTART, PROCESS, HOST), "after"),
-    Story((NETWORK, FAST, RESTART), "before"), Story((NETWORK, FLUSH), "before"), Story((NETWORK, BACKUP, PROCESS), "during"),
+    Story((NETWORK, FAST, RESTART), "before"), Story((NETWORK, FLUSH), "before"),
+    Story((NETWORK, BACKUP, PROCESS), "during"),
 )  # fmt: skip
 
 
