@@ -20,7 +20,14 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from breakers.board import Board
 from breakers.circuit import Circuits
@@ -382,14 +389,13 @@ def _held_by(run: Run) -> str:
     return next((v[1] for var, v in run.context.items() if var.name == "fusebox_probe_permit" and v), "")
 
 
-COMMON = {"deadline": None, "suppress_health_check": list(HealthCheck)}
-TestCircuit = Circuit.TestCase
-TestCircuit.settings = settings(max_examples=60, stateful_step_count=60, **COMMON)  # type: ignore[arg-type]
-
-
 @pytest.mark.faults
 @pytest.mark.timeout(3600)
-class TestCircuitForLong(Circuit.TestCase):  # type: ignore[misc, name-defined]
-    """A million operations."""
-
-    settings = settings(max_examples=2_000, stateful_step_count=500, **COMMON)  # type: ignore[arg-type]
+def test_circuits_and_the_model_agree(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture) -> None:
+    """A million operations by ``make faults``, some thousand in CI."""
+    caplog.set_level("CRITICAL")  # each lost row is an error, and they are lost by the thousand here
+    examples, steps = (2_000, 500) if request.config.getoption("--fault-cycles") else (60, 60)
+    checked = settings(
+        max_examples=examples, stateful_step_count=steps, deadline=None, suppress_health_check=list(HealthCheck)
+    )
+    run_state_machine_as_test(Circuit, settings=checked)

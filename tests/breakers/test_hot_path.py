@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import get_ident
 from typing import Any
 
 import pytest
@@ -20,12 +21,12 @@ from fusebox.records import Action, ActionKind
 from fusebox.store import RedisStore
 
 _IO = ("open", "os.", "socket.", "subprocess.", "shutil.", "fcntl.", "mmap.", "sqlite3.")
-_hooked: list[list[str]] = []
+_hooked: dict[int, list[str]] = {}
 
 
 def _audit(event: str, _args: tuple[Any, ...]) -> None:
-    if _hooked and event.startswith(_IO):
-        _hooked[-1].append(event)
+    if _hooked and event.startswith(_IO) and get_ident() in _hooked:
+        _hooked[get_ident()].append(event)
 
 
 sys.addaudithook(_audit)  # the interpreter's own record of what touches the outside; hooks stay for good
@@ -33,12 +34,12 @@ sys.addaudithook(_audit)  # the interpreter's own record of what touches the out
 
 @contextmanager
 def input_and_output() -> Iterator[list[str]]:
-    """What the code inside asks of files, sockets and processes."""
-    _hooked.append([])
+    """What the code inside asks of files, sockets and processes, on this thread."""
+    seen = _hooked[get_ident()] = []
     try:
-        yield _hooked[-1]
+        yield seen
     finally:
-        _hooked.pop()
+        del _hooked[get_ident()]
 
 
 @pytest.fixture

@@ -14,9 +14,11 @@ from fusebox.clock import ManualClock, SystemClock
 from fusebox.command import Command, Order, Signer, agent_scope
 from fusebox.config import Config
 from fusebox.errors import AgentKilled, AgentTripped, AgentUnverified
+from fusebox.records import Action, ActionKind
 from fusebox.stream import CommandStream
 from rabbitmq import Agent, Runtime
 from rabbitmq.inprocess import InProcessBroker
+from tests.breakers.test_hot_path import input_and_output
 from tests.fixtures.agents import eventually
 from tests.fixtures.store import RedisServer
 from tests.fixtures.watch import Harness
@@ -143,3 +145,10 @@ def test_forged_and_stale_commands_change_nothing_and_are_audited_once_a_minute(
     site.clock.advance(60)
     eventually(lambda: sum(count for *_, count in denials(site)) == number + 1, what="the rest, counted")
     assert len(denials(site)) <= 4
+
+
+def test_all_guards_of_a_running_agent_do_no_input_or_output(site: Site) -> None:
+    actions = [Action(kind, agent, "op", workflow="w") for kind in ActionKind for agent in site.agents]
+    with input_and_output() as seen:
+        assert all(site.runtime.guards.check(action).allowed for action in actions)
+    assert seen == []

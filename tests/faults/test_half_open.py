@@ -74,16 +74,16 @@ def race(request: pytest.FixtureRequest, redis_server: RedisServer) -> Iterator[
     racing.stop()
 
 
-def check(race: Race, rounds: int) -> None:
+@pytest.mark.faults
+@pytest.mark.timeout(3600)
+def test_exactly_so_many_are_admitted_and_the_dead_make_room(race: Race, request: pytest.FixtureRequest) -> None:
+    """Sixteen processes and ten thousand rounds by ``make faults``."""
+    processes, rounds = (16, 10_000) if request.config.getoption("--fault-cycles") else (8, 30)
+    race.join(processes)
     for round_ in range(1, rounds + 1):
         admitted = race.run(round_)
         assert len(admitted) == race.probes, f"round {round_}"
         race.end(round_, admitted)
-
-
-def test_exactly_so_many_are_admitted_and_the_dead_make_room(race: Race) -> None:
-    race.join(8)
-    check(race, 30)
     asked = time.monotonic()
     for name in race.run(0):
         race.racers.pop(name).kill()
@@ -94,10 +94,3 @@ def test_exactly_so_many_are_admitted_and_the_dead_make_room(race: Race) -> None
         admitted = race.ask(round_, others)
     assert time.monotonic() >= asked + LEASE_S, "their permits outlive them for a lease"
     assert 1 <= len(admitted) <= race.probes
-
-
-@pytest.mark.faults
-@pytest.mark.timeout(3600)
-def test_ten_thousand_races_of_sixteen_processes(race: Race) -> None:
-    race.join(16)
-    check(race, 10_000)
