@@ -24,6 +24,9 @@ from fusebox.errors import ConfigError
 
 SHIPPED: Final = Path(__file__).with_name("rules.toml")
 DETECTORS: Final[Mapping[str, Callable[..., Detector]]] = {c.name: c for c in (Repetition, Cycle, Rate, Burn)}
+FLEET: Final = frozenset(n for n, c in DETECTORS.items() if getattr(c, "scope", "agent") == "fleet")
+"""Detectors of which one sees the events of all agents."""
+BUDGETS: Final = frozenset(n for n, c in DETECTORS.items() if "budget" in inspect.signature(c).parameters)
 FROM_REGISTRY: Final = frozenset({"budget"})
 """Arguments that come from an agent's registry entry, not from the rules."""
 
@@ -32,7 +35,11 @@ class Mode(StrEnum):
     """What a rule's findings do."""
 
     ENFORCE = "enforce"
+    """A finding opens the circuit, or warns below that."""
+    WARN = "warn"
+    """A finding at most warns: it is recorded and the agent is slowed down."""
     OBSERVE = "observe"
+    """A finding is recorded, nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +55,11 @@ class Rules:
     """A rule for each detector."""
 
     by_detector: Mapping[str, Rule] = field(default_factory=dict)
+
+    @property
+    def detectors(self) -> tuple[str, ...]:
+        """All detectors there are."""
+        return tuple(DETECTORS)
 
     def rule(self, detector: str) -> Rule:
         """The rule of one detector."""

@@ -41,6 +41,7 @@ class Burn:
         self._growth = growth
         self._calls = calls
         self._floor = floor
+        self.score = 0.0
         self._tokens = SlidingMinute()
         self._last = 0
         self._run: deque[tuple[float, str]] = deque(maxlen=calls + 1)

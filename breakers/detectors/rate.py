@@ -42,6 +42,7 @@ class Rate:
 
     def __init__(self, *, per_minute: float = 1000.0) -> None:
         self._limit = per_minute
+        self.score = 0.0
         self._actions = SlidingMinute()
 
     def observe(self, event: Event) -> Finding | None:
