@@ -18,12 +18,14 @@ from typing import Any, Final
 from breakers.detectors.base import Detector
 from breakers.detectors.burn import Burn
 from breakers.detectors.cycle import Cycle
+from breakers.detectors.delegation import Delegation
 from breakers.detectors.rate import Rate
 from breakers.detectors.repetition import Repetition
+from breakers.detectors.trouble import Trouble
 from fusebox.errors import ConfigError
 
 SHIPPED: Final = Path(__file__).with_name("rules.toml")
-DETECTORS: Final[Mapping[str, Callable[..., Detector]]] = {c.name: c for c in (Repetition, Cycle, Rate, Burn)}
+DETECTORS: Final[Mapping[str, Callable[..., Detector]]] = {c.name: c for c in (Repetition, Cycle, Delegation, Rate, Burn, Trouble)}
 FLEET: Final = frozenset(n for n, c in DETECTORS.items() if getattr(c, "scope", "agent") == "fleet")
 """Detectors of which one sees the events of all agents."""
 BUDGETS: Final = frozenset(n for n, c in DETECTORS.items() if "budget" in inspect.signature(c).parameters)

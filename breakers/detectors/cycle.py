@@ -6,7 +6,8 @@ where nobody addressed the agent, the last step of another agent in the same tra
 in between is part of the chain too. A chain shows a circle in three ways:
 
 * *stale*: its steps were made before in this chain, by the same agent with the same outcome (``stale`` of them, less one
-  for every novel one). Counts less when only the coarse form agrees (numbers vary), and when no result is known.
+  for every novel one). Counts less when only the coarse form agrees (numbers vary), when a
+  message only says about the same in other words, and when no result is known.
 * *echo*: ``echo`` messages running say the same (SimHash) and one of their senders had passed it on already. So a ring
   of any length is seen when it closes.
 * *lineage*: the agent finds itself, with the same request, ``laps - 1`` times in the chain that the message carries.
@@ -20,6 +21,7 @@ from collections import OrderedDict
 from typing import Final
 
 from breakers.detectors.base import OPEN, WARN, finding, span_of
+from breakers.detectors.delegation import delegates
 from breakers.detectors.memory import mix
 from fusebox.fingerprint import distance
 from fusebox.records import ActionKind, Event, Finding, Hop
@@ -29,7 +31,11 @@ _Outcome = tuple[str, int]
 _CHAINS: Final = 4_096
 _LENGTH: Final = 16
 _EVIDENCE: Final = 8
+_TASK: Final = 4
 _VARIED: Final = 0.8
+_ALIKE: Final = 0.6
+_HANDED_ON: Final = 4
+"""SimHash bits more for what an agent hands on: to hand the same on again is no work."""
 _UNANSWERED: Final = 0.6
 _MODEL, _CONSUME = ActionKind.MODEL_CALL, ActionKind.CONSUME
 
@@ -37,7 +43,10 @@ _MODEL, _CONSUME = ActionKind.MODEL_CALL, ActionKind.CONSUME
 class _Chain:
     """What led to an event, that event included. Never changed once made: several events may follow from one."""
 
-    __slots__ = ("agent", "coarse", "echoes", "exact", "simhash", "spans", "stale", "time", "times", "told")
+    __slots__ = (
+        "agent", "coarse", "echoes", "exact", "in_trace", "simhash", "spans", "stale", "texts", "time", "times",
+        "told", "trace",
+    )  # fmt: skip
 
     def __init__(self, event: Event, before: _Chain | None, passed_on: bool, alike: int) -> None:
         coarse: _Outcome = (event.agent, mix(event.request, event.result))
@@ -45,22 +54,42 @@ class _Chain:
             event.agent,
             mix(event.request_exact or event.request, event.result_exact or event.result),
         )
-        self.agent, self.time = event.agent, event.time
+        self.agent, self.time, self.trace, self.in_trace = event.agent, event.time, event.trace_id, 1
         if before is None:
             self.coarse, self.exact, self.spans, self.times = (coarse,), (exact,), (span_of(event),), (event.time,)
+            self.texts: tuple[tuple[str, str, int], ...] = ((event.agent, event.operation, event.simhash),)
             self.stale, self.echoes, self.told, self.simhash = 0.0, (event.agent,), event.operation, event.simhash
             return
-        weight = (1.0 if exact in before.exact else _VARIED) if coarse in before.coarse else -1.0
+        if before.trace == event.trace_id:
+            self.in_trace = before.in_trace + 1
+        weight = -1.0
+        if coarse in before.coarse:
+            weight = 1.0 if exact in before.exact else _VARIED
+        elif passed_on and before.says(event, alike):
+            weight = _ALIKE
         if weight > 0 and not event.result:
             weight *= _UNANSWERED
         self.stale = max(0.0, before.stale + weight)
         self.coarse = (*before.coarse, coarse)[-_LENGTH:]
         self.exact = (*before.exact, exact)[-_LENGTH:]
+        self.texts = (*before.texts, (event.agent, event.operation, event.simhash))[-_EVIDENCE:]
         self.spans = (*before.spans, span_of(event))[-_EVIDENCE:]
         self.times = (*before.times, event.time)[-_EVIDENCE:]
         self.echoes, self.told, self.simhash = before.echoes, before.told, before.simhash
         if passed_on:
             self._echo(event, alike)
+
+    def says(self, event: Event, alike: int) -> bool:
+        """True when the agent has told somebody of this chain about the same, in other words."""
+        alike += _HANDED_ON if delegates(event.operation) else 0
+        return (
+            event.simhash != 0
+            and any(event.target == agent for agent, _, _ in self.texts)
+            and any(
+                agent == event.agent and operation == event.operation and distance(simhash, event.simhash) <= alike
+                for agent, operation, simhash in self.texts
+            )
+        )
 
     def _echo(self, event: Event, alike: int) -> None:
         same = event.simhash and event.operation == self.told and distance(event.simhash, self.simhash) <= alike
@@ -88,7 +117,7 @@ class Cycle:
         warn: float = 2.0,
         stale: float = 3.0,
         echo: int = 5,
-        alike_distance: int = 8,
+        alike_distance: int = 16,
         laps: int = 3,
         memory_s: float = 1800.0,
     ) -> None:
@@ -126,7 +155,10 @@ class Cycle:
             chain = self._traces.get(event.trace_id)
             if chain is not None and chain.agent == event.agent:
                 return None
-        return chain if chain is not None and event.time - chain.time <= self._memory_s else None
+        if chain is None or event.time - chain.time > self._memory_s:
+            return None
+        # Another trace after one of several steps is another task, which may well begin like the one before.
+        return chain if chain.trace == event.trace_id or chain.in_trace < _TASK else None
 
     def _judge(self, event: Event, chain: _Chain) -> Finding | None:
         self.score = chain.stale

@@ -7,7 +7,7 @@ the request is the same, or varies in numbers and ids only                      
 it is a paraphrase on a target that names one thing (``TICK-12``): a near-duplicate (SimHash), or
 something that the agent thought about or waited a second for                                              ``near``
 it is a near-duplicate, or whatever else had the same error                                                ``alike``
-it is the same, but the result is not known and the target is a whole system                               ``faint``
+it is the same, but the result is not known, or it is another task's, and the target is a whole system     ``faint``
 a failure, the same again, by code that waits longer and longer (a polite back-off)                        ``faint``
 the answer says that the work goes on (``running``), or code asks on a regular clock                       ``idle``
 anything else (other work with the same result: a row of a batch; numbers that move: a job's progress)     0
@@ -32,6 +32,7 @@ from functools import lru_cache
 from typing import Final
 
 from breakers.detectors.base import OPEN, WARN, finding, span_of
+from breakers.detectors.delegation import delegates
 from breakers.detectors.memory import Memory, Step
 from fusebox.fingerprint import distance
 from fusebox.records import ActionKind, Event, Finding
@@ -47,29 +48,30 @@ _POLITE_S: Final = 0.5
 _CLOCK: Final = 0.02
 _GREW: Final = 8
 _FEW: Final = 3
+_TASK: Final = 3
 _MODEL, _CONSUME, _TOOL = ActionKind.MODEL_CALL, ActionKind.CONSUME, ActionKind.TOOL_CALL
-_NUMBERED: Final = re.compile(r"(?<![0-9A-Za-z])\d+(?![0-9A-Za-z])")
-_DELEGATING: Final = re.compile(r"delegat|hand_?off|transfer|spawn|dispatch|assign|invoke_agent", re.IGNORECASE)
+_NUMBERED: Final = re.compile(r"(?<![0-9A-Za-z])\d{1,7}(?![0-9A-Za-z])")
+_SOMEBODY: Final = re.compile(r"agent|worker|assistant|bot\b|expert|user", re.IGNORECASE)
 
 
 class _File:
     """One (operation, target, result) and how often it came round."""
 
     __slots__ = (
-        "count", "first_time", "gap", "novelties", "request", "score", "simhash", "thoughts", "time", "tokens",
-        "trace", "warned",
+        "count", "first_time", "gap", "novelties", "period", "request", "result", "score", "simhash", "task", "thoughts", "time", "tokens",
+        "warned",
     )  # fmt: skip
 
-    def __init__(self, event: Event, novelties: int, thoughts: int) -> None:
-        self.score, self.count, self.gap, self.warned = 1.0, 1, 0.0, False
+    def __init__(self, event: Event) -> None:
+        self.score, self.count, self.warned = 1.0, 1, False
+        self.gap = self.period = 0.0
         self.first_time = event.time
-        self.remember(event, novelties, thoughts)
 
-    def remember(self, event: Event, novelties: int, thoughts: int) -> None:
+    def remember(self, event: Event, novelties: int, thoughts: int, task: int) -> None:
         """``event`` is the latest of the file."""
-        self.time, self.trace, self.tokens = event.time, event.trace_id, event.input_tokens
-        self.request, self.simhash = event.request, event.simhash
-        self.novelties, self.thoughts = novelties, thoughts
+        self.time, self.tokens = event.time, event.input_tokens
+        self.request, self.simhash, self.result = event.request, event.simhash, event.result_exact
+        self.novelties, self.thoughts, self.task = novelties, thoughts, task
 
 
 class Repetition:
@@ -83,6 +85,7 @@ class Repetition:
         alike_distance: the same on a target that names a whole system.
         near, alike, faint, idle: see the table.
         drain: what a novel outcome takes off a file's score.
+        drift: the same when what came back is merely alike.
         memory_s: seconds after which a file that rested is forgotten.
     """
 
@@ -102,12 +105,13 @@ class Repetition:
         faint: float = 0.4,
         idle: float = 0.05,
         drain: float = 0.22,
+        drift: float = 0.6,
         memory_s: float = 1800.0,
     ) -> None:
         self._warn, self._open, self._stale, self._fresh = warn, open, stale, fresh
         self._near_distance, self._alike_distance = near_distance, alike_distance
         self._near, self._alike, self._faint, self._idle = near, alike, faint, idle
-        self._drain = drain
+        self._drain, self._drift = drain, drift
         self._memory_s = memory_s
         self._files: OrderedDict[_Key, _File] = OrderedDict()
         self._memory = Memory(_SEEN)
@@ -115,6 +119,7 @@ class Repetition:
         self._old = 0.0
         self._novelties = 0
         self._thoughts = 0
+        self._trace, self._in_trace, self._task = "", 0, 0
         self.score = 0.0
 
     def observe(self, event: Event) -> Finding | None:
@@ -125,6 +130,9 @@ class Repetition:
             self._thoughts += 1
         if not event.request or action is _CONSUME or not (event.result or action is _TOOL):
             return None
+        if event.trace_id != self._trace:
+            self._turn_to(event.trace_id)
+        self._in_trace += 1
         step = self._memory.recall(event)
         key = (event.operation, event.target, event.result)
         file = self._files.get(key)
@@ -135,11 +143,19 @@ class Repetition:
         self._repeat(file, event, step)
         return self._judge(file, event)
 
+    def _turn_to(self, trace: str) -> None:
+        """Another trace after one of several steps is another task, which may well begin like the one before."""
+        if self._in_trace >= _TASK:
+            self._memory, self._old = Memory(_SEEN), 0.0
+            self._task += 1
+        self._trace, self._in_trace = trace, 0
+
     def _open_file(self, key: _Key, event: Event, step: Step) -> None:
         # A thought is no work: what a model says is always new and must not hide that nothing gets done.
         if step is Step.NEW and event.ok and event.action is not _MODEL:
             self._renew()
-        self._files[key] = _File(event, self._novelties, self._thoughts)
+        file = self._files[key] = _File(event)
+        file.remember(event, self._novelties, self._thoughts, self._task)
         self._files.move_to_end(key)
         if len(self._files) > _FILES:
             self._files.popitem(last=False)
@@ -152,8 +168,11 @@ class Repetition:
     def _repeat(self, file: _File, event: Event, step: Step) -> None:
         gap = event.time - file.time
         weight = self._weight(file, event, step, gap)
-        score = max(0.0, file.score - self._drain * _dilution(self._novelties - file.novelties))
-        if weight:
+        drain = self._drain if weight > self._alike or step >= Step.VARIED else self._drift
+        score = max(0.0, file.score - drain * _dilution(self._novelties - file.novelties))
+        if weight == self._idle:
+            file.score, file.count = max(score, min(score + weight, self._warn)), file.count + 1
+        elif weight:
             file.score, file.count = score + weight, file.count + 1
             if step >= Step.VARIED:
                 self._old += weight
@@ -162,39 +181,44 @@ class Repetition:
             file.first_time, file.warned = event.time, False
             if event.ok:
                 self._renew()
-        file.gap = gap
-        file.remember(event, self._novelties, self._thoughts)
+        file.gap, file.period = gap, min(file.period or gap, gap)
+        file.remember(event, self._novelties, self._thoughts, self._task)
         self._evidence.append((event.time, span_of(event), event.operation))
 
     def _weight(self, file: _File, event: Event, step: Step, gap: float) -> float:
+        if step is Step.NEW and event.request == file.request and file.task < self._task:
+            step = Step.SAME  # in an earlier task, which is no longer remembered
         thought = self._thoughts > file.thoughts or event.input_tokens >= file.tokens + _GREW
         if step is Step.NEW or (step is Step.SAME and event.request != file.request and not event.ok):
             return self._similar(file, event, thought or gap >= _PAUSE_S)
         if event.ok:
             if step is Step.MOVED or (step is Step.VARIED and not thought and gap < _PAUSE_S):
                 return 0.0
-            if event.waiting or (not thought and file.gap and _on_the_clock(gap, file.gap)):
+            if event.waiting or (not thought and file.period and _on_the_clock(gap, file.period)):
                 return self._idle
         elif not thought and gap >= _POLITE_S and gap >= _BACKOFF * file.gap:
             return self._faint
-        if event.action is _MODEL and event.trace_id != file.trace:  # the same greeting in another conversation
-            return self._faint
-        return 1.0 if event.result or _names_one_thing(event.target) else self._faint
+        if _names_one_thing(event.target):
+            return 1.0
+        return 1.0 if event.result and file.task == self._task else self._faint
 
     def _similar(self, file: _File, event: Event, reacted: bool) -> float:
         """Another request with the same result."""
         if event.action is _MODEL:  # prompts share their instructions; answers like "yes" say nothing
             return 0.0
+        if file.task != self._task and not _names_one_thing(event.target):
+            return 0.0  # another task's
         bits = distance(event.simhash, file.simhash) if event.simhash and file.simhash else 64
         if (
             (bits <= self._near_distance or reacted)
             and _names_one_thing(event.target)
-            and not _DELEGATING.search(event.operation)
+            and not delegates(event.operation)
         ):
             return self._near
         if not event.ok:
             return self._alike
-        return self._alike if bits <= self._alike_distance and reacted and event.result else 0.0
+        same = event.result and event.result_exact == file.result
+        return self._alike if same and reacted and bits <= self._alike_distance else 0.0
 
     def _judge(self, file: _File, event: Event) -> Finding | None:
         cycle = self._old - self._stale + self._open
@@ -226,12 +250,15 @@ class Repetition:
 @lru_cache(maxsize=4096)
 def _names_one_thing(target: str) -> bool:
     """``TICK-12`` does, ``crm`` and an agent called ``ag-9f3c`` do not."""
-    return _NUMBERED.search(target) is not None
+    return _NUMBERED.search(target) is not None and _SOMEBODY.search(target) is None
 
 
-def _on_the_clock(gap: float, before: float) -> bool:
-    """Two pauses as equal as only a timer makes them."""
-    return gap >= _PAUSE_S and abs(gap - before) <= _CLOCK * before
+def _on_the_clock(gap: float, period: float) -> bool:
+    """A pause that is a multiple of the shortest one (or the other way round), as only a timer makes it."""
+    if min(gap, period) < _PAUSE_S:
+        return False
+    times = max(gap, period) / min(gap, period)
+    return abs(times - round(times)) <= _CLOCK
 
 
 def _dilution(novelties: int) -> int:
