@@ -3,13 +3,15 @@
 A *chain* is what led to an event: the message that addressed the agent, the one before that, and so on, each linked to
 the next because its target is the next one's sender. No trace context is needed, so losing it at each hop hides nothing;
 where nobody addressed the agent, the last step of another agent in the same trace is taken. What an addressed agent does
-in between is part of the chain too. A chain shows a circle in three ways:
+in between is part of the chain too. A chain shows a circle in four ways:
 
 * *stale*: its steps were made before in this chain, by the same agent with the same outcome (``stale`` of them, less one
   for every novel one). Counts less when only the coarse form agrees (numbers vary), when a
   message only says about the same in other words, and when no result is known.
 * *echo*: ``echo`` messages running say the same (SimHash) and one of their senders had passed it on already. So a ring
   of any length is seen when it closes.
+* *monologue*: a model says the same, word for word, ``monologue`` times running, and nobody in that trace has done
+  anything in between but talk and delegate.
 * *lineage*: the agent finds itself, with the same request, ``laps - 1`` times in the chain that the message carries.
 
 A→B→A alone is a reply, and a dialogue has something new in every turn.
@@ -18,7 +20,7 @@ A→B→A alone is a reply, and a dialogue has something new in every turn.
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Final
+from typing import Any, Final
 
 from breakers.detectors.base import OPEN, WARN, finding, span_of
 from breakers.detectors.delegation import delegates
@@ -32,6 +34,7 @@ _CHAINS: Final = 4_096
 _LENGTH: Final = 16
 _EVIDENCE: Final = 8
 _TASK: Final = 4
+_SPEAKERS: Final = 16
 _VARIED: Final = 0.8
 _ALIKE: Final = 0.6
 _HANDED_ON: Final = 4
@@ -104,6 +107,7 @@ class Cycle:
         warn, stale: old steps of a chain that warn and open.
         echo: messages that say the same, running, that open once they come round.
         alike_distance: SimHash bits in which two messages that say the same may differ.
+        monologue: times the same is said, running, that opens.
         laps: rounds in a message's own lineage that open.
         memory_s: seconds after which nobody is said to react to a message any more.
     """
@@ -118,13 +122,15 @@ class Cycle:
         stale: float = 3.0,
         echo: int = 5,
         alike_distance: int = 16,
+        monologue: int = 4,
         laps: int = 3,
         memory_s: float = 1800.0,
     ) -> None:
         self._warn, self._stale, self._echo, self._alike = warn, stale, echo, alike_distance
-        self._laps = laps
+        self._laps, self._monologue = laps, monologue
         self._memory_s = memory_s
         self._told: OrderedDict[str, _Chain] = OrderedDict()
+        self._spoken: OrderedDict[str, dict[str, tuple[int, int]]] = OrderedDict()
         self._traces: OrderedDict[str, _Chain] = OrderedDict()
         self.score = 0.0
 
@@ -138,6 +144,9 @@ class Cycle:
             if rounds >= self._laps:
                 self.score = rounds / self._laps * self._stale
                 return self._lineage(event, rounds)
+        if self._speaks(event) >= self._monologue:
+            self.score = self._stale
+            return self._found(event, _Chain(event, None, False, 0), OPEN, f"the same said {self._monologue} times running")
         before = self._before(event)
         addressed = before is not None and event.agent in self._told
         chain = _Chain(event, before, addressed and event.target != "", self._alike)
@@ -148,6 +157,22 @@ class Cycle:
         if event.trace_id:
             _put(self._traces, event.trace_id, chain)
         return self._judge(event, chain) if before is not None else None
+
+    def _speaks(self, event: Event) -> int:
+        """How often the agent has said this running, in this trace; 0 for what is no speech (no tokens of its own)."""
+        if event.result:
+            if self._spoken and not delegates(event.operation):
+                self._spoken.pop(event.trace_id, None)
+            return 0
+        if not event.input_tokens:
+            return 0
+        speakers = self._spoken.get(event.trace_id, {})
+        said, times = speakers.get(event.agent, (0, 0))
+        now = mix(event.request_exact or event.request, event.request)
+        if len(speakers) < _SPEAKERS or event.agent in speakers:
+            speakers[event.agent] = now, times + 1 if said == now else 1
+        _put(self._spoken, event.trace_id, speakers)
+        return times + 1 if said == now else 1
 
     def _before(self, event: Event) -> _Chain | None:
         chain = self._told.get(event.agent)
@@ -186,11 +211,11 @@ class Cycle:
         )  # fmt: skip
 
 
-def _put(chains: OrderedDict[str, _Chain], key: str, chain: _Chain) -> None:
-    chains[key] = chain
-    chains.move_to_end(key)
-    if len(chains) > _CHAINS:
-        chains.popitem(last=False)
+def _put(kept: OrderedDict[str, Any], key: str, value: object) -> None:
+    kept[key] = value
+    kept.move_to_end(key)
+    if len(kept) > _CHAINS:
+        kept.popitem(last=False)
 
 
 def _rounds(event: Event) -> int:

@@ -128,7 +128,11 @@ class Repetition:
         action = event.action
         if action is _MODEL or action is _CONSUME:
             self._thoughts += 1
-        if not event.request or action is _CONSUME or not (event.result or action is _TOOL):
+        if not event.request or action is _CONSUME:
+            return None
+        if not event.result and action is not _TOOL:
+            if event.input_tokens and self._memory.recall(event) is Step.NEW:
+                self._renew()
             return None
         if event.trace_id != self._trace:
             self._turn_to(event.trace_id)

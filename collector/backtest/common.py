@@ -22,7 +22,7 @@ from fusebox.records import ActionKind, Event
 
 HINDSIGHT: Final = ("label", "kind", "incident", "dataset", "trajectory", "group")
 _MODEL: Final = frozenset({"llm_call", "model_call", "completion", "generate", "inference", "llm"})
-_TALK: Final = frozenset({"chat", "say", "message", "publish", "send_message", "reply"})
+_TALK: Final = frozenset({"chat", "say", "message", "publish", "send_message", "reply", "thought", "think"})
 _ACTIONS: Final = {kind.value: kind for kind in ActionKind}
 _LENGTH_STEP: Final = 16
 
@@ -92,7 +92,7 @@ def event(row: dict[str, Any]) -> Event:
         output_tokens=int(row.get("output_tokens") or 0),
         cost=float(row.get("cost_usd") or 0.0),
         duration=latency,
-        trace_id=str(row.get("trace") or ""),
+        trace_id=str(row.get("trace") or row.get("session") or ""),
         span_id=str(row.get("seq", "")),
         parent_id=str(row.get("parent") or ""),
     )
