@@ -13,7 +13,7 @@ from threading import Lock
 from typing import Any, Final
 
 from breakers.detectors.base import OPEN, Detector
-from breakers.rules import BUDGETS, FLEET, Mode, Rules
+from breakers.rules import Mode, Rules, takes_budget, watches_fleet
 from fusebox import errors
 from fusebox.records import Event, Finding
 from fusebox.registry import AgentEntry, Registry
@@ -49,8 +49,8 @@ class Panel:
         self._registry = registry
         self._max_agents = max_agents
         self._agents: OrderedDict[str, list[Detector]] = OrderedDict()
-        self._fleet: list[Detector] = [rules.build(name) for name in rules.detectors if name in FLEET]
-        self._own = [name for name in rules.detectors if name not in FLEET]
+        self._fleet: list[Detector] = [rules.build(name) for name in rules.detectors if watches_fleet(name)]
+        self._own = [name for name in rules.detectors if not watches_fleet(name)]
         self._scores: dict[tuple[str, str], float] = {}
         self._lock = Lock()
 
@@ -114,7 +114,7 @@ class Panel:
 
 
 def _extra(detector: str, entry: AgentEntry | None) -> dict[str, Any]:
-    return {"budget": entry.tokens_per_minute} if detector in BUDGETS and entry else {}
+    return {"budget": entry.tokens_per_minute} if entry and takes_budget(detector) else {}
 
 
 _GRAVITY: Final = {"observe": 0, "warn": 1, "open": 2}

@@ -1,7 +1,8 @@
 """Rules: the detectors' knobs as operators write them (``rules.toml``), checked against the detectors themselves.
 
 A section is a detector, a key is a keyword argument of its constructor; beside them stands ``mode``. A section or key
-that is left out keeps the default. So there is no knob that nothing reads.
+that is left out keeps the default. So there is no knob that nothing reads. Detectors are the shipped ones and those
+that installed packages offer by the entry point group ``fusebox.detectors``.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cache
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,11 +27,11 @@ from breakers.detectors.repetition import Repetition
 from breakers.detectors.trouble import Trouble
 from fusebox.errors import ConfigError
 
+Kind = Callable[..., Detector]
+
 SHIPPED: Final = Path(__file__).with_name("rules.toml")
-DETECTORS: Final[Mapping[str, Callable[..., Detector]]] = {c.name: c for c in (Repetition, Cycle, Delegation, Rate, Burn, Trouble)}
-FLEET: Final = frozenset(n for n, c in DETECTORS.items() if getattr(c, "scope", "agent") == "fleet")
-"""Detectors of which one sees the events of all agents."""
-BUDGETS: Final = frozenset(n for n, c in DETECTORS.items() if "budget" in inspect.signature(c).parameters)
+GROUP: Final = "fusebox.detectors"
+DETECTORS: Final[Mapping[str, Kind]] = {c.name: c for c in (Repetition, Cycle, Delegation, Rate, Burn, Trouble)}
 FROM_REGISTRY: Final = frozenset({"budget"})
 """Arguments that come from an agent's registry entry, not from the rules."""
 
@@ -61,7 +64,7 @@ class Rules:
     @property
     def detectors(self) -> tuple[str, ...]:
         """All detectors there are."""
-        return tuple(DETECTORS)
+        return tuple(kinds())
 
     def rule(self, detector: str) -> Rule:
         """The rule of one detector."""
@@ -69,10 +72,45 @@ class Rules:
 
     def build(self, detector: str, **extra: Any) -> Detector:
         """A fresh detector with the rule's knobs."""
-        return DETECTORS[detector](**self.rule(detector).knobs, **extra)
+        return kinds()[detector](**self.rule(detector).knobs, **extra)
+
+    def changed(self, detector: str) -> dict[str, tuple[float, float]]:
+        """The knobs that differ from their defaults: value and default."""
+        defaults = knobs_of(detector)
+        return {k: (v, defaults[k]) for k, v in self.rule(detector).knobs.items() if v != defaults[k]}
 
 
 _DEFAULT: Final = Rule()
+
+
+@cache
+def kinds() -> Mapping[str, Kind]:
+    """The shipped detectors and those that installed packages offer.
+
+    Raises:
+        ConfigError: one of them cannot be loaded, has no name, or another one's.
+    """
+    found = dict(DETECTORS)
+    for point in entry_points(group=GROUP):
+        try:
+            kind = point.load()
+            name = str(kind.name)
+        except Exception as error:
+            raise ConfigError(f"the detector {point.name} ({point.value}) cannot be loaded: {error}") from error
+        if name in found:
+            raise ConfigError(f"the detector {point.name} ({point.value}) calls itself {name}, as another one does")
+        found[name] = kind
+    return found
+
+
+def watches_fleet(detector: str) -> bool:
+    """True for detectors of which one sees the events of all agents."""
+    return getattr(kinds()[detector], "scope", "agent") == "fleet"
+
+
+def takes_budget(detector: str) -> bool:
+    """True for detectors that ask for the agent's budget."""
+    return "budget" in inspect.signature(kinds()[detector]).parameters
 
 
 def load_rules(path: Path | None = None) -> Rules:
@@ -86,26 +124,26 @@ def load_rules(path: Path | None = None) -> Rules:
         tables = tomllib.loads(file.read_text())
     except FileNotFoundError as error:
         raise ConfigError(f"rules_file: {file} does not exist; copy {SHIPPED} there or unset it") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise ConfigError(f"{file}: {error}") from error
     return Rules({name: _rule(file, name, table) for name, table in tables.items()})
 
 
-def knobs_of(detector: str) -> dict[str, type]:
-    """The knobs of a detector and their types, as its constructor declares them."""
-    parameters = inspect.signature(DETECTORS[detector]).parameters
-    return {name: type(p.default) for name, p in parameters.items() if name not in FROM_REGISTRY}
+def knobs_of(detector: str) -> dict[str, float]:
+    """The knobs of a detector and their defaults, as its constructor declares them."""
+    parameters = inspect.signature(kinds()[detector]).parameters
+    return {name: p.default for name, p in parameters.items() if name not in FROM_REGISTRY}
 
 
 def _rule(file: Path, name: str, table: object) -> Rule:
-    _require_known(name, DETECTORS, f"section [{{}}] in {file} is no detector")
+    _require_known(name, kinds(), f"section [{{}}] in {file} is no detector")
     if not isinstance(table, dict):
         raise ConfigError(f"{name} in {file} must be a section: write [{name}]")
     knobs = knobs_of(name)
     for key, value in table.items():
         _require_known(key, ("mode", *knobs), f"{name}.{{}} in {file} is no knob")
         if key != "mode":
-            _require_number(f"{name}.{key} in {file}", value, knobs[key])
+            _require_number(f"{name}.{key} in {file}", value, type(knobs[key]))
     return Rule(_mode(file, name, table.get("mode", Mode.ENFORCE)), {k: v for k, v in table.items() if k != "mode"})
 
 
@@ -113,7 +151,8 @@ def _mode(file: Path, name: str, value: object) -> Mode:
     try:
         return Mode(str(value))
     except ValueError as error:
-        raise ConfigError(f'{name}.mode in {file}: {value!r} is neither "enforce" nor "observe"') from error
+        known = ", ".join(f'"{mode}"' for mode in Mode)
+        raise ConfigError(f"{name}.mode in {file}: {value!r} is neither of {known}") from error
 
 
 def _require_known(key: str, known: Iterable[str], complaint: str) -> None:

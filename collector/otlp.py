@@ -54,5 +54,6 @@ def _facts(span: Span, service: str) -> SpanFacts:
         end=span.end_time_unix_nano / _NS,
         failed=span.status.code == Status.STATUS_CODE_ERROR,
         service=service,
+        message=span.status.message,
         attributes=scalars(span.attributes),
     )

@@ -151,6 +151,19 @@ QUERIES: Final[Mapping[str, Query]] = {
         f"""SELECT {_EVENT} FROM agent_events WHERE trace_id = {{trace_id:String}}
             ORDER BY action = 'tool_call' DESC, agent_events.time DESC, span_id LIMIT 1""",
     ),
+    "spans_between": Query(
+        "one page of spans in the order they ended, past the (ended_ns, span_id) of the last one; of one service or "
+        "agent or (agent='') of all",
+        f"""SELECT {_SPAN}, toUnixTimestamp64Nano(Timestamp) + Duration AS ended_ns FROM otel_traces
+            WHERE ended_ns >= {{since_ns:Int64}} AND ended_ns < {{until_ns:Int64}}
+                AND Timestamp >= fromUnixTimestamp64Nano({{since_ns:Int64}} - 86400000000000)
+                AND (ended_ns, SpanId) > ({{after_ns:Int64}}, {{after_id:String}})
+                AND ({{agent:String}} = '' OR ServiceName = {{agent:String}}
+                    OR SpanAttributes['gen_ai.agent.id'] = {{agent:String}}
+                    OR SpanAttributes['gen_ai.agent.name'] = {{agent:String}})
+            ORDER BY ended_ns, SpanId LIMIT {{limit:UInt32}}""",
+        {"after_ns": 0, "after_id": "", "agent": "", "limit": 5_000},
+    ),
     "audit": Query(
         "the newest entries of the journal's copy, of one subject or (subject='') of all",
         """SELECT seq, writer, toUnixTimestamp64Micro(time) / 1000000 AS time, kind, actor, subject, reason, trace_id,

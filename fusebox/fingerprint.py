@@ -6,8 +6,8 @@ stripped: numbers, hexadecimal ids, UUIDs, dates, clocks, e-mail-like reply pref
 bits. ``result_hash`` is the same normal form of what came back, so that ``{"comment_id": 41}`` and
 ``{"comment_id": 42}`` are the same result: *no progress*.
 
-Sometimes a small number is the news: ``progress: 40`` after ``progress: 30``. ``exact_hash`` keeps numbers of up to four
-digits and strips only what names or dates a thing, so that detectors can tell a job that moves from one that hangs.
+Sometimes a small number is the news: ``progress: 40`` after ``progress: 30``. ``exact_hash`` keeps numbers of up to
+four digits and strips only what names or dates a thing, so that a job that moves can be told from one that hangs.
 An error's signature leaves out what the error quotes and the paths it names: those are the request's own words.
 """
 

@@ -30,6 +30,16 @@ USAGE_REASONING: Final = "gen_ai.usage.reasoning.output_tokens"
 USAGE_INPUT_OLD: Final = "gen_ai.usage.prompt_tokens"
 USAGE_OUTPUT_OLD: Final = "gen_ai.usage.completion_tokens"
 
+# What instrumentations from before these conventions write (OpenInference, Traceloop's OpenLLMetry).
+OPENINFERENCE_KIND: Final = "openinference.span.kind"
+TOOL_NAME: Final = "tool.name"
+LLM_MODEL: Final = "llm.model_name"
+LLM_TOKENS_INPUT: Final = "llm.token_count.prompt"
+LLM_TOKENS_OUTPUT: Final = "llm.token_count.completion"
+TRACELOOP_KIND: Final = "traceloop.span.kind"
+TRACELOOP_ENTITY: Final = "traceloop.entity.name"
+LLM_REQUEST_TYPE: Final = "llm.request.type"
+
 INFERENCE_OPERATIONS: Final = frozenset({"chat", "generate_content", "text_completion", "embeddings"})
 """Values of :data:`GEN_AI_OPERATION` that bill tokens. ``invoke_agent`` spans repeat their children's usage."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import count, cycle
+from itertools import count, cycle, pairwise
 from typing import Final
 
 from benchmarks.loop_data.made import Kind, Maker, Rows
@@ -53,7 +53,9 @@ def echo_chamber(m: Maker) -> Rows:
     remarks = [m.words(14), m.words(14)]
     for number in range(60):
         me, peer = (one, two) if number % 2 == 0 else (two, one)
-        yield m.row(me, "create_comment", peer, m.paraphrase(remarks[number % 2]), f'{{"ok":true,"id":{number + 70000}}}')
+        yield m.row(
+            me, "create_comment", peer, m.paraphrase(remarks[number % 2]), f'{{"ok":true,"id":{number + 70000}}}'
+        )
         m.pause(0.5, 8)
 
 
@@ -123,7 +125,9 @@ def retry_storm(m: Maker) -> Rows:
     body = m.words(9)
     for _ in range(150):
         key = f"{m.random.getrandbits(48):012x}"
-        yield m.row(me, "http_put", "gateway", f'{{"body": "{body}", "key": "{key}"}}', "502 Bad Gateway", ok=False, tokens=0)
+        yield m.row(
+            me, "http_put", "gateway", f'{{"body": "{body}", "key": "{key}"}}', "502 Bad Gateway", ok=False, tokens=0
+        )
         m.pause(0.02, 0.4)
 
 
@@ -174,7 +178,7 @@ def deep_delegation(m: Maker) -> Rows:
     """Everybody delegates to somebody new."""
     line = m.agents(40)
     task = m.words(12)
-    for me, peer in zip(line, line[1:], strict=False):
+    for me, peer in pairwise(line):
         yield m.row(me, "delegate", peer, m.paraphrase(task), "accepted")
         m.pause(0.3, 4)
 

@@ -1,8 +1,8 @@
 """Burn: tokens that run away.
 
 * Against the agent's budget (``tokens_per_minute`` in the registry), in two windows as burn-rate alerts have them: more
-  than ``over`` times of it in a minute opens, because it is steep; more than ``lasting`` times of it for a quarter of an
-  hour warns, because it lasts.
+  than ``over`` times of it in a minute opens, because it is steep; more than ``lasting`` times of it for a quarter of
+  an hour warns, because it lasts.
 * Without any budget, a context that feeds on itself: ``calls`` calls running each bring at least ``growth`` times the
   input of the call before, evenly, and by ever more tokens (the second half of the run adds ``swell`` times what the
   first half did), past ``floor`` tokens. A context that merely gets longer, by about as much each time, does not swell.

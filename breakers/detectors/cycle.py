@@ -1,13 +1,13 @@
 """Cycle: agents that go round in circles: ping-pong, rings, echoes.
 
-A *chain* is what led to an event: the message that addressed the agent, the one before that, and so on, each linked to
-the next because its target is the next one's sender. No trace context is needed, so losing it at each hop hides nothing;
-where nobody addressed the agent, the last step of another agent in the same trace is taken. What an addressed agent does
-in between is part of the chain too. A chain shows a circle in four ways:
+A *chain* is what led to an event: the message that addressed the agent, the one before that, and so on, each linked
+to the next because its target is the next one's sender. No trace context is needed, so losing it at each hop hides
+nothing; where nobody addressed the agent, the last step of another agent in the same trace is taken. What an addressed
+agent does in between is part of the chain too. A chain shows a circle in four ways:
 
-* *stale*: its steps were made before in this chain, by the same agent with the same outcome (``stale`` of them, less one
-  for every novel one). Counts less when only the coarse form agrees (numbers vary), when a
-  message only says about the same in other words, and when no result is known.
+* *stale*: its steps were made before in this chain, by the same agent with the same outcome (``stale`` of them, less
+  one for every novel one). Counts less when only the coarse form agrees (numbers vary), when a message only says about
+  the same in other words, and when no result is known.
 * *echo*: ``echo`` messages running say the same (SimHash) and one of their senders had passed it on already. So a ring
   of any length is seen when it closes.
 * *monologue*: a model says the same, word for word, ``monologue`` times running, and nobody in that trace has done
@@ -58,10 +58,16 @@ class _Chain:
             mix(event.request_exact or event.request, event.result_exact or event.result),
         )
         self.agent, self.time, self.trace, self.in_trace = event.agent, event.time, event.trace_id, 1
+        text = (event.agent, event.operation, event.simhash)
+        self.stale = 0.0
+        self.coarse: tuple[_Outcome, ...] = (coarse,)
+        self.exact: tuple[_Outcome, ...] = (exact,)
+        self.texts: tuple[tuple[str, str, int], ...] = (text,)
+        self.spans: tuple[str, ...] = (span_of(event),)
+        self.times: tuple[float, ...] = (event.time,)
+        self.echoes: tuple[str, ...] = (event.agent,)
+        self.told, self.simhash = event.operation, event.simhash
         if before is None:
-            self.coarse, self.exact, self.spans, self.times = (coarse,), (exact,), (span_of(event),), (event.time,)
-            self.texts: tuple[tuple[str, str, int], ...] = ((event.agent, event.operation, event.simhash),)
-            self.stale, self.echoes, self.told, self.simhash = 0.0, (event.agent,), event.operation, event.simhash
             return
         if before.trace == event.trace_id:
             self.in_trace = before.in_trace + 1
@@ -75,12 +81,16 @@ class _Chain:
         self.stale = max(0.0, before.stale + weight)
         self.coarse = (*before.coarse, coarse)[-_LENGTH:]
         self.exact = (*before.exact, exact)[-_LENGTH:]
-        self.texts = (*before.texts, (event.agent, event.operation, event.simhash))[-_EVIDENCE:]
+        self.texts = (*before.texts, text)[-_EVIDENCE:]
         self.spans = (*before.spans, span_of(event))[-_EVIDENCE:]
         self.times = (*before.times, event.time)[-_EVIDENCE:]
         self.echoes, self.told, self.simhash = before.echoes, before.told, before.simhash
         if passed_on:
             self._echo(event, alike)
+
+    def start_anew(self, event: Event) -> None:
+        """What was found is found: the next finding needs new evidence."""
+        self.stale, self.coarse, self.exact, self.texts, self.echoes = 0.0, (), (), (), (event.agent,)
 
     def says(self, event: Event, alike: int) -> bool:
         """True when the agent has told somebody of this chain about the same, in other words."""
@@ -146,7 +156,9 @@ class Cycle:
                 return self._lineage(event, rounds)
         if self._speaks(event) >= self._monologue:
             self.score = self._stale
-            return self._found(event, _Chain(event, None, False, 0), OPEN, f"the same said {self._monologue} times running")
+            return self._found(
+                event, _Chain(event, None, False, 0), OPEN, f"the same said {self._monologue} times running"
+            )
         before = self._before(event)
         addressed = before is not None and event.agent in self._told
         chain = _Chain(event, before, addressed and event.target != "", self._alike)
@@ -197,6 +209,12 @@ class Cycle:
         return self._found(event, chain, action, f"{chain.stale:.1f} steps made before with the same outcome")
 
     def _found(self, event: Event, chain: _Chain, action: str, what: str) -> Finding:
+        found = self._finding(event, chain, action, what)
+        if action == OPEN:
+            chain.start_anew(event)
+        return found
+
+    def _finding(self, event: Event, chain: _Chain, action: str, what: str) -> Finding:
         agents = list(dict.fromkeys([*chain.echoes, *[agent for agent, _ in chain.coarse[-_EVIDENCE:]]]))
         return finding(
             event, self.name, f"{what}, between {', '.join(agents)}: no progress", action=action, score=self.score,

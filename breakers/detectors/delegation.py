@@ -1,7 +1,7 @@
 """Delegation: work that is handed on and on, or to ever more agents.
 
-Who delegates (``delegate``, ``handoff``, ``spawn_agent`` …) stands one step above whom it delegates to; the first to do so
-decides. From that come the *depth* of a line and the size of the *tree* under its root, without any trace context.
+Who delegates (``delegate``, ``handoff``, ``spawn_agent`` …) stands one step above whom it delegates to; the first to do
+so decides. From that come the *depth* of a line and the size of the *tree* under its root, without any trace context.
 
 ==================================================================================================== ========
 a line is ``depth`` deep                                                                               opens
@@ -91,6 +91,7 @@ class Delegation:
         )
         self.score, reason = max(signs)
         if self.score >= 1:
+            me.root, me.depth, me.below = event.agent, 0, 0  # the next finding needs new evidence
             return finding(event, self.name, reason, score=self.score, threshold=1.0, repeated=event.operation)
         if self.score < 0.5 or me.warned:
             return None

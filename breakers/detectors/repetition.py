@@ -10,6 +10,7 @@ it is a near-duplicate, or whatever else had the same error                     
 it is the same, but the result is not known, or it is another task's, and the target is a whole system     ``faint``
 a failure, the same again, by code that waits longer and longer (a polite back-off)                        ``faint``
 the answer says that the work goes on (``running``), or code asks on a regular clock                       ``idle``
+the same but for numbers and ids, within a second and without a thought: a row or a retry, nobody can tell    as it was
 anything else (other work with the same result: a row of a batch; numbers that move: a job's progress)     0
 ========================================================================================================= ============
 
@@ -46,8 +47,10 @@ _PAUSE_S: Final = 1.0
 _BACKOFF: Final = 1.5
 _POLITE_S: Final = 0.5
 _CLOCK: Final = 0.02
+_PUNCTUAL: Final = 0.003
 _GREW: Final = 8
 _FEW: Final = 3
+_UNTOLD: Final = -1.0
 _TASK: Final = 3
 _MODEL, _CONSUME, _TOOL = ActionKind.MODEL_CALL, ActionKind.CONSUME, ActionKind.TOOL_CALL
 _NUMBERED: Final = re.compile(r"(?<![0-9A-Za-z])\d{1,7}(?![0-9A-Za-z])")
@@ -58,13 +61,14 @@ class _File:
     """One (operation, target, result) and how often it came round."""
 
     __slots__ = (
-        "count", "first_time", "gap", "novelties", "period", "request", "result", "score", "simhash", "task", "thoughts", "time", "tokens",
-        "warned",
+        "count", "first_time", "gap", "novelties", "period", "regular", "request", "result", "score", "simhash", "task",
+        "thoughts", "time", "tokens", "warned",
     )  # fmt: skip
 
     def __init__(self, event: Event) -> None:
         self.score, self.count, self.warned = 1.0, 1, False
         self.gap = self.period = 0.0
+        self.regular = False
         self.first_time = event.time
 
     def remember(self, event: Event, novelties: int, thoughts: int, task: int) -> None:
@@ -72,6 +76,18 @@ class _File:
         self.time, self.tokens = event.time, event.input_tokens
         self.request, self.simhash, self.result = event.request, event.simhash, event.result_exact
         self.novelties, self.thoughts, self.task = novelties, thoughts, task
+
+    def ticks(self, gap: float) -> bool:
+        """True for a pause as only a timer makes it: the shortest one again, or later a multiple of it."""
+        if not self.period or min(gap, self.period) < _PAUSE_S:
+            self.regular = False
+            return False
+        times = max(gap, self.period) / min(gap, self.period)
+        if self.regular:
+            self.regular = abs(times - round(times)) <= _CLOCK
+        else:
+            self.regular = times <= 1 + _PUNCTUAL
+        return self.regular
 
 
 class Repetition:
@@ -95,7 +111,7 @@ class Repetition:
         self,
         *,
         warn: float = 3.0,
-        open: float = 4.0,  # noqa: A002 - the rule's name for it
+        open: float = 4.0,
         stale: float = 4.0,
         fresh: float = 0.5,
         near_distance: int = 20,
@@ -174,7 +190,9 @@ class Repetition:
         weight = self._weight(file, event, step, gap)
         drain = self._drain if weight > self._alike or step >= Step.VARIED else self._drift
         score = max(0.0, file.score - drain * _dilution(self._novelties - file.novelties))
-        if weight == self._idle:
+        if weight == _UNTOLD:
+            file.score = score
+        elif weight == self._idle:
             file.score, file.count = max(score, min(score + weight, self._warn)), file.count + 1
         elif weight:
             file.score, file.count = score + weight, file.count + 1
@@ -196,9 +214,11 @@ class Repetition:
         if step is Step.NEW or (step is Step.SAME and event.request != file.request and not event.ok):
             return self._similar(file, event, thought or gap >= _PAUSE_S)
         if event.ok:
-            if step is Step.MOVED or (step is Step.VARIED and not thought and gap < _PAUSE_S):
+            if step is Step.MOVED:
                 return 0.0
-            if event.waiting or (not thought and file.period and _on_the_clock(gap, file.period)):
+            if step is Step.VARIED and not thought and gap < _PAUSE_S:
+                return _UNTOLD
+            if event.waiting or (not thought and file.ticks(gap)):
                 return self._idle
         elif not thought and gap >= _POLITE_S and gap >= _BACKOFF * file.gap:
             return self._faint
@@ -255,14 +275,6 @@ class Repetition:
 def _names_one_thing(target: str) -> bool:
     """``TICK-12`` does, ``crm`` and an agent called ``ag-9f3c`` do not."""
     return _NUMBERED.search(target) is not None and _SOMEBODY.search(target) is None
-
-
-def _on_the_clock(gap: float, period: float) -> bool:
-    """A pause that is a multiple of the shortest one (or the other way round), as only a timer makes it."""
-    if min(gap, period) < _PAUSE_S:
-        return False
-    times = max(gap, period) / min(gap, period)
-    return abs(times - round(times)) <= _CLOCK
 
 
 def _dilution(novelties: int) -> int:

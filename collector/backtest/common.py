@@ -40,6 +40,8 @@ class Happened:
     stream: str | None
     session: str | None
     seq: int | None
+    trace: str | None
+    """The trace as the line has it; the Event falls back on the session."""
     event: Event
 
 
@@ -62,7 +64,7 @@ def happened(row: dict[str, Any]) -> Happened:
     """One event from its fields; hindsight is dropped unseen."""
     row = {key: value for key, value in row.items() if key not in HINDSIGHT}
     stream, session, seq = row.get("stream"), row.get("session"), row.get("seq")
-    return Happened(f"{stream}\x00{session}", stream, session, seq, event(row))
+    return Happened(f"{stream}\x00{session}", stream, session, seq, row.get("trace"), event(row))
 
 
 def event(row: dict[str, Any]) -> Event:
@@ -133,7 +135,7 @@ def _request(row: dict[str, Any], operation: str, target: str, payload: str) -> 
 
 
 def _result(row: dict[str, Any], told: str, ok: bool) -> tuple[int, int]:
-    """An error is known by its beginning. What a call returned is known to be empty; what was said is answered later."""
+    """An error is known by its beginning. A call's result may be known to be empty; what was said has none yet."""
     length = int(row.get("result_len") or len(told))
     if not length:
         talk = str(row["operation"]).lower() in _TALK
