@@ -68,7 +68,7 @@ class Rules:
 
     def rule(self, detector: str) -> Rule:
         """The rule of one detector."""
-        return self.by_detector.get(detector, _DEFAULT)
+        return self.by_detector.get(detector) or Rule(_default_mode(detector))
 
     def build(self, detector: str, **extra: Any) -> Detector:
         """A fresh detector with the rule's knobs."""
@@ -80,7 +80,9 @@ class Rules:
         return {k: (v, defaults[k]) for k, v in self.rule(detector).knobs.items() if v != defaults[k]}
 
 
-_DEFAULT: Final = Rule()
+def _default_mode(detector: str) -> Mode:
+    """What the detector asks for (its attribute ``mode``), else enforce."""
+    return Mode(getattr(kinds()[detector], "mode", Mode.ENFORCE))
 
 
 @cache
@@ -144,7 +146,9 @@ def _rule(file: Path, name: str, table: object) -> Rule:
         _require_known(key, ("mode", *knobs), f"{name}.{{}} in {file} is no knob")
         if key != "mode":
             _require_number(f"{name}.{key} in {file}", value, type(knobs[key]))
-    return Rule(_mode(file, name, table.get("mode", Mode.ENFORCE)), {k: v for k, v in table.items() if k != "mode"})
+    return Rule(
+        _mode(file, name, table.get("mode", _default_mode(name))), {k: v for k, v in table.items() if k != "mode"}
+    )
 
 
 def _mode(file: Path, name: str, value: object) -> Mode:

@@ -25,6 +25,7 @@ class Trouble:
     """
 
     name = "trouble"
+    mode = "warn"
 
     def __init__(
         self, *, window: int = 50, enough: int = 30, failures: float = 0.8, slow: float = 0.9, slow_s: float = 60.0

@@ -46,6 +46,7 @@ STRANGERS_FULL: Final = happenings.declare(
     "strangers_overflow", logging.WARNING, "an event of one unregistered agent too many was not judged"
 )
 WARNED: Final = happenings.declare("finding_warned", logging.WARNING, "a detector warns without opening the circuit")
+OBSERVED: Final = happenings.declare("finding_observed", logging.INFO, "a rule that only observes has a finding")
 LIVE_BROKEN: Final = happenings.declare("live_broken", logging.CRITICAL, "live detection could not read the spool")
 
 
@@ -79,7 +80,8 @@ class Judge:
         if finding.action == "open":
             self._trips.found(finding)
         else:
-            happenings.emit(WARNED, agent=finding.agent, detector=finding.detector, reason=finding.reason)
+            kind = WARNED if finding.action == "warn" else OBSERVED
+            happenings.emit(kind, agent=finding.agent, detector=finding.detector, reason=finding.reason)
 
     def _admitted(self, event: Event) -> bool:
         """Registered agents always; strangers up to a bound, each announced once."""

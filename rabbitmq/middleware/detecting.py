@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from fusebox import fingerprint, names, telemetry
 from fusebox.errors import Refused
 from fusebox.records import Event
@@ -32,6 +34,14 @@ class Detecting(Middleware):
         if act.waiting:
             act.span.set_attribute(names.RESULT_WAITING, True)
         act.runtime.observe(_event(act, error))
+        _wait(act)
+
+
+def _wait(act: Act) -> None:
+    """An agent of which a detector warns is slowed down; a coroutine is not, its loop serves others too."""
+    pause = act.runtime.pause(act.action.agent)
+    if pause and asyncio._get_running_loop() is None:
+        act.runtime.clock.sleep(pause)
 
 
 def _compare(act: Act) -> None:
