@@ -48,11 +48,20 @@ _WAITING: Final = re.compile(
     r"incomplete|not[ _](?:yet|ready|finished|done|complete))\b",
     re.IGNORECASE,
 )
+_EMPTY: Final = re.compile(
+    r"\s*(?:\[\s*\]|\{\s*\}|none|null|nothing(?: found)?|not found|(?:no|0|zero) (?:results?|match(?:es)?|rows?|items?|"
+    r"data|hits?|documents?|records?)(?: (?:found|returned|matched))?)?\s*[.!]?\s*",
+    re.IGNORECASE,
+)
 _SHORT: Final = 400
 _REPLY: Final = re.compile(r"^(?:\s*(?:re|fwd?|aw)\s*:\s*)+")
 _PUNCTUATION: Final = ".,;:!?()[]{}\"'"
 _WORD: Final = re.compile(r"\w+")
 _MASK: Final = (1 << 64) - 1
+
+
+NOTHING: Final = xxhash.xxh3_64_intdigest(b"nothing")
+"""The hash of every result that says there is nothing: empty, ``[]``, ``no results``."""
 
 
 def text_of(value: object) -> str:
@@ -97,8 +106,11 @@ def request_hash(operation: str, target: str, value: object) -> int:
 
 
 def result_hash(value: object) -> int:
-    """Hash of a normalised result; 0 for no result."""
-    return 0 if value is None else hash64(normalise(text_of(value)))
+    """Hash of a normalised result; 0 for no result, :data:`NOTHING` for one that says there is nothing."""
+    if value is None:
+        return 0
+    text = text_of(value)
+    return NOTHING if len(text) <= _SHORT and _EMPTY.fullmatch(text) else hash64(normalise(text))
 
 
 def exact_hash(text: str) -> int:

@@ -188,13 +188,10 @@ def _until(number: int, steps: list[tuple[str, str, str]]) -> list[tuple[str, st
     return [next(turning) for _ in range(number)]
 
 
-TUNED: Final = tuple(
-    Kind(make.__name__, make, True)
-    for make in (long_ring, handoff, two_tools, long_cycle, error_storm, counter_call, slow_loop, explosion, spawning)
-)
-UNTOUCHED: Final = tuple(
+LOOPS: Final = tuple(
     Kind(make.__name__, make, True)
     for make in (
-        ring_of_steps, noisy_ring, echo_chamber, paraphrase, drift, retry_storm, same_answer, deep_delegation,
+        long_ring, ring_of_steps, noisy_ring, handoff, echo_chamber, paraphrase, two_tools, long_cycle, error_storm,
+        drift,        counter_call, retry_storm, slow_loop, explosion, same_answer, spawning, deep_delegation,
     )
 )  # fmt: skip

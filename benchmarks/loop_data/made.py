@@ -1,7 +1,8 @@
 """What the generators are made of: rows in the common form, word salad, and a clock.
 
-Every parameter is drawn anew for each case, so that a detector cannot learn a generator by heart. The kinds of *tuned*
-may be looked at while rules are tuned; those of *untouched* are only ever scored.
+Every parameter is drawn anew for each case, so that a detector cannot learn a generator by heart. The kinds of
+:mod:`benchmarks.loop_data.loops` and :mod:`~benchmarks.loop_data.work` were looked at while rules were tuned; those of
+:mod:`~benchmarks.loop_data.later` were not.
 """
 
 from __future__ import annotations

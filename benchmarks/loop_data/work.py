@@ -155,7 +155,7 @@ def notify(m: Maker) -> Rows:
         m.pause(0.1, 1)
 
 
-TUNED: Final = (
+WORK: Final = (
     Kind("cursor_paging", cursor_paging, False),
     Kind("heartbeat", heartbeat, False, ("heartbeat",)),
     Kind("bulk_import", bulk_import, False),
@@ -163,8 +163,6 @@ TUNED: Final = (
     Kind("map_reduce", map_reduce, False),
     Kind("test_and_edit", test_and_edit, False),
     Kind("greeting", greeting, False),
-)
-UNTOUCHED: Final = (
     Kind("log_polling", log_polling, False, ("tail_log",)),
     Kind("patient_retry", patient_retry, False),
     Kind("cron", cron, False),

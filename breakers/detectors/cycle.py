@@ -47,7 +47,7 @@ class _Chain:
     """What led to an event, that event included. Never changed once made: several events may follow from one."""
 
     __slots__ = (
-        "agent", "coarse", "echoes", "exact", "in_trace", "simhash", "spans", "stale", "texts", "time", "times",
+        "agent", "coarse", "echoes", "exact", "in_trace", "said", "simhash", "spans", "stale", "texts", "time", "times",
         "told", "trace",
     )  # fmt: skip
 
@@ -66,14 +66,16 @@ class _Chain:
         self.spans: tuple[str, ...] = (span_of(event),)
         self.times: tuple[float, ...] = (event.time,)
         self.echoes: tuple[str, ...] = (event.agent,)
-        self.told, self.simhash = event.operation, event.simhash
+        self.told, self.simhash, self.said = event.operation, event.simhash, event.request_exact
         if before is None:
             return
         if before.trace == event.trace_id:
             self.in_trace = before.in_trace + 1
         weight = -1.0
-        if coarse in before.coarse:
-            weight = 1.0 if exact in before.exact else _VARIED
+        if exact in before.exact and coarse in before.coarse:
+            weight = 1.0
+        elif coarse in before.coarse:
+            weight = _VARIED if event.result else -1.0  # said with other numbers: who haggles gets on
         elif passed_on and before.says(event, alike):
             weight = _ALIKE
         if weight > 0 and not event.result:
@@ -84,7 +86,7 @@ class _Chain:
         self.texts = (*before.texts, text)[-_EVIDENCE:]
         self.spans = (*before.spans, span_of(event))[-_EVIDENCE:]
         self.times = (*before.times, event.time)[-_EVIDENCE:]
-        self.echoes, self.told, self.simhash = before.echoes, before.told, before.simhash
+        self.echoes, self.told, self.simhash, self.said = before.echoes, before.told, before.simhash, before.said
         if passed_on:
             self._echo(event, alike)
 
@@ -105,7 +107,9 @@ class _Chain:
         )
 
     def _echo(self, event: Event, alike: int) -> None:
-        same = event.simhash and event.operation == self.told and distance(event.simhash, self.simhash) <= alike
+        bits = distance(event.simhash, self.simhash) if event.simhash and event.operation == self.told else 64
+        same = bits <= alike and (bits > 0 or event.result != 0 or event.request_exact == self.said)
+        self.said = event.request_exact
         self.echoes = (*self.echoes, event.agent)[-_LENGTH:] if same else (event.agent,)
         self.told, self.simhash = event.operation, event.simhash
 

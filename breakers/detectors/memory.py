@@ -19,12 +19,14 @@ class Step(IntEnum):
     """How an event relates to what is remembered."""
 
     NEW = 0
-    """This request had not had this result."""
-    MOVED = 1
+    """A request that had not been made, with a result of its own."""
+    CHANGED = 1
+    """A request made before, with another result."""
+    MOVED = 2
     """The same request, and only the small numbers of the answer have changed: something moves."""
-    VARIED = 2
+    VARIED = 3
     """The same but for numbers or ids, and the request varies too: a counter, an attempt, an idempotency key."""
-    SAME = 3
+    SAME = 4
     """The same request with the same result."""
 
 
@@ -43,9 +45,9 @@ class Memory:
         coarse, exact = mix(event.request, event.result), mix(request, event.result_exact or event.result)
         if exact in self._exact and coarse in self._coarse:
             return Step.SAME
-        step = Step.NEW
-        if coarse in self._coarse:
-            step = Step.MOVED if request in self._requests else Step.VARIED
+        known = request in self._requests
+        moved, changed = (Step.MOVED, Step.CHANGED) if known else (Step.VARIED, Step.NEW)
+        step = moved if coarse in self._coarse else changed
         here = self._next
         self._coarse[here], self._exact[here], self._requests[here] = coarse, exact, request
         self._next = (here + 1) % len(self._coarse)

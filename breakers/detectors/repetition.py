@@ -35,7 +35,7 @@ from typing import Final
 from breakers.detectors.base import OPEN, WARN, finding, span_of
 from breakers.detectors.delegation import delegates
 from breakers.detectors.memory import Memory, Step
-from fusebox.fingerprint import distance
+from fusebox.fingerprint import NOTHING, distance
 from fusebox.records import ActionKind, Event, Finding
 
 _Key = tuple[str, str, int]
@@ -50,10 +50,12 @@ _CLOCK: Final = 0.02
 _PUNCTUAL: Final = 0.003
 _GREW: Final = 8
 _FEW: Final = 3
+_WORK: Final = 2
 _UNTOLD: Final = -1.0
 _TASK: Final = 3
 _MODEL, _CONSUME, _TOOL = ActionKind.MODEL_CALL, ActionKind.CONSUME, ActionKind.TOOL_CALL
 _NUMBERED: Final = re.compile(r"(?<![0-9A-Za-z])\d{1,7}(?![0-9A-Za-z])")
+_WRITING: Final = re.compile(r"write|creat|updat|post|put|add|send|save|insert|comment|delet|set_", re.IGNORECASE)
 _SOMEBODY: Final = re.compile(r"agent|worker|assistant|bot\b|expert|user", re.IGNORECASE)
 
 
@@ -62,7 +64,7 @@ class _File:
 
     __slots__ = (
         "count", "first_time", "gap", "novelties", "period", "regular", "request", "result", "score", "simhash", "task",
-        "thoughts", "time", "tokens", "warned",
+        "thoughts", "time", "tokens", "warned", "works",
     )  # fmt: skip
 
     def __init__(self, event: Event) -> None:
@@ -71,11 +73,11 @@ class _File:
         self.regular = False
         self.first_time = event.time
 
-    def remember(self, event: Event, novelties: int, thoughts: int, task: int) -> None:
+    def remember(self, event: Event, novelties: int, works: int, thoughts: int, task: int) -> None:
         """``event`` is the latest of the file."""
         self.time, self.tokens = event.time, event.input_tokens
         self.request, self.simhash, self.result = event.request, event.simhash, event.result_exact
-        self.novelties, self.thoughts, self.task = novelties, thoughts, task
+        self.novelties, self.works, self.thoughts, self.task = novelties, works, thoughts, task
 
     def ticks(self, gap: float) -> bool:
         """True for a pause as only a timer makes it: the shortest one again, or later a multiple of it."""
@@ -134,6 +136,7 @@ class Repetition:
         self._evidence: deque[tuple[float, str, str]] = deque(maxlen=_EVIDENCE)
         self._old = 0.0
         self._novelties = 0
+        self._works = 0
         self._thoughts = 0
         self._trace, self._in_trace, self._task = "", 0, 0
         self.score = 0.0
@@ -148,7 +151,7 @@ class Repetition:
             return None
         if not event.result and action is not _TOOL:
             if event.input_tokens and self._memory.recall(event) is Step.NEW:
-                self._renew()
+                self._renew(Step.NEW)
             return None
         if event.trace_id != self._trace:
             self._turn_to(event.trace_id)
@@ -172,49 +175,50 @@ class Repetition:
 
     def _open_file(self, key: _Key, event: Event, step: Step) -> None:
         # A thought is no work: what a model says is always new and must not hide that nothing gets done.
-        if step is Step.NEW and event.ok and event.action is not _MODEL:
-            self._renew()
+        if step <= Step.CHANGED and event.ok and event.action is not _MODEL:
+            self._renew(step)
         file = self._files[key] = _File(event)
-        file.remember(event, self._novelties, self._thoughts, self._task)
+        file.remember(event, self._novelties, self._works, self._thoughts, self._task)
         self._files.move_to_end(key)
         if len(self._files) > _FILES:
             self._files.popitem(last=False)
         self._evidence.append((event.time, span_of(event), event.operation))
 
-    def _renew(self) -> None:
+    def _renew(self, step: Step) -> None:
         self._novelties += 1
-        self._old = max(0.0, self._old - self._fresh)
+        self._works += step is Step.NEW
+        self._old = max(0.0, self._old - (self._fresh if step is Step.NEW else self._fresh / 2))
 
     def _repeat(self, file: _File, event: Event, step: Step) -> None:
         gap = event.time - file.time
         weight = self._weight(file, event, step, gap)
         drain = self._drain if weight > self._alike or step >= Step.VARIED else self._drift
-        score = max(0.0, file.score - drain * _dilution(self._novelties - file.novelties))
+        score = max(0.0, file.score - drain * self._dilution(file, event.target))
         if weight == _UNTOLD:
             file.score = score
         elif weight == self._idle:
             file.score, file.count = max(score, min(score + weight, self._warn)), file.count + 1
         elif weight:
             file.score, file.count = score + weight, file.count + 1
-            if step >= Step.VARIED:
+            if step >= Step.VARIED and (file.count > _FEW - 1 or not event.ok or self._thought(file, event)):
                 self._old += weight
         else:
             file.score, file.count = max(1.0, score - self._drain * _FEW), 1
             file.first_time, file.warned = event.time, False
             if event.ok:
-                self._renew()
+                self._renew(step)
         file.gap, file.period = gap, min(file.period or gap, gap)
-        file.remember(event, self._novelties, self._thoughts, self._task)
+        file.remember(event, self._novelties, self._works, self._thoughts, self._task)
         self._evidence.append((event.time, span_of(event), event.operation))
 
     def _weight(self, file: _File, event: Event, step: Step, gap: float) -> float:
-        if step is Step.NEW and event.request == file.request and file.task < self._task:
+        if step <= Step.CHANGED and event.request == file.request and file.task < self._task:
             step = Step.SAME  # in an earlier task, which is no longer remembered
         thought = self._thoughts > file.thoughts or event.input_tokens >= file.tokens + _GREW
-        if step is Step.NEW or (step is Step.SAME and event.request != file.request and not event.ok):
+        if step <= Step.CHANGED or (step is Step.SAME and event.request != file.request and not event.ok):
             return self._similar(file, event, thought or gap >= _PAUSE_S)
         if event.ok:
-            if step is Step.MOVED:
+            if step is Step.MOVED and not _writes(event.operation):
                 return 0.0
             if step is Step.VARIED and not thought and gap < _PAUSE_S:
                 return _UNTOLD
@@ -225,6 +229,18 @@ class Repetition:
         if _names_one_thing(event.target):
             return 1.0
         return 1.0 if event.result and file.task == self._task else self._faint
+
+    def _thought(self, file: _File, event: Event) -> bool:
+        """A model took this step; what code does by itself may be a round it makes by the clock."""
+        return event.input_tokens > 0 or self._thoughts > file.thoughts
+
+    def _dilution(self, file: _File, target: str) -> int:
+        """What is new since the file's last event. A few new outcomes are part of a loop's lap; more of them, or work
+        on a new request, make what repeats a side line. A loop on one thing may well do new work in between."""
+        new = self._novelties - file.novelties
+        if not _names_one_thing(target):
+            new += _WORK * (self._works - file.works)
+        return new if new < _FEW else 2 * new
 
     def _similar(self, file: _File, event: Event, reacted: bool) -> float:
         """Another request with the same result."""
@@ -242,7 +258,11 @@ class Repetition:
         if not event.ok:
             return self._alike
         same = event.result and event.result_exact == file.result
-        return self._alike if same and reacted and bits <= self._alike_distance else 0.0
+        if not same or not reacted or bits > self._near_distance:
+            return 0.0
+        if bits <= self._alike_distance:
+            return self._alike
+        return self._faint if event.result == NOTHING else 0.0
 
     def _judge(self, file: _File, event: Event) -> Finding | None:
         cycle = self._old - self._stale + self._open
@@ -272,11 +292,12 @@ class Repetition:
 
 
 @lru_cache(maxsize=4096)
+def _writes(operation: str) -> bool:
+    """A counter in the answer to a write (``revision 13``) is no news; in the answer to a question it is."""
+    return _WRITING.search(operation) is not None
+
+
+@lru_cache(maxsize=4096)
 def _names_one_thing(target: str) -> bool:
     """``TICK-12`` does, ``crm`` and an agent called ``ag-9f3c`` do not."""
     return _NUMBERED.search(target) is not None and _SOMEBODY.search(target) is None
-
-
-def _dilution(novelties: int) -> int:
-    """One or two new outcomes in between are part of a loop's lap; more make what repeats a side line."""
-    return novelties if novelties < _FEW else 2 * novelties

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any, Final, cast
 
 from fusebox.errors import FuseboxError
-from fusebox.fingerprint import error_hash, exact_hash, hash64, is_waiting, normalise, simhash
+from fusebox.fingerprint import NOTHING, error_hash, exact_hash, hash64, is_waiting, normalise, result_hash, simhash
 from fusebox.records import ActionKind, Event
 
 HINDSIGHT: Final = ("label", "kind", "incident", "dataset", "trajectory", "group")
@@ -139,10 +139,10 @@ def _result(row: dict[str, Any], told: str, ok: bool) -> tuple[int, int]:
     length = int(row.get("result_len") or len(told))
     if not length:
         talk = str(row["operation"]).lower() in _TALK
-        return (0, 0) if talk else (hash64("nothing"), hash64("nothing"))
+        return (0, 0) if talk else (NOTHING, NOTHING)
     if not ok:
         return error_hash("error", told), exact_hash(told)
     if length <= len(told):
-        return hash64(normalise(told)), exact_hash(told)
+        return result_hash(told), exact_hash(told)
     whole = hash64(str(row.get("result_sha") or f"{told}{length}"))
     return whole, whole
