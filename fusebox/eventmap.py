@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from fusebox import names
-from fusebox.fingerprint import error_hash, exact_hash, is_waiting, request_hash, result_hash, simhash
+from fusebox.fingerprint import error_hash, exact_hash, is_waiting, literal_hash, request_hash, result_hash, simhash
 from fusebox.genai import Value as Value
 from fusebox.genai import asked, got
 from fusebox.records import ActionKind, Event, Hop, Lineage
@@ -83,7 +83,7 @@ def event_of(span: SpanFacts) -> Event | None:
         tenant=str(a.get(names.TENANT, "default")),
         workflow=str(a.get(names.WORKFLOW) or a.get(names.GEN_AI_CONVERSATION) or ""),
         request=_hex(a.get(names.REQUEST_HASH)) or (request_hash(operation, target, request) if request else 0),
-        request_exact=_hex(a.get(names.REQUEST_EXACT)) or (exact_hash(request) if request else 0),
+        request_exact=_hex(a.get(names.REQUEST_EXACT)) or (literal_hash(request) if request else 0),
         simhash=_hex(a.get(names.REQUEST_SIMHASH)) or simhash(request),
         result=known or _result(span, result),
         result_exact=_hex(a.get(names.RESULT_EXACT))

@@ -95,7 +95,7 @@ class Event:
     workflow: str = ""
     request: int = 0
     request_exact: int = 0
-    """Like ``request``, its small numbers included; 0 = not known, as in all hashes."""
+    """The request as it was, numbers and ids included; 0 = not known, as in all hashes."""
     simhash: int = 0
     result: int = 0
     result_exact: int = 0

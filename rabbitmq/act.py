@@ -41,7 +41,7 @@ class Act:
     similar: int = 0
     """SimHash of the request, once it is known."""
     exact: int = 0
-    """Hash of the request, small numbers included."""
+    """Hash of the request as it is."""
     result: int = 0
     result_exact: int = 0
     waiting: bool = False

@@ -54,7 +54,7 @@ TICK_FAILED: Final = happenings.declare(
     "tick_failed", logging.WARNING, "broker, store or latch did not answer while looking after an agent; tried again"
 )
 SLOWED: Final = happenings.declare(
-    "agent_slowed", logging.WARNING, "an inline detector warns of an agent: for a minute it waits after each action"
+    "agent_slowed", logging.INFO, "an inline detector warns of an agent: for a minute it waits after each action"
 )
 
 

@@ -1,7 +1,8 @@
 """Memory: which outcomes an agent has had lately, in a few hundred bytes.
 
 An *outcome* is a request with its result. Each is remembered in two forms: the coarse one ignores all numbers and ids,
-the exact one ignores only what names or dates a thing. Comparing both says what kind of step an event is.
+the exact one takes the request literally and ignores of the result only what names or dates a thing. Comparing both
+says what kind of step an event is.
 """
 
 from __future__ import annotations

@@ -98,7 +98,7 @@ class Repetition:
     Args:
         warn, open: scores that warn and open; an exact loop reaches ``open`` at its ``open``-th lap.
         stale: old steps in a row that open, whichever they are.
-        fresh: what a novel outcome takes off the stale score.
+        fresh: what a novel outcome of a new request takes off the stale score; half of it where only the answer is new.
         near_distance: SimHash bits in which paraphrases may differ on a target that names one thing.
         alike_distance: the same on a target that names a whole system.
         near, alike, faint, idle: see the table.
@@ -115,7 +115,7 @@ class Repetition:
         warn: float = 3.0,
         open: float = 4.0,
         stale: float = 4.0,
-        fresh: float = 0.5,
+        fresh: float = 1.0,
         near_distance: int = 20,
         alike_distance: int = 12,
         near: float = 0.98,

@@ -17,7 +17,17 @@ from pathlib import Path
 from typing import IO, Any, Final, cast
 
 from fusebox.errors import FuseboxError
-from fusebox.fingerprint import NOTHING, error_hash, exact_hash, hash64, is_waiting, normalise, result_hash, simhash
+from fusebox.fingerprint import (
+    NOTHING,
+    error_hash,
+    exact_hash,
+    hash64,
+    is_waiting,
+    literal_hash,
+    normalise,
+    result_hash,
+    simhash,
+)  # fmt: skip
 from fusebox.records import ActionKind, Event
 
 HINDSIGHT: Final = ("label", "kind", "incident", "dataset", "trajectory", "group")
@@ -131,7 +141,7 @@ def _request(row: dict[str, Any], operation: str, target: str, payload: str) -> 
     rest = f"\x00{length // _LENGTH_STEP}" if length > len(payload) else ""
     sha = str(row.get("payload_sha") or "") if rest else ""
     bound = f"{operation}\x00{target}\x00"
-    return hash64(f"{bound}{normalise(payload)}{rest}"), exact_hash(payload) ^ (hash64(sha) if sha else 0)
+    return hash64(f"{bound}{normalise(payload)}{rest}"), literal_hash(payload) ^ (hash64(sha) if sha else 0)
 
 
 def _result(row: dict[str, Any], told: str, ok: bool) -> tuple[int, int]:

@@ -47,7 +47,7 @@ def _wait(act: Act) -> None:
 def _compare(act: Act) -> None:
     if act.request is not None:
         text = fingerprint.text_of(act.request)
-        act.similar, act.exact = fingerprint.simhash(text), fingerprint.exact_hash(text)
+        act.similar, act.exact = fingerprint.simhash(text), fingerprint.literal_hash(text)
 
 
 def _hashes(act: Act) -> tuple[tuple[str, int], ...]:

@@ -6,7 +6,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from random import Random
 
-from fusebox.fingerprint import error_hash, exact_hash, is_waiting, request_hash, result_hash, simhash, text_of
+from fusebox.fingerprint import (
+    error_hash,
+    exact_hash,
+    is_waiting,
+    literal_hash,
+    request_hash,
+    result_hash,
+    simhash,
+    text_of,
+)
 from fusebox.records import ActionKind, Event
 
 START = 1_760_000_000.0
@@ -43,7 +52,7 @@ def event(
         operation=operation,
         target=target,
         request=request_hash(operation, target, request),
-        request_exact=exact_hash(text_of(request)),
+        request_exact=literal_hash(text_of(request)),
         simhash=simhash(str(request)),
         result=result_hash(result) if ok else error_hash("ToolError", str(result)),
         result_exact=0 if result is None else exact_hash(text_of(result)),
