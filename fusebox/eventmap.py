@@ -37,9 +37,9 @@ class SpanFacts:
     end: float
     failed: bool
     service: str
+    attributes: Mapping[str, Value] = field(default_factory=dict)
     message: str = ""
     """What the span's status says about a failure."""
-    attributes: Mapping[str, Value] = field(default_factory=dict)
 
 
 def agent_of(attributes: Mapping[str, Value], service: str) -> str:

@@ -6,9 +6,9 @@ stripped: numbers, hexadecimal ids, UUIDs, dates, clocks, e-mail-like reply pref
 bits. ``result_hash`` is the same normal form of what came back, so that ``{"comment_id": 41}`` and
 ``{"comment_id": 42}`` are the same result: *no progress*.
 
-Sometimes a small number is the news: ``progress: 40`` after ``progress: 30``. ``exact_hash`` of a result keeps numbers of
-up to four digits and strips only what names or dates a thing; ``literal_hash`` of a request strips nothing. So a job that
-moves can be told from one that hangs, and a counter that the asker itself counts from one that the world does.
+Sometimes a small number is the news: ``progress: 40`` after ``progress: 30``. ``exact_hash`` of a result keeps numbers
+of up to four digits and strips only what names or dates a thing; ``literal_hash`` of a request strips nothing. So a job
+that moves can be told from one that hangs, and a counter that the asker counts from one that the world does.
 An error's signature leaves out what the error quotes and the paths it names: those are the request's own words.
 """
 

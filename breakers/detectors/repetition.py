@@ -20,7 +20,7 @@ second, until a file rests for ``memory_s``.
 
 Beside the files stands one score of the agent, *stale*: how many of its steps had been made before, with the same
 result, whichever they were. A novel outcome takes ``fresh`` off. It sees cycles of any period, with noise between the
-turns, at the first step after ``stale`` old ones.
+turns, once ``stale`` old steps were made and the latest comes for the third time, or half as many again were made.
 
 A publish has no result: it cannot be said to make no progress and is not judged here.
 """
@@ -51,6 +51,7 @@ _PUNCTUAL: Final = 0.003
 _GREW: Final = 8
 _FEW: Final = 3
 _WORK: Final = 2
+_ONCE: Final = 1.5
 _UNTOLD: Final = -1.0
 _TASK: Final = 3
 _MODEL, _CONSUME, _TOOL = ActionKind.MODEL_CALL, ActionKind.CONSUME, ActionKind.TOOL_CALL
@@ -220,7 +221,7 @@ class Repetition:
         if event.ok:
             if step is Step.MOVED and not _writes(event.operation):
                 return 0.0
-            if step is Step.VARIED and not thought and gap < _PAUSE_S:
+            if step is Step.VARIED and not thought and gap < _PAUSE_S and not _names_one_thing(event.target):
                 return _UNTOLD
             if event.waiting or (not thought and file.ticks(gap)):
                 return self._idle
@@ -265,7 +266,8 @@ class Repetition:
         return self._faint if event.result == NOTHING else 0.0
 
     def _judge(self, file: _File, event: Event) -> Finding | None:
-        cycle = self._old - self._stale + self._open
+        enough = self._stale if file.count >= _FEW else self._stale * _ONCE
+        cycle = self._old - enough + self._open
         self.score = max(file.score, cycle)
         if self.score < self._warn:
             return None

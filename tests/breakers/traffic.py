@@ -178,7 +178,7 @@ LOOPS: dict[str, tuple[Traffic, int]] = {
     "bare_comments": (bare_comments, 5),
     "silent_comments": (silent_comments, 5),
     "same_call": (same_call, 6),
-    "slow_loop": (slow_loop, 10),
+    "slow_loop": (slow_loop, 12),
     "retry_storm": (retry_storm, 6),
     "error_storm": (error_storm, 6),
     "ping_pong": (ping_pong, 8),

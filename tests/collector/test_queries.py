@@ -54,6 +54,7 @@ def client(bench: Bench) -> Client:
 
 def test_every_query_runs_with_its_parameters(client: Client) -> None:
     examples = {"since": NOW, "spans": ["x:y"], "agent": "a", "span_id": "a", "trace_id": "b", "message_id": "m"}
+    examples |= {"since_ns": 0, "until_ns": int(NOW * 1e9)}
     for name, query in queries.QUERIES.items():
         wanted = query.parameters - set(query.defaults)
         assert isinstance(queries.run(client, name, **{key: examples[key] for key in wanted}), list), name
