@@ -21,6 +21,8 @@ from fusebox.registry import AgentEntry, Registry
 MAX_AGENTS: Final = 10_000
 _BY_PURPOSE: Final = frozenset({"repetition", "cycle"})
 """Detectors that do not judge operations declared periodic."""
+_NOTED: Final = 0.25
+"""Scores up to this say nothing and are not kept."""
 _REFUSED: Final = frozenset(
     kind.__name__
     for kind in (
@@ -70,7 +72,7 @@ class Panel:
             self._agents.pop(agent, None)
 
     def scores(self) -> dict[tuple[str, str], float]:
-        """The highest score of each (agent, detector) since the last call, where it was not 0."""
+        """The highest score of each (agent, detector) since the last call, where it was above 0.25."""
         with self._lock:
             taken, self._scores = self._scores, {}
             return taken
@@ -80,15 +82,14 @@ class Panel:
         entry = self._registry.agents.get(agent)
         periodic = entry is not None and event.operation in entry.periodic
         worst: Finding | None = None
-        for detectors in (self._detectors(agent, entry), self._fleet):
-            for detector in detectors:
-                if periodic and detector.name in _BY_PURPOSE:
-                    continue
-                found = detector.observe(event)
-                if detector.score:
-                    self._note(agent, detector)
-                if found is not None:
-                    worst = _worse(worst, self._ruled(found))
+        for detector in (*self._detectors(agent, entry), *self._fleet):
+            if periodic and detector.name in _BY_PURPOSE:
+                continue
+            found = detector.observe(event)
+            if detector.score > _NOTED:
+                self._note(agent, detector)
+            if found is not None:
+                worst = _worse(worst, self._ruled(found))
         return worst
 
     def _detectors(self, agent: str, entry: AgentEntry | None) -> list[Detector]:

@@ -24,11 +24,10 @@ from typing import Any, Final
 
 from breakers.detectors.base import OPEN, WARN, finding, span_of
 from breakers.detectors.delegation import delegates
-from breakers.detectors.memory import mix
 from fusebox.fingerprint import distance
 from fusebox.records import ActionKind, Event, Finding, Hop
 
-_Outcome = tuple[str, int]
+_Outcome = tuple[str, int, int]
 
 _CHAINS: Final = 4_096
 _LENGTH: Final = 16
@@ -51,12 +50,9 @@ class _Chain:
         "told", "trace",
     )  # fmt: skip
 
-    def __init__(self, event: Event, before: _Chain | None, passed_on: bool, alike: int) -> None:
-        coarse: _Outcome = (event.agent, mix(event.request, event.result))
-        exact: _Outcome = (
-            event.agent,
-            mix(event.request_exact or event.request, event.result_exact or event.result),
-        )
+    def __init__(self, event: Event) -> None:
+        coarse: _Outcome = (event.agent, event.request, event.result)
+        exact: _Outcome = (event.agent, event.request_exact or event.request, event.result_exact or event.result)
         self.agent, self.time, self.trace, self.in_trace = event.agent, event.time, event.trace_id, 1
         text = (event.agent, event.operation, event.simhash)
         self.stale = 0.0
@@ -67,10 +63,12 @@ class _Chain:
         self.times: tuple[float, ...] = (event.time,)
         self.echoes: tuple[str, ...] = (event.agent,)
         self.told, self.simhash, self.said = event.operation, event.simhash, event.request_exact
-        if before is None:
-            return
+
+    def follow(self, event: Event, before: _Chain, passed_on: bool, alike: int) -> None:
+        """``before`` led to ``event``; with ``passed_on``, by a message that told its agent."""
         if before.trace == event.trace_id:
             self.in_trace = before.in_trace + 1
+        (coarse,), (exact,) = self.coarse, self.exact
         weight = -1.0
         if exact in before.exact and coarse in before.coarse:
             weight = 1.0
@@ -83,8 +81,8 @@ class _Chain:
         self.stale = max(0.0, before.stale + weight)
         self.coarse = (*before.coarse, coarse)[-_LENGTH:]
         self.exact = (*before.exact, exact)[-_LENGTH:]
-        self.texts = (*before.texts, text)[-_EVIDENCE:]
-        self.spans = (*before.spans, span_of(event))[-_EVIDENCE:]
+        self.texts = (*before.texts, *self.texts)[-_EVIDENCE:]
+        self.spans = (*before.spans, *self.spans)[-_EVIDENCE:]
         self.times = (*before.times, event.time)[-_EVIDENCE:]
         self.echoes, self.told, self.simhash, self.said = before.echoes, before.told, before.simhash, before.said
         if passed_on:
@@ -143,9 +141,9 @@ class Cycle:
         self._warn, self._stale, self._echo, self._alike = warn, stale, echo, alike_distance
         self._laps, self._monologue = laps, monologue
         self._memory_s = memory_s
-        self._told: OrderedDict[str, _Chain] = OrderedDict()
+        self._told: OrderedDict[str, Event | _Chain] = OrderedDict()
         self._spoken: OrderedDict[str, dict[str, tuple[int, int]]] = OrderedDict()
-        self._traces: OrderedDict[str, _Chain] = OrderedDict()
+        self._traces: OrderedDict[str, Event | _Chain] = OrderedDict()
         self.score = 0.0
 
     def observe(self, event: Event) -> Finding | None:
@@ -158,21 +156,25 @@ class Cycle:
             if rounds >= self._laps:
                 self.score = rounds / self._laps * self._stale
                 return self._lineage(event, rounds)
-        if self._speaks(event) >= self._monologue:
+        if (self._spoken or not event.result) and self._speaks(event) >= self._monologue:
             self.score = self._stale
-            return self._found(
-                event, _Chain(event, None, False, 0), OPEN, f"the same said {self._monologue} times running"
-            )
+            return self._found(event, _Chain(event), OPEN, f"the same said {self._monologue} times running")
         before = self._before(event)
-        addressed = before is not None and event.agent in self._told
-        chain = _Chain(event, before, addressed and event.target != "", self._alike)
+        if before is None:
+            self._lead(event, event)
+            return None
+        chain = _Chain(event)
+        chain.follow(event, before, bool(event.target) and event.agent in self._told, self._alike)
+        _put(self._told, event.agent, chain)
+        self._lead(event, chain)
+        return self._judge(event, chain)
+
+    def _lead(self, event: Event, what: Event | _Chain) -> None:
+        """From now on, what the target does, or another agent in this trace, follows from this."""
         if event.target:
-            _put(self._told, event.target, chain)
-        if before is not None:
-            _put(self._told, event.agent, chain)
+            _put(self._told, event.target, what)
         if event.trace_id:
-            _put(self._traces, event.trace_id, chain)
-        return self._judge(event, chain) if before is not None else None
+            _put(self._traces, event.trace_id, what)
 
     def _speaks(self, event: Event) -> int:
         """How often the agent has said this running, in this trace; 0 for what is no speech (no tokens of its own)."""
@@ -184,20 +186,21 @@ class Cycle:
             return 0
         speakers = self._spoken.get(event.trace_id, {})
         said, times = speakers.get(event.agent, (0, 0))
-        now = mix(event.request_exact or event.request, event.request)
+        now = event.request_exact or event.request
         if len(speakers) < _SPEAKERS or event.agent in speakers:
             speakers[event.agent] = now, times + 1 if said == now else 1
         _put(self._spoken, event.trace_id, speakers)
         return times + 1 if said == now else 1
 
     def _before(self, event: Event) -> _Chain | None:
-        chain = self._told.get(event.agent)
-        if chain is None and event.trace_id:
-            chain = self._traces.get(event.trace_id)
-            if chain is not None and chain.agent == event.agent:
+        found = self._told.get(event.agent)
+        if found is None and event.trace_id:
+            found = self._traces.get(event.trace_id)
+            if found is not None and found.agent == event.agent:
                 return None
-        if chain is None or event.time - chain.time > self._memory_s:
+        if found is None or event.time - found.time > self._memory_s:
             return None
+        chain = _Chain(found) if isinstance(found, Event) else found
         # Another trace after one of several steps is another task, which may well begin like the one before.
         return chain if chain.trace == event.trace_id or chain.in_trace < _TASK else None
 
@@ -207,7 +210,7 @@ class Cycle:
         if len(echoes) >= self._echo and event.agent in echoes[:-1] and len(set(echoes)) > 1:
             self.score = max(self._stale, len(echoes) / self._echo * self._stale)
             return self._found(event, chain, OPEN, f"{len(echoes)} messages that say the same")
-        if len({agent for agent, _ in chain.coarse}) < 2 or chain.stale < self._warn:
+        if len({agent for agent, _, _ in chain.coarse}) < 2 or chain.stale < self._warn:
             return None
         action = OPEN if chain.stale >= self._stale else WARN
         return self._found(event, chain, action, f"{chain.stale:.1f} steps made before with the same outcome")
@@ -219,7 +222,7 @@ class Cycle:
         return found
 
     def _finding(self, event: Event, chain: _Chain, action: str, what: str) -> Finding:
-        agents = list(dict.fromkeys([*chain.echoes, *[agent for agent, _ in chain.coarse[-_EVIDENCE:]]]))
+        agents = list(dict.fromkeys([*chain.echoes, *[agent for agent, _, _ in chain.coarse[-_EVIDENCE:]]]))
         return finding(
             event, self.name, f"{what}, between {', '.join(agents)}: no progress", action=action, score=self.score,
             threshold=self._stale if action == OPEN else self._warn, spans=chain.spans,

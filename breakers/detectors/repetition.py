@@ -32,9 +32,9 @@ from collections import OrderedDict, deque
 from functools import lru_cache
 from typing import Final
 
-from breakers.detectors.base import OPEN, WARN, finding, span_of
+from breakers.detectors.base import OPEN, WARN, finding
 from breakers.detectors.delegation import delegates
-from breakers.detectors.memory import Memory, Step
+from breakers.detectors.memory import CHANGED, MOVED, NEW, SAME, VARIED, Memory
 from fusebox.fingerprint import NOTHING, distance
 from fusebox.records import ActionKind, Event, Finding
 
@@ -68,11 +68,10 @@ class _File:
         "thoughts", "time", "tokens", "warned", "works",
     )  # fmt: skip
 
-    def __init__(self, event: Event) -> None:
-        self.score, self.count, self.warned = 1.0, 1, False
+    def __init__(self, time: float) -> None:
+        self.score, self.count, self.warned, self.regular = 1.0, 1, False, False
         self.gap = self.period = 0.0
-        self.regular = False
-        self.first_time = event.time
+        self.first_time = time
 
     def remember(self, event: Event, novelties: int, works: int, thoughts: int, task: int) -> None:
         """``event`` is the latest of the file."""
@@ -134,7 +133,7 @@ class Repetition:
         self._memory_s = memory_s
         self._files: OrderedDict[_Key, _File] = OrderedDict()
         self._memory = Memory(_SEEN)
-        self._evidence: deque[tuple[float, str, str]] = deque(maxlen=_EVIDENCE)
+        self._evidence: deque[tuple[float, str, str, str]] = deque(maxlen=_EVIDENCE)
         self._old = 0.0
         self._novelties = 0
         self._works = 0
@@ -151,8 +150,8 @@ class Repetition:
         if not event.request or action is _CONSUME:
             return None
         if not event.result and action is not _TOOL:
-            if event.input_tokens and self._memory.recall(event) is Step.NEW:
-                self._renew(Step.NEW)
+            if event.input_tokens and self._memory.recall(event) == NEW:
+                self._renew(NEW)
             return None
         if event.trace_id != self._trace:
             self._turn_to(event.trace_id)
@@ -174,26 +173,26 @@ class Repetition:
             self._task += 1
         self._trace, self._in_trace = trace, 0
 
-    def _open_file(self, key: _Key, event: Event, step: Step) -> None:
+    def _open_file(self, key: _Key, event: Event, step: int) -> None:
         # A thought is no work: what a model says is always new and must not hide that nothing gets done.
-        if step <= Step.CHANGED and event.ok and event.action is not _MODEL:
+        if step <= CHANGED and event.ok and event.action is not _MODEL:
             self._renew(step)
-        file = self._files[key] = _File(event)
+        self._files.pop(key, None)
+        file = self._files[key] = _File(event.time)
         file.remember(event, self._novelties, self._works, self._thoughts, self._task)
-        self._files.move_to_end(key)
         if len(self._files) > _FILES:
             self._files.popitem(last=False)
-        self._evidence.append((event.time, span_of(event), event.operation))
+        self._evidence.append((event.time, event.trace_id, event.span_id, event.operation))
 
-    def _renew(self, step: Step) -> None:
+    def _renew(self, step: int) -> None:
         self._novelties += 1
-        self._works += step is Step.NEW
-        self._old = max(0.0, self._old - (self._fresh if step is Step.NEW else self._fresh / 2))
+        self._works += step == NEW
+        self._old = max(0.0, self._old - (self._fresh if step == NEW else self._fresh / 2))
 
-    def _repeat(self, file: _File, event: Event, step: Step) -> None:
+    def _repeat(self, file: _File, event: Event, step: int) -> None:
         gap = event.time - file.time
         weight = self._weight(file, event, step, gap)
-        drain = self._drain if weight > self._alike or step >= Step.VARIED else self._drift
+        drain = self._drain if weight > self._alike or step >= VARIED else self._drift
         score = max(0.0, file.score - drain * self._dilution(file, event.target))
         if weight == _UNTOLD:
             file.score = score
@@ -201,7 +200,7 @@ class Repetition:
             file.score, file.count = max(score, min(score + weight, self._warn)), file.count + 1
         elif weight:
             file.score, file.count = score + weight, file.count + 1
-            if step >= Step.VARIED and (file.count > _FEW - 1 or not event.ok or self._thought(file, event)):
+            if step >= VARIED and (file.count > _FEW - 1 or not event.ok or self._thought(file, event)):
                 self._old += weight
         else:
             file.score, file.count = max(1.0, score - self._drain * _FEW), 1
@@ -210,18 +209,18 @@ class Repetition:
                 self._renew(step)
         file.gap, file.period = gap, min(file.period or gap, gap)
         file.remember(event, self._novelties, self._works, self._thoughts, self._task)
-        self._evidence.append((event.time, span_of(event), event.operation))
+        self._evidence.append((event.time, event.trace_id, event.span_id, event.operation))
 
-    def _weight(self, file: _File, event: Event, step: Step, gap: float) -> float:
-        if step <= Step.CHANGED and event.request == file.request and file.task < self._task:
-            step = Step.SAME  # in an earlier task, which is no longer remembered
+    def _weight(self, file: _File, event: Event, step: int, gap: float) -> float:
+        if step <= CHANGED and event.request == file.request and file.task < self._task:
+            step = SAME  # in an earlier task, which is no longer remembered
         thought = self._thoughts > file.thoughts or event.input_tokens >= file.tokens + _GREW
-        if step <= Step.CHANGED or (step is Step.SAME and event.request != file.request and not event.ok):
+        if step <= CHANGED or (step == SAME and event.request != file.request and not event.ok):
             return self._similar(file, event, thought or gap >= _PAUSE_S)
         if event.ok:
-            if step is Step.MOVED and not _writes(event.operation):
+            if step == MOVED and not _writes(event.operation):
                 return 0.0
-            if step is Step.VARIED and not thought and gap < _PAUSE_S and not _names_one_thing(event.target):
+            if step == VARIED and not thought and gap < _PAUSE_S and not _names_one_thing(event.target):
                 return _UNTOLD
             if event.waiting or (not thought and file.ticks(gap)):
                 return self._idle
@@ -279,7 +278,7 @@ class Repetition:
         return self._found(file, event, WARN, self._warn, "")
 
     def _lap(self) -> str:
-        return " → ".join(dict.fromkeys(operation for _, _, operation in self._evidence))
+        return " → ".join(dict.fromkeys(operation for *_, operation in self._evidence))
 
     def _found(self, file: _File, event: Event, action: str, threshold: float, lap: str) -> Finding:
         evidence = list(self._evidence)[-_EVIDENCE if lap else -file.count :]
@@ -288,7 +287,7 @@ class Repetition:
         where = "in rounds" if lap else f"on {event.target or 'the same target'}"
         return finding(
             event, self.name, f"{what} {where} with {outcome}: no progress", action=action,
-            score=self.score, threshold=threshold, spans=[span for _, span, _ in evidence], repeated=what,
+            score=self.score, threshold=threshold, spans=[f"{trace}:{span}" for _, trace, span, _ in evidence], repeated=what,
             first_time=evidence[0][0] if lap else file.first_time,
         )  # fmt: skip
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from breakers.detectors.memory import Memory, Step
+from breakers.detectors.memory import NEW, Memory
 from breakers.panel import Panel
 from breakers.rules import Rules
 from collector.backtest.common import Happened
@@ -65,7 +65,7 @@ class Trip:
             self.times.append(event.time)
         self.tokens += event.input_tokens + event.output_tokens
         self.usd += event.cost
-        if event.ok and event.result and self._seen.recall(event) is Step.NEW:
+        if event.ok and event.result and self._seen.recall(event) == NEW:
             self.new += 1
 
     def line(self) -> dict[str, Any]:
