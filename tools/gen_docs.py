@@ -4,6 +4,7 @@
 |---|---|
 | ``docs/guide/configuration.md`` | the fields of :class:`fusebox.config.Config` |
 | ``docs/guide/happenings.md`` | every ``happenings.declare(…)`` in the source |
+| ``docs/guide/pictures/`` | what each detector scores on an example, see :mod:`tools.draw_detectors` |
 | the import diagram in ``docs/architecture.md`` | :data:`tools.layers.ALLOWED` |
 """
 
@@ -20,6 +21,7 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from fusebox.config import Config
+from tools.draw_detectors import pictures
 from tools.draw_imports import diagram
 from tools.layers import ROOT, modules
 
@@ -38,6 +40,7 @@ def main() -> int:
     for path in stale:
         print(f"{'stale' if args.check else 'written'}: {path.relative_to(ROOT)}")
         if not args.check:
+            path.parent.mkdir(exist_ok=True)
             path.write_text(generated()[path])
     return 1 if args.check and stale else 0
 
@@ -48,6 +51,7 @@ def generated() -> dict[Path, str]:
         GUIDE / "configuration.md": configuration(),
         GUIDE / "happenings.md": happenings(),
         ARCHITECTURE: architecture(ARCHITECTURE.read_text()),
+        **pictures(),
     }
 
 

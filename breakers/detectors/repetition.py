@@ -287,8 +287,8 @@ class Repetition:
         where = "in rounds" if lap else f"on {event.target or 'the same target'}"
         return finding(
             event, self.name, f"{what} {where} with {outcome}: no progress", action=action,
-            score=self.score, threshold=threshold, spans=[f"{trace}:{span}" for _, trace, span, _ in evidence], repeated=what,
-            first_time=evidence[0][0] if lap else file.first_time,
+            score=self.score, threshold=threshold, spans=[f"{trace}:{span}" for _, trace, span, _ in evidence],
+            repeated=what, first_time=evidence[0][0] if lap else file.first_time,
         )  # fmt: skip
 
 
