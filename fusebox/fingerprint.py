@@ -37,6 +37,7 @@ _NAMING: Final = re.compile(
   | \b(?=[0-9a-f]*[0-9])(?=[0-9a-f]*[a-f])[0-9a-f]{7,64}\b          # hexadecimal id
   | \d+(?:[:-]\d+)+(?:[tT][\d:.]+)?[zZ]?                             # dates, clocks
   | \d{5,}(?:\.\d+)?                                                # long numbers
+  | (?:\b|_)(?:attempt|retry|try|revision|seq|id|no|number)\W{0,3}\d+  # counters that say what they are
     """,
     re.VERBOSE,
 )

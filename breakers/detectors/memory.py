@@ -19,11 +19,13 @@ NEW: Final = 0
 """A request that had not been made, with a result of its own."""
 CHANGED: Final = 1
 """A request made before, with another result."""
-MOVED: Final = 2
+KIN: Final = 2
+"""Another request that differs in numbers or ids only, and so does its result: another row of the same form."""
+MOVED: Final = 3
 """The same request, and only the small numbers of the answer have changed: something moves."""
-VARIED: Final = 3
-"""The same but for numbers or ids, and the request varies too: a counter, an attempt, an idempotency key."""
-SAME: Final = 4
+VARIED: Final = 4
+"""The same but for numbers or ids in the request, with the same result: a counter, an attempt, an idempotency key."""
+SAME: Final = 5
 """The same request with the same result."""
 
 
@@ -33,25 +35,30 @@ class Memory:
     That a hash is found where two others meet is as likely as that two hashes are equal.
     """
 
-    __slots__ = ("_coarse", "_exact", "_next", "_requests")
+    __slots__ = ("_coarse", "_exact", "_half", "_next", "_requests")
 
     def __init__(self, length: int) -> None:
-        self._coarse, self._exact, self._requests = (bytearray(_SIZE * length) for _ in range(3))
+        self._coarse, self._half, self._exact, self._requests = (bytearray(_SIZE * length) for _ in range(4))
         self._next = 0
 
     def recall(self, event: Event) -> int:
         """Say what kind of step ``event`` is, and remember it. Without exact hashes the coarse ones decide."""
-        literal = event.request_exact or event.request
-        coarse = (hash((event.request, event.result)) & _MASK).to_bytes(_SIZE, "little")
-        exact = (hash((literal, event.result_exact or event.result)) & _MASK).to_bytes(_SIZE, "little")
+        literal, result = event.request_exact or event.request, event.result_exact or event.result
+        coarse = _bytes(event.request, event.result)
+        exact = _bytes(literal, result)
         old = coarse in self._coarse
         if old and exact in self._exact:
             return SAME
-        request = literal.to_bytes(_SIZE, "little")
-        known = request in self._requests
+        half, request = _bytes(event.request, result), literal.to_bytes(_SIZE, "little")
+        known, varied = request in self._requests, half in self._half
         here, end = self._next, self._next + _SIZE
-        self._coarse[here:end], self._exact[here:end], self._requests[here:end] = coarse, exact, request
+        self._coarse[here:end], self._half[here:end] = coarse, half
+        self._exact[here:end], self._requests[here:end] = exact, request
         self._next = end % len(self._coarse)
-        if old:
-            return MOVED if known else VARIED
-        return CHANGED if known else NEW
+        if not old:
+            return CHANGED if known else NEW
+        return MOVED if known else VARIED if varied else KIN
+
+
+def _bytes(one: int, other: int) -> bytes:
+    return (hash((one, other)) & _MASK).to_bytes(_SIZE, "little")

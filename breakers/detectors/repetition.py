@@ -9,6 +9,7 @@ something that the agent thought about or waited a second for                   
 it is a near-duplicate, or whatever else had the same error                                                ``alike``
 it is the same, but the result is not known, or it is another task's, and the target is a whole system     ``faint``
 a failure, the same again, by code that waits longer and longer (a polite back-off)                        ``faint``
+another row of the same form: request and result differ in numbers, by a thinking agent                     faint / 2
 the answer says that the work goes on (``running``), or code asks on a regular clock                       ``idle``
 the same but for numbers and ids, within a second and without a thought: a row or a retry, nobody can tell    as it was
 anything else (other work with the same result: a row of a batch; numbers that move: a job's progress)     0
@@ -34,7 +35,7 @@ from typing import Final
 
 from breakers.detectors.base import OPEN, WARN, finding
 from breakers.detectors.delegation import delegates
-from breakers.detectors.memory import CHANGED, MOVED, NEW, SAME, VARIED, Memory
+from breakers.detectors.memory import CHANGED, KIN, MOVED, NEW, SAME, VARIED, Memory
 from fusebox.fingerprint import NOTHING, distance
 from fusebox.records import ActionKind, Event, Finding
 
@@ -218,9 +219,9 @@ class Repetition:
         if step <= CHANGED or (step == SAME and event.request != file.request and not event.ok):
             return self._similar(file, event, thought or gap >= _PAUSE_S)
         if event.ok:
-            if step == MOVED and not _writes(event.operation):
-                return 0.0
-            if step == VARIED and not thought and gap < _PAUSE_S and not _names_one_thing(event.target):
+            if step in (KIN, MOVED) and not _writes(event.operation):
+                return 0.0 if step == MOVED else self._faint / 2
+            if step != SAME and not thought and gap < _PAUSE_S and not _names_one_thing(event.target):
                 return _UNTOLD
             if event.waiting or (not thought and file.ticks(gap)):
                 return self._idle

@@ -39,7 +39,7 @@ def test_the_same_with_the_same_result_opens_at_the_fourth_and_warns_at_the_thir
 
 def test_counters_in_request_and_result_do_not_hide_it() -> None:
     ids = [f"{n * 7919:08x}" for n in range(1, 8)]
-    assert opens(calls([f"order, request {i}" for i in ids], [f"conflict {n} times" for n in range(7)])) == 4
+    assert opens(calls([f"order, request {i}" for i in ids], [f"conflict (attempt {n})" for n in range(7)])) == 4
 
 
 @pytest.mark.parametrize("result", ["step {n} of 9", '{{"progress": {n}}}'])
@@ -123,3 +123,8 @@ def test_a_model_that_answers_the_same_to_the_same_opens_and_one_that_says_yes_d
     assert opens(same) == 4
     other = [event(START + 5 * n + n * n, "m", "", f"is {chr(97 + n) * 4}", "yes", action=model) for n in range(20)]
     assert opens(other) == 0
+
+
+def test_row_after_row_with_other_numbers_is_work() -> None:
+    rows = [f"balance of account {n}" for n in range(12)]
+    assert opens(calls(rows, [f"{n * n + 3} euros" for n in range(12)], tokens=50)) == 0
