@@ -1,8 +1,8 @@
 """Loops: what the detectors see, how soon, what they cut by mistake, and what they cost; beside what agents have today.
 
 Three data sets. The public data (``FUSEBOX_LOOPS_DATA``, by default ``../shared/data/loops``) was looked at while rules
-were tuned, and so were the kinds of ``loop_data/loops.py`` and ``work.py``; the kinds of ``later.py`` were written when
-the rules were settled. Cost is measured on the fleet streams, fingerprints given.
+were tuned, and so were the kinds of ``loop_data/loops.py``, ``more.py`` and ``work.py``; the kinds of ``untouched.py``
+were written when the rules were settled. Cost is measured on the fleet streams, fingerprints given.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from benchmarks.loop_data import cost, later, loops, public, work
+from benchmarks.loop_data import cost, loops, more, public, untouched, work
 from benchmarks.loop_data.baselines import BASELINES
 from benchmarks.loop_data.peer import PEER, assessed
 from benchmarks.loop_data.public import Public
@@ -65,8 +65,8 @@ def main() -> None:
             report.skipped.append(f"the public loop data ({public.ENV})")
         else:
             _public(report, public.load(where), quick)
-        _made(report, "made_tuned", [*loops.LOOPS, *work.WORK], 10 if quick else 100)
-        _made(report, "made_untouched", [*later.LOOPS, *later.WORK], 10 if quick else 100)
+        _made(report, "made_tuned", [*loops.LOOPS, *more.LOOPS, *work.WORK, *more.WORK], 10 if quick else 100)
+        _made(report, "made_untouched", [*untouched.LOOPS, *untouched.WORK], 10 if quick else 100)
     if not PEER.exists():
         report.skipped.append("agent-sre")
     report.show()

@@ -56,6 +56,7 @@ _EMPTY: Final = re.compile(
     re.IGNORECASE,
 )
 _SHORT: Final = 400
+_BRIEF: Final = 160
 _REPLY: Final = re.compile(r"^(?:\s*(?:re|fwd?|aw)\s*:\s*)+")
 _PUNCTUATION: Final = ".,;:!?()[]{}\"'"
 _WORD: Final = re.compile(r"\w+")
@@ -147,7 +148,7 @@ def error_hash(kind: str, text: str) -> int:
 
 def is_waiting(text: str) -> bool:
     """True when a (short) result says that the work it asks about goes on: ``{"state": "running"}``."""
-    return len(text) <= _SHORT and _WAITING.search(text) is not None
+    return len(text) <= _BRIEF and _WAITING.search(text) is not None
 
 
 def simhash(text: str) -> int:

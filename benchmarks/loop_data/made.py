@@ -1,8 +1,8 @@
 """What the generators are made of: rows in the common form, word salad, and a clock.
 
 Every parameter is drawn anew for each case, so that a detector cannot learn a generator by heart. The kinds of
-:mod:`benchmarks.loop_data.loops` and :mod:`~benchmarks.loop_data.work` were looked at while rules were tuned; those of
-:mod:`~benchmarks.loop_data.later` were not.
+:mod:`benchmarks.loop_data.loops`, :mod:`~benchmarks.loop_data.work` and :mod:`~benchmarks.loop_data.more` were looked
+at while rules were tuned; those of :mod:`~benchmarks.loop_data.untouched` were not.
 """
 
 from __future__ import annotations

@@ -57,7 +57,9 @@ _UNTOLD: Final = -1.0
 _TASK: Final = 3
 _MODEL, _CONSUME, _TOOL = ActionKind.MODEL_CALL, ActionKind.CONSUME, ActionKind.TOOL_CALL
 _NUMBERED: Final = re.compile(r"(?<![0-9A-Za-z])\d{1,7}(?![0-9A-Za-z])")
-_WRITING: Final = re.compile(r"write|creat|updat|post|put|add|send|save|insert|comment|delet|set_", re.IGNORECASE)
+_WRITING: Final = re.compile(
+    r"(?:^|[^a-z])(?:write|create|update|post|put|add|send|save|insert|comment|delete|set)(?:$|[^a-z])", re.IGNORECASE
+)
 _SOMEBODY: Final = re.compile(r"agent|worker|assistant|bot\b|expert|user", re.IGNORECASE)
 
 

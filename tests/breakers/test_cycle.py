@@ -108,5 +108,10 @@ def test_those_who_are_spawned_and_spawn_are_stopped_and_a_wide_map_reduce_is_no
     assert opens(Delegation(), spawn(("boss", f"w{n}") for n in range(70))) == 60
 
 
+def test_who_tells_ever_new_agents_the_same_is_stopped() -> None:
+    copies = [event(START + n, "delegate", f"w{n}", "do it all again", "ok", agent="boss") for n in range(20)]
+    assert opens(Delegation(), copies) == 10
+
+
 def test_handing_on_to_the_same_two_makes_nobody_deeper() -> None:
     assert opens(Delegation(), spawn((f"a{n % 3}", f"a{(n + 1) % 3}") for n in range(60))) == 0

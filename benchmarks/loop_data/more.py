@@ -1,4 +1,4 @@
-"""The untouched kinds: written after the rules were settled, scored, and not looked at while tuning."""
+"""Further loops and work: scored untouched once, found wanting (haggling, a glossary, health checks), then tuned on."""
 
 from __future__ import annotations
 
