@@ -176,10 +176,10 @@ class Runtime:
         """Seconds that the agent is to wait after an action: some while after a warning, else 0."""
         if not self._slow:
             return 0.0
-        if self._slow.get(agent, 0.0) > self.clock.monotonic():
-            return SLOW_S
-        self._slow.pop(agent, None)
-        return 0.0
+        if self._slow.get(agent, 0.0) <= self.clock.monotonic():
+            self._slow.pop(agent, None)
+            return 0.0
+        return SLOW_S if self.circuits.circuit(agent).mode == "normal" else 0.0
 
     def denied(self, action: Action, verdict: Verdict) -> None:
         """A guard refused an action: audited, counted."""
