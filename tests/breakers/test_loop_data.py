@@ -1,4 +1,4 @@
-"""The loops benchmark: its generators, its scores, its baselines; and the public data, where it lies beside the project."""
+"""The loops benchmark: generators, scores, baselines; and the public data, where it lies beside the project."""
 
 from __future__ import annotations
 
