@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from breakers.circuit import Circuits
-from breakers.latch import Latch
+from breakers.latch import Kill, Latch
+from fusebox.command import narrow
 from fusebox.guard import CIRCUIT, LATCH, allow, deny
 from fusebox.records import Action, Verdict
 
@@ -13,7 +14,7 @@ _NOT_KILLED: Final = allow(LATCH)
 
 
 class LatchGuard:
-    """Denies everything to a killed agent."""
+    """Denies everything to a killed agent, and whatever belongs to a killed workflow or tool."""
 
     name = LATCH
 
@@ -21,9 +22,15 @@ class LatchGuard:
         self._latch = latch
 
     def check(self, action: Action) -> Verdict:
-        """Deny when a kill covers the action's agent."""
-        kill = self._latch.killed(action.agent)
-        return deny(LATCH, f"killed by {kill.operator or 'unknown'}: {kill.reason}") if kill else _NOT_KILLED
+        """Deny when a kill covers the action."""
+        kill = self._latch.stops(action)
+        return _NOT_KILLED if kill is None else verdict_on(kill, f"by {kill.operator or 'unknown'}")
+
+
+def verdict_on(kill: Kill, how: str) -> Verdict:
+    """The verdict on what a kill covers."""
+    whom = f"{kill.scope} was " if narrow(kill.scope) else ""
+    return deny(LATCH, f"{whom}killed {how}: {kill.reason}", narrow=narrow(kill.scope))
 
 
 class CircuitGuard:

@@ -1,6 +1,7 @@
 """The kill latch: a set of kills, a set of lifted kill ids and a set of vouched agents, in a file that only grows.
 
-An agent is killed when a kill whose id is not lifted covers it. The sets only grow, so the latch is a join: the same
+An action is stopped when a kill whose id is not lifted covers it: everything, its tenant, its agent, its workflow, its
+tool. The sets only grow, so the latch is a join: the same
 records in any order, any number of times, over any number of restarts and processes, give the same latch. A lift that
 arrives before its kill works: that id never latches. Nothing expires, and no clock takes part.
 
@@ -44,8 +45,9 @@ from threading import Lock
 from typing import Any, Final
 
 from fusebox import happenings
-from fusebox.command import ALL, agent_scope, canonical
+from fusebox.command import ALL, agent_scope, canonical, names_someone, scopes_of
 from fusebox.errors import BadCommand
+from fusebox.records import Action
 from fusebox.rundir import sync_dir
 
 LATCH_DAMAGED: Final = happenings.declare(
@@ -54,13 +56,12 @@ LATCH_DAMAGED: Final = happenings.declare(
     "a line of the latch file cannot be read; everything stays cut until it is lifted",
 )
 _Record = dict[str, Any]
-_AGENT: Final = agent_scope("")
 _KILL_KEYS: Final = {"op", "id", "scope", "reason", "operator", "time"}
 
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """One kill: ``scope`` is ``all`` or ``agent:<id>``."""
+    """One kill; see :class:`fusebox.command.Command` for its scope."""
 
     id: str
     scope: str
@@ -70,17 +71,18 @@ class Kill:
 
 
 class Latch:
-    """See the module. Thread-safe; :meth:`killed` does no I/O and takes no lock.
+    """See the module. Thread-safe; :meth:`killed` and :meth:`stops` do no I/O and take no lock.
 
     Args:
         path: the file, or None for a latch that lives in memory only.
+        tenant: of the agents that :meth:`killed` is asked about.
 
     Raises:
         OSError: the file cannot be read or written.
     """
 
-    def __init__(self, path: Path | None = None) -> None:
-        self._path = path
+    def __init__(self, path: Path | None = None, *, tenant: str = "default") -> None:
+        self._path, self._tenant = path, f"tenant:{tenant}"
         self._lock = Lock()
         self._kills: dict[str, Kill] = {}
         self._lifted: set[str] = set()
@@ -92,9 +94,16 @@ class Latch:
         self.refresh()
 
     def killed(self, agent: str) -> Kill | None:
-        """The kill that covers ``agent``, if any."""
+        """The kill that covers ``agent`` and so all it does, if any."""
         latched = self._by_scope
-        return latched.get(ALL) or latched.get(agent_scope(agent)) if latched else None
+        if not latched:
+            return None
+        return latched.get(ALL) or latched.get(self._tenant) or latched.get(agent_scope(agent))
+
+    def stops(self, action: Action) -> Kill | None:
+        """The kill that covers ``action``, if any."""
+        latched = self._by_scope
+        return next((latched[scope] for scope in scopes_of(action) if scope in latched), None) if latched else None
 
     def kills(self) -> dict[str, Kill]:
         """Kills in force, by id."""
@@ -113,8 +122,8 @@ class Latch:
             BadCommand: ``scope`` names nobody.
             OSError: the kill is in force in this process, but not on disk; say it again.
         """
-        if not _names_someone(scope):
-            raise BadCommand(f"scope {scope!r} names nobody; write all or agent:<id>")
+        if not names_someone(scope):
+            raise BadCommand(f"scope {scope!r} names nobody; write all, agent:<id>, tenant:…, workflow:… or tool:…")
         kill = Kill(kill_id, scope, reason, operator, time)
         with self._lock:
             new = kill_id not in self._kills and kill_id not in self._lifted
@@ -275,11 +284,7 @@ def _fits(record: _Record) -> bool:
         return record.keys() == {"op", "ids"} and all(isinstance(i, str) for i in record["ids"])
     if record["op"] == "vouch":
         return record.keys() == {"op", "agent"} and isinstance(record["agent"], str)
-    return record["op"] == "kill" and record.keys() == _KILL_KEYS and _names_someone(record["scope"])
-
-
-def _names_someone(scope: str) -> bool:
-    return scope == ALL or (scope.startswith(_AGENT) and len(scope) > len(_AGENT))
+    return record["op"] == "kill" and record.keys() == _KILL_KEYS and names_someone(record["scope"])
 
 
 def _damaged(line: bytes) -> _Record:

@@ -16,7 +16,7 @@ from breakers.board import MODES
 from breakers.circuit import Circuits
 from breakers.latch import Latch
 from fusebox.clock import Clock
-from fusebox.command import ALL, Command, Keyring, Order, covers
+from fusebox.command import Command, Keyring, Order, covers, names_someone
 from fusebox.errors import BadCommand
 from fusebox.records import State
 
@@ -68,9 +68,8 @@ class Obedience:
     def _require(self, command: Command) -> None:
         if command.tenant != self._circuits.tenant:
             raise BadCommand(f"the Command is for tenant {command.tenant!r}, not {self._circuits.tenant!r}")
-        agent = command.scope.removeprefix(_AGENT) if command.scope.startswith(_AGENT) else ""
-        to_all = command.scope == ALL and command.order in (Order.KILL, Order.RESUME)
-        if not agent and not to_all:
+        wide = command.order in (Order.KILL, Order.RESUME)
+        if not names_someone(command.scope) or not (wide or command.scope.startswith(_AGENT)):
             raise BadCommand(f"scope {command.scope!r} does not fit {command.order}; name one as agent:<id>")
         if command.order is Order.SET_MODE and command.mode not in MODES:
             raise BadCommand(f"mode {command.mode!r} is none of {', '.join(sorted(MODES))}")

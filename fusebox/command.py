@@ -27,11 +27,14 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from fusebox.errors import BadCommand, StaleCommand
+from fusebox.records import Action, ActionKind
 
 _PREFIX = "fusebox1"
 _MAX_BYTES = 65_536
 WINDOW_S = 300.0
 ALL = "all"
+KINDS = ("agent", "tenant", "workflow", "tool")
+MAX_NAME = 128
 
 
 class Order(StrEnum):
@@ -48,7 +51,8 @@ class Order(StrEnum):
 class Command:
     """The content of a Command.
 
-    ``scope`` is ``agent:<id>`` or ``all``. A KILL's ``id`` is the kill id; a RESUME lists in ``lifts`` the kill ids
+    ``scope`` is ``agent:<id>`` or ``all``; of a KILL and its RESUME also ``tenant:<name>``, ``workflow:<id>`` or
+    ``tool:<name>``. A KILL's ``id`` is the kill id; a RESUME lists in ``lifts`` the kill ids
     that it lifts. ``mode`` belongs to SET_MODE (``observe_only``, ``disabled`` or ``normal``); ``open_s`` (seconds)
     and ``finding`` belong to TRIP.
     """
@@ -75,6 +79,23 @@ class Command:
 def agent_scope(agent: str) -> str:
     """The scope that names one agent."""
     return f"agent:{agent}"
+
+
+def narrow(scope: str) -> bool:
+    """True when ``scope`` is a part of what agents do (a workflow, a tool) instead of agents."""
+    return scope.startswith(("workflow:", "tool:"))
+
+
+def names_someone(scope: str) -> bool:
+    """True when ``scope`` is one: ``all``, or a kind and a name of at most 128 characters."""
+    kind, _, name = scope.partition(":")
+    return scope == ALL or (kind in KINDS and 0 < len(name) <= MAX_NAME)
+
+
+def scopes_of(action: Action) -> tuple[str, ...]:
+    """Every scope that an action falls under, the widest first."""
+    scopes = (ALL, f"tenant:{action.tenant}", agent_scope(action.agent), f"workflow:{action.workflow}")
+    return (*scopes, f"tool:{action.operation}") if action.kind is ActionKind.TOOL_CALL else scopes
 
 
 def covers(scope: str, agent: str) -> bool:
@@ -199,7 +220,7 @@ def _command(data: dict[str, object]) -> Command:
             _typed(number, int, float)
     except (TypeError, ValueError, KeyError) as error:
         raise BadCommand(f"payload is not a Command: {error!r}") from error
-    if not command.id or not (command.scope == ALL or command.scope.startswith(agent_scope(""))):
+    if not command.id or not names_someone(command.scope):
         raise BadCommand("payload is not a Command: id or scope is wrong")
     return command
 

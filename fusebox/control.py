@@ -9,7 +9,7 @@ from __future__ import annotations
 import http.client
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 from urllib.parse import SplitResult, quote, urlsplit
 
 from fusebox.config import Config
@@ -17,6 +17,8 @@ from fusebox.errors import ConfigError, ControlUnavailable, Permanent
 from fusebox.rundir import secret_of, url_of
 
 Json = dict[str, Any]
+SECOND: Final = "second-authorization"
+"""Header with the token of an operator who agrees to a resume."""
 
 
 class ControlRefused(Permanent):
@@ -70,12 +72,13 @@ class ControlClient:
         return self._call("GET", "/v1/board")
 
     def kill(self, scope: str, reason: str) -> Json:
-        """Cut everything ``scope`` covers (``agent:<id>`` or ``all``)."""
+        """Cut everything ``scope`` covers; see :class:`fusebox.command.Command`."""
         return self._call("POST", "/v1/kill", {"scope": scope, "reason": reason})
 
-    def resume(self, scope: str, reason: str) -> Json:
-        """Lift the kills of ``scope`` and probe its circuits."""
-        return self._call("POST", "/v1/resume", {"scope": scope, "reason": reason})
+    def resume(self, scope: str, reason: str, *, second_token: str | None = None) -> Json:
+        """Lift the kills of ``scope`` and probe its circuits; ``second_token`` is that of an operator who agrees."""
+        more = {SECOND: f"Bearer {second_token}"} if second_token else {}
+        return self._call("POST", "/v1/resume", {"scope": scope, "reason": reason}, more=more)
 
     def trip(self, agent: str, reason: str) -> Json:
         """Open one circuit."""
@@ -98,11 +101,14 @@ class ControlClient:
         """One call of an agent process: ``snapshot``, ``poll``, ``receipts``, ``reports``, ``denials`` or ``leave``."""
         return self._call("POST", f"/v1/{kind}", body, wait)
 
-    def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None, wait: float = 0.0) -> Json:
+    def _call(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, wait: float = 0.0,
+        more: Mapping[str, str] | None = None,
+    ) -> Json:  # fmt: skip
         connection = self._connect(self._host, self._port, timeout=self._timeout + wait)
         try:
             payload = None if body is None else json.dumps(body)
-            connection.request(method, self._prefix + path, payload, self._headers)
+            connection.request(method, self._prefix + path, payload, self._headers | dict(more or {}))
             response = connection.getresponse()
             return _answer(response.status, response.read())
         except (OSError, http.client.HTTPException) as error:

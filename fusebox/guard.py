@@ -41,9 +41,11 @@ def allow(guard: str) -> Verdict:
     return Verdict(Decision.ALLOW, guard)
 
 
-def deny(guard: str, reason: str, *, finding: str = "", retry_after: float | None = None) -> Verdict:
+def deny(
+    guard: str, reason: str, *, finding: str = "", retry_after: float | None = None, narrow: bool = False
+) -> Verdict:
     """The verdict of a guard that says no."""
-    return Verdict(Decision.DENY, guard, reason, finding, retry_after)
+    return Verdict(Decision.DENY, guard, reason, finding, retry_after, narrow)
 
 
 _NOBODY_MINDS: Final = allow("guards")

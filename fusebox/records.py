@@ -75,6 +75,8 @@ class Verdict:
     finding: str = ""
     retry_after: float | None = None
     """Seconds until a probe may be admitted; None when only a person can help."""
+    narrow: bool = False
+    """True when it is not the agent that is stopped, but this workflow or tool."""
 
     @property
     def allowed(self) -> bool:

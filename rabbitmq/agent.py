@@ -33,7 +33,7 @@ from rabbitmq.retry import NEVER, Retry
 from rabbitmq.running import LOOP
 from rabbitmq.runtime import Runtime
 from rabbitmq.topology import agent_topology
-from rabbitmq.workers import Job, Workers
+from rabbitmq.workers import Job, Step, Workers
 
 F = TypeVar("F", bound=Function)
 _DEFAULT: Final[dict[str, Runtime]] = {}
@@ -59,7 +59,8 @@ class Agent:
     Args:
         name: agent id (letters, digits, ``._:-``; at most 128).
         runtime: the process's parts; by default one is built from ``fusebox.toml`` and the environment.
-        concurrency: how many messages are handled at once.
+        concurrency: how many messages are handled at once: ``def`` handlers on as many threads, ``async def`` ones as
+            tasks of one event loop.
         prefetch: how many messages this process holds at once, those being handled included; at least ``concurrency``,
             which is the default: a message behind a call of ten minutes is better off with another process. More pays
             where handlers are quicker than the broker's round trip.
@@ -82,7 +83,9 @@ class Agent:
         self._concurrency, self._prefetch = concurrency, prefetch or concurrency
         self._handlers: dict[str, Handler] = {}
         self._chain = Chain(default_middleware() if middleware is None else middleware, REQUIRED)
-        self._delivering = Delivering(name, self._handlers, self.runtime, self._chain)
+        self._delivering = Delivering(
+            name, self._handlers, self.runtime, self._chain, self._resume, self._something_stopped
+        )
         self._workers: Workers | None = None
         self._consumer: Consumer | None = None
         self._valve: Valve | None = None
@@ -123,7 +126,7 @@ class Agent:
         self.runtime.start()
         self.runtime.join(self)
         self.runtime.broker.declare(agent_topology(self.name, tuple(self._handlers)))
-        self._workers = Workers(self.name, self._concurrency)
+        self._workers = Workers(self.name, self._concurrency, self._attend)
         self._consumer = self.runtime.broker.consume(self.name, self._deliver, prefetch=self._prefetch)
         self._valve = Valve(self.name, self.runtime, self._consumer, self)
         self.tick()
@@ -160,7 +163,7 @@ class Agent:
             valve.shut()
 
     def cut(self) -> None:
-        LOOP.cancel(self.name)
+        LOOP.cancel(lambda action: action.agent == self.name and self.runtime.latch.stops(action))
 
     # --- work -----------------------------------------------------------------------------------------------------
     def _deliver(self, delivery: Delivery) -> None:
@@ -173,23 +176,29 @@ class Agent:
 
     def take(self, delivery: Delivery) -> None:
         """Handle a message that was released."""
-        self._submit(self._handle, delivery)
+        self._submit(self._delivering.handle, delivery)
 
     def _submit(self, job: Job, delivery: Delivery) -> None:
         if self._workers is not None:
             self._workers.submit(job, delivery)
 
-    def _work(self, delivery: Delivery) -> None:
-        valve = self._valve
-        if valve is not None and valve.is_shut:
-            self._delivering.hold(delivery, guard.deny(guard.CIRCUIT, "waits behind held messages"))
-            valve.changed()
-        else:
-            self._handle(delivery)
+    def _resume(self, step: Step) -> None:
+        if self._workers is not None:
+            self._workers.resume(step)
 
-    def _handle(self, delivery: Delivery) -> None:
-        done, valve = self._delivering.handle(delivery), self._valve
-        if not done and valve is not None:
+    def _attend(self, over: Callable[[], bool]) -> None:
+        if self._consumer is not None:
+            self._consumer.attend(over)
+
+    def _work(self, delivery: Delivery) -> bool:
+        valve = self._valve
+        if valve is None or not valve.is_shut:
+            return self._delivering.handle(delivery)
+        self._delivering.hold(delivery, guard.deny(guard.CIRCUIT, "waits behind held messages"))
+        return False
+
+    def _something_stopped(self) -> None:
+        if valve := self._valve:
             valve.changed()
 
 

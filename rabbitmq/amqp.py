@@ -79,7 +79,7 @@ class AmqpBroker:
             return
         io = self._io = IoThread(self._abandon)
         self._generation = forks.generation()
-        self._publisher, self._desk = Publisher(self._address, io), Desk(self._address, io.run)
+        self._publisher, self._desk = Publisher(self._address, io), Desk(self._address, io)
         self._links = (
             self._link(io, "publishing", self._publisher),
             self._link(io, "consuming", self._desk),
@@ -128,7 +128,7 @@ class AmqpBroker:
     def consume(
         self, queue: str, callback: Callable[[Delivery], None], *, prefetch: int, alone: bool = True
     ) -> Consumer:
-        subscription = Subscription(self._running().run, queue, callback, prefetch, alone=alone)
+        subscription = Subscription(self._running(), queue, callback, prefetch, alone=alone)
         call: Call[None] = Call()
         self._ask(call, lambda: self._desk.subscribe(call, subscription))
         return subscription

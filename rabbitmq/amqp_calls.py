@@ -14,8 +14,8 @@ from pika import spec
 from fusebox.errors import BrokerUnavailable
 from rabbitmq.amqp_address import Address, forbidden
 from rabbitmq.amqp_consume import Subscription
-from rabbitmq.amqp_io import Link
-from rabbitmq.amqp_lane import Lane, Run
+from rabbitmq.amqp_io import IoThread, Link
+from rabbitmq.amqp_lane import Lane
 from rabbitmq.amqp_wire import declare_on, verify_on
 from rabbitmq.broker import Delivery, Topology
 
@@ -60,8 +60,8 @@ class Call(Generic[T]):
 class Desk:
     """The tenant of the consuming connection. Everything is called on the I/O thread."""
 
-    def __init__(self, address: Address, run: Run) -> None:
-        self._address, self._run_on_io = address, run
+    def __init__(self, address: Address, io: IoThread) -> None:
+        self._address, self._io = address, io
         self._topology = Topology()
         self._subscriptions: list[Subscription] = []
         self._connection: Any = None
@@ -139,7 +139,7 @@ class Desk:
         """The channel stays until the delivery is settled."""
 
         def opened(channel: Any) -> None:
-            lane = Lane(channel, self._run_on_io)
+            lane = Lane(channel, self._io)
 
             def empty(_: Any) -> None:
                 call.succeed(None)

@@ -8,17 +8,20 @@ none, one of prefetch 1, or a wide one beside it.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from typing import Any, Final
 
 from fusebox import happenings
-from rabbitmq.amqp_lane import Lane, Run
+from rabbitmq.amqp_io import IoThread
+from rabbitmq.amqp_lane import Lane
 from rabbitmq.amqp_wire import cancel, fence
 from rabbitmq.broker import Delivery
 from rabbitmq.callback import call_back
 from rabbitmq.solo import Gate
 
 _REOPEN_S: Final = 1.0
+_ATTEND_S: Final = 0.005
 
 SUBSCRIPTION_LOST: Final = happenings.declare(
     "subscription_lost", logging.WARNING, "RabbitMQ ended a subscription; it is opened again"
@@ -32,9 +35,9 @@ class Subscription:
     """
 
     def __init__(
-        self, run: Run, queue: str, callback: Callable[[Delivery], None], prefetch: int, *, alone: bool = True
+        self, io: IoThread, queue: str, callback: Callable[[Delivery], None], prefetch: int, *, alone: bool = True
     ) -> None:
-        self._run, self._callback = run, callback
+        self._io, self._callback = io, callback
         self.queue, self.prefetch = queue, prefetch
         self._gated = alone and prefetch > 1
         self._active, self._over = True, False
@@ -49,15 +52,20 @@ class Subscription:
 
     def pause(self) -> None:
         self._active = False
-        self._run(self._follow)
+        self._io.run(self._follow)
 
     def resume(self) -> None:
         self._active = True
-        self._run(self._follow)
+        self._io.run(self._follow)
 
     def cancel(self) -> None:
         self._over = True
-        self._run(self._follow)
+        self._io.run(self._follow)
+
+    def attend(self, over: Callable[[], bool]) -> None:
+        if lane := self._lane:
+            lane.flush()
+            self._io.attend(lane.socket, over, time.monotonic() + _ATTEND_S, keep=True)
 
     # --- the I/O thread ---------------------------------------------------------------------------------------------
     def open(self, connection: Any, opened: Callable[[], None], failed: Callable[[BaseException], None]) -> None:
@@ -68,7 +76,7 @@ class Subscription:
 
     def _opened(self, channel: Any, attempt: _Opening) -> None:
         gate = Gate(self.prefetch, self._hand_over, self._follow) if self._gated else None
-        self._lane, self._tags = Lane(channel, self._run, gate), []
+        self._lane, self._tags = Lane(channel, self._io, gate, share=max(1, self.prefetch // 4)), []
         channel.add_on_cancel_callback(lambda _: channel.close())
         self._follow()
         fence(channel, attempt.succeed)

@@ -65,24 +65,26 @@ class IoThread:
         if not self._called:  # waking the loop is a system call: one wakes it for all that was posted meanwhile
             self._call()
 
-    def run(self, action: Callable[[], None], *, many: bool = False) -> int:
-        """Have ``action`` done: at once on this thread when the I/O thread waits, else like :meth:`post`.
+    def post_lazily(self, action: Callable[[], None]) -> None:
+        """Have ``action`` called on the I/O thread within some milliseconds, in no particular order."""
+        self.loop.add_lazy_callback(action)
 
-        ``many``: it writes several frames, as a publish does.
+    def run(self, action: Callable[[], None]) -> int:
+        """Have ``action`` done: at once on this thread when the I/O thread waits, else like :meth:`post`.
 
         Returns:
             The socket that was written to, for :meth:`attend`; -1 when that is not known.
         """
-        written = None if self._inbox else self.loop.run(action, many=many)
+        written = None if self._inbox else self.loop.run(action)
         if written is None:
             self.post(action)
             return -1
         return written
 
-    def attend(self, fd: int, over: Callable[[], bool], deadline: float) -> None:
+    def attend(self, fd: int, over: Callable[[], bool], deadline: float, *, keep: bool = False) -> None:
         """Read a socket on this thread until ``over()``, if that is nobody else's part just now."""
         if fd >= 0:
-            self.loop.attend(fd, over, deadline)
+            self.loop.attend(fd, over, deadline, keep=keep)
 
     def stop(self, timeout: float) -> None:
         """End the loop and wait for its thread."""
@@ -164,12 +166,12 @@ class Link:
         if self._closing:
             return
         self._reason = None
-        self._connection = SelectConnection(
+        self._connection = _Connection(
+            self._io.loop,
             self._address.parameters(self._name),
             on_open_callback=self._opened,
             on_open_error_callback=self._gone,
             on_close_callback=self._gone,
-            custom_ioloop=self._io.loop,
         )
 
     def ready(self) -> None:
@@ -244,6 +246,25 @@ class Link:
     def _finish(self) -> None:
         if not self.closed.done():
             self.closed.set_result(None)
+
+
+class _Connection(SelectConnection):  # type: ignore[misc]  # pika is untyped here
+    """Gathers the frames of a turn, so that a publish leaves as one segment by one system call."""
+
+    def __init__(self, loop: IoLoop, parameters: Any, **callbacks: Callable[..., None]) -> None:
+        self._loop, self._frames = loop, list[bytes]()
+        super().__init__(parameters, custom_ioloop=loop, **callbacks)
+
+    def _adapter_emit_data(self, data: bytes) -> None:
+        """What pika's adapters are there to define: how bytes are sent."""
+        if not self._frames:
+            self._loop.before_writing(self._send_frames)
+        self._frames.append(data)
+
+    def _send_frames(self) -> None:
+        frames, self._frames = self._frames, []
+        if not self.is_closed:
+            super()._adapter_emit_data(b"".join(frames))
 
 
 def _delay(attempt: int) -> float:

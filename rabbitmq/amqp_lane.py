@@ -3,8 +3,9 @@
 A delivery can be settled on its own channel only, so the channel stays open until the last one is; after it is gone a
 settle is stale: RabbitMQ delivers the message again, and the late word is counted and ignored.
 
-Acknowledgements that come while the connection is busy share a frame: one that acknowledges everything up to a tag is
-sent for all tags below the lowest that is still unsettled. The others are sent one by one.
+Acknowledgements share frames: one that acknowledges everything up to a tag is sent for all tags below the lowest that
+is still unsettled; the others are sent one by one. They are sent when a quarter of the prefetch is acknowledged, so
+that the broker never waits to send more, when the consumer has nothing to do, and else within some milliseconds.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import math
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from fusebox import happenings
 from rabbitmq.amqp_wire import message_of
@@ -25,8 +26,15 @@ STALE_SETTLE: Final = happenings.declare(
     "stale_settle", logging.INFO, "a message was settled after its channel was gone; RabbitMQ delivers it again"
 )
 
-Run = Callable[[Callable[[], None]], object]
-"""Has something done by whoever holds the turn (:mod:`rabbitmq.io_loop`): here and now, or on the I/O thread."""
+
+class Io(Protocol):
+    """What a lane needs of :class:`rabbitmq.amqp_io.IoThread`."""
+
+    def run(self, action: Callable[[], None]) -> int:
+        """Have something done by whoever holds the turn, here and now or soon; gives the socket that was written to."""
+
+    def post_lazily(self, action: Callable[[], None]) -> None:
+        """Have something done within some milliseconds."""
 
 
 class Lane:
@@ -34,16 +42,19 @@ class Lane:
 
     Args:
         channel: pika's channel.
-        run: has something done by whoever holds the turn.
+        io: the thread that owns the channel.
         gate: is told of what was settled while the channel was there.
+        share: as many acknowledgements are sent at once.
     """
 
-    def __init__(self, channel: Any, run: Run, gate: Gate | None = None) -> None:
-        self.channel, self._run, self.gate = channel, run, gate
+    def __init__(self, channel: Any, io: Io, gate: Gate | None = None, *, share: int = 1) -> None:
+        self.channel, self._io, self.gate, self._share = channel, io, gate, share
         self._unsettled: set[int] = set()
         self._acked: deque[int] = deque()
-        self._due = False
+        self._due = self._due_soon = False
         self._retired = False
+        self.socket = -1
+        """The socket that deliveries come by; -1 until it is known."""
 
     def receive(self, queue: str, method: Any, properties: Any, body: bytes) -> AmqpDelivery:
         """Take a delivery in."""
@@ -60,17 +71,27 @@ class Lane:
     def ack(self, tag: int) -> None:
         """A delivery is dealt with."""
         self._acked.append(tag)
-        if not self._due:
+        if len(self._acked) >= self._share:
+            self.flush()
+        elif not self._due_soon:
+            self._due_soon = True
+            self._io.post_lazily(self._ack_all)
+
+    def flush(self) -> None:
+        """Send what is acknowledged now."""
+        if self._acked and not self._due:
             self._due = True
-            self._run(self._ack_all)
+            written = self._io.run(self._ack_all)
+            if written >= 0:
+                self.socket = written
 
     def reject(self, tag: int, *, requeue: bool) -> None:
         """A delivery goes back, or to the dead letters."""
-        self._run(lambda: self._reject(tag, requeue))
+        self._io.run(lambda: self._reject(tag, requeue))
 
     # --- while holding the turn -------------------------------------------------------------------------------------
     def _ack_all(self) -> None:
-        self._due = False  # first: what is appended from here on asks again
+        self._due = self._due_soon = False  # first: what is appended from here on asks again
         tags = [self._acked.popleft() for _ in range(len(self._acked))]
         settled = sorted(tag for tag in tags if self._take_out(tag))
         together = bisect_left(settled, min(self._unsettled, default=math.inf))

@@ -71,12 +71,12 @@ class Publisher:
                 raise BrokerUnavailable("the broker is stopped; call start() first")
             self._taken += 1
             self._waiting[publication] = None
-        publication.socket = self._io.run(self._flush, many=True)
+        publication.socket = self._io.run(self._flush)
         return publication
 
     def attend(self, publication: Publication) -> None:
         """See to it on the caller's thread that a confirm is read, if nobody else does."""
-        self._io.attend(publication.socket, lambda: publication.ended, publication.deadline)
+        self._io.attend(publication.socket, lambda: publication.ended, publication.deadline, keep=True)
 
     @property
     def busy(self) -> bool:

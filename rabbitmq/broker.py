@@ -137,6 +137,12 @@ class Consumer(Protocol):
     def cancel(self) -> None:
         """End it; unsettled deliveries stay valid until settled. Legal twice."""
 
+    def attend(self, over: Callable[[], bool]) -> None:
+        """Help deliveries along on a thread that has nothing else to do, for some milliseconds at most.
+
+        It returns when ``over()``, or at once when there is nothing to help with. The callback may be called on it.
+        """
+
 
 class Broker(Protocol):
     """RabbitMQ, or its twin in this process.

@@ -3,6 +3,7 @@
 ::
 
     guards ── latch, circuit, snapshot say no ──► held      (no attempt is counted; nothing is lost)
+      │   ── its workflow was killed ───────────► dead, with the reason: nothing of the agent waits for it
       │
     decode ── does not fit the handler's type ──► dead, with the validation error
       │
@@ -24,17 +25,27 @@ Each of the steps is a middleware (:mod:`rabbitmq.middleware`); what is drawn is
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+import contextvars
+from collections.abc import Callable, Coroutine, Generator, Mapping
+from functools import partial
+from typing import Any
 
+from breakers.guards import verdict_on
+from fusebox.errors import AgentKilled
 from fusebox.records import Verdict
 from rabbitmq.broker import Delivery
 from rabbitmq.context import Context
 from rabbitmq.handlers import Handler
 from rabbitmq.middleware import Chain
 from rabbitmq.run import Done, Outcome, Run, SkipHandler
-from rabbitmq.running import run_handler
+from rabbitmq.running import LOOP
 from rabbitmq.runtime import Runtime
 from rabbitmq.settling import Settling
+from rabbitmq.workers import Step
+
+Steps = Generator[Coroutine[Any, Any, Any], None, Outcome]
+"""One handling: yields the coroutine of an ``async def`` handler, is told how that ended, and returns the outcome."""
 
 
 class Delivering:
@@ -45,23 +56,29 @@ class Delivering:
         handlers: its handlers; a message goes to the first whose key matches.
         runtime: the process's parts.
         chain: its middleware.
+        resume: has the next step of a message done, on a worker.
+        stopped: called when a message was held, dead or given back instead of running to its end.
     """
 
-    def __init__(self, agent: str, handlers: Mapping[str, Handler], runtime: Runtime, chain: Chain) -> None:
+    def __init__(
+        self, agent: str, handlers: Mapping[str, Handler], runtime: Runtime, chain: Chain,
+        resume: Callable[[Step], None], stopped: Callable[[], None],
+    ) -> None:  # fmt: skip
         self._agent, self._handlers, self._runtime, self._chain = agent, handlers, runtime, chain
+        self._resume, self._stopped = resume, stopped
         self._settling = Settling(agent, runtime.broker)
 
     def handle(self, delivery: Delivery) -> bool:
-        """Deal with one message; True when it ran to its end, False when it was held, dead or given back."""
+        """Deal with one message; True when its coroutine runs now and the rest follows on a worker.
+
+        Each message has a context (:mod:`contextvars`) of its own, which its coroutine shares.
+        """
         try:
             run = Run(self._runtime, self._agent, delivery, self._handlers)
-            outcome = self._outcome(run)
-            self._settling.settle(delivery, outcome)
-            self._chain.settled(run, outcome)
-        except Exception as error:  # an unsettled message would keep its worker's place for ever
-            self._settling.give_back(delivery, error)
+        except Exception as error:  # an unsettled message would keep its place for ever
+            self._give_back(delivery, error)
             return False
-        return isinstance(outcome, Done)
+        return self._go_on(run, self._steps(run), contextvars.copy_context(), None)
 
     def hold(self, delivery: Delivery, verdict: Verdict) -> None:
         """Move a message to the held queue without handling it."""
@@ -69,17 +86,63 @@ class Delivering:
             self._settling.hold(delivery, verdict)
         except Exception as error:  # as above
             self._settling.give_back(delivery, error)
+        self._stopped()
 
-    def _outcome(self, run: Run) -> Outcome:
+    def _go_on(self, run: Run, steps: Steps, context: contextvars.Context, error: BaseException | None) -> bool:
+        try:
+            coroutine = context.run(steps.throw, error) if error else context.run(next, steps)
+        except StopIteration as end:
+            self._settle(run, end.value)
+            return False
+        except Exception as broken:  # as above
+            self._give_back(run.delivery, broken)
+            return False
+
+        def ended(error: BaseException | None) -> None:
+            self._resume(partial(self._go_on, run, steps, context, error))
+
+        LOOP.start(run.action, coroutine, context, ended)
+        return True
+
+    def _steps(self, run: Run) -> Steps:
         try:
             with self._chain.handling(run):
                 assert run.handler is not None, "Decoding is required"
-                run_handler(run.handler, run.payload, self._context(run))
+                running = run.handler.function(run.payload, self._context(run))
+                if run.handler.is_async:
+                    yield from self._awaited(run, running)
         except SkipHandler as skip:
             return skip.outcome
         except BaseException as error:  # a handler may raise anything, sys.exit() too; message and reason are kept
             return self._chain.verdict(run, error)
         return Done()
+
+    def _awaited(self, run: Run, coroutine: Coroutine[Any, Any, Any]) -> Generator[Coroutine[Any, Any, Any]]:
+        """
+        Raises:
+            AgentKilled: the coroutine was cancelled by a kill.
+        """
+        try:
+            yield coroutine
+        except asyncio.CancelledError as error:
+            kill = self._runtime.latch.stops(run.action)
+            if kill is None:
+                raise  # the handler's own doing
+            raise AgentKilled(run.action, verdict_on(kill, "while it waited")) from error
+
+    def _settle(self, run: Run, outcome: Outcome) -> None:
+        try:
+            self._settling.settle(run.delivery, outcome)
+            self._chain.settled(run, outcome)
+        except Exception as error:  # as above
+            self._give_back(run.delivery, error)
+            return
+        if not isinstance(outcome, Done):
+            self._stopped()
+
+    def _give_back(self, delivery: Delivery, error: BaseException) -> None:
+        self._settling.give_back(delivery, error)
+        self._stopped()
 
     def _context(self, run: Run) -> Context:
         redelivered = run.delivery.redelivered or run.again

@@ -275,6 +275,9 @@ class _Consumer:
         self._cancelled = True
         self._broker.remove(self._subscription)
 
+    def attend(self, over: Callable[[], bool]) -> None:
+        """Nothing has to be read here."""
+
 
 class _Delivery:
     """See :class:`rabbitmq.broker.Delivery`."""

@@ -1,19 +1,19 @@
-"""The I/O loop under pika's connections, in the interface that pika documents for loops of others.
-
-pika's own loop takes three turns of the selector for one publish: woken, writable, readable. This one takes two and
-asks the kernel less: a socket that is read from is almost always writable, so what is to be written is written at the
-end of the turn, and only a socket that did not take it all is waited for. One turn::
-
-    timers that are due ─► callbacks posted so far ─► eager writes ─► select ─► handlers of ready sockets
-    └──────────────────────── holding the turn ───────────────────┘  without  └──── holding the turn ────┘
+"""The I/O loop, and what other threads may do in its place.
 
 The turn is a lock: who holds it is the only one that touches connections. The loop gives it away while it waits in
-``select``. Just then a thread that publishes may do two things in the loop's place, so that it need not wait for
-another thread to wake, neither on the way out nor on the way back:
+``select``. Just then a thread that publishes or handles messages may do two things in the loop's place, so that it need
+not wait for another thread to wake, neither on the way out nor on the way back:
 
 * :meth:`IoLoop.run` does a short piece of work, and the writes that follow from it;
-* :meth:`IoLoop.attend` reads one socket until the caller has what it waits for. One caller attends at a time, and the
-  loop does not read that socket meanwhile; all else, writing to it included, goes on as ever.
+* :meth:`IoLoop.attend` reads one socket until the caller has what it waits for. One caller attends to a socket at a
+  time, and the loop does not read it meanwhile; all else, writing to it included, goes on as ever. A caller that will
+  soon be back may *keep* the socket: the loop reads it again when it was away for a moment, so that heartbeats and the
+  other waiters are not forgotten::
+
+      read by the loop ── attend ──► away, read by a caller ── over, keep ──► away for LEASE_S, read by nobody
+              ▲                              │      ▲                               │      │
+              └──────── over, deadline ──────┘      └─────────── attend ────────────┘      │
+              └────────────────────────────────── lease ran out ───────────────────────────┘
 
 Handlers may so be called on a caller's thread, always with the turn. What raises ends :meth:`IoLoop.start`, and the
 loop with it, on whichever thread it happened.
@@ -21,172 +21,93 @@ loop with it, on whichever thread it happened.
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import heapq
+import math
 import select
-import selectors
-import socket
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
-from itertools import count
 from typing import Any, Final
 
-from pika.adapters.utils.selector_ioloop_adapter import AbstractSelectorIOLoop
+from rabbitmq.selecting import LEASE_S, SelectingLoop
 
-Handler = Callable[[int, int], None]
-_MAX_WAIT_S: Final = 60.0
-_TCP_CORK: Final[int | None] = getattr(socket, "TCP_CORK", None)  # Linux has it
 _SLICE_S: Final = 0.05
 """So soon an attending caller notices that its wait ended otherwise, by a connection that the loop gave up, say."""
 
 
-class _Timer:
-    """One call in the future; cancelled ones stay in the heap until they are due."""
-
-    __slots__ = ("callback",)
-
-    def __init__(self, callback: Callable[[], Any]) -> None:
-        self.callback: Callable[[], Any] | None = callback
-
-
-class IoLoop(AbstractSelectorIOLoop):  # type: ignore[misc]  # pika is untyped here
-    """A selector, timers and posted callbacks.
+class IoLoop(SelectingLoop):
+    """A loop with guests.
 
     Args:
-        turn: held by whoever calls anything here but :meth:`add_callback`, :meth:`run` and :meth:`attend`.
+        turn: held by whoever calls anything here but :meth:`add_callback`, :meth:`add_lazy_callback`, :meth:`run` and
+            :meth:`attend`.
     """
 
-    READ = selectors.EVENT_READ
-    WRITE = selectors.EVENT_WRITE
-    ERROR = 4
-    """Never reported alone: an error makes a socket readable and writable."""
-
     def __init__(self, turn: threading.Lock) -> None:
-        self._turn = turn
-        self._selector = selectors.DefaultSelector()
-        self._handlers: dict[int, Handler] = {}
-        self._wanted: dict[int, int] = {}
-        self._known: dict[int, int] = {}
-        self._changed: dict[int, None] = {}
-        self._ends: dict[int, socket.socket] = {}
-        """Our own hold on each socket that is written to."""
-        self._timers: list[tuple[float, int, _Timer]] = []
-        self._numbers = count()
-        self._posted: deque[Callable[[], Any]] = deque()
-        self._running = False
-        self._attended = -1
-        self._written, self._corking = -1, False
+        super().__init__(turn)
         self.guest = 0
         """The thread that acts in the loop's place just now; 0 for none."""
-        self._ear, self._bell = socket.socketpair()
-        self._ear.setblocking(False)
-        self._bell.setblocking(False)
-        self.add_handler(self._ear.fileno(), self._wake, self.READ)
 
-    # --- pika's interface -------------------------------------------------------------------------------------------
-    def start(self) -> None:
-        """Run until :meth:`stop`."""
-        self._running = True
-        while self._running:
-            self._go_round()
-
-    def stop(self) -> None:
-        """End :meth:`start` after this turn."""
-        self._running = False
-
-    def close(self) -> None:
-        """Let go of the selector; the loop is not usable any more."""
-        self._selector.close()
-        for end in self._ends.values():
-            end.close()
-        self._ear.close()
-        self._bell.close()
-
-    def add_callback(self, callback: Callable[[], Any]) -> None:
-        """From any thread: have ``callback`` called in the next turn, after everything posted before it."""
+    def add_lazy_callback(self, callback: Callable[[], Any]) -> None:
+        """From any thread: like :meth:`add_callback`, but some milliseconds late when that spares waking the loop."""
         self._posted.append(callback)
-        self._ring()
+        self._wake_within(LEASE_S)
 
-    def call_later(self, delay: float, callback: Callable[[], Any]) -> _Timer:
-        """Have ``callback`` called in ``delay`` seconds."""
-        timer = _Timer(callback)
-        heapq.heappush(self._timers, (time.monotonic() + delay, next(self._numbers), timer))
-        return timer
-
-    def remove_timeout(self, timeout_handle: _Timer) -> None:
-        """Take a :meth:`call_later` back."""
-        timeout_handle.callback = None
-
-    def add_handler(self, fd: int, handler: Handler, events: int) -> None:
-        """Have ``handler(fd, events)`` called when the socket is ready for one of ``events``."""
-        self._handlers[fd] = handler
-        self.update_handler(fd, events)
-
-    def update_handler(self, fd: int, events: int) -> None:
-        """Wait for other events of a socket."""
-        self._wanted[fd] = events & (self.READ | self.WRITE)
-        self._changed[fd] = None
-
-    def remove_handler(self, fd: int) -> None:
-        """Forget a socket."""
-        del self._handlers[fd], self._wanted[fd]
-        if fd in self._ends:
-            self._ends.pop(fd).close()
-        self._changed.pop(fd, None)
-        if self._known.pop(fd, 0):
-            self._selector.unregister(fd)
-
-    # --- other threads ----------------------------------------------------------------------------------------------
-    def run(self, work: Callable[[], None], *, many: bool = False) -> int | None:
-        """Do ``work`` here and now, if the loop is waiting; None when it is not.
-
-        Args:
-            work: touches connections, and does not wait.
-            many: it writes several frames to one socket; they leave as one segment.
+    def run(self, work: Callable[[], None]) -> int | None:
+        """Do ``work``, which touches connections and does not wait, here and now, if the loop is waiting.
 
         Returns:
-            The socket that was written to last, -1 for none.
+            The socket that was written to last, -1 for none; None when the loop is not waiting.
         """
         if not self._turn.acquire(blocking=False):
             return None
         try:
-            self._written, self._corking = -1, many
+            self._written = -1
             self._do(work)
             return self._written
         finally:
-            self._corking = False
             self._turn.release()
 
-    def attend(self, fd: int, over: Callable[[], bool], deadline: float) -> None:
+    def attend(self, fd: int, over: Callable[[], bool], deadline: float, *, keep: bool = False) -> None:
         """Read ``fd`` on this thread until ``over()``, or the deadline (monotonic seconds); not at all if that is
-        somebody else's part just now."""
-        if not self._begin(fd, over):
+        somebody else's part just now. With ``keep``, the loop leaves the socket alone a moment longer once it is over.
+        """
+        if not self._begin(fd, over, keep=keep):
             return
         poll = select.poll()
         poll.register(fd, select.POLLIN)
         try:
-            while not over() and (left := deadline - time.monotonic()) > 0:
+            while not (done := over()) and (left := deadline - time.monotonic()) > 0:
                 if poll.poll(min(left, _SLICE_S) * 1000) and not self._read(fd):
                     return
+            keep = keep and done
         finally:
             with self._turn:
-                self._attended = -1
-                self._await(fd)
+                self._end(fd, keep=keep)
 
-    def _begin(self, fd: int, over: Callable[[], bool]) -> bool:
-        if not self._turn.acquire(blocking=False):
+    def _begin(self, fd: int, over: Callable[[], bool], *, keep: bool) -> bool:
+        """Who is to keep the socket has time to wait until the loop has read what it is just reading."""
+        if not self._turn.acquire(timeout=LEASE_S if keep else 0):
             return False
         try:
-            if self._attended >= 0 or fd not in self._wanted or over():
+            if fd not in self._wanted or self._away.get(fd) == math.inf:
                 return False
-            self._attended = fd
+            if over():
+                self._end(fd, keep=keep)
+                return False
+            self._away[fd] = math.inf
             self._await(fd)
             return True
         finally:
             self._turn.release()
+
+    def _end(self, fd: int, *, keep: bool) -> None:
+        if keep and fd in self._wanted:
+            self._away[fd] = time.monotonic() + LEASE_S
+            self._wake_within(LEASE_S)
+        else:
+            self._away.pop(fd, None)
+        self._await(fd)
 
     def _read(self, fd: int) -> bool:
         """False when nobody wants to read it any more."""
@@ -207,92 +128,9 @@ class IoLoop(AbstractSelectorIOLoop):  # type: ignore[misc]  # pika is untyped h
         if self._timers[:1] != first:
             self._ring()
 
-    # --- going round ------------------------------------------------------------------------------------------------
-    def _go_round(self) -> None:
-        self._run_timers()
-        for _ in range(len(self._posted)):
-            self._posted.popleft()()
-        self._write_eagerly()
-        for key, events in self._ready():
-            ready = events & self._awaited(key.fd)  # an earlier handler of this turn may have removed it
-            if ready:
-                self._handlers[key.fd](key.fd, ready)
-
-    def _ready(self) -> list[tuple[selectors.SelectorKey, int]]:
-        patience = self._patience()
-        self._turn.release()
-        try:
-            return self._selector.select(patience)
-        finally:
-            self._turn.acquire()
-
-    def _write_eagerly(self) -> None:
-        while self._changed:
-            self._note(self._changed.popitem()[0])
-
-    def _run_timers(self) -> None:
-        while self._timers and self._timers[0][0] <= time.monotonic():
-            callback = heapq.heappop(self._timers)[2].callback
-            if callback is not None:
-                callback()
-
-    def _note(self, fd: int) -> None:
-        """Tell the selector what is waited for; writes that need no waiting are done first.
-
-        A socket that is not read from yet may still be connecting: that one is waited for.
-        """
-        if self._wanted[fd] == self.READ | self.WRITE and not self._known.get(fd, 0) & self.WRITE:
-            self._written = fd
-            self._write(fd)
-        self._await(fd)
-
-    def _write(self, fd: int) -> None:
-        """pika writes each frame by itself; a corked socket sends them together."""
-        if self._corking:
-            self._cork(fd, True)
-        self._handlers[fd](fd, self.WRITE)
-        if self._corking:
-            self._cork(fd, False)
-
-    def _cork(self, fd: int, corked: bool) -> None:
-        if _TCP_CORK is None or fd not in self._handlers:
-            return
-        if fd not in self._ends:
-            self._ends[fd] = socket.fromfd(fd, socket.AF_INET, socket.SOCK_STREAM)
-        with contextlib.suppress(OSError):  # it is no TCP socket, or is broken: the handler has heard of that
-            self._ends[fd].setsockopt(socket.IPPROTO_TCP, _TCP_CORK, corked)
-
-    def _await(self, fd: int) -> None:
-        """Have the selector wait for what is awaited of a socket."""
-        awaited, known = self._awaited(fd), self._known.get(fd, 0)
-        if awaited == known:
-            return
-        if not awaited:
-            self._selector.unregister(fd)
-        elif known:
-            self._selector.modify(fd, awaited)
-        else:
-            self._selector.register(fd, awaited)
-        self._known[fd] = awaited
-
-    def _awaited(self, fd: int) -> int:
-        """The events that the selector is to tell of a socket."""
-        wanted = self._wanted.get(fd, 0)
-        return wanted & self.WRITE if fd == self._attended else wanted
-
-    def _patience(self) -> float:
-        if self._posted or not self._running:
-            return 0.0
-        if not self._timers:
-            return _MAX_WAIT_S
-        return min(_MAX_WAIT_S, max(0.0, self._timers[0][0] - time.monotonic()))
-
-    def _ring(self) -> None:
-        with contextlib.suppress(OSError):  # full: it rings already; closed: nobody listens
-            self._bell.send(b"\0")
-
-    def _wake(self, _fd: int, _events: int) -> None:
-        self._ear.recv(4096)
+    def _wake_within(self, seconds: float) -> None:
+        if self._waits_until > time.monotonic() + 2 * seconds:
+            self._ring()
 
 
 def _raise(error: Exception) -> None:

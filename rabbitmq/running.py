@@ -1,4 +1,4 @@
-"""Running handlers: ``def`` on the worker's own thread, ``async def`` on one event loop a process, cancellable."""
+"""Running coroutines: one event loop a process, on a thread of its own; an agent's coroutines can be cancelled."""
 
 from __future__ import annotations
 
@@ -6,16 +6,13 @@ import asyncio
 import contextvars
 import logging
 import threading
-from collections import defaultdict
-from collections.abc import Coroutine
-from concurrent.futures import CancelledError, Future
+from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
-from fusebox import guard, happenings
-from fusebox.errors import AgentKilled
-from fusebox.records import Action, ActionKind
-from rabbitmq.context import Context
-from rabbitmq.handlers import Handler
+from fusebox import happenings
+from fusebox.records import Action
+
+Ended = Callable[[BaseException | None], None]
 
 LOOP_INTERRUPTED: Final = happenings.declare(
     "loop_interrupted", logging.ERROR, "a coroutine raised SystemExit or KeyboardInterrupt; the event loop went on"
@@ -28,19 +25,25 @@ class Loop:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._tasks: defaultdict[str, set[asyncio.Task[Any]]] = defaultdict(set)
+        self._tasks: dict[asyncio.Task[Any], Action] = {}
 
-    def run(self, agent: str, coroutine: Coroutine[Any, Any, Any]) -> None:
-        """Run a coroutine of ``agent`` to its end, in a copy of the caller's context (span, probe permit)."""
-        loop, done = self._started(), Future[Any]()
-        context = contextvars.copy_context()
-        loop.call_soon_threadsafe(self._spawn, agent, coroutine, context, done, context=context)
-        done.result()
+    def start(
+        self, action: Action, coroutine: Coroutine[Any, Any, Any], context: contextvars.Context, ended: Ended
+    ) -> None:
+        """Run the coroutine of an action in ``context``; ``ended`` is called on the loop, with what it raised."""
+        loop = self._started()
+        loop.call_soon_threadsafe(self._spawn, action, coroutine, context, ended)
 
-    def cancel(self, agent: str) -> None:
-        """Cancel every coroutine of ``agent``."""
+    def cancel(self, stopped: Callable[[Action], object]) -> None:
+        """Cancel the coroutine of every action that is ``stopped``."""
+
+        def cancel_all() -> None:
+            for task, action in self._tasks.items():
+                if stopped(action):
+                    task.cancel()
+
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(lambda: [task.cancel() for task in self._tasks[agent]])
+            self._loop.call_soon_threadsafe(cancel_all)
 
     def _started(self) -> asyncio.AbstractEventLoop:
         with self._lock:
@@ -50,21 +53,16 @@ class Loop:
             return self._loop
 
     def _spawn(
-        self, agent: str, coroutine: Coroutine[Any, Any, Any], context: contextvars.Context, done: Future[Any]
+        self, action: Action, coroutine: Coroutine[Any, Any, Any], context: contextvars.Context, ended: Ended
     ) -> None:
         assert self._loop is not None
         task = self._loop.create_task(coroutine, context=context)
-        self._tasks[agent].add(task)
-        task.add_done_callback(lambda ended: self._ended(agent, ended, done))
+        self._tasks[task] = action
+        task.add_done_callback(lambda task: self._end(task, ended))
 
-    def _ended(self, agent: str, task: asyncio.Task[Any], done: Future[Any]) -> None:
-        self._tasks[agent].discard(task)
-        if task.cancelled():
-            done.set_exception(CancelledError())
-        elif (error := task.exception()) is not None:
-            done.set_exception(error)
-        else:
-            done.set_result(None)
+    def _end(self, task: asyncio.Task[Any], ended: Ended) -> None:
+        del self._tasks[task]
+        ended(asyncio.CancelledError() if task.cancelled() else task.exception())
 
 
 def _keep_running(loop: asyncio.AbstractEventLoop) -> None:
@@ -76,21 +74,3 @@ def _keep_running(loop: asyncio.AbstractEventLoop) -> None:
 
 
 LOOP: Final = Loop()
-
-
-def run_handler(handler: Handler, payload: object, context: Context) -> None:
-    """Run one handler to its end.
-
-    Raises:
-        AgentKilled: its coroutine was cancelled by a kill.
-    """
-    if not handler.is_async:
-        handler.function(payload, context)
-        return
-    try:
-        LOOP.run(context.agent, handler.function(payload, context))
-    except CancelledError as error:
-        if context.runtime.latch.killed(context.agent) is None:
-            raise  # the handler's own doing
-        action = Action(ActionKind.CONSUME, context.agent, handler.key, workflow=context.workflow)
-        raise AgentKilled(action, guard.deny(guard.LATCH, "cancelled by a kill")) from error

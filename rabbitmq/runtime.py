@@ -13,11 +13,11 @@ from typing import Final, Protocol
 
 from breakers.board import Board
 from breakers.circuit import Circuits
-from breakers.guards import CircuitGuard, LatchGuard
+from breakers.guards import CircuitGuard, LatchGuard, verdict_on
 from breakers.latch import Latch
 from breakers.panel import Panel
 from breakers.rules import load_rules
-from fusebox import guard, happenings
+from fusebox import happenings
 from fusebox.clock import Clock, system_clock
 from fusebox.command import Command
 from fusebox.config import Config
@@ -89,7 +89,7 @@ class Runtime:
         self.lineage = LineageCodec(config.secret("lineage_key"))
         self.telemetry = Telemetry(CollectorExporter(config), service=name, clock=clock)
         self.circuits = Circuits(Board(store, clock, config.tenant), clock, listener=self._moved)
-        self.latch = Latch(config.data_dir / "latch" / "agents.jsonl")
+        self.latch = Latch(config.data_dir / "latch" / "agents.jsonl", tenant=config.tenant)
         self.link = self._new_link()
         self.claims = Claims(store, clock, self.link.process, config.tenant)
         self.audit = AuditClient(self.link.uplink.send, clock, process=self.link.process)
@@ -191,9 +191,9 @@ class Runtime:
         Raises:
             AgentKilled: the agent was cut while it worked.
         """
-        kill = self.latch.killed(action.agent)
+        kill = self.latch.stops(action)
         if kill is not None:
-            verdict = guard.deny(guard.LATCH, f"killed while it worked: {kill.reason}")
+            verdict = verdict_on(kill, "while it worked")
             self.denied(action, verdict)
             raise AgentKilled(action, verdict)
 
@@ -209,8 +209,7 @@ class Runtime:
 
     def _obeyed(self, _command: Command | None) -> None:
         for member in list(self._members.values()):
-            if self.latch.killed(member.name):
-                member.cut()
+            member.cut()
         self._wake.set()
 
     def _run(self) -> None:

@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from fusebox import terminal
-from fusebox.command import ALL, agent_scope
+from fusebox.command import ALL, KINDS, agent_scope
 from fusebox.control import ControlClient
 from fusebox.errors import ConfigError
 
@@ -34,13 +34,16 @@ class Target:
     @property
     def words(self) -> str:
         """For people."""
-        return "every agent" if self.scope == ALL else self.scope.removeprefix(agent_scope(""))
+        return "every agent" if self.scope == ALL else self.scope.removeprefix(agent_scope("")).replace(":", " ", 1)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of an order."""
     parser.add_argument("agent", nargs="?", help="agent id")
     parser.add_argument("--all", action="store_true", help="every agent")
+    parser.add_argument("--tenant", metavar="NAME", help="every agent of a tenant")
+    parser.add_argument("--workflow", metavar="ID", help="everything that belongs to one workflow")
+    parser.add_argument("--tool", metavar="NAME", help="every call of one tool, whoever makes it")
     parser.add_argument("--reason", required=True, help="recorded with your name")
     parser.add_argument("--timeout", type=float, default=10.0, metavar="SECONDS", help="wait for receipts (10)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -50,11 +53,12 @@ def target_of(args: argparse.Namespace) -> Target:
     """Read the arguments.
 
     Raises:
-        ConfigError: neither or both of an agent and ``--all``.
+        ConfigError: it is not exactly one that they name.
     """
-    if bool(args.agent) == args.all:
-        raise ConfigError("name one agent, or say --all")
-    return Target(ALL if args.all else agent_scope(args.agent), args.reason, args.timeout, args.json)
+    scopes = [f"{kind}:{getattr(args, kind)}" for kind in KINDS if getattr(args, kind)] + [ALL] * args.all
+    if len(scopes) != 1:
+        raise ConfigError("name one agent, or say --all, --tenant, --workflow or --tool")
+    return Target(scopes[0], args.reason, args.timeout, args.json)
 
 
 def follow(client: ControlClient, answer: Json, target: Target, done: str) -> int:

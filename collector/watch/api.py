@@ -27,6 +27,7 @@ from collector.watch.orders import Orders
 from collector.watch.refusal import BAD_REQUEST, NOT_FOUND, UNAUTHORISED, UNAVAILABLE, Refusal
 from collector.watch.uplink import Uplink
 from fusebox import happenings
+from fusebox.control import SECOND
 
 Json = dict[str, Any]
 MAX_BODY: Final = 1 << 20
@@ -77,6 +78,7 @@ class Api:
             routes=[
                 *told,
                 *ordered,
+                Route("/v1/resume", self._resume, methods=["POST"]),
                 Route("/v1/poll", self._poll, methods=["POST"]),
                 Route("/v1/board", self._show_board),
                 Route("/v1/receipts/{command}", self._show_receipts),
@@ -109,17 +111,21 @@ class Api:
 
     def _effects(self) -> dict[str, Callable[[str, Any], Json]]:
         return {
-            "kill": lambda who, body: self._scoped(self._orders.kill, who, body),
-            "resume": lambda who, body: self._scoped(self._orders.resume, who, body),
+            "kill": self._kill,
             "trip": lambda who, body: self._single(self._orders.trip, who, body),
             "reset": lambda who, body: self._single(self._orders.reset, who, body),
             "mode": self._set_mode,
         }
 
-    @staticmethod
-    def _scoped(order: Callable[[str, str, str], Json], operator: str, data: Any) -> Json:
+    def _kill(self, operator: str, data: Any) -> Json:
         body = bodies.parse(bodies.ScopeBody, data)
-        return order(operator, body.scope, body.reason)
+        return self._orders.kill(operator, body.scope, body.reason)
+
+    async def _resume(self, request: Request) -> Response:
+        operator, second = self._operator(request), self._second(request)
+        body = bodies.parse(bodies.ScopeBody, await _body(request))
+        order = self._orders.resume
+        return JSONResponse(await self._for_people(order, operator, body.scope, body.reason, second))
 
     @staticmethod
     def _single(order: Callable[[str, str, str], Json], operator: str, data: Any) -> Json:
@@ -133,11 +139,15 @@ class Api:
     async def _for_people(self, call: Callable[..., Json], *arguments: Any) -> Json:
         return await asyncio.get_running_loop().run_in_executor(self._people, call, *arguments)
 
-    def _operator(self, request: Request) -> str:
-        principal = self._operators.authenticate(bearer(request.headers.get("authorization")))
+    def _operator(self, request: Request, header: str = "authorization") -> str:
+        principal = self._operators.authenticate(bearer(request.headers.get(header)))
         if principal is None:
-            raise Refusal(UNAUTHORISED, "no valid operator token; 'fusebox operators add NAME' makes one")
+            raise Refusal(UNAUTHORISED, f"no valid operator token in {header}; 'fusebox operators add NAME' makes one")
         return principal.name
+
+    def _second(self, request: Request) -> str:
+        """The operator who agrees; nobody when the header is left out."""
+        return self._operator(request, SECOND) if SECOND in request.headers else ""
 
     def _from_agent(self, kind: str) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:

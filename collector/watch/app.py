@@ -120,7 +120,7 @@ class Watch:
         config, clock, folder = self._config, self._clock, self._config.data_dir
         self._registry = load_registry(config.agents_file)
         self._journal = Journal(folder / "journal", clock)
-        self._latch = Latch(folder / "latch" / "watch.jsonl")
+        self._latch = Latch(folder / "latch" / "watch.jsonl", tenant=config.tenant)
         self._store = parts.shared_state(config, clock)
         self._circuits = Circuits(Board(self._store, clock, config.tenant), clock)
         self._panel = Panel(load_rules(config.rules_file), self._registry)
@@ -146,8 +146,8 @@ class Watch:
             alert=self._telling.opening, moved=self._panel.forget,
         )  # fmt: skip
         orders = Orders(
-            self._latch, self._circuits, self._journal, dispatch, self._history, clock, tenant=config.tenant,
-            moved=self._panel.forget, lifted=self._lifted.add,
+            self._latch, self._circuits, self._journal, dispatch, self._history, clock,
+            self._registry, tenant=config.tenant, moved=self._panel.forget, lifted=self._lifted.add,
         )  # fmt: skip
         uplink = Uplink(
             self._latch, self._circuits, self._journal, dispatch, self._log, self._leases, self._receipts, self._trips,

@@ -19,6 +19,7 @@ from fusebox.registry import Registry
 
 Json = dict[str, Any]
 MAX_TILES: Final = 1_000
+_AGENT: Final = agent_scope("")
 
 
 class BoardView:
@@ -55,7 +56,8 @@ class BoardView:
     def _agents(self, held: dict[str, int]) -> list[str]:
         """Agents in trouble, then registered ones, then those at work, then the rest; the first thousand of them."""
         circuits = {circuit.agent: circuit.state for circuit in self._circuits.all()}
-        killed = {k.scope.removeprefix(agent_scope("")) for k in self._latch.kills().values() if k.scope != "all"}
+        scopes = [kill.scope for kill in self._latch.kills().values()]
+        killed = {scope.removeprefix(_AGENT) for scope in scopes if scope.startswith(_AGENT)}
         trouble = {agent for agent, state in circuits.items() if state is not State.CLOSED} | killed
         ranked = dict.fromkeys(
             (*sorted(trouble), *sorted(self._registry.agents), *sorted(held), *self._roll.agents()[::-1], *circuits)

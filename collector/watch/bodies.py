@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from collector.watch.refusal import BAD_REQUEST, Refusal
-from fusebox.command import ALL, agent_scope
+from fusebox.command import agent_scope, names_someone
 from fusebox.records import Finding, State, Transition
 from fusebox.registry import AGENT_ID
 
@@ -23,8 +23,9 @@ def _agent(text: str) -> str:
 
 
 def _scope(text: str) -> str:
-    if text != ALL and not (text.startswith(_PREFIX) and AGENT_ID.fullmatch(text.removeprefix(_PREFIX))):
-        raise ValueError("scope is 'all' or 'agent:<agent id>'")
+    bad_agent = text.startswith(_PREFIX) and not AGENT_ID.fullmatch(text.removeprefix(_PREFIX))
+    if not names_someone(text) or not text.isprintable() or bad_agent:
+        raise ValueError("scope is 'all', 'agent:<agent id>', 'tenant:<name>', 'workflow:<id>' or 'tool:<name>'")
     return text
 
 

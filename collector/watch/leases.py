@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from collector.watch.refusal import FORBIDDEN, NOT_FOUND, TOO_MANY, Refusal
 from fusebox.clock import Clock
-from fusebox.command import ALL, covers
+from fusebox.command import covers
 
 GRACE_S: Final = 10.0
 _MAX_PROCESSES: Final = 10_000
@@ -35,7 +35,7 @@ class Lease:
 
     def runs(self, scope: str) -> bool:
         """True when a Command of that scope concerns the process."""
-        return scope == ALL or any(covers(scope, agent) for agent in self.agents)
+        return not scope.startswith("agent:") or any(covers(scope, agent) for agent in self.agents)
 
 
 class Leases:

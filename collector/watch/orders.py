@@ -23,14 +23,16 @@ from breakers.latch import Latch
 from collector.watch.dispatch import Dispatch
 from collector.watch.history import History
 from collector.watch.journal import Journal, JournalBroken, Note
-from collector.watch.refusal import CONFLICT, UNAVAILABLE, Refusal
+from collector.watch.refusal import CONFLICT, FORBIDDEN, UNAVAILABLE, Refusal
 from collector.watch.trips import movement
 from fusebox import happenings
 from fusebox.clock import Clock
 from fusebox.command import ALL, Command, Order, agent_scope, covers
 from fusebox.records import State, Transition
+from fusebox.registry import Registry, Risk
 
 Json = dict[str, Any]
+_TWO: Final = 2
 
 KILLED: Final = happenings.declare("killed", logging.WARNING, "an operator cut agents")
 RESUMED: Final = happenings.declare("resumed", logging.WARNING, "an operator let agents run again")
@@ -48,15 +50,24 @@ class Orders:
     """
 
     def __init__(
-        self, latch: Latch, circuits: Circuits, journal: Journal, dispatch: Dispatch, history: History, clock: Clock, *,
-        tenant: str, moved: Callable[[str], None], lifted: Callable[[tuple[str, ...]], None],
+        self, latch: Latch, circuits: Circuits, journal: Journal, dispatch: Dispatch, history: History, clock: Clock,
+        registry: Registry, *, tenant: str, moved: Callable[[str], None], lifted: Callable[[tuple[str, ...]], None],
     ) -> None:  # fmt: skip
         self._latch, self._circuits, self._journal, self._dispatch = latch, circuits, journal, dispatch
         self._history, self._clock, self._tenant = history, clock, tenant
+        self._registry, self._own_tenant = registry, f"tenant:{tenant}"
         self._moved, self._lifted = moved, lifted
 
     def kill(self, operator: str, scope: str, reason: str) -> Json:
-        """Cut everything ``scope`` covers."""
+        """Cut everything ``scope`` covers.
+
+        Raises:
+            Refusal: 409, it is another tenant's.
+        """
+        if scope.startswith("tenant:") and scope != self._own_tenant:
+            raise Refusal(
+                CONFLICT, f"this watch serves tenant {self._tenant!r}; order it where {scope[7:]!r} is served"
+            )
         command = self._command(Order.KILL, scope, operator, reason)
         try:
             self._journal.append(_note(command))
@@ -69,18 +80,20 @@ class Orders:
         happenings.emit(KILLED, scope=scope, operator=operator, reason=reason)
         return {"command": command.id, "kill": command.id, "expected": self._dispatch.send(command)}
 
-    def resume(self, operator: str, scope: str, reason: str) -> Json:
-        """Lift the kills of ``scope`` and let its open circuits probe.
+    def resume(self, operator: str, scope: str, reason: str, second: str = "") -> Json:
+        """Lift the kills of ``scope`` and let its open circuits probe; ``second`` is an operator who agrees.
 
         Raises:
-            Refusal: 409, nothing to resume; 503, it could not be journaled or made durable.
+            Refusal: 409, nothing to resume; 403, a high-risk agent takes two people; 503, it could not be journaled or
+                made durable.
         """
         lifts = tuple(sorted(id for id, kill in self._latch.kills().items() if scope in (ALL, kill.scope)))
         stopped = [agent for agent in self._open_circuits() if covers(scope, agent)]
         if not lifts and not stopped:
             raise Refusal(CONFLICT, self._nothing_to_resume(scope))
+        self._require_two(scope, {operator, second} - {""})
         command = self._command(Order.RESUME, scope, operator, reason, lifts=lifts)
-        self._record(_note(command))
+        self._record(_note(command, second))
         self._lift(lifts)
         for agent in stopped:
             self._move(self._circuits.half_open(agent, reason=reason, actor=f"operator:{operator}"))
@@ -144,6 +157,16 @@ class Orders:
     def _open_circuits(self) -> list[str]:
         return [circuit.agent for circuit in self._circuits.all() if circuit.state is State.OPEN]
 
+    def _require_two(self, scope: str, people: set[str]) -> None:
+        risky = [agent for agent, entry in self._registry.agents.items() if entry.risk is Risk.HIGH]
+        freed = [agent for agent in risky if scope in (ALL, self._own_tenant, agent_scope(agent))]
+        if freed and len(people) < _TWO:
+            raise Refusal(
+                FORBIDDEN,
+                f"{freed[0]} is high-risk (agents.toml): a second operator must agree; "
+                "'fusebox resume … --second-token-file FILE' with a token of theirs",
+            )
+
     def _nothing_to_resume(self, scope: str) -> str:
         everything = [id for id, kill in self._latch.kills().items() if kill.scope == ALL]
         if everything and scope != ALL:
@@ -163,6 +186,6 @@ class Orders:
         return Command(order, scope, operator, reason, issued, self._tenant, lifts=lifts, mode=mode)
 
 
-def _note(command: Command) -> Note:
-    payload = {"command": asdict(command)}
+def _note(command: Command, second: str = "") -> Note:
+    payload: Json = {"command": asdict(command)} | ({"second": second} if second else {})
     return Note(command.order.value, f"operator:{command.operator}", command.scope, command.reason, payload=payload)

@@ -24,7 +24,7 @@ from collector.watch.roll import Roll
 from collector.watch.trips import Trips
 from fusebox import happenings
 from fusebox.clock import Clock
-from fusebox.command import covers
+from fusebox.command import agent_scope, narrow
 from fusebox.records import State
 
 Json = dict[str, Any]
@@ -32,6 +32,11 @@ Json = dict[str, Any]
 RECEIPT: Final = happenings.declare("receipt_received", logging.DEBUG, "a process applied a Command")
 RECEIPT_UNJOURNALED: Final = happenings.declare(
     "receipt_unjournaled", logging.WARNING, "a Receipt counts, but could not be written to the journal"
+)
+KILLS_UNTOLD: Final = happenings.declare(
+    "kills_untold",
+    logging.ERROR,
+    "more kills are in force than a snapshot can carry; resume workflows and tools that are over",
 )
 _MAX_LIFTED: Final = 1_000
 _MAX_KILLS: Final = 500
@@ -155,10 +160,13 @@ class Uplink:
         return {}
 
     def _kills(self, agents: Iterable[str]) -> dict[str, str]:
-        wanted = list(agents)
+        scopes = {agent_scope(agent) for agent in agents}
         kills = [(id, kill.scope) for id, kill in self._latch.kills().items()]
-        concerned = [(id, scope) for id, scope in kills if any(covers(scope, agent) for agent in wanted)]
-        # One kill is enough to stop an agent; the newest stay when there are more than a Command can carry.
+        concerned = [kill for kill in kills if kill[1] in scopes or not kill[1].startswith(agent_scope(""))]
+        # One kill is enough to stop an agent; when there are more than a Command can carry, the widest and newest stay.
+        concerned.sort(key=lambda kill: not narrow(kill[1]))
+        if len(concerned) > _MAX_KILLS:
+            happenings.emit(KILLS_UNTOLD, count=len(concerned) - _MAX_KILLS)
         return dict(concerned[-_MAX_KILLS:])
 
     def _circuit(self, agent: str) -> Json:

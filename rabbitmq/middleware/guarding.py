@@ -11,7 +11,7 @@ from fusebox.records import Action, Finding
 from rabbitmq.act import Act
 from rabbitmq.lineage import LAPS, laps
 from rabbitmq.middleware.base import Middleware
-from rabbitmq.run import Hold, Outcome, Run
+from rabbitmq.run import Bury, Hold, Outcome, Run
 
 _CALLING: Final = "breaking.calling"
 
@@ -43,7 +43,10 @@ class Guarding(Middleware):
             raise AgentTripped(run.action, verdict)
 
     def on_failure(self, run: Run, error: BaseException) -> Outcome | None:  # noqa: ARG002 - the hook's
-        return Hold(error.verdict) if isinstance(error, Refused) else None
+        """What a killed workflow or tool has stopped would hold up the agent's other messages if it were held."""
+        if not isinstance(error, Refused):
+            return None
+        return Bury(error) if error.verdict.narrow else Hold(error.verdict)
 
 
 class Fencing(Middleware):

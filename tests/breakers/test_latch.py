@@ -55,6 +55,31 @@ def test_all_covers_everybody_and_one_lift_lifts_nothing_else() -> None:
     assert latch.killed("a")
 
 
+@pytest.mark.parametrize(
+    ("scope", "stopped"),
+    [
+        ("tool:jira.comment", {"comment"}),
+        ("workflow:wf_1", {"comment", "ask"}),
+        ("tenant:default", {"comment", "ask", "elsewhere"}),
+        ("tenant:acme", set()),
+        ("agent:a", {"comment", "ask"}),
+    ],
+)
+def test_a_kill_stops_what_its_scope_covers_and_only_that(path: Path, scope: str, stopped: set[str]) -> None:
+    actions = {
+        "comment": Action(ActionKind.TOOL_CALL, "a", "jira.comment", workflow="wf_1"),
+        "ask": Action(ActionKind.MODEL_CALL, "a", "jira.comment", workflow="wf_1"),
+        "elsewhere": Action(ActionKind.TOOL_CALL, "b", "search", workflow="wf_2"),
+    }
+    Latch(path).kill("k1", scope)
+    latch = Latch(path)
+    assert {name for name, action in actions.items() if latch.stops(action)} == stopped
+    assert {name for name, action in actions.items() if not LatchGuard(latch).check(action).allowed} == stopped
+    assert bool(latch.killed("a")) == (scope in ("tenant:default", "agent:a"))
+    latch.lift(["k1"])
+    assert not any(latch.stops(action) for action in actions.values())
+
+
 def test_a_lift_before_its_kill(path: Path) -> None:
     Latch(path).lift(["k1"])
     again = Latch(path)

@@ -71,7 +71,9 @@ class TestKillAndResume:
         [
             (["kill", "--reason", "x"], "name one agent, or say --all"),
             (["kill", "bot", "--all", "--reason", "x"], "name one agent, or say --all"),
-            (["kill", "not an id", "--reason", "x"], "scope is 'all' or 'agent:<agent id>'"),
+            (["kill", "bot", "--tool", "x", "--reason", "x"], "name one agent, or say --all"),
+            (["kill", "not an id", "--reason", "x"], "scope is 'all', 'agent:<agent id>'"),
+            (["kill", "--tenant", "acme", "--reason", "x"], "this watch serves tenant 'default'"),
             (["resume", "bot", "--reason", "x"], "nothing to resume"),
         ],
     )

@@ -17,6 +17,7 @@ from fusebox import happenings
 from fusebox.command import Command, Order
 from fusebox.control import ControlClient, ControlRefused
 from fusebox.errors import BadCommand, ControlUnavailable
+from fusebox.records import Action, ActionKind
 from tests.fixtures.collector import until
 from tests.fixtures.watch import FakeProcess, Harness
 
@@ -221,6 +222,38 @@ class TestWhoMay:
         assert refused(lambda: jo.resume("agent:bot", "x")).status == 401
         assert harness.journal("kill")[0]["actor"] == "operator:jo"
 
+    def test_a_high_risk_agent_is_resumed_by_two_people(self, harness: Harness) -> None:
+        registry = '[agents.bot]\nowner = "ann"\nrisk = "high"\n[agents.other]\nowner = "ann"\n'
+        harness.config.agents_file.write_text(registry)
+        harness.restart()
+        operators = Tokens(harness.config.data_dir / "operators.json")
+        theirs, own = operators.add("ann"), (harness.config.data_dir / "operator.token").read_text().strip()
+        harness.operator().kill("agent:bot", "x")
+        harness.operator().kill("all", "y")
+        for scope in ("agent:bot", "all"):
+            for second in (None, own):  # oneself is nobody else
+                error = refused(lambda: harness.operator().resume(scope, "ok", second_token=second))  # noqa: B023
+                assert (error.status, "bot is high-risk" in str(error)) == (403, True)
+        assert refused(lambda: harness.operator().resume("agent:bot", "ok", second_token="wrong")).status == 401
+        assert harness.journal("resume") == []
+        assert harness.operator().resume("all", "ok", second_token=theirs)["lifted"]
+        (entry,) = harness.journal("resume")
+        assert (entry["actor"], entry["payload"]["second"]) == ("operator:local", "ann")
+        harness.operator().kill("agent:other", "z")
+        harness.operator().resume("agent:other", "one person is enough")
+
+    def test_a_tool_is_cut_in_every_process(self, harness: Harness, process: Start) -> None:
+        one, other = process("p1", "bot"), process("p2", "other")
+        answer = harness.operator().kill("tool:jira.comment", "floods")
+        assert answer["expected"] == ["p1", "p2"]
+        until(lambda: harness.operator().receipts(answer["command"])["complete"], "both confirm", 5)
+        action = Action(ActionKind.TOOL_CALL, "bot", "jira.comment")
+        assert all(each.latch.stops(action) for each in (one, other))
+        fresh = FakeProcess(harness.agent, "p3", ("third",), harness.keyring, harness.clock)
+        assert fresh.snapshot()["kills"] == {answer["kill"]: "tool:jira.comment"}
+        harness.operator().resume("tool:jira.comment", "it limits itself now")
+        until(lambda: not one.latch.stops(action), "it may be called again", 5)
+
     def test_a_token_speaks_only_for_its_agents(self, harness: Harness) -> None:
         token = Tokens(harness.config.data_dir / "principals.json").add("host", ["bot"])
         client = harness.agent(token)
@@ -289,7 +322,7 @@ class TestWhatIsSaid:
         [
             ("kill", {"scope": "agent:bot"}, "reason: Field required"),
             ("kill", {"scope": "agent:bot", "reason": "  "}, "reason: String should have at least 1 character"),
-            ("kill", {"scope": "bot", "reason": "x"}, "scope is 'all' or 'agent:<agent id>'"),
+            ("kill", {"scope": "bot", "reason": "x"}, "scope is 'all', 'agent:<agent id>'"),
             ("kill", {"scope": "agent:../x", "reason": "x"}, "scope is 'all'"),
             ("kill", {"scope": "all", "reason": "x", "force": True}, "force: Extra inputs are not permitted"),
             ("mode", {"agent": "bot", "mode": "off", "reason": "x"}, "mode: Input should be 'normal'"),

@@ -101,7 +101,7 @@ class Worker:
 
     def offend(self, parcel: dict[str, Any], ctx: Context) -> None:
         subscription: Any = self.agent._consumer
-        subscription._run(lambda: subscription._lane.channel.basic_ack(1 << 40))
+        subscription._io.run(lambda: subscription._lane.channel.basic_ack(1 << 40))
         time.sleep(parcel["seconds"])
 
     def fork(self, parcel: dict[str, Any], ctx: Context) -> None:

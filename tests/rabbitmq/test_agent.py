@@ -16,6 +16,7 @@ from fusebox.errors import AgentKilled, AgentTripped, ConfigError, Unroutable
 from fusebox.records import State
 from rabbitmq import Agent, Context, Retry, Runtime
 from rabbitmq.broker import Broker, Message
+from rabbitmq.running import LOOP
 from tests.fixtures.agents import Inbox, RuntimeFactory, eventually
 
 Keep = Callable[[Agent], Agent]
@@ -358,6 +359,53 @@ def test_a_kill_cancels_coroutines(runtime: Runtime, name: str, key: str, inbox:
     runtime.latch.kill("cmd_1", f"agent:{name}", reason="stop it")
     runtime._obeyed(None)
     eventually(lambda: runtime.broker.depth(names.held_queue(name)) == 1)
+
+
+def test_a_killed_tool_is_refused_and_the_agent_goes_on_with_the_rest(
+    runtime: Runtime, name: str, key: str, inbox: Inbox, stopping: Keep
+) -> None:
+    agent = stopping(Agent(name, runtime))
+
+    @agent.on(key)
+    def handle(n: int, ctx: Context) -> None:
+        ctx.tool("comment" if n == 1 else "search", inbox.put, n)
+
+    agent.start()
+    runtime.latch.kill("cmd_1", "tool:comment", reason="floods the tickets", operator="jo")
+    for n in range(3):
+        agent.publish(key, n)
+    assert inbox.wait(2) == [0, 2]
+    eventually(lambda: runtime.broker.depth(names.dead_queue(name)) == 1)
+    dead = runtime.broker.get(names.dead_queue(name))
+    assert dead
+    assert "tool:comment was killed by jo: floods the tickets" in str(dead.message.headers[names.H_DEAD_REASON])
+    assert runtime.broker.depth(names.held_queue(name)) == 0
+
+
+def test_a_killed_workflow_ends_where_it_is_and_the_others_go_on(
+    runtime: Runtime, name: str, key: str, inbox: Inbox, stopping: Keep
+) -> None:
+    agent = stopping(Agent(name, runtime, concurrency=2))
+    release = asyncio.Event()
+
+    @agent.on(key)
+    async def handle(n: int, ctx: Context) -> None:
+        inbox.put(ctx.workflow)
+        await release.wait()
+        inbox.put(f"{ctx.workflow} done")
+
+    agent.start()
+    agent.publish(key, 1)
+    agent.publish(key, 2)
+    killed, other = (str(each) for each in inbox.wait(2))
+    runtime.latch.kill("cmd_1", f"workflow:{killed}", reason="goes in circles")
+    runtime._obeyed(None)
+    eventually(lambda: runtime.broker.depth(names.dead_queue(name)) == 1)
+    LOOP._loop.call_soon_threadsafe(release.set)  # type: ignore[union-attr]
+    assert inbox.wait(3)[2] == f"{other} done"
+    agent.publish(key, 3)
+    inbox.wait(5)
+    assert runtime.broker.depth(names.held_queue(name)) == 0
 
 
 def test_a_message_that_goes_round_is_stopped_without_collector_or_shared_state(

@@ -175,12 +175,14 @@ class Attended:
         with contextlib.suppress(BlockingIOError):
             self.read.append((self.ours.recv(100), threading.current_thread()))
 
-    def attend(self, until: int, seconds: float = 5.0) -> None:
+    def attend(self, until: int, seconds: float = 5.0, *, keep: bool = False) -> None:
         """Attend until so much was read, as soon as that is nobody else's part."""
         deadline = time.monotonic() + seconds
-        eventually(
-            lambda: self.loop.attend(self.fd, lambda: len(self.read) >= until, deadline) or len(self.read) >= until
-        )
+
+        def over() -> bool:
+            return len(self.read) >= until
+
+        eventually(lambda: self.loop.attend(self.fd, over, deadline, keep=keep) or over())
 
 
 @pytest.fixture
@@ -218,6 +220,28 @@ def test_while_one_caller_attends_the_loop_serves_all_else_and_others_write(
     attended.theirs.send(b"confirm")
     attending.join(5)
     assert [data for data, _ in attended.read] == [b"confirm"]
+
+
+def test_what_a_caller_keeps_waits_for_it_and_not_for_ever(
+    running: Running, attended: Attended, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rabbitmq.io_loop.LEASE_S", 60.0)
+    attended.theirs.send(b"first")
+    attended.attend(until=1, keep=True)
+    attended.theirs.send(b"second")
+    attended.attend(until=2, keep=True)
+    assert attended.read[1] == (b"second", threading.current_thread())
+    monkeypatch.setattr("rabbitmq.io_loop.LEASE_S", 0.01)
+    attended.theirs.send(b"third")
+    attended.attend(until=3, keep=True)
+    attended.theirs.send(b"fourth")
+    eventually(lambda: len(attended.read) == 4, what="the loop reads what nobody came back for")
+    assert attended.read[3] == (b"fourth", running.thread)
+
+
+def test_a_lazy_callback_runs_without_anything_else_happening(running: Running, inbox: Inbox) -> None:
+    running.loop.add_lazy_callback(lambda: inbox.put(threading.current_thread()))
+    assert inbox.wait(1) == [running.thread]
 
 
 def test_a_wait_ends_with_its_deadline_and_soon_when_it_is_over_otherwise(running: Running, attended: Attended) -> None:

@@ -36,6 +36,17 @@ class Channel:
         self.is_open = False
 
 
+class Posted(list[Callable[[], None]]):
+    """Work for whoever holds the turn."""
+
+    def run(self, action: Callable[[], None]) -> int:
+        self.append(action)
+        return -1
+
+    def post_lazily(self, action: Callable[[], None]) -> None:
+        self.append(action)
+
+
 def deliveries(lane: Lane) -> dict[int, AmqpDelivery]:
     properties = SimpleNamespace(
         headers={}, message_id="", content_type="", correlation_id="", reply_to="", timestamp=0, user_id=""
@@ -48,9 +59,9 @@ def deliveries(lane: Lane) -> dict[int, AmqpDelivery]:
 def test_each_delivery_is_settled_once_and_as_asked_however_settlements_pile_up(
     order: list[int], acked: set[int], every: int
 ) -> None:
-    posted: list[Callable[[], None]] = []
+    posted = Posted()
     channel = Channel()
-    lane = Lane(channel, posted.append)
+    lane = Lane(channel, posted)
     given_out = deliveries(lane)
     for n, tag in enumerate(order, 1):
         delivery = given_out[tag]
@@ -67,9 +78,9 @@ def test_each_delivery_is_settled_once_and_as_asked_however_settlements_pile_up(
 
 
 def test_what_is_acknowledged_in_order_shares_one_frame() -> None:
-    posted: list[Callable[[], None]] = []
+    posted = Posted()
     channel = Channel()
-    given_out = deliveries(Lane(channel, posted.append))
+    given_out = deliveries(Lane(channel, posted))
     for tag in (2, 1, 3, 4):
         given_out[tag].ack()
     assert len(posted) == 1, "one wake-up for all"

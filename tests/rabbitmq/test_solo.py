@@ -119,6 +119,11 @@ class ModelChannel:
         return body
 
 
+def at_once(action: Callable[[], None]) -> int:
+    action()
+    return -1
+
+
 class Consuming(RuleBasedStateMachine):
     """A consumer that settles in any order, pauses, resumes, and raises for some messages."""
 
@@ -129,7 +134,7 @@ class Consuming(RuleBasedStateMachine):
         self.wrong: list[str] = []
         self.published = self.bad = self.newest = 0
         self.active, self.pausing, self.raising = True, False, False
-        self.consumer = Subscription(lambda action: action(), "work", self.handle, PREFETCH)
+        self.consumer = Subscription(SimpleNamespace(run=at_once, post_lazily=at_once), "work", self.handle, PREFETCH)  # type: ignore[arg-type]
         connection = SimpleNamespace(channel=lambda on_open_callback: self.channel)
         self.consumer.open(connection, lambda: None, lambda reason: None)
         self.consumer._opened(self.channel, SimpleNamespace(succeed=lambda: None))  # type: ignore[arg-type]

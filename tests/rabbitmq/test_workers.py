@@ -1,0 +1,145 @@
+"""Places and threads: how many messages are handled at once, by ``def`` and by ``async def``."""
+
+import asyncio
+import random
+import threading
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rabbitmq import Agent, Context, Runtime
+from rabbitmq.workers import Workers
+from tests.fixtures.agents import Inbox, RuntimeFactory, eventually
+
+Keep = Callable[[Agent], Agent]
+
+
+@pytest.fixture
+def runtime(runtimes: RuntimeFactory) -> Runtime:
+    return runtimes()
+
+
+@pytest.fixture
+def name() -> str:
+    return f"helper-{uuid4().hex[:8]}"
+
+
+def threads_of(name: str) -> int:
+    return sum(thread.name.startswith(f"fusebox-{name}-") for thread in threading.enumerate())
+
+
+def test_hundreds_of_coroutines_are_handled_at_once_on_a_few_threads(
+    runtime: Runtime, name: str, inbox: Inbox, stopping: Keep
+) -> None:
+    agent = stopping(Agent(name, runtime, concurrency=300))
+    here, everybody = 0, asyncio.Event()
+
+    @agent.on(f"{name}.work")
+    async def handle(n: int, ctx: Context) -> None:
+        nonlocal here
+        here += 1
+        if here == 300:
+            everybody.set()
+        await everybody.wait()
+        inbox.put(n)
+
+    agent.start()
+    agent.context().publish_many([(f"{name}.work", n) for n in range(300)])
+    assert sorted(inbox.wait(300)) == list(range(300))  # type: ignore[type-var]
+    eventually(lambda: runtime.broker.depth(name) == 0)
+    assert threads_of(name) < 100
+
+
+def test_no_more_coroutines_than_places_and_every_message_gets_its_turn(
+    runtime: Runtime, name: str, inbox: Inbox, stopping: Keep
+) -> None:
+    agent = stopping(Agent(name, runtime, concurrency=3, prefetch=20))
+    running, most = 0, 0
+
+    @agent.on(f"{name}.work")
+    async def handle(n: int, ctx: Context) -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.002)
+        running -= 1
+        inbox.put(n)
+
+    agent.start()
+    agent.context().publish_many([(f"{name}.work", n) for n in range(60)])
+    assert sorted(inbox.wait(60)) == list(range(60))  # type: ignore[type-var]
+    assert most == 3
+
+
+def test_a_stop_waits_for_coroutines_and_gives_back_what_nobody_began(
+    runtime: Runtime, name: str, inbox: Inbox, stopping: Keep
+) -> None:
+    agent = stopping(Agent(name, runtime, concurrency=2, prefetch=10))
+    release = threading.Event()
+
+    @agent.on(f"{name}.work")
+    async def handle(n: int, ctx: Context) -> None:
+        inbox.put(n)
+        while not release.is_set():
+            await asyncio.sleep(0.01)
+
+    agent.start()
+    agent.context().publish_many([(f"{name}.work", n) for n in range(6)])
+    begun = inbox.wait(2)
+    threading.Timer(0.2, release.set).start()
+    agent.stop()
+    assert inbox.items == begun
+    eventually(lambda: runtime.broker.depth(name) == 4, what="the others are back in the queue")
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    places=st.integers(1, 4),
+    steps=st.lists(st.integers(0, 3), min_size=1, max_size=30),
+    seed=st.integers(0, 9),
+)
+def test_never_more_begun_than_places_in_the_order_of_arrival_and_each_to_its_end(
+    places: int, steps: list[int], seed: int
+) -> None:
+    """``steps[n]``: how often message n goes on elsewhere before it ends."""
+    workers = Workers("model", places, lambda over: None)
+    lock, begun, ended, elsewhere = threading.Lock(), [], [], []  # type: ignore[var-annotated]
+    most, order = 0, random.Random(seed)
+
+    def go_on(n: int, left: int) -> bool:
+        with lock:
+            if left:
+                elsewhere.append((n, left - 1))
+            else:
+                ended.append(n)
+        return left > 0
+
+    def job(delivery: Any) -> bool:
+        nonlocal most
+        with lock:
+            begun.append(delivery.n)
+            most = max(most, len(begun) - len(ended))
+        return go_on(delivery.n, steps[delivery.n])
+
+    for n in range(len(steps)):
+        workers.submit(job, SimpleNamespace(n=n))  # type: ignore[arg-type]
+
+    def drained() -> bool:
+        with lock:
+            order.shuffle(elsewhere)
+            due, elsewhere[:] = list(elsewhere), []
+        for n, left in due:
+            workers.resume(lambda n=n, left=left: go_on(n, left))  # type: ignore[misc]
+        return len(ended) == len(steps)
+
+    eventually(drained)
+    eventually(lambda: workers.idle)
+    workers.stop(5)
+    assert most <= places
+    assert begun == sorted(begun) if places == 1 else sorted(begun) == list(range(len(steps)))
+    assert sorted(ended) == list(range(len(steps)))
