@@ -22,94 +22,15 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Any, Final
 
-from breakers.detectors.base import OPEN, WARN, finding, span_of
-from breakers.detectors.delegation import delegates
-from fusebox.fingerprint import distance
+from breakers.detectors.base import OPEN, WARN, finding
+from breakers.detectors.chain import EVIDENCE, Chain
+from breakers.detectors.words import delegates
 from fusebox.records import ActionKind, Event, Finding, Hop
 
-_Outcome = tuple[str, int, int]
-
 _CHAINS: Final = 4_096
-_LENGTH: Final = 16
-_EVIDENCE: Final = 8
 _TASK: Final = 4
 _SPEAKERS: Final = 16
-_VARIED: Final = 0.8
-_ALIKE: Final = 0.6
-_HANDED_ON: Final = 4
-"""SimHash bits more for what an agent hands on: to hand the same on again is no work."""
-_UNANSWERED: Final = 0.6
 _MODEL, _CONSUME = ActionKind.MODEL_CALL, ActionKind.CONSUME
-
-
-class _Chain:
-    """What led to an event, that event included. Never changed once made: several events may follow from one."""
-
-    __slots__ = (
-        "agent", "coarse", "echoes", "exact", "in_trace", "said", "simhash", "spans", "stale", "texts", "time", "times",
-        "told", "trace",
-    )  # fmt: skip
-
-    def __init__(self, event: Event) -> None:
-        coarse: _Outcome = (event.agent, event.request, event.result)
-        exact: _Outcome = (event.agent, event.request_exact or event.request, event.result_exact or event.result)
-        self.agent, self.time, self.trace, self.in_trace = event.agent, event.time, event.trace_id, 1
-        text = (event.agent, event.operation, event.simhash)
-        self.stale = 0.0
-        self.coarse: tuple[_Outcome, ...] = (coarse,)
-        self.exact: tuple[_Outcome, ...] = (exact,)
-        self.texts: tuple[tuple[str, str, int], ...] = (text,)
-        self.spans: tuple[str, ...] = (span_of(event),)
-        self.times: tuple[float, ...] = (event.time,)
-        self.echoes: tuple[str, ...] = (event.agent,)
-        self.told, self.simhash, self.said = event.operation, event.simhash, event.request_exact
-
-    def follow(self, event: Event, before: _Chain, passed_on: bool, alike: int) -> None:
-        """``before`` led to ``event``; with ``passed_on``, by a message that told its agent."""
-        if before.trace == event.trace_id:
-            self.in_trace = before.in_trace + 1
-        (coarse,), (exact,) = self.coarse, self.exact
-        weight = -1.0
-        if exact in before.exact and coarse in before.coarse:
-            weight = 1.0
-        elif coarse in before.coarse:
-            weight = _VARIED if event.result else -1.0  # said with other numbers: who haggles gets on
-        elif passed_on and before.says(event, alike):
-            weight = _ALIKE
-        if weight > 0 and not event.result:
-            weight *= _UNANSWERED
-        self.stale = max(0.0, before.stale + weight)
-        self.coarse = (*before.coarse, coarse)[-_LENGTH:]
-        self.exact = (*before.exact, exact)[-_LENGTH:]
-        self.texts = (*before.texts, *self.texts)[-_EVIDENCE:]
-        self.spans = (*before.spans, *self.spans)[-_EVIDENCE:]
-        self.times = (*before.times, event.time)[-_EVIDENCE:]
-        self.echoes, self.told, self.simhash, self.said = before.echoes, before.told, before.simhash, before.said
-        if passed_on:
-            self._echo(event, alike)
-
-    def start_anew(self, event: Event) -> None:
-        """What was found is found: the next finding needs new evidence."""
-        self.stale, self.coarse, self.exact, self.texts, self.echoes = 0.0, (), (), (), (event.agent,)
-
-    def says(self, event: Event, alike: int) -> bool:
-        """True when the agent has told somebody of this chain about the same, in other words."""
-        alike += _HANDED_ON if delegates(event.operation) else 0
-        return (
-            event.simhash != 0
-            and any(event.target == agent for agent, _, _ in self.texts)
-            and any(
-                agent == event.agent and operation == event.operation and distance(simhash, event.simhash) <= alike
-                for agent, operation, simhash in self.texts
-            )
-        )
-
-    def _echo(self, event: Event, alike: int) -> None:
-        bits = distance(event.simhash, self.simhash) if event.simhash and event.operation == self.told else 64
-        same = bits <= alike and (bits > 0 or event.result != 0 or event.request_exact == self.said)
-        self.said = event.request_exact
-        self.echoes = (*self.echoes, event.agent)[-_LENGTH:] if same else (event.agent,)
-        self.told, self.simhash = event.operation, event.simhash
 
 
 class Cycle:
@@ -141,9 +62,9 @@ class Cycle:
         self._warn, self._stale, self._echo, self._alike = warn, stale, echo, alike_distance
         self._laps, self._monologue = laps, monologue
         self._memory_s = memory_s
-        self._told: OrderedDict[str, Event | _Chain] = OrderedDict()
+        self._told: OrderedDict[str, Event | Chain] = OrderedDict()
         self._spoken: OrderedDict[str, dict[str, tuple[int, int]]] = OrderedDict()
-        self._traces: OrderedDict[str, Event | _Chain] = OrderedDict()
+        self._traces: OrderedDict[str, Event | Chain] = OrderedDict()
         self.score = 0.0
 
     def observe(self, event: Event) -> Finding | None:
@@ -158,18 +79,18 @@ class Cycle:
                 return self._lineage(event, rounds)
         if (self._spoken or not event.result) and self._speaks(event) >= self._monologue:
             self.score = self._stale
-            return self._found(event, _Chain(event), OPEN, f"the same said {self._monologue} times running")
+            return self._found(event, Chain(event), OPEN, f"the same said {self._monologue} times running")
         before = self._before(event)
         if before is None:
             self._lead(event, event)
             return None
-        chain = _Chain(event)
+        chain = Chain(event)
         chain.follow(event, before, bool(event.target) and event.agent in self._told, self._alike)
         _put(self._told, event.agent, chain)
         self._lead(event, chain)
         return self._judge(event, chain)
 
-    def _lead(self, event: Event, what: Event | _Chain) -> None:
+    def _lead(self, event: Event, what: Event | Chain) -> None:
         """From now on, what the target does, or another agent in this trace, follows from this."""
         if event.target:
             _put(self._told, event.target, what)
@@ -192,7 +113,7 @@ class Cycle:
         _put(self._spoken, event.trace_id, speakers)
         return times + 1 if said == now else 1
 
-    def _before(self, event: Event) -> _Chain | None:
+    def _before(self, event: Event) -> Chain | None:
         found = self._told.get(event.agent)
         if found is None and event.trace_id:
             found = self._traces.get(event.trace_id)
@@ -200,11 +121,11 @@ class Cycle:
                 return None
         if found is None or event.time - found.time > self._memory_s:
             return None
-        chain = _Chain(found) if isinstance(found, Event) else found
+        chain = Chain(found) if isinstance(found, Event) else found
         # Another trace after one of several steps is another task, which may well begin like the one before.
         return chain if chain.trace == event.trace_id or chain.in_trace < _TASK else None
 
-    def _judge(self, event: Event, chain: _Chain) -> Finding | None:
+    def _judge(self, event: Event, chain: Chain) -> Finding | None:
         self.score = chain.stale
         echoes = chain.echoes
         if len(echoes) >= self._echo and event.agent in echoes[:-1] and len(set(echoes)) > 1:
@@ -215,14 +136,14 @@ class Cycle:
         action = OPEN if chain.stale >= self._stale else WARN
         return self._found(event, chain, action, f"{chain.stale:.1f} steps made before with the same outcome")
 
-    def _found(self, event: Event, chain: _Chain, action: str, what: str) -> Finding:
+    def _found(self, event: Event, chain: Chain, action: str, what: str) -> Finding:
         found = self._finding(event, chain, action, what)
         if action == OPEN:
             chain.start_anew(event)
         return found
 
-    def _finding(self, event: Event, chain: _Chain, action: str, what: str) -> Finding:
-        agents = list(dict.fromkeys([*chain.echoes, *[agent for agent, _, _ in chain.coarse[-_EVIDENCE:]]]))
+    def _finding(self, event: Event, chain: Chain, action: str, what: str) -> Finding:
+        agents = list(dict.fromkeys([*chain.echoes, *[agent for agent, _, _ in chain.coarse[-EVIDENCE:]]]))
         return finding(
             event, self.name, f"{what}, between {', '.join(agents)}: no progress", action=action, score=self.score,
             threshold=self._stale if action == OPEN else self._warn, spans=chain.spans,

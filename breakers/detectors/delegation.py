@@ -16,17 +16,13 @@ A map-reduce is wide and one or two deep; a ring adds nobody new.
 
 from __future__ import annotations
 
-import re
 from collections import OrderedDict
-from functools import lru_cache
 from typing import Any, Final
 
 from breakers.detectors.base import WARN, finding
+from breakers.detectors.words import delegates
 from fusebox.records import Event, Finding
 
-_DELEGATING: Final = re.compile(
-    r"delegat|hand_?off|transfer_to|spawn|invoke_agent|sub_?agent|create_agent|forward_task", re.IGNORECASE
-)
 _PLACES: Final = 8_192
 
 
@@ -111,12 +107,6 @@ class Delegation:
         return finding(
             event, self.name, reason, action=WARN, score=self.score, threshold=0.5, repeated=event.operation
         )  # fmt: skip
-
-
-@lru_cache(maxsize=4096)
-def delegates(operation: str) -> bool:
-    """True for operations that hand work to another agent."""
-    return _DELEGATING.search(operation) is not None
 
 
 def _keep(kept: OrderedDict[str, Any], key: str, value: object) -> None:

@@ -28,14 +28,13 @@ A publish has no result: it cannot be said to make no progress and is not judged
 
 from __future__ import annotations
 
-import re
 from collections import OrderedDict, deque
-from functools import lru_cache
 from typing import Final
 
 from breakers.detectors.base import OPEN, WARN, finding
-from breakers.detectors.delegation import delegates
 from breakers.detectors.memory import CHANGED, KIN, MOVED, NEW, SAME, VARIED, Memory
+from breakers.detectors.outcome import PAUSE_S, OutcomeFile
+from breakers.detectors.words import delegates, names_one_thing, writes
 from fusebox.fingerprint import NOTHING, distance
 from fusebox.records import ActionKind, Event, Finding
 
@@ -44,11 +43,8 @@ _Key = tuple[str, str, int]
 _FILES: Final = 10
 _SEEN: Final = 24
 _EVIDENCE: Final = 8
-_PAUSE_S: Final = 1.0
 _BACKOFF: Final = 1.5
 _POLITE_S: Final = 0.5
-_CLOCK: Final = 0.02
-_PUNCTUAL: Final = 0.003
 _GREW: Final = 8
 _FEW: Final = 3
 _WORK: Final = 2
@@ -56,43 +52,6 @@ _ONCE: Final = 1.5
 _UNTOLD: Final = -1.0
 _TASK: Final = 3
 _MODEL, _CONSUME, _TOOL = ActionKind.MODEL_CALL, ActionKind.CONSUME, ActionKind.TOOL_CALL
-_NUMBERED: Final = re.compile(r"(?<![0-9A-Za-z])\d{1,7}(?![0-9A-Za-z])")
-_WRITING: Final = re.compile(
-    r"(?:^|[^a-z])(?:write|create|update|post|put|add|send|save|insert|comment|delete|set)(?:$|[^a-z])", re.IGNORECASE
-)
-_SOMEBODY: Final = re.compile(r"agent|worker|assistant|bot\b|expert|user", re.IGNORECASE)
-
-
-class _File:
-    """One (operation, target, result) and how often it came round."""
-
-    __slots__ = (
-        "count", "first_time", "gap", "novelties", "period", "regular", "request", "result", "score", "simhash", "task",
-        "thoughts", "time", "tokens", "warned", "works",
-    )  # fmt: skip
-
-    def __init__(self, time: float) -> None:
-        self.score, self.count, self.warned, self.regular = 1.0, 1, False, False
-        self.gap = self.period = 0.0
-        self.first_time = time
-
-    def remember(self, event: Event, novelties: int, works: int, thoughts: int, task: int) -> None:
-        """``event`` is the latest of the file."""
-        self.time, self.tokens = event.time, event.input_tokens
-        self.request, self.simhash, self.result = event.request, event.simhash, event.result_exact
-        self.novelties, self.works, self.thoughts, self.task = novelties, works, thoughts, task
-
-    def ticks(self, gap: float) -> bool:
-        """True for a pause as only a timer makes it: the shortest one again, or later a multiple of it."""
-        if not self.period or min(gap, self.period) < _PAUSE_S:
-            self.regular = False
-            return False
-        times = max(gap, self.period) / min(gap, self.period)
-        if self.regular:
-            self.regular = abs(times - round(times)) <= _CLOCK
-        else:
-            self.regular = times <= 1 + _PUNCTUAL
-        return self.regular
 
 
 class Repetition:
@@ -134,7 +93,7 @@ class Repetition:
         self._near, self._alike, self._faint, self._idle = near, alike, faint, idle
         self._drain, self._drift = drain, drift
         self._memory_s = memory_s
-        self._files: OrderedDict[_Key, _File] = OrderedDict()
+        self._files: OrderedDict[_Key, OutcomeFile] = OrderedDict()
         self._memory = Memory(_SEEN)
         self._evidence: deque[tuple[float, str, str, str]] = deque(maxlen=_EVIDENCE)
         self._old = 0.0
@@ -181,7 +140,7 @@ class Repetition:
         if step <= CHANGED and event.ok and event.action is not _MODEL:
             self._renew(step)
         self._files.pop(key, None)
-        file = self._files[key] = _File(event.time)
+        file = self._files[key] = OutcomeFile(event.time)
         file.remember(event, self._novelties, self._works, self._thoughts, self._task)
         if len(self._files) > _FILES:
             self._files.popitem(last=False)
@@ -192,7 +151,7 @@ class Repetition:
         self._works += step == NEW
         self._old = max(0.0, self._old - (self._fresh if step == NEW else self._fresh / 2))
 
-    def _repeat(self, file: _File, event: Event, step: int) -> None:
+    def _repeat(self, file: OutcomeFile, event: Event, step: int) -> None:
         gap = event.time - file.time
         weight = self._weight(file, event, step, gap)
         drain = self._drain if weight > self._alike or step >= VARIED else self._drift
@@ -214,47 +173,47 @@ class Repetition:
         file.remember(event, self._novelties, self._works, self._thoughts, self._task)
         self._evidence.append((event.time, event.trace_id, event.span_id, event.operation))
 
-    def _weight(self, file: _File, event: Event, step: int, gap: float) -> float:
+    def _weight(self, file: OutcomeFile, event: Event, step: int, gap: float) -> float:
         if step <= CHANGED and event.request == file.request and file.task < self._task:
             step = SAME  # in an earlier task, which is no longer remembered
         thought = self._thoughts > file.thoughts or event.input_tokens >= file.tokens + _GREW
         if step <= CHANGED or (step == SAME and event.request != file.request and not event.ok):
-            return self._similar(file, event, thought or gap >= _PAUSE_S)
+            return self._similar(file, event, thought or gap >= PAUSE_S)
         if event.ok:
-            if step in (KIN, MOVED) and not _writes(event.operation):
+            if step in (KIN, MOVED) and not writes(event.operation):
                 return 0.0 if step == MOVED else self._faint / 2
-            if step != SAME and not thought and gap < _PAUSE_S and not _names_one_thing(event.target):
+            if step != SAME and not thought and gap < PAUSE_S and not names_one_thing(event.target):
                 return _UNTOLD
             if event.waiting or (not thought and file.ticks(gap)):
                 return self._idle
         elif not thought and gap >= _POLITE_S and gap >= _BACKOFF * file.gap:
             return self._faint
-        if _names_one_thing(event.target):
+        if names_one_thing(event.target):
             return 1.0
         return 1.0 if event.result and file.task == self._task else self._faint
 
-    def _thought(self, file: _File, event: Event) -> bool:
+    def _thought(self, file: OutcomeFile, event: Event) -> bool:
         """A model took this step; what code does by itself may be a round it makes by the clock."""
         return event.input_tokens > 0 or self._thoughts > file.thoughts
 
-    def _dilution(self, file: _File, target: str) -> int:
+    def _dilution(self, file: OutcomeFile, target: str) -> int:
         """What is new since the file's last event. A few new outcomes are part of a loop's lap; more of them, or work
         on a new request, make what repeats a side line. A loop on one thing may well do new work in between."""
         new = self._novelties - file.novelties
-        if not _names_one_thing(target):
+        if not names_one_thing(target):
             new += _WORK * (self._works - file.works)
         return new if new < _FEW else 2 * new
 
-    def _similar(self, file: _File, event: Event, reacted: bool) -> float:
+    def _similar(self, file: OutcomeFile, event: Event, reacted: bool) -> float:
         """Another request with the same result."""
         if event.action is _MODEL:  # prompts share their instructions; answers like "yes" say nothing
             return 0.0
-        if file.task != self._task and not _names_one_thing(event.target):
+        if file.task != self._task and not names_one_thing(event.target):
             return 0.0  # another task's
         bits = distance(event.simhash, file.simhash) if event.simhash and file.simhash else 64
         if (
             (bits <= self._near_distance or reacted)
-            and _names_one_thing(event.target)
+            and names_one_thing(event.target)
             and not delegates(event.operation)
         ):
             return self._near
@@ -267,7 +226,7 @@ class Repetition:
             return self._alike
         return self._faint if event.result == NOTHING else 0.0
 
-    def _judge(self, file: _File, event: Event) -> Finding | None:
+    def _judge(self, file: OutcomeFile, event: Event) -> Finding | None:
         enough = self._stale if file.count >= _FEW else self._stale * _ONCE
         cycle = self._old - enough + self._open
         self.score = max(file.score, cycle)
@@ -283,7 +242,7 @@ class Repetition:
     def _lap(self) -> str:
         return " → ".join(dict.fromkeys(operation for *_, operation in self._evidence))
 
-    def _found(self, file: _File, event: Event, action: str, threshold: float, lap: str) -> Finding:
+    def _found(self, file: OutcomeFile, event: Event, action: str, threshold: float, lap: str) -> Finding:
         evidence = list(self._evidence)[-_EVIDENCE if lap else -file.count :]
         what = f"{event.action} {lap or event.operation} × {len(evidence) if lap else file.count}"
         outcome = "the same result" if event.ok else f"the same error {event.error_type}".rstrip()
@@ -293,15 +252,3 @@ class Repetition:
             score=self.score, threshold=threshold, spans=[f"{trace}:{span}" for _, trace, span, _ in evidence],
             repeated=what, first_time=evidence[0][0] if lap else file.first_time,
         )  # fmt: skip
-
-
-@lru_cache(maxsize=4096)
-def _writes(operation: str) -> bool:
-    """A counter in the answer to a write (``revision 13``) is no news; in the answer to a question it is."""
-    return _WRITING.search(operation) is not None
-
-
-@lru_cache(maxsize=4096)
-def _names_one_thing(target: str) -> bool:
-    """``TICK-12`` does, ``crm`` and an agent called ``ag-9f3c`` do not."""
-    return _NUMBERED.search(target) is not None and _SOMEBODY.search(target) is None
