@@ -52,8 +52,8 @@ def memory(events: Sequence[Event], agents: int, others: int) -> tuple[float, fl
     before = tracemalloc.get_traced_memory()[0]
     for number in range(agents):
         name, start = f"agent-{number}", number * 37 % len(own)
-        for event in islice(cycle(own), start, start + _EACH):
-            panel.observe(replace(event, agent=name))
+        for step, event in enumerate(islice(cycle(own), start, start + _EACH)):
+            panel.observe(replace(event, agent=name, trace_id=f"{number:024x}{step // 8:08x}", span_id=f"{step:016x}"))
     gc.collect()
     hot = tracemalloc.get_traced_memory()[0]
     for number in range(others):

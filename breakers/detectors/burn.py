@@ -13,10 +13,9 @@ Without token counts there is nothing to judge.
 
 from __future__ import annotations
 
-from collections import deque
 from itertools import pairwise
 
-from breakers.detectors.base import WARN, finding, span_of
+from breakers.detectors.base import WARN, finding
 from breakers.detectors.rate import Sliding
 from fusebox.records import Event, Finding
 
@@ -56,7 +55,8 @@ class Burn:
         self._growth, self._calls, self._swell, self._floor = growth, calls, swell, floor
         self._ceiling, self._rising = ceiling, rising
         self._minute, self._quarter = Sliding(60.0), Sliding(_LASTING_S)
-        self._run: deque[tuple[int, float, str]] = deque(maxlen=calls + 1)
+        self._run: list[int] = []
+        self._since = 0.0
         self._rose = 0
         self._warned = False
         self.score = 0.0
@@ -87,25 +87,31 @@ class Burn:
 
     def _growing(self, event: Event) -> Finding | None:
         run, tokens = self._run, event.input_tokens
-        last = run[-1][0] if run else 0
+        last = run[-1] if run else 0
         self._rose = self._rose + 1 if tokens >= last else 0
         if tokens < last * self._growth:
             run.clear()
-        run.append((tokens, event.time, span_of(event)))
-        if len(run) <= self._calls or tokens < self._floor:
+        if not run:
+            self._since = event.time
+        run.append(tokens)
+        if len(run) <= self._calls:
+            return self._ever_longer(event)
+        del run[: -self._calls - 1]
+        if tokens < self._floor:
             return self._ever_longer(event)
         if not self._swells():
             return self._ever_longer(event)
         self.score = max(self.score, 1.0)
+        reason = f"input grew {self._calls} times running, by ever more: {', '.join(map(str, run))} tokens"
         return finding(
-            event, self.name, f"input grew {self._calls} times running, by ever more, to {tokens} tokens",
-            score=self.score, threshold=1.0, spans=[span for _, _, span in run],
-            repeated=f"{event.action} {event.operation} × {len(run)}", first_time=run[0][1],
+            event, self.name, reason,
+            score=self.score, threshold=1.0, repeated=f"{event.action} {event.operation} × {len(run)}",
+            first_time=self._since,
         )  # fmt: skip
 
     def _swells(self) -> bool:
         """Ever more is added, by about the same factor each time: no single long document."""
-        inputs = [tokens for tokens, _, _ in self._run]
+        inputs = self._run
         half = self._calls // 2
         factors = [after / before for before, after in pairwise(inputs)]
         added_first, added_last = inputs[half] - inputs[0], inputs[-1] - inputs[-1 - half]

@@ -2,22 +2,23 @@
 
 What an agent does is filed under (operation, target, result). Each further event of a file adds to its score:
 
-========================================================================================================= ============
-the request is the same, or varies in numbers and ids only                                                 1
-it is a paraphrase on a target that names one thing (``TICK-12``): a near-duplicate (SimHash), or
-something that the agent thought about or waited a second for                                              ``near``
-it is a near-duplicate, or whatever else had the same error                                                ``alike``
-it is the same, but the result is not known, or it is another task's, and the target is a whole system     ``faint``
-a failure, the same again, by code that waits longer and longer (a polite back-off)                        ``faint``
-another row of the same form: request and result differ in numbers, by a thinking agent                     faint / 2
-the answer says that the work goes on (``running``), or code asks on a regular clock                       ``idle``
-the same but for numbers and ids, within a second and without a thought: a row or a retry, nobody can tell    as it was
-anything else (other work with the same result: a row of a batch; numbers that move: a job's progress)     0
-========================================================================================================= ============
+============================================================================================ ===========
+the request is the same, or varies in numbers and ids only                                    1
+it is a paraphrase on a target that names one thing (``TICK-12``): a near-duplicate           ``near``
+(SimHash), or something that the agent thought about or waited a second for
+it is a near-duplicate, or whatever else had the same error                                   ``alike``
+it is the same, but the result is not known, or it is another task's, on a whole system       ``faint``
+a failure, the same again, by code that waits longer and longer (a polite back-off)           ``faint``
+another row of the same form: request and result differ in numbers                            ``faint`` / 2
+the answer says that the work goes on (``running``), or code asks on a regular clock          ``idle``
+the same but for numbers, within a second, without a thought: a row or a retry, who knows     as it was
+anything else: other work with the same result; numbers that move in the answer               0
+============================================================================================ ===========
 
-Novelty drains: every *other* tool call or publish whose outcome was not seen before takes ``drain`` off, three or more
-of them between two repetitions twice that. Counts, not time windows: a step every few minutes adds up as well as ten a
-second, until a file rests for ``memory_s``.
+Novelty drains: every *other* tool call whose outcome was not seen before takes ``drain`` off (``drift`` where things
+are merely alike), one on a new request three times as much unless the file is about one thing, and three of them
+between two repetitions twice that. Counts, not time windows: a step every few minutes adds up as well as ten a second,
+until a file rests for ``memory_s``.
 
 Beside the files stands one score of the agent, *stale*: how many of its steps had been made before, with the same
 result, whichever they were. A novel outcome takes ``fresh`` off. It sees cycles of any period, with noise between the
@@ -28,7 +29,7 @@ A publish has no result: it cannot be said to make no progress and is not judged
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from typing import Final
 
 from breakers.detectors.base import OPEN, WARN, finding
@@ -40,9 +41,9 @@ from fusebox.records import ActionKind, Event, Finding
 
 _Key = tuple[str, str, int]
 
-_FILES: Final = 10
+_FILES: Final = 9
 _SEEN: Final = 24
-_EVIDENCE: Final = 8
+_EVIDENCE: Final = 6
 _BACKOFF: Final = 1.5
 _POLITE_S: Final = 0.5
 _GREW: Final = 8
@@ -95,7 +96,7 @@ class Repetition:
         self._memory_s = memory_s
         self._files: OrderedDict[_Key, OutcomeFile] = OrderedDict()
         self._memory = Memory(_SEEN)
-        self._evidence: deque[tuple[float, str, str, str]] = deque(maxlen=_EVIDENCE)
+        self._evidence: list[tuple[float, str, str, str]] = []
         self._old = 0.0
         self._novelties = 0
         self._works = 0
@@ -144,7 +145,12 @@ class Repetition:
         file.remember(event, self._novelties, self._works, self._thoughts, self._task)
         if len(self._files) > _FILES:
             self._files.popitem(last=False)
+        self._note(event)
+
+    def _note(self, event: Event) -> None:
         self._evidence.append((event.time, event.trace_id, event.span_id, event.operation))
+        if len(self._evidence) > _EVIDENCE:
+            del self._evidence[0]
 
     def _renew(self, step: int) -> None:
         self._novelties += 1
@@ -171,7 +177,7 @@ class Repetition:
                 self._renew(step)
         file.gap, file.period = gap, min(file.period or gap, gap)
         file.remember(event, self._novelties, self._works, self._thoughts, self._task)
-        self._evidence.append((event.time, event.trace_id, event.span_id, event.operation))
+        self._note(event)
 
     def _weight(self, file: OutcomeFile, event: Event, step: int, gap: float) -> float:
         if step <= CHANGED and event.request == file.request and file.task < self._task:
@@ -243,7 +249,7 @@ class Repetition:
         return " → ".join(dict.fromkeys(operation for *_, operation in self._evidence))
 
     def _found(self, file: OutcomeFile, event: Event, action: str, threshold: float, lap: str) -> Finding:
-        evidence = list(self._evidence)[-_EVIDENCE if lap else -file.count :]
+        evidence = self._evidence[-_EVIDENCE if lap else -file.count :]
         what = f"{event.action} {lap or event.operation} × {len(evidence) if lap else file.count}"
         outcome = "the same result" if event.ok else f"the same error {event.error_type}".rstrip()
         where = "in rounds" if lap else f"on {event.target or 'the same target'}"
