@@ -48,10 +48,10 @@ class Panel:
         max_agents: int = MAX_AGENTS,
     ) -> None:
         self._rules = rules
-        self._registry = registry
+        self._entries = registry.agents
         self._max_agents = max_agents
-        self._agents: OrderedDict[str, list[Detector]] = OrderedDict()
-        self._fleet: list[Detector] = [rules.build(name) for name in rules.detectors if watches_fleet(name)]
+        self._agents: OrderedDict[str, tuple[Detector, ...]] = OrderedDict()
+        self._fleet = tuple(rules.build(name) for name in rules.detectors if watches_fleet(name))
         self._own = [name for name in rules.detectors if not watches_fleet(name)]
         self._scores: dict[tuple[str, str], float] = {}
         self._lock = Lock()
@@ -79,10 +79,10 @@ class Panel:
 
     def _judge(self, event: Event) -> Finding | None:
         agent = event.agent
-        entry = self._registry.agents.get(agent)
+        entry = self._entries.get(agent)
         periodic = entry is not None and event.operation in entry.periodic
         worst: Finding | None = None
-        for detector in (*self._detectors(agent, entry), *self._fleet):
+        for detector in self._detectors(agent, entry):
             if periodic and detector.name in _BY_PURPOSE:
                 continue
             found = detector.observe(event)
@@ -92,10 +92,12 @@ class Panel:
                 worst = _worse(worst, self._ruled(found))
         return worst
 
-    def _detectors(self, agent: str, entry: AgentEntry | None) -> list[Detector]:
+    def _detectors(self, agent: str, entry: AgentEntry | None) -> tuple[Detector, ...]:
+        """The agent's own, then those of the fleet."""
         detectors = self._agents.get(agent)
         if detectors is None:
-            detectors = self._agents[agent] = [self._rules.build(n, **_extra(n, entry)) for n in self._own]
+            own = (self._rules.build(name, **_extra(name, entry)) for name in self._own)
+            detectors = self._agents[agent] = (*own, *self._fleet)
             if len(self._agents) > self._max_agents:
                 self._agents.popitem(last=False)
         else:
