@@ -15,11 +15,12 @@ from breakers.detectors.memory import NEW, Memory
 from breakers.panel import Panel
 from breakers.rules import Rules
 from collector.backtest.common import Happened
-from fusebox.records import Finding
+from fusebox.records import ActionKind, Finding
 from fusebox.registry import Registry
 
 MAX_RUNS: Final = 20_000
 _TIMES: Final = 400
+_CONTENT: Final = (ActionKind.TOOL_CALL, ActionKind.MODEL_CALL)
 _GOOD_EVENTS: Final = 3
 _GOOD_SHARE: Final = 0.5
 
@@ -91,7 +92,7 @@ class Replay:
         self.trips: list[Trip] = []
         self.observed: Counter[str] = Counter()
         """Findings of rules that only observe, by detector."""
-        self.events = self.denied = 0
+        self.events = self.denied = self.untold = 0
         self.agents: set[tuple[str, str]] = set()
 
     def feed(self, events: Iterable[Happened]) -> Iterator[Trip]:
@@ -111,6 +112,7 @@ class Replay:
             self.denied += 1
             opened.deny(happened)
             return None
+        self.untold += not happened.event.request and happened.event.action in _CONTENT
         finding = self._panel(happened.run).observe(happened.event)
         if finding is None:
             return None
@@ -130,7 +132,7 @@ class Replay:
         """Figures of the whole replay."""
         opens = [trip for trip in self.trips if trip.action == "open"]
         return {
-            "events": self.events, "agents": len(self.agents), "opens": len(opens),
+            "events": self.events, "without_content": self.untold, "agents": len(self.agents), "opens": len(opens),
             "warnings": len(self.trips) - len(opens), "observed": sum(self.observed.values()),
             "saved": {
                 "events": self.denied, "tokens": sum(t.tokens for t in opens),

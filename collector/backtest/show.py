@@ -37,6 +37,7 @@ def _figures(summaries: Mapping[str, dict[str, Any]]) -> Table:
         table.add_column(escape(name), justify="right", overflow="fold")
     rows: dict[str, Callable[[dict[str, Any]], str]] = {
         "events": lambda s: f"{s['events']:,}",
+        "  without content, hardly judged": lambda s: f"{s['without_content']:,}",
         "agents": lambda s: f"{s['agents']:,}",
         "would have opened": lambda s: f"{s['opens']:,}",
         "  of it cutting good work": lambda s: f"{s['good_work_cut']:,}",

@@ -26,7 +26,7 @@ from collector.watch.trips import Trips
 from fusebox import happenings
 from fusebox.clock import Clock
 from fusebox.eventmap import SpanFacts, event_of
-from fusebox.records import Event
+from fusebox.records import ActionKind, Event
 from fusebox.registry import Registry
 from governance.registry import Strangers
 
@@ -35,6 +35,7 @@ OVERLAP_S: Final = 1800.0
 MAX_OVERLAP: Final = 16 << 20
 MAX_STRANGERS: Final = 1_000
 _BATCH: Final = 256
+_CONTENT: Final = (ActionKind.TOOL_CALL, ActionKind.MODEL_CALL)
 _BATCH_BYTES: Final = 16 << 20
 
 LIVE_FAILED: Final = happenings.declare(
@@ -47,6 +48,11 @@ STRANGERS_FULL: Final = happenings.declare(
 )
 WARNED: Final = happenings.declare("finding_warned", logging.WARNING, "a detector warns without opening the circuit")
 OBSERVED: Final = happenings.declare("finding_observed", logging.INFO, "a rule that only observes has a finding")
+UNTOLD: Final = happenings.declare(
+    "content_missing",
+    logging.INFO,
+    "spans of an agent say neither what was asked nor what came of it; repetition and cycle cannot judge it",
+)
 LIVE_BROKEN: Final = happenings.declare("live_broken", logging.CRITICAL, "live detection could not read the spool")
 
 
@@ -64,6 +70,7 @@ class Judge:
         self._panel, self._registry, self._roll = panel, registry, roll
         self._trips, self._history, self._clock, self._stranger = trips, history, clock, stranger
         self._strangers = Strangers(registry, MAX_STRANGERS)
+        self._untold: set[str] = set()
         self.watermark = 0.0
 
     def judge(self, event: Event) -> None:
@@ -72,6 +79,8 @@ class Judge:
         if not self._admitted(event):
             return
         self._roll.observe(event)
+        if not event.request and event.action in _CONTENT:
+            self._tell_once(event.agent)
         if event.time <= self._history.since(event.agent):
             return
         finding = self._panel.observe(event)
@@ -82,6 +91,12 @@ class Judge:
         else:
             kind = WARNED if finding.action == "warn" else OBSERVED
             happenings.emit(kind, agent=finding.agent, detector=finding.detector, reason=finding.reason)
+
+    def _tell_once(self, agent: str) -> None:
+        """A detector without data does not judge, and somebody should know."""
+        if agent not in self._untold and len(self._untold) < MAX_STRANGERS:
+            self._untold.add(agent)
+            happenings.emit(UNTOLD, agent=agent)
 
     def _admitted(self, event: Event) -> bool:
         """Registered agents always; strangers up to a bound, each announced once."""

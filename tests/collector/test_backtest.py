@@ -6,6 +6,7 @@ import argparse
 import gzip
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,13 @@ def test_two_fields_are_enough_and_a_bad_line_is_named(tmp_path: Path) -> None:
         list(read(tmp_path / "nowhere"))
 
 
+def test_events_without_content_are_counted(tmp_path: Path) -> None:
+    replay = Replay(load_rules(), Registry())
+    for one in read(written(tmp_path / "e", [row(n) for n in range(2)])):
+        replay.observe(replace(one, event=replace(one.event, request=0)))
+    assert replay.summary()["without_content"] == 2
+
+
 def test_declared_operations_are_not_judged_as_loops(tmp_path: Path) -> None:
     agents = tmp_path / "agents.toml"
     agents.write_text('[agents.bot]\nowner = "jo"\nperiodic = ["search"]\n')
@@ -191,6 +199,7 @@ def test_a_backtest_over_history_says_when_and_what_it_would_have_saved(client: 
     assert [t.seq for t in trips] == [3]
     assert trips[0].time == pytest.approx(NOW + 9 * 3 + 9 + 0.5)
     assert replay.summary()["saved"] == {"events": 5, "tokens": 900, "usd": 0.25}
+    assert replay.summary()["without_content"] == 0
     panel = Panel(load_rules())
     findings = [panel.observe(e) for facts in facts_of(request(*_spans())) if (e := event_of(facts))]
     assert trips[0].finding.reason == next(f.reason for f in findings if f and f.action == "open")
