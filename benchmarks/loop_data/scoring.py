@@ -110,7 +110,10 @@ def score_real(data: Public, opened: Opens) -> RealScore:
         return Share(sum(name in first for name in names), len(names))
 
     loops, normal = share(lambda label, _, __: label == "loop"), share(lambda label, _, __: label == "normal")
-    score.recall = {"all": loops} | {k: share(lambda _, kind, __, k=k: kind == k) for k in KINDS}  # type: ignore[misc]
+    score.recall = {"all": loops} | {
+        k: share(lambda label, kind, _, k=k: label == "loop" and kind == k)  # type: ignore[misc]
+        for k in KINDS
+    }
     score.precision = Share(loops.hits, loops.hits + normal.hits)
     score.false = share(lambda label, _, success: label == "normal" and success)
     score.in_successes = share(lambda _, __, success: success)
