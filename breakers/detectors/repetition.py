@@ -3,10 +3,10 @@
 What an agent does is filed under (operation, target, result). Each further event of a file adds to its score:
 
 ============================================================================================ ===========
-the request is the same, or varies in numbers and ids only                                    1
+the request is the same, or the same failure of one that varies in numbers and ids only       1
 it is a paraphrase on a target that names one thing (``TICK-12``): a near-duplicate           ``near``
 (SimHash), or something that the agent thought about or waited a second for
-it is a near-duplicate, or whatever else had the same error                                   ``alike``
+it varies in numbers and ids only, is a near-duplicate, or whatever else had the same error   ``alike``
 it is the same, but the result is not known, or it is another task's, on a whole system       ``faint``
 a failure, the same again, by code that waits longer and longer (a polite back-off)           ``faint``
 another row of the same form: request and result differ in numbers                            ``faint`` / 2
@@ -196,7 +196,9 @@ class Repetition:
             return self._faint
         if names_one_thing(event.target):
             return 1.0
-        return 1.0 if event.result and file.task == self._task else self._faint
+        if not event.result or file.task != self._task:
+            return self._faint
+        return self._alike if step == VARIED and event.ok else 1.0
 
     def _thought(self, file: OutcomeFile, event: Event) -> bool:
         """A model took this step; what code does by itself may be a round it makes by the clock."""

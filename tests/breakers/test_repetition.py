@@ -39,7 +39,7 @@ def test_the_same_with_the_same_result_opens_at_the_fourth_and_warns_at_the_thir
 
 def test_counters_in_request_and_result_do_not_hide_it() -> None:
     ids = [f"{n * 7919:08x}" for n in range(1, 8)]
-    assert opens(calls([f"order, request {i}" for i in ids], [f"conflict (attempt {n})" for n in range(7)])) == 4
+    assert opens(calls([f"order, request {i}" for i in ids], [f"conflict (attempt {n})" for n in range(7)])) == 5
 
 
 @pytest.mark.parametrize("result", ["step {n} of 9", '{{"progress": {n}}}'])

@@ -177,7 +177,7 @@ LOOPS: dict[str, tuple[Traffic, int]] = {
     "rogue_comments": (rogue_comments, 18),
     "bare_comments": (bare_comments, 5),
     "silent_comments": (silent_comments, 5),
-    "same_call": (same_call, 6),
+    "same_call": (same_call, 7),
     "slow_loop": (slow_loop, 12),
     "retry_storm": (retry_storm, 6),
     "error_storm": (error_storm, 6),
