@@ -12,7 +12,9 @@ _WRITING: Final = re.compile(
     r"(?:^|[^a-z])(?:write|create|update|post|put|add|send|save|insert|comment|delete|set)(?:$|[^a-z])", re.IGNORECASE
 )
 _DELEGATING: Final = re.compile(
-    r"delegat|hand_?off|transfer_to|spawn|invoke_agent|sub_?agent|create_agent|forward_task", re.IGNORECASE
+    r"delegat|hand_?off|transfer_to|spawn|(?:invoke|create|start|launch|call|ask)_agent|sub_?(?:agent|task)|forward_task|"
+    r"fan_?out",
+    re.IGNORECASE,
 )
 
 
