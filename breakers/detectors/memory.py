@@ -11,7 +11,6 @@ from typing import Final
 
 from fusebox.records import Event
 
-_MASK: Final = (1 << 64) - 1
 _SIZE: Final = 8
 
 
@@ -32,7 +31,8 @@ SAME: Final = 5
 class Memory:
     """The last ``length`` different outcomes, each as 8 bytes of a buffer that is searched as bytes.
 
-    That a hash is found where two others meet is as likely as that two hashes are equal.
+    Two hashes are put together by exclusive or: they are hashes of different things, never each other's mirror. That one
+    is found where two others meet is as likely as that two hashes are equal.
     """
 
     __slots__ = ("_coarse", "_exact", "_half", "_next", "_requests")
@@ -43,22 +43,21 @@ class Memory:
 
     def recall(self, event: Event) -> int:
         """Say what kind of step ``event`` is, and remember it. Without exact hashes the coarse ones decide."""
-        literal, result = event.request_exact or event.request, event.result_exact or event.result
-        coarse = _bytes(event.request, event.result)
-        exact = _bytes(literal, result)
+        request, answer = event.request, event.result
+        literal, result = event.request_exact or request, event.result_exact or answer
+        coarse, exact = (request ^ answer).to_bytes(_SIZE, "little"), (literal ^ result).to_bytes(_SIZE, "little")
         old = coarse in self._coarse
         if old and exact in self._exact:
             return SAME
-        half, request = _bytes(event.request, result), literal.to_bytes(_SIZE, "little")
-        known, varied = request in self._requests, half in self._half
+        half, asked = (request ^ result).to_bytes(_SIZE, "little"), literal.to_bytes(_SIZE, "little")
+        known = asked in self._requests
+        step = CHANGED if known else NEW
+        if old:
+            step = MOVED if known else VARIED if half in self._half else KIN
         here, end = self._next, self._next + _SIZE
-        self._coarse[here:end], self._half[here:end] = coarse, half
-        self._exact[here:end], self._requests[here:end] = exact, request
+        self._coarse[here:end] = coarse
+        self._half[here:end] = half
+        self._exact[here:end] = exact
+        self._requests[here:end] = asked
         self._next = end % len(self._coarse)
-        if not old:
-            return CHANGED if known else NEW
-        return MOVED if known else VARIED if varied else KIN
-
-
-def _bytes(one: int, other: int) -> bytes:
-    return (hash((one, other)) & _MASK).to_bytes(_SIZE, "little")
+        return step

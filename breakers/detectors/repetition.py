@@ -42,7 +42,7 @@ from fusebox.records import ActionKind, Event, Finding
 _Key = tuple[str, str, int]
 
 _FILES: Final = 9
-_SEEN: Final = 24
+_SEEN: Final = 16
 _EVIDENCE: Final = 6
 _BACKOFF: Final = 1.5
 _POLITE_S: Final = 0.5
@@ -140,7 +140,6 @@ class Repetition:
         # A thought is no work: what a model says is always new and must not hide that nothing gets done.
         if step <= CHANGED and event.ok and event.action is not _MODEL:
             self._renew(step)
-        self._files.pop(key, None)
         file = self._files[key] = OutcomeFile(event.time)
         file.remember(event, self._novelties, self._works, self._thoughts, self._task)
         if len(self._files) > _FILES:

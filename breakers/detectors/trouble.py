@@ -44,10 +44,14 @@ class Trouble:
         if event.action not in _CALLS:
             return None
         late = event.duration >= self._slow_s
+        if event.ok and not late and not self._failed and not self._late:
+            if self._seen < self._window:
+                self._seen += 1
+            return None
         self._failed = (self._failed << 1 | (not event.ok)) & self._mask
         self._late = (self._late << 1 | late) & self._mask
         self._seen = min(self._seen + 1, self._window)
-        if self._seen < self._enough or not (self._failed or self._late):
+        if self._seen < self._enough:
             return None
         failed, slow = self._failed.bit_count() / self._seen, self._late.bit_count() / self._seen
         self.score = max(failed / self._failures, slow / self._slow)
