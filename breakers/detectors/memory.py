@@ -31,8 +31,8 @@ SAME: Final = 5
 class Memory:
     """The last ``length`` different outcomes, each as 8 bytes of a buffer that is searched as bytes.
 
-    Two hashes are put together by exclusive or: they are hashes of different things, never each other's mirror. That one
-    is found where two others meet is as likely as that two hashes are equal.
+    Two hashes are put together by exclusive or: they are hashes of different things, never each other's mirror. That
+    one is found where two others meet is as likely as that two hashes are equal.
     """
 
     __slots__ = ("_coarse", "_exact", "_half", "_next", "_requests")

@@ -142,6 +142,7 @@ class Repetition:
             self._renew(step)
         file = self._files[key] = OutcomeFile(event.time)
         file.remember(event, self._novelties, self._works, self._thoughts, self._task)
+        self._files.move_to_end(key)
         if len(self._files) > _FILES:
             self._files.popitem(last=False)
         self._note(event)
