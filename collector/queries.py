@@ -22,7 +22,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from fusebox.config import Config
 from fusebox.errors import ConfigError, Retryable
-from fusebox.rundir import url_of
+from fusebox.rundir import secret_of, url_of
 
 _PLACEHOLDER: Final = re.compile(r"\{(\w+):")
 _TIMEOUT_S: Final = 10
@@ -165,10 +165,10 @@ QUERIES: Final[Mapping[str, Query]] = {
         {"after_ns": 0, "after_id": "", "agent": "", "limit": 5_000},
     ),
     "audit": Query(
-        "the newest entries of the journal's copy, of one subject or (subject='') of all",
+        "the newest entries of the journal's copy, of one subject or (subject='') of all but statements",
         """SELECT seq, writer, toUnixTimestamp64Micro(time) / 1000000 AS time, kind, actor, subject, reason, trace_id,
                 span_id, payload, hash
-            FROM audit_log WHERE {subject:String} = '' OR subject = {subject:String}
+            FROM audit_log WHERE if({subject:String} = '', kind NOT IN ('sql', 'sql_count'), subject = {subject:String})
             ORDER BY seq DESC, writer LIMIT {limit:UInt32}""",
         {"subject": "", "limit": 100},
     ),
@@ -187,12 +187,25 @@ def connect(config: Config) -> Client:
         raise KeepUnavailable("keep is not running; start it with 'fusebox up', or set sql_url")
     try:
         return clickhouse_connect.get_client(
-            dsn=url, autogenerate_session_id=False, connect_timeout=_TIMEOUT_S, send_receive_timeout=_TIMEOUT_S
+            dsn=url,
+            password=token_of(config) or "",
+            autogenerate_session_id=False,
+            connect_timeout=_TIMEOUT_S,
+            send_receive_timeout=_TIMEOUT_S,
         )
     except ValueError:  # its text quotes parts of the address, which may hold a password
         raise ConfigError(NO_ADDRESS) from None
     except ClickHouseError as error:
         raise KeepUnavailable(f"the SQL port on {urlsplit(url).hostname} does not answer: {error}") from error
+
+
+def token_of(config: Config) -> str | None:
+    """What the operator at this machine shows the *keep* that runs here; ``sql_url`` names its own user and password.
+
+    Raises:
+        ConfigError: the token's file is not this user's to read.
+    """
+    return None if config.sql_url else secret_of(config, "operator_token", "operator.token")
 
 
 def run(client: Client, name: str, **parameters: Any) -> list[dict[str, Any]]:

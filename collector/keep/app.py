@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 import uvicorn
 from clickhouse_connect.driver.exceptions import ClickHouseError
@@ -19,9 +20,15 @@ from collector.keep.errors import sorted_out
 from collector.keep.insert import Inserter
 from collector.keep.keeper import Keeper
 from collector.keep.pages import health, metrics
-from collector.keep.port import SqlPort
 from collector.ports import address, bind, port_of
+from collector.readers import Readers
 from collector.spool import Reader
+from collector.sql.definitions import definitions
+from collector.sql.pool import Pool
+from collector.sql.port import Page, SqlPort
+from collector.sql.query_log import WRITER, QueryLog
+from collector.sql.quota import Quotas
+from collector.watch.journal import Journal
 from fusebox.clock import Clock, system_clock
 from fusebox.config import Config
 from fusebox.lifecycle import Stack, serve
@@ -63,8 +70,32 @@ def _services(config: Config, engine: Engine, clock: Clock) -> Stack:
     inserter = Inserter(engine, DeadLetters(engine, config.data_dir / "dead_letters", clock))
     keeper = Keeper(batches, inserter, clock, settings.linger)
     pages = {"/healthz": lambda: health(keeper), "/metrics": lambda: metrics(keeper)}
-    port = SqlPort(engine, pages, any_host=config.behind_loopback_publish)
-    return Stack([keeper, AuditCopy(engine, config.data_dir / "journal"), SqlServer(config, port)])
+    journals = config.data_dir / "journal"
+    copies = [AuditCopy(engine, folder) for folder in (journals, journals / WRITER)]
+    return Stack([keeper, *copies, SqlServer(config, sql_port(config, engine, clock, pages))])
+
+
+def sql_port(config: Config, engine: Engine, clock: Clock, pages: Mapping[str, Page]) -> SqlPort:
+    """The SQL port over ``engine``, with its readers, journal and sandbox in the data folder."""
+    folder = config.data_dir.absolute()
+    journal = Journal(folder / "journal" / WRITER, clock, WRITER)
+    pool = Pool(lambda: _sandbox_setup(config, engine), folder / "sandbox")
+    return SqlPort(
+        pool, Readers(folder), Quotas(clock), QueryLog(journal, clock), pages, any_host=config.behind_loopback_publish
+    )
+
+
+def _sandbox_setup(config: Config, engine: Engine) -> dict[str, Any]:
+    """What the process for statements is told; called on a thread of its own, whose client is closed again."""
+    if not engine.embedded:
+        return {"url": config.secret("clickhouse_url")}
+    try:
+        return {
+            "definitions": definitions(engine.writer()),
+            "readable": [str(config.data_dir.absolute() / "clickhouse")],
+        }
+    finally:
+        engine.discard()
 
 
 class SqlServer:

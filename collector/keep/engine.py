@@ -17,26 +17,17 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, ProgrammingError
 
 from collector.keep.errors import EngineDown, sorted_out
+from collector.sql.settings import complete
 from fusebox.config import Config
 from fusebox.errors import ConfigError, DataDirInUse
 from fusebox.rundir import write_atomic
 
-READ_LIMITS: Final[Mapping[str, str]] = {
-    "max_execution_time": "5",
-    "timeout_overflow_mode": "throw",
-    "max_memory_usage": str(512 << 20),
-    "max_result_rows": "1000000",
-    "max_result_bytes": str(256 << 20),
-    "result_overflow_mode": "throw",
-    "max_ast_elements": "10000",
-    "max_threads": "2",
-    "readonly": "1",  # last: nothing can be set after it
-}
-"""What a statement from outside may use: seconds, bytes, rows."""
+READ_LIMITS: Final[Mapping[str, str]] = complete({})
+"""What a statement on the SQL port may use."""
 
 
 class Engine:
-    """Gives each thread its own client, for writing or for statements from outside.
+    """Gives each thread its own client, for writing or for reading as the SQL port does.
 
     Args:
         path: chDB's folder, or None when ``url`` names a server.
@@ -79,7 +70,7 @@ class Engine:
         return self._mine("writer", {})
 
     def reader(self) -> Client:
-        """This thread's client for statements from outside: read-only, under :data:`READ_LIMITS`. Raises likewise."""
+        """This thread's client under :data:`READ_LIMITS`, for benchmarks and tests of queries. Raises likewise."""
         return self._mine("reader", READ_LIMITS)
 
     def discard(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from collector.keep.keeper import Keeper
-from collector.keep.port import Reply
+from collector.sql.reply import Reply
 from fusebox import happenings
 
 

@@ -13,7 +13,7 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit
 from rich.table import Table
 from rich.text import Text
 
-from collector.queries import NO_ADDRESS, KeepUnavailable
+from collector.queries import NO_ADDRESS, KeepUnavailable, token_of
 from fusebox import terminal
 from fusebox.config import Config
 from fusebox.errors import ConfigError, FuseboxError
@@ -74,7 +74,7 @@ def ask(config: Config, statement: str, form: str) -> tuple[bytes, str]:
     if url is None:
         raise KeepUnavailable("keep is not running; start it with 'fusebox up', or set sql_url")
     try:
-        status, body, answered = _post(_parts(url), statement, form)
+        status, body, answered = _post(_parts(url), statement, form, token_of(config))
     except (OSError, http.client.HTTPException) as error:
         raise KeepUnavailable(f"the SQL port does not answer ({error}); is 'fusebox up' running?") from error
     if status != _OK:
@@ -91,13 +91,13 @@ def _parts(url: str) -> SplitResult:
     return parts
 
 
-def _post(parts: SplitResult, statement: str, form: str) -> tuple[int, bytes, str]:
+def _post(parts: SplitResult, statement: str, form: str, token: str | None) -> tuple[int, bytes, str]:
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     connection = kind(parts.hostname or "", parts.port, timeout=_TIMEOUT_S)
     database = parts.path.strip("/")
     path = f"/?default_format={form}" + (f"&database={quote(database)}" if database else "")
     try:
-        connection.request("POST", path, statement.encode(), _credentials(parts.username, parts.password))
+        connection.request("POST", path, statement.encode(), _credentials(parts.username, parts.password or token))
         answer = connection.getresponse()
         return answer.status, answer.read(), answer.getheader("X-ClickHouse-Format", "")
     finally:
@@ -105,9 +105,9 @@ def _post(parts: SplitResult, statement: str, form: str) -> tuple[int, bytes, st
 
 
 def _credentials(user: str | None, password: str | None) -> dict[str, str]:
-    if not user:
+    if not (user or password):
         return {}
-    pair = f"{unquote(user)}:{unquote(password or '')}".encode()
+    pair = f"{unquote(user or '')}:{unquote(password or '')}".encode()
     return {"Authorization": f"Basic {base64.b64encode(pair).decode()}"}
 
 

@@ -93,23 +93,27 @@ def test_garbage_becomes_a_dead_letter_and_its_neighbours_are_kept(roles: StartR
     writer.close()
 
 
+_SEQUENCE = "SELECT groupArray(seq) FROM (SELECT seq FROM audit_log WHERE writer = 'watch' ORDER BY seq)"
+
+
 def test_the_journal_is_copied_once_across_restarts(roles: StartRoles, tmp_path: Path) -> None:
     running = roles("keep")
     journal = running.config.data_dir / "journal" / "watch-000000000000.jsonl"
     journal.parent.mkdir(exist_ok=True)
     with journal.open("a") as file:
         file.write(_entry(0) + "\n" + _entry(1) + "\n" + "not json\n" + _entry(2)[:20])
-    until(lambda: _rows(running, "SELECT max(seq) FROM audit_log") == [[1]], "two entries")
+    until(lambda: _rows(running, "SELECT max(seq) FROM audit_log WHERE writer = 'watch'") == [[1]], "two entries")
     os.kill(running.supervisor.pid("keep"), signal.SIGKILL)
     with journal.open("a") as file:
         file.write(_entry(2)[20:] + "\n" + _entry(3) + "\n")
     until(
-        lambda: (
-            _rows(running, "SELECT groupArray(seq) FROM (SELECT seq FROM audit_log ORDER BY seq)") == [[[0, 1, 2, 3]]]
-        ),
+        lambda: _rows(running, _SEQUENCE) == [[[0, 1, 2, 3]]],
         "all four, once",
     )
-    row = _rows(running, "SELECT writer, kind, actor, subject, reason, payload, hash FROM audit_log WHERE seq = 3")[0]
+    row = _rows(
+        running,
+        "SELECT writer, kind, actor, subject, reason, payload, hash FROM audit_log WHERE writer = 'watch' AND seq = 3",
+    )[0]
     assert row == ["watch", "kill", "operator:ann", "helper", "too loud", '{"scope": "agent:helper"}', "h3"]
 
 

@@ -2,56 +2,27 @@
 
 from __future__ import annotations
 
-import gzip
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import clickhouse_connect
 import pytest
 import requests
-import uvicorn
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
-from collector.keep.port import SqlPort
-from collector.ports import bind, port_of
-from tests.collector.keep_bench import Bench
-from tests.collector.spans import Span, request
-
-
-@dataclass(frozen=True)
-class Port:
-    host: str
-    port: int
-    folder: Path
-
-    @property
-    def url(self) -> str:
-        return f"http://{self.host}:{self.port}"
-
-    def ask(self, statement: str, **query: str) -> requests.Response:
-        return requests.post(f"{self.url}/", params=query, data=statement.encode(), timeout=30)
+from tests.collector.sql_bench import Port, serving
 
 
 @pytest.fixture(scope="module")
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Port]:
-    folder = tmp_path_factory.mktemp("port")
-    with Bench(folder) as bench:
-        attributes = {"fusebox.action": "tool_call", "gen_ai.tool.name": "tickets.comment", "gen_ai.agent.id": "ann's"}
-        bench.store(request(*(Span(n, attributes=attributes) for n in range(1, 2001))))
-        application = SqlPort(bench.engine, {})
-        server = uvicorn.Server(uvicorn.Config(application, lifespan="off", log_config=None))
-        sock = bind("127.0.0.1", 0, "sql_port")
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]})
-        thread.start()
-        yield Port("127.0.0.1", port_of(sock), folder)
-        server.should_exit = True
-        thread.join(10)
-        application.close()
+    with serving(tmp_path_factory.mktemp("port")) as port:
+        yield port
 
 
 @pytest.fixture
@@ -98,176 +69,6 @@ def test_ordinary_statements_work(port: Port, statement: str, answer: str) -> No
     assert (reply.status_code, reply.text) == (200, f"{answer}\n")
 
 
-HOSTILE = [
-    # writes and definitions
-    "INSERT INTO agent_events (agent) VALUES ('x')",
-    "INSERT INTO agent_events SELECT * FROM agent_events",
-    "INSERT INTO FUNCTION file('{canary}', 'CSV', 'a String') SELECT 'x'",
-    "CREATE TABLE x (a Int8) ENGINE = Memory",
-    "CREATE TABLE x ENGINE = File(CSV, '{canary}') AS SELECT 1",
-    "CREATE TEMPORARY TABLE x (a Int8)",
-    "CREATE FUNCTION f AS (x) -> x",
-    "CREATE VIEW v AS SELECT 1",
-    "CREATE DATABASE d",
-    "CREATE USER u",
-    "CREATE NAMED COLLECTION c AS a = 1",
-    "DROP TABLE agent_events",
-    "DROP DATABASE default",
-    "TRUNCATE TABLE audit_log",
-    "ALTER TABLE audit_log DELETE WHERE 1",
-    "ALTER TABLE audit_log UPDATE reason = '' WHERE 1",
-    "DELETE FROM audit_log WHERE 1",
-    "UPDATE audit_log SET reason = '' WHERE 1",
-    "RENAME TABLE audit_log TO a",
-    "EXCHANGE TABLES audit_log AND agent_events",
-    "OPTIMIZE TABLE audit_log FINAL",
-    "ATTACH TABLE x FROM '{canary}' (a Int8) ENGINE = MergeTree ORDER BY a",
-    "DETACH TABLE audit_log",
-    "UNDROP TABLE x",
-    "BACKUP TABLE audit_log TO File('{canary}')",
-    "RESTORE TABLE audit_log FROM File('{canary}')",
-    "GRANT ALL ON *.* TO default",
-    # settings, system, sessions
-    "SET readonly = 0",
-    "SET max_execution_time = 0",
-    "SELECT 1 SETTINGS readonly = 0",
-    "SELECT * FROM (SELECT 1 SETTINGS max_execution_time = 0)",
-    "SYSTEM SHUTDOWN",
-    "SYSTEM RELOAD CONFIG",
-    "SYSTEM START LISTEN HTTP",
-    "KILL QUERY WHERE 1",
-    "USE system",
-    "BEGIN TRANSACTION",
-    "SHOW PROCESSLIST",
-    "SHOW GRANTS",
-    "EXECUTE AS default SELECT 1",
-    # files out
-    "SELECT 1 INTO OUTFILE '{canary}'",
-    "SELECT 1 INTO OUTFILE '{canary}' TRUNCATE FORMAT CSV",
-    "SELECT 1 INTO OUTFILE '{canary}' APPEND",
-    "SELECT 1 UNION ALL SELECT 2 INTO OUTFILE '{canary}'",
-    "(SELECT 1 INTO OUTFILE '{canary}')",
-    "SHOW TABLES INTO OUTFILE '{canary}'",
-    "DESCRIBE TABLE agent_events INTO OUTFILE '{canary}'",
-    "SELECT 1 INTO/**/OUTFILE/**/'{canary}'",
-    "EXPLAIN AST SELECT 1 INTO OUTFILE '{canary}'",
-    "SELECT 1 FORMAT Template",
-    "SELECT 1 FORMAT SQLInsert",
-    # several statements
-    "SELECT 1; SELECT 1 INTO OUTFILE '{canary}'",
-    "EXPLAIN AST SELECT 1; SELECT 1 INTO OUTFILE '{canary}'",
-    "SELECT 1;;DROP TABLE audit_log",
-    "SELECT 1 -- \n; DROP TABLE audit_log",
-    "SELECT 1 /* */ ; SET readonly = 0",
-    "SELECT 1 PARALLEL WITH SELECT 2",
-    # files in: scalar and table functions, everywhere an expression may stand
-    "SELECT file('{secret}')",
-    "SELECT FILE('{secret}')",
-    "SELECT `file`('{secret}')",
-    "SELECT/**/file/**/('{secret}')",
-    "SELECT length(file('{secret}'))",
-    "SELECT 1 UNION ALL SELECT file('{secret}')",
-    "SELECT (SELECT file('{secret}'))",
-    "WITH file('{secret}') AS x SELECT x",
-    "WITH x AS (SELECT file('{secret}') AS a) SELECT a FROM x",
-    "SELECT arrayMap(x -> file(x), ['{secret}'])",
-    "WITH (x -> file(x)) AS f SELECT f('{secret}')",
-    "SELECT * APPLY(file) FROM (SELECT '{secret}' AS a)",
-    "SELECT * APPLY(x -> file(x)) FROM (SELECT '{secret}' AS a)",
-    "SELECT COLUMNS('a') APPLY file FROM (SELECT '{secret}' AS a)",
-    "SELECT 1 WHERE file('{secret}') != ''",
-    "SELECT 1 GROUP BY file('{secret}')",
-    "SELECT 1 ORDER BY file('{secret}')",
-    "SELECT 1 AS a ORDER BY a LIMIT 1 BY file('{secret}')",
-    "SELECT 1 LIMIT length(file('{secret}'))",
-    "SELECT 1 AS x ORDER BY x WITH FILL FROM length(file('{secret}')) TO 3",
-    "SELECT sum(1) OVER (ORDER BY file('{secret}'))",
-    "SELECT quantile(length(file('{secret}')))(1)",
-    "SELECT sum(1) FILTER (WHERE file('{secret}') != '')",
-    "SELECT DISTINCT ON (file('{secret}')) 1",
-    "SELECT * REPLACE (file('{secret}') AS a) FROM (SELECT 1 AS a)",
-    "SHOW TABLES WHERE name = file('{secret}')",
-    "SHOW COLUMNS FROM agent_events WHERE field = file('{secret}')",
-    "SELECT {x:Identifier}(1)",
-    "SELECT * FROM agent_events PREWHERE file('{secret}') = ''",
-    "SELECT CASE WHEN file('{secret}') = '' THEN 1 END",
-    "SELECT * FROM file('{secret}', 'LineAsString')",
-    "DESCRIBE TABLE file('{secret}', 'LineAsString')",
-    "SELECT * FROM agent_events JOIN file('{secret}', 'LineAsString') AS f ON 1",
-    "SELECT 1 IN file('{secret}', 'LineAsString')",
-    "SELECT * FROM url('http://127.0.0.1:1/', 'CSV')",
-    "SELECT * FROM s3('http://127.0.0.1:1/b/k', 'CSV')",
-    "SELECT * FROM remote('127.0.0.1', system.one)",
-    "SELECT * FROM cluster('default', system.one)",
-    "SELECT * FROM mysql('127.0.0.1:1', 'd', 't', 'u', 'p')",
-    "SELECT * FROM postgresql('127.0.0.1:1', 'd', 't', 'u', 'p')",
-    "SELECT * FROM sqlite('{canary}', 't')",
-    "SELECT * FROM executable('id', 'TSV', 'a String')",
-    "SELECT * FROM input('a String')",
-    "SELECT * FROM merge('system', '.*')",
-    "SELECT * FROM loop(system.processes)",
-    "SELECT * FROM view(SELECT 1)",
-    "SELECT * FROM dictionary('d')",
-    "SELECT * FROM python('x')",
-    "SELECT * FROM filesystem('/')",
-    "SELECT * FROM format(CSV, '1')",
-    "SELECT * FROM null('a String')",
-    "SELECT * FROM generateRandom('a String')",
-    "SELECT * FROM viewExplain('EXPLAIN', '', (SELECT 1))",
-    # other tables and the host
-    "SELECT * FROM system.processes",
-    "SELECT * FROM system.users",
-    "SELECT * FROM `system`.`disks`",
-    "SELECT * FROM system.named_collections",
-    "SELECT * FROM agent_events, system.query_log",
-    "SELECT (1, 2) IN system.processes",
-    "SELECT 1 WHERE 'x' IN (SELECT name FROM system.server_settings)",
-    "SHOW CREATE TABLE system.users",
-    "SHOW TABLES FROM system",
-    "DESCRIBE TABLE system.processes",
-    "SELECT joinGet('d.t', 'a', 1)",
-    "SELECT dictGet('d', 'a', 1)",
-    "SELECT getSetting('readonly')",
-    "SELECT getServerSetting('max_connections')",
-    "SELECT hostName()",
-    "SELECT sleep(3)",
-    "SELECT sleepEachRow(1) FROM numbers(3)",
-    "SELECT filesystemAvailable()",
-    "SELECT getMacro('x')",
-    "SELECT catboostEvaluate('{secret}', 1)",
-    "SELECT aiGenerate('x', 'y')",
-    "SELECT logTrace('x')",
-    "SELECT showCertificate()",
-    "SELECT formatRow('CSV', 1)",
-    "SELECT addressToSymbol(1)",
-    # not statements
-    "",
-    "'",
-    "SELECT",
-    "\x00SELECT 1",
-    "SELECT file('{secret}')\x00",
-    "SELECT 1 FROM",
-    "💥",
-    "SELECT '\\",
-]
-
-
-@pytest.mark.parametrize("statement", HOSTILE)
-def test_hostile_statements_are_refused_and_touch_no_file(port: Port, tmp_path: Path, statement: str) -> None:
-    secret, canary = tmp_path / "secret", tmp_path / "canary"
-    secret.write_text("hunter2")
-    text = statement.replace("{secret}", str(secret)).replace("{canary}", str(canary))
-    for form in (text, f"{text}\n FORMAT Native"):
-        reply = port.ask(form, **({"param_x": "file"} if "{x:" in text else {}))
-        assert "hunter2" not in reply.text
-        if form.strip():
-            assert reply.status_code >= 400, reply.text
-            assert reply.text.startswith("Code: ")
-            assert reply.headers["X-ClickHouse-Exception-Code"].isdigit()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["secret"]
-    assert port.ask("SELECT count() FROM agent_events").text == "2000\n"
-
-
 FORMS = [
     "TSV; SELECT file('{secret}') FORMAT TSV",
     "TSV\n; SELECT file('{secret}')",
@@ -291,7 +92,7 @@ def test_a_default_format_is_a_name_and_never_becomes_part_of_the_statement(
     if "\n" not in text:
         replies.append(requests.post(port.url, data=b"SELECT 1", headers={"X-ClickHouse-Format": text}, timeout=30))
     for reply in replies:
-        assert (reply.status_code, reply.headers["X-ClickHouse-Exception-Code"]) == (400, "73")
+        assert (reply.status_code, reply.headers["X-ClickHouse-Exception-Code"]) == (404, "73")
         assert "X-Forged" not in reply.headers
     assert not canary.exists()
 
@@ -315,18 +116,6 @@ def test_health_answers_while_every_worker_is_busy(port: Port) -> None:
         asker.join(30)
 
 
-def test_statements_beyond_the_queue_are_told_to_come_back(port: Port, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("collector.keep.port._MAX_WAITING", 5)
-    heavy, replies = "SELECT sum(sipHash64(number)) FROM numbers(1000000000000)", []
-    askers = [threading.Thread(target=lambda: replies.append(port.ask(heavy).status_code)) for _ in range(8)]
-    for asker in askers:
-        asker.start()
-    for asker in askers:
-        asker.join(30)
-    assert sorted(replies) == [408] * 5 + [503] * 3
-    assert port.ask("SELECT 1").text == "1\n"
-
-
 @pytest.mark.parametrize(
     "statement", ["SELECT '{', '%(x)s'", "SELECT %(x)s", "SELECT '{y:String} %(x)s'", "SELECT {x:String}"]
 )
@@ -344,10 +133,12 @@ def test_what_a_failed_statement_left_is_not_given_to_the_next(port: Port) -> No
 
 
 def test_refusals_name_the_part_and_look_like_clickhouse(port: Port) -> None:
+    version = port.ask("SELECT version()").text.strip()
     reply = port.ask("SELECT file('/etc/passwd')")
     assert reply.status_code == 403
     assert reply.headers["X-ClickHouse-Exception-Code"] == "497"
-    assert reply.text == "Code: 497. DB::Exception: function file is not allowed here. (ACCESS_DENIED)\n"
+    words = "DB::Exception: function file is not allowed here. (ACCESS_DENIED)"
+    assert reply.text == f"Code: 497. {words} (version {version} (official build))\n"
 
 
 def test_a_heavy_statement_ends_within_its_limits(port: Port) -> None:
@@ -409,35 +200,13 @@ def test_http_details(port: Port) -> None:
     assert port.ask("SELECT 1 AS x FORMAT CSVWithNames", default_format="JSON").text == '"x"\n1\n'
 
 
-def test_compression_is_negotiated_or_refused_clearly(port: Port) -> None:
-    statement = {"query": "SELECT span_id FROM agent_events"}
-    with requests.get(
-        port.url, params=statement, headers={"Accept-Encoding": "gzip"}, stream=True, timeout=10
-    ) as reply:
-        assert reply.headers["Content-Encoding"] == "gzip"
-        assert len(gzip.decompress(reply.raw.read()).splitlines()) == 2000
-    assert "gzip" in port.ask("SELECT 1", compress="1").text
-    assert "gzip" in port.ask("SELECT 1", decompress="1").text
-    packed = requests.post(port.url, data=b"x", headers={"Content-Encoding": "gzip"}, timeout=10)
-    assert packed.status_code == 400
-
-
-@pytest.mark.parametrize(
-    ("query", "code"),
-    [({"max_threads": "64"}, "164"), ({"database": "system"}, "81"), ({"param_$x$": "1"}, "36"), ({"role": "x"}, "0")],
-)
-def test_settings_in_the_url_change_nothing(port: Port, query: dict[str, str], code: str) -> None:
-    reply = port.ask("SELECT 1", **query)
-    assert reply.headers.get("X-ClickHouse-Exception-Code", "0") == code
-
-
 def test_a_page_cannot_reach_the_port_under_its_own_name(port: Port) -> None:
     reply = requests.get(port.url, params={"query": "SELECT 1"}, headers={"Host": "evil.example"}, timeout=10)
     assert reply.status_code == 403
 
 
 def test_a_statement_of_a_megabyte_is_refused(port: Port) -> None:
-    assert port.ask("SELECT " + "1," * (1 << 20) + "1").status_code == 400
+    assert port.ask("SELECT " + "1," * (1 << 20) + "1").status_code == 413
 
 
 def test_many_clients_at_once(port: Port) -> None:
@@ -451,3 +220,17 @@ def test_many_clients_at_once(port: Port) -> None:
     for thread in threads:
         thread.join()
     assert answers == ["2000\n"] * 12
+
+
+def test_rows_never_vanish_while_keep_writes_and_merges(tmp_path: Path) -> None:
+    """The sandbox lists parts that another process writes, merges and removes: no row twice, none gone."""
+    script = Path(__file__).with_name("sql_writes.py")
+    done = subprocess.run(
+        [sys.executable, str(script), str(tmp_path)], check=False, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    counts = json.loads(done.stdout)
+    assert len(counts) > 20
+    assert counts == sorted(counts)
+    assert all(count % 10 == 0 for count in counts), "batches are seen whole"
+    assert counts[-1] == 2000 + 40 * 10

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from clickhouse_connect.driver.client import Client
+from collector.sql.database import Connection
 
 _CATEGORIES: Final = (
     "Aggregate Functions", "Arithmetic", "Arrays", "Bit", "Bitmap", "Comparison", "Conditional", "Dates and Times",
@@ -34,6 +34,7 @@ _EXCEPT: Final = frozenset({"formatRow", "formatRowNoNewline", "groupFormat", "f
 _QUERY: Final = """
 SELECT name, alias_to, case_insensitive, is_aggregate, categories FROM system.functions WHERE origin = 'System'
 """
+_COMBINATORS: Final = "SELECT name FROM system.aggregate_function_combinators"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +59,16 @@ class Functions:
         return suffix is not None and self._combined(name.removesuffix(suffix))
 
 
-def load(client: Client) -> Functions:
+def load(connection: Connection) -> Functions:
     """Ask the engine what it has and keep what is allowed."""
-    rows = client.query(_QUERY).result_rows
+    rows = connection.rows(_QUERY)
     allowed = {name for name, alias, _, _, category in rows if not alias and _harmless(name, category)} | _SYNTAX
     named = [row for row in rows if row[0] in allowed or (row[1] in allowed and row[0] not in _EXCEPT)]
-    combinators = client.query("SELECT name FROM system.aggregate_function_combinators").result_columns
     return Functions(
         exact=frozenset(row[0] for row in named) | _SYNTAX,
         any_case=frozenset(row[0].lower() for row in named if row[2]),
         aggregates=frozenset(row[0].lower() for row in named if row[3]),
-        combinators=tuple(combinators[0] if combinators else ()),
+        combinators=tuple(connection.column(_COMBINATORS)),
     )
 
 

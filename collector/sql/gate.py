@@ -13,17 +13,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
-from clickhouse_connect.driver.client import Client
-
-from collector.keep.functions import Functions, load
-from fusebox.errors import FuseboxError
-
-ACCESS_DENIED: Final = 497
-UNKNOWN_FORMAT: Final = 73
-BAD_ARGUMENTS: Final = 36
+from collector.sql.database import Connection
+from collector.sql.errors import UNKNOWN_FORMAT, StatementRefused
+from collector.sql.functions import Functions, load
 
 _NODES: Final = frozenset(
     {
@@ -35,6 +30,11 @@ _NODES: Final = frozenset(
         "WindowDefinition", "WindowListElement", "SampleRatio", "InterpolateElement",
     }
 )  # fmt: skip
+_VIEWER: Final = (
+    "agent_events token_ledger token_costs ledger_repricings emitters span_gaps otel_traces_trace_id_ts fusebox_schema"
+)
+READABLE: Final[Mapping[str, frozenset[str] | None]] = {"auditor": None, "viewer": frozenset(_VIEWER.split())}
+"""Tables by role: None is all of them. A viewer sees what agents did and cost, never what was said."""
 _TABLE_FUNCTIONS: Final = frozenset({"numbers", "zeros", "values", "generate_series", "generateSeries"})
 _SYSTEM_TABLES: Final = frozenset(
     {
@@ -44,9 +44,14 @@ _SYSTEM_TABLES: Final = frozenset(
 )  # fmt: skip
 _FORMATS: Final = re.compile(
     r"TabSeparated\w*|TSV\w*|CSV\w*|JSON\w*|Pretty\w*|Native|RowBinary\w*|Vertical|Values|Markdown|XML|Arrow|"
-    r"ArrowStream|Parquet|LineAsString|Null"
+    r"ArrowStream|Parquet|ORC|Avro|BSONEachRow|MsgPack|Npy|RawBLOB|LineAsString|Null"
 )
-_TAIL: Final = re.compile(r"^(.*)\sFORMAT\s(\w+)$", re.DOTALL)
+_FORMAT_TAIL: Final = re.compile(r"^(.*)\sFORMAT\s(?P<form>\w+)$", re.DOTALL)
+_PAIR: Final = r"(\w+) = ('[^'\\\n]*'|-?[\d.]+|true|false)"
+_SETTING: Final = re.compile(_PAIR)
+_BARE_PAIR: Final = _PAIR.replace("(", "(?:")
+_SETTINGS_TAIL: Final = re.compile(rf"^(.*)\sSETTINGS\s(?P<settings>{_BARE_PAIR}(?:, {_BARE_PAIR})*)$", re.DOTALL)
+_INSERT: Final = re.compile(r"\s*INSERT\b", re.IGNORECASE)
 _IDENTIFIER: Final = r"(?:`(?:[^`\\\n]|\\.)+`|\w+)"
 _NAME: Final = rf"{_IDENTIFIER}(?:\.{_IDENTIFIER})?"
 _LIKE: Final = r"(?: (?:NOT )?I?LIKE '(?:[^'\\\n]|\\.)*')?"
@@ -57,53 +62,46 @@ _PLAIN: Final = (
 )
 
 
-class StatementRefused(FuseboxError):
-    """A statement that may not run here.
-
-    Attributes:
-        code: the ClickHouse error code a client is shown.
-    """
-
-    def __init__(self, message: str, code: int = ACCESS_DENIED) -> None:
-        super().__init__(message)
-        self.code = code
-
-
 @dataclass(frozen=True, slots=True)
 class Permitted:
-    """A statement that may run: canonical text without its format, and the format it asked for."""
+    """A statement that may run: canonical text without its tail, the format and the settings it asked for."""
 
     text: str
     format: str | None
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """As written; not judged yet."""
 
 
 class Gate:
-    """Judges statements; immutable, shared by threads (each passes its own client)."""
+    """Judges the statements of one role; immutable, shared by threads (each passes its own connection)."""
 
-    def __init__(self, client: Client) -> None:
-        self._functions: Functions = load(client)
-        self._database = str(client.command("SELECT currentDatabase()"))
-        names = client.query("SELECT name FROM system.databases").result_columns[0]
+    def __init__(self, connection: Connection, role: str = "auditor") -> None:
+        self._functions: Functions = load(connection)
+        self._database = connection.column("SELECT currentDatabase()")[0]
+        names = connection.column("SELECT name FROM system.databases")
         self._foreign = frozenset(names) - {self._database}
+        tables = connection.column("SELECT name FROM system.tables WHERE database = currentDatabase()")
+        readable = READABLE[role]
+        self._closed = frozenset() if readable is None else frozenset(tables) - readable
 
     @property
     def database(self) -> str:
         """The database whose tables may be read."""
         return self._database
 
-    def judge(self, text: str, parameters: Mapping[str, str], client: Client) -> Permitted:
+    def judge(self, text: str, parameters: Mapping[str, str], connection: Connection) -> Permitted:
         """The canonical statement, when it may run.
 
         Raises:
             StatementRefused: it may not; the text says which part.
-            ClickHouseError: the engine could not parse it (or found several statements).
+            EngineError: the engine could not parse it (or found several statements).
         """
-        canonical = str(client.query("SELECT formatQuerySingleLine({q:String})", {"q": text}).result_rows[0][0])
-        match = _TAIL.match(canonical)
-        body, asked = (match[1], match[2]) if match else (canonical, None)
-        if not self._plain(body):
-            self._inspect(_tree(body, parameters, client))
-        return Permitted(body, asked)
+        if _INSERT.match(text):  # what follows may be data, which the engine would call a syntax error
+            raise StatementRefused("this port is read-only: INSERT is not allowed here")
+        permitted = split(connection.ask("SELECT formatQuerySingleLine({q:String})", "RawBLOB", {"q": escaped(text)}))
+        if not self._plain(permitted.text):
+            self._inspect(_tree(permitted.text, parameters, connection))
+        return permitted
 
     def _plain(self, body: str) -> bool:
         """True for the few statements beside SELECT, whose shape is known to the letter."""
@@ -148,12 +146,18 @@ class Gate:
 
     def _check_table(self, name: str) -> None:
         database, dot, table = name.partition(".")
+        self._check_open(table if dot and database == self._database else name)
         if dot and database != self._database and not _readable(database, table):
             raise StatementRefused(f"table {name} is not readable here; the tables of {self._database} are")
+
+    def _check_open(self, table: str) -> None:
+        if table in self._closed:
+            raise StatementRefused(f"table {table} is not for your role")
 
     def _check_column(self, name: str) -> None:
         """The right side of IN may be a table in the shape of a column."""
         parts = name.split(".")
+        self._check_open(parts[1] if len(parts) > 1 and parts[0] == self._database else parts[0])
         if parts[0] in self._foreign and not (len(parts) > 1 and _readable(parts[0], parts[1])):
             raise StatementRefused(f"{name} is not readable here")
 
@@ -169,29 +173,31 @@ def known_format(name: str) -> str:
     return name
 
 
-def _tree(body: str, parameters: Mapping[str, str], client: Client) -> list[str]:
-    """The engine's own parse, one node a line."""
-    answer: bytes = client.raw_query(f"EXPLAIN AST {body}", parameters=bound(body, parameters))
-    return [line for line in answer.decode("utf-8", "replace").split("\n") if line]
+def split(canonical: str) -> Permitted:
+    """The canonical text without its ``SETTINGS`` and ``FORMAT``, and those.
 
-
-@dataclass(frozen=True, slots=True)
-class _Verbatim:
-    """A value that travels as it came: the driver escapes strings, and this one is escaped already."""
-
-    text: str
-
-    def __str__(self) -> str:
-        return self.text
-
-
-def bound(body: str, parameters: Mapping[str, str]) -> dict[str, _Verbatim] | None:
-    """The parameters of the statement's placeholders, as the driver wants them.
-
-    None when the statement has none of them: the driver would then put values into the text, with ``%``.
+    A match is at the end of the text, which ends outside every string, so it is no part of one; and what is left is
+    judged like any statement, so a cut at a wrong place could not let anything through either.
     """
-    used = {name for name in parameters if re.search(rf"\{{{name}:[^}}]+\}}", body)}
-    return {name: _Verbatim(parameters[name]) for name in used} or None
+    body, form, settings = canonical, None, dict[str, str]()
+    while match := _FORMAT_TAIL.match(body) or _SETTINGS_TAIL.match(body):
+        body = match[1]
+        if "form" in match.groupdict():
+            form = form or match["form"]
+        else:
+            settings = {name: value.strip("'") for name, value in _SETTING.findall(match["settings"])} | settings
+    return Permitted(body, form, settings)
+
+
+def escaped(value: str) -> str:
+    """A value in the escaping in which parameters travel."""
+    return value.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\0", "\\0")
+
+
+def _tree(body: str, parameters: Mapping[str, str], connection: Connection) -> list[str]:
+    """The engine's own parse, one node a line."""
+    answer = connection.ask(f"EXPLAIN AST {body}", "", parameters)  # a FORMAT would be a node
+    return [line for line in answer.split("\n") if line]
 
 
 def _readable(database: str, table: str) -> bool:

@@ -1,0 +1,1 @@
+"""The SQL port: ClickHouse's HTTP interface, read-only, run in a process that may be killed."""

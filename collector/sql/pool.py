@@ -1,0 +1,250 @@
+"""*keep*'s side of the sandbox: starts it when somebody asks, hands statements to its slots, ends it when one overruns.
+
+The engine looks at its time limit between blocks only, and one call on one block can take much longer, so a limit that
+holds is a limit on the process:
+
+    absent ── first statement ──► ready ── a statement overruns, or the process dies ──► absent
+
+Who overruns gets ClickHouse's 159; what ran beside it, and had not outlasted its time as well, is run again in the
+next process, for a read may be repeated. When the process dies by itself nobody knows whose fault it was: each is tried
+once more, and who is there at a second death gets an error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+
+from collector.sql.errors import ABORTED, TIMEOUT_EXCEEDED, StatementRefused
+from collector.sql.settings import LIMITS
+from collector.sql.statement import HEAD, Outcome, Statement, pack
+from fusebox import happenings
+from fusebox.errors import FuseboxError
+
+SLOTS: Final = 4
+"""Statements that run at once."""
+_GRACE_S: Final = 1.0
+HARD_LIMIT_S: Final = LIMITS["max_execution_time"] + _GRACE_S
+"""After this many seconds a statement's process is ended."""
+_START_S: Final = 30.0
+_DEATHS: Final = 2
+_OVERRUNS: Final = 3
+_CHUNK: Final = 1 << 18
+
+STARTED: Final = happenings.declare("sql_sandbox_started", logging.INFO, "the process for statements was started")
+KILLED: Final = happenings.declare(
+    "sql_sandbox_killed", logging.WARNING, "a statement overran its time; the process for statements was ended"
+)
+DIED: Final = happenings.declare("sql_sandbox_died", logging.ERROR, "the process for statements ended by itself")
+UNCONFINED: Final = happenings.declare(
+    "sql_sandbox_unconfined", logging.WARNING, "no Landlock in this kernel: only the gate keeps statements from files"
+)
+
+Setup = Callable[[], dict[str, Any]]
+"""What a new process is told: see :mod:`collector.sql.sandbox`. May block."""
+
+
+class SandboxDown(FuseboxError):
+    """No statement can run now; the text says why."""
+
+
+class _Gone(Exception):
+    """The process ended while it worked."""
+
+
+class Running:
+    """A statement that has an outcome, and its result while its slot is held."""
+
+    def __init__(self, outcome: Outcome, reader: asyncio.StreamReader) -> None:
+        self.outcome, self._reader, self._left = outcome, reader, outcome.size
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The result, piece by piece (nothing when it was read already).
+
+        Raises:
+            SandboxDown: the process was ended meanwhile.
+        """
+        while self._left:
+            part = await self._reader.read(min(self._left, _CHUNK))
+            if not part:
+                self._left = 0
+                raise SandboxDown("the statement's process was ended while it answered; ask again")
+            self._left -= len(part)
+            yield part
+
+
+class Pool:
+    """At most one process; used from one event loop.
+
+    Args:
+        setup: gives what each new process is told.
+        folder: the process's own, emptied at each start.
+    """
+
+    def __init__(self, setup: Setup, folder: Path) -> None:
+        self._setup, self._folder = setup, folder
+        self._process: _Process | None = None
+        self._starting = asyncio.Lock()
+        self._slots = asyncio.Semaphore(SLOTS)
+
+    @asynccontextmanager
+    async def run(self, statement: Statement) -> AsyncIterator[Running]:
+        """Run a statement; its slot is free again when the block ends.
+
+        Raises:
+            StatementRefused: it overran its time, or its process died with it twice.
+            SandboxDown: the process cannot be started.
+        """
+        async with self._slots:
+            process, slot, outcome = await self._outcome(statement)
+            running = Running(outcome, slot.reader)
+            try:
+                yield running
+            finally:
+                with suppress(SandboxDown):
+                    async for _ in running.chunks():  # what nobody read; the slot's next statement starts clean
+                        pass
+                process.slots.append(slot)
+
+    def stop(self) -> None:
+        """End the process. Legal twice."""
+        if self._process is not None:
+            self._process.end()
+            self._process.popen.wait()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    async def _outcome(self, statement: Statement) -> tuple[_Process, _Slot, Outcome]:
+        deaths = overruns = 0
+        while deaths < _DEATHS and overruns < _OVERRUNS:
+            process = await self._ready()
+            slot, started = process.slots.pop(), time.monotonic()
+            try:
+                return process, slot, await _in_time(slot.ask(statement))
+            except TimeoutError:
+                process.end()
+                happenings.emit(KILLED, statement=statement.text[:500])
+                raise _overran() from None
+            except _Gone:
+                if process.ended and time.monotonic() - started > LIMITS["max_execution_time"]:
+                    raise _overran() from None  # it outlasted its time, too, and another one was looked at first
+                overruns, deaths = overruns + process.ended, deaths + (not process.ended)
+                if not process.ended:
+                    process.end()
+                    happenings.emit(DIED, status=process.popen.wait(), statement=statement.text[:500])
+            except BaseException:  # nobody will read the answer that is still to come
+                process.end()
+                raise
+        raise StatementRefused("the process that ran the statement was ended; change it, or ask again", ABORTED)
+
+    async def _ready(self) -> _Process:
+        async with self._starting:
+            if self._process is None or not self._process.alive():
+                self._process = await self._start()
+            return self._process
+
+    async def _start(self) -> _Process:
+        process: _Process | None = None
+        try:
+            setup = await asyncio.to_thread(self._setup)
+            process = await asyncio.to_thread(_Process, setup, self._folder)
+            confined = await asyncio.wait_for(process.connect(), _START_S)
+        except (OSError, TimeoutError, _Gone) as error:
+            if process is not None:
+                process.end()
+            raise SandboxDown(f"the process for statements does not start ({error!r}); see the log of keep") from error
+        happenings.emit(STARTED, pid=process.popen.pid, confined=confined)
+        if not confined and "url" not in setup:
+            happenings.emit(UNCONFINED)
+        return process
+
+
+async def _in_time(answer: Coroutine[Any, Any, Outcome]) -> Outcome:
+    """The answer, or TimeoutError.
+
+    The limit is waited for in two steps: a machine that slept through the first has the second to answer.
+    """
+    task = asyncio.ensure_future(answer)
+    try:
+        await asyncio.wait({task}, timeout=HARD_LIMIT_S - _GRACE_S)
+        return await asyncio.wait_for(task, _GRACE_S)
+    finally:
+        task.cancel()
+
+
+def _overran() -> StatementRefused:
+    return StatementRefused(
+        f"Timeout exceeded: the statement's process was ended after {HARD_LIMIT_S:g} s", TIMEOUT_EXCEEDED
+    )
+
+
+class _Slot:
+    """One thread of the process, by its socket."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    async def ask(self, statement: Statement) -> Outcome:
+        try:
+            self.writer.write(pack(statement))
+            await self.writer.drain()
+            return Outcome(**await self.receive())
+        except (OSError, asyncio.IncompleteReadError) as error:
+            raise _Gone from error
+
+    async def receive(self) -> dict[str, Any]:
+        (size,) = HEAD.unpack(await self.reader.readexactly(HEAD.size))
+        return dict(json.loads((await self.reader.readexactly(size)).decode("utf-8", "surrogatepass")))
+
+
+class _Process:
+    def __init__(self, setup: dict[str, Any], folder: Path) -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True, mode=0o700)
+        pairs = [socket.socketpair() for _ in range(SLOTS)]
+        self._ends = [ours for ours, _ in pairs]
+        fds = [theirs.fileno() for _, theirs in pairs]
+        command = [sys.executable, "-m", "collector.sql.sandbox", *map(str, fds)]
+        env = os.environ | {"TMPDIR": str(folder), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        self.popen = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, pass_fds=fds, env=env, cwd=folder
+        )
+        for _, theirs in pairs:
+            theirs.close()
+        self.slots: list[_Slot] = []
+        self.ended = False
+        assert self.popen.stdin is not None
+        self.popen.stdin.write(json.dumps(setup | {"folder": str(folder)}).encode() + b"\n")
+        self.popen.stdin.flush()
+
+    async def connect(self) -> bool:
+        """Wait until it is ready; True when the kernel confines it. Raises: _Gone."""
+        self.slots = [_Slot(*await asyncio.open_connection(sock=sock)) for sock in self._ends]
+        try:
+            return bool((await self.slots[0].receive())["confined"])
+        except (OSError, asyncio.IncompleteReadError) as error:
+            raise _Gone from error
+
+    def alive(self) -> bool:
+        return not self.ended and self.popen.poll() is None
+
+    def end(self) -> None:
+        """Kill it, once, and close what leads to it."""
+        if self.ended:
+            return
+        self.ended = True
+        self.popen.kill()
+        assert self.popen.stdin is not None
+        self.popen.stdin.close()
+        for slot in self.slots:
+            slot.writer.close()

@@ -1,0 +1,57 @@
+"""The SQL port in this process, over a database of 2,000 spans, with everything of its own on disk."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import requests
+import uvicorn
+
+from collector.keep.app import sql_port
+from collector.ports import bind, port_of
+from fusebox.clock import ManualClock
+from fusebox.config import Config
+from tests.collector.keep_bench import Bench
+from tests.collector.spans import Span, request
+
+
+@dataclass(frozen=True)
+class Port:
+    """Where it listens, and what it stands on."""
+
+    host: str
+    port: int
+    folder: Path
+    clock: ManualClock
+    bench: Bench
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.host}:{self.port}"
+
+    def ask(self, statement: str, **query: str) -> requests.Response:
+        return requests.post(f"{self.url}/", params=query, data=statement.encode(), timeout=30)
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[Port]:
+    """A port on ``folder``."""
+    with Bench(folder) as bench:
+        attributes = {"fusebox.action": "tool_call", "gen_ai.tool.name": "tickets.comment", "gen_ai.agent.id": "ann's"}
+        bench.store(request(*(Span(n, attributes=attributes) for n in range(1, 2001))))
+        clock = ManualClock()
+        application = sql_port(Config(data_dir=folder), bench.engine, clock, {})
+        server = uvicorn.Server(uvicorn.Config(application, lifespan="off", log_config=None))
+        sock = bind("127.0.0.1", 0, "sql_port")
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]})
+        thread.start()
+        try:
+            yield Port("127.0.0.1", port_of(sock), folder, clock, bench)
+        finally:
+            server.should_exit = True
+            thread.join(10)
+            application.close()
