@@ -53,6 +53,10 @@ class Maker:
         """Let time pass: between ``low`` and ``high`` seconds."""
         self._time += self.random.uniform(low, high)
 
+    def turn(self) -> None:
+        """Another conversation begins, with a trace of its own."""
+        self._trace = self._new_trace()
+
     def words(self, number: int) -> str:
         """Word salad."""
         return " ".join(self.random.choice(_NOUNS) for _ in range(number))

@@ -90,7 +90,7 @@ def support_desk(m: Maker) -> Rows:
     """Ticket after ticket: read, look up the customer, answer, often with the same words."""
     (me,), stock = m.agents(1), [m.words(12) for _ in range(3)]
     for number in range(m.random.randrange(8, 30)):
-        m._trace = m._new_trace()
+        m.turn()
         ticket = f"TCK-{1000 + number}"
         yield m.row(me, "read_ticket", ticket, "{}", m.words(20))
         m.pause(1, 4)

@@ -116,7 +116,7 @@ def greeting(m: Maker) -> Rows:
     (me,) = m.agents(1)
     hello, m.traced = m.words(10), True
     for _ in range(m.random.randrange(10, 30)):
-        m._trace = m._new_trace()
+        m.turn()
         yield m.row(me, "chat", "customer", hello, "")
         for _ in range(m.random.randrange(1, 4)):
             m.pause(1, 9)
