@@ -51,15 +51,7 @@ def _event(number: int, operation: str, target: str, request: str, result: str, 
 
 
 def _repetition() -> Example:
-    steps = [
-        ("read", "x"),
-        ("find", "none"),
-        ("find", "none"),
-        ("write", "y"),
-        ("find", "none"),
-        ("find", "none"),
-        ("find", "none"),
-    ]
+    steps = [("read", "x"), ("find", "none"), ("find", "none"), ("write", "y"), *[("find", "none")] * 4]
     events = [_event(n, operation, "crm", operation, result) for n, (operation, result) in enumerate(steps)]
     return Example("one request, one result; new work drains", events, [o for o, _ in steps], 3.0, 4.0)
 
@@ -105,12 +97,13 @@ _EXAMPLES: Final[dict[str, Callable[[], Example]]] = {
 
 def _draw(detector: Detector, example: Example) -> str:
     bars: list[tuple[float, str, str]] = []
+    most = "warn" if getattr(detector, "mode", "") == "warn" else ""
     for event, label in zip(example.events, example.labels, strict=True):
         found = detector.observe(event)
         if label:
-            bars.append((detector.score / example.open, label, found.action if found else ""))
+            bars.append((detector.score / example.open, label, (most or found.action) if found else ""))
     width = 60 + _STEP * len(bars)
-    lines = [_line(example.open / example.open, "opens", "#c22", width)]
+    lines = [_line(1.0, "warns", "#c80", width) if most else _line(1.0, "opens", "#c22", width)]
     if example.warn != example.open:
         lines.append(_line(example.warn / example.open, "warns", "#c80", width))
     drawn = "".join(_bar(n, *bar) for n, bar in enumerate(bars))
