@@ -28,6 +28,7 @@ demo: install
 test: $(VENV)/.dev system
 	$(BIN)/pytest $(ARGS)
 
+# A cycle of the bus stands for six of the collector: some hundred faults of the one, a thousand kills of the other.
 faults: $(VENV)/.dev system
 	$(BIN)/pytest -m faults --fault-cycles 60 $(ARGS)
 

@@ -62,7 +62,7 @@ class Panel:
             return None
         with self._lock:
             found = self._judge(event)
-            if found and found.action == OPEN:
+            if found is not None and found.action == OPEN:
                 self._agents.pop(event.agent, None)
             return found
 

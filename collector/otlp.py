@@ -1,59 +1,110 @@
-"""Reads a spool record, which is a serialised OTLP ``ExportTraceServiceRequest`` that *receive* has stamped."""
+"""A spool record's payload: a request that *receive* has stamped, of spans or of logs.
+
+Spans are an OTLP ``ExportTraceServiceRequest`` (its ``resource_spans`` are field 1), logs have their ``ResourceLogs``
+in field 2. So any records concatenated are one message that the database parses, and who reads spans sees no logs.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Final
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
+from google.protobuf.unknown_fields import UnknownFieldSet
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import KeyValue
-from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+from opentelemetry.proto.logs.v1.logs_pb2 import ResourceLogs
 
+from collector.otlp_view import Request
 from fusebox import names
-from fusebox.eventmap import SpanFacts, Value
+from fusebox.eventmap import READ, SpanFacts, Value
+from fusebox.genai import INDEXED
 
+SPANS_FIELD: Final = 1
+LOGS_FIELD: Final = 2
+_LENGTH_DELIMITED: Final = 2
 _NS: Final = 1_000_000_000
+_READ: Final = (*READ, names.SEQUENCE, names.DROPPED, names.CANARY)
+_ERROR: Final = 2
+"""OTLP's ``STATUS_CODE_ERROR``."""
+
+
+def logs_payload(request: ExportLogsServiceRequest) -> bytes:
+    """The payload of a record of logs."""
+    return b"".join(bytes_field(LOGS_FIELD, resource.SerializeToString()) for resource in request.resource_logs)
+
+
+def logs_of(payload: bytes) -> list[ResourceLogs]:
+    """The logs in a record; none when it holds spans.
+
+    Raises:
+        google.protobuf.message.DecodeError: the payload is no record.
+    """
+    fields = UnknownFieldSet(ExportTraceServiceRequest.FromString(payload))
+    return [ResourceLogs.FromString(field.data) for field in fields if field.field_number == LOGS_FIELD]
+
+
+def bytes_field(number: int, value: bytes) -> bytes:
+    """A length-delimited Protobuf field."""
+    return varint(number << 3 | _LENGTH_DELIMITED) + varint(len(value)) + value
+
+
+def varint(value: int) -> bytes:
+    """Protobuf's variable-length spelling of a number that is not negative."""
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
 
 
 def facts_of(payload: bytes) -> Iterator[SpanFacts]:
-    """The facts of every span in a record.
+    """The facts of every span in a record; of its attributes, the ones that somebody here reads.
 
     Raises:
         google.protobuf.message.DecodeError: the payload is no such request (a record never is anything else).
     """
-    for resource in ExportTraceServiceRequest.FromString(payload).resource_spans:
-        service = str(scalars(resource.resource.attributes).get(names.SERVICE_NAME, ""))
+    for resource in Request.FromString(payload).resource_spans:
+        said = resource.resource.attributes
+        service, instance = _text(said, names.SERVICE_NAME), _text(said, names.SERVICE_INSTANCE)
         for scope in resource.scope_spans:
             for span in scope.spans:
-                yield _facts(span, service)
+                yield _facts(span, service, instance)
 
 
-def scalars(attributes: Iterable[KeyValue]) -> dict[str, Value]:
-    """Attributes whose value is text, a number or a truth value."""
-    found: dict[str, Value] = {}
-    for pair in attributes:
-        value = pair.value
-        match value.WhichOneof("value"):
-            case "string_value":
-                found[pair.key] = value.string_value
-            case "int_value":
-                found[pair.key] = value.int_value
-            case "double_value":
-                found[pair.key] = value.double_value
-            case "bool_value":
-                found[pair.key] = value.bool_value
-    return found
-
-
-def _facts(span: Span, service: str) -> SpanFacts:
+def _facts(span: Any, service: str, instance: str) -> SpanFacts:
     return SpanFacts(
         trace_id=span.trace_id.hex(),
         span_id=span.span_id.hex(),
         parent_id=span.parent_span_id.hex(),
         start=span.start_time_unix_nano / _NS,
         end=span.end_time_unix_nano / _NS,
-        failed=span.status.code == Status.STATUS_CODE_ERROR,
+        failed=span.status.code == _ERROR,
         service=service,
+        attributes=_read(span.attributes),
+        instance=instance,
         message=span.status.message,
-        attributes=scalars(span.attributes),
     )
+
+
+def _read(attributes: Mapping[str, Any]) -> dict[str, Value]:
+    found: dict[str, Value] = {}
+    for name in _READ:
+        if name in attributes:
+            value = attributes[name]
+            found[name] = value.string_value or _scalar(value)
+    if names.LLM_REQUEST_TYPE in found or names.OPENINFERENCE_KIND in found:
+        found |= {name: _scalar(attributes[name]) for name in attributes if name.startswith(INDEXED)}
+    return found
+
+
+def _text(attributes: Mapping[str, Any], name: str) -> str:
+    value = attributes.get(name)
+    return "" if value is None else str(_scalar(value))
+
+
+def _scalar(value: Any) -> Value:
+    """Text, a number or a truth value; empty text for anything else."""
+    kind = value.WhichOneof("value")
+    scalar: Value = getattr(value, kind) if kind else ""
+    return scalar

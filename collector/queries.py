@@ -10,9 +10,7 @@ Everything is parameterised; values never become text of a statement. Times go i
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -20,31 +18,21 @@ import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from collector.ledger_queries import LEDGER
+from collector.query import Query
+from collector.stock import over_stock
+from collector.truth_queries import CANARY, TRUTH
 from fusebox.config import Config
 from fusebox.errors import ConfigError, Retryable
 from fusebox.rundir import secret_of, url_of
 
-_PLACEHOLDER: Final = re.compile(r"\{(\w+):")
 _TIMEOUT_S: Final = 10
+_UNKNOWN_TABLE: Final = 60
 NO_ADDRESS: Final = "sql_url is not an http(s) address; write special characters of a password as %XX"
 
 
 class KeepUnavailable(Retryable):
     """The SQL port of *keep* does not answer, or not this query."""
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """A statement with placeholders, and the values of those that may be left out."""
-
-    about: str
-    sql: str
-    defaults: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def parameters(self) -> frozenset[str]:
-        """Names of its placeholders."""
-        return frozenset(_PLACEHOLDER.findall(self.sql))
 
 
 _SINCE: Final = "time >= fromUnixTimestamp64Micro(toInt64({since:Float64} * 1000000))"
@@ -101,19 +89,23 @@ QUERIES: Final[Mapping[str, Query]] = {
     ),
     "counts_by_agent": Query(
         "actions of each agent by kind, all time",
-        """SELECT agent, action, count() AS actions, sum(input_tokens + output_tokens) AS tokens,
-                sum(cost_usd) AS cost_usd
+        """SELECT agent, action, count() AS actions, sum(input_tokens) + sum(output_tokens) AS tokens,
+                sum(agent_events.cost_usd) AS cost_usd
             FROM agent_events WHERE tenant = {tenant:String} GROUP BY agent, action ORDER BY agent, action""",
         {"tenant": "default"},
     ),
     "totals": Query(
         "messages handled, tokens and cost, all time",
-        """SELECT countIf(action = 'consume') AS messages, sum(input_tokens + output_tokens) AS tokens,
-                sum(cost_usd) AS cost_usd
-            FROM agent_events WHERE tenant = {tenant:String}""",
+        """SELECT sumIf(actions, action = 'consume') AS messages, sum(used) AS tokens, sum(cost) AS cost_usd
+            FROM (
+                SELECT action, count() AS actions, sum(input_tokens) + sum(output_tokens) AS used, sum(cost_usd) AS cost
+                FROM agent_events WHERE tenant = {tenant:String} GROUP BY action)""",
         {"tenant": "default"},
     ),
-    "spans_total": Query("how many spans are stored", "SELECT count() AS spans FROM otel_traces"),
+    "spans_total": Query(
+        "how many spans are stored, canaries left out",
+        f"SELECT count() AS spans FROM otel_traces WHERE SpanName != '{CANARY}'",
+    ),
     "span": Query(
         "one span by its id (trace_id='' when it is not known)",
         f"""SELECT {_SPAN} FROM otel_traces
@@ -134,11 +126,13 @@ QUERIES: Final[Mapping[str, Query]] = {
     ),
     "linked_spans": Query(
         "the spans that a span's links point to",
-        f"""SELECT {_SPAN} FROM otel_traces
-            WHERE (TraceId, SpanId) IN (
-                SELECT link.1, link.2 FROM otel_traces ARRAY JOIN arrayZip(Links.TraceId, Links.SpanId) AS link
+        f"""WITH linked AS (
+                SELECT link.1 AS trace, link.2 AS span
+                FROM otel_traces ARRAY JOIN arrayZip(Links.TraceId, Links.SpanId) AS link
                 WHERE SpanId = {{span_id:String}} AND TraceId = {{trace_id:String}})
-            {_BY_ARRIVAL}""",
+            SELECT {_SPAN} FROM otel_traces
+            WHERE TraceId IN (SELECT trace FROM linked) AND SpanId IN (SELECT span FROM linked)
+              AND (TraceId, SpanId) IN (SELECT trace, span FROM linked) {_BY_ARRIVAL}""",
     ),
     "message_spans": Query(
         "the spans that carried a message, publisher first",
@@ -172,6 +166,8 @@ QUERIES: Final[Mapping[str, Query]] = {
             ORDER BY seq DESC, writer LIMIT {limit:UInt32}""",
         {"subject": "", "limit": 100},
     ),
+    **LEDGER,
+    **TRUTH,
 }
 
 
@@ -209,7 +205,7 @@ def token_of(config: Config) -> str | None:
 
 
 def run(client: Client, name: str, **parameters: Any) -> list[dict[str, Any]]:
-    """The rows of a named query.
+    """The rows of a named query, also of a database that only has a stock OpenTelemetry Collector's ``otel_traces``.
 
     Raises:
         KeyError: there is no such query.
@@ -221,6 +217,16 @@ def run(client: Client, name: str, **parameters: Any) -> list[dict[str, Any]]:
     if set(values) != query.parameters:
         raise TypeError(f"query {name} takes {sorted(query.parameters)}, not {sorted(values)}")
     try:
-        return list(client.query(query.sql, parameters=values or None).named_results())
+        return _rows(client, query.sql, values)
     except ClickHouseError as error:
-        raise KeepUnavailable(f"query {name}: {error}") from error
+        stock = over_stock(query.sql) if getattr(error, "code", None) == _UNKNOWN_TABLE else None
+        if stock is None:
+            raise KeepUnavailable(f"query {name}: {error}") from error
+    try:
+        return _rows(client, stock, values)
+    except ClickHouseError as error:
+        raise KeepUnavailable(f"query {name} on a stock database: {error}") from error
+
+
+def _rows(client: Client, statement: str, values: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return list(client.query(statement, parameters=dict(values) or None).named_results())

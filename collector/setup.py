@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +32,8 @@ from fusebox.rundir import write_atomic
 
 LOCAL: Final = "local"
 _PUBLIC: Final = 0o644
+_DYING_S: Final = 2.0
+_POLL_S: Final = 0.02
 
 
 def prepare(config: Config) -> None:
@@ -82,15 +85,35 @@ def owned(path: Path, role: str) -> Iterator[None]:
 
 
 def _claim(fd: int, path: Path, role: str) -> None:
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
+    deadline = time.monotonic() + _DYING_S
+    while not _locked(fd):
         owner = os.pread(fd, 32, 0).decode(errors="replace").strip() or "unknown"
-        raise DataDirInUse(
-            f"{role} already runs on {path.parent} (process {owner}); stop it, or choose another FUSEBOX_DATA_DIR"
-        ) from error
+        if time.monotonic() > deadline or not _is_dead(owner):
+            raise DataDirInUse(
+                f"{role} already runs on {path.parent} (process {owner}); stop it, or choose another FUSEBOX_DATA_DIR"
+            )
+        time.sleep(_POLL_S)
     os.ftruncate(fd, 0)
     os.pwrite(fd, str(os.getpid()).encode(), 0)
+
+
+def _locked(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_dead(owner: str) -> bool:
+    """True when that process is gone, or about to be: a killed one can hold its files a moment longer than its pid."""
+    try:
+        os.kill(int(owner), 0)
+    except (ValueError, PermissionError):
+        return False
+    except OSError:
+        return True
+    return False
 
 
 @contextmanager

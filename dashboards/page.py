@@ -18,7 +18,7 @@ from dashboards.charts import draw_rates, draw_tokens
 from dashboards.details import draw_details
 from dashboards.login import signed_in
 from dashboards.state import Asked, Memory, forget, memory
-from dashboards.text import ago, hour, lasted
+from dashboards.text import ago, hour, lasted, visible
 from dashboards.trips import draw_trips
 from dashboards.view import Board
 from fusebox.clock import Clock
@@ -95,6 +95,16 @@ def _draw_freshness(remembered: Memory, board: Board, clock: Clock) -> None:
     st.caption(f"Live · {hour(remembered.read_at)}")
     if board.watermark and board.time - board.watermark > BEHIND_S:
         st.caption(f"The last span that watch has read is from {ago(board.time - board.watermark)}.")
+    if board.stored and board.time - board.stored > BEHIND_S:
+        st.caption(
+            f"History is complete up to {ago(board.time - board.stored)}; what came later may be missing from it."
+        )
+    if board.incomplete:
+        st.warning(
+            "**What you see is incomplete.** A quiet agent may be one that is not heard.", icon=":material/warning:"
+        )
+        for sentence in board.incomplete:
+            st.text(visible(sentence))
 
 
 def _draw_now(config: Config, board: Board) -> None:

@@ -111,6 +111,10 @@ class Board:
     latches: tuple[Latch, ...]
     trips: tuple[Trip, ...]
     alerts: Mapping[str, int]
+    incomplete: tuple[str, ...] = ()
+    """What is known to be missing from all this, in sentences."""
+    stored: float = 0.0
+    """What was received before this time is in the database; 0 = not known."""
 
     def tally(self) -> dict[Standing, int]:
         """How many agents there are of each standing."""
@@ -123,6 +127,7 @@ class Board:
 def read_board(data: Json) -> Board:
     """The answer of *watch* as a :class:`Board`, tiles worst first."""
     latches = tuple(_latch(item) for item in data["latches"])
+    freshness = data.get("freshness") or {}  # a watch of an earlier release has none
     tiles = (_tile(item, latches) for item in data["circuits"])
     return Board(
         time=float(data["time"]),
@@ -132,6 +137,8 @@ def read_board(data: Json) -> Board:
         latches=latches,
         trips=tuple(_trip(item) for item in data["trips"]),
         alerts={str(name): int(number) for name, number in data["alerts"].items()},
+        incomplete=tuple(map(str, freshness.get("incomplete", ()))),
+        stored=float(freshness.get("stored", 0)),
     )
 
 

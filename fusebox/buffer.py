@@ -43,6 +43,8 @@ class BufferedProcessor(SpanProcessor):
         self._capacity = capacity
         self._interval = interval
         self._batch = _BATCH
+        self.dropped = 0
+        """Spans given up so far."""
         self._spans: deque[ReadableSpan] = deque()
         self._current: list[ReadableSpan] = []
         self._wake = threading.Event()
@@ -58,7 +60,7 @@ class BufferedProcessor(SpanProcessor):
 
     def on_end(self, span: ReadableSpan) -> None:
         if len(self._spans) >= self._capacity or self._stopping.is_set():
-            happenings.emit(happenings.SPANS_DROPPED, reason="buffer full or stopped")
+            self._drop(1, "buffer full or stopped")
             return
         self._spans.append(span)
         if len(self._spans) == _BATCH:  # once per filling: a longer buffer means that the collector is away
@@ -79,7 +81,7 @@ class BufferedProcessor(SpanProcessor):
         self._wake.set()
         self._thread.join(timeout)
         if self._spans:
-            happenings.emit(happenings.SPANS_DROPPED, count=len(self._spans), reason="not delivered at exit")
+            self._drop(len(self._spans), "not delivered at exit")
 
     def _run(self) -> None:
         pause = self._interval
@@ -101,11 +103,15 @@ class BufferedProcessor(SpanProcessor):
                     self._batch = len(self._current) // 2
                     self._current = self._current[: self._batch]
                     continue
-                happenings.emit(happenings.SPANS_DROPPED, reason=str(refusal))
+                self._drop(1, str(refusal))
             self._forget()
         with self._idle:
             self._idle.notify_all()
         return True
+
+    def _drop(self, count: int, reason: str) -> None:
+        self.dropped += count
+        happenings.emit(happenings.SPANS_DROPPED, count=count, reason=reason)
 
     def _forget(self) -> None:
         self._batch = min(_BATCH, self._batch * 2)

@@ -36,6 +36,8 @@ class Config(BaseSettings):
     agents_file: Path = Field(Path("agents.toml"), description="the agent registry; absent means nobody is registered")
     rules_file: Path | None = Field(None, description="detector rules instead of the shipped ones")
 
+    prices_file: Path | None = Field(None, description="own prices (TOML) that win over those of genai-prices")
+
     amqp_url: SecretStr | None = Field(None, description="RabbitMQ; unset means the in-process broker")
     management_url: SecretStr | None = Field(
         None, description="RabbitMQ's management API with an administrator, for provisioning, doctor and kills"
@@ -72,7 +74,15 @@ class Config(BaseSettings):
     outbox_max_age_s: float = Field(3600.0, gt=0, description="a kept message that gets older is given up and counted")
     durable_outbox: bool = Field(False, description="keep them in data_dir/outbox, so that they survive a crash")
 
+    spans_keep_days: int = Field(90, ge=0, description="days after which spans and events are deleted; 0: never")
+    audit_keep_days: int = Field(
+        0, ge=0, description="days after which the journal's copy and the token ledger are deleted; 0: never"
+    )
+    canary_s: float = Field(10.0, ge=0, description="seconds between two canary spans through the whole path; 0: none")
     spool_max_bytes: int = Field(2 << 30, gt=0, description="the spool refuses when it holds more")
+    spool_max_age_s: float = Field(
+        604800.0, gt=0, description="the spool refuses while a record waits longer to be stored"
+    )
     alert_webhook_url: str | None = Field(None, description="alerts are posted here (Standard Webhooks)")
     alert_webhook_secret: SecretStr | None = Field(None, description="whsec_… secret that signs them")
     alert_webhook_private: bool = Field(False, description="allow the webhook to point into a private network")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import http.client
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import SplitResult, quote, urlsplit
 
@@ -70,6 +70,10 @@ class ControlClient:
     def board(self) -> Json:
         """The board of circuits."""
         return self._call("GET", "/v1/board")
+
+    def reprice(self, subject: str, reason: str, rows: Sequence[Mapping[str, str]]) -> Json:
+        """Record new costs of ledger rows (trace_id, span_id, cost_usd, price, before_usd, before_price)."""
+        return self._call("POST", "/v1/reprice", {"subject": subject, "reason": reason, "rows": list(rows)})
 
     def kill(self, scope: str, reason: str) -> Json:
         """Cut everything ``scope`` covers; see :class:`fusebox.command.Command`."""

@@ -10,23 +10,37 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from fusebox import names
 from fusebox.fingerprint import error_hash, exact_hash, is_waiting, literal_hash, request_hash, result_hash, simhash
+from fusebox.genai import OLDER, asked, got
 from fusebox.genai import Value as Value
-from fusebox.genai import asked, got
 from fusebox.records import ActionKind, Event, Hop, Lineage
 from fusebox.registry import AGENT_ID
 
 _MESSAGING = {"send": ActionKind.PUBLISH, "publish": ActionKind.PUBLISH, "process": ActionKind.CONSUME}
-_ACTIONS = frozenset(kind.value for kind in ActionKind)
+_ACTIONS = {kind.value: kind for kind in ActionKind}
 _MAX_HOPS = 64
 _HOP = re.compile(rf"({AGENT_ID.pattern})/([0-9a-f]{{16}})")
 
 _KINDS = {"tool": ActionKind.TOOL_CALL, "llm": ActionKind.MODEL_CALL, "embedding": ActionKind.MODEL_CALL}
 
+READ: Final = (
+    names.ACTION, names.COST_USD, names.ERROR_TYPE, names.GEN_AI_AGENT_ID, names.GEN_AI_AGENT_NAME,
+    names.GEN_AI_CONVERSATION, names.GEN_AI_INPUT_MESSAGES, names.GEN_AI_OPERATION, names.GEN_AI_OUTPUT_MESSAGES,
+    names.GEN_AI_REQUEST_MODEL, names.GEN_AI_TOOL_ARGUMENTS, names.GEN_AI_TOOL_NAME, names.GEN_AI_TOOL_RESULT,
+    names.LINEAGE, names.MESSAGING_DESTINATION, names.MESSAGING_OPERATION_TYPE, names.OPERATION, names.REQUEST_HASH,
+    names.REQUEST_SIMHASH, names.RESULT_HASH, names.TARGET, names.TENANT, names.USAGE_INPUT, names.USAGE_INPUT_OLD,
+    names.USAGE_OUTPUT, names.USAGE_OUTPUT_OLD, names.WORKFLOW, names.REQUEST_EXACT, names.RESULT_EXACT,
+    names.RESULT_WAITING, names.OPENINFERENCE_KIND, names.TRACELOOP_KIND, names.TRACELOOP_ENTITY, names.TOOL_NAME,
+    names.LLM_MODEL, names.LLM_REQUEST_TYPE, names.LLM_TOKENS_INPUT, names.LLM_TOKENS_OUTPUT, *OLDER,
+)  # fmt: skip
+"""Every attribute that is read here, beside those that begin with one of :data:`fusebox.genai.INDEXED`: who reads spans
+for this file may leave out all others."""
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)  # not frozen: that doubles the cost of making one, and one is made for every span
 class SpanFacts:
     """What an Event is taken from: the parts of a span that matter, whatever library read it."""
 
@@ -38,6 +52,8 @@ class SpanFacts:
     failed: bool
     service: str
     attributes: Mapping[str, Value] = field(default_factory=dict)
+    instance: str = ""
+    """Who numbers the spans (``service.instance.id``)."""
     message: str = ""
     """What the span's status says about a failure."""
 
@@ -49,9 +65,9 @@ def agent_of(attributes: Mapping[str, Value], service: str) -> str:
 
 def action_of(attributes: Mapping[str, Value]) -> ActionKind | None:
     """Which of the four actions a span is; None when it is none of them."""
-    own = attributes.get(names.ACTION)
-    if own in _ACTIONS:
-        return ActionKind(str(own))
+    own = _ACTIONS.get(str(attributes.get(names.ACTION)))
+    if own:
+        return own
     operation = attributes.get(names.GEN_AI_OPERATION)
     if operation in names.INFERENCE_OPERATIONS:
         return ActionKind.MODEL_CALL
@@ -84,7 +100,7 @@ def event_of(span: SpanFacts) -> Event | None:
         workflow=str(a.get(names.WORKFLOW) or a.get(names.GEN_AI_CONVERSATION) or ""),
         request=_hex(a.get(names.REQUEST_HASH)) or (request_hash(operation, target, request) if request else 0),
         request_exact=_hex(a.get(names.REQUEST_EXACT)) or (literal_hash(request) if request else 0),
-        simhash=_hex(a.get(names.REQUEST_SIMHASH)) or simhash(request),
+        simhash=_hex(a.get(names.REQUEST_SIMHASH)) or _likeness(action, request),
         result=known or _result(span, result),
         result_exact=_hex(a.get(names.RESULT_EXACT))
         or (exact_hash(result or span.message) if result or span.message else 0),
@@ -100,6 +116,11 @@ def event_of(span: SpanFacts) -> Event | None:
         parent_id=span.parent_id,
         lineage=parse_lineage(str(a.get(names.LINEAGE, ""))) or (),
     )
+
+
+def _likeness(action: ActionKind, request: str) -> int:
+    """What a model is asked is never told by likeness: prompts share their instructions, and are long."""
+    return simhash(request) if request and action is not ActionKind.MODEL_CALL else 0
 
 
 def format_lineage(lineage: Lineage) -> str:
@@ -121,18 +142,11 @@ def parse_lineage(text: str) -> Lineage | None:
 
 
 def _operation(a: Mapping[str, Value]) -> str:
-    for name in (
-        names.OPERATION,
-        names.GEN_AI_TOOL_NAME,
-        names.TOOL_NAME,
-        names.TRACELOOP_ENTITY,
-        names.GEN_AI_REQUEST_MODEL,
-        names.LLM_MODEL,
-        names.MESSAGING_DESTINATION,
-    ):
-        if a.get(name):
-            return str(a[name])
-    return str(a.get(names.GEN_AI_OPERATION, ""))
+    named = _text(
+        a, names.OPERATION, names.GEN_AI_TOOL_NAME, names.TOOL_NAME, names.TRACELOOP_ENTITY, names.GEN_AI_REQUEST_MODEL,
+        names.LLM_MODEL, names.MESSAGING_DESTINATION,
+    )  # fmt: skip
+    return named or str(a.get(names.GEN_AI_OPERATION, ""))
 
 
 def _result(span: SpanFacts, result: str) -> int:
@@ -142,6 +156,14 @@ def _result(span: SpanFacts, result: str) -> int:
         kind = str(span.attributes.get(names.ERROR_TYPE, ""))
         return error_hash(kind, told) if told or kind else 0
     return result_hash(result) if result else 0
+
+
+def _text(a: Mapping[str, Value], *candidates: str) -> str:
+    for name in candidates:
+        value = a.get(name)
+        if value:
+            return str(value)
+    return ""
 
 
 def _count(a: Mapping[str, Value], *candidates: str) -> int:

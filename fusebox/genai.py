@@ -17,10 +17,12 @@ from fusebox import names
 
 Value = str | int | float | bool
 
-_ASKED: Final = (
-    names.GEN_AI_TOOL_ARGUMENTS, "tool.parameters", "traceloop.entity.input", "input.value",
-)  # fmt: skip
+_ASKED: Final = (names.GEN_AI_TOOL_ARGUMENTS, "tool.parameters", "traceloop.entity.input", "input.value")
 _GOT: Final = (names.GEN_AI_TOOL_RESULT, "traceloop.entity.output", "output.value")
+OLDER: Final = (*_ASKED[1:], *_GOT[1:])
+"""Attributes outside the GenAI conventions that are read here."""
+INDEXED: Final = ("gen_ai.prompt.", "gen_ai.completion.", "llm.input_messages.", "llm.output_messages.")
+"""How attributes begin of which there is one for each message; looked for where a span has an older mark."""
 _PROMPT: Final = re.compile(r"(?:gen_ai\.prompt|llm\.input_messages)\.(\d+)\.(?:message\.)?content")
 _COMPLETION: Final = re.compile(
     r"(?:gen_ai\.completion|llm\.output_messages)\.\d+\.(?:message\.)?"

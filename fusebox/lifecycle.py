@@ -7,6 +7,7 @@ legal before ``start`` and twice, flushes within its timeout, and nothing of the
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import select
@@ -18,6 +19,8 @@ from typing import Final, Protocol
 from fusebox import happenings
 
 _PARENT_CHECK_S: Final = 0.5
+_YOUNG_OBJECTS: Final = 50_000
+"""Net new objects after which Python looks for cycles among them."""
 
 STOP_FAILED: Final = happenings.declare("stop_failed", logging.ERROR, "a service raised while stopping")
 
@@ -66,9 +69,20 @@ def serve(service: Service, timeout: float = 10.0, *, supervised: bool = True) -
         signal.signal(number, lambda *_: os.write(tell, b"."))
     parent = os.getppid()
     service.start()
+    _settle_down()
     try:
         while not select.select([asked], [], [], _PARENT_CHECK_S)[0]:
             if supervised and os.getppid() != parent:
                 break
     finally:
         service.stop(timeout)
+
+
+def _settle_down() -> None:
+    """What a service has loaded and built it keeps; what it makes from here on dies by reference count.
+
+    The collector of cycles would walk all of it again and again, for a third of the time that judging an event takes.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_YOUNG_OBJECTS)

@@ -1,28 +1,136 @@
-"""What an inference cost, in US dollars, from the dated prices of ``genai-prices``.
+"""What an inference cost, in US dollars: own prices first, then the dated prices of ``genai-prices``.
 
-The library is loaded on first use (it carries its price table along; nothing is fetched). A model it does not know
-is ``None``: unpriced, never free.
+The library is loaded on first use (it carries its price table along; nothing is fetched). A model that neither knows
+is ``None``: unpriced, never free. Own prices are a TOML file (the setting ``prices_file``)::
+
+    [[price]]
+    model = "gpt-5-mini"       # as spans name it; a * at the end stands for any rest
+    provider = "openai"        # left out: any
+    from = 2026-01-01          # UTC; left out: always. Of several the latest that has begun counts
+    input_mtok = 0.20          # US dollars for a million tokens
+    output_mtok = 1.60
+    cache_read_mtok = 0.02     # left out: as input
+    cache_write_mtok = 0.25    # left out: as input
 """
 
 from __future__ import annotations
 
+import hashlib
+import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Final
 
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from fusebox.config import explain
+from fusebox.errors import ConfigError
 from fusebox.usage import Usage
+
+_MILLION: Final = 1_000_000
+_Money = Annotated[Decimal, Field(ge=0)]
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """A price and where it came from (``genai-prices <version> <provider>/<model>``)."""
+    """A price and where it came from: ``genai-prices <version> <provider>/<model>``, or ``own <hash> …``."""
 
     usd: Decimal
     price: str
 
 
-def cost_of(usage: Usage, model: str, provider: str, at: float) -> Cost | None:
-    """The cost of ``usage`` at time ``at`` (Unix seconds), or None when the model has no known price."""
+class OwnPrice(BaseModel):
+    """One ``[[price]]``; US dollars for a million tokens."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str = Field(min_length=1)
+    provider: str = ""
+    since: date = Field(date.min, alias="from")
+    input_mtok: _Money
+    output_mtok: _Money
+    cache_read_mtok: _Money | None = None
+    cache_write_mtok: _Money | None = None
+
+    def fits(self, model: str, provider: str, at: float) -> bool:
+        """True when it is the price of ``model`` at that time (Unix seconds)."""
+        named = model == self.model or (self.model.endswith("*") and model.startswith(self.model[:-1]))
+        return named and self.provider in ("", provider) and at >= self.begins
+
+    @property
+    def begins(self) -> float:
+        """Unix seconds from which it holds."""
+        return datetime.combine(self.since, time(), UTC).timestamp() if self.since > date.min else 0.0
+
+    def of(self, usage: Usage) -> Decimal | None:
+        """The cost, or None when the usage contradicts itself (more cache than input)."""
+        plain = usage.input_tokens - usage.cache_read - usage.cache_creation
+        if plain < 0:
+            return None
+        read = self.input_mtok if self.cache_read_mtok is None else self.cache_read_mtok
+        write = self.input_mtok if self.cache_write_mtok is None else self.cache_write_mtok
+        total = plain * self.input_mtok + usage.cache_read * read + usage.cache_creation * write
+        return (total + usage.output_tokens * self.output_mtok) / _MILLION
+
+
+class PriceBook:
+    """Own prices over the shipped ones.
+
+    Args:
+        own: prices that win over the shipped ones.
+        identity: which edition of them this is; it stands in every row that they priced.
+    """
+
+    def __init__(self, own: Iterable[OwnPrice] = (), identity: str = "") -> None:
+        self._own = sorted(own, key=lambda price: (price.begins, bool(price.provider), len(price.model)), reverse=True)
+        self._identity = identity
+
+    @classmethod
+    def load(cls, path: Path | None) -> PriceBook:
+        """The book of a prices file; without one, the shipped prices alone.
+
+        Raises:
+            ConfigError: the file is missing, or a price in it cannot be read.
+        """
+        if path is None:
+            return cls()
+        try:
+            text = path.read_text(encoding="utf-8")
+            data = tomllib.loads(text, parse_float=Decimal)
+            _refuse_unknown(data)
+            own = [OwnPrice(**entry) for entry in data.get("price", ())]
+        except ValidationError as error:
+            raise ConfigError(f"prices_file {path}: {explain(error)}") from error
+        except (OSError, ValueError, TypeError) as error:
+            raise ConfigError(f"prices_file {path}: {error}") from error
+        return cls(own, hashlib.sha256(text.encode()).hexdigest()[:12])
+
+    def cost_of(self, usage: Usage, model: str, provider: str, at: float) -> Cost | None:
+        """The cost of ``usage`` at time ``at`` (Unix seconds), or None when the model has no known price.
+
+        A provider spelled in a way the shipped prices do not know must not make a known model unpriced.
+        """
+        for price in self._own:
+            if price.fits(model, provider, at):
+                usd = price.of(usage)
+                return None if usd is None else Cost(usd, f"own {self._identity} {price.provider or '*'}/{price.model}")
+        return _shipped(usage, model, provider, at) or (_shipped(usage, model, "", at) if provider else None)
+
+
+SHIPPED: Final = PriceBook()
+"""``genai-prices`` alone."""
+
+
+def _refuse_unknown(data: dict[str, Any]) -> None:
+    unknown = set(data) - {"price"}
+    if unknown:
+        raise ValueError(f"{', '.join(sorted(unknown))} is unknown; prices are written as [[price]]")
+
+
+def _shipped(usage: Usage, model: str, provider: str, at: float) -> Cost | None:
     import genai_prices  # optional: only who prices needs it
 
     try:

@@ -33,21 +33,23 @@ class Span(trace.Span):
         attributes: the span's own from here on.
         resource, scope: who records it.
         ended: called once, with the finished span.
+        closing: called just before, with the attributes, to add what is known at the end only.
     """
 
     __slots__ = (
-        "_attributes", "_context", "_ended", "_events", "_kind", "_links", "_name", "_parent", "_resource", "_scope",
-        "_start_time", "_status",
+        "_attributes", "_closing", "_context", "_ended", "_events", "_kind", "_links", "_name", "_parent", "_resource",
+        "_scope", "_start_time", "_status",
     )  # fmt: skip
 
     def __init__(
         self, name: str, kind: SpanKind, context: SpanContext, parent: SpanContext | None, *,
         attributes: dict[str, Any], links: Sequence[Link], start_time: int, resource: Resource,
         scope: InstrumentationScope, ended: Callable[[ReadableSpan], None],
+        closing: Callable[[dict[str, Any]], None] | None = None,
     ) -> None:  # fmt: skip
         self._name, self._kind, self._context, self._parent = name, kind, context, parent
         self._attributes, self._links, self._start_time = attributes, links, start_time
-        self._resource, self._scope = resource, scope
+        self._resource, self._scope, self._closing = resource, scope, closing
         self._ended: Callable[[ReadableSpan], None] | None = ended
         self._events: list[Event] = []
         self._status = _UNSET
@@ -56,6 +58,8 @@ class Span(trace.Span):
         """Finish; what is told to it afterwards is ignored."""
         ended, self._ended = self._ended, None
         if ended is not None:
+            if self._closing is not None:
+                self._closing(self._attributes)
             ended(self._readable(time_ns() if end_time is None else end_time))
 
     def get_span_context(self) -> SpanContext:

@@ -6,13 +6,18 @@ incoming ``traceparent`` says: a header must not be able to blind the detectors.
 
 A span's parent is the current one of OpenTelemetry's context, whoever opened that, and ours is the current one inside:
 spans of an application with a tracer provider of its own and ours make one trace.
+
+Spans that are exported are numbered 1, 2, 3 … as they end, before the buffer can drop one: a number that never arrives
+is a span that was lost. Who numbers them is the resource's ``service.instance.id``, one for each pipeline and fork.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Final
+from itertools import count
+from typing import Any, Final
+from uuid import uuid4
 
 from opentelemetry import context as current
 from opentelemetry import trace
@@ -23,7 +28,7 @@ from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
-from fusebox import names
+from fusebox import forks, names
 from fusebox.buffer import BufferedProcessor
 from fusebox.clock import Clock
 from fusebox.eventmap import Value
@@ -40,7 +45,8 @@ class Telemetry:
 
     def __init__(self, exporter: SpanExporter | None, *, service: str, clock: Clock) -> None:
         self._clock = clock
-        self._resource = Resource({names.SERVICE_NAME: service})
+        self._service = service
+        self._renumber()
         self._scope = InstrumentationScope("fusebox", __version__)
         self._buffer = BufferedProcessor(exporter) if exporter else None
         self._processors: list[SpanProcessor] = [self._buffer] if self._buffer else []
@@ -62,6 +68,8 @@ class Telemetry:
 
         Its parent is ``parent`` (an invalid one: none), or the span that is the current one now.
         """
+        if self._generation != forks.generation():
+            self._renumber()
         above = trace.get_current_span().get_span_context() if parent is None else parent
         valid = above.is_valid
         trace_id = above.trace_id if valid else _IDS.generate_trace_id()
@@ -69,6 +77,7 @@ class Telemetry:
         span = Span(
             _clean(name), kind, own, above if valid else None, attributes=attributes, links=links,
             start_time=self._now_ns(), resource=self._resource, scope=self._scope, ended=self._ended,
+            closing=self._number if self._buffer else None,
         )  # fmt: skip
         return OpenSpan(span, self._clock)
 
@@ -98,6 +107,17 @@ class Telemetry:
     def _ended(self, span: ReadableSpan) -> None:
         for processor in self._processors:
             processor.on_end(span)
+
+    def _renumber(self) -> None:
+        """Begin to count as a new emitter."""
+        self._generation = forks.generation()
+        self._resource = Resource({names.SERVICE_NAME: self._service, names.SERVICE_INSTANCE: str(uuid4())})
+        self._numbers = count(1)
+
+    def _number(self, attributes: dict[str, Any]) -> None:
+        attributes[names.SEQUENCE] = next(self._numbers)
+        if self._buffer and self._buffer.dropped:
+            attributes[names.DROPPED] = self._buffer.dropped
 
     def _now_ns(self) -> int:
         return int(self._clock.now() * _NS)

@@ -15,3 +15,8 @@ def console(*, stderr: bool = False) -> Console:
     if not found.is_terminal:
         found.width = _WIDE
     return found
+
+
+def plain(text: str) -> str:
+    """Text of other people for one cell: what a terminal would obey is shown as a dot."""
+    return "".join(char if char.isprintable() else "·" for char in text)

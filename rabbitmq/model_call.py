@@ -36,6 +36,10 @@ class ModelCall:
         """Note tokens that a client counted itself, for instance from the last chunk of a stream."""
         self._act.billed(usage)
 
+    def cut(self) -> None:
+        """Note that a stream was left before its end: the ledger counts what it used as wasted."""
+        self._act.span.set_attribute(names.CUT, True)
+
 
 def answer_text(response: object) -> str:
     """The text of a provider's answer (OpenAI chat, OpenAI responses, Anthropic), or its JSON."""

@@ -92,10 +92,17 @@ class Cycle:
 
     def _lead(self, event: Event, what: Event | Chain) -> None:
         """From now on, what the target does, or another agent in this trace, follows from this."""
+        told, traces = self._told, self._traces
         if event.target:
-            _put(self._told, event.target, what)
+            told[event.target] = what
+            told.move_to_end(event.target)
+            if len(told) > _CHAINS:
+                told.popitem(last=False)
         if event.trace_id:
-            _put(self._traces, event.trace_id, what)
+            traces[event.trace_id] = what
+            traces.move_to_end(event.trace_id)
+            if len(traces) > _CHAINS:
+                traces.popitem(last=False)
 
     def _speaks(self, event: Event) -> int:
         """How often the agent has said this running, in this trace; 0 for what is no speech (no tokens of its own)."""

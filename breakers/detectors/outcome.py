@@ -20,10 +20,13 @@ class OutcomeFile:
         "thoughts", "time", "tokens", "warned", "works",
     )  # fmt: skip
 
-    def __init__(self, time: float) -> None:
+    def __init__(self, event: Event, novelties: int, works: int, thoughts: int, task: int) -> None:
         self.score, self.count, self.warned, self.regular = 1.0, 1, False, False
         self.gap = self.period = 0.0
-        self.first_time = time
+        self.first_time = self.time = event.time
+        self.tokens, self.request, self.simhash = event.input_tokens, event.request, event.simhash
+        self.result, self.novelties, self.works, self.thoughts = event.result_exact, novelties, works, thoughts
+        self.task = task
 
     def remember(self, event: Event, novelties: int, works: int, thoughts: int, task: int) -> None:
         """``event`` is the latest of the file."""

@@ -140,22 +140,24 @@ class Repetition:
         # A thought is no work: what a model says is always new and must not hide that nothing gets done.
         if step <= CHANGED and event.ok and event.action is not _MODEL:
             self._renew(step)
-        file = self._files[key] = OutcomeFile(event.time)
-        file.remember(event, self._novelties, self._works, self._thoughts, self._task)
-        self._files.move_to_end(key)
-        if len(self._files) > _FILES:
-            self._files.popitem(last=False)
+        files = self._files
+        files[key] = OutcomeFile(event, self._novelties, self._works, self._thoughts, self._task)
+        files.move_to_end(key)
+        if len(files) > _FILES:
+            files.popitem(last=False)
         self._note(event)
 
     def _note(self, event: Event) -> None:
-        self._evidence.append((event.time, event.trace_id, event.span_id, event.operation))
-        if len(self._evidence) > _EVIDENCE:
-            del self._evidence[0]
+        evidence = self._evidence
+        evidence.append((event.time, event.trace_id, event.span_id, event.operation))
+        if len(evidence) > _EVIDENCE:
+            del evidence[0]
 
     def _renew(self, step: int) -> None:
         self._novelties += 1
         self._works += step == NEW
-        self._old = max(0.0, self._old - (self._fresh if step == NEW else self._fresh / 2))
+        if self._old:
+            self._old = max(0.0, self._old - (self._fresh if step == NEW else self._fresh / 2))
 
     def _repeat(self, file: OutcomeFile, event: Event, step: int) -> None:
         gap = event.time - file.time

@@ -50,7 +50,8 @@ class Trouble:
             return None
         self._failed = (self._failed << 1 | (not event.ok)) & self._mask
         self._late = (self._late << 1 | late) & self._mask
-        self._seen = min(self._seen + 1, self._window)
+        if self._seen < self._window:
+            self._seen += 1
         if self._seen < self._enough:
             return None
         failed, slow = self._failed.bit_count() / self._seen, self._late.bit_count() / self._seen

@@ -12,6 +12,8 @@ from fusebox.records import Event, Transition
 
 CIRCUIT_OPENED: Final = "circuit.opened"
 AGENT_UNREGISTERED: Final = "agent.unregistered"
+TELEMETRY_INCOMPLETE: Final = "telemetry.incomplete"
+DATA_DAMAGED: Final = "data.damaged"
 _MAX_SPANS: Final = 20
 _MAX_TEXT: Final = 500
 
@@ -61,6 +63,22 @@ def unregistered(event: Event, dashboard: str | None) -> Alert:
     return Alert(
         f"alert_stranger_{hash64(event.agent):016x}", AGENT_UNREGISTERED, _iso(event.time), _linked(data, dashboard)
     )
+
+
+def damaged(path: str, time: float, dashboard: str | None) -> Alert:
+    """Telemetry was put aside because it was damaged, or because the database could not take it."""
+    data = {
+        "path": path,
+        "reason": f"{path} was put aside: it is damaged, or the database could not take it; everything else goes on",
+        "commands": ["fusebox doctor", "fusebox collector replay-dead"],
+    }
+    return Alert(f"alert_damaged_{hash64(path):016x}", DATA_DAMAGED, _iso(time), _linked(data, dashboard))
+
+
+def broken_path(reason: str, since: float, dashboard: str | None) -> Alert:
+    """Telemetry does not come through: a quiet board may hide a loop."""
+    data = {"reason": reason[:_MAX_TEXT], "commands": ["fusebox status", "fusebox doctor"]}
+    return Alert(f"alert_path_{since:.0f}", TELEMETRY_INCOMPLETE, _iso(since), _linked(data, dashboard))
 
 
 def alert_id(transition: Transition) -> str:

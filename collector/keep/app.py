@@ -11,7 +11,7 @@ from typing import Any, Final
 import uvicorn
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from collector import schema, setup
+from collector import setup
 from collector.keep.audit_copy import AuditCopy
 from collector.keep.batch import Batches, BatchSettings, Promises
 from collector.keep.deadletters import DeadLetters
@@ -20,8 +20,10 @@ from collector.keep.errors import sorted_out
 from collector.keep.insert import Inserter
 from collector.keep.keeper import Keeper
 from collector.keep.pages import health, metrics
+from collector.keep.replay import Replay
 from collector.ports import address, bind, port_of
 from collector.readers import Readers
+from collector.schema.build import build
 from collector.spool import Reader
 from collector.sql.definitions import definitions
 from collector.sql.pool import Pool
@@ -49,15 +51,15 @@ def main(config: Config) -> None:
     with setup.owned(config.data_dir / "keep.lock", ROLE):
         engine = engine_of(config)
         try:
-            _prepare(engine)
+            _prepare(engine, config)
             serve(_services(config, engine, system_clock()))
         finally:
             engine.close()
 
 
-def _prepare(engine: Engine) -> None:
+def _prepare(engine: Engine, config: Config) -> None:
     try:
-        schema.apply(engine.writer())
+        build(engine.writer(), config)
     except ClickHouseError as error:
         raise sorted_out(error) from error
 
@@ -67,9 +69,10 @@ def _services(config: Config, engine: Engine, clock: Clock) -> Stack:
     folder = config.data_dir / "batches"
     folder.mkdir(exist_ok=True, mode=0o700)
     batches = Batches(Reader(config.data_dir / "spool", ROLE), Promises(folder), settings, clock)
-    inserter = Inserter(engine, DeadLetters(engine, config.data_dir / "dead_letters", clock))
-    keeper = Keeper(batches, inserter, clock, settings.linger)
-    pages = {"/healthz": lambda: health(keeper), "/metrics": lambda: metrics(keeper)}
+    letters = config.data_dir / "dead_letters"
+    inserter = Inserter(engine, DeadLetters(engine, letters, clock))
+    keeper = Keeper(batches, inserter, clock, settings.linger, Replay(engine, letters, clock).step)
+    pages = {"/healthz": lambda: health(keeper), "/metrics": lambda: metrics(keeper, inserter.rows)}
     journals = config.data_dir / "journal"
     copies = [AuditCopy(engine, folder) for folder in (journals, journals / WRITER)]
     return Stack([keeper, *copies, SqlServer(config, sql_port(config, engine, clock, pages))])

@@ -20,7 +20,7 @@ from collector.keep.engine import Engine
 from collector.keep.errors import EngineDown
 from fusebox import happenings
 
-_COLUMNS: Final = (
+COLUMNS: Final = (
     "seq", "writer", "time", "kind", "actor", "subject", "reason", "trace_id", "span_id", "payload", "prev", "hash"
 )  # fmt: skip
 _INTERVAL_S: Final = 0.25
@@ -94,7 +94,7 @@ class AuditCopy:
     def _insert(self, rows: list[Row], seen: dict[str, int]) -> None:
         token = hashlib.sha256(json.dumps([row[-1] for row in rows]).encode()).hexdigest()
         self._engine.writer().insert(
-            "audit_log", rows, column_names=list(_COLUMNS), settings={"insert_deduplication_token": token}
+            "audit_log", rows, column_names=list(COLUMNS), settings={"insert_deduplication_token": token}
         )
         for row in rows:
             seen[row[1]] = max(seen.get(row[1], -1), row[0])
@@ -105,8 +105,8 @@ def _row(path: Path, line: bytes) -> Row | None:
         entry = json.loads(line)
         moment = datetime.fromtimestamp(float(entry["time"]), UTC)
         payload = json.dumps(entry.get("payload", {}), sort_keys=True, ensure_ascii=False)
-        texts = {name: str(entry.get(name, "")) for name in _COLUMNS} | {"payload": payload}
-        return [int(entry["seq"]), texts["writer"], moment, *(texts[name] for name in _COLUMNS[3:])]
+        texts = {name: str(entry.get(name, "")) for name in COLUMNS} | {"payload": payload}
+        return [int(entry["seq"]), texts["writer"], moment, *(texts[name] for name in COLUMNS[3:])]
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         happenings.emit(UNREADABLE, file=path.name, error=repr(error))
         return None

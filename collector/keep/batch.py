@@ -52,11 +52,11 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class BatchSettings:
-    """Limits of one batch: records, bytes, and seconds to wait for more when few arrive."""
+    """Limits of one batch: records, bytes, and seconds to wait for more, at least, when few arrive."""
 
     max_records: int = 512
-    max_bytes: int = 16 << 20
-    linger: float = 0.25
+    max_bytes: int = 8 << 20
+    linger: float = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,8 @@ class Batch:
     payloads: tuple[bytes, ...]
     retried: bool = False
     """True when an earlier attempt, here or by a process that died, may have stored some of it."""
+    whole: bool = True
+    """False when ``payloads`` are some of what ``id`` was given to: a replayed dead letter."""
 
 
 class Promises:

@@ -1,4 +1,5 @@
-"""Writing a batch so that each span is once in ``otel_traces`` and once in each view's target.
+"""Writing a batch so that each span is once in ``otel_traces`` and once in each view's target, each log record once in
+``otel_logs``.
 
 First attempt: all members in one insert, with the batch's id as deduplication token. The engine parses the Protobuf
 and the materialized views fill their targets within the same insert; a partial failure leaves rows behind.
@@ -13,7 +14,7 @@ and the materialized views fill their targets within the same insert; a partial 
        └────── ok ──── inserting what is missing ◄┘
                               │ refused although the engine accepts an empty batch: the data is at fault
                               ▼
-                         bisecting ── one span (or unreadable bytes) left ──► dead letter
+                         bisecting ── one span or log record (or unreadable bytes) left ──► dead letter
 
 A retry of everything uses the batch's token, which the engine also remembers; a retry of a part uses the hash of that
 part. Probing covers what the token does not: a deduplication window that was overrun or lost in a power cut.
@@ -31,49 +32,53 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from collector import schema
 from collector.keep.batch import Batch
-from collector.keep.deadletters import DeadLetters
 from collector.keep.engine import Engine
 from collector.keep.errors import OUT_OF_MEMORY, EngineDown, EngineRefused, sorted_out
-from collector.keep.otlp_bytes import SpanId, bytes_field, fixed64_field, framed, halves, without
+from collector.keep.otlp_bytes import LOG, Identity, fixed64_field, framed, halves, holds_logs, without
+from collector.keep.targets import Completion, Letters
+from collector.otlp import bytes_field
 from fusebox import happenings
 
 T = TypeVar("T")
 _BATCH_FIELD: Final = 1000
 _FORMED_FIELD: Final = 1001
-_DOOR: Final = "otlp_ingest"
+_DOORS: Final = {False: "otlp_ingest", True: "otlp_ingest_logs"}
+"""By whether a batch holds logs."""
+_SPANS: Final = "otel_traces"
 STORED: Final = happenings.declare("records_stored", logging.DEBUG, "records of the spool written to the database")
 COMPLETED: Final = happenings.declare(
     "batch_completed", logging.WARNING, "an interrupted batch was found half-written and completed"
 )
 
-_PRESENT: Final = "SELECT DISTINCT TraceId, SpanId FROM otel_traces WHERE _batch = {batch:String}"
+WRITTEN: Final = happenings.declare("spans_written", logging.DEBUG, "spans written to the database")
+
+_ROWS: Final = """
+SELECT name, total_rows FROM system.tables
+WHERE database = currentDatabase() AND total_rows IS NOT NULL AND NOT startsWith(name, '.') ORDER BY name
+"""
+_PRESENT: Final = """
+SELECT DISTINCT TraceId, SpanId FROM otel_traces WHERE _batch = {batch:String}
+UNION ALL SELECT {log:String}, _id FROM otel_logs WHERE _batch = {batch:String}
+"""
 _RUNNING: Final = "SELECT count() FROM system.processes WHERE startsWith(query_id, {prefix:String})"
-_EVENTS_VIEW: Final = (
-    "SELECT as_select FROM system.tables WHERE database = currentDatabase() AND name = 'agent_events_mv'"
-)
-_EVENTS_COLUMNS: Final = """
-SELECT arrayStringConcat(groupArray(concat('`', name, '`')), ', ') FROM (
-    SELECT name FROM system.columns WHERE database = currentDatabase() AND table = 'agent_events' ORDER BY position)
-"""
-_COMPLETE_EVENTS: Final = """
-INSERT INTO agent_events ({columns}) SELECT {columns} FROM ({view})
-WHERE batch = {{batch:String}}
-  AND (trace_id, span_id) NOT IN (SELECT trace_id, span_id FROM agent_events WHERE batch = {{batch:String}})
-"""
-_COMPLETE_TIMES: Final = """
-INSERT INTO otel_traces_trace_id_ts SELECT TraceId, min(Timestamp), max(Timestamp) FROM otel_traces
-WHERE _batch = {batch:String} AND TraceId != '' GROUP BY TraceId
-"""
-# A row too many does no harm there: readers take the earliest start and the latest end of a trace.
 
 
 class Inserter:
-    """Writes batches; use it from one thread."""
+    """Writes batches; use it from one thread.
 
-    def __init__(self, engine: Engine, letters: DeadLetters) -> None:
+    Args:
+        letters: where what the database cannot take goes.
+        counts: count what is written; one of several inserters does, since it counts what all have written.
+    """
+
+    def __init__(self, engine: Engine, letters: Letters, *, counts: bool = True) -> None:
         self._engine = engine
+        self._counts = counts
         self._letters = letters
+        self._completion = Completion(self._do, letters)
         self._attempt = 0
+        self.rows: dict[str, int] = {}
+        """How many rows each table had after the last batch; empty before the first."""
         self._settings: dict[str, object] = {
             **engine.schema_settings(schema.proto(), schema.MESSAGE),
             "deduplicate_blocks_in_dependent_materialized_views": 1,
@@ -82,17 +87,21 @@ class Inserter:
         }
 
     def write(self, batch: Batch) -> None:
-        """Make every readable span of the batch stored exactly once; what is unreadable becomes a dead letter.
+        """Make every readable span and log record stored exactly once; what is unreadable becomes a dead letter.
 
         Raises:
             EngineDown, EngineRefused: not now; call again with the batch marked as ``retried``.
         """
+        if self._counts:
+            self.rows = self.rows or self._lengths()
         payloads = [payload for payload in batch.payloads if self._sound(batch, payload)]
         if batch.retried:
             self._settle(batch, payloads)
         elif payloads:
             self._write_all(batch, payloads)
         happenings.emit(STORED, count=len(batch.payloads))
+        if self._counts:
+            self._count()
 
     def _write_all(self, batch: Batch, payloads: list[bytes]) -> None:
         try:
@@ -106,7 +115,7 @@ class Inserter:
         """Find out what an attempt left behind and write the rest."""
         self._await_silence(batch)
         self._write_missing(batch, payloads)
-        self._complete_views(batch)
+        self._completion.complete(batch)
 
     def _write_missing(self, batch: Batch, payloads: list[bytes]) -> None:
         missing = self._missing(batch, payloads)
@@ -127,33 +136,41 @@ class Inserter:
         elif error.code == OUT_OF_MEMORY:
             raise EngineDown(str(error)) from error
         else:
-            self._letters.add(batch.id, payloads[0], str(error))
+            for left in self._missing(batch, payloads):  # its row may be in: then a view refused it, see completion
+                self._letters.add(batch.id, left, str(error))
 
     def _missing(self, batch: Batch, payloads: list[bytes]) -> list[bytes]:
-        rows = self._do(lambda client: client.query(_PRESENT, {"batch": batch.id}).result_rows)
-        present: frozenset[SpanId] = frozenset((trace, span) for trace, span in rows)
+        rows = self._do(lambda client: client.query(_PRESENT, {"batch": batch.id, "log": LOG}).result_rows)
+        present: frozenset[Identity] = frozenset((first, second) for first, second in rows)
         if not present:
             return payloads
         happenings.emit(COMPLETED, batch=batch.id, present=len(present))
         return [rest for payload in payloads if (rest := _rest(payload, present))]
 
-    def _complete_views(self, batch: Batch) -> None:
-        parameters = {"batch": batch.id}
-        columns = self._do(lambda client: client.query(_EVENTS_COLUMNS).result_rows[0][0])
-        view = self._do(lambda client: client.query(_EVENTS_VIEW).result_rows[0][0])
-        statement = _COMPLETE_EVENTS.format(columns=columns, view=view)
-        self._do(lambda client: client.command(statement, parameters=parameters))
-        self._do(lambda client: client.command(_COMPLETE_TIMES, parameters=parameters))
-
     def _insert(self, batch: Batch, payloads: Iterable[bytes]) -> None:
         body = b"".join(payloads)
-        token = batch.id if body == b"".join(batch.payloads) else hashlib.sha256(body).hexdigest()
+        whole = batch.whole and body == b"".join(batch.payloads)
+        token = batch.id if whole else hashlib.sha256(body).hexdigest()
         block = body + bytes_field(_BATCH_FIELD, batch.id.encode()) + fixed64_field(_FORMED_FIELD, batch.formed)
         self._attempt += 1
         settings = self._settings | {
             "insert_deduplication_token": token, "query_id": f"{_query_prefix(batch)}-{self._attempt}"
         }  # fmt: skip
-        self._do(lambda client: client.raw_insert(_DOOR, insert_block=block, fmt="ProtobufSingle", settings=settings))
+        door = _DOORS[any(map(holds_logs, batch.payloads))]
+        self._do(lambda client: client.raw_insert(door, insert_block=block, fmt="ProtobufSingle", settings=settings))
+
+    def _count(self) -> None:
+        """Count what was written: nobody else writes. Where that is not known now, the next batch counts it too."""
+        try:
+            now = self._lengths()
+        except (EngineDown, EngineRefused):
+            return
+        happenings.emit(WRITTEN, count=max(0, now.get(_SPANS, 0) - self.rows.get(_SPANS, 0)))  # old ones may expire
+        self.rows = now
+
+    def _lengths(self) -> dict[str, int]:
+        """The engine knows them without counting."""
+        return self._do(lambda client: {str(name): int(rows) for name, rows in client.query(_ROWS).result_rows})
 
     def _accepts_nothing(self, batch: Batch) -> bool:
         """True when an empty batch passes: tables, views and rights are in order, so the refused data is at fault."""
@@ -174,7 +191,7 @@ class Inserter:
     def _sound(self, batch: Batch, payload: bytes) -> bool:
         if framed(payload):
             return True
-        self._letters.add(batch.id, payload, "the record is not an ExportTraceServiceRequest")
+        self._letters.add(batch.id, payload, "the record is neither spans nor logs")
         return False
 
     def _do(self, call: Callable[[Client], T]) -> T:
@@ -189,7 +206,7 @@ def _query_prefix(batch: Batch) -> str:
     return f"fusebox-keep-{batch.id[:32]}"
 
 
-def _rest(payload: bytes, present: frozenset[SpanId]) -> bytes:
+def _rest(payload: bytes, present: frozenset[Identity]) -> bytes:
     try:
         return without(payload, present)
     except ValueError:

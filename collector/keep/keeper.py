@@ -15,8 +15,12 @@ the loop tries until the engine works again, while the spool keeps what arrives.
 from __future__ import annotations
 
 import logging
+import math
 import random
 import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -29,8 +33,39 @@ _POLL_S: Final = 0.05
 _FIRST_PAUSE_S: Final = 0.2
 _LONGEST_PAUSE_S: Final = 15.0
 _STUCK_S: Final = 30.0
+_WAITS_AN_INSERT: Final = 3.0
+_LONGEST_LINGER_S: Final = 0.5
 
 DELAYED: Final = happenings.declare("keep_delayed", logging.WARNING, "a batch could not be stored yet; it is retried")
+
+
+def _nothing() -> None:
+    """Nothing else to do."""
+
+
+class Linger:
+    """How long to wait for company: an insert costs nearly the same for one record and for hundreds.
+
+    After a quiet while, only ``shortest`` seconds. While records keep coming, so long that most of the time goes by
+    between inserts, but at most half a second: what arrives is visible within one.
+    """
+
+    def __init__(self, shortest: float, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._shortest, self._monotonic = shortest, monotonic
+        self._due = -math.inf
+
+    @property
+    def seconds(self) -> float:
+        """To wait from now on."""
+        return max(self._shortest, self._due - self._monotonic())
+
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        """Around one insert."""
+        began = self._monotonic()
+        yield
+        ended = self._monotonic()
+        self._due = ended + min((ended - began) * _WAITS_AN_INSERT, _LONGEST_LINGER_S)
 
 
 @dataclass(slots=True)
@@ -47,13 +82,26 @@ class Keeper:
     """One thread that keeps.
 
     Args:
-        linger: real seconds to wait for company when a batch is not full.
+        linger: real seconds to wait for company, at least, when a batch is not full.
+        between: what else the thread that inserts has to do, after each batch and while there is none.
+        wait: waits that many seconds, or less; by default real ones, until :meth:`stop`.
     """
 
-    def __init__(self, batches: Batches, inserter: Inserter, clock: Clock, linger: float) -> None:
-        self._batches, self._inserter, self._clock, self._linger = batches, inserter, clock, linger
+    def __init__(
+        self,
+        batches: Batches,
+        inserter: Inserter,
+        clock: Clock,
+        linger: float,
+        between: Callable[[], None] = _nothing,
+        wait: Callable[[float], object] | None = None,
+    ) -> None:
+        self._batches, self._inserter, self._clock = batches, inserter, clock
+        self._linger, self._between = Linger(linger), between
         self._flow = Flow()
+        self._pause = _FIRST_PAUSE_S
         self._stopping = threading.Event()
+        self._wait = wait or self._stopping.wait
         self._thread = threading.Thread(target=self._run, name="keep", daemon=True)
 
     def start(self) -> None:
@@ -76,19 +124,23 @@ class Keeper:
         return self._flow.reason if since and self._clock.wall() - since > _STUCK_S else ""
 
     def _run(self) -> None:
-        pause = _FIRST_PAUSE_S
         while not self._stopping.is_set():
-            try:
-                idle = not self._step()
-                pause = _FIRST_PAUSE_S
-            except Exception as error:  # whatever it was: the batch is still open, the loop goes on with it
-                happenings.emit(DELAYED, error=str(error)[:500])
-                self._failed(str(error))
-                self._stopping.wait(pause * random.uniform(0.8, 1.2))
-                pause = min(pause * 2, _LONGEST_PAUSE_S)
-                continue
-            if idle:
-                self._stopping.wait(_POLL_S)
+            self.turn()
+
+    def turn(self) -> None:
+        """One turn of the loop: store a batch, or wait for one, or wait because the last attempt failed."""
+        try:
+            idle = not self._step()
+            self._between()
+        except Exception as error:  # whatever it was: the batch is still open, the loop goes on with it
+            happenings.emit(DELAYED, error=str(error)[:500])
+            self._failed(str(error))
+            self._wait(self._pause * random.uniform(0.8, 1.2))
+            self._pause = min(self._pause * 2, _LONGEST_PAUSE_S)
+            return
+        self._pause = _FIRST_PAUSE_S
+        if idle:
+            self._wait(_POLL_S)
 
     def _step(self) -> bool:
         """Store one batch; False when there is none."""
@@ -96,12 +148,13 @@ class Keeper:
             self._flow.lag = 0
             return False
         if not self._batches.full:
-            self._stopping.wait(self._linger)
+            self._wait(self._linger.seconds)
         batch = self._batches.next()
         self._flow.lag = self._batches.lag()
         if batch:
-            self._inserter.write(batch)
-            self._batches.done(batch)
+            with self._linger.timed():
+                self._inserter.write(batch)
+                self._batches.done(batch)
             self._flow.last_stored, self._flow.failing_since, self._flow.reason = self._clock.wall(), 0.0, ""
         return batch is not None
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 
+from collector.keep.deadletters import BURIED
+from collector.keep.insert import WRITTEN
 from collector.keep.keeper import Keeper
+from collector.metrics import TEXT, Gauge, Otel, queue, render, send_failed, sent
 from collector.sql.reply import Reply
 from fusebox import happenings
 
@@ -16,16 +20,17 @@ def health(keeper: Keeper) -> Reply:
     return Reply(503 if trouble else 200, json.dumps(body).encode(), {"content-type": "application/json"})
 
 
-def metrics(keeper: Keeper) -> Reply:
-    """Prometheus text: every declared happening, and the flow."""
-    flow = keeper.flow
-    lines = [
-        "# TYPE fusebox_keep_lag_bytes gauge",
-        f"fusebox_keep_lag_bytes {flow.lag}",
-        "# TYPE fusebox_keep_last_stored_seconds gauge",
-        f"fusebox_keep_last_stored_seconds {flow.last_stored}",
-        "# TYPE fusebox_happenings_total counter",
-        *(f'fusebox_happenings_total{{kind="{name}"}} {count}' for name, count in happenings.counts().items()),
-    ]
-    text = "\n".join(lines) + "\n"
-    return Reply(200, text.encode(), {"content-type": "text/plain; version=0.0.4; charset=utf-8"})
+def metrics(keeper: Keeper, rows: Mapping[str, int]) -> Reply:
+    """Prometheus text: OpenTelemetry's counters, every declared happening, the flow, and how long each table is."""
+    return Reply(200, render(_samples(keeper, rows)).encode(), {"content-type": TEXT})
+
+
+def _samples(keeper: Keeper, rows: Mapping[str, int]) -> Iterator[Gauge | Otel]:
+    flow, counts = keeper.flow, happenings.counts()
+    yield sent(counts[WRITTEN.name])
+    yield send_failed(counts[BURIED.name])
+    yield from queue(flow.lag)
+    yield Gauge("keep_lag_bytes", "bytes of the spool that are in no table yet", flow.lag)
+    yield Gauge("keep_last_stored_seconds", "when a batch was stored last (Unix seconds, 0 = never)", flow.last_stored)
+    for table, number in rows.items():
+        yield Gauge("table_rows", "rows of a table after the last batch", number, {"table": table})

@@ -7,19 +7,20 @@ from google.protobuf.json_format import MessageToJson
 from google.protobuf.message import Message
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from collector.receive.decode import Encoding
 from collector.receive.intake import Answer
 from collector.receive.refusal import Refusal
+from collector.receive.signals import Signal
 
 
-def response(answer: Answer) -> ExportTraceServiceResponse:
+def response(answer: Answer, signal: Signal) -> Message:
     """The export response; ``partial_success`` is set only when something was left out."""
-    message = ExportTraceServiceResponse()
+    message: Message = signal.response()
     if answer.rejected:
-        message.partial_success.rejected_spans = answer.rejected
-        message.partial_success.error_message = answer.message
+        partial = message.partial_success
+        setattr(partial, signal.rejected, answer.rejected)
+        partial.error_message = answer.message
     return message
 
 

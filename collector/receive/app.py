@@ -12,23 +12,27 @@ from typing import Final
 
 import uvicorn
 
-from collector.metrics import Gauge, render
+from collector.metrics import Gauge, Otel, accepted, queue, refused, render
 from collector.ports import address, bind, port_of
+from collector.receive.connections import Connection
 from collector.receive.grpc import GrpcDoor
 from collector.receive.http import Door
 from collector.receive.intake import Answer, Intake
 from collector.receive.repeats import Repeats, key_in
+from collector.receive.signals import SPANS_STORED
+from collector.receive.stamp import MISSHAPEN
 from collector.setup import prepare
-from collector.spool import Record, Writer, cursors, recent
+from collector.spool import Record, Writer, cursors, quarantined, recent
 from collector.tokens import Tokens
+from fusebox import happenings
 from fusebox.clock import Clock, system_clock
 from fusebox.config import Config
 from fusebox.errors import FuseboxError
 from fusebox.lifecycle import serve
+from fusebox.prices import PriceBook
 from fusebox.rundir import announce, withdraw
 
 _WORKERS: Final = 8
-_CONNECTIONS: Final = 512
 _READY_S: Final = 10.0
 _POLL_S: Final = 0.01
 
@@ -37,7 +41,7 @@ class Receive:
     """Both doors over one spool.
 
     Args:
-        config: uses data_dir, tenant, host, http_port, grpc_port and spool_max_bytes.
+        config: uses data_dir, tenant, host, http_port, grpc_port, spool_max_bytes and spool_max_age_s.
     """
 
     def __init__(self, config: Config, clock: Clock) -> None:
@@ -54,10 +58,13 @@ class Receive:
             DataDirInUse: another receive writes this spool.
         """
         with contextlib.ExitStack() as resources:
-            writer = Writer(self._config.data_dir / "spool", self._config.spool_max_bytes)
+            writer = Writer(
+                self._config.data_dir / "spool", self._config.spool_max_bytes,
+                max_age_s=self._config.spool_max_age_s, clock=self._clock,
+            )  # fmt: skip
             resources.callback(writer.close)
             known = _known(recent(self._config.data_dir / "spool"))
-            intake = Intake(writer, self._clock, Repeats(self._clock, known))
+            intake = Intake(writer, self._clock, Repeats(self._clock, known), PriceBook.load(self._config.prices_file))
             tokens = Tokens(self._config.data_dir / "principals.json", self._config.tenant)
             grpc_port = self._open_grpc(resources, intake, tokens)
             http_port = self._open_http(resources, intake, tokens, writer)
@@ -70,31 +77,43 @@ class Receive:
         self._resources.close()
 
     def _open_grpc(self, resources: contextlib.ExitStack, intake: Intake, tokens: Tokens) -> int:
-        door = GrpcDoor(intake, tokens, self._config.host, self._config.grpc_port, _WORKERS)
-        door.start()
+        door = GrpcDoor(intake, tokens, self._config.host, self._config.grpc_port)
         resources.callback(lambda: door.stop(self._patience))
+        door.start()
         return door.port
 
     def _open_http(self, resources: contextlib.ExitStack, intake: Intake, tokens: Tokens, writer: Writer) -> int:
         sock = bind(self._config.host, self._config.http_port, "http_port")
         workers = resources.enter_context(ThreadPoolExecutor(_WORKERS, "fusebox-http"))
-        door = Door(intake, tokens, workers, lambda: writer.failure, lambda: render(self._gauges(writer)))
+        door = Door(intake, tokens, workers, lambda: self._trouble(writer), lambda: render(self._gauges(writer)))
         server = HttpServer(door)
         resources.callback(lambda: server.stop(self._patience))
         port = port_of(sock)
         server.start(sock)
         return port
 
+    def _trouble(self, writer: Writer) -> str:
+        """Why nothing is taken now; empty while spans flow."""
+        if writer.failure or writer.size() < self._config.spool_max_bytes:
+            return writer.failure
+        return f"the spool is full ({writer.size()} bytes): keep or watch does not read it, or spool_max_bytes is small"
+
     def _announce(self, resources: contextlib.ExitStack, http_port: int, grpc_port: int) -> None:
         host, folder = self._config.host, self._config.data_dir
         announce(folder, "receive", url=f"http://{address(host, http_port)}", grpc=address(host, grpc_port))
         resources.callback(withdraw, folder, "receive")
 
-    def _gauges(self, writer: Writer) -> Iterator[Gauge]:
+    def _gauges(self, writer: Writer) -> Iterator[Gauge | Otel]:
+        counts, folder = happenings.counts(), self._config.data_dir / "spool"
+        yield accepted(counts[SPANS_STORED.name])
+        yield refused(counts[MISSHAPEN.name])
+        yield from queue(writer.size(), self._config.spool_max_bytes)
         yield Gauge("spool_bytes", "bytes in the spool", writer.size())
         yield Gauge("spool_max_bytes", "bytes at which the spool refuses", self._config.spool_max_bytes)
+        yield Gauge("spool_oldest_seconds", "seconds for which the oldest record waits to be stored", writer.oldest())
+        yield Gauge("spool_quarantined", "damaged segments in quarantine", len(quarantined(folder)))
         yield Gauge("spool_record", "number of the newest durable record", writer.number())
-        for name, number in cursors(self._config.data_dir / "spool").items():
+        for name, number in cursors(folder).items():
             yield Gauge("spool_cursor", "number of the record a reader is done with", number, {"reader": name})
 
 
@@ -105,7 +124,7 @@ class HttpServer:
         self._server = uvicorn.Server(
             uvicorn.Config(
                 app,
-                http="httptools",
+                http=Connection,
                 loop="uvloop",
                 ws="none",
                 lifespan="off",
@@ -113,7 +132,6 @@ class HttpServer:
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                limit_concurrency=_CONNECTIONS,
                 timeout_keep_alive=60,
             )
         )

@@ -1,4 +1,4 @@
-"""From bytes to an ``ExportTraceServiceRequest``: protobuf, or OTLP's dialect of JSON (whose ids are hex)."""
+"""From bytes to an export request: protobuf, or OTLP's dialect of JSON (whose ids are hex)."""
 
 from __future__ import annotations
 
@@ -6,13 +6,18 @@ import base64
 import json
 from collections.abc import Iterator
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from google.protobuf.json_format import ParseDict, ParseError
 from google.protobuf.message import DecodeError
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from collector.receive.inflate import LARGE
+from collector.receive.outline import refuse_dense, refuse_too_many
 from collector.receive.refusal import Refusal, Why
+from collector.receive.signals import Signal
+
+# SystemError: protobuf's C part looks up a JSON name with a lone surrogate and leaves the encoding error behind.
+_BROKEN: Final = (DecodeError, ParseError, ValueError, TypeError, AttributeError, RecursionError, SystemError)
 
 
 class Encoding(StrEnum):
@@ -36,37 +41,49 @@ def encoding_of(content_type: str) -> Encoding:
         ) from None
 
 
-def decode(body: bytes, encoding: Encoding) -> ExportTraceServiceRequest:
-    """Parse a request.
+def decode(body: bytes, encoding: Encoding, signal: Signal) -> Any:
+    """Parse a request; an instance of ``signal.request``.
 
     Raises:
-        Refusal: the body is not a trace export request in that encoding.
+        Refusal: the body is no such request in that encoding, or holds too much.
     """
     try:
-        return ExportTraceServiceRequest.FromString(body) if encoding is Encoding.PROTOBUF else _from_json(body)
-    except (DecodeError, ParseError, ValueError, TypeError, AttributeError, RecursionError) as error:
-        text = f"the body is not an OTLP trace request in {encoding}: {error}"
+        return _from_protobuf(body, signal) if encoding is Encoding.PROTOBUF else _from_json(body, signal)
+    except _BROKEN as error:
+        text = f"the body is not an OTLP {signal.name} request in {encoding}: {error}"
         raise Refusal(Why.MALFORMED, text.encode(errors="replace").decode()[:300]) from error
 
 
-def _from_json(body: bytes) -> ExportTraceServiceRequest:
+def _from_protobuf(body: bytes, signal: Signal) -> Any:
+    if len(body) > LARGE:
+        refuse_dense(body, signal.noun)
+    return signal.request.FromString(body)
+
+
+def _from_json(body: bytes, signal: Signal) -> Any:
     data = json.loads(body)
-    for item in _with_ids(data):
-        for name in ("traceId", "spanId", "parentSpanId"):
-            if name in item:
-                item[name] = _base64_of_hex(item[name])
-    request = ExportTraceServiceRequest()
+    for place, item in enumerate(_items(data, signal.levels)):
+        refuse_too_many(place + 1, signal.noun)
+        for part in (item, *(item.get("links") or ())):
+            _repair_ids(part)
+    request = signal.request()
     ParseDict(data, request, ignore_unknown_fields=True)
     return request
 
 
-def _with_ids(data: Any) -> Iterator[dict[str, Any]]:
-    """Every object that carries ids: spans and their links."""
-    for resource in data.get("resourceSpans") or ():
-        for scope in resource.get("scopeSpans") or ():
-            for span in scope.get("spans") or ():
-                yield span
-                yield from span.get("links") or ()
+def _items(data: Any, levels: tuple[str, str, str]) -> Iterator[dict[str, Any]]:
+    """Every span or log record."""
+    resources, scopes, items = levels
+    for resource in data.get(resources) or ():
+        for scope in resource.get(scopes) or ():
+            yield from scope.get(items) or ()
+
+
+def _repair_ids(part: dict[str, Any]) -> None:
+    """Ids as protobuf's JSON has them; spans, their links and log records have some."""
+    for name in ("traceId", "spanId", "parentSpanId"):
+        if name in part:
+            part[name] = _base64_of_hex(part[name])
 
 
 def _base64_of_hex(value: object) -> str:

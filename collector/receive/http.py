@@ -1,8 +1,8 @@
-"""OTLP over HTTP: a bare ASGI application, because the whole interface is four paths.
+"""OTLP over HTTP: a bare ASGI application, because the whole interface is five paths.
 
 ============================  ====================================================================================
-``POST /v1/traces``           protobuf or JSON, plain, gzip or deflate; 200 once every span is durable
-``POST /v1/logs, /metrics``   404: not stored yet
+``POST /v1/traces, /v1/logs`` protobuf or JSON, plain, gzip, deflate or zstd; 200 once everything in it is durable
+``POST /v1/metrics``          404: not stored
 ``GET /healthz``              200 while requests can be stored, 503 with the reason when not; no token
 ``GET /metrics``              counters in Prometheus text; no token
 ============================  ====================================================================================
@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,13 +19,18 @@ from typing import Any, Final
 
 from collector.receive.answers import encoded, response, status
 from collector.receive.decode import Encoding, encoding_of
-from collector.receive.inflate import MAX_BODY, inflate
-from collector.receive.intake import Answer, Intake, refuse
+from collector.receive.inflate import MAX_BODY
+from collector.receive.intake import Intake, refuse
 from collector.receive.refusal import Refusal, Why, no_token
-from collector.tokens import Principal, Tokens, bearer
+from collector.receive.signals import NOT_STORED, SIGNALS, Signal, not_stored
+from collector.tokens import Tokens, bearer
 
 _BODY_DEADLINE_S: Final = 30.0
-_MAX_BUFFERED: Final = 16 * MAX_BODY
+_LINGER_S: Final = 5.0
+_MAX_BUFFERED: Final = 4 * MAX_BODY
+_MAX_REQUESTS: Final = 256
+_BY_PATH: Final = {f"/v1/{signal.name}": signal for signal in SIGNALS}
+_NOT_STORED: Final = {"/v1development/profiles": "profiles"} | {f"/v1/{name}": name for name in NOT_STORED}
 _TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 Scope = MutableMapping[str, Any]
@@ -74,71 +80,109 @@ class Door:
         self._failure = failure
         self._metrics = metrics
         self._buffered = 0
+        self._requests = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        upload = _Upload(receive)
         try:
-            reply = await self._route(scope["method"], scope["path"], headers, receive)
+            reply = await self._route(scope["method"], scope["path"], headers, upload)
         except Exception as error:  # the sender gets one sentence; refuse() counts and logs
             reply = _refused(refuse(error), headers)
+            if "expect" not in headers:
+                await upload.discard()
         await reply.send(send)
 
-    async def _route(self, method: str, path: str, headers: dict[str, str], receive: Receive) -> Reply:
+    async def _route(self, method: str, path: str, headers: dict[str, str], upload: _Upload) -> Reply:
+        signal = _BY_PATH.get(path)
+        if signal and method == "POST":
+            return await self._export(signal, headers, upload)
+        if signal:
+            raise Refusal(Why.WRONG_METHOD, f"send {signal.name} with POST")
+        if path in _NOT_STORED:
+            raise not_stored(_NOT_STORED[path])
         match method, path:
-            case "POST", "/v1/traces":
-                return await self._traces(headers, receive)
-            case _, "/v1/traces":
-                raise Refusal(Why.WRONG_METHOD, "send traces with POST")
-            case _, "/v1/logs" | "/v1/metrics" | "/v1development/profiles":
-                raise Refusal(Why.NOT_FOUND, f"Fusebox stores traces only for now, not {path}")
             case "GET" | "HEAD", "/healthz":
                 return self._health()
             case "GET", "/metrics":
                 return Reply(200, _TEXT, self._metrics().encode())
-        raise Refusal(Why.NOT_FOUND, f"{method} {path} is not served here; traces go to POST /v1/traces")
+        raise Refusal(
+            Why.NOT_FOUND, f"{method} {path} is not served here; traces go to POST /v1/traces, logs to POST /v1/logs"
+        )
 
     def _health(self) -> Reply:
         failure = self._failure()
         return Reply(503 if failure else 200, _TEXT, f"{failure or 'ok'}\n".encode())
 
-    async def _traces(self, headers: dict[str, str], receive: Receive) -> Reply:
+    async def _export(self, signal: Signal, headers: dict[str, str], upload: _Upload) -> Reply:
         principal = self._tokens.authenticate(bearer(headers.get("authorization")))
         if principal is None:
             raise no_token()
-        encoding = encoding_of(headers.get("content-type", ""))
+        if self._requests >= _MAX_REQUESTS:
+            raise Refusal(Why.BUSY, f"{_MAX_REQUESTS} requests are being answered; try again")
+        encoding, compression = encoding_of(headers.get("content-type", "")), headers.get("content-encoding", "")
+        if len(length := headers.get("content-length", "")) > 8 or int(length or 0) > MAX_BODY:
+            raise _too_large()
         body = bytearray()
+        self._requests += 1
         try:
-            await self._read(receive, body)
+            await self._read(upload, body)
             answer = await asyncio.get_running_loop().run_in_executor(
-                self._workers, self._take, bytes(body), headers.get("content-encoding", ""), encoding, principal
+                self._workers, self._intake.take, bytes(body), encoding, principal, signal, compression
             )
         finally:
+            self._requests -= 1
             self._buffered -= len(body)
-        return Reply(200, encoding, encoded(response(answer), encoding))
+        return Reply(200, encoding, encoded(response(answer, signal), encoding))
 
-    async def _read(self, receive: Receive, body: bytearray) -> None:
+    async def _read(self, upload: _Upload, body: bytearray) -> None:
         try:
             async with asyncio.timeout(_BODY_DEADLINE_S):
-                while await self._read_some(receive, body):
-                    pass
+                while not upload.ended:
+                    self._add(await upload.chunk(), body)
         except TimeoutError as error:
+            upload.ended = True
             raise Refusal(Why.TOO_SLOW, f"the body did not arrive within {_BODY_DEADLINE_S:.0f} s") from error
 
-    async def _read_some(self, receive: Receive, body: bytearray) -> bool:
-        event = await receive()
-        if event["type"] == "http.disconnect":
-            raise Refusal(Why.MALFORMED, "the sender went away in the middle of its request")
-        chunk = event.get("body", b"")
+    def _add(self, chunk: bytes, body: bytearray) -> None:
         body += chunk
         self._buffered += len(chunk)
         if len(body) > MAX_BODY:
-            raise Refusal(Why.TOO_LARGE, f"the body exceeds {MAX_BODY} bytes; send smaller batches")
+            raise _too_large()
         if self._buffered > _MAX_BUFFERED:
-            raise Refusal(Why.UNAVAILABLE, "too much is arriving at once; try again")
-        return bool(event.get("more_body"))
+            raise Refusal(Why.BUSY, "too much is arriving at once; try again")
 
-    def _take(self, body: bytes, content_encoding: str, encoding: Encoding, principal: Principal) -> Answer:
-        return self._intake.take(inflate(body, content_encoding), encoding, principal)
+
+class _Upload:
+    """A request's body on its way in."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self.ended = False
+        """True when there is nothing more to wait for."""
+
+    async def chunk(self) -> bytes:
+        """The next piece.
+
+        Raises:
+            Refusal: the sender is gone.
+        """
+        event = await self._receive()
+        self.ended = not event.get("more_body")
+        if event["type"] == "http.disconnect":
+            raise Refusal(Why.MALFORMED, "the sender went away in the middle of its request")
+        return bytes(event.get("body", b""))
+
+    async def discard(self) -> None:
+        """Take what still comes, for five seconds at most: a sender that is cut off would not read its answer."""
+        with contextlib.suppress(TimeoutError, Refusal):
+            async with asyncio.timeout(_LINGER_S):
+                while not self.ended:
+                    await self.chunk()
+
+
+def _too_large() -> Refusal:
+    return Refusal(Why.TOO_LARGE, f"the body exceeds {MAX_BODY} bytes; send smaller batches")
 
 
 def _refused(refusal: Refusal, headers: dict[str, str]) -> Reply:

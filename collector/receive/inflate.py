@@ -1,63 +1,121 @@
-"""Content encodings, inflated under a cap: what a few kilobytes may unpack to is decided here, not by the sender."""
+"""Content encodings, inflated under a cap: what a few kilobytes may unpack to is decided here, not by the sender.
+
+Input and output move in small steps, so that refusing a body costs its cap and not what it would have become.
+"""
 
 from __future__ import annotations
 
+import sys
 import zlib
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Final, Protocol
 
 from collector.receive.refusal import Refusal, Why
 
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
 MAX_BODY: Final = 16 << 20
 """Bytes of a request, as sent and inflated."""
+LARGE: Final = 1 << 20
+"""Bytes from which on a request is handled alone."""
 
+_STEP: Final = 64 << 10
 _MAX_MEMBERS: Final = 64
 _GZIP, _ZLIB, _RAW = 31, 15, -15
+_WINDOW: Final[Mapping[int, int]] = {zstd.DecompressionParameter.window_log_max: 23}
+"""8 MiB, which RFC 8878 (3.1.1.1.2) asks of every decoder: a frame that wants more memory is refused."""
 
 
-def inflate(body: bytes, encoding: str) -> bytes:
-    """The body without its ``Content-Encoding``: gzip (of several members, too), deflate or none.
+class _Inflater(Protocol):
+    """One member: a gzip member, a deflate stream or a zstd frame."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
+
+
+def inflate(body: bytes, encoding: str, large: Callable[[], object] = bool) -> bytes:
+    """The body without its ``Content-Encoding``: gzip and zstd (of several members, too), deflate or none.
+
+    Args:
+        large: called once the body turns out to be longer than :data:`LARGE`, before more of it is inflated.
 
     Raises:
         Refusal: the encoding is unknown or stacked, the data is broken or cut off, or it inflates beyond the cap.
     """
     match encoding.strip().lower():
         case "" | "identity":
+            if len(body) > LARGE:
+                large()
             return body
         case "gzip" | "x-gzip":
-            return _gzip(body)
+            return _members(body, lambda: zlib.decompressobj(_GZIP), _Output(large))
+        case "zstd":
+            return _members(body, lambda: zstd.ZstdDecompressor(options=_WINDOW), _Output(large))
         case "deflate":
-            return _deflate(body)
-    raise Refusal(Why.UNSUPPORTED, f"Content-Encoding {encoding[:50]!r} is not gzip, deflate or identity")
+            return _deflate(body, _Output(large))
+    raise Refusal(Why.UNSUPPORTED, f"Content-Encoding {encoding[:50]!r} is not gzip, deflate, zstd or identity")
 
 
-def _gzip(body: bytes) -> bytes:
-    parts: list[bytes] = []
-    room = MAX_BODY
+class _Output:
+    """What was inflated so far."""
+
+    def __init__(self, large: Callable[[], object]) -> None:
+        self._parts: list[bytes] = []
+        self._length = 0
+        self._large = large
+
+    def add(self, part: bytes) -> None:
+        if self._length <= LARGE < self._length + len(part):
+            self._large()
+        self._length += len(part)
+        if self._length > MAX_BODY:
+            raise Refusal(Why.TOO_LARGE, f"the body inflates beyond {MAX_BODY} bytes; send smaller batches")
+        self._parts.append(part)
+
+    def whole(self) -> bytes:
+        return b"".join(self._parts)
+
+
+def _members(body: bytes, begin: Callable[[], _Inflater], output: _Output) -> bytes:
+    position = 0
     for _ in range(_MAX_MEMBERS):
-        part, body = _member(body, _GZIP, room)
-        parts.append(part)
-        room -= len(part)
-        if not body.strip(b"\0"):
-            return b"".join(parts)
-    raise Refusal(Why.MALFORMED, f"more than {_MAX_MEMBERS} gzip members in one body")
+        position = _member(body, position, begin(), output)
+        if body.count(0, position) == len(body) - position:  # nothing, or padding
+            return output.whole()
+    raise Refusal(Why.MALFORMED, f"more than {_MAX_MEMBERS} compressed members in one body")
 
 
-def _deflate(body: bytes) -> bytes:
+def _deflate(body: bytes, output: _Output) -> bytes:
     zlib_header = len(body) > 1 and body[0] & 15 == 8 and (body[0] << 8 | body[1]) % 31 == 0
-    data, rest = _member(body, _ZLIB if zlib_header else _RAW, MAX_BODY)
-    if rest:
+    end = _member(body, 0, zlib.decompressobj(_ZLIB if zlib_header else _RAW), output)
+    if end < len(body):
         raise Refusal(Why.MALFORMED, "bytes behind the end of the deflate stream")
-    return data
+    return output.whole()
 
 
-def _member(body: bytes, window_bits: int, room: int) -> tuple[bytes, bytes]:
-    inflater = zlib.decompressobj(window_bits)
+def _member(body: bytes, position: int, inflater: _Inflater, output: _Output) -> int:
+    """Inflate one member into ``output``; the position behind it."""
+    rest = b""
+    while not inflater.eof:
+        data = rest or body[position : position + _STEP]
+        position += 0 if rest else len(data)
+        part = _some(inflater, data)
+        rest = getattr(inflater, "unconsumed_tail", b"")  # zlib gives back what it had no room for, zstd keeps it
+        if not data and not part:
+            raise Refusal(Why.MALFORMED, "the compressed body is cut off")
+        if part:
+            output.add(part)
+    return position - len(inflater.unused_data)
+
+
+def _some(inflater: _Inflater, data: bytes) -> bytes:
     try:
-        data = inflater.decompress(body, room + 1)
-    except zlib.error as error:
+        return inflater.decompress(data, _STEP)
+    except (zlib.error, zstd.ZstdError) as error:
         raise Refusal(Why.MALFORMED, f"the compressed body is broken: {error}") from error
-    if len(data) > room:
-        raise Refusal(Why.TOO_LARGE, f"the body inflates beyond {MAX_BODY} bytes; send smaller batches")
-    if not inflater.eof:
-        raise Refusal(Why.MALFORMED, "the compressed body is cut off")
-    return data, inflater.unused_data

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import logging
+import contextlib
+import threading
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Protocol
 
 from collector.receive.decode import Encoding, decode
+from collector.receive.inflate import inflate
 from collector.receive.refusal import FAILED, REFUSED, Refusal, Why
 from collector.receive.repeats import Repeats, hash_of, sealed
-from collector.receive.stamp import stamp
+from collector.receive.signals import Signal
 from collector.spool import MAX_PAYLOAD, SpoolFailed, SpoolFull
 from collector.tokens import Principal
 from fusebox import happenings
 from fusebox.clock import Clock
-
-STORED: Final = happenings.declare("spans_stored", logging.DEBUG, "spans made durable in the spool")
+from fusebox.prices import SHIPPED, PriceBook
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What an accepted request is answered: how many of its spans were not taken, and why."""
+    """What an accepted request is answered: how many of its spans or log records were not taken, and why."""
 
     rejected: int = 0
     message: str = ""
@@ -34,44 +35,54 @@ class Spool(Protocol):
 
 
 class Intake:
-    """Decodes, recognises repeats, stamps and stores. Thread-safe; blocks for the disk.
+    """Inflates, decodes, recognises repeats, stamps and stores. Thread-safe; blocks for the disk.
+
+    Large requests are handled one at a time: many at once would need many times the memory and, in one interpreter,
+    not a moment less.
 
     Args:
         repeats: the requests of the last minutes.
+        book: the prices of inference spans.
     """
 
-    def __init__(self, spool: Spool, clock: Clock, repeats: Repeats[Answer]) -> None:
+    def __init__(self, spool: Spool, clock: Clock, repeats: Repeats[Answer], book: PriceBook = SHIPPED) -> None:
         self._spool = spool
         self._clock = clock
         self._repeats = repeats
+        self._large = threading.Lock()
+        self._book = book
 
-    def take(self, body: bytes, encoding: Encoding, principal: Principal) -> Answer:
+    def take(
+        self, sent: bytes, encoding: Encoding, principal: Principal, signal: Signal, content_encoding: str = ""
+    ) -> Answer:
         """Store a request; everything it brought is durable when this returns.
 
         Raises:
             Refusal: nothing of it was stored.
         """
-        key = hash_of(principal.name, body)
+        with contextlib.ExitStack() as alone:
+            body = inflate(sent, content_encoding, lambda: alone.enter_context(self._large))
+            return self._once(body, encoding, principal, signal)
+
+    def _once(self, body: bytes, encoding: Encoding, principal: Principal, signal: Signal) -> Answer:
+        key = hash_of(principal.name, body, signal.seed)
         try:
-            return self._repeats.once(key, lambda: self._store(body, encoding, principal, key))
+            return self._repeats.once(key, lambda: self._store(body, encoding, principal, signal, key))
         except SpoolFull as error:
             raise Refusal(Why.FULL, str(error)) from error
         except (SpoolFailed, TimeoutError) as error:
             raise Refusal(Why.UNAVAILABLE, str(error) or "the first copy of this request is still at work") from error
 
-    def _store(self, body: bytes, encoding: Encoding, principal: Principal, key: bytes) -> Answer:
-        request = decode(body, encoding)
-        stamped = stamp(request, principal, self._clock.now())
+    def _store(self, body: bytes, encoding: Encoding, principal: Principal, signal: Signal, key: bytes) -> Answer:
+        request = decode(body, encoding, signal)
+        stamped = signal.stamp(request, principal, self._clock.now(), self._book)
         if stamped.accepted:
-            record = sealed(request.SerializeToString(), key)
+            record = sealed(signal.payload(request, key), key)
             if len(record) > MAX_PAYLOAD:
                 raise Refusal(Why.TOO_LARGE, "the request is too long once stamped; send smaller batches")
             self._spool.append(record)
-            happenings.emit(STORED, count=stamped.accepted)
-        return Answer(stamped.rejected, _WRONG_IDS if stamped.rejected else "")
-
-
-_WRONG_IDS: Final = "spans without a 16-byte trace id and an 8-byte span id, both not zero, were not stored"
+            happenings.emit(signal.stored, count=stamped.accepted)
+        return Answer(stamped.rejected, stamped.message)
 
 
 def refuse(error: Exception) -> Refusal:

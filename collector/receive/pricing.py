@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
 from functools import lru_cache
 from typing import Final
 
 from fusebox import happenings, names
 from fusebox.eventmap import Value
-from fusebox.prices import Cost, cost_of
+from fusebox.prices import SHIPPED, Cost, PriceBook
 from fusebox.usage import Usage
 
 UNPRICED: Final = happenings.declare("spans_unpriced", logging.DEBUG, "inference spans whose model has no known price")
@@ -17,9 +19,13 @@ UNPRICED: Final = happenings.declare("spans_unpriced", logging.DEBUG, "inference
 _HOUR_S: Final = 3600
 _OLDEST: Final = 1_577_836_800.0  # 2020: no provider sold tokens before
 _MOST_TOKENS: Final = 1 << 40
+_LIMITS: Final = (2_000_000, 200_000, 128_000, 32_000)
+"""Tokens of a request from which on some models get dearer."""
+_TRIALS: Final = (Usage(7, 3), Usage(1_009, 11, 101, 13, 5), Usage(31_013, 1_013, 17_011))
+_ZERO: Final = Decimal(0)
 
 
-def price_of(attributes: Mapping[str, Value], at: float, now: float) -> Cost | None:
+def price_of(attributes: Mapping[str, Value], at: float, now: float, book: PriceBook = SHIPPED) -> Cost | None:
     """What a span cost; None when it bills nothing here, reports no usage, or its model has no known price.
 
     Args:
@@ -34,17 +40,71 @@ def price_of(attributes: Mapping[str, Value], at: float, now: float) -> Cost | N
         return None
     provider = _text(attributes, names.GEN_AI_PROVIDER, names.GEN_AI_SYSTEM_OLD)
     hour = int((at if _OLDEST <= at <= now + _HOUR_S else now) // _HOUR_S)
-    cost = _cost(usage, model, provider, hour)
+    cost = _cost(book, usage, model, provider, hour)
     if cost is None:
         happenings.emit(UNPRICED, model=model[:100], provider=provider[:100])
     return cost
 
 
-@lru_cache(maxsize=4096)
-def _cost(usage: Usage, model: str, provider: str, hour: int) -> Cost | None:
-    """A provider spelled in a way the price table does not know must not make a known model free."""
-    at = float(hour * _HOUR_S)
-    return cost_of(usage, model, provider, at) or (cost_of(usage, model, "", at) if provider else None)
+def _cost(book: PriceBook, usage: Usage, model: str, provider: str, hour: int) -> Cost | None:
+    line = _line(book, model, provider, hour)
+    if line is None:
+        return None
+    return line.cost(usage) if _within(usage, line.limit) else _asked(book, usage, model, provider, hour)
+
+
+def _asked(book: PriceBook, usage: Usage, model: str, provider: str, hour: int) -> Cost | None:
+    return book.cost_of(usage, model, provider, float(hour * _HOUR_S))
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A price as a straight line: so much for a token of each kind. Asking the library costs thirty times more."""
+
+    price: str
+    limit: int
+    """Tokens in and out up to which it is one; 0 = it never is."""
+    input: Decimal = _ZERO
+    cache_read: Decimal = _ZERO
+    cache_creation: Decimal = _ZERO
+    output: Decimal = _ZERO
+
+    def cost(self, usage: Usage) -> Cost:
+        """What the library would say."""
+        read, created = usage.cache_read, usage.cache_creation
+        fresh = usage.input_tokens - read - created
+        usd = fresh * self.input + read * self.cache_read + created * self.cache_creation
+        return Cost((usd + usage.output_tokens * self.output).normalize(), self.price)
+
+
+def _within(usage: Usage, limit: int) -> bool:
+    """True for a usage that a line speaks of: no part exceeds its whole, and the whole is small enough."""
+    return (
+        usage.cache_read + usage.cache_creation <= usage.input_tokens <= limit
+        and usage.reasoning <= usage.output_tokens <= limit
+    )
+
+
+@lru_cache(maxsize=1024)
+def _line(book: PriceBook, model: str, provider: str, hour: int) -> Line | None:
+    """The line through a model's prices, as far as it is straight; None when the model has no price at all."""
+    known = _asked(book, Usage(1, 1), model, provider, hour)
+    if known is None:
+        return None
+    straight = (line for limit in _LIMITS if (line := _through(book, model, provider, hour, limit)))
+    return next(straight, Line(known.price, 0))
+
+
+def _through(book: PriceBook, model: str, provider: str, hour: int, limit: int) -> Line | None:
+    corners = (
+        Usage(limit), Usage(limit, cache_read=limit), Usage(limit, cache_creation=limit), Usage(output_tokens=limit)
+    )  # fmt: skip
+    costs = [cost for usage in corners if (cost := _asked(book, usage, model, provider, hour))]
+    if len(costs) < len(corners):
+        return None
+    line = Line(costs[0].price, limit, *[cost.usd / limit for cost in costs])
+    trials = (*_TRIALS, Usage(limit, limit, limit // 4, limit // 2, limit // 8))
+    return line if all(_asked(book, usage, model, provider, hour) == line.cost(usage) for usage in trials) else None
 
 
 def _usage(a: Mapping[str, Value]) -> Usage:

@@ -22,6 +22,7 @@ class Why(Enum):
     TOO_SLOW = (408, 4, 1)
     TOO_LARGE = (413, 3, 0)
     UNSUPPORTED = (415, 3, 0)
+    BUSY = (429, 8, 1)
     INTERNAL = (500, 13, 0)
     FULL = (503, 8, 5)
     UNAVAILABLE = (503, 14, 5)

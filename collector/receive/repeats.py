@@ -26,9 +26,9 @@ REPEATED: Final = happenings.declare("requests_repeated", logging.INFO, "request
 T = TypeVar("T")
 
 
-def hash_of(principal: str, body: bytes) -> bytes:
-    """What identifies a request: who sent it, and every byte of it."""
-    digest = xxhash.xxh3_128(principal.encode() + b"\0")
+def hash_of(principal: str, body: bytes, seed: int = 0) -> bytes:
+    """What identifies a request: who sent it, every byte of it, and (``seed``) what it is said to be."""
+    digest = xxhash.xxh3_128(principal.encode() + b"\0", seed)
     digest.update(body)
     return digest.digest()
 

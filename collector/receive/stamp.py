@@ -1,170 +1,161 @@
-"""Stamping: what a request may say about itself, and what only its token says.
+"""Stamping spans: a request becomes what is stored.
 
-The agent of a span is who the token may speak for. A span that claims another agent is attributed to the token's own
-name and keeps its claim in ``fusebox.claimed_agent``; an id that is none becomes ``invalid:<16 hex of its SHA-256>``.
-Tenant, cost, principal and time of receipt are written here and removed from what a sender sends.
+Tenant, cost, principal and time of receipt are written here and removed from what a sender sends; the agent follows
+:mod:`collector.receive.identity`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from google.protobuf.message import Message
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
+from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span
 
-from collector.receive.clean import clean, cut, put
+from collector.receive.clean import SURELY_SHORT, clean, put, shorten
+from collector.receive.identity import Attribution
+from collector.receive.outline import refuse_too_many
 from collector.receive.pricing import price_of
-from collector.receive.refusal import Refusal, Why
 from collector.tokens import Principal
 from fusebox import happenings, names
-from fusebox.eventmap import Value, agent_of
-from fusebox.registry import AGENT_ID
+from fusebox.eventmap import Value
+from fusebox.prices import SHIPPED, PriceBook
 
-MAX_SPANS: Final = 50_000
 _MAX_PARTS: Final = 128
-_MAX_NAME: Final = 4096
 _OURS_ON_SPANS: Final = frozenset({names.TENANT, names.COST_USD, names.COST_PRICE, names.CLAIMED_AGENT})
 _OURS_ON_RESOURCES: Final = frozenset({names.PRINCIPAL, names.RECEIVED})
 
-CLAIMED: Final = happenings.declare(
-    "agent_claims_rewritten", logging.WARNING, "spans that named an agent their token is not bound to, or no valid id"
-)
 MISSHAPEN: Final = happenings.declare("spans_rejected", logging.WARNING, "spans refused for a wrong trace or span id")
+WRONG_IDS: Final = "spans without a 16-byte trace id and an 8-byte span id, both not zero, were not stored"
+
+
+Price = Callable[[Span, dict[str, Value]], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Stamped:
-    """How many spans of a request stay, and how many were taken out for a wrong id."""
+    """How many spans or log records of a request stay, how many were taken out, and why."""
 
     accepted: int
-    rejected: int
+    rejected: int = 0
+    message: str = ""
 
 
-def stamp(request: ExportTraceServiceRequest, principal: Principal, received: float) -> Stamped:
+def stamp(
+    request: ExportTraceServiceRequest, principal: Principal, received: float, book: PriceBook = SHIPPED
+) -> Stamped:
     """Rewrite ``request`` in place into what is stored.
 
     Args:
         received: Unix seconds.
+        book: the prices of inference spans.
 
     Raises:
         Refusal: it holds more than 50,000 spans.
     """
     offered = sum(len(scope.spans) for resource in request.resource_spans for scope in resource.scope_spans)
-    if offered > MAX_SPANS:
-        raise Refusal(Why.TOO_LARGE, f"{offered} spans in one request; send at most {MAX_SPANS}")
+    refuse_too_many(offered, "spans")
     request.DiscardUnknownFields()
+    attribution = Attribution(principal)
     for resource in request.resource_spans:
-        _Resource(resource, principal, received).stamp()
+        service = stamp_resource(resource.resource.attributes, principal, received)
+        for scope in resource.scope_spans:
+            _stamp_scope(scope, service, attribution, lambda span, facts: _price(span, facts, received, book))
+    attribution.report()
     accepted = sum(len(scope.spans) for resource in request.resource_spans for scope in resource.scope_spans)
-    if offered - accepted:
-        happenings.emit(MISSHAPEN, count=offered - accepted, principal=principal.name)
-    return Stamped(accepted, offered - accepted)
+    if offered == accepted:
+        return Stamped(accepted)
+    happenings.emit(MISSHAPEN, count=offered - accepted, principal=principal.name)
+    return Stamped(accepted, offered - accepted, WRONG_IDS)
 
 
-def speaker(claim: str, principal: Principal) -> str:
-    """The agent that a span of ``principal`` which claims to be ``claim`` is attributed to."""
-    if not claim or not principal.may_speak_for(claim):
-        return principal.name
-    if not AGENT_ID.fullmatch(claim):
-        return f"invalid:{hashlib.sha256(claim.encode()).hexdigest()[:16]}"
-    return claim
+def stamp_resource(attributes: Any, principal: Principal, received: float) -> str:
+    """Clean a resource's attributes, add who sent it and when, and return its service's name."""
+    facts: dict[str, Value] = {}
+    clean(attributes, facts, _OURS_ON_RESOURCES)
+    put(attributes, names.PRINCIPAL, principal.name)
+    put(attributes, names.RECEIVED, f"{received:.6f}")
+    return str(facts.get(names.SERVICE_NAME, ""))
 
 
-class _Resource:
-    def __init__(self, resource: ResourceSpans, principal: Principal, received: float) -> None:
-        self._resource = resource
-        self._principal = principal
-        self._received = received
-        self._service = ""
-
-    def stamp(self) -> None:
-        facts: dict[str, Value] = {}
-        attributes = self._resource.resource.attributes
-        clean(attributes, facts, _OURS_ON_RESOURCES)
-        self._service = str(facts.get(names.SERVICE_NAME, ""))
-        put(attributes, names.PRINCIPAL, self._principal.name)
-        put(attributes, names.RECEIVED, f"{self._received:.6f}")
-        for scope in self._resource.scope_spans:
-            self._scope(scope)
-
-    def _scope(self, scope: ScopeSpans) -> None:
-        clean(scope.scope.attributes, {})
-        _shorten(scope.scope, "name", "version")
-        _drop_misshapen(scope)
-        for span in scope.spans:
-            facts: dict[str, Value] = {}
-            span.dropped_attributes_count += clean(span.attributes, facts, _OURS_ON_SPANS)
-            _bound(span)
-            self._identity(span, facts)
-            self._price(span, facts)
-
-    def _identity(self, span: Span, facts: dict[str, Value]) -> None:
-        claim = agent_of(facts, self._service)
-        agent = speaker(claim, self._principal)
-        if agent != facts.get(names.GEN_AI_AGENT_ID):
-            _replace(span, names.GEN_AI_AGENT_ID, agent)
-        if claim and agent != claim:
-            happenings.emit(CLAIMED, principal=self._principal.name, claim=claim[:200])
-            put(span.attributes, names.CLAIMED_AGENT, cut(claim, _MAX_NAME))
-        put(span.attributes, names.TENANT, self._principal.tenant)
-
-    def _price(self, span: Span, facts: dict[str, Value]) -> None:
-        cost = price_of(facts, span.start_time_unix_nano / 1e9, self._received)
-        if cost:
-            put(span.attributes, names.COST_USD, f"{cost.usd:f}")
-            put(span.attributes, names.COST_PRICE, cost.price)
+def is_id(value: bytes, length: int) -> bool:
+    """True for a trace id of 16 or a span id of 8 bytes that is not all zeros."""
+    return len(value) == length and any(value)
 
 
-def _replace(span: Span, key: str, text: str) -> None:
-    for pair in span.attributes:
-        if pair.key == key:
-            pair.value.string_value = text
-            return
-    put(span.attributes, key, text)
+def _stamp_scope(scope: ScopeSpans, service: str, attribution: Attribution, price: Price) -> None:
+    clean(scope.scope.attributes, {})
+    shorten(scope.scope, "name", "version")
+    _drop_misshapen(scope)
+    for span in scope.spans:
+        _stamp_span(span, service, attribution, price)
+
+
+def _stamp_span(span: Span, service: str, attribution: Attribution, price: Price) -> None:
+    facts: dict[str, Value] = {}
+    attributes = span.attributes
+    dropped = clean(attributes, facts, _OURS_ON_SPANS)
+    if dropped:
+        span.dropped_attributes_count = more(span.dropped_attributes_count, dropped)
+    _bound(span)
+    attribution.attribute(attributes, facts, service)
+    if facts.get(names.GEN_AI_OPERATION) in names.INFERENCE_OPERATIONS:
+        price(span, facts)
+
+
+_MOST: Final = (1 << 32) - 1
+
+
+def more(count: int, by: int) -> int:
+    """A sender's uint32 counter plus ours, which must not overflow it."""
+    return min(count + by, _MOST)
+
+
+def _price(span: Span, facts: dict[str, Value], received: float, book: PriceBook) -> None:
+    cost = price_of(facts, span.start_time_unix_nano / 1e9, received, book)
+    if cost:
+        put(span.attributes, names.COST_USD, f"{cost.usd:f}")
+        put(span.attributes, names.COST_PRICE, cost.price)
 
 
 def _drop_misshapen(scope: ScopeSpans) -> None:
-    good = [span for span in scope.spans if _is_id(span.trace_id, 16) and _is_id(span.span_id, 8)]
+    good = [span for span in scope.spans if is_id(span.trace_id, 16) and is_id(span.span_id, 8)]
     if len(good) < len(scope.spans):
         del scope.spans[:]
         scope.spans.extend(good)
 
 
 def _bound(span: Span) -> None:
-    """Cut names and lists; drop references that cannot be ids."""
-    _shorten(span, "name", "trace_state")
-    _shorten(span.status, "message")
-    if span.parent_span_id and not _is_id(span.parent_span_id, 8):
+    """Cut names and lists; drop references that cannot be ids. Most spans have nothing of what costs here."""
+    if len(span.name) > SURELY_SHORT or span.trace_state:
+        shorten(span, "name", "trace_state")
+    if span.HasField("status"):
+        shorten(span.status, "message")
+    parent = span.parent_span_id
+    if parent and not is_id(parent, 8):
         span.parent_span_id = b""
-    span.dropped_events_count += max(0, len(span.events) - _MAX_PARTS)
+    if span.events:
+        _bound_events(span)
+    if span.links:
+        _bound_links(span)
+
+
+def _bound_events(span: Span) -> None:
+    span.dropped_events_count = more(span.dropped_events_count, max(0, len(span.events) - _MAX_PARTS))
     del span.events[_MAX_PARTS:]
     for event in span.events:
-        _shorten(event, "name")
-        event.dropped_attributes_count += clean(event.attributes, {})
-    _bound_links(span)
-
-
-def _shorten(message: Message, *fields: str) -> None:
-    for field in fields:
-        text: str = getattr(message, field)
-        if len(text) * 4 > _MAX_NAME:
-            setattr(message, field, cut(text, _MAX_NAME))
+        shorten(event, "name")
+        event.dropped_attributes_count = more(event.dropped_attributes_count, clean(event.attributes, {}))
 
 
 def _bound_links(span: Span) -> None:
     for index in reversed(range(len(span.links))):
         link = span.links[index]
-        if index >= _MAX_PARTS or not (_is_id(link.trace_id, 16) and _is_id(link.span_id, 8)):
+        if index >= _MAX_PARTS or not (is_id(link.trace_id, 16) and is_id(link.span_id, 8)):
             del span.links[index]
-            span.dropped_links_count += 1
+            span.dropped_links_count = more(span.dropped_links_count, 1)
         else:
-            _shorten(link, "trace_state")
-            link.dropped_attributes_count += clean(link.attributes, {})
-
-
-def _is_id(value: bytes, length: int) -> bool:
-    return len(value) == length and any(value)
+            shorten(link, "trace_state")
+            link.dropped_attributes_count = more(link.dropped_attributes_count, clean(link.attributes, {}))

@@ -1,8 +1,8 @@
 """The database's schema: numbered SQL files, applied once each and in order, and the Protobuf schema of the ingest.
 
-Every statement is ``CREATE … IF NOT EXISTS``, so a start that died half-way is simply repeated. ``fusebox_schema``
-remembers which files were applied and their SHA-256: an applied file that changed, or a file of a newer Fusebox, is
-refused instead of guessed at.
+Every statement is ``CREATE`` or ``ADD COLUMN … IF NOT EXISTS``, or changes a setting, so a start that died half-way is
+simply repeated. ``fusebox_schema`` remembers which files were applied and their SHA-256: an applied file that changed,
+or a file of a newer Fusebox, is refused instead of guessed at.
 """
 
 from __future__ import annotations
@@ -61,13 +61,17 @@ def apply(client: Client) -> None:
         ConfigError: the database was written by a newer Fusebox, or by a changed one.
     """
     client.command(_TABLE)
-    rows = client.query("SELECT `number`, any(`sha256`) FROM fusebox_schema GROUP BY `number`").result_rows
-    applied = {int(number): str(sha256) for number, sha256 in rows}
-    known = steps()
-    _refuse_strangers(applied, known)
+    done, known = applied(client), steps()
+    _refuse_strangers(done, known)
     for step in known:
-        if step.number not in applied:
+        if step.number not in done:
             _apply(client, step)
+
+
+def applied(client: Client) -> dict[int, str]:
+    """Number and SHA-256 of every step that the database has."""
+    rows = client.query("SELECT `number`, any(`sha256`) FROM fusebox_schema GROUP BY `number`").result_rows
+    return {int(number): str(sha256) for number, sha256 in rows}
 
 
 def _refuse_strangers(applied: dict[int, str], known: list[Step]) -> None:

@@ -37,7 +37,10 @@ Invariants
 6. Only the writer deletes segments: those whose last record every file in ``cursors/`` has passed, except the newest
    (from which :func:`recent` tells what was just received) unless room is needed. A cursor that cannot be read counts
    as 0: it protects everything and its reader starts again at the oldest record (at least once).
-7. The mark is not fsynced. After a power cut it may lag, never lead; it gates readers and raises the number floor, but
+7. A record waits for *keep* at most ``max_age_s`` before others are refused (:mod:`collector.spool.age`); its age
+   is that of its segment's last write, and segments are closed after a sixteenth of that time.
+8. The last 32 MiB of the disk are left to those who empty the spool (:mod:`collector.spool.reserve`).
+9. The mark is not fsynced. After a power cut it may lag, never lead; it gates readers and raises the number floor, but
    never decides what survives.
 
 ::
@@ -67,6 +70,10 @@ from collector.spool.errors import SpoolFailed, SpoolFull
 from collector.spool.reader import Reader
 from collector.spool.record import MAX_PAYLOAD, Record
 from collector.spool.recovery import recent
+from collector.spool.segment import quarantined
 from collector.spool.writer import Writer
 
-__all__ = ["MAX_PAYLOAD", "READERS", "Reader", "Record", "SpoolFailed", "SpoolFull", "Writer", "cursors", "recent"]
+__all__ = [
+    "MAX_PAYLOAD", "READERS", "Reader", "Record", "SpoolFailed", "SpoolFull", "Writer", "cursors", "quarantined",
+    "recent",
+]  # fmt: skip

@@ -10,7 +10,7 @@ from fusebox.errors import Retryable
 
 
 class SpoolFull(Retryable):
-    """No room: ``spool_max_bytes`` is reached or the disk is full. Nothing was kept."""
+    """No room: the size cap, the age cap or the reserve is reached, or the disk is full. Nothing was kept."""
 
 
 class SpoolFailed(Retryable):
@@ -23,6 +23,9 @@ TORN: Final = happenings.declare("spool_torn", logging.INFO, "an unacknowledged 
 DAMAGED: Final = happenings.declare("spool_damaged", logging.ERROR, "stored records are damaged; intact ones go on")
 LOST: Final = happenings.declare("spool_records_lost", logging.ERROR, "record numbers missing at damaged places")
 MISPLACED: Final = happenings.declare("spool_misplaced", logging.ERROR, "a segment was not where its records belong")
+QUARANTINED: Final = happenings.declare(
+    "spool_quarantined", logging.ERROR, "a damaged segment was put aside for a person; the first eight are kept"
+)
 CURSOR_UNREADABLE: Final = happenings.declare(
     "spool_cursor_unreadable", logging.ERROR, "a reader's cursor is damaged; it starts again at the oldest record"
 )

@@ -104,6 +104,8 @@ def _rewrite(folder: Path, group: list[Segment]) -> None:
             file.write(header_of(number, records[number], target.salt) + records[number])
         file.flush()
         os.fsync(file.fileno())
+    oldest = min(segment.written() for segment in group)
+    os.utime(temporary, (oldest, oldest))
     os.rename(temporary, target.path)
     sync_dir(folder)
     for segment in group:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import re
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from collector.spool.errors import QUARANTINED
+from fusebox import happenings
 
 _NAME: Final = re.compile(r"(\d{20})-([0-9a-f]{8})(?:-[0-9a-f]{4})?\.seg")
 _QUARANTINE: Final = "quarantine"
@@ -30,6 +34,13 @@ class Segment:
         except FileNotFoundError:
             return 0
 
+    def written(self) -> float:
+        """Unix seconds of its last write; infinite when it was deleted."""
+        try:
+            return self.path.stat().st_mtime
+        except FileNotFoundError:
+            return math.inf
+
 
 def new_segment(folder: Path, base: int, salt: int, *, repaired: bool = False) -> Segment:
     """A segment that does not exist yet; ``repaired`` ones get a name that cannot collide with any other."""
@@ -49,11 +60,23 @@ def segments(folder: Path) -> list[Segment]:
 
 def keep_evidence(segment: Segment) -> None:
     """Link a damaged segment into quarantine, so that it outlives its deletion. The first few are kept, no more."""
-    quarantine = segment.path.parent / _QUARANTINE
-    quarantine.mkdir(exist_ok=True)
-    if len(os.listdir(quarantine)) < _KEPT_DAMAGED:
+    folder = segment.path.parent / _QUARANTINE
+    folder.mkdir(exist_ok=True)
+    if (folder / segment.path.name).exists():
+        return
+    kept = len(quarantined(segment.path.parent)) < _KEPT_DAMAGED
+    if kept:
         with contextlib.suppress(FileExistsError, FileNotFoundError):
-            os.link(segment.path, quarantine / segment.path.name)
+            os.link(segment.path, folder / segment.path.name)
+    happenings.emit(QUARANTINED, segment=segment.path.name, kept=kept)
+
+
+def quarantined(folder: Path) -> list[Path]:
+    """The damaged segments of a spool that wait for a person to look at them and delete them."""
+    try:
+        return sorted((folder / _QUARANTINE).iterdir())
+    except FileNotFoundError:
+        return []
 
 
 def set_aside(segment: Segment) -> None:

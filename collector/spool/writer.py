@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import secrets
 import threading
@@ -11,15 +12,19 @@ from pathlib import Path
 from typing import Final
 
 from collector.setup import owned
+from collector.spool.age import AgeCap
 from collector.spool.cursor import READERS, Mark, cursors, register
 from collector.spool.errors import FULL, SYNC_FAILED, SpoolFailed, SpoolFull
 from collector.spool.record import HEADER, MAX_PAYLOAD, header_of
 from collector.spool.recovery import recover
+from collector.spool.reserve import RESERVE, Reserve
 from collector.spool.segment import Segment, new_segment, segments
 from fusebox import happenings
+from fusebox.clock import Clock, SystemClock
 from fusebox.rundir import sync_dir
 
 _SEGMENT_BYTES: Final = 64 << 20
+_CLOCK: Final = SystemClock()
 
 
 class Writer:
@@ -30,6 +35,8 @@ class Writer:
         max_bytes: what all segments together may hold.
         readers: readers that records are kept for from the start.
         segment_bytes: size at which a new segment begins.
+        max_age_s: seconds that a record may wait to be stored before the spool refuses others.
+        reserve: bytes to leave free on the disk.
 
     Raises:
         DataDirInUse: another process writes this spool.
@@ -37,9 +44,19 @@ class Writer:
     """
 
     def __init__(
-        self, folder: Path, max_bytes: int, readers: Iterable[str] = READERS, segment_bytes: int = _SEGMENT_BYTES
+        self,
+        folder: Path,
+        max_bytes: int,
+        readers: Iterable[str] = READERS,
+        segment_bytes: int = _SEGMENT_BYTES,
+        *,
+        max_age_s: float = math.inf,
+        reserve: int = RESERVE,
+        clock: Clock = _CLOCK,
     ) -> None:
-        self._folder = folder
+        self._folder, self._clock = folder, clock
+        self._reserve = Reserve(folder, reserve, clock)
+        self._age = AgeCap(folder, max_age_s, clock)
         self._max_bytes = max_bytes
         self._segment_bytes = max(1, min(segment_bytes, max_bytes // 4))
         self._cond = threading.Condition()
@@ -65,7 +82,7 @@ class Writer:
         if len(payload) > MAX_PAYLOAD:
             raise ValueError(f"a record holds at most {MAX_PAYLOAD} bytes, not {len(payload)}")
         with self._cond:
-            self._await_sync_of_full_segment()
+            self._await_sync_of_finished_segment()
             segment, number = self._write(payload)
             while segment.durable < number:
                 if segment.failure:
@@ -80,6 +97,10 @@ class Writer:
         """Bytes that all segments hold together."""
         with self._cond:
             return self._bytes
+
+    def oldest(self) -> float:
+        """Seconds for which the oldest record waits to be stored."""
+        return self._age.oldest(self.number())
 
     @property
     def failure(self) -> str:
@@ -113,6 +134,7 @@ class Writer:
         """Under the lock, no sync running on a full segment: write one record, return where it went."""
         if self._broken:
             raise SpoolFailed(self._broken)
+        self._age.check(self._next - 1)
         self._make_room(HEADER + len(payload))
         segment = self._open or self._begin()
         number = self._next
@@ -127,13 +149,13 @@ class Writer:
 
     def _begin(self) -> _Open:
         try:
-            self._open = _Open(new_segment(self._folder, self._next, self._salt))
+            self._open = _Open(new_segment(self._folder, self._next, self._salt), self._clock.wall())
         except OSError as error:
             raise _full(error) from error
         return self._open
 
-    def _await_sync_of_full_segment(self) -> None:
-        while self._open and self._open.end >= self._segment_bytes:
+    def _await_sync_of_finished_segment(self) -> None:
+        while self._open and (self._open.end >= self._segment_bytes or self._age.ends(self._open.begun)):
             if self._syncing:
                 self._cond.wait()
             else:
@@ -192,7 +214,7 @@ class Writer:
             self._open = None
 
     def _make_room(self, need: int) -> None:
-        if self._bytes + need <= self._max_bytes:
+        if self._bytes + need <= self._max_bytes and not self._reserve.reached():
             return
         self._delete_passed(keep_newest=self._open is not None)
         if self._bytes + need > self._max_bytes:
@@ -201,6 +223,8 @@ class Writer:
                 f"the spool holds {self._bytes} of {self._max_bytes} bytes and its readers are behind; "
                 "see that keep and watch run, or raise spool_max_bytes"
             )
+        if self._reserve.reached():
+            self._reserve.check()
 
     def _delete_passed(self, *, keep_newest: bool) -> None:
         existing = segments(self._folder)
@@ -216,8 +240,10 @@ class Writer:
 class _Open:
     """The segment being written."""
 
-    def __init__(self, segment: Segment) -> None:
+    def __init__(self, segment: Segment, begun: float) -> None:
         self.segment = segment
+        self.begun = begun
+        """Unix seconds."""
         self.end = 0
         self.durable_end = 0
         self.durable = 0

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from collector.ports import bind
+from collector.spool.segment import quarantined
 from collector.verbs.roles import get, standings
 from fusebox.clock import SPEED_ENV
 from fusebox.command import WINDOW_S
@@ -59,7 +60,8 @@ class Check:
 def all_checks(config: Config) -> list[Check]:
     """Everything, in the order in which to fix it."""
     return [
-        *_packages(), _python(), *_folder(config.data_dir), *_ports(config), *_roles(config), _broker(config),
+        *_packages(), _python(), *_folder(config.data_dir), *_put_aside(config.data_dir), *_ports(config),
+        *_roles(config), _broker(config),
         *_permissions(config), _redis(config), _clock(config),
     ]  # fmt: skip
 
@@ -93,6 +95,16 @@ def _folder(folder: Path) -> Iterator[Check]:
         yield Check("data folder", Result.FAIL, f"{path} can be read by others", fix)
     if not open_to_others:
         yield Check("data folder", Result.OK, f"{folder} is private and writable")
+
+
+def _put_aside(folder: Path) -> Iterator[Check]:
+    """What waits for a person to look at it."""
+    damaged = quarantined(folder / "spool")
+    if damaged:
+        detail = f"{len(damaged)} damaged segments of the spool are kept in {damaged[0].parent}"
+        yield Check("spool", Result.FAIL, detail, "look at the disk they were on, then delete them")
+    elif (folder / "spool").exists():
+        yield Check("spool", Result.OK, "nothing in quarantine")
 
 
 def _others_may(path: Path) -> bool:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from collector.setup import prepare
 from collector.tokens import ANY, Tokens
 from fusebox.config import Config
 from fusebox.errors import ConfigError
+
+if TYPE_CHECKING:
+    Actions = argparse._SubParsersAction[argparse.ArgumentParser]
 
 
 class TokensVerb:
@@ -21,6 +24,10 @@ class TokensVerb:
         self.description = _DESCRIPTIONS[file]
 
     def configure(self, parser: argparse.ArgumentParser) -> None:
+        self.actions(parser)
+
+    def actions(self, parser: argparse.ArgumentParser) -> Actions:
+        """Declare the actions; a verb that has more adds them to what comes back."""
         actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
         add = actions.add_parser("add", help="make a token; it is shown once")
         add.add_argument("name")
@@ -30,6 +37,7 @@ class TokensVerb:
             )
         actions.add_parser("list", help="who has one")
         actions.add_parser("remove", help="revoke at once").add_argument("name")
+        return actions
 
     def run(self, args: argparse.Namespace, config: Config) -> int:
         prepare(config)
@@ -59,5 +67,14 @@ _DESCRIPTIONS: Final = {
 
   fusebox tokens add support-host --agent ticket-helper --agent label-bot
   fusebox tokens list
-  fusebox tokens remove support-host""",
+  fusebox tokens remove support-host
+
+And the tokens that models used: the ledger's rows behind a number, and what other prices would make of them.
+
+  fusebox tokens explain ticket-helper --since 1h
+  fusebox tokens reprice --since 7d
+  fusebox tokens reprice --since 7d --apply --reason "contract of May"
+
+A row is one attempt of an inference; failed and cut ones are marked wasted. A cost nobody knows is shown as unpriced
+(no known price) or unmetered (no tokens reported) and is never counted as free.""",
 }

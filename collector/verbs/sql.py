@@ -41,7 +41,7 @@ Run one read-only statement on the SQL port of the running keep.
   fusebox sql --csv "SELECT * FROM agent_events" > events.csv
   echo "SHOW TABLES" | fusebox sql -
 
-Tables: agent_events, detector_scores, otel_traces, audit_log, dead_letters.
+Tables: agent_events, detector_scores, otel_traces, otel_logs, audit_log, dead_letters, dead_letters_waiting.
 A FORMAT in the statement wins over --json and --csv.
 """
 
@@ -124,7 +124,7 @@ def _table(answer: dict[str, Any]) -> Table:
 
 def _cell(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return "".join(char if char.isprintable() else "·" for char in text)
+    return terminal.plain(text)
 
 
 verb = SqlVerb()

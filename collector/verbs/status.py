@@ -53,8 +53,11 @@ def _summary(config: Config) -> dict[str, Any]:
     except FuseboxError as error:
         return summary | {"watch": str(error)}
     age = round(max(0.0, board["time"] - board["watermark"]), 1) if board["watermark"] else None
+    stored = board["freshness"]["stored"]
     return summary | {
         "judged_seconds_ago": age,
+        "stored_seconds_ago": round(max(0.0, board["time"] - stored), 1) if stored else None,
+        "incomplete": board["freshness"]["incomplete"],
         "circuits": dict(Counter(tile["state"] for tile in board["circuits"])),
         "latches": [latch["scope"] for latch in board["latches"]],
         "processes": len(board["processes"]),

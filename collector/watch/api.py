@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, Protocol
 
@@ -19,6 +19,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from collector.metrics import TEXT, Gauge, Otel, render
 from collector.tokens import Principal, Tokens, bearer
 from collector.watch import bodies
 from collector.watch.board import BoardView
@@ -44,8 +45,8 @@ class Health(Protocol):
     def failing(self) -> list[str]:
         """What does not work, as sentences; empty when all is well."""
 
-    def gauges(self) -> dict[str, float]:
-        """Figures beside the counters."""
+    def samples(self) -> Iterable[Gauge | Otel]:
+        """Figures beside the happenings."""
 
 
 class Api:
@@ -115,6 +116,7 @@ class Api:
             "trip": lambda who, body: self._single(self._orders.trip, who, body),
             "reset": lambda who, body: self._single(self._orders.reset, who, body),
             "mode": self._set_mode,
+            "reprice": lambda who, body: self._orders.reprice(who, bodies.parse(bodies.RepriceBody, body)),
         }
 
     def _kill(self, operator: str, data: Any) -> Json:
@@ -182,11 +184,7 @@ class Api:
         return JSONResponse({"ok": not failing, "reason": "; ".join(failing)}, status)
 
     async def _metrics(self, _request: Request) -> Response:
-        lines = ["# TYPE fusebox_happenings_total counter"]
-        lines += [f'fusebox_happenings_total{{kind="{name}"}} {n}' for name, n in happenings.counts().items()]
-        for name, value in self._health.gauges().items():
-            lines += [f"# TYPE fusebox_watch_{name} gauge", f"fusebox_watch_{name} {value}"]
-        return PlainTextResponse("\n".join([*lines, ""]), media_type="text/plain; version=0.0.4")
+        return PlainTextResponse(render(self._health.samples()), headers={"content-type": TEXT})
 
 
 async def _body(request: Request) -> Any:

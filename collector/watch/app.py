@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Final
 
@@ -17,6 +18,7 @@ from breakers.latch import Latch
 from breakers.panel import Panel
 from breakers.rules import load_rules
 from collector.alerts.outbox import Outbox
+from collector.metrics import Gauge, Otel, dropped_by_sdks, incoming
 from collector.ports import address, bind, port_of
 from collector.setup import load_signer, owned, prepare
 from collector.spool import Reader
@@ -24,11 +26,14 @@ from collector.tokens import Tokens
 from collector.watch import parts
 from collector.watch.api import Api
 from collector.watch.board import BoardView
+from collector.watch.canary import Canary
+from collector.watch.completeness import Completeness
+from collector.watch.damage import Damage
 from collector.watch.dispatch import Dispatch
 from collector.watch.history import History
 from collector.watch.journal import Journal, Note, entries
 from collector.watch.leases import Leases, Receipts
-from collector.watch.live import Judge, Live
+from collector.watch.live import BEHIND_S, Judge, Live
 from collector.watch.orders import Orders
 from collector.watch.poll import CommandLog
 from collector.watch.relatch import Relatch
@@ -105,15 +110,24 @@ class Watch:
         state = {
             "live detection has ended; see watch.log": self._live.running,
             "the journal cannot be written; free its disk": not self._journal.owing,
+            f"live detection is {self._live.behind:.0f} s behind the spool": self._live.behind < BEHIND_S,
         }
         return [sentence for sentence, well in state.items() if not well]
 
-    def gauges(self) -> dict[str, float]:
+    def samples(self) -> Iterator[Gauge | Otel]:
         """Figures for ``/metrics``."""
-        alerts = {f"alerts_{name}": float(number) for name, number in self._outbox.counts().items()}
+        yield incoming(self._complete.spans)
+        yield dropped_by_sdks(self._complete.dropped)
         seconds = max(0.0, self._clock.now() - self._judge.watermark) if self._judge.watermark else 0.0
-        processes, position = float(len(self._leases.live())), float(self._live.position)
-        return {**alerts, "processes": processes, "judged_record": position, "watermark_age_seconds": seconds}
+        yield Gauge("watch_watermark_age_seconds", "how old the newest span is that was judged", seconds)
+        yield Gauge(
+            "watch_behind_seconds", "how long live detection has not caught up with the spool", self._live.behind
+        )
+        yield Gauge("watch_judged_record", "number of the newest spool record that was judged", self._live.position)
+        yield Gauge("watch_processes", "agent processes with a live lease", len(self._leases.live()))
+        for name, number in self._outbox.counts().items():
+            yield Gauge(f"watch_alerts_{name}", f"alerts {name}", number)
+        yield from self._complete.samples()
 
     # --- wiring ---------------------------------------------------------------------------------------------------
     def _build(self) -> None:
@@ -131,6 +145,9 @@ class Watch:
         self._telling = Telling(self._journal, clock, self._dashboard)
         self._outbox = Outbox(folder / "alerts", parts.sinks(config, clock), clock, self._telling.ended)
         self._telling.through(self._outbox)
+        self._canary = Canary(config, clock, self._telling.incomplete)
+        self._complete = Completeness(self._canary, clock)
+        self._damage = Damage(folder, clock, self._telling.damage)
         self._wire()
 
     def _wire(self) -> None:
@@ -154,14 +171,21 @@ class Watch:
             self._roll, self._lifted, clock,
         )  # fmt: skip
         self._judge = Judge(
-            self._panel, self._registry, self._roll, self._trips, self._history, clock, stranger=self._telling.stranger
+            self._panel,
+            self._registry,
+            self._roll,
+            self._trips,
+            self._history,
+            clock,
+            stranger=self._telling.stranger,
+            complete=self._complete,
         )
         api = self._api(uplink, orders)
         if broker:
             broker.listen(api.from_broker)
         self._live = Live(lambda: Reader(config.data_dir / "spool", ROLE), self._judge)
         server = HttpServer(api.app(), self._socket, "watch-http")
-        self._stack = Stack([self._outbox, *carriers, server, self._live])
+        self._stack = Stack([self._outbox, *carriers, server, self._live, self._canary])
         self._stopping = threading.Event()
         self._ticker = threading.Thread(target=self._tick, name="watch-ticker", daemon=True)
 
@@ -170,6 +194,7 @@ class Watch:
         board = BoardView(
             self._circuits, self._latch, self._registry, self._roll, self._leases, self._history, self._clock,
             watermark=lambda: self._judge.watermark, alerts=self._outbox.counts,
+            freshness=self._complete.json,
         )  # fmt: skip
         agents, operators = Tokens(folder / "principals.json", tenant), Tokens(folder / "operators.json", tenant)
         self._roster = Roster({"principal": agents, "operator": operators}, self._journal)
@@ -200,6 +225,7 @@ class Watch:
             self._trips.noticed(self._circuits.refresh())
             self._trips.chase()
             self._scores.tick()
+            self._damage.look()
 
 
 def main(config: Config) -> None:

@@ -28,15 +28,17 @@ class BoardView:
     Args:
         watermark: time of the newest event judged.
         alerts: counts of alerts by what became of them.
+        freshness: how far the database is, and what is missing.
     """
 
     def __init__(
         self, circuits: Circuits, latch: Latch, registry: Registry, roll: Roll, leases: Leases, history: History,
         clock: Clock, *, watermark: Callable[[], float], alerts: Callable[[], dict[str, int]],
+        freshness: Callable[[], Json],
     ) -> None:  # fmt: skip
         self._circuits, self._latch, self._registry, self._roll = circuits, latch, registry, roll
         self._leases, self._history, self._clock = leases, history, clock
-        self._watermark, self._alerts = watermark, alerts
+        self._watermark, self._alerts, self._freshness = watermark, alerts, freshness
 
     def json(self) -> Json:
         """The answer of ``GET /v1/board``."""
@@ -45,6 +47,7 @@ class BoardView:
         return {
             "time": self._clock.now(),
             "watermark": self._watermark(),
+            "freshness": self._freshness(),
             "circuits": [self._tile(agent, held) for agent in self._agents(held)],
             "processes": [_process(lease) for lease in leases],
             "latches": self._latches(),

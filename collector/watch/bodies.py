@@ -39,6 +39,10 @@ Moment = Annotated[float, Field(ge=0, le=32_503_680_000)]
 """Unix seconds up to the year 3000: what every reader of the journal can turn into a date."""
 AlertId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,100}$")]
 """Becomes part of a webhook's id, whose alphabet is this."""
+Money = Annotated[str, StringConstraints(pattern=r"^([0-9]{1,6}(\.[0-9]{1,12})?)?$")]
+"""US dollars as a decimal."""
+MAX_REPRICED = 1_000
+"""Rows in one entry of the journal."""
 Trace = Annotated[str, StringConstraints(max_length=64)]
 
 
@@ -58,6 +62,29 @@ class ScopeBody(Body):
 
     scope: Scope
     reason: Reason
+
+
+class Repriced(Body):
+    """One row of the ledger with its price now and before; an empty cost is one that nobody knows."""
+
+    trace_id: Trace
+    span_id: Trace
+    cost_usd: Money
+    price: Annotated[str, StringConstraints(min_length=1, max_length=300)]
+    before_usd: Money
+    before_price: Annotated[str, StringConstraints(max_length=300)]
+
+    def row(self) -> list[str]:
+        """As the journal keeps it, in the order in which the ledger's view reads it."""
+        return [self.trace_id, self.span_id, self.cost_usd, self.price, self.before_usd, self.before_price]
+
+
+class RepriceBody(Body):
+    """``reprice``: what the ledger says from now on, and said before."""
+
+    subject: Annotated[str, StringConstraints(max_length=200)]
+    reason: Reason
+    rows: Annotated[list[Repriced], Field(min_length=1, max_length=MAX_REPRICED)]
 
 
 class AgentBody(Body):

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Final
@@ -20,6 +21,7 @@ from typing import Final
 from breakers.panel import Panel
 from collector.otlp import facts_of
 from collector.spool import Reader, Record
+from collector.watch.completeness import Completeness
 from collector.watch.history import History
 from collector.watch.roll import Roll
 from collector.watch.trips import Trips
@@ -34,9 +36,10 @@ INTERVAL_S: Final = 0.05
 OVERLAP_S: Final = 1800.0
 MAX_OVERLAP: Final = 16 << 20
 MAX_STRANGERS: Final = 1_000
+BEHIND_S: Final = 30.0
 _BATCH: Final = 256
 _CONTENT: Final = (ActionKind.TOOL_CALL, ActionKind.MODEL_CALL)
-_BATCH_BYTES: Final = 16 << 20
+_BATCH_BYTES: Final = 4 << 20
 
 LIVE_FAILED: Final = happenings.declare(
     "live_record_failed",
@@ -61,17 +64,27 @@ class Judge:
 
     Args:
         stranger: called once for each unregistered agent.
+        complete: knows which spans are missing.
     """
 
     def __init__(
         self, panel: Panel, registry: Registry, roll: Roll, trips: Trips, history: History, clock: Clock, *,
-        stranger: Callable[[Event], None],
+        stranger: Callable[[Event], None], complete: Completeness,
     ) -> None:  # fmt: skip
         self._panel, self._registry, self._roll = panel, registry, roll
         self._trips, self._history, self._clock, self._stranger = trips, history, clock, stranger
+        self._complete = complete
         self._strangers = Strangers(registry, MAX_STRANGERS)
         self._untold: set[str] = set()
         self.watermark = 0.0
+
+    def see(self, span: SpanFacts) -> None:
+        """Take a span in: count it, and judge the event it reports."""
+        if self._complete.look(span):
+            self.watermark = max(self.watermark, min(span.end, self._clock.now()))
+        event = event_of(span)
+        if event is not None:
+            self.judge(event)
 
     def judge(self, event: Event) -> None:
         """Count the event, show it to the detectors, act on what they find."""
@@ -87,7 +100,7 @@ class Judge:
         if finding is None:
             return
         if finding.action == "open":
-            self._trips.found(finding)
+            self._trips.found(self._complete.doubt(finding))
         else:
             kind = WARNED if finding.action == "warn" else OBSERVED
             happenings.emit(kind, agent=finding.agent, detector=finding.detector, reason=finding.reason)
@@ -119,6 +132,7 @@ class Live:
         self._behind_bytes = 0
         self.position = 0
         """Number of the last spool record that was judged."""
+        self._level = time.monotonic()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch-live", daemon=True)
 
@@ -139,6 +153,11 @@ class Live:
         """False when live detection has ended although it should not."""
         return self._thread.is_alive()
 
+    @property
+    def behind(self) -> float:
+        """Seconds for which there has been more to read than one round takes."""
+        return time.monotonic() - self._level
+
     def _run(self) -> None:
         assert self._reader is not None
         while not self._stopping.is_set():
@@ -146,6 +165,8 @@ class Live:
                 records = self._reader.read(_BATCH, _BATCH_BYTES)
                 self._judge_all(records)
                 self._commit(self._reader)
+                if len(records) < _BATCH and sum(len(record.payload) for record in records) < _BATCH_BYTES // 2:
+                    self._level = time.monotonic()
             except Exception as error:  # whatever it was, the next round may work; blind for good is worse
                 happenings.emit(LIVE_BROKEN, error=repr(error))
                 records = []
@@ -165,9 +186,7 @@ class Live:
 
     def _judge_one(self, facts: SpanFacts, record: Record) -> None:
         try:
-            event = event_of(facts)
-            if event is not None:
-                self._judge.judge(event)
+            self._judge.see(facts)
         except Exception as error:  # nor may one span hide the others of its record
             happenings.emit(LIVE_FAILED, record=record.number, error=repr(error))
 

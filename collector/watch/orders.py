@@ -5,6 +5,7 @@ kill        journal (a broken one is owed, loudly) → own latch → sign → ev
 resume      journal, else refused → lift in the own latch, circuits to half-open → sign → carriers → Receipts due
 trip,       journal, else refused → board → sign → carriers → Receipts due
 reset, mode
+reprice     journal, else refused; *keep* copies it, and the ledger's view on the copy does the rest
 ==========  ==========================================================================================================
 
 A kill is never refused for want of a disk, a board or a broker. A resume names the kills it lifts, and is refused
@@ -20,6 +21,7 @@ from typing import Any, Final
 
 from breakers.circuit import Circuits
 from breakers.latch import Latch
+from collector.watch.bodies import RepriceBody
 from collector.watch.dispatch import Dispatch
 from collector.watch.history import History
 from collector.watch.journal import Journal, JournalBroken, Note
@@ -39,6 +41,7 @@ RESUMED: Final = happenings.declare("resumed", logging.WARNING, "an operator let
 LATCH_BROKEN: Final = happenings.declare(
     "latch_not_durable", logging.CRITICAL, "a kill or resume is in effect but could not be written to the latch file"
 )
+REPRICED: Final = happenings.declare("ledger_repriced", logging.WARNING, "an operator changed the cost of ledger rows")
 
 
 class Orders:
@@ -127,6 +130,17 @@ class Orders:
         command = self._command(Order.SET_MODE, agent_scope(agent), operator, reason, mode=mode)
         actor = f"operator:{operator}"
         return self._order(command, lambda: self._circuits.set_mode(agent, mode, reason=reason, actor=actor))
+
+    def reprice(self, operator: str, body: RepriceBody) -> Json:
+        """Record what rows of the ledger cost from now on; the ledger follows from the journal's copy.
+
+        Raises:
+            Refusal: 503, it could not be journaled.
+        """
+        rows = [row.row() for row in body.rows]
+        self._record(Note("reprice", f"operator:{operator}", body.subject, body.reason, payload={"rows": rows}))
+        happenings.emit(REPRICED, count=len(rows), operator=operator, reason=body.reason)
+        return {"rows": len(rows)}
 
     def _order(self, command: Command, effect: Callable[[], Transition | None]) -> Json:
         self._record(_note(command))

@@ -46,11 +46,19 @@ class Roll:
 
     def observe(self, event: Event) -> None:
         """Count one event."""
-        self._add(event.agent, event.time, Figures(1, event.input_tokens + event.output_tokens, event.cost))
+        with self._lock:
+            bucket = self._bucket_of(event.agent, event.time)
+            if bucket:
+                bucket.actions += 1
+                bucket.tokens += event.input_tokens + event.output_tokens
+                bucket.cost += event.cost
 
     def denied(self, agent: str, count: int) -> None:
         """Count denials, as of now."""
-        self._add(agent, self._clock.now(), Figures(denied=count))
+        with self._lock:
+            bucket = self._bucket_of(agent, self._clock.now())
+            if bucket:
+                bucket.denied += count
 
     def minute(self, agent: str) -> Figures:
         """Sums of the last minute."""
@@ -66,20 +74,25 @@ class Roll:
         with self._lock:
             return list(self._agents)
 
-    def _add(self, agent: str, time: float, figures: Figures) -> None:
-        with self._lock:
-            buckets = self._agents.setdefault(agent, {})
-            self._agents.move_to_end(agent)
-            if abs(self._clock.now() - time) <= WINDOW_S:
-                buckets.setdefault(self._bucket(time), Figures()).add(figures)
-            self._trim(buckets)
+    def _bucket_of(self, agent: str, time: float) -> Figures | None:
+        """Under the lock: where to count what the agent did at ``time``; None when that is no part of the window."""
+        buckets = self._agents.get(agent)
+        if buckets is None:
+            buckets = self._agents[agent] = {}
+            if len(self._agents) > MAX_AGENTS:
+                self._agents.popitem(last=False)
+        self._agents.move_to_end(agent)
+        now = self._clock.now()
+        if abs(now - time) > WINDOW_S:
+            return None
+        number = self._bucket(time)
+        return buckets.get(number) or self._new_bucket(buckets, number, self._bucket(now - WINDOW_S))
 
-    def _trim(self, buckets: dict[int, Figures]) -> None:
-        oldest = self._bucket(self._clock.now() - WINDOW_S)
-        for number in [n for n in buckets if n < oldest]:
-            del buckets[number]
-        if len(self._agents) > MAX_AGENTS:
-            self._agents.popitem(last=False)
+    @staticmethod
+    def _new_bucket(buckets: dict[int, Figures], number: int, oldest: int) -> Figures:
+        for old in [n for n in buckets if n < oldest]:
+            del buckets[old]
+        return buckets.setdefault(number, Figures())
 
     @staticmethod
     def _bucket(time: float) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from collector.alerts.alert import Alert, opened, unregistered
+from collector.alerts.alert import Alert, broken_path, damaged, opened, unregistered
 from collector.alerts.outbox import MAX_AGE_S, Outbox
 from collector.alerts.sinks import Outcome
 from collector.watch.history import transition_of
@@ -23,7 +23,7 @@ Json = dict[str, Any]
 
 
 class Telling:
-    """Turns openings and strangers into alerts.
+    """Turns openings, strangers and damaged data into alerts.
 
     Args:
         dashboard: the dashboard's address, when it runs.
@@ -33,6 +33,7 @@ class Telling:
         self._journal, self._clock, self._dashboard = journal, clock, dashboard
         self._outbox: Outbox | None = None
         self._strangers: set[str] = set()
+        self._damaged: set[str] = set()
         self._due: dict[str, Alert] = {}
         self._ended: set[tuple[str, str]] = set()
 
@@ -54,6 +55,19 @@ class Telling:
         self._note(Note("stranger", "watch", event.agent, "not registered", event.trace_id, event.span_id, payload))
         self._put(alert)
 
+    def incomplete(self, reason: str, since: float) -> None:
+        """Nothing comes through the whole path since then (wall-clock Unix seconds); told once for each time."""
+        self._put(broken_path(reason, since, self._dashboard()))
+
+    def damage(self, path: str) -> None:
+        """Something was put aside for a person; told once, whatever is restarted."""
+        if path in self._damaged:
+            return
+        self._damaged.add(path)
+        alert = damaged(path, self._clock.now(), self._dashboard())
+        self._note(Note("damage", "watch", path, "put aside", payload={"alert": asdict(alert)}))
+        self._put(alert)
+
     def ended(self, id: str, sink: str, outcome: Outcome) -> None:
         """An alert was delivered or given up."""
         self._note(Note("alert", sink, id, outcome.detail, payload={"fate": outcome.fate.value}))
@@ -64,6 +78,8 @@ class Telling:
             self._ended.add((entry["subject"], entry["actor"]))
         elif entry["kind"] == "stranger":
             self._strangers.add(entry["subject"])
+        elif entry["kind"] == "damage":
+            self._damaged.add(entry["subject"])
         alert = self._alert(entry)
         if alert is not None:
             self._due[alert.id] = alert
@@ -83,7 +99,7 @@ class Telling:
             return None
         if entry["kind"] == "trip" and "transition" in entry["payload"]:
             return opened(transition_of(entry["payload"]["transition"]), self._dashboard())
-        if entry["kind"] == "stranger":
+        if entry["kind"] in ("stranger", "damage"):
             return Alert(**entry["payload"]["alert"])
         return None
 

@@ -11,14 +11,17 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import clickhouse_connect
+import lz4.frame
 import uvicorn
 from clickhouse_connect.driver.exceptions import ClickHouseError, Error
 
 from collector.ports import bind, port_of
 
 Fault = Callable[[str], str]
-"""Given a statement: ``""`` (none), ``refuse`` (503), ``exception`` (200 with an error inside), ``reset before``, or
-``reset after`` (it is done, then the connection breaks)."""
+"""Given a statement: ``""`` (none), ``refuse`` (503), ``exception`` (200 with an error inside), ``slow`` (done,
+answered late), ``reset before``, or ``reset after`` (it is done, then the connection breaks)."""
+
+SLOW_S = 1.0
 
 
 class StandIn:
@@ -34,6 +37,11 @@ class StandIn:
         self._thread.start()
         self.url = f"http://default:secret@127.0.0.1:{port_of(self._socket)}/default"
 
+    def run(self, statement: str) -> None:
+        """Do something to the database that no client asked for."""
+        with self._lock:
+            self.client.command(statement)
+
     def close(self) -> None:
         self._server.should_exit = True
         self._thread.join(10)
@@ -47,11 +55,15 @@ class StandIn:
             body += message.get("body", b"")
             if not message.get("more_body"):
                 break
+        if (b"content-encoding", b"lz4") in scope["headers"]:
+            body = lz4.frame.decompress(body)
         statement = fields.get("query") or body.decode(errors="replace")
         fault = self.fault(statement)
         status, answer, code = 503, b"try later", ""
         if fault not in ("refuse", "reset before"):
             status, answer, code = await asyncio.to_thread(self._do, fields, body)
+        if fault == "slow":
+            await asyncio.sleep(SLOW_S)
         if fault == "exception":
             code, answer = "241", b"Code: 241. DB::Exception: Memory limit exceeded. (MEMORY_LIMIT_EXCEEDED)"
         if fault.startswith("reset"):

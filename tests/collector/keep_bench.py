@@ -14,10 +14,10 @@ from fusebox.clock import ManualClock
 
 
 class Bench:
-    """One chDB folder; a process has one at a time."""
+    """One chDB folder (a process has one at a time), or a server."""
 
-    def __init__(self, folder: Path) -> None:
-        self.engine = Engine(folder / "clickhouse")
+    def __init__(self, folder: Path, url: str | None = None) -> None:
+        self.engine = Engine(None, url) if url else Engine(folder / "clickhouse")
         self.letters = folder / "dead_letters"
         self.inserter = Inserter(self.engine, DeadLetters(self.engine, self.letters, ManualClock()))
         self._number = 0

@@ -1,17 +1,24 @@
-"""Trace requests for tests, in every encoding."""
+"""Trace and log requests for tests, in every encoding."""
 
 from __future__ import annotations
 
 import base64
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import Message
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from collector.otlp import facts_of
+from fusebox.eventmap import SpanFacts
 
 START_NS = 1_790_000_000_000_000_000
 
@@ -58,14 +65,50 @@ def request(*spans: Span, service: str = "svc", resource: Mapping[str, Any] | No
     return message
 
 
-def as_json(message: ExportTraceServiceRequest) -> bytes:
+def scalars(attributes: Iterable[KeyValue]) -> dict[str, Any]:
+    """Attributes whose value is text, a number or a truth value."""
+    kinds = ("string_value", "int_value", "double_value", "bool_value")
+    found = [(pair.key, pair.value, pair.value.WhichOneof("value")) for pair in attributes]
+    return {key: getattr(value, kind) for key, value, kind in found if kind in kinds}
+
+
+def whole(payload: bytes) -> list[SpanFacts]:
+    """What readers of the spool see of a record, with all scalar attributes."""
+    spans = [
+        item
+        for resource in ExportTraceServiceRequest.FromString(payload).resource_spans
+        for scope in resource.scope_spans
+        for item in scope.spans
+    ]
+    return [
+        replace(facts, attributes=scalars(item.attributes))
+        for facts, item in zip(facts_of(payload), spans, strict=True)
+    ]
+
+
+def log(body: Any = "said", attributes: Mapping[str, Any] | None = None, **fields: Any) -> LogRecord:
+    """A log record."""
+    defaults: dict[str, Any] = {"time_unix_nano": START_NS, "severity_number": 9, "severity_text": "INFO"}
+    return LogRecord(**{**defaults, **fields}, body=any_value(body), attributes=pairs(attributes or {}))
+
+
+def logs_request(*records: LogRecord, service: str = "svc") -> ExportLogsServiceRequest:
+    message = ExportLogsServiceRequest()
+    item = message.resource_logs.add()
+    item.resource.attributes.extend(pairs({"service.name": service}))
+    item.scope_logs.add().log_records.extend(records)
+    return message
+
+
+def as_json(message: Message) -> bytes:
     """OTLP/JSON: like protobuf's JSON, but trace and span ids are hex."""
-    data = MessageToDict(message)
-    for resource in data["resourceSpans"]:
-        for scope in resource["scopeSpans"]:
-            for item in scope["spans"]:
-                for part in (item, *item.get("links", [])):
-                    for name in ("traceId", "spanId", "parentSpanId"):
-                        if name in part:
-                            part[name] = base64.b64decode(part[name]).hex()
-    return json.dumps(data).encode()
+    return json.dumps(_with_hex_ids(MessageToDict(message))).encode()
+
+
+def _with_hex_ids(data: Any) -> Any:
+    if isinstance(data, list):
+        return [_with_hex_ids(item) for item in data]
+    if not isinstance(data, dict):
+        return data
+    ids = {"traceId", "spanId", "parentSpanId"} & data.keys()
+    return {k: base64.b64decode(v).hex() if k in ids else _with_hex_ids(v) for k, v in data.items()}

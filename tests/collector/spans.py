@@ -28,13 +28,17 @@ class Span:
     start_ns: int | None = None
 
 
-def request(*spans: Span, service: str = "helper", principal: str = "local", received: float = NOW) -> bytes:
+def request(
+    *spans: Span, service: str = "helper", principal: str = "local", received: float = NOW,
+    resource: Mapping[str, Value] | None = None,
+) -> bytes:  # fmt: skip
     """One serialised request."""
     message = ExportTraceServiceRequest()
-    resource = message.resource_spans.add()
-    for key, value in {"service.name": service, "fusebox.principal": principal, "fusebox.received": received}.items():
-        _put(resource.resource.attributes.add(), key, value)
-    scope = resource.scope_spans.add()
+    part = message.resource_spans.add()
+    said = {"service.name": service, "fusebox.principal": principal, "fusebox.received": received, **(resource or {})}
+    for key, value in said.items():
+        _put(part.resource.attributes.add(), key, value)
+    scope = part.scope_spans.add()
     scope.scope.name = "fusebox"
     for span in spans:
         _fill(scope.spans.add(), span)

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from collector.keep.batch import Batch, Batches, BatchSettings, Promises
 from collector.keep.errors import EngineDown
-from collector.keep.keeper import Keeper
+from collector.keep.keeper import Keeper, Linger
 from collector.spool.record import Record
 from fusebox.clock import ManualClock
 from fusebox.errors import ConfigError
@@ -197,3 +197,31 @@ def test_a_stop_leaves_what_is_not_stored_to_the_next_process(tmp_path: Path) ->
     again = Batches(Source(disk), Promises(tmp_path), _SETTINGS, clock).next()
     assert again is not None
     assert (again.id, again.retried) == (moody.seen[0].id, True)
+
+
+@pytest.mark.parametrize(("insert", "linger"), [(0.01, 0.1), (0.05, 0.15), (0.15, 0.45), (3.0, 0.5)])
+def test_while_records_keep_coming_a_batch_waits_the_longer_the_slower_inserts_are(
+    insert: float, linger: float
+) -> None:
+    clock = ManualClock()
+    wait = Linger(0.1, clock.monotonic)
+    assert wait.seconds == 0.1
+    with wait.timed():
+        clock.advance(insert)
+    assert wait.seconds == pytest.approx(linger)
+    clock.advance(1)
+    assert wait.seconds == 0.1, "it was quiet"
+
+
+def test_a_full_batch_waits_for_nobody_and_a_small_one_as_long_as_the_last_insert_asks(tmp_path: Path) -> None:
+    disk, clock, waits = Disk(), ManualClock(), []
+    disk.records = [Record(n, b"x") for n in range(1, 7)]
+    batches = Batches(Source(disk), Promises(tmp_path), _SETTINGS, clock)
+    keeper = Keeper(batches, _Moody(0), clock, 0.2, wait=waits.append)  # type: ignore[arg-type]
+    keeper.turn()
+    assert (disk.cursor, waits) == (4, []), "four are a batch"
+    keeper.turn()
+    assert (disk.cursor, waits) == (6, [0.2])
+    keeper.turn()
+    assert len(waits) == 2, "nothing is there: the spool is looked at again in a moment"
+    assert waits[1] < 0.2

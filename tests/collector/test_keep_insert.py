@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from collector import schema
 from collector.keep import otlp_bytes
 from collector.keep.engine import Engine
 from collector.keep.errors import EngineDown
+from collector.keep.targets import TARGETS
 from fusebox.errors import ConfigError
 from tests.collector.keep_bench import Bench
 from tests.collector.spans import NOW, Span, Value, request
@@ -206,3 +208,56 @@ def test_an_engine_is_either_a_folder_or_a_server(tmp_path: Path) -> None:
         Engine(None, None)
     with pytest.raises(EngineDown, match="clickhouse_url"):
         Engine(None, "http://127.0.0.1:9").writer()
+
+
+def _break_the_view(bench: Bench, condition: str) -> str:
+    """Make the view of events fail for some spans; the statement that it had."""
+    select = str(bench.one("SELECT as_select FROM system.tables WHERE name = 'agent_events_mv'"))
+    bench.engine.writer().command(f"ALTER TABLE agent_events_mv MODIFY QUERY {select} AND NOT throwIf({condition})")
+    return select
+
+
+def test_a_span_that_one_view_cannot_take_is_a_dead_letter_and_its_neighbours_are_not(bench: Bench) -> None:
+    good = [request(*(Span(100 * n + i) for i in range(10))) for n in range(1, 11)]
+    _break_the_view(bench, "SpanName = 'poison'")
+    batch = bench.store(*good[:5], request(Span(7), Span(8, name="poison"), Span(9)), *good[5:])
+    assert bench.rows(_COUNTS) == [(103, 102)]
+    assert bench.rows("SELECT span_id FROM agent_events WHERE span_id = '0000000000000008'") == []
+    ((id, reason, raw),) = bench.rows("SELECT batch, reason, hex(raw) FROM dead_letters")
+    assert (id, reason.startswith("agent_events_mv: "), "395" in reason) == (batch.id, True, True)
+    assert otlp_bytes.span_ids(bytes.fromhex(raw)) == [(f"{1:032x}", f"{8:016x}")]
+    bench.inserter.write(bench.batch(*batch.payloads, retried=True, id=batch.id))
+    assert bench.rows(_COUNTS) == [(103, 102)]
+    assert bench.one("SELECT count() FROM dead_letters") == 1
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "ALTER TABLE agent_events_mv MODIFY QUERY {} AND NOT throwIf(1)",
+        "ALTER TABLE agent_events_mv MODIFY QUERY {} AND NOT throwIf(SpanName != '')",
+        "RENAME TABLE agent_events TO away",
+    ],
+)
+def test_a_view_that_fails_for_every_span_delays_the_batch_and_buries_nothing(bench: Bench, damage: str) -> None:
+    writer = bench.engine.writer()
+    select = bench.one("SELECT as_select FROM system.tables WHERE name = 'agent_events_mv'")
+    writer.command(damage.format(select))
+    batch = bench.batch(*(request(*(Span(100 * n + i) for i in range(10))) for n in range(1, 4)))
+    for retried in (False, True, True):
+        with pytest.raises(EngineDown):
+            bench.inserter.write(replace(batch, retried=retried))
+    assert bench.one("SELECT count() FROM dead_letters") == 0
+    if "RENAME" in damage:
+        bench.engine.writer().command("RENAME TABLE away TO agent_events")
+    else:
+        bench.engine.writer().command(f"ALTER TABLE agent_events_mv MODIFY QUERY {select}")
+    bench.inserter.write(replace(batch, retried=True))
+    assert bench.rows(_COUNTS) == [(30, 30)]
+
+
+def test_every_view_with_a_row_for_each_span_is_on_the_list(bench: Bench) -> None:
+    views = bench.rows("""SELECT name, extract(create_table_query, ' TO [^.]+\\.([a-z_]+)') FROM system.tables
+        WHERE engine = 'MaterializedView' AND create_table_query NOT LIKE '%FROM %otlp%ingest%'""")
+    listed = {(target.view, target.rows.table) for target in TARGETS}
+    assert set(views) - {("otel_traces_trace_id_ts_mv", "otel_traces_trace_id_ts")} == listed

@@ -4,33 +4,27 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
 
-import clickhouse_connect
 import pytest
 import requests
 
-from collector.spool import Reader, Writer
+from collector.spool import Writer
 from fusebox.config import PREFIX
 from tests.collector.spans import Span, request
-from tests.fixtures.collector import FREE_PORTS, Roles, StartRoles, until
+from tests.fixtures.collector import Roles, StartRoles, until
 
 _SPOOL_BYTES = 64 << 20
 
 
-def test_what_is_in_the_spool_appears_in_the_tables_within_two_seconds(roles: StartRoles) -> None:
+def test_what_is_in_the_spool_appears_in_the_tables(roles: StartRoles) -> None:
     running = roles("keep")
     writer = _spool(running)
-    started = time.monotonic()
     writer.append(request(Span(1), Span(2)))
     until(lambda: _rows(running, "SELECT count() FROM agent_events") == [[2]], "two events")
-    assert time.monotonic() - started < 2.0
     assert _rows(running, "SELECT count() FROM otel_traces") == [[2]]
     writer.close()
 
@@ -68,7 +62,7 @@ def test_health_and_metrics_tell_of_the_flow(roles: StartRoles) -> None:
     until(lambda: _rows(running, "SELECT count() FROM otel_traces") == [[1]], "a span")
     health = until(lambda: _stored(requests.get(f"{url}/healthz", timeout=5)), "the flow shows it")
     assert health["ok"] is True
-    assert 'fusebox_happenings_total{kind="records_stored"} 1' in requests.get(f"{url}/metrics", timeout=5).text
+    assert "fusebox_records_stored_total 1" in requests.get(f"{url}/metrics", timeout=5).text
     assert requests.get(f"{url}/ping", timeout=5).text == "Ok.\n"
     writer.close()
 
@@ -139,72 +133,6 @@ def test_a_taken_port_is_named_with_its_setting(roles: StartRoles, tmp_path: Pat
     assert second.returncode == 2
     assert f"port {port}" in second.stderr.decode()
     assert "sql_port" in second.stderr.decode()
-
-
-@pytest.mark.faults
-def test_sigkill_at_random_moments_neither_loses_nor_repeats_a_span(tmp_path: Path) -> None:
-    seed = int(os.environ.get("SEED", "7"))
-    chance = random.Random(seed)
-    data = tmp_path / "data"
-    writer = Writer(data / "spool", _SPOOL_BYTES)
-    acked: list[int] = []
-    done = threading.Event()
-
-    def produce() -> None:
-        while not done.is_set():
-            numbers = range(len(acked) + 1, len(acked) + 1 + chance.randint(1, 40))
-            writer.append(request(*(Span(n, start=1.76e9 + 86_400 * (n % 3)) for n in numbers)))
-            acked.extend(numbers)
-            done.wait(0.01)
-
-    producer = threading.Thread(target=produce)
-    producer.start()
-    for _ in range(6):
-        process = _start(data)
-        _await_ready(process, data)
-        time.sleep(chance.uniform(0.05, 1.2))  # the moment of the kill is what varies
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    done.set()
-    producer.join()
-    process = _start(data)
-    _await_ready(process, data)
-    client = _client(data)
-    for table, column in (("otel_traces", "SpanId"), ("agent_events", "span_id")):
-        statement = f"SELECT count() >= {len(acked)} FROM {table}"
-        until(lambda statement=statement: client.command(statement), f"all of them in {table}", 30)  # type: ignore[misc]
-        found = client.query(f"SELECT {column} FROM {table} ORDER BY {column}").result_columns[0]
-        assert found == [f"{n:016x}" for n in acked], (table, seed)
-    client.close()
-    process.terminate()
-    assert process.wait(20) == 0
-    writer.close()
-    left = Reader(data / "spool", "keep")
-    assert left.read(1, 1) == []
-
-
-def _start(data: Path) -> subprocess.Popen[bytes]:
-    ports = {PREFIX + name.upper(): value for name, value in FREE_PORTS.items()}
-    with (data.parent / "keep.log").open("ab") as log:
-        return subprocess.Popen(
-            [sys.executable, "-m", "fusebox", "service", "keep"],
-            env={**os.environ, **ports, PREFIX + "DATA_DIR": str(data)}, stdout=log, stderr=log,
-        )  # fmt: skip
-
-
-def _await_ready(process: subprocess.Popen[bytes], data: Path) -> None:
-    def ready() -> bool:
-        try:
-            return bool(json.loads((data / "run" / "keep.json").read_text())["pid"] == process.pid)
-        except (OSError, ValueError):
-            return False
-
-    until(ready, "keep is ready", 60)
-
-
-def _client(data: Path) -> clickhouse_connect.driver.Client:
-    host, _, port = json.loads((data / "run" / "keep.json").read_text())["url"].removeprefix("http://").rpartition(":")
-    return clickhouse_connect.get_client(host=host, port=int(port))
 
 
 def _spool(running: Roles) -> Writer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,8 +14,12 @@ from collector.keep.deadletters import DeadLetters
 from collector.keep.engine import Engine
 from collector.keep.errors import EngineDown
 from collector.keep.insert import Inserter
+from collector.keep.orders import ANSWER, ORDER
+from collector.keep.replay import Replay
 from fusebox.clock import ManualClock
+from fusebox.rundir import write_atomic
 from tests.collector.clickhouse_standin import StandIn
+from tests.collector.keep_bench import Bench
 from tests.collector.spans import NOW, Span, request
 
 
@@ -23,6 +28,12 @@ def server(tmp_path: Path) -> Iterator[StandIn]:
     server = StandIn(tmp_path / "server")
     yield server
     server.close()
+
+
+@pytest.fixture
+def bench(server: StandIn, tmp_path: Path) -> Iterator[Bench]:
+    with Bench(tmp_path, server.url) as bench:
+        yield bench
 
 
 @pytest.fixture
@@ -75,3 +86,27 @@ def test_a_server_that_is_away_is_told_apart_from_bad_data(server: StandIn, inse
     server.fault = lambda statement: ""
     inserter.write(_batch(retried=True))
     assert _counts(server) == (3, 3)
+
+
+def test_150_dates_in_a_batch_are_one_insert(server: StandIn, bench: Bench) -> None:
+    inserts = []
+    server.fault = lambda statement: inserts.append(statement) or "" if "otlp_ingest" in statement else ""  # type: ignore[func-returns-value]
+    bench.store(request(*(Span(n, start=NOW - 86_400 * n) for n in range(1, 151))))
+    assert len(inserts) == 1
+    assert _counts(server) == (150, 150)
+
+
+def test_poison_among_ten_thousand_spans_is_found_and_replayed_once_it_is_none(server: StandIn, bench: Bench) -> None:
+    good = [request(*(Span(1000 * n + i) for i in range(500))) for n in range(1, 21)]
+    nonsense, poison = b"\x0a\x05\x0a\x03\xff\xff\xff", request(Span(7, name="poison"))
+    select = bench.one("SELECT as_select FROM system.tables WHERE name = 'agent_events_mv'")
+    server.run(f"ALTER TABLE agent_events_mv MODIFY QUERY {select} AND NOT throwIf(SpanName = 'poison')")
+    bench.store(*good[:7], nonsense, *good[7:15], poison, *good[15:])
+    assert _counts(server) == (10_001, 10_000)
+    assert bench.rows("SELECT count(), countIf(reason LIKE 'agent_events_mv: %') FROM dead_letters") == [(2, 1)]
+    server.run(f"ALTER TABLE agent_events_mv MODIFY QUERY {select}")
+    write_atomic(bench.letters / ORDER, json.dumps({"id": "1", "reason": ""}))
+    Replay(bench.engine, bench.letters, ManualClock()).step()
+    answer = json.loads((bench.letters / ANSWER).read_text())
+    assert (answer["replayed"], answer["refused"]) == (1, 1)
+    assert _counts(server) == (10_001, 10_001)

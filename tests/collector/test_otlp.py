@@ -6,13 +6,23 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from collector.otlp import facts_of
 from collector.receive.repeats import hash_of, key_in, sealed
-from fusebox.eventmap import SpanFacts
+from fusebox import names
+from fusebox.eventmap import READ, SpanFacts, event_of
 from tests.collector.otlp_samples import START_NS, request, span
 
 
 def test_facts_of_a_span() -> None:
     item = span(
-        {"text": "x", "n": 3, "f": 0.5, "yes": True, "list": [1], "map": {"a": 1}, "raw": b"x"},
+        {
+            names.TARGET: "x",
+            names.USAGE_INPUT: 3,
+            names.COST_USD: 0.5,
+            names.DELEGATED: True,
+            names.ACTION: False,
+            names.LINEAGE: "",
+            names.ERROR_TYPE: 0,
+            "nobody.reads.this": "x",
+        },
         trace_id=b"\x01" * 16,
         span_id=b"\x02" * 8,
         parent_span_id=b"\x03" * 8,
@@ -27,7 +37,14 @@ def test_facts_of_a_span() -> None:
             end=START_NS / 1e9 + 1,
             failed=True,
             service="shop",
-            attributes={"text": "x", "n": 3, "f": 0.5, "yes": True},
+            attributes={
+                names.TARGET: "x",
+                names.USAGE_INPUT: 3,
+                names.COST_USD: 0.5,
+                names.ACTION: False,
+                names.LINEAGE: "",
+                names.ERROR_TYPE: 0,
+            },
         )
     ]
 
@@ -49,3 +66,29 @@ def test_a_request_is_its_sender_and_every_byte() -> None:
 def test_garbage_is_an_error() -> None:
     with pytest.raises(DecodeError):
         list(facts_of(b"\xff\xff"))
+
+
+class Watched(dict[str, str]):
+    """Attributes that note what they are asked for."""
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*args)
+        self.asked: set[str] = set()
+
+    def get(self, key: str, default: object = None) -> object:
+        self.asked.add(key)
+        return super().get(key, default)
+
+
+def test_an_event_is_read_from_the_attributes_that_readers_are_told_of_and_no_others() -> None:
+    asked: set[str] = set()
+    for attributes in (
+        {names.GEN_AI_OPERATION: "chat"},
+        {names.ACTION: "publish"},
+        {names.MESSAGING_OPERATION_TYPE: "process"},
+        {names.GEN_AI_OPERATION: "no action"},
+    ):
+        watched = Watched(attributes)
+        event_of(SpanFacts("t", "s", "", 1.0, 2.0, False, "svc", watched))
+        asked |= watched.asked
+    assert asked == set(READ)

@@ -32,6 +32,12 @@ _TOOL = {
 _OTHER = {"messaging.operation.type": "process", "gen_ai.agent.id": "bot", "messaging.destination.name": "q"}
 
 
+EXAMPLES = {
+    "since": NOW, "spans": ["x:y"], "agent": "a", "span_id": "a", "trace_id": "b", "message_id": "m", "emitter": "e",
+    "since_ns": 0, "until_ns": int(NOW * 1e9),
+}  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     with Bench(tmp_path_factory.mktemp("queries")) as bench:
@@ -53,11 +59,9 @@ def client(bench: Bench) -> Client:
 
 
 def test_every_query_runs_with_its_parameters(client: Client) -> None:
-    examples = {"since": NOW, "spans": ["x:y"], "agent": "a", "span_id": "a", "trace_id": "b", "message_id": "m"}
-    examples |= {"since_ns": 0, "until_ns": int(NOW * 1e9)}
     for name, query in queries.QUERIES.items():
         wanted = query.parameters - set(query.defaults)
-        assert isinstance(queries.run(client, name, **{key: examples[key] for key in wanted}), list), name
+        assert isinstance(queries.run(client, name, **{key: EXAMPLES[key] for key in wanted}), list), name
 
 
 def test_activity_counts_actions_tokens_cost_and_errors(client: Client) -> None:

@@ -11,16 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from collector.otlp import facts_of, scalars
+from collector.otlp import facts_of
 from collector.receive.clean import MAX_ATTRIBUTES, MAX_VALUE, cut
 from collector.receive.decode import Encoding, decode
+from collector.receive.identity import speaker
+from collector.receive.outline import MAX_ITEMS
 from collector.receive.refusal import Refusal
-from collector.receive.stamp import MAX_SPANS, Stamped, speaker, stamp
+from collector.receive.signals import TRACES
+from collector.receive.stamp import Stamped, stamp
 from collector.tokens import Principal
 from fusebox import names
 from fusebox.eventmap import Value, event_of
 from fusebox.registry import AGENT_ID
-from tests.collector.otlp_samples import START_NS, as_json, pairs, request, span
+from tests.collector.otlp_samples import START_NS, as_json, pairs, request, scalars, span
 
 ANYBODY = Principal("local", "default", frozenset({"*"}))
 BOUND = Principal("billing", "acme", frozenset({"invoice-bot"}))
@@ -39,8 +42,7 @@ def stamped(item: Span, principal: Principal = ANYBODY, service: str = "svc") ->
     """The span's attributes as they are stored."""
     message = request(item, service=service)
     assert stamp(message, principal, NOW) == Stamped(1, 0)
-    (facts,) = facts_of(message.SerializeToString())
-    return dict(facts.attributes)
+    return scalars(message.resource_spans[0].scope_spans[0].spans[0].attributes)
 
 
 @pytest.mark.parametrize(
@@ -190,13 +192,13 @@ def test_references_that_are_no_ids_are_dropped() -> None:
 
 def test_too_many_spans_are_refused() -> None:
     one = span()
-    with pytest.raises(Refusal, match=str(MAX_SPANS)):
-        stamp(request(*[one] * (MAX_SPANS + 1)), ANYBODY, NOW)
+    with pytest.raises(Refusal, match=str(MAX_ITEMS)):
+        stamp(request(*[one] * (MAX_ITEMS + 1)), ANYBODY, NOW)
 
 
 def test_fields_the_protocol_does_not_know_cannot_reach_the_database() -> None:
     smuggled = request(span()).SerializeToString() + b"\xc2\x3e\x05batch"  # field 1000, which keep appends itself
-    message = decode(smuggled, Encoding.PROTOBUF)
+    message = decode(smuggled, Encoding.PROTOBUF, TRACES)
     stamp(message, ANYBODY, NOW)
     assert b"batch" not in message.SerializeToString()
 
@@ -205,14 +207,16 @@ def test_json_and_protobuf_parse_to_the_same_request() -> None:
     item = span({"n": 2**62}, parent_span_id=b"12345678")
     item.links.add(trace_id=b"x" * 16, span_id=b"y" * 8)
     message = request(item)
-    assert decode(as_json(message), Encoding.JSON) == decode(message.SerializeToString(), Encoding.PROTOBUF)
+    assert decode(as_json(message), Encoding.JSON, TRACES) == decode(
+        message.SerializeToString(), Encoding.PROTOBUF, TRACES
+    )
 
 
 @given(st.binary(max_size=300))
 def test_any_bytes_are_a_request_or_a_refusal(body: bytes) -> None:
     for encoding in Encoding:
         try:
-            message = decode(body, encoding)
+            message = decode(body, encoding, TRACES)
         except Refusal:
             continue
         stamp(message, ANYBODY, NOW)
@@ -235,7 +239,7 @@ _JSON = st.recursive(
 @given(_JSON)
 def test_any_json_is_a_request_or_a_refusal(data: object) -> None:
     try:
-        message = decode(json.dumps(data).encode(), Encoding.JSON)
+        message = decode(json.dumps(data).encode(), Encoding.JSON, TRACES)
     except Refusal:
         return
     stamp(message, ANYBODY, NOW)

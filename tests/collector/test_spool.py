@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
+import shutil
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from collector.spool import Reader, SpoolFailed, SpoolFull, Writer, recent
+from collector.spool import Reader, SpoolFailed, SpoolFull, Writer, quarantined, recent
 from collector.spool.record import HEADER
 from fusebox import happenings
+from fusebox.clock import ManualClock
 from fusebox.errors import ConfigError, DataDirInUse
 
 MIB = 1 << 20
+GOLDEN = Path(__file__).parent / "golden"
 
 
 @pytest.fixture
@@ -335,3 +339,80 @@ def test_a_mark_that_cannot_be_moved_leaves_nobody_waiting(
     assert all(isinstance(outcome, SpoolFailed) for outcome in outcomes)
     writer.append(b"after")
     assert payloads(Reader(folder, "keep"))[-1] == b"after"
+
+
+def test_a_spool_that_is_not_emptied_in_time_refuses_and_resumes_by_itself(folder: Path) -> None:
+    clock = ManualClock(time.time())
+    writer = Writer(folder, 64 * MIB, max_age_s=1600.0, clock=clock)
+    number = writer.append(b"waits")
+    clock.advance(1500)
+    fresh = writer.append(b"in a segment of its own, which is why the age of the first is known")
+    _, second = sorted(folder.glob("*.seg"))
+    os.utime(second, (clock.wall(), clock.wall()))  # the kernel does not know of the clock of this test
+    full = counted("spool_full")
+    clock.advance(110)
+    with pytest.raises(SpoolFull, match="spool_max_age_s"):
+        writer.append(b"refused")
+    assert counted("spool_full") == full + 1
+    assert 1600 < writer.oldest() < 1700
+    reader = Reader(folder, "keep")
+    assert payloads(reader)[0] == b"waits"
+    reader.commit(number)
+    with pytest.raises(SpoolFull):
+        writer.append(b"the disk is looked at once a second")
+    clock.advance(1)
+    assert writer.append(b"taken") > fresh
+    assert 110 < writer.oldest() < 200
+    writer.close()
+
+
+def test_what_only_watch_holds_on_to_is_no_reason_to_refuse(folder: Path) -> None:
+    clock = ManualClock(time.time())
+    writer = Writer(folder, 64 * MIB, max_age_s=1600.0, clock=clock)
+    Reader(folder, "keep").commit(writer.append(b"stored"))
+    clock.advance(10_000)
+    assert writer.oldest() == 0
+    writer.append(b"taken")
+    writer.close()
+
+
+def test_a_repaired_segment_is_as_old_as_it_was(folder: Path, writer: Writer) -> None:
+    for _ in range(10):
+        writer.append(b"x" * 500)
+    writer.close()
+    first, second, *_ = sorted(folder.glob("*.seg"))
+    os.utime(first, (1000, 1000))
+    shutil.copy(second, first.with_name(first.name.replace("-", "9-", 1)[1:]))
+    misplaced = counted("spool_misplaced")
+    reopened = Writer(folder, MIB)
+    assert counted("spool_misplaced") > misplaced
+    assert reopened.oldest() > 10**9
+    reopened.close()
+
+
+def test_a_quarantined_segment_is_counted_once_and_the_folder_is_bounded(folder: Path) -> None:
+    before = counted("spool_quarantined")
+    for generation in range(12):
+        writer = Writer(folder, 64 * MIB)
+        writer.append(b"%d" % generation)
+        writer.close()
+        with sorted(folder.glob("*.seg"))[-1].open("r+b") as file:
+            file.write(b"?")
+    Writer(folder, 64 * MIB).close()
+    Writer(folder, 64 * MIB).close()
+    assert counted("spool_quarantined") == before + 12
+    assert len(quarantined(folder)) == 8
+
+
+def test_the_spool_of_an_earlier_release_is_read_and_continued(folder: Path) -> None:
+    """``golden/`` holds spools as releases wrote them; a change of format that cannot read one needs a new name."""
+    shutil.copytree(GOLDEN / "spool-0.1", folder)
+    written = [b"record %d " % number * (number % 4 + 1) for number in range(20)]
+    damaged = counted("spool_damaged")
+    writer = Writer(folder, MIB)
+    assert payloads(Reader(folder, "watch")) == written
+    assert payloads(Reader(folder, "keep")) == written[5:]
+    assert writer.append(b"goes on") == 21
+    assert payloads(Reader(folder, "keep"))[-1] == b"goes on"
+    assert counted("spool_damaged") == damaged
+    writer.close()

@@ -1,10 +1,14 @@
-"""Hundreds of random mutations of a real spool: it always opens, and every record that is still intact is read."""
+"""Random mutations of a real spool: it always opens, and every record that is still intact is read, once.
+
+400 of them in CI; ``make faults`` plays 10,000.
+"""
 
 from __future__ import annotations
 
 import random
 import shutil
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,6 +19,7 @@ from fusebox import happenings
 
 MIB = 1 << 20
 SEEDS_PER_MUTATION = 40
+SEEDS_BY_MAKE_FAULTS = 1000
 
 Mutation = Callable[[Path, random.Random], None]
 
@@ -115,22 +120,34 @@ def intact(folder: Path, salt: int) -> dict[int, bytes]:
     return found
 
 
+@pytest.mark.faults
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda m: m.__name__)
-def test_all_intact_records_survive(original: Path, tmp_path: Path, mutation: Mutation) -> None:
+def test_all_intact_records_survive(
+    original: Path, tmp_path: Path, mutation: Mutation, request: pytest.FixtureRequest
+) -> None:
     salt = int(files(original)[0].stem.split("-")[1], 16)
-    for seed in range(SEEDS_PER_MUTATION):
+    damaged = 0
+    for seed in range(SEEDS_BY_MAKE_FAULTS if request.config.getoption("--fault-cycles") else SEEDS_PER_MUTATION):
         folder = tmp_path / str(seed)
         shutil.copytree(original, folder)
         mutation(folder, random.Random(seed))
         expected = intact(folder, salt)
+        damaged += _contents(folder) != _contents(original)
         writer = Writer(folder, 64 * MIB)
         expected[writer.append(b"after the damage")] = b"after the damage"
         for name in ("keep", "watch"):
-            records = Reader(folder, name).read(10_000, 64 * MIB)
+            with closing(Reader(folder, name)) as reader:
+                records = reader.read(10_000, 64 * MIB)
             assert {r.number: r.payload for r in records} == expected, f"seed {seed}"
             assert len(records) == len(expected), f"seed {seed}"
         writer.close()
         shutil.rmtree(folder)
+    assert damaged > seed / 2, "the mutations did something"
+
+
+def _contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_damage_is_counted_exactly_and_kept_for_people(original: Path, tmp_path: Path) -> None:

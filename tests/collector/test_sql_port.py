@@ -16,7 +16,9 @@ import requests
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
+from collector import queries
 from tests.collector.sql_bench import Port, serving
+from tests.collector.test_queries import EXAMPLES
 
 
 @pytest.fixture(scope="module")
@@ -234,3 +236,9 @@ def test_rows_never_vanish_while_keep_writes_and_merges(tmp_path: Path) -> None:
     assert counts == sorted(counts)
     assert all(count % 10 == 0 for count in counts), "batches are seen whole"
     assert counts[-1] == 2000 + 40 * 10
+
+
+def test_every_named_query_runs_on_the_port(client: Client) -> None:
+    for name, query in queries.QUERIES.items():
+        wanted = query.parameters - set(query.defaults)
+        assert isinstance(queries.run(client, name, **{key: EXAMPLES[key] for key in wanted}), list), name

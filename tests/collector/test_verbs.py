@@ -177,6 +177,17 @@ class TestDoctor:
         (failure,) = self.failures(capsys)
         assert str(tmp_path / "rabbitmq.py") in failure["detail"]
 
+    def test_damaged_segments_that_nobody_has_looked_at_are_named(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        prepare(Config(data_dir=tmp_path / "data"))
+        quarantine = tmp_path / "data" / "spool" / "quarantine"
+        quarantine.mkdir(parents=True)
+        assert self.failures(capsys) == []
+        (quarantine / "00000000000000000001-00000000.seg").touch()
+        (failure,) = self.failures(capsys)
+        assert str(quarantine) in failure["detail"]
+
     def test_secrets_that_others_can_read_are_named(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         prepare(Config(data_dir=tmp_path / "data"))
         (tmp_path / "data" / "command.key").chmod(0o644)

@@ -361,7 +361,7 @@ class TestWhatIsSaid:
         connection.request("GET", "/metrics")
         text = connection.getresponse().read().decode()
         connection.close()
-        assert 'fusebox_happenings_total{kind="killed"}' in text
+        assert "fusebox_killed_total " in text
         assert "fusebox_watch_alerts_pending 0" in text
 
 

@@ -107,6 +107,18 @@ class TestWhoSpeaks:
         tiles = {t["agent"]: t["registered"] for t in harness.operator().board()["circuits"]}
         assert tiles == {"bot": True, "shadow": False}
 
+    def test_what_was_put_aside_is_told_of_once(self, harness: Harness) -> None:
+        quarantine = harness.config.data_dir / "spool" / "quarantine"
+        quarantine.mkdir(parents=True)
+        (quarantine / "00000000000000000001-00000000.seg").touch()
+        harness.restart()  # it looks at once, then every five seconds
+        until(lambda: told(harness), "people were told", 5)
+        harness.restart()
+        until(lambda: harness.journal("damage"), "it is in the journal", 5)
+        (alert,) = [a for a in told(harness) if a["type"] == "data.damaged"]
+        assert alert["data"]["path"] == "spool/quarantine/00000000000000000001-00000000.seg"
+        assert len(harness.journal("damage")) == 1
+
     def test_figures_of_the_last_minute_are_on_the_board(self, harness: Harness) -> None:
         harness.spans("bot", 3, step=1.0, **{"fusebox.cost.usd": "0.5"})
         until(lambda: (harness.tile("bot") or {}).get("actions_per_minute") == 3, "three actions", 5)
@@ -243,4 +255,5 @@ def test_a_transition_reads_back_from_the_journal(harness: Harness) -> None:
 
 
 def _judged(harness: Harness) -> bool:
-    return harness.watch.gauges()["judged_record"] >= harness.written
+    figures = {sample.name: sample.value for sample in harness.watch.samples()}
+    return figures["watch_judged_record"] >= harness.written

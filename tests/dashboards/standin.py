@@ -54,6 +54,7 @@ class Standin:
         self.tokens = {TOKEN}
         self.refusal = ""
         self.silent = False
+        self.freshness: Json = {"stored": NOW - 1, "canary_seconds": 0.4, "incomplete": []}
 
     def answer(self, path: str, body: Json) -> tuple[int, Json]:
         """Status and body for one call."""
@@ -73,8 +74,8 @@ class Standin:
     def board(self) -> Json:
         """The whole board."""
         return {
-            "time": NOW, "watermark": NOW - 1, "circuits": self.tiles, "processes": self.processes,
-            "latches": self.latches, "trips": self.trips, "counters": {},
+            "time": NOW, "watermark": NOW - 1, "freshness": self.freshness, "circuits": self.tiles,
+            "processes": self.processes, "latches": self.latches, "trips": self.trips, "counters": {},
             "alerts": {"pending": 0, "delivered": 1, "failed": 0},
         }  # fmt: skip
 

@@ -174,3 +174,19 @@ def test_processes_that_listen_are_listed(monkeypatch: Patch, tmp_path: Path, st
     page = signed_in(monkeypatch, tmp_path, standin)
 
     assert [row["Process"] for row in tables(page)[-1]] == ["shop-1", "shop-2"]
+
+
+def test_what_is_missing_is_said_as_plain_text(monkeypatch: Patch, tmp_path: Path, standin: Standin) -> None:
+    standin.freshness = {"stored": NOW - 300, "canary_seconds": 0.4, "incomplete": ["3 spans of **bot** never arrived"]}
+    page = signed_in(monkeypatch, tmp_path, standin)
+    assert "3 spans of **bot** never arrived" in texts(page)
+    assert "What you see is incomplete" in words(page)
+    assert "History is complete up to 5 min ago" in words(page)
+
+
+def test_a_watch_of_an_earlier_release_says_nothing_about_freshness(
+    monkeypatch: Patch, tmp_path: Path, standin: Standin
+) -> None:
+    standin.freshness = {}
+    page = signed_in(monkeypatch, tmp_path, standin)
+    assert "incomplete" not in words(page)

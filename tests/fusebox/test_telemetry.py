@@ -11,7 +11,7 @@ import pytest
 from opentelemetry import trace
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.trace import SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
@@ -283,3 +283,50 @@ print("spans left:", telemetry.pending)
     assert done.stdout == "spans left: 2000\n"
     assert "Traceback" not in done.stderr
     assert time.monotonic() - before < 6
+
+
+def test_spans_are_numbered_as_they_end_and_a_dropped_one_leaves_its_number_missing() -> None:
+    seen: list[ReadableSpan] = []
+    open_gate = threading.Event()
+
+    def keep(spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        open_gate.wait(10)
+        seen.extend(spans)
+        return SpanExportResult.SUCCESS
+
+    telemetry = open_telemetry(Sink(keep))
+    assert telemetry._buffer
+    telemetry._buffer._capacity = 3
+    record(telemetry, *"abcde")  # d and e find the buffer full
+    open_gate.set()
+    assert telemetry.flush(5)
+    record(telemetry, "f")
+    assert telemetry.flush(5)
+    telemetry.stop()
+    assert [(span.name, span.attributes["fusebox.seq"]) for span in seen if span.attributes] == [
+        ("a", 1), ("b", 2), ("c", 3), ("f", 6),
+    ]  # fmt: skip
+    assert [(span.attributes or {}).get("fusebox.dropped") for span in seen] == [None, None, None, 2]
+    assert len({span.resource.attributes["service.instance.id"] for span in seen}) == 1
+
+
+def test_each_pipeline_and_each_fork_counts_as_an_emitter_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[ReadableSpan] = []
+    telemetry = open_telemetry(Sink(lambda spans: seen.extend(spans) or SpanExportResult.SUCCESS))  # type: ignore[func-returns-value]
+    record(telemetry, "a", "b")
+    monkeypatch.setattr("fusebox.forks._generation", 7)  # what the child of a fork sees
+    record(telemetry, "c")
+    assert telemetry.flush(5)
+    telemetry.stop()
+    assert [span.attributes["fusebox.seq"] for span in seen if span.attributes] == [1, 2, 1]
+    assert len({span.resource.attributes["service.instance.id"] for span in seen}) == 2
+
+
+def test_spans_that_go_nowhere_are_not_numbered() -> None:
+    seen: list[ReadableSpan] = []
+    telemetry = open_telemetry(None)
+    telemetry.add_span_processor(
+        SimpleSpanProcessor(Sink(lambda spans: seen.extend(spans) or SpanExportResult.SUCCESS))
+    )  # type: ignore[func-returns-value]
+    record(telemetry, "a")
+    assert "fusebox.seq" not in (seen[0].attributes or {})

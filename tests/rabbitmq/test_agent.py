@@ -208,6 +208,8 @@ def test_spans_follow_the_message_across_agents(runtime: Runtime, inbox: Inbox, 
         with ctx.model_call("gpt-5-mini", provider="openai", messages=[{"role": "user", "content": "hello"}]) as call:
             call.record({"id": "r1", "model": "gpt-5-mini-x", "choices": [{"message": {"content": "yes"}}],
                          "usage": {"prompt_tokens": 11, "completion_tokens": 7}})  # fmt: skip
+        with ctx.model_call("gpt-5-mini", provider="openai", operation="text_completion") as stream:
+            stream.cut()
         ctx.publish(f"{second.name}.go", {"answer": "yes"})
 
     @second.on(f"{second.name}.go")
@@ -219,7 +221,7 @@ def test_spans_follow_the_message_across_agents(runtime: Runtime, inbox: Inbox, 
     second.start()
     first.publish(f"{first.name}.go", {})
     inbox.wait(1)
-    eventually(lambda: len(spans.get_finished_spans()) == 6)
+    eventually(lambda: len(spans.get_finished_spans()) == 7)
     done = {
         s.name.split(":")[0].split()[0] + "/" + str((s.attributes or {})[names.GEN_AI_AGENT_ID]): s
         for s in spans.get_finished_spans()
@@ -236,6 +238,8 @@ def test_spans_follow_the_message_across_agents(runtime: Runtime, inbox: Inbox, 
     chat = done[f"chat/{first.name}"].attributes or {}
     assert (chat[names.USAGE_INPUT], chat[names.USAGE_OUTPUT]) == (11, 7)
     assert names.GEN_AI_INPUT_MESSAGES not in chat, "content is not recorded unless asked for"
+    assert names.CUT not in chat
+    assert (done[f"text_completion/{first.name}"].attributes or {})[names.CUT] is True
     tool = done[f"execute_tool/{second.name}"].attributes or {}
     assert (tool[names.TARGET], tool[names.GEN_AI_TOOL_NAME]) == ("case-1", "crm.note")
     assert len(str(tool[names.LINEAGE]).split(",")) == 2

@@ -1,0 +1,157 @@
+"""Replaying dead letters: what the database refused once is offered again, for instance after an upgrade.
+
+``fusebox collector replay-dead`` asks by a file, because only *keep* may write to the database; *keep* answers by one::
+
+    dead_letters/replay.json     {"id": "<hex>", "reason": "<text that the letter's reason contains>"}
+    dead_letters/replayed.json   {"id": "<hex>", "replayed": n, "refused": n, "reasons": ["<first few, distinct>"],
+                                  "error": "<why it ended early>"}
+
+A letter keeps the id of its batch, so a replay is a retry of a part of that batch: what is stored of it already, in the
+source or in one of the views' targets, is found by that id and not stored again. A replay that was interrupted is done
+again at the next start, and asking twice does no harm. A letter that is refused again stays what it is. When the
+database is away, the answer says so and the order is gone: whoever asked is there to ask again.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from collector.keep.batch import Batch
+from collector.keep.engine import Engine
+from collector.keep.errors import EngineDown, EngineRefused, sorted_out
+from collector.keep.insert import Inserter
+from collector.keep.orders import ANSWER, ORDER
+from fusebox import happenings
+from fusebox.clock import Clock
+from fusebox.rundir import sync_dir, write_atomic
+
+_REASONS: Final = 5
+_WAITING: Final = """
+SELECT DISTINCT letter, batch, toUnixTimestamp64Micro(time), reason, base64Encode(raw) FROM dead_letters_waiting
+WHERE position(reason, {reason:String}) > 0 AND letter > {after:String} ORDER BY letter LIMIT 1 BY letter LIMIT 100
+"""
+
+REPLAYED: Final = happenings.declare("dead_letters_replayed", logging.WARNING, "dead letters were offered again")
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A dead letter; ``file`` is None for one in the table."""
+
+    name: str
+    batch: str
+    time: float
+    reason: str
+    raw: bytes
+    file: Path | None = None
+
+
+class _Refusals:
+    """Takes the place of the dead letters while one of them is replayed."""
+
+    def __init__(self) -> None:
+        self.reason = ""
+
+    def add(self, batch: str, raw: bytes, reason: str) -> None:  # noqa: ARG002  (the letter is there already)
+        self.reason = reason
+
+
+class Replay:
+    """Carries out an order when there is one; use it from the thread that inserts."""
+
+    def __init__(self, engine: Engine, folder: Path, clock: Clock) -> None:
+        self._engine, self._folder, self._clock = engine, folder, clock
+        self._refusals = _Refusals()
+        self._inserter = Inserter(engine, self._refusals, counts=False)
+
+    def step(self) -> None:
+        """Replay what was ordered, if anything was. What stands in the way is part of the answer; nothing is raised."""
+        order = self._order()
+        if order is None:
+            return
+        answer: dict[str, object] = {"id": order["id"], **self._replayed(order["reason"])}
+        happenings.emit(REPLAYED, answer=answer)
+        write_atomic(self._folder / ANSWER, json.dumps(answer))
+        (self._folder / ORDER).unlink(missing_ok=True)
+        sync_dir(self._folder)
+
+    def _replayed(self, reason: str) -> dict[str, object]:
+        outcomes: list[str] = []
+        error = ""
+        try:
+            outcomes.extend(self._again(letter) for letter in self._letters(reason))
+        except (EngineDown, EngineRefused) as trouble:
+            error = str(trouble)
+        refused = [outcome for outcome in outcomes if outcome]
+        reasons = list(dict.fromkeys(refused))[:_REASONS]
+        return {"replayed": outcomes.count(""), "refused": len(refused), "reasons": reasons, "error": error}
+
+    def _order(self) -> dict[str, str] | None:
+        try:
+            order = json.loads((self._folder / ORDER).read_text())
+            return {"id": str(order["id"]), "reason": str(order["reason"])}
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError):
+            (self._folder / ORDER).unlink()
+            return None
+
+    def _letters(self, reason: str) -> Iterator[Letter]:
+        after = ""
+        while rows := self._rows(reason, after):
+            for name, batch, micros, why, raw in rows:
+                yield Letter(name, batch, micros / 1e6, why, base64.b64decode(raw))
+            after = rows[-1][0]
+        for file in sorted(self._folder.glob("*.json")):
+            letter = _letter_in(file)
+            if letter and reason in letter.reason:
+                yield letter
+
+    def _rows(self, reason: str, after: str) -> list[tuple[Any, ...]]:
+        try:
+            return list(self._engine.writer().query(_WAITING, {"reason": reason, "after": after}).result_rows)  # type: ignore[arg-type]
+        except ClickHouseError as error:
+            self._engine.discard()
+            raise sorted_out(error) from error
+
+    def _again(self, letter: Letter) -> str:
+        """Offer it again; why it is refused again, or ""."""
+        self._refusals.reason = ""
+        batch = Batch(letter.batch, 0, 0, int(letter.time * 1e9), (letter.raw,), retried=True, whole=False)
+        self._inserter.write(batch)
+        if not self._refusals.reason:
+            self._strike_out(letter)
+        return self._refusals.reason
+
+    def _strike_out(self, letter: Letter) -> None:
+        if letter.file:
+            letter.file.unlink(missing_ok=True)
+            return
+        try:
+            self._engine.writer().insert(
+                "dead_letters_replayed",
+                [[int(self._clock.now() * 1_000_000), letter.name]],
+                column_names=["time", "letter"],
+                settings={"insert_deduplication_token": letter.name},
+            )
+        except ClickHouseError as error:
+            self._engine.discard()
+            raise sorted_out(error) from error
+
+
+def _letter_in(file: Path) -> Letter | None:
+    """The letter that a file holds; None for the order, the answer and what is damaged."""
+    try:
+        data = json.loads(file.read_text())
+        raw = base64.b64decode(data["raw"])
+        return Letter(file.stem, str(data["batch"]), float(data["time"]), str(data["reason"]), raw, file)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,50 @@
+"""Reads a database that a stock OpenTelemetry Collector fills: only its table ``otel_traces``, and only by reading.
+
+Our views are the same statements over that table, put in front of a query as common table expressions: names and
+spellings of any age come out as in our own tables. What a stock table does not have is empty (``batch``), taken from
+the span's start (``received``), or not known (prices: a cost is one that the sender wrote on the span).
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Final
+
+from collector import schema
+
+_VIEW: Final = r"CREATE MATERIALIZED VIEW IF NOT EXISTS {name}_mv TO {name} AS\n(.*?);\n"
+_SOURCE: Final = re.compile(r"^FROM otel_traces$", re.MULTILINE)
+_TABLES: Final = {"token_costs": ("token_ledger",), "token_ledger": (), "agent_events": ()}
+_TRACES: Final = (
+    """(SELECT *, '' AS _batch, '' AS _principal, toDateTime64(Timestamp, 6) AS _received FROM otel_traces)"""
+)
+_WITH: Final = re.compile(r"\s*WITH (RECURSIVE)?")
+
+
+def over_stock(statement: str) -> str | None:
+    """The statement for a stock table, or None when it asks for what such a database does not have."""
+    wanted = [name for name in _TABLES if re.search(rf"\b{name}\b", statement)]
+    names = dict.fromkeys([needed for name in wanted for needed in (*_TABLES[name], name)])
+    if not names:
+        return None
+    tables = ", ".join(f"{name} AS ({view(name)})" for name in names)
+    own = _WITH.match(statement)
+    if own is None:
+        return f"WITH {tables} {statement}"
+    return f"WITH {own[1] or ''} {tables}, {statement[own.end() :]}"
+
+
+@cache
+def view(name: str) -> str:
+    """The SELECT that makes ``agent_events``, ``token_ledger`` or ``token_costs`` of a stock ``otel_traces``.
+
+    Raises:
+        KeyError: there is no such view.
+    """
+    if name == "token_costs":
+        return "SELECT *, toUInt8(0) AS repriced FROM token_ledger"
+    if name not in _TABLES:
+        raise KeyError(name)
+    found = (re.search(_VIEW.format(name=name), step.text, re.DOTALL) for step in schema.steps())
+    return _SOURCE.sub(f"FROM {_TRACES} AS otel_traces", next(match[1] for match in found if match))

@@ -1,0 +1,105 @@
+"""``fusebox tokens explain``: the ledger's rows behind a number, and a total that is their sum."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from decimal import Decimal
+from typing import Any, Final
+
+from rich.table import Table
+from rich.text import Text
+
+from collector import queries
+from collector.verbs.since import FORMS, moment, utc
+from fusebox import terminal
+from fusebox.config import Config
+
+_TOKENS: Final = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_creation_tokens", "reasoning_tokens")
+_CHECKS: Final = {
+    "ledger_violations": "contradict themselves (more cache than input, more reasoning than output); kept as they came",
+    "ledger_not_leaf": "have other rows below them: their instrumentation may count the same tokens twice",
+    "ledger_repeated": "responses stand in more than one row: client and gateway may both have counted them",
+}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the action."""
+    parser.add_argument("agent", metavar="AGENT")
+    parser.add_argument("--since", type=moment, default="24h", metavar="WHEN", help=f"{FORMS} (default: 24h)")
+    parser.add_argument("--limit", type=int, default=200, help="rows shown; the total is of all (default: 200)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(args: argparse.Namespace, config: Config) -> int:
+    """Print rows, total and doubts; 1 when there is nothing to explain."""
+    client = queries.connect(config)
+    chosen = {"tenant": config.tenant, "agent": args.agent, "since": args.since}
+    found = {
+        "rows": queries.run(client, "ledger_rows", **chosen, limit=args.limit),
+        "totals": queries.run(client, "ledger_totals", **chosen)[0],
+        "doubts": {name: queries.run(client, name, **chosen) for name in _CHECKS},
+    }
+    if args.json:
+        print(json.dumps({"agent": args.agent, "since": args.since, **found}, default=str))
+    else:
+        _show(args.agent, args.since, found)
+    return 0 if found["rows"] else 1
+
+
+def money(row: dict[str, Any]) -> str:
+    """A cost for people; what nobody knows is said, not shown as nothing."""
+    return f"${row['cost_usd']:.6f}" if row["cost_usd"] is not None else str(row["price"])
+
+
+def _show(agent: str, since: float, found: dict[str, Any]) -> None:
+    console = terminal.console()
+    rows, totals = found["rows"], found["totals"]
+    if not rows:
+        console.print(Text(f"{agent} made no model call since {utc(since)} UTC that is in the ledger"))
+        return
+    console.print(_table(rows))
+    if len(rows) < totals["attempts"]:
+        console.print(Text(f"… and {totals['attempts'] - len(rows)} more; --limit shows more"))
+    for line in _summary(totals):
+        console.print(Text(line))
+    for name, sentence in _CHECKS.items():
+        if found["doubts"][name]:
+            console.print(Text(f"{len(found['doubts'][name])} {sentence}"))
+
+
+def _table(rows: list[dict[str, Any]]) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("time (UTC)", "model", "outcome"):
+        table.add_column(column)
+    for column in ("input", "output", "cache read", "cache write", "reasoning", "cost"):
+        table.add_column(column, justify="right")
+    for column in ("price list", "span"):
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        outcome = row["outcome"] + (f" ({row['violation']})" if row["violation"] else "")
+        cells = [utc(row["time"]), row["model"], outcome, *(str(row[name]) for name in _TOKENS), money(row)]
+        table.add_row(*(Text(terminal.plain(cell)) for cell in (*cells, row["price"], row["span_id"])))
+    return table
+
+
+def _summary(totals: dict[str, Any]) -> list[str]:
+    cost: Decimal = totals["cost_usd"]
+    lines = [
+        f"{totals['attempts']} attempts: {totals['input_tokens']} input tokens (of them {totals['cache_read_tokens']} "
+        f"read from and {totals['cache_creation_tokens']} written to a cache), {totals['output_tokens']} output tokens "
+        f"(of them {totals['reasoning_tokens']} reasoning), ${cost:.6f}"
+    ]
+    if totals["unpriced_attempts"]:
+        lines.append(
+            f"not in this sum: {totals['unpriced_attempts']} unpriced attempts, {totals['unpriced_tokens']} tokens; "
+            "give their models a price in prices_file, then 'fusebox tokens reprice'"
+        )
+    if totals["unmetered_attempts"]:
+        lines.append(f"not in this sum: {totals['unmetered_attempts']} attempts that reported no tokens")
+    if totals["wasted_attempts"]:
+        lines.append(
+            f"wasted: {totals['wasted_attempts']} failed or cut attempts with {totals['wasted_tokens']} tokens, "
+            f"${totals['wasted_usd']:.6f}"
+        )
+    return lines

@@ -1,0 +1,89 @@
+"""Completeness: what *watch* knows to be missing from what it shows, as sentences for people.
+
+A board that is quiet, and a board that hears nothing, look the same; so do an agent that did little and one whose spans
+were lost. Everything here is shown beside the figures that it makes doubtful.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, Final
+
+from collector.metrics import Gauge
+from collector.watch.canary import Canary
+from collector.watch.sequences import Sequences
+from fusebox import happenings, names
+from fusebox.clock import Clock
+from fusebox.eventmap import SpanFacts, agent_of
+from fusebox.records import Finding
+
+_NAMED: Final = 5
+
+INCOMPLETE: Final = happenings.declare(
+    "finding_incomplete", logging.WARNING, "a detector judged an agent of which spans are missing"
+)
+
+
+class Completeness:
+    """Looks at every span that goes by."""
+
+    def __init__(self, canary: Canary, clock: Clock) -> None:
+        self._canary, self._clock = canary, clock
+        self._sequences = Sequences()
+        self.spans = 0
+        """Spans that went by."""
+
+    def look(self, span: SpanFacts) -> bool:
+        """Note the span's number; True when it is a canary."""
+        self.spans += 1
+        number = span.attributes.get(names.SEQUENCE)
+        if span.instance and type(number) is int and number > 0:
+            dropped = span.attributes.get(names.DROPPED)
+            self._sequences.note(
+                span.instance, number, agent_of(span.attributes, span.service), self._clock.wall(),
+                dropped if type(dropped) is int else 0,
+            )  # fmt: skip
+        if not span.attributes.get(names.CANARY):
+            return False
+        self._canary.met(span.span_id)
+        return True
+
+    def doubt(self, finding: Finding) -> Finding:
+        """The finding, with what is missing from its agent's spans in its reason."""
+        lost = self._sequences.lost(self._clock.wall()).get(finding.agent, 0)
+        if not lost:
+            return finding
+        happenings.emit(INCOMPLETE, agent=finding.agent, detector=finding.detector, lost=lost)
+        return replace(finding, reason=f"{finding.reason} (incomplete: {lost} spans of this agent never arrived)")
+
+    def sentences(self) -> list[str]:
+        """What is missing or late now; empty when nothing is known to be."""
+        lost = self._sequences.lost(self._clock.wall())
+        worst = sorted(lost, key=lambda agent: -lost[agent])[:_NAMED]
+        found = [f"{lost[agent]} spans of {agent} never arrived" for agent in worst]
+        if len(lost) > _NAMED:
+            found.append(f"{sum(lost.values())} spans of {len(lost)} agents never arrived in all")
+        return [*found, *filter(None, [self._canary.trouble()])]
+
+    def json(self) -> dict[str, Any]:
+        """For the board: ``stored`` is the database's watermark (Unix seconds, 0 = not known)."""
+        return {
+            "stored": self._canary.watermark, "canary_seconds": round(self._canary.seconds, 3),
+            "incomplete": self.sentences(),
+        }  # fmt: skip
+
+    @property
+    def dropped(self) -> int:
+        """Spans that emitters said they gave up."""
+        return self._sequences.dropped
+
+    def samples(self) -> Iterator[Gauge]:
+        """Figures for ``/metrics``."""
+        canary, lost = self._canary, sum(self._sequences.lost(self._clock.wall()).values())
+        yield Gauge("spans_missing", "spans that never arrived in the last half hour", lost)
+        yield Gauge("canary_age_seconds", "how long ago a canary came through the whole path", canary.age)
+        yield Gauge("canary_seconds", "how long the last canary took to be found by SQL", canary.seconds)
+        meaning = "what was received before this time is in the database (Unix seconds, 0 = not known)"
+        yield Gauge("stored_watermark_seconds", meaning, canary.watermark)

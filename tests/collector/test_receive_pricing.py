@@ -1,0 +1,68 @@
+"""Prices as straight lines: what a line says is what the library says, to the last digit."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+from genai_prices.data_snapshot import get_snapshot
+
+from collector.receive import pricing
+from collector.receive.pricing import price_of
+from fusebox import names
+from fusebox.prices import cost_of
+from fusebox.usage import Usage
+
+AT = 1_790_000_000.0
+
+
+def chat(usage: Usage, model: str, provider: str) -> dict[str, Any]:
+    return {
+        names.GEN_AI_OPERATION: "chat",
+        names.GEN_AI_PROVIDER: provider,
+        names.GEN_AI_REQUEST_MODEL: model,
+        names.USAGE_INPUT: usage.input_tokens,
+        names.USAGE_OUTPUT: usage.output_tokens,
+        names.USAGE_CACHE_READ: usage.cache_read,
+        names.USAGE_CACHE_CREATION: usage.cache_creation,
+    }
+
+
+def usages(rng: random.Random) -> list[Usage]:
+    """Ordinary ones, one beyond every tier, and one whose cache is larger than its input."""
+    found = []
+    for most in (200, 30_000, 300_000, 3_000_000):
+        total = rng.randint(1, most)
+        read = rng.choice([0, rng.randint(0, total)])
+        found.append(Usage(total, rng.randint(0, 9_000), read, rng.choice([0, rng.randint(0, total - read)])))
+    return [*found, Usage(10, 5, 50)]
+
+
+def test_every_known_model_costs_what_the_library_says() -> None:
+    rng = random.Random(7)
+    models = [(p.id, m.id) for p in get_snapshot().providers for m in p.models]
+    straight = 0
+    for provider, model in rng.sample(models, 250):
+        for usage in usages(rng):
+            hour = AT // 3600 * 3600
+            expected = cost_of(usage, model, provider, hour) or cost_of(usage, model, "", hour)
+            assert price_of(chat(usage, model, provider), AT, AT) == expected, (provider, model, usage)
+        line = pricing._line(model, provider, int(AT // 3600))
+        straight += bool(line and line.limit)
+    assert straight > 200
+
+
+@pytest.mark.parametrize(("tokens", "tier"), [(200_000, 0), (200_001, 1)])
+def test_a_model_that_gets_dearer_does_so_at_its_step(tokens: int, tier: int) -> None:
+    cost = price_of(chat(Usage(tokens), "claude-sonnet-4-5", "anthropic"), AT, AT)
+    assert cost is not None
+    assert float(cost.usd) == pytest.approx(tokens * (3e-6, 6e-6)[tier])
+
+
+def test_an_unknown_model_is_asked_about_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(pricing, "cost_of", lambda *args: asked.append(args))
+    for tokens in range(1, 100):
+        assert price_of(chat(Usage(tokens), "a model of tomorrow", ""), AT, AT) is None
+    assert len(asked) == 1

@@ -1,0 +1,142 @@
+"""Dead letters are offered again on request: taken once, whatever part of them was stored, and kept when refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from collector.keep.deadletters import DeadLetters
+from collector.keep.orders import ANSWER, ORDER
+from collector.keep.replay import Replay
+from collector.spool import Writer
+from fusebox import cli
+from fusebox.clock import ManualClock
+from fusebox.rundir import write_atomic
+from tests.collector.keep_bench import Bench
+from tests.collector.spans import Span, request
+from tests.fixtures.collector import StartRoles, until
+
+_COUNTS = "SELECT (SELECT count() FROM otel_traces), (SELECT count() FROM agent_events)"
+_WAITING = "SELECT count() FROM dead_letters_waiting"
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    with Bench(tmp_path) as bench:
+        yield bench
+
+
+def _replay(bench: Bench, reason: str = "") -> dict[str, object]:
+    write_atomic(bench.letters / ORDER, json.dumps({"id": "7", "reason": reason}))
+    Replay(bench.engine, bench.letters, ManualClock()).step()
+    assert not (bench.letters / ORDER).exists()
+    answer: dict[str, object] = json.loads((bench.letters / ANSWER).read_text())
+    assert answer["id"] == "7"
+    return answer
+
+
+def _break_the_view(bench: Bench) -> str:
+    select = str(bench.one("SELECT as_select FROM system.tables WHERE name = 'agent_events_mv'"))
+    statement = f"ALTER TABLE agent_events_mv MODIFY QUERY {select} AND NOT throwIf(SpanName LIKE 'poison%')"
+    bench.engine.writer().command(statement)
+    return select
+
+
+def test_what_one_view_could_not_take_is_completed_there_and_nowhere_doubled(bench: Bench) -> None:
+    select = _break_the_view(bench)
+    bench.store(request(Span(1), Span(2, name="poison a")), request(Span(3, name="poison b"), Span(4)))
+    assert bench.rows(_COUNTS) == [(4, 2)]
+    assert _replay(bench) | {"reasons": []} == {"id": "7", "replayed": 0, "refused": 2, "reasons": [], "error": ""}
+    assert bench.one(_WAITING) == 2
+    bench.engine.writer().command(f"ALTER TABLE agent_events_mv MODIFY QUERY {select}")
+    for table in ("otel_traces", "agent_events"):
+        bench.engine.writer().command(f"ALTER TABLE {table} MODIFY SETTING non_replicated_deduplication_window = 0")
+    assert _replay(bench, reason="agent_events_mv")["replayed"] == 2
+    assert bench.rows(_COUNTS) == [(4, 4)]
+    assert bench.one(_WAITING) == 0
+    assert bench.one("SELECT count() FROM dead_letters") == 2, "the record of what happened stays"
+    assert _replay(bench)["replayed"] == 0
+    assert bench.rows(_COUNTS) == [(4, 4)]
+
+
+def test_a_whole_record_that_was_put_aside_is_stored_once(bench: Bench) -> None:
+    """Even when the letter is all that its batch held, and the batch's own token is known to the engine."""
+    batch = bench.batch(request(Span(1), Span(2)))
+    DeadLetters(bench.engine, bench.letters, ManualClock()).add(
+        batch.id, batch.payloads[0], "refused by an older release"
+    )
+    bench.store(request(Span(9)))
+    assert _replay(bench)["replayed"] == 1
+    assert _replay(bench)["replayed"] == 0
+    assert bench.rows(_COUNTS) == [(3, 3)]
+    assert bench.one("SELECT any(_batch) FROM otel_traces WHERE SpanId = '0000000000000001'") == batch.id
+
+
+def test_what_is_still_nonsense_stays_a_letter_with_its_reason(bench: Bench) -> None:
+    bench.store(b"nonsense", b"\x0a\x05\x0a\x03\xff\xff\xff")
+    answer = _replay(bench)
+    assert (answer["replayed"], answer["refused"]) == (0, 2)
+    assert len(answer["reasons"]) == 2  # type: ignore[arg-type]
+    assert bench.one(_WAITING) == 2
+    assert _replay(bench, reason="no such reason")["refused"] == 0
+
+
+def test_letters_in_files_are_replayed_and_removed(bench: Bench) -> None:
+    writer = bench.engine.writer()
+    writer.command("RENAME TABLE dead_letters TO away")
+    select = _break_the_view(bench)
+    bench.store(request(Span(1, name="poison")))
+    assert len(list(bench.letters.glob("*.json"))) == 1
+    bench.engine.writer().command("RENAME TABLE away TO dead_letters")
+    bench.engine.writer().command(f"ALTER TABLE agent_events_mv MODIFY QUERY {select}")
+    assert _replay(bench)["replayed"] == 1
+    assert [file.name for file in bench.letters.iterdir()] == [ANSWER]
+    assert bench.rows(_COUNTS) == [(1, 1)]
+
+
+def test_an_interrupted_replay_goes_on_where_it_was(bench: Bench) -> None:
+    """Killed after the span was stored, before the letter was struck out."""
+    batch = bench.batch(request(Span(1)))
+    DeadLetters(bench.engine, bench.letters, ManualClock()).add(batch.id, batch.payloads[0], "refused once")
+    assert _replay(bench)["replayed"] == 1
+    bench.engine.writer().command("TRUNCATE TABLE dead_letters_replayed")
+    assert _replay(bench)["replayed"] == 1
+    assert bench.rows(_COUNTS) == [(1, 1)]
+
+
+def test_a_database_that_is_away_is_part_of_the_answer(bench: Bench) -> None:
+    bench.store(b"nonsense")
+    bench.engine.writer().command("RENAME TABLE otel_traces TO away")
+    answer = _replay(bench)
+    assert (answer["replayed"], answer["refused"]) == (0, 0)
+    assert "otel_traces" in str(answer["error"])
+    assert bench.one(_WAITING) == 1
+
+
+def test_a_damaged_order_is_dropped(bench: Bench) -> None:
+    write_atomic(bench.letters / ORDER, "[1")
+    Replay(bench.engine, bench.letters, ManualClock()).step()
+    assert not (bench.letters / ORDER).exists()
+
+
+def test_the_command_asks_the_running_keep(
+    roles: StartRoles, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("FUSEBOX_DATA_DIR", str(tmp_path / "data"))
+    assert cli.main(["collector", "replay-dead"]) == 2
+    assert "fusebox up" in capsys.readouterr().err
+    running = roles("keep")
+    running.info("keep")
+    writer = Writer(running.config.data_dir / "spool", 64 << 20)
+    writer.append(b"nonsense")
+    writer.close()
+    assert until(lambda: cli.main(["collector", "replay-dead", "--json"]), "the letter is there and refused again") == 1
+    answer = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (answer["replayed"], answer["refused"], answer["error"]) == (0, 1, "")
+    assert cli.main(["collector", "replay-dead"]) == 1
+    assert "0 replayed, 1 refused again\n  the record is not" in capsys.readouterr().out
+    assert cli.main(["sql", "--csv", "SELECT time, reason, length(raw) FROM dead_letters_waiting ORDER BY time"]) == 0
+    assert capsys.readouterr().out.count("the record is not") == 1
