@@ -73,7 +73,7 @@ def action_of(attributes: Mapping[str, Value]) -> ActionKind | None:
         return ActionKind.MODEL_CALL
     if operation == "execute_tool":
         return ActionKind.TOOL_CALL
-    if names.LLM_REQUEST_TYPE in attributes:
+    if attributes.get(names.LLM_REQUEST_TYPE):
         return ActionKind.MODEL_CALL
     kind = attributes.get(names.OPENINFERENCE_KIND) or attributes.get(names.TRACELOOP_KIND)
     if kind:
