@@ -58,7 +58,7 @@ class Panel:
 
     def observe(self, event: Event) -> Finding | None:
         """Judge one event; the gravest finding. Refused actions did not happen and are not judged."""
-        if event.error_type in _REFUSED:
+        if event.error_type and event.error_type in _REFUSED:
             return None
         with self._lock:
             found = self._judge(event)

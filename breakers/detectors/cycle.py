@@ -77,7 +77,10 @@ class Cycle:
             if rounds >= self._laps:
                 self.score = rounds / self._laps * self._stale
                 return self._lineage(event, rounds)
-        if (self._spoken or not event.result) and self._speaks(event) >= self._monologue:
+        if event.result:
+            if event.trace_id in self._spoken and not delegates(event.operation):
+                del self._spoken[event.trace_id]  # somebody does something
+        elif self._speaks(event) >= self._monologue:
             self.score = self._stale
             return self._found(event, Chain(event), OPEN, f"the same said {self._monologue} times running")
         before = self._before(event)
@@ -106,10 +109,6 @@ class Cycle:
 
     def _speaks(self, event: Event) -> int:
         """How often the agent has said this running, in this trace; 0 for what is no speech (no tokens of its own)."""
-        if event.result:
-            if self._spoken and not delegates(event.operation):
-                self._spoken.pop(event.trace_id, None)
-            return 0
         if not event.input_tokens:
             return 0
         speakers = self._spoken.get(event.trace_id, {})
