@@ -7,6 +7,8 @@ CREATE TABLE IF NOT EXISTS detector_scores
     `agent` LowCardinality(String),
     `detector` LowCardinality(String),
     `score` Float64 CODEC(ZSTD(1)),
+    `trace_id` String CODEC(ZSTD(1)),
+    `span_id` String CODEC(ZSTD(1)),
     `batch` String CODEC(ZSTD(1))
 )
 ENGINE = ReplacingMergeTree
@@ -21,6 +23,8 @@ SELECT
     SpanAttributes['fusebox.score.agent'] AS agent,
     SpanAttributes['fusebox.score.detector'] AS detector,
     toFloat64OrZero(SpanAttributes['fusebox.score.value']) AS score,
+    TraceId AS trace_id,
+    SpanId AS span_id,
     _batch AS batch
 FROM otel_traces
 WHERE SpanName = 'fusebox.detector.score' AND agent != '';
