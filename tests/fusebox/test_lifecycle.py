@@ -103,8 +103,8 @@ ALONE = textwrap.dedent("""
 
     class Quiet:
         def start(self):
-            print("ready", flush=True)
             threading.Thread(target=tell, args=(os.getppid(),), daemon=True).start()
+            print("ready", flush=True)
         def stop(self, timeout=10.0): print("stopped", flush=True)
 
     def tell(parent):
