@@ -58,7 +58,7 @@ class Rows:
         return f"{self.trace}, {self.span}"
 
 
-SPANS: Final = Rows("otel_traces", "_batch", "TraceId", "Identity")
+SPANS: Final = Rows("otel_traces", "_batch", "TraceId", "SpanId")
 
 
 @dataclass(frozen=True, slots=True)
