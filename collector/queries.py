@@ -52,6 +52,11 @@ QUERIES: Final[Mapping[str, Query]] = {
         "the newest actions, of one agent or (agent='') of all",
         f"""SELECT {_EVENT} FROM agent_events
             WHERE tenant = {{tenant:String}} AND ({{agent:String}} = '' OR agent = {{agent:String}})
+              AND agent_events.time >= (
+                SELECT min(moment) FROM (
+                    SELECT time AS moment FROM agent_events
+                    WHERE tenant = {{tenant:String}} AND ({{agent:String}} = '' OR agent = {{agent:String}})
+                    ORDER BY time DESC LIMIT {{limit:UInt32}}))
             ORDER BY agent_events.time DESC, span_id LIMIT {{limit:UInt32}}""",
         {"tenant": "default", "agent": "", "limit": 100},
     ),
@@ -75,7 +80,7 @@ QUERIES: Final[Mapping[str, Query]] = {
     "trip_evidence": Query(
         "the actions behind a Finding; spans is its list of 'trace_id:span_id'",
         f"""SELECT {_EVENT} FROM agent_events
-            WHERE span_id IN arrayMap(s -> splitByChar(':', s)[2], {{spans:Array(String)}})
+            WHERE span_id IN (SELECT splitByChar(':', arrayJoin({{spans:Array(String)}}))[2])
               AND concat(trace_id, ':', span_id) IN {{spans:Array(String)}}
             ORDER BY agent_events.time, span_id""",
     ),
