@@ -6,7 +6,7 @@ spans a body, HTTP, Protobuf) over four connections, from the first byte sent un
 database; for Fusebox, until all of them were judged by the detectors, too. A first body warms up and is not timed.
 The peers set the length of a round: Phoenix needs minutes for what takes Fusebox a second, which is not Fusebox's best
 second either, so spans_per_s comes from a longer flood of its own, and rss_mb is the peak during it: of all processes
-of ``fusebox up``, a page that several share counted once. (Whoever asks the SQL port starts one process more.)
+of ``fusebox up``, the one that answers SQL included, a page that several share counted once.
 
 ack_p99_ms is from when a small request (20 spans) was due until its 200, at 2,000 spans a second, each answer after
 fdatasync. vs_python_loop is *keep* alone, see ``benchmarks.keep_alone``. bytes_vs_phoenix is disk a span, ours (every

@@ -1,7 +1,7 @@
-"""The panel: the detectors of every agent and of every trace, bounded.
+"""The panel: the detectors of every agent and those of the fleet, bounded.
 
-The agents and traces that spoke last are kept; a forgotten one starts anew. One panel serves one tenant. A Finding
-empties the detectors that led to it, so an agent that loops again after a resume trips again, by new evidence only.
+The agents that spoke last are kept; a forgotten one starts anew. One panel serves one tenant. A Finding that opens
+empties the detectors of its agent, so an agent that loops again after a resume trips again, by new evidence only.
 Thread-safe: one lock, held for microseconds.
 """
 
@@ -12,17 +12,17 @@ from dataclasses import replace
 from threading import Lock
 from typing import Any, Final
 
-from breakers.detectors.base import OPEN, WARN, Detector
-from breakers.rules import DETECTORS, Mode, Rules
+from breakers.detectors.base import OPEN, Detector
+from breakers.rules import Mode, Rules, takes_budget, watches_fleet
 from fusebox import errors
 from fusebox.records import Event, Finding
 from fusebox.registry import AgentEntry, Registry
 
 MAX_AGENTS: Final = 10_000
-MAX_TRACES: Final = 4_096
-_PER_TRACE: Final = "cycle"
 _BY_PURPOSE: Final = frozenset({"repetition", "cycle"})
 """Detectors that do not judge operations declared periodic."""
+_NOTED: Final = 0.25
+"""Scores up to this say nothing and are not kept."""
 _REFUSED: Final = frozenset(
     kind.__name__
     for kind in (
@@ -37,7 +37,7 @@ class Panel:
     Args:
         rules: which detectors, with which knobs.
         registry: budgets and periodic operations of registered agents.
-        max_agents, max_traces: how many are remembered at once.
+        max_agents: how many are remembered at once.
     """
 
     def __init__(
@@ -46,24 +46,24 @@ class Panel:
         registry: Registry = Registry(),  # noqa: B008 - frozen
         *,
         max_agents: int = MAX_AGENTS,
-        max_traces: int = MAX_TRACES,
     ) -> None:
         self._rules = rules
-        self._registry = registry
-        self._max_agents, self._max_traces = max_agents, max_traces
-        self._agents: OrderedDict[str, list[Detector]] = OrderedDict()
-        self._traces: OrderedDict[str, Detector] = OrderedDict()
+        self._entries = registry.agents
+        self._max_agents = max_agents
+        self._agents: OrderedDict[str, tuple[Detector, ...]] = OrderedDict()
+        self._fleet = tuple(rules.build(name) for name in rules.detectors if watches_fleet(name))
+        self._own = [name for name in rules.detectors if not watches_fleet(name)]
+        self._scores: dict[tuple[str, str], float] = {}
         self._lock = Lock()
 
     def observe(self, event: Event) -> Finding | None:
-        """Judge one event. Refused actions did not happen and are not judged."""
-        if event.error_type in _REFUSED:
+        """Judge one event; the gravest finding. Refused actions did not happen and are not judged."""
+        if event.error_type and event.error_type in _REFUSED:
             return None
         with self._lock:
             found = self._judge(event)
-            if found:
+            if found is not None and found.action == OPEN:
                 self._agents.pop(event.agent, None)
-                self._traces.pop(event.trace_id, None)
             return found
 
     def forget(self, agent: str) -> None:
@@ -71,50 +71,57 @@ class Panel:
         with self._lock:
             self._agents.pop(agent, None)
 
+    def scores(self) -> dict[tuple[str, str], float]:
+        """The highest score of each (agent, detector) since the last call, where it was above 0.25."""
+        with self._lock:
+            taken, self._scores = self._scores, {}
+            return taken
+
     def _judge(self, event: Event) -> Finding | None:
-        entry = self._registry.agents.get(event.agent)
+        agent = event.agent
+        entry = self._entries.get(agent)
         periodic = entry is not None and event.operation in entry.periodic
         worst: Finding | None = None
-        for detector in self._concerned(event, entry):
+        for detector in self._detectors(agent, entry):
             if periodic and detector.name in _BY_PURPOSE:
                 continue
             found = detector.observe(event)
-            if found:
+            if detector.score > _NOTED:
+                self._note(agent, detector)
+            if found is not None:
                 worst = _worse(worst, self._ruled(found))
         return worst
 
-    def _concerned(self, event: Event, entry: AgentEntry | None) -> list[Detector]:
-        detectors = self._agents.get(event.agent)
+    def _detectors(self, agent: str, entry: AgentEntry | None) -> tuple[Detector, ...]:
+        """The agent's own, then those of the fleet."""
+        detectors = self._agents.get(agent)
         if detectors is None:
-            detectors = self._agents[event.agent] = [self._rules.build(n, **_extra(n, entry)) for n in DETECTORS]
-        _bound(self._agents, event.agent, self._max_agents)
-        return [*detectors, self._of_trace(event.trace_id)] if event.trace_id else detectors
+            own = (self._rules.build(name, **_extra(name, entry)) for name in self._own)
+            detectors = self._agents[agent] = (*own, *self._fleet)
+            if len(self._agents) > self._max_agents:
+                self._agents.popitem(last=False)
+        else:
+            self._agents.move_to_end(agent)
+        return detectors
 
-    def _of_trace(self, trace_id: str) -> Detector:
-        detector = self._traces.get(trace_id)
-        if detector is None:
-            detector = self._traces[trace_id] = self._rules.build(_PER_TRACE)
-        _bound(self._traces, trace_id, self._max_traces)
-        return detector
+    def _note(self, agent: str, detector: Detector) -> None:
+        key = (agent, detector.name)
+        if detector.score > self._scores.get(key, 0.0) and (key in self._scores or len(self._scores) < MAX_AGENTS):
+            self._scores[key] = detector.score
 
     def _ruled(self, found: Finding) -> Finding:
-        if self._rules.rule(found.detector).mode is Mode.OBSERVE:
-            return replace(found, action=WARN)
-        return found
+        mode = self._rules.rule(found.detector).mode
+        if mode is Mode.ENFORCE or (mode is Mode.WARN and found.action != OPEN):
+            return found
+        return replace(found, action=mode.value)
 
 
 def _extra(detector: str, entry: AgentEntry | None) -> dict[str, Any]:
-    return {"budget": entry.tokens_per_minute} if detector == "burn" and entry else {}
+    return {"budget": entry.tokens_per_minute} if entry and takes_budget(detector) else {}
+
+
+_GRAVITY: Final = {"observe": 0, "warn": 1, "open": 2}
 
 
 def _worse(one: Finding | None, other: Finding) -> Finding:
-    if one is None or other.action == OPEN != one.action:
-        return other
-    return one
-
-
-def _bound(kept: OrderedDict[str, Any], key: str, limit: int) -> None:
-    """Mark ``key`` as the latest and drop the oldest beyond ``limit``."""
-    kept.move_to_end(key)
-    if len(kept) > limit:
-        kept.popitem(last=False)
+    return other if one is None or _GRAVITY[other.action] > _GRAVITY[one.action] else one

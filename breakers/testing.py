@@ -19,6 +19,8 @@ from fusebox.records import ActionKind, Event, Finding, Hop
 
 MAX_BYTES: Final = 256 * 1024
 """What the pickled state of one agent's detector may weigh, however many events it has seen."""
+MAX_FLEET_BYTES: Final = 16 * 1024 * 1024
+"""The same for a detector of all agents (``scope = "fleet"``)."""
 _KINDS: Final = tuple(ActionKind)
 
 
@@ -38,8 +40,8 @@ def check_detector(factory: Callable[[], Detector], *, events: int = 5_000, seed
         _check_finding(detector, event, detector.observe(event))
     for event in sample_events(Random(seed + 1), events):
         _check_finding(detector, event, detector.observe(event))
-    weight = len(pickle.dumps(detector))
-    assert weight <= MAX_BYTES, f"state weighs {weight} bytes after {events} events; {MAX_BYTES} are allowed"
+    weight, most = len(pickle.dumps(detector)), _most(detector)
+    assert weight <= most, f"state weighs {weight} bytes after {events} events; {most} are allowed"
 
 
 def sample_events(random: Random, count: int) -> Iterator[Event]:
@@ -49,13 +51,16 @@ def sample_events(random: Random, count: int) -> Iterator[Event]:
         time += random.choice((0.0, 0.05, 1.0, 30.0, -5.0))
         yield Event(
             time=time,
-            agent="sample",
+            agent=random.choice(("sample", "sample", "other")),
             action=random.choice(_KINDS),
-            operation=random.choice(("read", "write", f"op{number}")),
-            target=random.choice(("crm", f"ticket-{random.randrange(10**6)}", f"t{number % 3}")),
+            operation=random.choice(("read", "write", "delegate", f"op{number}")),
+            target=random.choice(("crm", "other", f"ticket-{random.randrange(10**6)}", f"t{number % 3}")),
             request=random.choice((0, 1, 2, random.getrandbits(64))),
+            request_exact=random.choice((0, 1, random.getrandbits(64))),
             simhash=random.getrandbits(64),
             result=random.choice((0, 1, 2, random.getrandbits(64))),
+            result_exact=random.choice((0, 1, random.getrandbits(64))),
+            waiting=random.random() < 0.1,
             ok=random.random() < 0.8,
             input_tokens=random.randrange(50_000),
             trace_id=f"{random.randrange(50):032x}",
@@ -93,7 +98,15 @@ def _outcome(found: Finding | None) -> Finding | None:
     return replace(found, id="") if found else None
 
 
+def _most(detector: Detector) -> int:
+    scope = getattr(detector, "scope", "agent")
+    assert scope in ("agent", "fleet"), f"scope {scope!r} is neither agent nor fleet"
+    return MAX_FLEET_BYTES if scope == "fleet" else MAX_BYTES
+
+
 def _check_finding(detector: Detector, event: Event, found: Finding | None) -> None:
+    assert math.isfinite(detector.score), "score must be finite"
+    assert detector.score >= 0, "score must not be negative"
     if found is None:
         return
     assert found.detector == detector.name, "a finding must carry the detector's name"
@@ -101,5 +114,6 @@ def _check_finding(detector: Detector, event: Event, found: Finding | None) -> N
     assert found.action in (OPEN, WARN), f"action {found.action!r} is neither open nor warn"
     assert math.isfinite(found.score), "score must be finite"
     assert found.score >= found.threshold, "a finding's score has reached its threshold"
+    assert detector.score or found.action == WARN, "what opens has a score"
     assert found.reason, "a finding says why"
     assert found.spans, "a finding carries evidence"

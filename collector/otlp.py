@@ -17,6 +17,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import ResourceLogs
 from collector.otlp_view import Request
 from fusebox import names
 from fusebox.eventmap import READ, SpanFacts, Value
+from fusebox.genai import INDEXED
 
 SPANS_FIELD: Final = 1
 LOGS_FIELD: Final = 2
@@ -82,6 +83,7 @@ def _facts(span: Any, service: str, instance: str) -> SpanFacts:
         service=service,
         attributes=_read(span.attributes),
         instance=instance,
+        message=span.status.message,
     )
 
 
@@ -91,6 +93,8 @@ def _read(attributes: Mapping[str, Any]) -> dict[str, Value]:
         if name in attributes:
             value = attributes[name]
             found[name] = value.string_value or _scalar(value)
+    if names.LLM_REQUEST_TYPE in found or names.OPENINFERENCE_KIND in found:
+        found |= {name: _scalar(attributes[name]) for name in attributes if name.startswith(INDEXED)}
     return found
 
 

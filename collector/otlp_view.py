@@ -10,7 +10,7 @@ message         fields (OpenTelemetry's numbers)
 ``Request``     resource_spans = 1
 ``Resources``   resource = 1 (attributes = 1), scope_spans = 2 (spans = 2)
 ``Span``        trace_id = 1, span_id = 2, parent_span_id = 4, start_time_unix_nano = 7, end_time_unix_nano = 8,
-                attributes = 9, status = 15 (code = 3)
+                attributes = 9, status = 15 (message = 2, code = 3)
 ``Value``       string_value = 1, bool_value = 2, int_value = 3, double_value = 4, of which one is set
 ==============  =====================================================================================================
 """
@@ -60,7 +60,7 @@ def _file() -> FileDescriptorProto:
     value.oneof_decl.add(name="value")
     for field in value.field:
         field.oneof_index = 0
-    _message(file, "Status", code=(3, _F.TYPE_INT32))
+    _message(file, "Status", message=(2, _F.TYPE_STRING), code=(3, _F.TYPE_INT32))
     span = _message(
         file, "Span", trace_id=(1, _F.TYPE_BYTES), span_id=(2, _F.TYPE_BYTES), parent_span_id=(4, _F.TYPE_BYTES),
         start_time_unix_nano=(7, _F.TYPE_FIXED64), end_time_unix_nano=(8, _F.TYPE_FIXED64), status=(15, "Status"),

@@ -52,6 +52,11 @@ QUERIES: Final[Mapping[str, Query]] = {
         "the newest actions, of one agent or (agent='') of all",
         f"""SELECT {_EVENT} FROM agent_events
             WHERE tenant = {{tenant:String}} AND ({{agent:String}} = '' OR agent = {{agent:String}})
+              AND agent_events.time >= (
+                SELECT min(moment) FROM (
+                    SELECT time AS moment FROM agent_events
+                    WHERE tenant = {{tenant:String}} AND ({{agent:String}} = '' OR agent = {{agent:String}})
+                    ORDER BY time DESC LIMIT {{limit:UInt32}}))
             ORDER BY agent_events.time DESC, span_id LIMIT {{limit:UInt32}}""",
         {"tenant": "default", "agent": "", "limit": 100},
     ),
@@ -75,7 +80,7 @@ QUERIES: Final[Mapping[str, Query]] = {
     "trip_evidence": Query(
         "the actions behind a Finding; spans is its list of 'trace_id:span_id'",
         f"""SELECT {_EVENT} FROM agent_events
-            WHERE span_id IN arrayMap(s -> splitByChar(':', s)[2], {{spans:Array(String)}})
+            WHERE span_id IN (SELECT splitByChar(':', arrayJoin({{spans:Array(String)}}))[2])
               AND concat(trace_id, ':', span_id) IN {{spans:Array(String)}}
             ORDER BY agent_events.time, span_id""",
     ),
@@ -144,6 +149,19 @@ QUERIES: Final[Mapping[str, Query]] = {
         "the newest tool call of a trace, else its newest action",
         f"""SELECT {_EVENT} FROM agent_events WHERE trace_id = {{trace_id:String}}
             ORDER BY action = 'tool_call' DESC, agent_events.time DESC, span_id LIMIT 1""",
+    ),
+    "spans_between": Query(
+        "one page of spans in the order they ended, past the (ended_ns, span_id) of the last one; of one service or "
+        "agent or (agent='') of all",
+        f"""SELECT {_SPAN}, toUnixTimestamp64Nano(Timestamp) + Duration AS ended_ns FROM otel_traces
+            WHERE ended_ns >= {{since_ns:Int64}} AND ended_ns < {{until_ns:Int64}}
+                AND Timestamp >= fromUnixTimestamp64Nano({{since_ns:Int64}} - 86400000000000)
+                AND (ended_ns, SpanId) > ({{after_ns:Int64}}, {{after_id:String}})
+                AND ({{agent:String}} = '' OR ServiceName = {{agent:String}}
+                    OR SpanAttributes['gen_ai.agent.id'] = {{agent:String}}
+                    OR SpanAttributes['gen_ai.agent.name'] = {{agent:String}})
+            ORDER BY ended_ns, SpanId LIMIT {{limit:UInt32}}""",
+        {"after_ns": 0, "after_id": "", "agent": "", "limit": 5_000},
     ),
     "audit": Query(
         "the newest entries of the journal's copy, of one subject or (subject='') of all but statements",

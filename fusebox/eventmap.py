@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from fusebox import names
-from fusebox.fingerprint import request_hash, result_hash, simhash
+from fusebox.fingerprint import error_hash, exact_hash, is_waiting, literal_hash, request_hash, result_hash, simhash
+from fusebox.genai import OLDER, asked, got
+from fusebox.genai import Value as Value
 from fusebox.records import ActionKind, Event, Hop, Lineage
 from fusebox.registry import AGENT_ID
 
@@ -22,7 +24,7 @@ _ACTIONS = {kind.value: kind for kind in ActionKind}
 _MAX_HOPS = 64
 _HOP = re.compile(rf"({AGENT_ID.pattern})/([0-9a-f]{{16}})")
 
-Value = str | int | float | bool
+_KINDS = {"tool": ActionKind.TOOL_CALL, "llm": ActionKind.MODEL_CALL, "embedding": ActionKind.MODEL_CALL}
 
 READ: Final = (
     names.ACTION, names.COST_USD, names.ERROR_TYPE, names.GEN_AI_AGENT_ID, names.GEN_AI_AGENT_NAME,
@@ -30,9 +32,12 @@ READ: Final = (
     names.GEN_AI_REQUEST_MODEL, names.GEN_AI_TOOL_ARGUMENTS, names.GEN_AI_TOOL_NAME, names.GEN_AI_TOOL_RESULT,
     names.LINEAGE, names.MESSAGING_DESTINATION, names.MESSAGING_OPERATION_TYPE, names.OPERATION, names.REQUEST_HASH,
     names.REQUEST_SIMHASH, names.RESULT_HASH, names.TARGET, names.TENANT, names.USAGE_INPUT, names.USAGE_INPUT_OLD,
-    names.USAGE_OUTPUT, names.USAGE_OUTPUT_OLD, names.WORKFLOW,
+    names.USAGE_OUTPUT, names.USAGE_OUTPUT_OLD, names.WORKFLOW, names.REQUEST_EXACT, names.RESULT_EXACT,
+    names.RESULT_WAITING, names.OPENINFERENCE_KIND, names.TRACELOOP_KIND, names.TRACELOOP_ENTITY, names.TOOL_NAME,
+    names.LLM_MODEL, names.LLM_REQUEST_TYPE, names.LLM_TOKENS_INPUT, names.LLM_TOKENS_OUTPUT, *OLDER,
 )  # fmt: skip
-"""Every attribute that is read here: who reads spans for this file may leave out all others."""
+"""Every attribute that is read here, beside those that begin with one of :data:`fusebox.genai.INDEXED`: who reads spans
+for this file may leave out all others."""
 
 
 @dataclass(slots=True)  # not frozen: that doubles the cost of making one, and one is made for every span
@@ -49,6 +54,8 @@ class SpanFacts:
     attributes: Mapping[str, Value] = field(default_factory=dict)
     instance: str = ""
     """Who numbers the spans (``service.instance.id``)."""
+    message: str = ""
+    """What the span's status says about a failure."""
 
 
 def agent_of(attributes: Mapping[str, Value], service: str) -> str:
@@ -66,6 +73,11 @@ def action_of(attributes: Mapping[str, Value]) -> ActionKind | None:
         return ActionKind.MODEL_CALL
     if operation == "execute_tool":
         return ActionKind.TOOL_CALL
+    if attributes.get(names.LLM_REQUEST_TYPE):
+        return ActionKind.MODEL_CALL
+    kind = attributes.get(names.OPENINFERENCE_KIND) or attributes.get(names.TRACELOOP_KIND)
+    if kind:
+        return _KINDS.get(str(kind).lower())
     return _MESSAGING.get(str(attributes.get(names.MESSAGING_OPERATION_TYPE)))
 
 
@@ -76,8 +88,8 @@ def event_of(span: SpanFacts) -> Event | None:
     if action is None:
         return None
     operation, target = _operation(a), str(a.get(names.TARGET, ""))
-    request = _text(a, names.GEN_AI_TOOL_ARGUMENTS, names.GEN_AI_INPUT_MESSAGES)
-    result = _text(a, names.GEN_AI_TOOL_RESULT, names.GEN_AI_OUTPUT_MESSAGES)
+    request, result = asked(a), got(a)
+    known = _hex(a.get(names.RESULT_HASH))
     return Event(
         time=span.end,
         agent=agent_of(a, span.service),
@@ -87,12 +99,16 @@ def event_of(span: SpanFacts) -> Event | None:
         tenant=str(a.get(names.TENANT, "default")),
         workflow=str(a.get(names.WORKFLOW) or a.get(names.GEN_AI_CONVERSATION) or ""),
         request=_hex(a.get(names.REQUEST_HASH)) or (request_hash(operation, target, request) if request else 0),
+        request_exact=_hex(a.get(names.REQUEST_EXACT)) or (literal_hash(request) if request else 0),
         simhash=_hex(a.get(names.REQUEST_SIMHASH)) or _likeness(action, request),
-        result=_hex(a.get(names.RESULT_HASH)) or (result_hash(result) if result else 0),
+        result=known or _result(span, result),
+        result_exact=_hex(a.get(names.RESULT_EXACT))
+        or (exact_hash(result or span.message) if result or span.message else 0),
+        waiting=bool(a.get(names.RESULT_WAITING)) or (not known and not span.failed and is_waiting(result)),
         ok=not span.failed,
         error_type=str(a.get(names.ERROR_TYPE, "")),
-        input_tokens=_count(a, names.USAGE_INPUT, names.USAGE_INPUT_OLD),
-        output_tokens=_count(a, names.USAGE_OUTPUT, names.USAGE_OUTPUT_OLD),
+        input_tokens=_count(a, names.USAGE_INPUT, names.USAGE_INPUT_OLD, names.LLM_TOKENS_INPUT),
+        output_tokens=_count(a, names.USAGE_OUTPUT, names.USAGE_OUTPUT_OLD, names.LLM_TOKENS_OUTPUT),
         cost=_float(a.get(names.COST_USD)),
         duration=max(0.0, span.end - span.start),
         trace_id=span.trace_id,
@@ -126,8 +142,20 @@ def parse_lineage(text: str) -> Lineage | None:
 
 
 def _operation(a: Mapping[str, Value]) -> str:
-    named = _text(a, names.OPERATION, names.GEN_AI_TOOL_NAME, names.GEN_AI_REQUEST_MODEL, names.MESSAGING_DESTINATION)
+    named = _text(
+        a, names.OPERATION, names.GEN_AI_TOOL_NAME, names.TOOL_NAME, names.TRACELOOP_ENTITY, names.GEN_AI_REQUEST_MODEL,
+        names.LLM_MODEL, names.MESSAGING_DESTINATION,
+    )  # fmt: skip
     return named or str(a.get(names.GEN_AI_OPERATION, ""))
+
+
+def _result(span: SpanFacts, result: str) -> int:
+    """Hash of a result that came without one; of a failure that told nothing else, its signature."""
+    if span.failed:
+        told = result or span.message
+        kind = str(span.attributes.get(names.ERROR_TYPE, ""))
+        return error_hash(kind, told) if told or kind else 0
+    return result_hash(result) if result else 0
 
 
 def _text(a: Mapping[str, Value], *candidates: str) -> str:

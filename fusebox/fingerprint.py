@@ -5,6 +5,11 @@ stripped: numbers, hexadecimal ids, UUIDs, dates, clocks, e-mail-like reply pref
 ``simhash`` is Charikar's 64-bit SimHash (2002) over word pairs of the normalised text: near-duplicates differ in few
 bits. ``result_hash`` is the same normal form of what came back, so that ``{"comment_id": 41}`` and
 ``{"comment_id": 42}`` are the same result: *no progress*.
+
+Sometimes a small number is the news: ``progress: 40`` after ``progress: 30``. ``exact_hash`` of a result keeps numbers
+of up to four digits and strips only what names or dates a thing; ``literal_hash`` of a request strips nothing. So a job
+that moves can be told from one that hangs, and a counter that the asker counts from one that the world does.
+An error's signature leaves out what the error quotes and the paths it names: those are the request's own words.
 """
 
 from __future__ import annotations
@@ -26,10 +31,40 @@ _VARYING: Final = re.compile(
     """,
     re.VERBOSE,
 )
+_NAMING: Final = re.compile(
+    r"""
+    [0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}   # UUID
+  | \b(?=[0-9a-f]*[0-9])(?=[0-9a-f]*[a-f])[0-9a-f]{7,64}\b          # hexadecimal id
+  | \d+(?:[:-]\d+)+(?:[tT][\d:.]+)?[zZ]?                             # dates, clocks
+  | \d{5,}(?:\.\d+)?                                                # long numbers
+  | (?:\b|_)(?:attempt|retry|try|revision|seq|id|no|number)\W{0,3}\d+  # counters that say what they are
+    """,
+    re.VERBOSE,
+)
+_DIGIT: Final = re.compile(r"\d")
+_NEAR: Final = re.compile(r"\bnear '.*", re.DOTALL)
+_QUOTED: Final = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`")
+_PATH: Final = re.compile(r"(?<!\w)/?[\w.-]+(?:/[\w.*-]+)+/?")
+_WAITING: Final = re.compile(
+    r"\b(?:running|pending|queued|in[ _-]?progress|processing|scheduled|starting|building|deploying|waiting|"
+    r"incomplete|not[ _](?:yet|ready|finished|done|complete))\b",
+    re.IGNORECASE,
+)
+_EMPTY: Final = re.compile(
+    r"\s*(?:\[\s*\]|\{\s*\}|none|null|nothing(?: found)?|not found|(?:no|0|zero) (?:results?|match(?:es)?|rows?|items?|"
+    r"data|hits?|documents?|records?)(?: (?:found|returned|matched))?)?\s*[.!]?\s*",
+    re.IGNORECASE,
+)
+_SHORT: Final = 400
+_BRIEF: Final = 160
 _REPLY: Final = re.compile(r"^(?:\s*(?:re|fwd?|aw)\s*:\s*)+")
 _PUNCTUATION: Final = ".,;:!?()[]{}\"'"
 _WORD: Final = re.compile(r"\w+")
 _MASK: Final = (1 << 64) - 1
+
+
+NOTHING: Final = xxhash.xxh3_64_intdigest(b"nothing")
+"""The hash of every result that says there is nothing: empty, ``[]``, ``no results``."""
 
 
 def text_of(value: object) -> str:
@@ -74,13 +109,46 @@ def request_hash(operation: str, target: str, value: object) -> int:
 
 
 def result_hash(value: object) -> int:
-    """Hash of a normalised result; 0 for no result."""
-    return 0 if value is None else hash64(normalise(text_of(value)))
+    """Hash of a normalised result; 0 for no result, :data:`NOTHING` for one that says there is nothing."""
+    if value is None:
+        return 0
+    text = text_of(value)
+    return NOTHING if len(text) <= _SHORT and _EMPTY.fullmatch(text) else hash64(normalise(text))
 
 
-def error_hash(error: BaseException) -> int:
-    """Signature of a failure: its type and its normalised text."""
-    return hash64(f"{type(error).__name__}\x00{normalise(str(error))}")
+def literal_hash(text: str) -> int:
+    """Hash of ``text`` as it is, but for case and white space."""
+    return hash64(" ".join(text[:_MAX_CHARS].lower().split()))
+
+
+def exact_hash(text: str) -> int:
+    """Hash of ``text`` with its small numbers, without ids, long numbers, dates and clocks.
+
+    >>> exact_hash("progress 10 of job 4711815") == exact_hash("progress 10 of job 4711816")
+    True
+    >>> exact_hash("progress 10") == exact_hash("progress 11")
+    False
+    """
+    if not _DIGIT.search(text, 0, _MAX_CHARS):
+        return hash64(normalise(text))
+    lowered = _REPLY.sub("", text[:_MAX_CHARS].lower())
+    return hash64(" ".join(_NAMING.sub("#", lowered).split()))
+
+
+def error_hash(kind: str, text: str) -> int:
+    """Signature of a failure: its type and its text without what it quotes, paths, numbers and ids.
+
+    >>> a, b = "Table 'shop.order' doesn't exist", "Table 'shop.orders' doesn't exist"
+    >>> error_hash("ToolError", a) == error_hash("ToolError", b)
+    True
+    """
+    told = _PATH.sub("/", _QUOTED.sub("~", _NEAR.sub("near ~", text[:_MAX_CHARS])))
+    return hash64(f"{kind}\x00{normalise(told)}")
+
+
+def is_waiting(text: str) -> bool:
+    """True when a (short) result says that the work it asks about goes on: ``{"state": "running"}``."""
+    return len(text) <= _BRIEF and _WAITING.search(text) is not None
 
 
 def simhash(text: str) -> int:

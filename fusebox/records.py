@@ -96,8 +96,13 @@ class Event:
     tenant: str = "default"
     workflow: str = ""
     request: int = 0
+    request_exact: int = 0
+    """The request as it was, numbers and ids included; 0 = not known, as in all hashes."""
     simhash: int = 0
     result: int = 0
+    result_exact: int = 0
+    waiting: bool = False
+    """The result says that the work it asks about goes on."""
     ok: bool = True
     error_type: str = ""
     input_tokens: int = 0

@@ -40,7 +40,12 @@ class Act:
     opened: OpenSpan | None = None
     similar: int = 0
     """SimHash of the request, once it is known."""
+    exact: int = 0
+    """Hash of the request as it is."""
     result: int = 0
+    result_exact: int = 0
+    waiting: bool = False
+    """The result says that the work goes on."""
     usage: Usage = field(default_factory=Usage)
 
     @property
@@ -50,7 +55,11 @@ class Act:
 
     def returned(self, value: object) -> None:
         """Note the result (only its fingerprint, unless content capture is on)."""
-        self.result = fingerprint.result_hash(value)
+        if value is None:
+            return
+        text = fingerprint.text_of(value)
+        self.result, self.result_exact = fingerprint.result_hash(text), fingerprint.exact_hash(text)
+        self.waiting = fingerprint.is_waiting(text)
 
     def billed(self, usage: Usage) -> None:
         """Note the tokens of an inference."""

@@ -46,9 +46,15 @@ TICK_S: Final = 0.1
 _TOLD: Final = ("operator:", "watch")
 """Actors of transitions that *watch* ordered: it needs no report of its own word."""
 _PATIENCE_S: Final = 2.0
+SLOW_S: Final = 0.5
+"""How long an agent that was warned about waits after each action, and for how long that goes on."""
+SLOW_FOR_S: Final = 60.0
 
 TICK_FAILED: Final = happenings.declare(
     "tick_failed", logging.WARNING, "broker, store or latch did not answer while looking after an agent; tried again"
+)
+SLOWED: Final = happenings.declare(
+    "agent_slowed", logging.INFO, "an inline detector warns of an agent: for a minute it waits after each action"
 )
 
 
@@ -91,6 +97,7 @@ class Runtime:
         known = SnapshotGuard(self.link, self.latch, registry, self.circuits, rules.circuit.keep_s)
         self.guards = Guards([LatchGuard(self.latch), known, CircuitGuard(self.circuits), LineageGuard()])
         self.outbox = new_outbox(config, broker, clock, name, lambda agent: self.latch.killed(agent) is None)
+        self._slow: dict[str, float] = {}
         self._panel = Panel(rules, registry)
         self._members: dict[str, Member] = {}
         self._wake, self._stopping = threading.Event(), threading.Event()
@@ -154,10 +161,22 @@ class Runtime:
             self.found(finding)
 
     def found(self, finding: Finding) -> None:
-        """Act on a Finding: open the agent's own circuit, at once."""
+        """Act on a Finding: open the agent's own circuit, at once; or, when it warns, slow the agent down."""
+        if finding.action == "warn":
+            self._slow[finding.agent] = self.clock.monotonic() + SLOW_FOR_S
+            happenings.emit(SLOWED, agent=finding.agent, detector=finding.detector, reason=finding.reason)
         if finding.action != "open":
             return
         self.circuits.trip(finding.agent, reason=finding.reason, actor=f"detector:{finding.detector}", finding=finding)
+
+    def pause(self, agent: str) -> float:
+        """Seconds that the agent is to wait after an action: some while after a warning, else 0."""
+        if not self._slow:
+            return 0.0
+        if self._slow.get(agent, 0.0) <= self.clock.monotonic():
+            self._slow.pop(agent, None)
+            return 0.0
+        return SLOW_S if self.circuits.circuit(agent).mode == "normal" else 0.0
 
     def denied(self, action: Action, verdict: Verdict) -> None:
         """A guard refused an action: audited, counted."""

@@ -4,6 +4,7 @@
 |---|---|
 | ``docs/guide/configuration.md`` | the fields of :class:`fusebox.config.Config` |
 | ``docs/guide/happenings.md`` | every ``happenings.declare(…)`` in the source |
+| ``docs/guide/pictures/`` | what each detector scores on an example, see :mod:`tools.draw_detectors` |
 | the import diagram in ``docs/architecture.md`` | :data:`tools.layers.ALLOWED` |
 | the circuit's states in ``docs/guide/breakers.md`` | the board's own step (:mod:`tools.draw_circuit`) |
 """
@@ -22,6 +23,7 @@ from pydantic.fields import FieldInfo
 
 from fusebox.config import Config
 from tools import draw_circuit, draw_imports
+from tools.draw_detectors import pictures
 from tools.layers import ROOT, modules
 
 GUIDE: Final = ROOT / "docs" / "guide"
@@ -38,6 +40,7 @@ def main() -> int:
     for path in stale:
         print(f"{'stale' if args.check else 'written'}: {path.relative_to(ROOT)}")
         if not args.check:
+            path.parent.mkdir(exist_ok=True)
             path.write_text(generated()[path])
     return 1 if args.check and stale else 0
 
@@ -49,6 +52,7 @@ def generated() -> dict[Path, str]:
         GUIDE / "happenings.md": happenings(),
         ARCHITECTURE: drawn(ARCHITECTURE, "imports", draw_imports.diagram()),
         BREAKERS: drawn(BREAKERS, "circuit", draw_circuit.diagram()),
+        **pictures(),
     }
 
 

@@ -1,8 +1,10 @@
-"""What a detector is: one verb, ``observe(event) → Finding | None``.
+"""What a detector is: one verb, ``observe(event) → Finding | None``, and the score it came to.
 
-A detector sees the events of one agent (or of one trace), oldest first. It is pure (no clock, no I/O, no chance), its
-state is bounded and can be pickled, and everything it can be told comes through keyword arguments of its constructor,
-which are also its knobs in ``rules.toml``. :func:`breakers.testing.check_detector` proves all that of any detector.
+A detector sees the events of one agent (or, when it says ``scope = "fleet"``, of all agents), oldest first. It is pure
+(no clock, no I/O, no chance), its state is bounded and can be pickled, and everything it can be told comes through
+keyword arguments of its constructor, which are also its knobs in ``rules.toml``. One that has not enough data, or whose
+data lack what it needs, scores 0: it does not judge. :func:`breakers.testing.check_detector` proves all that of any
+detector. A package offers one by an entry point of the group ``fusebox.detectors`` that names the class.
 """
 
 from __future__ import annotations
@@ -21,9 +23,11 @@ class Detector(Protocol):
 
     name: str
     """Short name: the section of ``rules.toml`` and the ``detector`` of its findings."""
+    score: float
+    """What the latest event came to; with the threshold reached, that event had a Finding."""
 
     def observe(self, event: Event) -> Finding | None:
-        """Take ``event`` in; a Finding when with it the score crosses the threshold."""
+        """Take ``event`` in; a Finding when with it the score crosses a threshold."""
 
 
 def span_of(event: Event) -> str:
@@ -38,6 +42,7 @@ def finding(
     *,
     score: float,
     threshold: float,
+    action: str = OPEN,
     spans: Iterable[str] = (),
     repeated: str = "",
     first_time: float | None = None,
@@ -48,7 +53,7 @@ def finding(
         detector=detector,
         time=event.time,
         reason=reason,
-        action=OPEN,
+        action=action,
         score=score,
         threshold=threshold,
         spans=tuple(spans) or (span_of(event),),

@@ -1,103 +1,176 @@
-"""Cycle: A-B-A-B, A-B-C-A-B-C …: a few steps that come round in the same order, each with its old outcome.
+"""Cycle: agents that go round in circles: ping-pong, rings, echoes.
 
-For every period up to the longest, a counter says for how many steps the sequence has equalled itself one period ago.
-That is all the state there is besides the last few steps, and it sees a cycle at the first step that completes the
-third lap. Given the events of one agent it sees an agent's own rounds; given those of one trace, it sees agents
-sending each other in circles.
+A *chain* is what led to an event: the message that addressed the agent, the one before that, and so on, each linked
+to the next because its target is the next one's sender. No trace context is needed, so losing it at each hop hides
+nothing; where nobody addressed the agent, the last step of another agent in the same trace is taken. What an addressed
+agent does in between is part of the chain too. A chain shows a circle in four ways:
 
-A message's own lineage shows a ring too, even where no trace and no result is known: the agent finds itself, with the
-same request, ``laps - 1`` times in the chain that led to what it does now.
+* *stale*: its steps were made before in this chain, by the same agent with the same outcome (``stale`` of them, less
+  one for every novel one). Counts less when only the coarse form agrees (numbers vary), when a message only says about
+  the same in other words, and when no result is known.
+* *echo*: ``echo`` messages running say the same (SimHash) and one of their senders had passed it on already. So a ring
+  of any length is seen when it closes.
+* *monologue*: a model says the same, word for word, ``monologue`` times running, and nobody in that trace has done
+  anything in between but talk and delegate.
+* *lineage*: the agent finds itself, with the same request, ``laps - 1`` times in the chain that the message carries.
+
+A→B→A alone is a reply, and a dialogue has something new in every turn.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
+from typing import Any, Final
 
-from breakers.detectors.base import finding, span_of
+from breakers.detectors.base import OPEN, WARN, finding
+from breakers.detectors.chain import EVIDENCE, Chain
+from breakers.detectors.words import delegates
 from fusebox.records import ActionKind, Event, Finding, Hop
 
-_Step = tuple[str, int, int]
+_CHAINS: Final = 4_096
+_TASK: Final = 4
+_SPEAKERS: Final = 16
+_MODEL, _CONSUME = ActionKind.MODEL_CALL, ActionKind.CONSUME
 
 
 class Cycle:
     """See the module.
 
     Args:
-        laps: rounds that open.
-        longest: longest period, in steps (at least 2).
-        memory_s: seconds of rest after which a cycle is forgotten.
+        warn, stale: old steps of a chain that warn and open.
+        echo: messages that say the same, running, that open once they come round.
+        alike_distance: SimHash bits in which two messages that say the same may differ.
+        monologue: times the same is said, running, that opens.
+        laps: rounds in a message's own lineage that open.
+        memory_s: seconds after which nobody is said to react to a message any more.
     """
 
     name = "cycle"
+    scope = "fleet"
 
-    def __init__(self, *, laps: int = 3, longest: int = 8, memory_s: float = 1800.0) -> None:
-        self._laps = laps
-        self._longest = longest
+    def __init__(
+        self,
+        *,
+        warn: float = 2.0,
+        stale: float = 3.0,
+        echo: int = 5,
+        alike_distance: int = 16,
+        monologue: int = 4,
+        laps: int = 3,
+        memory_s: float = 1800.0,
+    ) -> None:
+        self._warn, self._stale, self._echo, self._alike = warn, stale, echo, alike_distance
+        self._laps, self._monologue = laps, monologue
         self._memory_s = memory_s
-        self._steps: deque[_Step] = deque(maxlen=longest)
-        self._evidence: deque[Event] = deque(maxlen=longest * laps)
-        self._runs = [0] * (longest + 1)
+        self._told: OrderedDict[str, Event | Chain] = OrderedDict()
+        self._spoken: OrderedDict[str, dict[str, tuple[int, int]]] = OrderedDict()
+        self._traces: OrderedDict[str, Event | Chain] = OrderedDict()
+        self.score = 0.0
 
     def observe(self, event: Event) -> Finding | None:
-        """Judge one event; model calls and consumes are no steps of a cycle."""
-        if event.action in (ActionKind.MODEL_CALL, ActionKind.CONSUME) or not event.request:
+        """Judge one event of the fleet; model calls and consumes are no steps of a cycle."""
+        self.score = 0.0
+        if not event.request or event.action is _MODEL or event.action is _CONSUME:
             return None
-        rounds = _rounds(event)
-        if rounds >= self._laps:
-            return self._found(event, rounds, "rounds in the message's own lineage", [event])
-        return self._step(event) if event.result else None
-
-    def _step(self, event: Event) -> Finding | None:
-        if self._evidence and event.time - self._evidence[-1].time > self._memory_s:
-            self._forget()
-        step = (event.agent, event.request, event.result)  # the request hash is bound to operation and target
-        period = self._advance(step)
-        self._steps.append(step)
-        self._evidence.append(event)
-        if not period:
+        if event.lineage:
+            rounds = _rounds(event)
+            if rounds >= self._laps:
+                self.score = rounds / self._laps * self._stale
+                return self._lineage(event, rounds)
+        if event.result:
+            if event.trace_id in self._spoken and not delegates(event.operation):
+                del self._spoken[event.trace_id]  # somebody does something
+        elif self._speaks(event) >= self._monologue:
+            self.score = self._stale
+            return self._found(event, Chain(event), OPEN, f"the same said {self._monologue} times running")
+        before = self._before(event)
+        if before is None:
+            self._lead(event, event)
             return None
-        events = list(self._evidence)[-period * self._laps :]
-        names = " → ".join(f"{e.operation} {e.target}".strip() for e in events[:period])
-        return self._found(event, self._laps, f"rounds of {names}", events)
+        chain = Chain(event)
+        chain.follow(event, before, bool(event.target) and event.agent in self._told, self._alike)
+        _put(self._told, event.agent, chain)
+        self._lead(event, chain)
+        return self._judge(event, chain)
 
-    def _advance(self, step: _Step) -> int:
-        """Count the step in for each period; the shortest period that completed its laps, or 0."""
-        found = 0
-        steps = self._steps
-        for period in range(2, len(steps) + 1):
-            if steps[-period] != step:
-                self._runs[period] = 0
-                continue
-            self._runs[period] += 1
-            if not found and self._runs[period] >= period * (self._laps - 1) and self._mixed(period):
-                found = period
+    def _lead(self, event: Event, what: Event | Chain) -> None:
+        """From now on, what the target does, or another agent in this trace, follows from this."""
+        told, traces = self._told, self._traces
+        if event.target:
+            told[event.target] = what
+            told.move_to_end(event.target)
+            if len(told) > _CHAINS:
+                told.popitem(last=False)
+        if event.trace_id:
+            traces[event.trace_id] = what
+            traces.move_to_end(event.trace_id)
+            if len(traces) > _CHAINS:
+                traces.popitem(last=False)
+
+    def _speaks(self, event: Event) -> int:
+        """How often the agent has said this running, in this trace; 0 for what is no speech (no tokens of its own)."""
+        if not event.input_tokens:
+            return 0
+        speakers = self._spoken.get(event.trace_id, {})
+        said, times = speakers.get(event.agent, (0, 0))
+        now = event.request_exact or event.request
+        if len(speakers) < _SPEAKERS or event.agent in speakers:
+            speakers[event.agent] = now, times + 1 if said == now else 1
+        _put(self._spoken, event.trace_id, speakers)
+        return times + 1 if said == now else 1
+
+    def _before(self, event: Event) -> Chain | None:
+        found = self._told.get(event.agent)
+        if found is None and event.trace_id:
+            found = self._traces.get(event.trace_id)
+            if found is not None and found.agent == event.agent:
+                return None
+        if found is None or event.time - found.time > self._memory_s:
+            return None
+        chain = Chain(found) if isinstance(found, Event) else found
+        # Another trace after one of several steps is another task, which may well begin like the one before.
+        return chain if chain.trace == event.trace_id or chain.in_trace < _TASK else None
+
+    def _judge(self, event: Event, chain: Chain) -> Finding | None:
+        self.score = chain.stale
+        echoes = chain.echoes
+        if len(echoes) >= self._echo and event.agent in echoes[:-1] and len(set(echoes)) > 1:
+            self.score = max(self._stale, len(echoes) / self._echo * self._stale)
+            return self._found(event, chain, OPEN, f"{len(echoes)} messages that say the same")
+        if len({agent for agent, _, _ in chain.coarse}) < 2 or chain.stale < self._warn:
+            return None
+        action = OPEN if chain.stale >= self._stale else WARN
+        return self._found(event, chain, action, f"{chain.stale:.1f} steps made before with the same outcome")
+
+    def _found(self, event: Event, chain: Chain, action: str, what: str) -> Finding:
+        found = self._finding(event, chain, action, what)
+        if action == OPEN:
+            chain.start_anew(event)
         return found
 
-    def _mixed(self, period: int) -> bool:
-        """A cycle has at least two different steps; one step again and again is repetition's to judge."""
-        return len({self._steps[-i] for i in range(1, period + 1)}) > 1
-
-    def _forget(self) -> None:
-        self._steps.clear()
-        self._evidence.clear()
-        self._runs = [0] * (self._longest + 1)
-
-    def _found(self, event: Event, laps: int, what: str, events: list[Event]) -> Finding:
+    def _finding(self, event: Event, chain: Chain, action: str, what: str) -> Finding:
+        agents = list(dict.fromkeys([*chain.echoes, *[agent for agent, _, _ in chain.coarse[-EVIDENCE:]]]))
         return finding(
-            event,
-            self.name,
-            f"{laps} {what} with nothing new",
-            score=float(laps),
-            threshold=float(self._laps),
-            spans=[span_of(e) for e in events],
-            repeated=f"{event.action} {event.operation} × {laps}",
-            first_time=events[0].time,
-        )
+            event, self.name, f"{what}, between {', '.join(agents)}: no progress", action=action, score=self.score,
+            threshold=self._stale if action == OPEN else self._warn, spans=chain.spans,
+            repeated=f"{event.action} {event.operation} × {len(chain.spans)}", first_time=chain.times[0],
+        )  # fmt: skip
+
+    def _lineage(self, event: Event, rounds: int) -> Finding:
+        return finding(
+            event, self.name, f"{rounds} rounds in the message's own lineage with nothing new",
+            score=self.score, threshold=self._stale, repeated=f"{event.action} {event.operation} × {rounds}",
+        )  # fmt: skip
+
+
+def _put(kept: OrderedDict[str, Any], key: str, value: object) -> None:
+    kept[key] = value
+    kept.move_to_end(key)
+    if len(kept) > _CHAINS:
+        kept.popitem(last=False)
 
 
 def _rounds(event: Event) -> int:
     """How often the chain of causes, this event included, holds this very step."""
-    if not event.lineage:
-        return 0
     own = Hop(event.agent, event.request)
     return event.lineage.count(own) + (event.lineage[-1] != own)

@@ -2,54 +2,65 @@
 
 from __future__ import annotations
 
-from typing import Final
-
-from breakers.detectors.base import finding
+from breakers.detectors.base import WARN, finding
 from fusebox.records import ActionKind, Event, Finding
 
-_WINDOW_S: Final = 60.0
+_CONSUME = ActionKind.CONSUME
 
 
-class SlidingMinute:
-    """A sum over about the last minute, in three numbers.
+class Sliding:
+    """A sum over about the last ``window`` seconds, in three numbers.
 
-    The share of the previous minute that still lies in the window is assumed to be spread evenly. Events that come
+    The share of the previous window that still lies in the current one is assumed to be spread evenly. Events that come
     late count as now.
     """
 
-    __slots__ = ("_current", "_previous", "_start")
+    __slots__ = ("_current", "_previous", "_start", "_window")
 
-    def __init__(self) -> None:
+    def __init__(self, window: float) -> None:
+        self._window = window
         self._start = 0.0
         self._current = self._previous = 0.0
 
     def add(self, time: float, amount: float) -> float:
         """Count ``amount`` at ``time`` (seconds) and return the sum."""
         passed = time - self._start
-        if passed >= _WINDOW_S:
-            self._previous = self._current if passed < 2 * _WINDOW_S else 0.0
+        if passed < self._window and not self._previous:  # mostly
+            self._current += amount
+            return self._current
+        if passed >= self._window:
+            self._previous = self._current if passed < 2 * self._window else 0.0
             self._current = 0.0
-            self._start = self._start + _WINDOW_S if passed < 2 * _WINDOW_S else time
+            self._start = self._start + self._window if passed < 2 * self._window else time
             passed = time - self._start
         self._current += amount
-        return self._current + self._previous * (1 - max(0.0, passed) / _WINDOW_S)
+        return self._current + self._previous * (1 - max(0.0, passed) / self._window)
 
 
 class Rate:
-    """Opens when an agent takes more than ``per_minute`` actions in a minute."""
+    """Opens when an agent takes more than ``per_minute`` actions in a minute, warns at half of that."""
 
     name = "rate"
 
     def __init__(self, *, per_minute: float = 1000.0) -> None:
         self._limit = per_minute
-        self._actions = SlidingMinute()
+        self._actions = Sliding(60.0)
+        self._warned = False
+        self.score = 0.0
 
     def observe(self, event: Event) -> Finding | None:
         """Count one event; what comes in is not the agent's doing."""
-        if event.action is ActionKind.CONSUME:
+        if event.action is _CONSUME:
+            self.score = 0.0
             return None
-        score = self._actions.add(event.time, 1.0)
-        if score <= self._limit:
+        count = self._actions.add(event.time, 1.0)
+        self.score = count / self._limit
+        if self.score <= 0.5:
             return None
-        reason = f"{score:.0f} actions in a minute; {self._limit:.0f} are allowed"
-        return finding(event, self.name, reason, score=score, threshold=self._limit, repeated=f"actions × {score:.0f}")
+        reason = f"{count:.0f} actions in a minute; {self._limit:.0f} are allowed"
+        if self.score > 1:
+            return finding(event, self.name, reason, score=self.score, threshold=1.0, repeated=f"actions × {count:.0f}")
+        if self._warned:
+            return None
+        self._warned = True
+        return finding(event, self.name, reason, action=WARN, score=self.score, threshold=0.5)

@@ -1,76 +1,72 @@
 """Repetition: doing the same again and getting the same again. No progress.
 
-What an agent does is filed under (action, operation, target, result). Each further event of a file adds to its score:
+What an agent does is filed under (operation, target, result). Each further event of a file adds to its score:
 
-===================================================================================================== ===============
-the request is the same as one of the last few (normalised: ids, numbers and times do not count)       1
-it is a near-duplicate (SimHash) on a target that names one thing (``TICK-12``: it holds a digit)      ``near_weight``
-it differs, but the target names one thing and the agent thought, or waited a second, in between       ``near_weight``
-it is a near-duplicate, or the same error, on a target that names a whole system (``crm``)             ``vague_weight``
-it is the same, but a system's answer is not known                                                     ``faint_weight``
-===================================================================================================== ===============
+============================================================================================ ===========
+the request is the same, or the same failure of one that varies in numbers and ids only       1
+it is a paraphrase on a target that names one thing (``TICK-12``): a near-duplicate           ``near``
+(SimHash), or something that the agent thought about or waited a second for
+it varies in numbers and ids only, is a near-duplicate, or whatever else had the same error   ``alike``
+it is the same, but the result is not known, or it is another task's, on a whole system       ``faint``
+a failure, the same again, by code that waits longer and longer (a polite back-off)           ``faint``
+another row of the same form: request and result differ in numbers                            ``faint`` / 2
+the answer says that the work goes on (``running``), or code asks on a regular clock          ``idle``
+the same but for numbers, within a second, without a thought: a row or a retry, who knows     as it was
+anything else: other work with the same result; numbers that move in the answer               0
+============================================================================================ ===========
 
-A failure that is retried with ever longer pauses (a polite back-off) counts ``faint_weight`` of its score.
+Novelty drains: every *other* tool call whose outcome was not seen before takes ``drain`` off (``drift`` where things
+are merely alike), one on a new request three times as much unless the file is about one thing, and three of them
+between two repetitions twice that. Counts, not time windows: a step every few minutes adds up as well as ten a second,
+until a file rests for ``memory_s``.
 
-Novelty drains: every *other* tool call or publish whose outcome was not seen before takes ``drain`` off all scores,
-three or more of them between two repetitions twice that;
-the same request with a new outcome (paging, a job that moves) takes a whole point off its neighbours. Counts, not time
-windows: a step every few minutes adds up as well as ten a second, until a file rests for ``memory_s``.
+Beside the files stands one score of the agent, *stale*: how many of its steps had been made before, with the same
+result, whichever they were. A novel outcome takes ``fresh`` off. It sees cycles of any period, with noise between the
+turns, once ``stale`` old steps were made and the latest comes for the third time, or half as many again were made.
 
-A tool that returns nothing is judged on a target that names one thing, and with ``faint_weight`` elsewhere (it may be
-that the result was not recorded). A publish has no result: it cannot be said to make no progress and is not judged.
+A publish has no result: it cannot be said to make no progress and is not judged here.
 """
 
 from __future__ import annotations
 
-import re
 from collections import OrderedDict
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from breakers.detectors.base import finding, span_of
-from fusebox.fingerprint import distance
+from breakers.detectors.base import OPEN, WARN, finding
+from breakers.detectors.memory import CHANGED, KIN, MOVED, NEW, SAME, VARIED, Memory
+from breakers.detectors.outcome import PAUSE_S, OutcomeFile
+from breakers.detectors.words import delegates, names_one_thing, writes
+from fusebox.fingerprint import NOTHING, distance
 from fusebox.records import ActionKind, Event, Finding
 
-_Key = tuple[ActionKind, str, str, int]
+_Key = tuple[str, str, int]
 
-_FILES: Final = 32
-_SEEN: Final = 128
-_RECENT: Final = 4
-_EVIDENCE: Final = 8
-_PAUSE_S: Final = 1.0
-_BACKOFF: Final = 1.8
+_FILES: Final = 9
+_SEEN: Final = 16
+_EVIDENCE: Final = 6
+_BACKOFF: Final = 1.5
+_POLITE_S: Final = 0.5
+_GREW: Final = 8
 _FEW: Final = 3
-_DIGIT: Final = re.compile(r"\d")
-
-
-@dataclass(slots=True)
-class _File:
-    """One (action, operation, target, result) and how often it came round."""
-
-    score: float
-    first_time: float
-    last_time: float
-    novelties: int
-    thoughts: int
-    gap: float = 0.0
-    polite: bool = True
-    """Each pause so far was longer than the one before by the factor of a back-off."""
-    count: int = 1
-    requests: tuple[int, ...] = ()
-    simhashes: tuple[int, ...] = ()
-    spans: tuple[str, ...] = ()
+_WORK: Final = 2
+_ONCE: Final = 1.5
+_UNTOLD: Final = -1.0
+_TASK: Final = 3
+_MODEL, _CONSUME, _TOOL = ActionKind.MODEL_CALL, ActionKind.CONSUME, ActionKind.TOOL_CALL
 
 
 class Repetition:
     """See the module.
 
     Args:
-        threshold: score that opens; an exact loop reaches it at its ``threshold``-th lap.
-        near_distance: SimHash bits in which near-duplicates may differ on a target that names one thing.
-        vague_distance: the same on a target that names a whole system.
-        near_weight, vague_weight, faint_weight: see the table.
-        drain: what one novel outcome takes off.
+        warn, open: scores that warn and open; an exact loop reaches ``open`` at its ``open``-th lap.
+        stale: old steps in a row that open, whichever they are.
+        fresh: what a novel outcome of a new request takes off the stale score; half of it where only the answer is new.
+        near_distance: SimHash bits in which paraphrases may differ on a target that names one thing.
+        alike_distance: the same on a target that names a whole system.
+        near, alike, faint, idle: see the table.
+        drain: what a novel outcome takes off a file's score.
+        drift: the same when what came back is merely alike.
         memory_s: seconds after which a file that rested is forgotten.
     """
 
@@ -79,146 +75,190 @@ class Repetition:
     def __init__(
         self,
         *,
-        threshold: float = 4.0,
+        warn: float = 3.0,
+        open: float = 4.0,
+        stale: float = 4.0,
+        fresh: float = 1.0,
         near_distance: int = 20,
-        vague_distance: int = 4,
-        near_weight: float = 0.98,
-        vague_weight: float = 0.6,
-        faint_weight: float = 0.4,
+        alike_distance: int = 12,
+        near: float = 0.98,
+        alike: float = 0.75,
+        faint: float = 0.4,
+        idle: float = 0.05,
         drain: float = 0.22,
+        drift: float = 0.6,
         memory_s: float = 1800.0,
     ) -> None:
-        self._threshold = threshold
-        self._near_distance = near_distance
-        self._vague_distance = vague_distance
-        self._near_weight = near_weight
-        self._vague_weight = vague_weight
-        self._faint_weight = faint_weight
-        self._drain = drain
+        self._warn, self._open, self._stale, self._fresh = warn, open, stale, fresh
+        self._near_distance, self._alike_distance = near_distance, alike_distance
+        self._near, self._alike, self._faint, self._idle = near, alike, faint, idle
+        self._drain, self._drift = drain, drift
         self._memory_s = memory_s
-        self._files: OrderedDict[_Key, _File] = OrderedDict()
-        self._seen: OrderedDict[tuple[int, int], None] = OrderedDict()
-        self._outcomes: OrderedDict[int, _Key] = OrderedDict()
+        self._files: OrderedDict[_Key, OutcomeFile] = OrderedDict()
+        self._memory = Memory(_SEEN)
+        self._evidence: list[tuple[float, str, str, str]] = []
+        self._old = 0.0
         self._novelties = 0
+        self._works = 0
         self._thoughts = 0
+        self._trace, self._in_trace, self._task = "", 0, 0
+        self.score = 0.0
 
     def observe(self, event: Event) -> Finding | None:
         """Judge one event of the agent."""
-        if event.action in (ActionKind.MODEL_CALL, ActionKind.CONSUME):
+        self.score = 0.0
+        action = event.action
+        if action is _MODEL or action is _CONSUME:
             self._thoughts += 1
-        if not _judged(event):
+        if not event.request or action is _CONSUME:
             return None
-        key = (event.action, event.operation, event.target, event.result)
-        novel = self._is_novel(event)
+        if not event.result and action is not _TOOL:
+            if event.input_tokens and self._memory.recall(event) == NEW:
+                self._renew(NEW)
+            return None
+        if event.trace_id != self._trace:
+            self._turn_to(event.trace_id)
+        self._in_trace += 1
+        step = self._memory.recall(event)
+        key = (event.operation, event.target, event.result)
         file = self._files.get(key)
-        if file is None or event.time - file.last_time > self._memory_s:
-            self._open_file(key, event, novel)
+        if file is None or event.time - file.time > self._memory_s:
+            self._open_file(key, event, step)
             return None
-        self._repeat(file, event, novel)
-        _keep(self._files, key, _FILES)
+        self._files.move_to_end(key)
+        self._repeat(file, event, step)
         return self._judge(file, event)
 
-    def _is_novel(self, event: Event) -> bool:
-        """True when this request had not had this outcome in recent memory."""
-        mark = (event.request, event.result)  # the request hash is bound to operation and target
-        novel = mark not in self._seen
-        self._seen[mark] = None
-        _keep(self._seen, mark, _SEEN)
-        return novel
+    def _turn_to(self, trace: str) -> None:
+        """Another trace after one of several steps is another task, which may well begin like the one before."""
+        if self._in_trace >= _TASK:
+            self._memory, self._old = Memory(_SEEN), 0.0
+            self._task += 1
+        self._trace, self._in_trace = trace, 0
 
-    def _open_file(self, key: _Key, event: Event, novel: bool) -> None:
+    def _open_file(self, key: _Key, event: Event, step: int) -> None:
         # A thought is no work: what a model says is always new and must not hide that nothing gets done.
-        if novel and event.ok and event.action is not ActionKind.MODEL_CALL:
-            self._novelties += 1
-            self._moved_on(event, key)
-        file = _File(1.0, event.time, event.time, self._novelties, self._thoughts)
-        _remember(file, event)
-        self._files[key] = file
-        _keep(self._files, key, _FILES)
-        self._outcomes[event.request] = key
-        _keep(self._outcomes, event.request, _SEEN)
+        if step <= CHANGED and event.ok and event.action is not _MODEL:
+            self._renew(step)
+        files = self._files
+        files[key] = OutcomeFile(event, self._novelties, self._works, self._thoughts, self._task)
+        files.move_to_end(key)
+        if len(files) > _FILES:
+            files.popitem(last=False)
+        self._note(event)
 
-    def _moved_on(self, event: Event, key: _Key) -> None:
-        """When the same request had another outcome before, that one was no dead end."""
-        before = self._files.get(self._outcomes.get(event.request, key))
-        if before:
-            before.score = max(0.0, before.score - 1.0)
+    def _note(self, event: Event) -> None:
+        evidence = self._evidence
+        evidence.append((event.time, event.trace_id, event.span_id, event.operation))
+        if len(evidence) > _EVIDENCE:
+            del evidence[0]
 
-    def _repeat(self, file: _File, event: Event, novel: bool) -> None:
-        weight = self._weight(file, event)
-        score = max(0.0, file.score - self._drain * _dilution(self._novelties - file.novelties))
-        if weight:
+    def _renew(self, step: int) -> None:
+        self._novelties += 1
+        self._works += step == NEW
+        if self._old:
+            self._old = max(0.0, self._old - (self._fresh if step == NEW else self._fresh / 2))
+
+    def _repeat(self, file: OutcomeFile, event: Event, step: int) -> None:
+        gap = event.time - file.time
+        weight = self._weight(file, event, step, gap)
+        drain = self._drain if weight > self._alike or step >= VARIED else self._drift
+        score = max(0.0, file.score - drain * self._dilution(file, event.target))
+        if weight == _UNTOLD:
+            file.score = score
+        elif weight == self._idle:
+            file.score, file.count = max(score, min(score + weight, self._warn)), file.count + 1
+        elif weight:
             file.score, file.count = score + weight, file.count + 1
-        else:  # other work with the same outcome: a row of a batch
-            one_thing = _DIGIT.search(event.target) is not None
-            file.score, file.count = 1.0 if one_thing else max(1.0, score - self._drain * _FEW), 1
-            file.first_time = event.time
-            file.spans = ()
-            if novel and event.ok:
-                self._novelties += 1
-        file.novelties, file.thoughts = self._novelties, self._thoughts
-        gap, file.last_time = event.time - file.last_time, event.time
-        file.polite = not event.ok and file.polite and gap >= _BACKOFF * file.gap
-        file.gap = gap
-        _remember(file, event)
+            if step >= VARIED and (file.count > _FEW - 1 or not event.ok or self._thought(file, event)):
+                self._old += weight
+        else:
+            file.score, file.count = max(1.0, score - self._drain * _FEW), 1
+            file.first_time, file.warned = event.time, False
+            if event.ok:
+                self._renew(step)
+        file.gap, file.period = gap, min(file.period or gap, gap)
+        file.remember(event, self._novelties, self._works, self._thoughts, self._task)
+        self._note(event)
 
-    def _weight(self, file: _File, event: Event) -> float:
-        one_thing = _DIGIT.search(event.target) is not None
-        if event.request in file.requests:
-            return 1.0 if event.result or one_thing else self._faint_weight
-        if event.action is ActionKind.MODEL_CALL:  # prompts share their instructions; answers like "yes" say nothing
+    def _weight(self, file: OutcomeFile, event: Event, step: int, gap: float) -> float:
+        if step <= CHANGED and event.request == file.request and file.task < self._task:
+            step = SAME  # in an earlier task, which is no longer remembered
+        thought = self._thoughts > file.thoughts or event.input_tokens >= file.tokens + _GREW
+        if step <= CHANGED or (step == SAME and event.request != file.request and not event.ok):
+            return self._similar(file, event, thought or gap >= PAUSE_S)
+        if event.ok:
+            if step in (KIN, MOVED) and not writes(event.operation):
+                return 0.0 if step == MOVED else self._faint / 2
+            if step != SAME and not thought and gap < PAUSE_S and not names_one_thing(event.target):
+                return _UNTOLD
+            if event.waiting or (not thought and file.ticks(gap)):
+                return self._idle
+        elif not thought and gap >= _POLITE_S and gap >= _BACKOFF * file.gap:
+            return self._faint
+        if names_one_thing(event.target):
+            return 1.0
+        if not event.result or file.task != self._task:
+            return self._faint
+        return self._alike if step == VARIED and event.ok else 1.0
+
+    def _thought(self, file: OutcomeFile, event: Event) -> bool:
+        """A model took this step; what code does by itself may be a round it makes by the clock."""
+        return event.input_tokens > 0 or self._thoughts > file.thoughts
+
+    def _dilution(self, file: OutcomeFile, target: str) -> int:
+        """What is new since the file's last event. A few new outcomes are part of a loop's lap; more of them, or work
+        on a new request, make what repeats a side line. A loop on one thing may well do new work in between."""
+        new = self._novelties - file.novelties
+        if not names_one_thing(target):
+            new += _WORK * (self._works - file.works)
+        return new if new < _FEW else 2 * new
+
+    def _similar(self, file: OutcomeFile, event: Event, reacted: bool) -> float:
+        """Another request with the same result."""
+        if event.action is _MODEL:  # prompts share their instructions; answers like "yes" say nothing
             return 0.0
-        bits = min((distance(event.simhash, s) for s in file.simhashes if s), default=64) if event.simhash else 64
-        if one_thing and (bits <= self._near_distance or self._reacted(file, event)):
-            return self._near_weight
+        if file.task != self._task and not names_one_thing(event.target):
+            return 0.0  # another task's
+        bits = distance(event.simhash, file.simhash) if event.simhash and file.simhash else 64
+        if (
+            (bits <= self._near_distance or reacted)
+            and names_one_thing(event.target)
+            and not delegates(event.operation)
+        ):
+            return self._near
         if not event.ok:
-            return self._vague_weight
-        return self._vague_weight if bits <= self._vague_distance and event.result else 0.0
+            return self._alike
+        same = event.result and event.result_exact == file.result
+        if not same or not reacted or bits > self._near_distance:
+            return 0.0
+        if bits <= self._alike_distance:
+            return self._alike
+        return self._faint if event.result == NOTHING else 0.0
 
-    def _reacted(self, file: _File, event: Event) -> bool:
-        """Not a quick batch over rows: the agent thought, or let time pass, since it last did this."""
-        return self._thoughts > file.thoughts or event.time - file.last_time >= _PAUSE_S
-
-    def _judge(self, file: _File, event: Event) -> Finding | None:
-        polite = file.polite and file.count >= _FEW
-        score = file.score * self._faint_weight if polite else file.score
-        if score < self._threshold:
+    def _judge(self, file: OutcomeFile, event: Event) -> Finding | None:
+        enough = self._stale if file.count >= _FEW else self._stale * _ONCE
+        cycle = self._old - enough + self._open
+        self.score = max(file.score, cycle)
+        if self.score < self._warn:
             return None
-        what = f"{event.action} {event.operation} × {file.count}"
+        if self.score >= self._open:
+            return self._found(file, event, OPEN, self._open, self._lap() if cycle > file.score else "")
+        if file.warned:
+            return None
+        file.warned = True
+        return self._found(file, event, WARN, self._warn, "")
+
+    def _lap(self) -> str:
+        return " → ".join(dict.fromkeys(operation for *_, operation in self._evidence))
+
+    def _found(self, file: OutcomeFile, event: Event, action: str, threshold: float, lap: str) -> Finding:
+        evidence = self._evidence[-_EVIDENCE if lap else -file.count :]
+        what = f"{event.action} {lap or event.operation} × {len(evidence) if lap else file.count}"
         outcome = "the same result" if event.ok else f"the same error {event.error_type}".rstrip()
+        where = "in rounds" if lap else f"on {event.target or 'the same target'}"
         return finding(
-            event,
-            self.name,
-            f"{what} on {event.target or 'the same target'} with {outcome}: no progress",
-            score=score,
-            threshold=self._threshold,
-            spans=file.spans,
-            repeated=what,
-            first_time=file.first_time,
-        )
-
-
-def _keep(kept: OrderedDict[Any, Any], key: object, limit: int) -> None:
-    """``key`` is the latest; the oldest beyond ``limit`` goes."""
-    kept.move_to_end(key)
-    if len(kept) > limit:
-        kept.popitem(last=False)
-
-
-def _judged(event: Event) -> bool:
-    """Tool calls, and what else is known by its request and its result."""
-    if not event.request or event.action is ActionKind.CONSUME:
-        return False
-    return bool(event.result) or event.action is ActionKind.TOOL_CALL
-
-
-def _dilution(novelties: int) -> int:
-    """One or two new outcomes in between are part of a loop's lap; more make what repeats a side line."""
-    return novelties if novelties < _FEW else 2 * novelties
-
-
-def _remember(file: _File, event: Event) -> None:
-    file.spans = (*file.spans, span_of(event))[-_EVIDENCE:]
-    if event.request not in file.requests:
-        file.requests = (*file.requests, event.request)[-_RECENT:]
-        file.simhashes = (*file.simhashes, event.simhash)[-_RECENT:]
+            event, self.name, f"{what} {where} with {outcome}: no progress", action=action,
+            score=self.score, threshold=threshold, spans=[f"{trace}:{span}" for _, trace, span, _ in evidence],
+            repeated=what, first_time=evidence[0][0] if lap else file.first_time,
+        )  # fmt: skip

@@ -58,7 +58,7 @@ class Rows:
         return f"{self.trace}, {self.span}"
 
 
-SPANS: Final = Rows("otel_traces", "_batch", "TraceId", "Identity")
+SPANS: Final = Rows("otel_traces", "_batch", "TraceId", "SpanId")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,11 @@ class Target:
         return narrowed
 
 
-TARGETS: Final = (Target(Rows("agent_events"), "agent_events_mv"), Target(Rows("token_ledger"), "token_ledger_mv"))
+TARGETS: Final = (
+    Target(Rows("agent_events"), "agent_events_mv"),
+    Target(Rows("token_ledger"), "token_ledger_mv"),
+    Target(Rows("detector_scores"), "detector_scores_mv"),
+)
 """Every view of ours whose target has a row for a span, sources before what is made of them. A test holds this list
 against the schema."""
 

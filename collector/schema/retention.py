@@ -15,10 +15,11 @@ from clickhouse_connect.driver.client import Client
 from fusebox.errors import ConfigError
 
 SPANS: Final = (
-    "otel_traces", "otel_traces_trace_id_ts", "otel_logs", "agent_events", "emitters", "dead_letters"
+    "otel_traces", "otel_traces_trace_id_ts", "otel_logs", "agent_events", "emitters", "dead_letters",
+    "dead_letters_replayed", "detector_scores",
 )  # fmt: skip
 AUDIT: Final = ("audit_log", "token_ledger", "ledger_repricings")
-_BY: Final = ("_received", "received", "End", "time", "Timestamp")
+_BY: Final = ("_received", "received", "End", "time", "Timestamp", "minute")
 _COLUMNS: Final = """
 SELECT table, groupArray(name) FROM system.columns WHERE database = currentDatabase() GROUP BY table
 """

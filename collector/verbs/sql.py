@@ -41,8 +41,8 @@ Run one read-only statement on the SQL port of the running keep.
   fusebox sql --csv "SELECT * FROM agent_events" > events.csv
   echo "SHOW TABLES" | fusebox sql -
 
-Tables: agent_events, otel_traces, otel_logs, audit_log, dead_letters, dead_letters_waiting. A FORMAT in the statement
-wins over --json and --csv.
+Tables: agent_events, detector_scores, otel_traces, otel_logs, audit_log, dead_letters, dead_letters_waiting.
+A FORMAT in the statement wins over --json and --csv.
 """
 
     def configure(self, parser: argparse.ArgumentParser) -> None:

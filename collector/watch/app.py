@@ -40,6 +40,7 @@ from collector.watch.poll import CommandLog
 from collector.watch.relatch import Relatch
 from collector.watch.roll import Roll
 from collector.watch.roster import Roster
+from collector.watch.scores import Scores
 from collector.watch.server import HttpServer
 from collector.watch.telling import Telling
 from collector.watch.trips import Trips
@@ -47,9 +48,11 @@ from collector.watch.uplink import Lifted, Uplink
 from fusebox import happenings
 from fusebox.clock import Clock, system_clock
 from fusebox.config import Config
+from fusebox.exporter import CollectorExporter
 from fusebox.lifecycle import Stack, serve
 from fusebox.records import Finding
 from fusebox.rundir import announce, lookup, withdraw
+from fusebox.telemetry import Telemetry
 from fusebox.version import __version__
 from governance.registry import load_registry
 
@@ -97,6 +100,7 @@ class Watch:
         if self._ticker.ident:
             self._ticker.join(timeout)
         self._log.close()
+        self._scores.stop()
         self._stack.stop(timeout)
         self._journal.close()
         self._store.close()
@@ -137,6 +141,8 @@ class Watch:
         self._rules = load_rules(config.rules_file)
         self._circuits = Circuits(Board(self._store, clock, config.tenant), clock, self._rules.circuit)
         self._panel = Panel(self._rules, self._registry)
+        telemetry = Telemetry(CollectorExporter(config), service="fusebox-watch", clock=clock)
+        self._scores = Scores(self._panel, telemetry, clock, config.tenant)
         self._history, self._roll, self._lifted = History(), Roll(clock), Lifted(self._latch)
         self._leases, self._receipts, self._log = Leases(clock), Receipts(), CommandLog(clock.wall())
         self._telling = Telling(self._journal, clock, self._dashboard)
@@ -227,6 +233,7 @@ class Watch:
             self._roster.check()
             self._trips.noticed(self._circuits.refresh())
             self._trips.chase()
+            self._scores.tick()
             self._damage.look()
 
 

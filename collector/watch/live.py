@@ -28,7 +28,7 @@ from collector.watch.trips import Trips
 from fusebox import happenings
 from fusebox.clock import Clock
 from fusebox.eventmap import SpanFacts, event_of
-from fusebox.records import Event
+from fusebox.records import ActionKind, Event
 from fusebox.registry import Registry
 from governance.registry import Strangers
 
@@ -38,6 +38,7 @@ MAX_OVERLAP: Final = 16 << 20
 MAX_STRANGERS: Final = 1_000
 BEHIND_S: Final = 30.0
 _BATCH: Final = 256
+_CONTENT: Final = (ActionKind.TOOL_CALL, ActionKind.MODEL_CALL)
 _BATCH_BYTES: Final = 4 << 20
 
 LIVE_FAILED: Final = happenings.declare(
@@ -49,6 +50,12 @@ STRANGERS_FULL: Final = happenings.declare(
     "strangers_overflow", logging.WARNING, "an event of one unregistered agent too many was not judged"
 )
 WARNED: Final = happenings.declare("finding_warned", logging.WARNING, "a detector warns without opening the circuit")
+OBSERVED: Final = happenings.declare("finding_observed", logging.INFO, "a rule that only observes has a finding")
+UNTOLD: Final = happenings.declare(
+    "content_missing",
+    logging.INFO,
+    "spans of an agent say neither what was asked nor what came of it; repetition and cycle cannot judge it",
+)
 LIVE_BROKEN: Final = happenings.declare("live_broken", logging.CRITICAL, "live detection could not read the spool")
 
 
@@ -68,6 +75,7 @@ class Judge:
         self._trips, self._history, self._clock, self._stranger = trips, history, clock, stranger
         self._complete = complete
         self._strangers = Strangers(registry, MAX_STRANGERS)
+        self._untold: set[str] = set()
         self.watermark = 0.0
 
     def see(self, span: SpanFacts) -> None:
@@ -84,6 +92,8 @@ class Judge:
         if not self._admitted(event):
             return
         self._roll.observe(event)
+        if not event.request and event.action in _CONTENT:
+            self._tell_once(event.agent)
         if event.time <= self._history.since(event.agent):
             return
         finding = self._panel.observe(event)
@@ -92,7 +102,14 @@ class Judge:
         if finding.action == "open":
             self._trips.found(self._complete.doubt(finding))
         else:
-            happenings.emit(WARNED, agent=finding.agent, detector=finding.detector, reason=finding.reason)
+            kind = WARNED if finding.action == "warn" else OBSERVED
+            happenings.emit(kind, agent=finding.agent, detector=finding.detector, reason=finding.reason)
+
+    def _tell_once(self, agent: str) -> None:
+        """A detector without data does not judge, and somebody should know."""
+        if agent not in self._untold and len(self._untold) < MAX_STRANGERS:
+            self._untold.add(agent)
+            happenings.emit(UNTOLD, agent=agent)
 
     def _admitted(self, event: Event) -> bool:
         """Registered agents always; strangers up to a bound, each announced once."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from fusebox import fingerprint, names, telemetry
 from fusebox.errors import Refused
 from fusebox.records import Event
@@ -17,23 +19,44 @@ class Detecting(Middleware):
 
     def handed_over(self, act: Act) -> None:
         """The SimHash costs a tenth of a round trip to the broker; here it costs nothing."""
-        act.similar = _similar(act)
+        _compare(act)
 
     def after_action(self, act: Act, error: BaseException | None) -> None:
         if isinstance(error, Refused):
             return
         if error is not None:
-            act.result = act.result or fingerprint.error_hash(error)
-        act.similar = act.similar or _similar(act)
-        if act.similar:
-            act.span.set_attribute(names.REQUEST_SIMHASH, f"{act.similar:016x}")
-        if act.result:
-            act.span.set_attribute(names.RESULT_HASH, f"{act.result:016x}")
+            act.result = act.result or fingerprint.error_hash(type(error).__name__, str(error))
+        if not act.similar:
+            _compare(act)
+        for name, value in _hashes(act):
+            if value:
+                act.span.set_attribute(name, f"{value:016x}")
+        if act.waiting:
+            act.span.set_attribute(names.RESULT_WAITING, True)
         act.runtime.observe(_event(act, error))
+        _wait(act)
 
 
-def _similar(act: Act) -> int:
-    return 0 if act.request is None else fingerprint.simhash(fingerprint.text_of(act.request))
+def _wait(act: Act) -> None:
+    """An agent of which a detector warns is slowed down; a coroutine is not, its loop serves others too."""
+    pause = act.runtime.pause(act.action.agent)
+    if pause and asyncio._get_running_loop() is None:
+        act.runtime.clock.sleep(pause)
+
+
+def _compare(act: Act) -> None:
+    if act.request is not None:
+        text = fingerprint.text_of(act.request)
+        act.similar, act.exact = fingerprint.simhash(text), fingerprint.literal_hash(text)
+
+
+def _hashes(act: Act) -> tuple[tuple[str, int], ...]:
+    return (
+        (names.REQUEST_SIMHASH, act.similar),
+        (names.REQUEST_EXACT, act.exact),
+        (names.RESULT_HASH, act.result),
+        (names.RESULT_EXACT, act.result_exact),
+    )
 
 
 def _event(act: Act, error: BaseException | None) -> Event:
@@ -41,8 +64,9 @@ def _event(act: Act, error: BaseException | None) -> Event:
     trace_id, span_id = telemetry.ids(act.span)
     return Event(
         time=now, agent=action.agent, action=action.kind, operation=action.operation, target=action.target,
-        tenant=action.tenant, workflow=action.workflow, request=action.request, simhash=act.similar,
-        result=act.result, ok=error is None, error_type=type(error).__qualname__ if error else "",
-        input_tokens=act.usage.input_tokens, output_tokens=act.usage.output_tokens,
-        duration=max(0.0, now - act.started), trace_id=trace_id, span_id=span_id, lineage=action.lineage,
+        tenant=action.tenant, workflow=action.workflow, request=action.request, request_exact=act.exact,
+        simhash=act.similar, result=act.result, result_exact=act.result_exact, waiting=act.waiting, ok=error is None,
+        error_type=type(error).__qualname__ if error else "", input_tokens=act.usage.input_tokens,
+        output_tokens=act.usage.output_tokens, duration=max(0.0, now - act.started), trace_id=trace_id,
+        span_id=span_id, lineage=action.lineage,
     )  # fmt: skip

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from breakers.detectors.burn import Burn
-from breakers.detectors.rate import SlidingMinute
+from breakers.detectors.rate import Sliding
 from breakers.rules import DETECTORS, load_rules
 from breakers.testing import check_detector
 from fusebox.records import Event, Finding
@@ -64,7 +64,7 @@ def test_the_examiner_refuses_what_breaks_the_contract(broken: type) -> None:
 
 
 def test_the_sliding_minute_counts_about_the_last_minute() -> None:
-    window = SlidingMinute()
+    window = Sliding(60.0)
     sums = [window.add(1_000_000.0 + second, 1.0) for second in range(600)]
     assert all(58 <= s <= 62 for s in sums[120:])
     assert window.add(1_009_999.0, 1.0) == 1.0

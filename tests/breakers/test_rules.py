@@ -36,9 +36,9 @@ def test_shipped_values_are_the_constructors_defaults(name: str) -> None:
     ("text", "complaint"),
     [
         ("[repetitoin]\n", "did you mean repetition"),
-        ("[repetition]\ntreshold = 3\n", "did you mean threshold"),
-        ("[repetition]\nthreshold = 0\n", "above 0"),
-        ("[repetition]\nthreshold = true\n", "above 0"),
+        ("[repetition]\nopne = 3\n", "did you mean open"),
+        ("[repetition]\nopen = 0\n", "above 0"),
+        ("[repetition]\nopen = true\n", "above 0"),
         ("[repetition]\nnear_distance = 2.5\n", "whole number"),
         ("[burn]\nbudget = 5\n", "no knob"),
         ('[cycle]\nmode = "maybe"\n', "neither"),
@@ -60,11 +60,14 @@ def test_what_is_left_out_keeps_its_default(tmp_path: Path) -> None:
     rules = load_rules(written(tmp_path, "[rate]\nper_minute = 5\n"))
     assert rules.rule("repetition").mode is Mode.ENFORCE
     rate = rules.build("rate")
-    assert [bool(rate.observe(event(START, f"o{n}", "t", n, n))) for n in range(6)] == [False] * 5 + [True]
+    found = [rate.observe(event(START, f"o{n}", "t", n, n)) for n in range(6)]
+    assert [f.action if f else "" for f in found] == ["", "", "warn", "", "", "open"]
 
 
-def test_observe_only_warns(tmp_path: Path) -> None:
-    panel = Panel(load_rules(written(tmp_path, '[repetition]\nmode = "observe"\n')))
-    found = [panel.observe(event(START + n, "op", "t", "same", "same")) for n in range(4)][-1]
-    assert found
-    assert found.action == "warn"
+@pytest.mark.parametrize(("mode", "actions"), [
+    ("enforce", ["warn", "open"]), ("warn", ["warn", "warn"]), ("observe", ["observe", "observe"]),
+])  # fmt: skip
+def test_a_mode_says_what_findings_do(tmp_path: Path, mode: str, actions: list[str]) -> None:
+    panel = Panel(load_rules(written(tmp_path, f'[repetition]\nmode = "{mode}"\n')))
+    found = [panel.observe(event(START + n * 1.3 + n * n, "op", "t", "same", "same")) for n in range(4)]
+    assert [f.action for f in found if f] == actions

@@ -6,7 +6,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from random import Random
 
-from fusebox.fingerprint import request_hash, result_hash, simhash
+from fusebox.fingerprint import (
+    error_hash,
+    exact_hash,
+    is_waiting,
+    literal_hash,
+    request_hash,
+    result_hash,
+    simhash,
+    text_of,
+)
 from fusebox.records import ActionKind, Event
 
 START = 1_760_000_000.0
@@ -43,8 +52,11 @@ def event(
         operation=operation,
         target=target,
         request=request_hash(operation, target, request),
+        request_exact=literal_hash(text_of(request)),
         simhash=simhash(str(request)),
-        result=result_hash(result),
+        result=result_hash(result) if ok else error_hash("ToolError", str(result)),
+        result_exact=0 if result is None else exact_hash(text_of(result)),
+        waiting=ok and result is not None and is_waiting(text_of(result)),
         ok=ok,
         error_type="" if ok else "ToolError",
         input_tokens=tokens,
@@ -165,8 +177,8 @@ LOOPS: dict[str, tuple[Traffic, int]] = {
     "rogue_comments": (rogue_comments, 18),
     "bare_comments": (bare_comments, 5),
     "silent_comments": (silent_comments, 5),
-    "same_call": (same_call, 4),
-    "slow_loop": (slow_loop, 8),
+    "same_call": (same_call, 7),
+    "slow_loop": (slow_loop, 12),
     "retry_storm": (retry_storm, 6),
     "error_storm": (error_storm, 6),
     "ping_pong": (ping_pong, 8),

@@ -133,7 +133,7 @@ def test_a_stock_table_answers_the_named_queries_and_is_only_read(tmp_path: Path
     activity = queries.run(client, "agent_activity", since=0.0)[0]
     assert (activity["agent"], activity["actions"], activity["errors"], activity["input_tokens"]) == ("svc", 2, 1, 14)
     examples = {"since": 0.0, "spans": ["x:y"], "agent": "a", "span_id": "a", "trace_id": "b", "message_id": "m",
-                "emitter": "e"}  # fmt: skip
+                "emitter": "e", "since_ns": 0, "until_ns": 1}  # fmt: skip
     missing = set()
     for name, query in queries.QUERIES.items():
         try:

@@ -1,0 +1,47 @@
+"""The file of one outcome: how often it came round, and what stood between."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fusebox.records import Event
+
+PAUSE_S: Final = 1.0
+"""Seconds within which code, and no thought, repeats a call."""
+_CLOCK: Final = 0.02
+_PUNCTUAL: Final = 0.003
+
+
+class OutcomeFile:
+    """One (operation, target, result) and how often it came round."""
+
+    __slots__ = (
+        "count", "first_time", "gap", "novelties", "period", "regular", "request", "result", "score", "simhash", "task",
+        "thoughts", "time", "tokens", "warned", "works",
+    )  # fmt: skip
+
+    def __init__(self, event: Event, novelties: int, works: int, thoughts: int, task: int) -> None:
+        self.score, self.count, self.warned, self.regular = 1.0, 1, False, False
+        self.gap = self.period = 0.0
+        self.first_time = self.time = event.time
+        self.tokens, self.request, self.simhash = event.input_tokens, event.request, event.simhash
+        self.result, self.novelties, self.works, self.thoughts = event.result_exact, novelties, works, thoughts
+        self.task = task
+
+    def remember(self, event: Event, novelties: int, works: int, thoughts: int, task: int) -> None:
+        """``event`` is the latest of the file."""
+        self.time, self.tokens = event.time, event.input_tokens
+        self.request, self.simhash, self.result = event.request, event.simhash, event.result_exact
+        self.novelties, self.works, self.thoughts, self.task = novelties, works, thoughts, task
+
+    def ticks(self, gap: float) -> bool:
+        """True for a pause as only a timer makes it: the shortest one again, or later a multiple of it."""
+        if not self.period or min(gap, self.period) < PAUSE_S:
+            self.regular = False
+            return False
+        times = max(gap, self.period) / min(gap, self.period)
+        if self.regular:
+            self.regular = abs(times - round(times)) <= _CLOCK
+        else:
+            self.regular = times <= 1 + _PUNCTUAL
+        return self.regular

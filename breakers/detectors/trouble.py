@@ -1,0 +1,67 @@
+"""Trouble: too many failures, or too many slow calls, in the last few (resilience4j's count-based sliding window).
+
+Of the last ``window`` tool and model calls, once there are ``enough``, the share that failed is held against
+``failures``, and the share that took ``slow_s`` seconds or longer against ``slow``. With fewer it does not judge.
+Refusals by our own guards are no calls. It only says that something is wrong, not that the agent is what is wrong: the
+shipped rules let it warn.
+"""
+
+from __future__ import annotations
+
+from breakers.detectors.base import finding
+from fusebox.records import ActionKind, Event, Finding
+
+_CALLS = (ActionKind.TOOL_CALL, ActionKind.MODEL_CALL)
+
+
+class Trouble:
+    """See the module.
+
+    Args:
+        window: calls that are looked at (at most 64).
+        enough: calls without which nothing is said.
+        failures, slow: shares (0 … 1) that open.
+        slow_s: seconds from which a call is slow.
+    """
+
+    name = "trouble"
+    mode = "warn"
+
+    def __init__(
+        self, *, window: int = 50, enough: int = 30, failures: float = 0.8, slow: float = 0.9, slow_s: float = 60.0
+    ) -> None:
+        self._window, self._enough = min(window, 64), enough
+        self._failures, self._slow, self._slow_s = failures, slow, slow_s
+        self._failed = self._late = 0
+        self._mask = (1 << self._window) - 1
+        self._seen = 0
+        self._told = False
+        self.score = 0.0
+
+    def observe(self, event: Event) -> Finding | None:
+        """Count one call."""
+        self.score = 0.0
+        if event.action not in _CALLS:
+            return None
+        late = event.duration >= self._slow_s
+        if event.ok and not late and not self._failed and not self._late:
+            if self._seen < self._window:
+                self._seen += 1
+            return None
+        self._failed = (self._failed << 1 | (not event.ok)) & self._mask
+        self._late = (self._late << 1 | late) & self._mask
+        if self._seen < self._window:
+            self._seen += 1
+        if self._seen < self._enough:
+            return None
+        failed, slow = self._failed.bit_count() / self._seen, self._late.bit_count() / self._seen
+        self.score = max(failed / self._failures, slow / self._slow)
+        if self.score < 1:
+            self._told = False
+            return None
+        if self._told:
+            return None
+        self._told = True
+        what = f"{failed:.0%} failed" if failed / self._failures >= slow / self._slow else f"{slow:.0%} were slow"
+        reason = f"of the last {self._seen} calls {what}"
+        return finding(event, self.name, reason, score=self.score, threshold=1.0, repeated=event.operation)

@@ -1,0 +1,1 @@
+"""Backtest: what the rules would have done to events that already happened."""

@@ -1,0 +1,130 @@
+"""Repetition: what counts as no progress, and what does not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+
+from breakers.detectors.repetition import Repetition
+from fusebox.records import ActionKind, Event
+from tests.breakers.traffic import START, event
+
+
+def opens(events: Iterable[Event]) -> int:
+    """After how many events a fresh detector opens; 0 for never."""
+    detector = Repetition()
+    for number, one in enumerate(events, 1):
+        found = detector.observe(one)
+        if found and found.action == "open":
+            assert found.spans
+            assert detector.score >= found.threshold
+            return number
+    return 0
+
+
+def calls(requests: Iterable[object], results: Iterable[object], *, every: float = 7.3, tokens: int = 0) -> list[Event]:
+    """One call after the other, in one conversation, at uneven times; the context grows by ``tokens``."""
+    return [
+        event(START + every * n + n * n / 11, "call", "crm", request, result, tokens=100 + tokens * n, trace="c" * 32)
+        for n, (request, result) in enumerate(zip(requests, results, strict=True))
+    ]
+
+
+def test_the_same_with_the_same_result_opens_at_the_fourth_and_warns_at_the_third() -> None:
+    detector = Repetition()
+    found = [detector.observe(one) for one in calls(["find the order"] * 4, ["none"] * 4)]
+    assert [f.action if f else None for f in found] == [None, None, "warn", "open"]
+
+
+def test_counters_in_request_and_result_do_not_hide_it() -> None:
+    ids = [f"{n * 7919:08x}" for n in range(1, 8)]
+    assert opens(calls([f"order, request {i}" for i in ids], [f"conflict (attempt {n})" for n in range(7)])) == 5
+
+
+@pytest.mark.parametrize("result", ["step {n} of 9", '{{"progress": {n}}}'])
+def test_a_small_number_that_moves_in_the_answer_to_the_same_question_is_progress(result: str) -> None:
+    assert opens(calls(["state of job"] * 9, [result.format(n=n) for n in range(9)])) == 0
+
+
+def test_an_answer_that_says_running_is_waited_for() -> None:
+    assert opens(calls(["state of job"] * 60, ['{"state": "running"}'] * 60)) == 0
+
+
+def test_what_code_asks_by_the_clock_is_no_loop_and_what_a_model_asks_unevenly_is() -> None:
+    clock = [event(START + 30.0 * n, "beat", "registry", "alive", "ok") for n in range(80)]
+    assert opens(clock) == 0
+    uneven = [event(START + 30.0 * n + n * n, "beat", "registry", "alive", "ok") for n in range(8)]
+    assert opens(uneven) == 4
+
+
+@pytest.mark.parametrize("period", range(2, 9))
+def test_a_cycle_opens_early_in_its_third_lap_or_when_six_old_steps_were_made(period: int) -> None:
+    words = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta"][:period]
+    laps = [words[n % period] for n in range(period * 4)]
+    assert opens(calls(laps, [f"answer {word}" for word in laps], tokens=50)) == min(
+        max(period + 4, 2 * period + 1), period + 6
+    )
+
+
+def test_a_refrain_beside_as_much_new_work_is_no_loop() -> None:
+    texts = [chr(97 + n % 26) * (3 + n // 26) for n in range(60)]
+    requests = ["read the glossary" if n % 2 == 0 else f"translate {texts[n]}" for n in range(60)]
+    results = ["the glossary" if n % 2 == 0 else f"done {texts[n]}" for n in range(60)]
+    assert opens(calls(requests, results, tokens=50)) == 0
+
+
+def test_one_error_whatever_the_arguments_opens_at_the_fifth() -> None:
+    names = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta"]
+    storm = [
+        event(START + 3.1 * n + n * n, "sql", "db", f"SELECT {name} FROM t", f"Unknown column '{name}'", ok=False)
+        for n, name in enumerate(names)
+    ]
+    assert opens(storm) == 5
+
+
+def test_successes_in_between_are_work_on_the_error() -> None:
+    names = [chr(97 + n) * 5 for n in range(20)]
+    tries = [
+        event(
+            START + 3.1 * n + n * n, "sql", "db", f"SELECT {name} FROM {name}",
+            f"Unknown column '{name}'" if n % 2 else f"rows of {name}", ok=n % 2 == 0,
+        )
+        for n, name in enumerate(names)
+    ]  # fmt: skip
+    assert opens(tries) == 0
+
+
+def test_code_that_retries_more_and_more_patiently_is_left_alone() -> None:
+    polite = [event(START + 2.0**n, "post", "billing", "pay", "503", ok=False) for n in range(7)]
+    hammering = [event(START + 0.2 * n, "post", "billing", "pay", "503", ok=False) for n in range(7)]
+    assert opens(polite) == 0
+    assert opens(hammering) == 4
+
+
+def test_another_task_may_begin_like_the_one_before() -> None:
+    steps = [("tables", "a b c"), ("describe a", "x y"), ("select", "one row"), ("submit", "accepted")]
+    days = [
+        event(START + 40 * day + 3.3 * n + n * n, "sql", "db", *step, trace=f"{day:032x}", tokens=100 + 50 * n)
+        for day in range(6)
+        for n, step in enumerate(steps)
+    ]
+    assert opens(days) == 0
+
+
+def test_what_consumes_and_what_publishes_is_not_judged() -> None:
+    for action in (ActionKind.CONSUME, ActionKind.PUBLISH):
+        assert opens(event(START + n, "tick", "", "same", None, action=action) for n in range(50)) == 0
+
+
+def test_a_model_that_answers_the_same_to_the_same_opens_and_one_that_says_yes_does_not() -> None:
+    model = ActionKind.MODEL_CALL
+    same = [event(START + 5 * n + n * n, "m", "", "why", "because", action=model, trace="d" * 32) for n in range(6)]
+    assert opens(same) == 4
+    other = [event(START + 5 * n + n * n, "m", "", f"is {chr(97 + n) * 4}", "yes", action=model) for n in range(20)]
+    assert opens(other) == 0
+
+
+def test_row_after_row_with_other_numbers_is_work() -> None:
+    rows = [f"balance of account {n}" for n in range(12)]
+    assert opens(calls(rows, [f"{n * n + 3} euros" for n in range(12)], tokens=50)) == 0

@@ -1,0 +1,42 @@
+"""Before a detector opens it warns; an agent that is warned about waits after each action, for a while."""
+
+from __future__ import annotations
+
+from fusebox.clock import ManualClock
+from rabbitmq import Agent, Runtime
+from rabbitmq.runtime import SLOW_FOR_S, SLOW_S
+from tests.fixtures.agents import RuntimeFactory
+from tests.fixtures.broker import Unique
+
+
+def act(agent: Agent, clock: ManualClock, text: str, answer: str) -> float:
+    """One tool call, a while after the one before; how long the agent was made to wait after it."""
+    clock.advance(3.7)
+    before = clock.now()
+    agent.context().tool("search", lambda _: answer, text)
+    return clock.now() - before
+
+
+def warned(runtimes: RuntimeFactory, name: str) -> tuple[Runtime, Agent, ManualClock, list[float]]:
+    clock = ManualClock()
+    runtime = runtimes(clock)
+    agent = Agent(name, runtime)
+    waits = []
+    for pause in (1.0, 2.9, 7.1):
+        clock.advance(pause)
+        waits.append(act(agent, clock, "same", "same"))
+    return runtime, agent, clock, waits
+
+
+def test_it_waits_after_the_warning_and_for_a_minute(runtimes: RuntimeFactory, unique: Unique) -> None:
+    _, agent, clock, waits = warned(runtimes, unique("agent"))
+    assert waits == [0.0, 0.0, SLOW_S]
+    assert act(agent, clock, "something new", "found") == SLOW_S
+    clock.advance(SLOW_FOR_S)
+    assert act(agent, clock, "something else", "found that") == 0.0
+
+
+def test_in_observe_only_nobody_waits(runtimes: RuntimeFactory, unique: Unique) -> None:
+    runtime, agent, clock, _ = warned(runtimes, unique("agent"))
+    runtime.circuits.set_mode(agent.name, "observe_only", reason="trial", actor="operator:jo")
+    assert act(agent, clock, "something new", "found") == 0.0
