@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import inspect
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
 from breakers.rules import SHIPPED, Rules, kinds, knobs_of, load_rules
+from breakers.settings import CircuitSettings, FleetSettings
 from fusebox import terminal
 from fusebox.config import Config
 from fusebox.errors import ConfigError
@@ -23,6 +25,7 @@ class RulesVerb:
     description = """\
 Rules are TOML: a section for each detector, a key for each of its knobs, and a mode:
 enforce (a finding opens the circuit), warn (it is recorded and the agent is slowed down), observe (it is recorded).
+kill = true beside "enforce" kills the agent as well. The sections [circuit] and [fleet] say how circuits behave.
 What is left out keeps its default. A section or knob that nothing reads is refused.
 
   fusebox rules check                    the rules in force
@@ -52,17 +55,31 @@ What is left out keeps its default. A section or knob that nothing reads is refu
 
 
 def _check(file: Path, rules: Rules, as_json: bool) -> None:
-    changed = {name: found for name in rules.detectors if (found := rules.changed(name))}
+    changed = {name: found for name in rules.detectors if (found := rules.changed(name))} | _settings(rules)
+    kills = [name for name in rules.detectors if rules.rule(name).kill]
     if as_json:
-        print(json.dumps({"file": str(file), "modes": _modes(rules), "changed": changed}))
+        print(json.dumps({"file": str(file), "modes": _modes(rules), "kills": kills, "changed": changed}))
         return
     console = terminal.console()
     console.print(f"{file}: sound", markup=False)
-    for name, mode in _modes(rules).items():
+    for name in (*rules.detectors, *_settings(rules)):
+        says = f"{rules.rule(name).mode}{' and kill' if name in kills else ''}" if name in rules.detectors else "set"
         knobs = ", ".join(
-            f"{knob} = {value} (default {default})" for knob, (value, default) in changed.get(name, {}).items()
+            f"{knob} = {value} (default {plain})" for knob, (value, plain) in changed.get(name, {}).items()
         )
-        console.print(f"  {name}: {mode}{'; ' + knobs if knobs else ''}", markup=False)
+        console.print(f"  {name}: {says}{'; ' + knobs if knobs else ''}", markup=False)
+
+
+def _settings(rules: Rules) -> dict[str, dict[str, tuple[float, float]]]:
+    """What differs from its default of how circuits behave."""
+    found = {
+        "circuit": (asdict(rules.circuit), asdict(CircuitSettings())),
+        "fleet": (asdict(rules.fleet), asdict(FleetSettings())),
+    }
+    changed = {
+        name: {k: (v, plain[k]) for k, v in mine.items() if v != plain[k]} for name, (mine, plain) in found.items()
+    }
+    return {name: different for name, different in changed.items() if different}
 
 
 def _modes(rules: Rules) -> dict[str, str]:

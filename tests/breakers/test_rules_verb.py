@@ -33,6 +33,18 @@ def test_check_says_what_is_changed(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert told["modes"]["trouble"] == "warn"
 
 
+def test_check_says_which_rules_kill_and_how_circuits_behave(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text("[rate]\nkill = true\n[circuit]\nprobes = 3\n")
+    text = said(capsys, "check", str(file))
+    assert "rate: enforce and kill" in text
+    assert "circuit: set; probes = 3 (default 1)" in text
+    told = json.loads(said(capsys, "check", str(file), "--json"))
+    assert (told["kills"], told["changed"]) == (["rate"], {"circuit": {"probes": [3, 1]}})
+
+
 def test_check_refuses_a_knob_that_nothing_reads(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     file.write_text("[rate]\nper_hour = 60\n")
