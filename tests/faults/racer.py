@@ -1,7 +1,7 @@
 """One of many processes that want the probe: ``python -m tests.faults.racer REDIS_URL NAME PROBES LEASE_S``.
 
 For each round that is announced (list ``start:<name>``) it asks once, and says in the list ``said:<round>`` whether it
-was admitted. An admitted one holds its permit until ``end:<round>`` stands.
+was admitted. An admitted one holds its permit, and renews it as an agent's ticker does, until ``end:<round>`` stands.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from fusebox.errors import AgentTripped
 from fusebox.store import RedisStore
 
 AGENT = "raced"
+RENEW_S = 0.2
 
 
 def race(url: str, name: str, probes: int, lease_s: float) -> None:
@@ -31,7 +32,8 @@ def race(url: str, name: str, probes: int, lease_s: float) -> None:
         try:
             with circuits.calling(AGENT):
                 client.rpush(f"said:{round_}", f"admitted {name}")
-                client.blpop([f"end:{round_}"])
+                while client.blpop([f"end:{round_}"], timeout=RENEW_S) is None:  # type: ignore[arg-type]
+                    circuits.refresh()
         except AgentTripped:
             client.rpush(f"said:{round_}", f"denied {name}")
 

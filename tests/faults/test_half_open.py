@@ -21,7 +21,7 @@ from tests.faults.workers import ROOT
 from tests.fixtures.store import RedisServer
 
 BY = {"reason": "race", "actor": "operator:jo"}
-LEASE_S = 1.0
+LEASE_S = 4.0
 
 
 @dataclass
