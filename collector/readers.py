@@ -11,10 +11,7 @@ too: auditors). While the file names nobody, the port asks for nothing: it is on
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import json
-import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from collector.tokens import UNREADABLE, Tokens
+from collector.tokens import UNREADABLE, Tokens, hashed, identity, locked
 from fusebox import happenings
 from fusebox.errors import ConfigError
 from fusebox.registry import AGENT_ID
@@ -78,7 +75,7 @@ class Readers:
         with self._editing() as entries:
             if any(known.name == reader.name for known in entries.values()):
                 raise ConfigError(f"{reader.name!r} already reads; remove it first to replace its token")
-            entries[_hash(token)] = reader
+            entries[hashed(token)] = reader
         return token
 
     def remove(self, name: str) -> bool:
@@ -101,7 +98,7 @@ class Readers:
         self._refresh()
         if not password:
             return Reader(DEFAULT) if not self._closed and user in ("", DEFAULT) else None
-        reader = self._by_hash.get(_hash(password))
+        reader = self._by_hash.get(hashed(password))
         if reader is not None:
             return reader if user in ("", DEFAULT, reader.name) else None
         operator = self._operators.authenticate(password)
@@ -109,7 +106,7 @@ class Readers:
 
     def _refresh(self) -> None:
         """Notice a changed file. One that cannot be read lets nobody in, and closes the port to the nameless."""
-        seen = _identity(self._path)
+        seen = identity(self._path)
         if seen == self._seen:
             return
         try:
@@ -134,14 +131,10 @@ class Readers:
 
     @contextmanager
     def _editing(self) -> Iterator[dict[str, Reader]]:
-        fd = os.open(self._path.with_name(f".{self._path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX)
+        with locked(self._path):
             entries = self._read()
             yield entries
             write_atomic(self._path, _dump(entries))
-        finally:
-            os.close(fd)
 
 
 def _dump(entries: dict[str, Reader]) -> str:
@@ -150,15 +143,3 @@ def _dump(entries: dict[str, Reader]) -> str:
         entry = asdict(reader)
         listed[entry.pop("name")] = {"sha256": sha256, **entry}
     return json.dumps(listed, indent=2)
-
-
-def _hash(token: str) -> str:
-    return hashlib.sha256(token.encode(errors="surrogatepass")).hexdigest()
-
-
-def _identity(path: Path) -> tuple[int, int, int] | None:
-    try:
-        stat = path.stat()
-    except OSError:
-        return None
-    return stat.st_ino, stat.st_mtime_ns, stat.st_size

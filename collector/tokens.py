@@ -83,7 +83,7 @@ class Tokens:
         with self._editing() as entries:
             if name in entries:
                 raise ConfigError(f"{name!r} already has a token in {self._path}; remove it first to replace it")
-            entries[name] = _Entry(_hash(token), bound)
+            entries[name] = _Entry(hashed(token), bound)
         return token
 
     def remove(self, name: str) -> bool:
@@ -108,10 +108,10 @@ class Tokens:
         if not token:
             return None
         self._refresh()
-        return self._by_hash.get(_hash(token))
+        return self._by_hash.get(hashed(token))
 
     def _refresh(self) -> None:
-        seen = _identity(self._path)
+        seen = identity(self._path)
         if seen == self._seen:
             return
         try:
@@ -133,17 +133,12 @@ class Tokens:
 
     @contextmanager
     def _editing(self) -> Iterator[_Entries]:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        fd = os.open(self._path.with_name(f".{self._path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX)
+        with locked(self._path):
             entries = self._read()
             before = dict(entries)
             yield entries
             if entries != before:
                 write_atomic(self._path, _dump(entries))
-        finally:
-            os.close(fd)
 
 
 def bearer(header: str | None) -> str | None:
@@ -162,13 +157,27 @@ def _refuse_bad_ids(name: str, agents: tuple[str, ...]) -> None:
             raise ConfigError(f"{text!r} is not a valid id; it must match {AGENT_ID.pattern}")
 
 
-def _hash(token: str) -> str:
+def hashed(token: str) -> str:
+    """What is kept of a token: its SHA-256 in hex."""
     return hashlib.sha256(token.encode(errors="surrogatepass")).hexdigest()
 
 
-def _identity(path: Path) -> tuple[int, int, int] | None:
+def identity(path: Path) -> tuple[int, int, int] | None:
+    """Changes when the file is written anew; None while there is none."""
     try:
         stat = path.stat()
     except OSError:
         return None
     return stat.st_ino, stat.st_mtime_ns, stat.st_size
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keep other processes from editing ``path`` meanwhile."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fd = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
