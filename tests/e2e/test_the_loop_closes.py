@@ -93,6 +93,10 @@ def tile(up: Roles, agent: str = HELPER) -> dict[str, object]:
     return next((t for t in control(up).board()["circuits"] if t["agent"] == agent), {})
 
 
+def runs(up: Roles, agent: str) -> bool:
+    return any(agent in process["agents"] for process in control(up).board()["processes"])
+
+
 def rows(up: Roles, sql: str) -> list[tuple[object, ...]]:
     host, _, port = up.info("keep")["url"].removeprefix("http://").partition(":")
     client = clickhouse_connect.get_client(host=host, port=int(port))
@@ -157,6 +161,7 @@ def test_a_killed_agent_stays_killed_until_resumed_and_its_messages_come_back(
         inbox.put(ctx.tool("tickets.read", lambda: ticket["id"], target=ticket["id"]))
 
     agent.start()
+    eventually(lambda: runs(up, HELPER), what="watch knows the process")
     answer = control(up).kill(f"agent:{HELPER}", "looks odd")
     eventually(lambda: control(up).receipts(answer["command"])["complete"], what="every receipt")
     with pytest.raises(AgentKilled):
