@@ -21,6 +21,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from collector.receive.decode import Encoding
 from collector.receive.intake import Intake
 from collector.receive.repeats import Repeats
+from collector.receive.signals import TRACES
 from collector.tokens import Principal
 from fusebox.clock import ManualClock
 from tests.collector.keep_bench import Bench
@@ -135,7 +136,7 @@ def test_the_engine_stores_what_plain_python_makes_of_random_spans(bench: Bench,
     principal = Principal("local", "default", frozenset({"*"}))
     for message in sent:
         body = message.SerializeToString() if encoding is Encoding.PROTOBUF else as_json(message)
-        intake.take(body, encoding, principal)
+        intake.take(body, encoding, principal, TRACES)
     bench.store(*spool.records)
     columns = "SpanAttributes, ResourceAttributes, Events.Attributes, Links.Attributes"
     rows = {row[0]: row[1:] for row in bench.rows(f"SELECT SpanId, {columns} FROM otel_traces")}

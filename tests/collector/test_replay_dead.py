@@ -139,4 +139,4 @@ def test_the_command_asks_the_running_keep(
     assert cli.main(["collector", "replay-dead"]) == 1
     assert "0 replayed, 1 refused again\n  the record is neither" in capsys.readouterr().out
     assert cli.main(["sql", "--csv", "SELECT time, reason, length(raw) FROM dead_letters_waiting ORDER BY time"]) == 0
-    assert capsys.readouterr().out.count("the record is not") == 1
+    assert capsys.readouterr().out.count("the record is neither") == 1
