@@ -28,8 +28,11 @@ Rows = Callable[[str], list[tuple[Any, ...]]]
 """Asks the database."""
 
 PROOF: Final = "lab.proof"
-SPAN_TABLES: Final[Mapping[str, str]] = {rows.table: rows.span for rows in (SPANS, *(t.rows for t in TARGETS))}
-"""Every table that holds a row for each span of the laboratory, and its column of span ids."""
+SPAN_TABLES: Final[Mapping[str, str]] = {
+    rows.table: rows.span for rows in (SPANS, *(t.rows for t in TARGETS)) if rows.table != "detector_scores"
+}
+"""Every table that holds a row for each span of the laboratory (no detector's score is among them), and its column of
+span ids."""
 
 
 @dataclass(frozen=True, slots=True)
