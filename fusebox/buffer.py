@@ -15,10 +15,11 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Final
 
-from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from fusebox import happenings
+from fusebox.span import Span
 
 INTERVAL_S: Final = 0.1
 _BATCH: Final = 512
@@ -29,7 +30,7 @@ class BatchRefused(Exception):
     """An exporter's word that this batch will never be taken, however often it is tried."""
 
 
-class BufferedProcessor(SpanProcessor):
+class BufferedProcessor:
     """A bounded buffer in front of an exporter.
 
     Args:
@@ -45,7 +46,7 @@ class BufferedProcessor(SpanProcessor):
         self._batch = _BATCH
         self.dropped = 0
         """Spans given up so far."""
-        self._spans: deque[ReadableSpan] = deque()
+        self._spans: deque[Span] = deque()
         self._current: list[ReadableSpan] = []
         self._wake = threading.Event()
         self._stopping = threading.Event()
@@ -58,7 +59,8 @@ class BufferedProcessor(SpanProcessor):
         """Spans not delivered yet."""
         return len(self._spans)
 
-    def on_end(self, span: ReadableSpan) -> None:
+    def put(self, span: Span) -> None:
+        """Take a span that has ended."""
         if len(self._spans) >= self._capacity or self._stopping.is_set():
             self._drop(1, "buffer full or stopped")
             return
@@ -66,17 +68,17 @@ class BufferedProcessor(SpanProcessor):
         if len(self._spans) == _BATCH:  # once per filling: a longer buffer means that the collector is away
             self._wake.set()
 
-    def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Wait until everything is delivered; False when the time ran out first."""
+    def flush(self, timeout: float = 30.0) -> bool:
+        """Wait until everything is delivered; False when ``timeout`` seconds were not enough."""
         self._wake.set()
         with self._idle:
-            return self._idle.wait_for(lambda: not self._spans, timeout_millis / 1000)
+            return self._idle.wait_for(lambda: not self._spans, timeout)
 
     def shutdown(self, timeout: float = 2.0) -> None:
         """Deliver what can be delivered within ``timeout`` seconds, count the rest, end the thread."""
         if self._stopping.is_set():
             return
-        self.force_flush(int(timeout * 1000))
+        self.flush(timeout)
         self._stopping.set()
         self._wake.set()
         self._thread.join(timeout)
@@ -94,7 +96,7 @@ class BufferedProcessor(SpanProcessor):
     def _drain(self) -> bool:
         """Send batch after batch; False when the collector does not take one now."""
         while self._spans and not self._stopping.is_set():
-            self._current = self._current or list(islice(self._spans, self._batch))
+            self._current = self._current or [span.readable() for span in islice(self._spans, self._batch)]
             try:
                 if not self._export(self._current):
                     return False

@@ -2,8 +2,8 @@
 
 The SDK's own span costs some 50 µs in place (samplers, limits, locks, copies of attributes), of which nothing is needed
 here: every span is recorded, and what an agent may store is bounded by the collector. So a span collects what it is
-told and becomes the SDK's :class:`ReadableSpan` once, when it ends; processors, exporters, and any instrumentation
-that asks for the current span see no difference.
+told, and once it has ended it can be read as the SDK's :class:`ReadableSpan`, which is made where it is needed: on the
+thread that exports. Processors, exporters, and any instrumentation that asks for the current span see no difference.
 """
 
 from __future__ import annotations
@@ -32,25 +32,26 @@ class Span(trace.Span):
         name, kind, context, parent, links, start_time: as in the SDK; times are nanoseconds since the Unix epoch.
         attributes: the span's own from here on.
         resource, scope: who records it.
-        ended: called once, with the finished span.
+        ended: called once, with the span, when it is finished.
         closing: called just before, with the attributes, to add what is known at the end only.
     """
 
     __slots__ = (
-        "_attributes", "_closing", "_context", "_ended", "_events", "_kind", "_links", "_name", "_parent", "_resource",
-        "_scope", "_start_time", "_status",
+        "_attributes", "_closing", "_context", "_end_time", "_ended", "_events", "_kind", "_links", "_name", "_parent",
+        "_resource", "_scope", "_start_time", "_status",
     )  # fmt: skip
 
     def __init__(
         self, name: str, kind: SpanKind, context: SpanContext, parent: SpanContext | None, *,
         attributes: dict[str, Any], links: Sequence[Link], start_time: int, resource: Resource,
-        scope: InstrumentationScope, ended: Callable[[ReadableSpan], None],
+        scope: InstrumentationScope, ended: Callable[[Span], None],
         closing: Callable[[dict[str, Any]], None] | None = None,
     ) -> None:  # fmt: skip
         self._name, self._kind, self._context, self._parent = name, kind, context, parent
         self._attributes, self._links, self._start_time = attributes, links, start_time
         self._resource, self._scope, self._closing = resource, scope, closing
-        self._ended: Callable[[ReadableSpan], None] | None = ended
+        self._ended: Callable[[Span], None] | None = ended
+        self._end_time = 0
         self._events: list[Event] = []
         self._status = _UNSET
 
@@ -60,7 +61,8 @@ class Span(trace.Span):
         if ended is not None:
             if self._closing is not None:
                 self._closing(self._attributes)
-            ended(self._readable(time_ns() if end_time is None else end_time))
+            self._end_time = time_ns() if end_time is None else end_time
+            ended(self)
 
     def get_span_context(self) -> SpanContext:
         return self._context
@@ -99,10 +101,11 @@ class Span(trace.Span):
         said = {"exception.type": type(exception).__qualname__, "exception.message": str(exception)}
         self.add_event("exception", {**said, **(attributes or {})}, timestamp)
 
-    def _readable(self, end_time: int) -> ReadableSpan:
+    def readable(self) -> ReadableSpan:
+        """The span as exporters want it, once it has ended."""
         return ReadableSpan(
             self._name, self._context, self._parent, self._resource, self._attributes, self._events, self._links,
-            self._kind, None, self._status, self._start_time, end_time, self._scope,
+            self._kind, None, self._status, self._start_time, self._end_time, self._scope,
         )  # fmt: skip
 
 

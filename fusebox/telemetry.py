@@ -22,7 +22,7 @@ from uuid import uuid4
 from opentelemetry import context as current
 from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
+from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.sdk.trace.export import SpanExporter
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
@@ -49,7 +49,7 @@ class Telemetry:
         self._renumber()
         self._scope = InstrumentationScope("fusebox", __version__)
         self._buffer = BufferedProcessor(exporter) if exporter else None
-        self._processors: list[SpanProcessor] = [self._buffer] if self._buffer else []
+        self._processors: list[SpanProcessor] = []
 
     @property
     def pending(self) -> int:
@@ -97,16 +97,20 @@ class Telemetry:
 
     def flush(self, timeout: float) -> bool:
         """Wait until every span is delivered; False when ``timeout`` seconds were not enough."""
-        return self._buffer.force_flush(int(timeout * 1000)) if self._buffer else True
+        return self._buffer.flush(timeout) if self._buffer else True
 
     def stop(self, timeout: float = 2.0) -> None:
         """Flush within ``timeout`` seconds and end; legal twice."""
         if self._buffer:
             self._buffer.shutdown(timeout)
 
-    def _ended(self, span: ReadableSpan) -> None:
-        for processor in self._processors:
-            processor.on_end(span)
+    def _ended(self, span: Span) -> None:
+        if self._buffer:
+            self._buffer.put(span)
+        if self._processors:
+            readable = span.readable()
+            for processor in self._processors:
+                processor.on_end(readable)
 
     def _renumber(self) -> None:
         """Begin to count as a new emitter."""

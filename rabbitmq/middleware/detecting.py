@@ -28,9 +28,8 @@ class Detecting(Middleware):
             act.result = act.result or fingerprint.error_hash(type(error).__name__, str(error))
         if not act.similar:
             _compare(act)
-        for name, value in _hashes(act):
-            if value:
-                act.span.set_attribute(name, f"{value:016x}")
+        _describe(act, names.RESULT_HASH, act.result)
+        _describe(act, names.RESULT_EXACT, act.result_exact)
         if act.waiting:
             act.span.set_attribute(names.RESULT_WAITING, True)
         act.runtime.observe(_event(act, error))
@@ -48,15 +47,13 @@ def _compare(act: Act) -> None:
     if act.request is not None:
         text = fingerprint.text_of(act.request)
         act.similar, act.exact = fingerprint.simhash(text), fingerprint.literal_hash(text)
+        _describe(act, names.REQUEST_SIMHASH, act.similar)
+        _describe(act, names.REQUEST_EXACT, act.exact)
 
 
-def _hashes(act: Act) -> tuple[tuple[str, int], ...]:
-    return (
-        (names.REQUEST_SIMHASH, act.similar),
-        (names.REQUEST_EXACT, act.exact),
-        (names.RESULT_HASH, act.result),
-        (names.RESULT_EXACT, act.result_exact),
-    )
+def _describe(act: Act, name: str, value: int) -> None:
+    if value:
+        act.span.set_attribute(name, f"{value:016x}")
 
 
 def _event(act: Act, error: BaseException | None) -> Event:

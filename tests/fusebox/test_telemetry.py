@@ -150,9 +150,11 @@ def test_a_full_buffer_drops_and_counts_and_never_blocks() -> None:
         return SpanExportResult.FAILURE
 
     processor = BufferedProcessor(Sink(stuck), capacity=3)
+    opened = Telemetry(None, service="x", clock=ManualClock()).open("x", SpanKind.INTERNAL, {})
+    opened.close()
     started = time.monotonic()
     for _ in range(5):
-        processor.on_end(ReadableSpan("x"))
+        processor.put(opened.span)
     assert time.monotonic() - started < 0.5
     assert processor.pending == 3
     assert happenings.counts()["spans_dropped"] == before + 2
