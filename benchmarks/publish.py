@@ -112,12 +112,12 @@ def measure(report: Report, url: str, runtime: Runtime, *, rounds: int, count: i
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="3 rounds of 150 messages instead of 9 of 500")
+    parser.add_argument("--quick", action="store_true", help="5 rounds of 100 messages instead of 31 of 150")
     quick = parser.parse_args().quick
     report = Report("publish")
     with laboratory() as (url, runtime):
         measure_parts(report, runtime)
-        measure(report, url, runtime, rounds=3 if quick else 9, count=150 if quick else 500)
+        measure(report, url, runtime, rounds=5 if quick else 31, count=100 if quick else 150)
     report.show()
 
 
