@@ -6,7 +6,8 @@ import urllib.request
 from collections.abc import Iterator
 from typing import Final
 
-from collector.otlp import facts_of
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
 from collector.spool import Reader
 from fusebox import names
 from tests.collector.otlp_samples import request, span
@@ -52,7 +53,8 @@ def _agents(sender: Receiving) -> tuple[int, set[str]]:
     """How many agents spoke for themselves, and to whom the others were attributed."""
     own, attributed = set(), set()
     for payload in sender.records():
-        for facts in facts_of(payload):
-            agent = str(facts.attributes[names.GEN_AI_AGENT_ID])
-            (attributed if names.CLAIMED_AGENT in facts.attributes else own).add(agent)
+        for resource in ExportTraceServiceRequest.FromString(payload).resource_spans:
+            for each in resource.scope_spans[0].spans:
+                said = {pair.key: pair.value.string_value for pair in each.attributes}
+                (attributed if names.CLAIMED_AGENT in said else own).add(said[names.GEN_AI_AGENT_ID])
     return len(own), attributed
