@@ -120,12 +120,13 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
         yield bench
 
 
-@pytest.mark.parametrize(
-    "rounds", [5, pytest.param(1000, marks=(pytest.mark.faults, pytest.mark.timeout(3600)))], ids=["some", "a million"]
-)
+@pytest.mark.faults
+@pytest.mark.timeout(3600)
 def test_mutated_requests_are_taken_or_refused_and_what_is_taken_is_readable(
-    bench: Bench, dice: random.Random, rounds: int, capsys: pytest.CaptureFixture[str]
+    bench: Bench, dice: random.Random, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """A million requests by ``make faults``, five thousand in CI."""
+    rounds = 1000 if request.config.getoption("--fault-cycles") else 5
     fuzz = Fuzz(bench, dice)
     for _ in range(rounds):
         for _ in range(250):
