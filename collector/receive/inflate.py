@@ -19,7 +19,7 @@ else:
 
 MAX_BODY: Final = 16 << 20
 """Bytes of a request, as sent and inflated."""
-LARGE: Final = 1 << 20
+LARGE: Final = 1 << 19
 """Bytes from which on a request is handled alone."""
 
 _STEP: Final = 64 << 10
