@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import heapq
+import math
 import selectors
 import socket
 import threading
@@ -150,6 +151,7 @@ class SelectingLoop(AbstractSelectorIOLoop):  # type: ignore[misc]  # pika is un
                 self._await(fd)
 
     def _ready(self) -> list[tuple[selectors.SelectorKey, int]]:
+        self._waits_until = math.inf  # first: whoever posts lazily from here on and is not seen below rings
         patience = self._patience()
         self._waits_until = time.monotonic() + patience
         self._turn.release()

@@ -244,6 +244,26 @@ def test_a_lazy_callback_runs_without_anything_else_happening(running: Running, 
     assert inbox.wait(1) == [running.thread]
 
 
+def test_what_is_posted_lazily_in_the_moment_before_the_loop_waits_is_not_forgotten(
+    running: Running, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patience = running.loop._patience
+
+    def and_then_somebody_posts() -> float:
+        seconds = patience()
+        if seconds > 1:  # after a short wait, which the timer below brings about, a long one
+            monkeypatch.undo()
+            running.loop.add_lazy_callback(lambda: inbox.put("posted"))
+        return seconds
+
+    def wait_shortly() -> None:
+        running.loop.call_later(0.02, lambda: None)
+        monkeypatch.setattr(running.loop, "_patience", and_then_somebody_posts)
+
+    running.soon(wait_shortly)
+    assert inbox.wait(1) == ["posted"]
+
+
 def test_a_wait_ends_with_its_deadline_and_soon_when_it_is_over_otherwise(running: Running, attended: Attended) -> None:
     running.loop.attend(attended.fd, lambda: False, time.monotonic() + 0.1)
     over = threading.Event()
