@@ -83,13 +83,16 @@ class Span(trace.Span):
             self._events.append(Event(name, attributes, timestamp))
 
     def add_link(self, context: SpanContext, attributes: Attributes = None) -> None:
-        self._links = (*self._links, Link(context, attributes))
+        if self._ended is not None:
+            self._links = (*self._links, Link(context, attributes))
 
     def update_name(self, name: str) -> None:
-        self._name = name
+        if self._ended is not None:
+            self._name = name
 
     def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
-        self._status = status if isinstance(status, Status) else Status(status, description)
+        if self._ended is not None:
+            self._status = status if isinstance(status, Status) else Status(status, description)
 
     def record_exception(
         self,

@@ -12,7 +12,7 @@ from opentelemetry import trace
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
-from opentelemetry.trace import SpanKind
+from opentelemetry.trace import SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from fusebox import happenings
@@ -20,6 +20,7 @@ from fusebox.buffer import BatchRefused, BufferedProcessor
 from fusebox.clock import ManualClock
 from fusebox.otlp import OtlpExporter
 from fusebox.telemetry import Telemetry, ids
+from tests.fixtures.agents import eventually
 
 
 class Sink(SpanExporter):
@@ -67,6 +68,33 @@ def test_spans_arrive_in_order_and_on_our_clock() -> None:
     assert [span.name for span in seen] == ["work", "more"]
     assert (seen[0].start_time, seen[0].end_time) == (1000 * 10**9, 1_002_500_000_000)
     assert seen[0].resource.attributes["service.name"] == "agent"
+
+
+def test_what_is_told_to_a_span_that_has_ended_is_ignored() -> None:
+    seen: list[ReadableSpan] = []
+    go_on = threading.Event()
+
+    def keep(spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        seen.extend(spans)
+        return SpanExportResult.SUCCESS if go_on.wait(10) else SpanExportResult.FAILURE
+
+    telemetry = open_telemetry(Sink(keep))
+    with telemetry.span("first", SpanKind.CLIENT, {}):
+        pass
+    eventually(lambda: seen, what="the exporter is at work")
+    with telemetry.span("second", SpanKind.CLIENT, {"a": 1}) as span:
+        pass
+    span.update_name("renamed")  # it is not exported yet
+    span.set_status(StatusCode.ERROR, "too late")
+    span.add_link(span.get_span_context())
+    span.add_event("too late")
+    span.set_attribute("b", 2)
+    go_on.set()
+    assert telemetry.flush(5)
+    telemetry.stop()
+    late = seen[-1]
+    assert (late.name, late.status.status_code, late.links, late.events) == ("second", StatusCode.UNSET, (), ())
+    assert "b" not in (late.attributes or {})
 
 
 def test_a_failure_marks_the_span_and_goes_on_its_way() -> None:
