@@ -30,7 +30,7 @@ class BatchRefused(Exception):
     """An exporter's word that this batch will never be taken, however often it is tried."""
 
 
-class BufferedProcessor:
+class SpanBuffer:
     """A bounded buffer in front of an exporter.
 
     Args:

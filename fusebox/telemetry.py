@@ -1,7 +1,7 @@
 """Telemetry of an agent process: spans on our clock, exported by a buffer that never blocks the agent or its exit.
 
 The stock exporter hangs at exit when the collector is down and reports success for what it did not deliver, so it is
-driven here by :class:`fusebox.buffer.BufferedProcessor`. Every span is recorded whatever the sampling flag of an
+driven here by :class:`fusebox.buffer.SpanBuffer`. Every span is recorded whatever the sampling flag of an
 incoming ``traceparent`` says: a header must not be able to blind the detectors.
 
 A span's parent is the current one of OpenTelemetry's context, whoever opened that, and ours is the current one inside:
@@ -29,7 +29,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from fusebox import forks, names
-from fusebox.buffer import BufferedProcessor
+from fusebox.buffer import SpanBuffer
 from fusebox.clock import Clock
 from fusebox.eventmap import Value
 from fusebox.span import Span
@@ -48,7 +48,7 @@ class Telemetry:
         self._service = service
         self._renumber()
         self._scope = InstrumentationScope("fusebox", __version__)
-        self._buffer = BufferedProcessor(exporter) if exporter else None
+        self._buffer = SpanBuffer(exporter) if exporter else None
         self._processors: list[SpanProcessor] = []
 
     @property

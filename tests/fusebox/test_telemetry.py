@@ -16,7 +16,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from fusebox import happenings
-from fusebox.buffer import BatchRefused, BufferedProcessor
+from fusebox.buffer import BatchRefused, SpanBuffer
 from fusebox.clock import ManualClock
 from fusebox.otlp import OtlpExporter
 from fusebox.telemetry import Telemetry, ids
@@ -177,17 +177,17 @@ def test_a_full_buffer_drops_and_counts_and_never_blocks() -> None:
         release.wait(10)
         return SpanExportResult.FAILURE
 
-    processor = BufferedProcessor(Sink(stuck), capacity=3)
+    buffer = SpanBuffer(Sink(stuck), capacity=3)
     opened = Telemetry(None, service="x", clock=ManualClock()).open("x", SpanKind.INTERNAL, {})
     opened.close()
     started = time.monotonic()
     for _ in range(5):
-        processor.put(opened.span)
+        buffer.put(opened.span)
     assert time.monotonic() - started < 0.5
-    assert processor.pending == 3
+    assert buffer.pending == 3
     assert happenings.counts()["spans_dropped"] == before + 2
     release.set()
-    processor.shutdown(0.2)
+    buffer.shutdown(0.2)
     assert happenings.counts()["spans_dropped"] == before + 5
 
 
