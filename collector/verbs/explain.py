@@ -7,6 +7,7 @@ import json
 from decimal import Decimal
 from typing import Any, Final
 
+from clickhouse_connect.driver.client import Client
 from rich.table import Table
 from rich.text import Text
 
@@ -15,6 +16,8 @@ from collector.verbs.since import FORMS, moment, utc
 from fusebox import terminal
 from fusebox.config import Config
 
+Rows = list[dict[str, Any]]
+_TRIES: Final = 5
 _TOKENS: Final = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_creation_tokens", "reasoning_tokens")
 _CHECKS: Final = {
     "ledger_violations": "contradict themselves (more cache than input, more reasoning than output); kept as they came",
@@ -35,9 +38,10 @@ def run(args: argparse.Namespace, config: Config) -> int:
     """Print rows, total and doubts; 1 when there is nothing to explain."""
     client = queries.connect(config)
     chosen = {"tenant": config.tenant, "agent": args.agent, "since": args.since}
+    rows, totals = rows_and_sum(client, chosen, args.limit)
     found = {
-        "rows": queries.run(client, "ledger_rows", **chosen, limit=args.limit),
-        "totals": queries.run(client, "ledger_totals", **chosen)[0],
+        "rows": rows,
+        "totals": totals,
         "doubts": {name: queries.run(client, name, **chosen) for name in _CHECKS},
     }
     if args.json:
@@ -45,6 +49,17 @@ def run(args: argparse.Namespace, config: Config) -> int:
     else:
         _show(args.agent, args.since, found)
     return 0 if found["rows"] else 1
+
+
+def rows_and_sum(client: Client, chosen: dict[str, Any], limit: int) -> tuple[Rows, dict[str, Any]]:
+    """Two statements see two moments: the rows are read again while the sum before them is not the sum after them."""
+    totals = queries.run(client, "ledger_totals", **chosen)[0]
+    for _ in range(_TRIES):
+        rows = queries.run(client, "ledger_rows", **chosen, limit=limit)
+        before, totals = totals, queries.run(client, "ledger_totals", **chosen)[0]
+        if totals == before:
+            break
+    return rows, totals
 
 
 def money(row: dict[str, Any]) -> str:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from collector import queries
 from collector.keep.audit_copy import COLUMNS
 from collector.repricing import changes
+from collector.verbs import explain
 from fusebox.prices import PriceBook
 from tests.collector.keep_bench import Bench
 from tests.collector.spans import NOW, Span, Value, request
@@ -194,6 +195,25 @@ def test_a_repricing_is_an_entry_of_the_journal_and_the_ledger_follows(bench: Be
 
 SANE = 2**53
 TOKENS = st.integers(0, 100) | st.sampled_from([SANE - 1, SANE, 2**63, 2**64 - 1, 2**64])
+
+
+def test_the_rows_that_explain_a_number_add_up_to_it_while_more_arrive(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.store(request(chat(1)))
+    asking, late = queries.run, [chat(2), chat(3)]
+
+    def run(client: Any, name: str, **parameters: Any) -> list[dict[str, Any]]:
+        answer = asking(client, name, **parameters)
+        if name == "ledger_rows" and late:
+            bench.store(request(late.pop()))
+        return answer
+
+    monkeypatch.setattr(queries, "run", run)
+    chosen = {"since": NOW - 1000}
+    rows, totals = explain.rows_and_sum(bench.engine.writer(), chosen, 100)
+    assert (len(rows), totals["attempts"]) == (3, 3)
+    assert sum(row["input_tokens"] for row in rows) == totals["input_tokens"]
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
