@@ -560,14 +560,6 @@ BOMBS: Final = [
 ]
 """These may answer or fail, within the limits, and leave the port as it was."""
 
-SLOW: Final = (
-    "SELECT count() FROM system.numbers", "SELECT count() FROM numbers(18", "SELECT count() FROM numbers(1000000) AS a",
-    "SELECT uniqExact", "SELECT number FROM numbers(10000000000) ORDER", "SELECT topK",
-    "SELECT count() FROM agent_events AS a",
-    "SELECT *, *", "SELECT arrayJoin(range(100000000))", "SELECT max(length(toString(a)))",
-)  # fmt: skip
-"""How those begin that use all of their time."""
-
 EVASIONS: Final = [
     "SELECT sum(editDistance(repeat('ab', 32000), materialize(repeat('ba', 32000)))) FROM numbers(1000)",
     "SELECT sum(damerauLevenshteinDistance(repeat('ab', 500), materialize(repeat('ba', 500)))) FROM numbers(60000)",
