@@ -57,6 +57,8 @@ class Config(BaseSettings):
     control_port: Port = Field(4320, description="control API of watch")
     sql_port: Port = Field(8123, description="read-only SQL port of keep")
     dashboard_port: Port = Field(8501, description="the dashboard")
+    gateway_port: Port = Field(4330, description="the gateway")
+    gateway_file: Path = Field(Path("gateway.toml"), description="what the gateway serves; absent: up starts none")
 
     otlp_endpoint: str | None = Field(None, description="where agents send telemetry; unset: the running collector")
     control_url: str | None = Field(None, description="where agents and the CLI find watch; unset: the running one")

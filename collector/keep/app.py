@@ -21,7 +21,6 @@ from collector.keep.insert import Inserter
 from collector.keep.keeper import Keeper
 from collector.keep.pages import health, metrics
 from collector.keep.replay import Replay
-from collector.ports import address, bind, port_of
 from collector.readers import Readers
 from collector.schema.build import build
 from collector.spool import Reader
@@ -34,6 +33,7 @@ from collector.watch.journal import Journal
 from fusebox.clock import Clock, system_clock
 from fusebox.config import Config
 from fusebox.lifecycle import Stack, serve
+from fusebox.ports import address, bind, port_of
 from fusebox.rundir import announce, withdraw
 
 ROLE: Final = "keep"

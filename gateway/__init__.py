@@ -1,0 +1,1 @@
+"""The gateway: every model call and every call of an internal system goes through one governed door."""

@@ -1,0 +1,65 @@
+"""Parts: the gateway put together, the same way for serving and for the self-test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from fusebox.config import Config
+from fusebox.rundir import lookup, url_of
+from gateway.admission import Admission
+from gateway.door import Door
+from gateway.flights import Flights, Seats
+from gateway.keys import FILE, Keys
+from gateway.ledger import Ledger
+from gateway.models import ModelCalls
+from gateway.routes import Routes
+from gateway.settings import GatewaySettings
+from gateway.tools import Tools
+from gateway.upstream import Upstream
+from rabbitmq.runtime import Runtime
+
+_NOWHERE: Final = "'fusebox why {agent}'"
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything between a socket and the upstreams."""
+
+    door: Door
+    keys: Keys
+    seats: Seats
+    ledger: Ledger
+
+
+def assemble(settings: GatewaySettings, runtime: Runtime, upstream: Upstream) -> Parts:
+    """Wire a gateway.
+
+    Raises:
+        ConfigError: a credential is missing.
+    """
+    incident = incident_in(runtime.config)
+    keys = Keys(runtime.config.data_dir / FILE, runtime.config.tenant)
+    routes = Routes(settings, runtime.clock)
+    admission, flights, ledger = Admission(runtime, incident), Flights(runtime, incident), Ledger(runtime)
+    seats = Seats(runtime, flights)
+    models = ModelCalls(routes, upstream, admission, flights, seats, ledger, settings.max_body_bytes)
+    tools = Tools(
+        settings.tools, settings.circuit, runtime.clock, upstream, admission, flights, seats, ledger,
+        settings.max_body_bytes,
+    )  # fmt: skip
+    return Parts(Door(keys, routes, models, tools, upstream.close), keys, seats, ledger)
+
+
+def incident_in(config: Config) -> Callable[[str, str], str]:
+    """Where people read about a stopped agent: its page on the dashboard, else the board, else a command."""
+
+    def incident(agent: str, finding: str) -> str:
+        dashboard = lookup(config.data_dir, "dashboard")
+        if dashboard is not None:
+            return f"{str(dashboard['url']).rstrip('/')}/?agent={agent}" + (f"&finding={finding}" if finding else "")
+        watch = url_of(config, "watch", "control_url")
+        return f"{watch}/v1/board" if watch else _NOWHERE.format(agent=agent)
+
+    return incident

@@ -1,0 +1,145 @@
+"""Self-test: before the gateway serves, one request that must be denied goes through every guard.
+
+A guard that was built and never asked is worse than none, because people rely on it. So the gateway is put together
+once more, by the same function and from the same settings, around a runtime of its own in a folder that is thrown away;
+there an agent is killed, another tripped, and so on, and each of them asks. Whoever gets past its guard meets an
+upstream that only notes that it was reached.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Callable, Iterator, MutableMapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from fusebox.clock import SystemClock
+from fusebox.config import Config
+from fusebox.errors import FuseboxError
+from fusebox.registry import Registry
+from fusebox.store import MemoryStore
+from gateway.http import Scope
+from gateway.keys import ANY
+from gateway.parts import Parts, assemble
+from gateway.providers.base import Outgoing
+from gateway.settings import GatewaySettings, Kind, Model, Provider
+from gateway.settings import Upstream as Limits
+from gateway.upstream import Upstream
+from rabbitmq.inprocess import InProcessBroker
+from rabbitmq.runtime import Runtime
+
+_AGENT: Final = "fusebox-self-test"
+_MODEL: Final = "fusebox-self-test-model"
+_CHAT: Final = "/v1/chat/completions"
+
+
+class SelfTestFailed(FuseboxError):
+    """A guard let a request through that it must deny; nothing is served."""
+
+
+class Reached(Exception):
+    """A request of the self-test got as far as the upstream."""
+
+
+class _Nowhere(Upstream):
+    """The upstream of the self-test."""
+
+    def send(self, outgoing: Outgoing, limits: Limits) -> Any:  # noqa: ARG002 - nothing is sent
+        raise Reached
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One request that must be denied.
+
+    Args:
+        guard: whose.
+        code: what the denial must be called.
+        prepare: brings about what the guard is to stop.
+    """
+
+    guard: str
+    code: str
+    prepare: Callable[[Runtime], object] = lambda _: None
+    key: bool = True
+    model: str = _MODEL
+
+
+def _kill(runtime: Runtime) -> object:
+    return runtime.latch.kill("self-test", f"agent:{_AGENT}", reason="self-test")
+
+
+def _trip(runtime: Runtime) -> object:
+    return runtime.circuits.trip(_AGENT, reason="self-test", actor="self-test")
+
+
+TRIALS: Final = (
+    Trial("key", "invalid_api_key", key=False),
+    Trial("model", "model_not_allowed", model="fusebox-self-test-other"),
+    Trial("latch", "agent_tripped", _kill),
+    Trial("circuit", "agent_tripped", _trip),
+)
+
+
+def self_test(settings: GatewaySettings, config: Config) -> None:
+    """Try every guard.
+
+    Raises:
+        SelfTestFailed: one let its request through, or denied it for another reason.
+    """
+    asyncio.run(_all(settings, config))
+
+
+async def _all(settings: GatewaySettings, config: Config) -> None:
+    for trial in TRIALS:
+        with _runtime(config) as runtime:
+            said = await _ask(_tested(settings, runtime), trial, runtime)
+        if said != trial.code:
+            raise SelfTestFailed(f"self-test: the guard {trial.guard!r} answered {said!r}, not {trial.code!r}")
+
+
+@contextmanager
+def _runtime(config: Config) -> Iterator[Runtime]:
+    with tempfile.TemporaryDirectory(prefix="fusebox-self-test-") as folder:
+        apart = {"data_dir": Path(folder), "otlp_endpoint": None, "control_url": None, "command_keys": None}
+        config = config.model_copy(update=apart)  # never a new one: the environment would point it at the real folder
+        runtime = Runtime(config, InProcessBroker(), MemoryStore(), SystemClock(), Registry(), "self-test")
+        try:
+            yield runtime
+        finally:
+            runtime.stop(0.0)
+
+
+def _tested(settings: GatewaySettings, runtime: Runtime) -> Parts:
+    """The gateway as configured, with two models more, which nobody can reach."""
+    provider = {"self-test": Provider(kind=Kind.OPENAI, url="http://127.0.0.1:9")}
+    models = {name: Model(provider="self-test") for name in (_MODEL, "fusebox-self-test-other")}
+    more = {"providers": {**settings.providers, **provider}, "models": {**settings.models, **models}}
+    return assemble(settings.model_copy(update=more), runtime, _Nowhere())
+
+
+async def _ask(parts: Parts, trial: Trial, runtime: Runtime) -> str:
+    _, key = parts.keys.add(_AGENT, team="", models=(_MODEL,), tools=(ANY,))
+    trial.prepare(runtime)
+    body = orjson.dumps({"model": trial.model, "messages": [{"role": "user", "content": "self-test"}]})
+    answer: list[MutableMapping[str, Any]] = []
+
+    async def receive() -> MutableMapping[str, Any]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        answer.append(message)
+
+    await parts.door(_scope(key if trial.key else ""), receive, send)
+    told = orjson.loads(b"".join(message.get("body", b"") for message in answer))
+    return str(told.get("error", {}).get("code", "nothing"))
+
+
+def _scope(key: str) -> Scope:
+    headers = [(b"authorization", f"Bearer {key}".encode())] if key else []
+    return {"type": "http", "method": "POST", "path": _CHAT, "query_string": b"", "headers": headers}
