@@ -84,7 +84,7 @@ CANARY: Final = "fusebox.canary"
 CUT: Final = "fusebox.usage.cut"
 """True on an inference whose stream was left before its end: what it used was paid for nothing."""
 ESTIMATED: Final = "fusebox.usage.estimated"
-"""True on an inference whose provider was silent about its usage, or not to be believed: the figures are an estimate."""
+"""True on an inference whose provider was silent about its usage, or not to be believed: it is an estimate."""
 ATTEMPT: Final = "fusebox.gateway.attempt"
 """Which attempt of its request an upstream call of the gateway is: 1, 2, 3 …"""
 SUPERSEDED: Final = "fusebox.gateway.superseded"
@@ -101,7 +101,7 @@ LOG_ID: Final = "fusebox.log.id"
 PRINCIPAL: Final = "fusebox.principal"
 RECEIVED: Final = "fusebox.received"
 
-# --- ours, in HTTP headers ---------------------------------------------------------------------------------------------
+# --- ours, in HTTP headers --------------------------------------------------------------------------------------------
 HTTP_WORKFLOW: Final = "x-fusebox-workflow"
 """The workflow that a call through the gateway belongs to."""
 

@@ -172,9 +172,13 @@ def _only(method: str, request: Request) -> None:
 async def _refuse(dialect: Dialect, denied: Denied, request: Request, reply: Reply) -> None:
     happenings.emit(REFUSED, path=request.path[:200], status=denied.status, code=denied.code)
     if reply.events and not reply.ended:
-        return await reply.end(dialect.error_event(denied))
-    if reply.status:  # half an answer of another kind: the connection breaks, so that nobody takes it for a whole one
-        return None
+        await reply.end(dialect.error_event(denied))
+    elif not reply.status:
+        await _say_no(dialect, denied, request, reply)
+    # else half an answer of another kind: the connection breaks, so that nobody takes it for a whole one
+
+
+async def _say_no(dialect: Dialect, denied: Denied, request: Request, reply: Reply) -> None:
     headers: list[Header] = [JSON, *denied.headers]
     if denied.retry_after is not None and not any(name == b"retry-after" for name, _ in denied.headers):
         headers.append((b"retry-after", b"%d" % max(1, round(denied.retry_after))))
