@@ -48,6 +48,8 @@ class Gateway:
             parts = assemble(self._settings, self._runtime, Upstream())
             parts.ledger.judge.start()
             resources.callback(lambda: parts.ledger.judge.stop(self._patience))
+            resources.callback(lambda: parts.quota.stop(self._patience))
+            parts.quota.start()
             parts.seats.start(parts.keys.agents())
             resources.callback(parts.seats.stop)
             server = HttpServer(parts.door, Wire, lifespan=True)

@@ -19,7 +19,8 @@ from fusebox.eventmap import Value
 from fusebox.records import Action, ActionKind, Event
 from fusebox.span import Span
 from fusebox.telemetry import OpenSpan
-from gateway.meter import Meter
+from fusebox.usage import Usage
+from gateway.meter import Meter, Metered
 from rabbitmq.runtime import Runtime
 
 JUDGING_FAILED: Final = happenings.declare(
@@ -82,8 +83,8 @@ class Entry:
         """The span's, for upstreams that trace."""
         return self._opened.span.get_span_context()
 
-    def close(self, error: str = "", *, cut: bool = False, superseded: bool = False) -> None:
-        """End the span and tell the detectors.
+    def close(self, error: str = "", *, cut: bool = False, superseded: bool = False) -> Metered | None:
+        """End the span and tell the detectors; what it used, of an inference that used something.
 
         Args:
             error: what went wrong, as a short name; empty when nothing did.
@@ -92,7 +93,9 @@ class Entry:
         """
         span, action = self._opened.span, self._subject.action
         billed = action.kind is ActionKind.MODEL_CALL and (not error or self.meter.passed > 0 or cut)
-        usage = _bill(span, self.meter) if billed and self._subject.attributes[names.GEN_AI_OPERATION] else None
+        metered = self.meter.metered() if billed else None
+        if metered is not None:
+            _bill(span, metered)
         meter = self.meter
         told = {names.GEN_AI_RESPONSE_ID: meter.response_id, names.GEN_AI_RESPONSE_MODEL: meter.response_model}
         span.set_attributes({name: said for name, said in told.items() if said})
@@ -100,15 +103,16 @@ class Entry:
             span.set_attribute(names.CUT, True)
         if superseded:
             span.set_attribute(names.SUPERSEDED, True)
-        event = self._event(error, usage)
+        event = self._event(error, metered)
         if error:
             span.set_attribute(names.ERROR_TYPE, error)
             span.set_status(Status(StatusCode.ERROR, error))
         self._opened.close()
         if not superseded:
             self._judge.see(event)
+        return metered
 
-    def _event(self, error: str, usage: tuple[int, int] | None) -> Event:
+    def _event(self, error: str, metered: Metered | None) -> Event:
         action, asked, span = self._subject.action, self._subject.asked, self._opened.span
         answered = self.meter.text
         request = fingerprint.request_hash(action.operation, action.target, asked) if asked else 0
@@ -122,12 +126,12 @@ class Entry:
                 span.set_attribute(name, f"{value:016x}")
         trace_id, span_id = telemetry.ids(span)
         now = self._runtime.clock.now()
-        tokens = usage or (0, 0)
+        usage = metered.usage if metered else Usage()
         return Event(
             time=now, agent=action.agent, action=action.kind, operation=action.operation, target=action.target,
             tenant=action.tenant, workflow=action.workflow, request=request, request_exact=hashes[names.REQUEST_EXACT],
             result=result, result_exact=hashes[names.RESULT_EXACT], waiting=fingerprint.is_waiting(answered),
-            ok=not error, error_type=error, input_tokens=tokens[0], output_tokens=tokens[1],
+            ok=not error, error_type=error, input_tokens=usage.input_tokens, output_tokens=usage.output_tokens,
             duration=max(0.0, now - self._started), trace_id=trace_id, span_id=span_id,
         )  # fmt: skip
 
@@ -160,8 +164,7 @@ class Ledger:
         return Entry(self._runtime, self.judge, subject, opened, meter)
 
 
-def _bill(span: Span, meter: Meter) -> tuple[int, int]:
-    metered = meter.metered()
+def _bill(span: Span, metered: Metered) -> None:
     usage = metered.usage
     span.set_attribute(names.USAGE_INPUT, usage.input_tokens)
     span.set_attribute(names.USAGE_OUTPUT, usage.output_tokens)
@@ -174,4 +177,3 @@ def _bill(span: Span, meter: Meter) -> tuple[int, int]:
             span.set_attribute(name, count)
     if metered.estimated:
         span.set_attribute(names.ESTIMATED, True)
-    return usage.input_tokens, usage.output_tokens

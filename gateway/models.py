@@ -25,10 +25,11 @@ from gateway.dialects import Ask, Dialect, Messages
 from gateway.flights import Flights, Seats
 from gateway.http import EVENTS, JSON, Reply, Request
 from gateway.keys import Identity
-from gateway.ledger import Ledger, Subject
+from gateway.ledger import Entry, Ledger, Subject
 from gateway.meter import Meter
 from gateway.providers.base import PASSED_ON, Outgoing, upstream_said
 from gateway.providers.translate import Translation
+from gateway.quota import Hold, Quota
 from gateway.relay import Relay
 from gateway.routes import Routes
 from gateway.upstream import Failed, Target, Upstream, body_of, failure_of, kept, pause_before
@@ -52,6 +53,7 @@ class Call:
     caller: SpanContext
     client: dict[str, str]
     reply: Reply
+    hold: Hold | None = None
     passed: tuple[str, str] | None = None
     """Path and query, where the request goes to a provider as it is."""
 
@@ -67,9 +69,9 @@ class ModelCalls:
 
     def __init__(
         self, routes: Routes, upstream: Upstream, admission: Admission, flights: Flights, seats: Seats, ledger: Ledger,
-        max_body: int,
+        quota: Quota, max_body: int,
     ) -> None:  # fmt: skip
-        self._routes, self._upstream, self._admission = routes, upstream, admission
+        self._routes, self._upstream, self._admission, self._quota = routes, upstream, admission, quota
         self._flights, self._seats, self._ledger, self._max_body = flights, seats, ledger, max_body
 
     async def serve(self, identity: Identity, dialect: Dialect, request: Request, reply: Reply) -> None:
@@ -101,7 +103,9 @@ class ModelCalls:
     async def _serve(self, call: Call, targets: list[Target]) -> None:
         await self._seats.take(call.identity.agent)
         with self._flights.flying(call.action), self._admission.entered(call.action):
-            await self._try_all(call, targets)
+            held = self._quota.for_model(call.identity, call.dialect, call.ask, call.action, targets, call.reply)
+            with held as call.hold:
+                await self._try_all(call, targets)
 
     async def _try_all(self, call: Call, targets: list[Target]) -> None:
         last: Failed | None = None
@@ -156,14 +160,21 @@ class ModelCalls:
         except Failed as failed:
             (target.circuit.bad if failed.fault else target.circuit.undecided)(probe=probe)
             follows = more and failed.elsewhere and not call.reply.status
-            entry.close(failed.denied.code, cut=bool(call.reply.status), superseded=follows)
+            self._over(call, target, entry, failed.denied.code, cut=bool(call.reply.status), superseded=follows)
             raise
         except BaseException as error:
             target.circuit.undecided(probe=probe)
-            entry.close(_name(error), cut=True)
+            self._over(call, target, entry, _name(error), cut=True)
             raise
         target.circuit.good(probe=probe)
-        entry.close()
+        self._over(call, target, entry)
+
+    @staticmethod
+    def _over(call: Call, target: Target, entry: Entry, error: str = "", **how: bool) -> None:
+        """An attempt has ended: in the ledger, and on the quota's bill."""
+        metered = entry.close(error, **how)
+        if call.hold is not None and metered is not None:
+            call.hold.used(metered, target)
 
     async def _exchange(self, call: Call, target: Target, meter: Meter) -> None:
         translation = target.adapter.translation(call.dialect)
@@ -173,7 +184,7 @@ class ModelCalls:
                 raise await failure_of(response)
             if call.ask.stream:
                 frames = target.adapter.frames()
-                relay = Relay(call.dialect, call.ask, translation, frames, meter, call.reply)
+                relay = Relay(call.dialect, call.ask, translation, frames, meter, call.reply, call.hold)
                 await relay.run(response, [*_STREAM_HEADERS, *kept(response)])
             else:
                 await self._whole(call, translation, meter, response)

@@ -7,18 +7,22 @@ from dataclasses import dataclass
 from typing import Final
 
 from fusebox.config import Config
+from fusebox.prices import PriceBook
 from fusebox.rundir import lookup, url_of
 from gateway.admission import Admission
 from gateway.door import Door
 from gateway.flights import Flights, Seats
 from gateway.keys import FILE, Keys
 from gateway.ledger import Ledger
+from gateway.limits import Scope, refuse_unmatched, registered_limits
 from gateway.models import ModelCalls
+from gateway.quota import Quota, quota_store
 from gateway.routes import Routes
 from gateway.settings import GatewaySettings
 from gateway.tools import Tools
 from gateway.upstream import Upstream
 from rabbitmq.runtime import Runtime
+from rabbitmq.wiring import url_of_store
 
 _NOWHERE: Final = "'fusebox why {agent}'"
 
@@ -31,6 +35,7 @@ class Parts:
     keys: Keys
     seats: Seats
     ledger: Ledger
+    quota: Quota
 
 
 def assemble(settings: GatewaySettings, runtime: Runtime, upstream: Upstream) -> Parts:
@@ -44,12 +49,27 @@ def assemble(settings: GatewaySettings, runtime: Runtime, upstream: Upstream) ->
     routes = Routes(settings, runtime.clock)
     admission, flights, ledger = Admission(runtime, incident), Flights(runtime, incident), Ledger(runtime)
     seats = Seats(runtime, flights)
-    models = ModelCalls(routes, upstream, admission, flights, seats, ledger, settings.max_body_bytes)
+    quota = quota_of(settings, runtime, keys)
+    models = ModelCalls(routes, upstream, admission, flights, seats, ledger, quota, settings.max_body_bytes)
     tools = Tools(
         settings.tools, settings.circuit, runtime.clock, upstream, admission, flights, seats, ledger,
-        settings.max_body_bytes,
+        quota, settings.max_body_bytes,
     )  # fmt: skip
-    return Parts(Door(keys, routes, models, tools, upstream.close), keys, seats, ledger)
+    return Parts(Door(keys, routes, models, tools, upstream.close), keys, seats, ledger, quota)
+
+
+def quota_of(settings: GatewaySettings, runtime: Runtime, keys: Keys) -> Quota:
+    """The limits of ``gateway.toml`` and the budgets of the registry.
+
+    Raises:
+        ConfigError: a limit that could never count, or a bad price.
+    """
+    limits = (*settings.limits, *registered_limits(runtime.registry))
+    known = {Scope.AGENT: {*keys.agents(), *runtime.registry.agents}, Scope.MODEL: set(settings.models)}
+    refuse_unmatched(limits, known)
+    store = quota_store(url_of_store(runtime.config))
+    prices = PriceBook.load(runtime.config.prices_file)
+    return Quota(limits, store, runtime.clock, prices, workers=settings.workers)
 
 
 def incident_in(config: Config) -> Callable[[str, str], str]:

@@ -14,6 +14,7 @@ from gateway.http import Header, Reply
 from gateway.meter import Meter
 from gateway.providers.base import Frames
 from gateway.providers.translate import Translation, encoded
+from gateway.quota import Hold
 from gateway.sse import TooLong, data_of, json_of
 from gateway.upstream import Failed
 
@@ -22,11 +23,13 @@ class Relay:
     """One stream."""
 
     def __init__(
-        self, dialect: Dialect, ask: Ask, translation: Translation, frames: Frames, meter: Meter, reply: Reply
-    ) -> None:
+        self, dialect: Dialect, ask: Ask, translation: Translation, frames: Frames, meter: Meter, reply: Reply,
+        hold: Hold | None,
+    ) -> None:  # fmt: skip
         self._dialect, self._ask, self._meter, self._reply = dialect, ask, meter, reply
         self._translation, self._frames = translation, frames
-        self._over = False
+        self._hold, self._over = hold, False
+        self._paid = 0
 
     async def run(self, response: aiohttp.ClientResponse, headers: Iterable[Header]) -> None:
         """Pass the whole stream on.
@@ -40,9 +43,20 @@ class Relay:
                 if not self._reply.status:
                     await self._reply.start(HTTPStatus.OK, headers)
                 await self._reply.chunk(out)
+            self._pay()
         if not self._over:
             raise _broken("upstream_cut", "the upstream's stream broke off before its end")
         await self._reply.end()
+
+    def _pay(self) -> None:
+        """
+        Raises:
+            Denied: what was set aside for the answer is used up.
+        """
+        passed, self._paid = self._meter.passed - self._paid, self._meter.passed
+        if self._hold is not None and passed and not self._hold.passed(passed) and not self._meter.final:
+            sentence = "the answer is as long as its quota allows; ask for less, or set max_tokens"
+            raise Denied(HTTPStatus.TOO_MANY_REQUESTS, "quota_used_up", sentence)
 
     def _events(self, chunk: bytes) -> bytes:
         try:

@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,6 +26,7 @@ from fusebox.registry import Registry
 from fusebox.store import MemoryStore
 from gateway.http import Scope
 from gateway.keys import ANY
+from gateway.limits import Limit, Measure, Scope
 from gateway.parts import Parts, assemble
 from gateway.providers.base import Outgoing
 from gateway.settings import GatewaySettings, Kind, Model, Provider
@@ -68,6 +70,7 @@ class Trial:
     prepare: Callable[[Runtime], object] = lambda _: None
     key: bool = True
     model: str = _MODEL
+    limits: tuple[Limit, ...] = ()
 
 
 def _kill(runtime: Runtime) -> object:
@@ -78,11 +81,14 @@ def _trip(runtime: Runtime) -> object:
     return runtime.circuits.trip(_AGENT, reason="self-test", actor="self-test")
 
 
+_ONE_TOKEN: Final = Limit(scope=Scope.AGENT, measure=Measure.TOKENS, limit=Decimal(1), window_s=60)
+
 TRIALS: Final = (
     Trial("key", "invalid_api_key", key=False),
     Trial("model", "model_not_allowed", model="fusebox-self-test-other"),
     Trial("latch", "agent_tripped", _kill),
     Trial("circuit", "agent_tripped", _trip),
+    Trial("quota", "insufficient_quota", limits=(_ONE_TOKEN,)),
 )
 
 
@@ -98,7 +104,7 @@ def self_test(settings: GatewaySettings, config: Config) -> None:
 async def _all(settings: GatewaySettings, config: Config) -> None:
     for trial in TRIALS:
         with _runtime(config) as runtime:
-            said = await _ask(_tested(settings, runtime), trial, runtime)
+            said = await _ask(_tested(settings, trial, runtime), trial, runtime)
         if said != trial.code:
             raise SelfTestFailed(f"self-test: the guard {trial.guard!r} answered {said!r}, not {trial.code!r}")
 
@@ -106,7 +112,13 @@ async def _all(settings: GatewaySettings, config: Config) -> None:
 @contextmanager
 def _runtime(config: Config) -> Iterator[Runtime]:
     with tempfile.TemporaryDirectory(prefix="fusebox-self-test-") as folder:
-        apart = {"data_dir": Path(folder), "otlp_endpoint": None, "control_url": None, "command_keys": None}
+        apart = {
+            "data_dir": Path(folder),
+            "otlp_endpoint": None,
+            "control_url": None,
+            "command_keys": None,
+            "redis_url": None,
+        }
         config = config.model_copy(update=apart)  # never a new one: the environment would point it at the real folder
         runtime = Runtime(config, InProcessBroker(), MemoryStore(), SystemClock(), Registry(), "self-test")
         try:
@@ -115,11 +127,15 @@ def _runtime(config: Config) -> Iterator[Runtime]:
             runtime.stop(0.0)
 
 
-def _tested(settings: GatewaySettings, runtime: Runtime) -> Parts:
+def _tested(settings: GatewaySettings, trial: Trial, runtime: Runtime) -> Parts:
     """The gateway as configured, with two models more, which nobody can reach."""
     provider = {"self-test": Provider(kind=Kind.OPENAI, url="http://127.0.0.1:9")}
     models = {name: Model(provider="self-test") for name in (_MODEL, "fusebox-self-test-other")}
-    more = {"providers": {**settings.providers, **provider}, "models": {**settings.models, **models}}
+    more = {
+        "providers": {**settings.providers, **provider},
+        "models": {**settings.models, **models},
+        "limits": trial.limits,
+    }
     return assemble(settings.model_copy(update=more), runtime, _Nowhere())
 
 

@@ -29,6 +29,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from fusebox.config import explain
 from fusebox.errors import ConfigError
+from gateway.limits import Limit
 
 RESERVED: Final = frozenset({"v1", "tools", "healthz", "metrics"})
 """First parts of paths that are the gateway's own, so no provider may have such a name."""
@@ -167,7 +168,13 @@ class CircuitSection(Section):
 
 
 class GatewaySettings(BaseModel):
-    """Everything in ``gateway.toml``."""
+    """Everything in ``gateway.toml``.
+
+    Attributes:
+        limits: rates and budgets; see :mod:`gateway.limits.rules`.
+        workers: how many gateways share them: each one's share while Redis is away.
+        max_body_bytes: a longer request is refused.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -175,6 +182,8 @@ class GatewaySettings(BaseModel):
     models: dict[str, Model] = {}
     tools: dict[str, Tool] = {}
     circuit: CircuitSection = CircuitSection()
+    limits: tuple[Limit, ...] = ()
+    workers: Annotated[int, Field(gt=0)] = 1
     max_body_bytes: Annotated[int, Field(gt=0)] = 16 << 20
 
     @model_validator(mode="after")

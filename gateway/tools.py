@@ -30,6 +30,7 @@ from gateway.ledger import Entry, Ledger, Subject
 from gateway.meter import Meter
 from gateway.models import caller_of, workflow_of
 from gateway.providers.base import Outgoing
+from gateway.quota import Quota
 from gateway.settings import CircuitSection, Tool
 from gateway.upstream import Failed, Upstream, kept
 from rabbitmq import tracing
@@ -51,10 +52,11 @@ class Tools:
 
     def __init__(
         self, tools: Mapping[str, Tool], circuit: CircuitSection, clock: Clock, upstream: Upstream,
-        admission: Admission, flights: Flights, seats: Seats, ledger: Ledger, max_body: int,
+        admission: Admission, flights: Flights, seats: Seats, ledger: Ledger, quota: Quota, max_body: int,
     ) -> None:  # fmt: skip
         self._tools, self._upstream, self._admission = tools, upstream, admission
         self._flights, self._seats, self._ledger, self._max_body = flights, seats, ledger, max_body
+        self._quota = quota
         self._circuits = {name: Circuit(f"tools/{name}", circuit, clock) for name in tools}
         self._auth = {name: _auth(name, tool) for name, tool in tools.items()}
 
@@ -74,7 +76,10 @@ class Tools:
         )  # fmt: skip
         asked = f"{request.method} /{rest}?{request.query} {body[:_MAX_ASKED].decode('utf-8', 'replace')}"
         subject = _subject(action, identity, caller, asked)
-        with self._flights.flying(action), self._admission.entered(action):
+        with (
+            self._flights.flying(action), self._admission.entered(action),
+            self._quota.for_tool(identity, action, reply),
+        ):  # fmt: skip
             url = f"{tool.url.rstrip('/')}/{path}" + (f"?{request.query}" if request.query else "")
             headers = {n: request.headers[n] for n in _PASSED_ON if n in request.headers}
             outgoing = Outgoing(request.method, url, {**headers, AGENT: identity.agent, **self._auth[name]}, body)

@@ -31,6 +31,9 @@ class Messages(Dialect):
             asked=last_text(body.get("messages")),
         )  # fmt: skip
 
+    def limit(self, ask: Ask, output_tokens: int) -> None:
+        ask.change("max_tokens", output_tokens)
+
     def meter(self, ask: Ask) -> Meter:
         return MessagesMeter(len(ask.raw))
 

@@ -75,6 +75,9 @@ class Dialect:
         """A meter for its answer."""
         raise NotImplementedError
 
+    def limit(self, ask: Ask, output_tokens: int) -> None:
+        """Hold a request that names no limit to this one."""
+
     def hidden(self, ask: Ask, told: Json) -> bool:  # noqa: ARG002 - the hook's
         """True for an event that the client did not ask for."""
         return False

@@ -41,6 +41,9 @@ class Chat(OpenAi):
             ask.change("stream_options", {**(options if isinstance(options, dict) else {}), "include_usage": True})
         return ask
 
+    def limit(self, ask: Ask, output_tokens: int) -> None:
+        ask.change("max_completion_tokens", output_tokens)
+
     def meter(self, ask: Ask) -> Meter:
         return ChatMeter(len(ask.raw))
 
@@ -61,6 +64,9 @@ class Responses(OpenAi):
         asked = text_of(told[-1:]) if isinstance(told, list) else text_of(told)
         limit = limit_of(body, "max_output_tokens")
         return Ask(model_of(body), body.get("stream") is True, body, raw, max_tokens=limit, asked=asked)
+
+    def limit(self, ask: Ask, output_tokens: int) -> None:
+        ask.change("max_output_tokens", output_tokens)
 
     def meter(self, ask: Ask) -> Meter:
         return ResponsesMeter(len(ask.raw))

@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 import orjson
 
 from gateway.denied import bad_request
-from gateway.dialects.base import Ask, text_of
+from gateway.dialects.base import Ask, limit_of, text_of
 from gateway.sse import event
 
 Json = dict[str, Any]
@@ -82,9 +82,10 @@ class ChatOverMessages:
         system = [text_of(m.get("content")) for m in body["messages"] if m.get("role") in ("system", "developer")]
         turns = [_turn(m) for m in body["messages"] if m.get("role") not in ("system", "developer")]
         told: Json = {
-            "messages": _merged(turns), "max_tokens": ask.max_tokens or DEFAULT_MAX_TOKENS,
+            "messages": _merged(turns),
+            "max_tokens": limit_of(body, "max_completion_tokens", "max_tokens") or DEFAULT_MAX_TOKENS,
             **{name: body[name] for name in _SAME if body.get(name) is not None},
-        }  # fmt: skip
+        }
         if system:
             told["system"] = "\n\n".join(system)
         if body.get("stop"):
