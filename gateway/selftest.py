@@ -24,9 +24,9 @@ from fusebox.config import Config
 from fusebox.errors import FuseboxError
 from fusebox.registry import Registry
 from fusebox.store import MemoryStore
-from gateway.http import Scope
 from gateway.keys import ANY
-from gateway.limits import Limit, Measure, Scope
+from gateway.limits import Limit, Measure
+from gateway.limits import Scope as Whose
 from gateway.parts import Parts, assemble
 from gateway.providers.base import Outgoing
 from gateway.settings import GatewaySettings, Kind, Model, Provider
@@ -37,6 +37,7 @@ from rabbitmq.runtime import Runtime
 
 _AGENT: Final = "fusebox-self-test"
 _MODEL: Final = "fusebox-self-test-model"
+_ELSEWHERE: Final = ("otlp_endpoint", "control_url", "command_keys", "redis_url", "amqp_url")
 _CHAT: Final = "/v1/chat/completions"
 
 
@@ -81,7 +82,7 @@ def _trip(runtime: Runtime) -> object:
     return runtime.circuits.trip(_AGENT, reason="self-test", actor="self-test")
 
 
-_ONE_TOKEN: Final = Limit(scope=Scope.AGENT, measure=Measure.TOKENS, limit=Decimal(1), window_s=60)
+_ONE_TOKEN: Final = Limit(scope=Whose.AGENT, measure=Measure.TOKENS, limit=Decimal(1), window_s=60)
 
 TRIALS: Final = (
     Trial("key", "invalid_api_key", key=False),
@@ -112,14 +113,8 @@ async def _all(settings: GatewaySettings, config: Config) -> None:
 @contextmanager
 def _runtime(config: Config) -> Iterator[Runtime]:
     with tempfile.TemporaryDirectory(prefix="fusebox-self-test-") as folder:
-        apart = {
-            "data_dir": Path(folder),
-            "otlp_endpoint": None,
-            "control_url": None,
-            "command_keys": None,
-            "redis_url": None,
-        }
-        config = config.model_copy(update=apart)  # never a new one: the environment would point it at the real folder
+        # never a new Config: the environment would point it at the real folder and the real Redis
+        config = config.model_copy(update={**dict.fromkeys(_ELSEWHERE), "data_dir": Path(folder)})
         runtime = Runtime(config, InProcessBroker(), MemoryStore(), SystemClock(), Registry(), "self-test")
         try:
             yield runtime
@@ -131,12 +126,9 @@ def _tested(settings: GatewaySettings, trial: Trial, runtime: Runtime) -> Parts:
     """The gateway as configured, with two models more, which nobody can reach."""
     provider = {"self-test": Provider(kind=Kind.OPENAI, url="http://127.0.0.1:9")}
     models = {name: Model(provider="self-test") for name in (_MODEL, "fusebox-self-test-other")}
-    more = {
-        "providers": {**settings.providers, **provider},
-        "models": {**settings.models, **models},
-        "limits": trial.limits,
-    }
-    return assemble(settings.model_copy(update=more), runtime, _Nowhere())
+    more = {"providers": {**settings.providers, **provider}, "models": {**settings.models, **models}}
+    update = {**more, "limits": trial.limits}
+    return assemble(settings.model_copy(update=update), runtime, _Nowhere())
 
 
 async def _ask(parts: Parts, trial: Trial, runtime: Runtime) -> str:
@@ -156,6 +148,6 @@ async def _ask(parts: Parts, trial: Trial, runtime: Runtime) -> str:
     return str(told.get("error", {}).get("code", "nothing"))
 
 
-def _scope(key: str) -> Scope:
+def _scope(key: str) -> dict[str, Any]:
     headers = [(b"authorization", f"Bearer {key}".encode())] if key else []
     return {"type": "http", "method": "POST", "path": _CHAT, "query_string": b"", "headers": headers}
