@@ -20,15 +20,16 @@ class Denied(Exception):
         retry_after: seconds after which the same request may succeed.
         headers: further response headers.
         told: further fields of the error body (``incident``, the rows behind a number).
+        words: the whole error body, where an upstream has worded it in the API's own shape.
     """
 
     def __init__(
         self, status: int, code: str, message: str, *, retry_after: float | None = None,
-        headers: tuple[tuple[bytes, bytes], ...] = (), told: Mapping[str, Any] | None = None,
+        headers: tuple[tuple[bytes, bytes], ...] = (), told: Mapping[str, Any] | None = None, words: bytes = b"",
     ) -> None:  # fmt: skip
         super().__init__(message)
         self.status, self.code, self.retry_after = int(status), code, retry_after
-        self.headers, self.told = headers, dict(told or {})
+        self.headers, self.told, self.words = headers, dict(told or {}), words
 
     @property
     def message(self) -> str:

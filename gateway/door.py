@@ -182,5 +182,5 @@ async def _say_no(dialect: Dialect, denied: Denied, request: Request, reply: Rep
     headers: list[Header] = [JSON, *denied.headers]
     if denied.retry_after is not None and not any(name == b"retry-after" for name, _ in denied.headers):
         headers.append((b"retry-after", b"%d" % max(1, round(denied.retry_after))))
-    await reply.whole(denied.status, headers, orjson.dumps(dialect.error(denied)))
+    await reply.whole(denied.status, headers, denied.words or orjson.dumps(dialect.error(denied)))
     await request.discard()

@@ -120,27 +120,13 @@ class ModelCalls:
                 except Failed as failed:
                     last = failed
                 if call.reply.status or not last.elsewhere:
-                    await self._give_up(call, target, last)
-                    return
+                    raise _told(call, target, last)
                 if not last.again:
                     break
                 if left:
                     await pause_before(number, last)
         assert last is not None
-        await self._give_up(call, targets[-1], last)
-
-    async def _give_up(self, call: Call, target: Target, failed: Failed) -> None:
-        """
-        Raises:
-            Denied: in the gateway's words.
-        """
-        native = target.adapter.wire is call.dialect.wire
-        if call.reply.status or not failed.body:
-            raise failed.denied
-        if not native:
-            raise upstream_said(failed.denied.status, failed.body)
-        later = [(b"retry-after", b"%d" % failed.pause)] if failed.pause else []
-        await call.reply.whole(failed.denied.status, [JSON, *failed.headers, *later], failed.body)
+        raise _told(call, targets[-1], last)
 
     async def _attempt(self, call: Call, target: Target, number: int, more: bool) -> None:
         """One request to one upstream.
@@ -219,6 +205,13 @@ def workflow_of(request: Request) -> str:
     """The workflow a client says its call belongs to; bounded, since anybody may write anything there."""
     told = request.headers.get(names.HTTP_WORKFLOW, "")
     return told if len(told) <= _MAX_WORKFLOW and told.isascii() and told.isprintable() else ""
+
+
+def _told(call: Call, target: Target, failed: Failed) -> Denied:
+    """What the agent is told: the upstream's own words, if it speaks the agent's API."""
+    denied = failed.denied
+    native = target.adapter.wire is call.dialect.wire
+    return upstream_said(denied.status, denied.words) if denied.words and not native else denied
 
 
 def _subject(call: Call, target: Target) -> Subject:

@@ -1,7 +1,8 @@
 """Internal systems as tools: ``/tools/{name}/…``, and paths of providers that are no inference.
 
 The credentials of these systems live here and nowhere else; agents have a virtual key. A call is admitted by the same
-guards as a model call and is an ``execute_tool`` span in the caller's trace. Only reads are tried again.
+guards as a model call and is an ``execute_tool`` span in the caller's trace. Nothing is tried again: only the caller
+knows what may be done twice.
 """
 
 from __future__ import annotations
@@ -37,7 +38,6 @@ from rabbitmq import tracing
 
 _PASSED_ON: Final = ("accept", "content-type", "idempotency-key", "if-match", "if-none-match")
 _PASSED_BACK: Final = ("content-type", "etag", "location", "last-modified")
-_READS: Final = frozenset({"GET", "HEAD"})
 _MAX_ASKED: Final = 65_536
 AGENT: Final = "x-fusebox-agent"
 """Header by which a system is told who acts; what a client sends under this name never reaches it."""
@@ -83,31 +83,22 @@ class Tools:
             url = f"{tool.url.rstrip('/')}/{path}" + (f"?{request.query}" if request.query else "")
             headers = {n: request.headers[n] for n in _PASSED_ON if n in request.headers}
             outgoing = Outgoing(request.method, url, {**headers, AGENT: identity.agent, **self._auth[name]}, body)
-            await self._try(name, tool, subject, outgoing, reply)
+            await self._attempt(name, tool, subject, outgoing, reply)
 
-    async def _try(self, name: str, tool: Tool, subject: Subject, outgoing: Outgoing, reply: Reply) -> None:
-        for left in (1, 0) if outgoing.method in _READS else (0,):
-            try:
-                await self._attempt(name, tool, subject, outgoing, reply, more=bool(left))
-                return
-            except Failed as failed:
-                if reply.status or not (left and failed.again):
-                    raise failed.denied from None
-
-    async def _attempt(
-        self, name: str, tool: Tool, subject: Subject, outgoing: Outgoing, reply: Reply, *, more: bool
-    ) -> None:
+    async def _attempt(self, name: str, tool: Tool, subject: Subject, outgoing: Outgoing, reply: Reply) -> None:
+        """
+        Raises:
+            Denied: the system cannot be asked, or did not answer.
+        """
         circuit = self._circuits[name]
         probe = circuit.admit()
-        entry = self._ledger.open(subject, Plain().meter(Ask("", False, {}, outgoing.body)), 2 - more)
+        entry = self._ledger.open(subject, Plain().meter(Ask("", False, {}, outgoing.body)), 1)
         try:
             broken = await self._exchange(tool, _traced(outgoing, entry), entry.meter, reply)
         except Failed as failed:
             (circuit.bad if failed.fault else circuit.undecided)(probe=probe)
-            entry.close(
-                failed.denied.code, cut=bool(reply.status), superseded=more and failed.again and not reply.status
-            )
-            raise
+            entry.close(failed.denied.code, cut=bool(reply.status))
+            raise failed.denied from None
         except BaseException as error:
             circuit.undecided(probe=probe)
             entry.close("cancelled" if isinstance(error, asyncio.CancelledError) else type(error).__name__, cut=True)

@@ -44,17 +44,15 @@ class Failed(Exception):
         fault: the upstream is to blame; its circuit counts it.
         again: the same upstream may do better a moment later.
         elsewhere: another one may.
-        body: the upstream's own words, with ``headers``; empty when there are none.
         pause: seconds it asked to be left alone.
     """
 
     def __init__(
-        self, denied: Denied, *, fault: bool = False, again: bool = False, elsewhere: bool = True, body: bytes = b"",
-        headers: tuple[Header, ...] = (), pause: float = 0.0,
+        self, denied: Denied, *, fault: bool = False, again: bool = False, elsewhere: bool = True, pause: float = 0.0,
     ) -> None:  # fmt: skip
         super().__init__(denied.message)
         self.denied, self.fault, self.again, self.elsewhere = denied, fault, again, elsewhere
-        self.body, self.headers, self.pause = body, headers, pause
+        self.pause = pause
 
 
 class Upstream:
@@ -138,10 +136,11 @@ async def failure_of(response: aiohttp.ClientResponse) -> Failed:
     busy = status == HTTPStatus.TOO_MANY_REQUESTS
     broken = status >= HTTPStatus.INTERNAL_SERVER_ERROR
     pause = _seconds(response.headers.get("retry-after", ""))
-    denied = Denied(status, "upstream_error", f"the upstream answered with HTTP status {status}", retry_after=pause)
+    sentence = f"the upstream answered with HTTP status {status}"
+    denied = Denied(status, "upstream_error", sentence, retry_after=pause, headers=headers, words=body)
     return Failed(
         denied, fault=broken, again=broken or (busy and (pause or 0.0) <= _MAX_PATIENCE_S),
-        elsewhere=busy or broken or status == HTTPStatus.NOT_FOUND, body=body, headers=headers, pause=pause or 0.0,
+        elsewhere=busy or broken or status == HTTPStatus.NOT_FOUND, pause=pause or 0.0,
     )  # fmt: skip
 
 
