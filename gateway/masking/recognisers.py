@@ -41,7 +41,10 @@ from gateway.masking.settings import MaskingSettings
 LANGUAGE: Final = "en"
 _SURE: Final = 0.85
 _PHONE_DIGITS: Final = 15
-_CALLED: Final = "phone phones telephone tel cell cellphone mobile call calls called calling fax sms whatsapp dial".split()
+_CALLED: Final = [
+    *("phone", "phones", "telephone", "tel", "cell", "cellphone", "mobile", "call", "calls", "called", "calling"),
+    *("fax", "sms", "whatsapp", "dial"),
+]
 """Words that make a bare run of digits a phone number; Presidio's list has ``number``, and orders have numbers too."""
 
 _DOMAINS: Final = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)
