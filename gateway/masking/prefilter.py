@@ -1,81 +1,116 @@
 """Where could a value be? One cheap look, so that recognisers run only there.
 
 Each rule is wider than the recogniser it stands for: whatever that would find, the rule hits. A hit becomes a window,
-the hit with some room around it for context words; windows that touch are one.
+the hit with some room around it for context words, never ending inside a word; windows that touch are one. All windows
+of a text are then looked at together, as one short text: :class:`Excerpt`.
 """
 
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from gateway.masking.recognisers import Recognisers
-from gateway.masking.secrets import HINT
+from gateway.masking.secrets import LITERALS, RARER
 
 _ROOM: Final = 60
 """Characters around a hit, for context words and for the run the hit is part of."""
 
-_RULES: Final[tuple[tuple[re.Pattern[str], tuple[str, ...]], ...]] = (
-    (re.compile(r"\S+@\S+"), ("EMAIL",)),
-    (re.compile(r"(?:[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]{4}){2,7}[ -]?[A-Z0-9]{0,4})", re.IGNORECASE), ("IBAN",)),
-    (re.compile(r"\d{1,3}(?:\.\d{1,3}){3}|[0-9A-Fa-f:]*:[0-9A-Fa-f]*:[0-9A-Fa-f:.]*"), ("IP",)),
-    (re.compile(HINT + r"\S*"), ("SECRET",)),
-)
+_GAP: Final = "\n| | | | | | |\n"
+"""Between two windows: more words than context looks at."""
+
 _DIGITS: Final = re.compile(r"(?:\d[ .\-/()\u00a0\u2010-\u2015]{0,3}){7,}")
+_IBAN: Final = re.compile(r"[A-Z]{2}\d{2}[ -]?[A-Z0-9]{4}[ -]?[A-Z0-9]{4}", re.IGNORECASE)
+_IP: Final = re.compile(r"\d{1,3}\.\d{1,3}\.\d{1,3}\.\d|::|[0-9A-Fa-f]{1,4}:[0-9A-Fa-f]{1,4}:")
 _PEM: Final = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----.*?(?:-----END [A-Z ]*-----|\Z)", re.DOTALL)
 _WORD: Final = re.compile(r"\w+")
 
-
-@dataclass(slots=True)
-class Window:
-    """A stretch of a text and the types that could be in it."""
-
-    start: int
-    end: int
-    types: set[str]
+_Hit = tuple[int, int, tuple[str, ...]]
 
 
-def windows(text: str, recognisers: Recognisers) -> list[Window]:
-    """The stretches to look at, in order, none touching another."""
+@dataclass(frozen=True, slots=True)
+class Excerpt:
+    """The windows of a text, put together."""
+
+    text: str
+    types: frozenset[str]
+    places: tuple[tuple[int, int], ...]
+    """For each window: where it begins in the excerpt, and in the text."""
+
+    def back(self, at: int) -> int:
+        """The place in the text that stands at ``at`` in the excerpt."""
+        here, there = self.places[bisect_right(self.places, (at, 1 << 62)) - 1]
+        return at - here + there
+
+
+def excerpt(text: str, recognisers: Recognisers) -> Excerpt:
+    """What of a text has to be looked at, and for which types."""
     if recognisers.has_model:  # a model may find names anywhere
-        return [Window(0, len(text), set(recognisers.types))]
-    merged: list[Window] = []
-    for first, last, types in sorted(_hits(text, recognisers), key=lambda hit: hit[0]):
+        return Excerpt(text, recognisers.types, ((0, 0),))
+    hits = sorted(_hits(text, recognisers))
+    parts, places, length = [], [], 0
+    for start, end in _windows(text, hits):
+        places.append((length, start))
+        parts.append(text[start:end])
+        length += end - start + len(_GAP)
+    return Excerpt(_GAP.join(parts), frozenset(type_ for hit in hits for type_ in hit[2]), tuple(places))
+
+
+def _windows(text: str, hits: list[_Hit]) -> list[tuple[int, int]]:
+    merged: list[tuple[int, int]] = []
+    for first, last, _ in hits:
         start, end = _run_start(text, max(0, first - _ROOM)), _run_end(text, min(len(text), last + _ROOM))
-        if merged and start <= merged[-1].end:
-            merged[-1].end = max(merged[-1].end, end)
-            merged[-1].types.update(types)
+        if merged and start <= merged[-1][1]:
+            merged[-1] = merged[-1][0], max(merged[-1][1], end)
         else:
-            merged.append(Window(start, end, set(types)))
+            merged.append((start, end))
     return merged
 
 
-def _hits(text: str, recognisers: Recognisers) -> Iterator[tuple[int, int, tuple[str, ...]]]:
-    for rule, types in _RULES:
-        for match in rule.finditer(text):
-            yield match.start(), match.end(), types
+def _hits(text: str, recognisers: Recognisers) -> Iterator[_Hit]:
+    for at in _places(text, "@"):
+        yield at, at + 1, ("EMAIL",)
     for match in _DIGITS.finditer(text):
         digits = sum(c.isdigit() for c in match[0])
         types = ("PHONE", *(("SSN",) if digits >= 9 else ()), *(("CARD",) if digits >= 12 else ()))
         yield match.start(), match.end(), types
-    for match in _PEM.finditer(text):
-        yield match.start(), match.end(), ("SECRET",)
+    for match in _IBAN.finditer(text):
+        yield match.start(), match.end(), ("IBAN",)
+    for match in _IP.finditer(text):
+        yield match.start(), match.end(), ("IP",)
     for names in recognisers.names:
-        for word in _WORD.finditer(text):
-            if names.starts(word[0]):
-                yield word.start(), word.end(), tuple(names.supported_entities)
+        for match in _WORD.finditer(text):
+            if names.starts(match[0]):
+                yield match.start(), match.end(), tuple(names.supported_entities)
+    yield from _secret_hits(text)
+
+
+def _secret_hits(text: str) -> Iterator[_Hit]:
+    for literal in LITERALS:
+        for at in _places(text, literal):
+            yield at, at + len(literal), ("SECRET",)
+    for found in RARER.finditer(text):
+        yield found.start(), found.end(), ("SECRET",)
+    if "PRIVATE KEY" in text:
+        for match in _PEM.finditer(text):
+            yield match.start(), match.end(), ("SECRET",)
+
+
+def _places(text: str, literal: str) -> Iterator[int]:
+    at = text.find(literal)
+    while at >= 0:
+        yield at
+        at = text.find(literal, at + 1)
 
 
 def _run_start(text: str, at: int) -> int:
     """Back to a blank, so that a window never begins inside a value."""
-    while at > 0 and not text[at - 1].isspace():
-        at -= 1
-    return at
+    return max((text.rfind(blank, 0, at) for blank in " \n\t"), default=-1) + 1
 
 
 def _run_end(text: str, at: int) -> int:
-    while at < len(text) and not text[at].isspace():
-        at += 1
-    return at
+    ends = [end for end in (text.find(blank, at) for blank in " \n\t") if end >= 0]
+    return min(ends, default=len(text))

@@ -19,11 +19,10 @@ from presidio_analyzer import (
     AnalysisExplanation,
     AnalyzerEngine,
     EntityRecognizer,
-    Pattern,
-    PatternRecognizer,
     RecognizerRegistry,
     RecognizerResult,
 )
+from presidio_analyzer.context_aware_enhancers import LemmaContextAwareEnhancer
 from presidio_analyzer.nlp_engine import NlpArtifacts, SpacyNlpEngine
 from presidio_analyzer.predefined_recognizers import (
     CreditCardRecognizer,
@@ -42,7 +41,10 @@ from gateway.masking.settings import MaskingSettings
 LANGUAGE: Final = "en"
 _SURE: Final = 0.85
 _PHONE_DIGITS: Final = 15
-_CALLED: Final = ["phone", "telephone", "tel", "cell", "cellphone", "mobile", "call", "fax", "sms", "whatsapp", "dial"]
+_CALLED: Final = [
+    *("phone", "phones", "telephone", "tel", "cell", "cellphone", "mobile", "call", "calls", "called", "calling"),
+    *("fax", "sms", "whatsapp", "dial"),
+]
 """Words that make a bare run of digits a phone number; Presidio's list has ``number``, and orders have numbers too."""
 
 _DOMAINS: Final = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)
@@ -109,10 +111,7 @@ class _Phone(PhoneRecognizer):
         score = _SURE if written.startswith("+") else self.SCORE
         if written.isdigit():
             score = 0.2  # an order number looks just so: only context makes it a phone number
-        told = {
-            RecognizerResult.RECOGNIZER_NAME_KEY: str(self.name),
-            RecognizerResult.RECOGNIZER_IDENTIFIER_KEY: self.id,
-        }
+        told = {RecognizerResult.RECOGNIZER_IDENTIFIER_KEY: self.id}
         explained = AnalysisExplanation(recognizer=type(self).__name__, original_score=score)
         return RecognizerResult(self.supported_entities[0], start, end, score, explained, told)
 
@@ -158,6 +157,37 @@ class _Names(EntityRecognizer):
         return found
 
 
+class _Secrets(EntityRecognizer):
+    """Secrets by their formats; an expression runs only where one of its hints is."""
+
+    def __init__(self) -> None:
+        super().__init__(supported_entities=["SECRET"], supported_language=LANGUAGE, name="secret formats")
+
+    def load(self) -> None:
+        """Nothing to load."""
+
+    def analyze(self, text: str, entities: list[str], nlp_artifacts: Any = None) -> list[RecognizerResult]:
+        del entities, nlp_artifacts
+        lower = text.lower()
+        return [
+            RecognizerResult("SECRET", match.start(), match.end(), _SURE)
+            for each in FORMATS
+            if any(hint in text or hint in lower for hint in each.hints)
+            for match in each.expression.finditer(text)
+        ]
+
+
+class _Context(LemmaContextAwareEnhancer):
+    """Presidio's context rule, asked only about results that are not sure by themselves."""
+
+    def enhance_using_context(
+        self, text: str, raw_results: list[RecognizerResult], *args: Any, **kwargs: Any
+    ) -> list[RecognizerResult]:
+        sure = [result for result in raw_results if result.score >= _SURE]
+        unsure = [result for result in raw_results if result.score < _SURE]
+        return sure + super().enhance_using_context(text, unsure, *args, **kwargs) if unsure else sure
+
+
 class Recognisers:
     """The engine and the dictionaries.
 
@@ -179,7 +209,7 @@ class Recognisers:
                 UsSsnRecognizer(supported_entity="SSN"),
                 IpRecognizer(supported_entity="IP"),
                 _Phone(_CALLED, supported_entity="PHONE", supported_regions=settings.regions),
-                _secrets(),
+                _Secrets(),
                 *self.names,
                 *([SpacyRecognizer()] if self.has_model else []),
             ],
@@ -187,19 +217,17 @@ class Recognisers:
         )
         engine = _model_engine(settings.ner_model) if settings.ner_model else BlankEngine()
         self._analyzer = AnalyzerEngine(
-            registry=registry, nlp_engine=engine, supported_languages=[LANGUAGE], default_score_threshold=0.35
+            registry=registry,
+            nlp_engine=engine,
+            supported_languages=[LANGUAGE],
+            default_score_threshold=0.35,
+            context_aware_enhancer=_Context(context_matching_mode="whole_word"),
         )
 
     def find(self, text: str, types: Iterable[str]) -> list[RecognizerResult]:
         """Values of these types in a text, overlapping ones included."""
         found: list[RecognizerResult] = self._analyzer.analyze(text, LANGUAGE, entities=sorted(types))
         return found
-
-
-def _secrets() -> PatternRecognizer:
-    patterns = [Pattern(issuer, regex, _SURE) for issuer, regex in FORMATS]
-    # case matters in keys, so Presidio's default of ignoring it is taken back
-    return PatternRecognizer("SECRET", patterns=patterns, global_regex_flags=re.DOTALL | re.MULTILINE)
 
 
 def _model_engine(name: str) -> SpacyNlpEngine:

@@ -1,67 +1,92 @@
 """Secrets by their well-known formats, as their issuers document them.
 
-A table, so that a new format is one line: (issuer, regular expression). Two entries are not of an issuer: a password in
-a URL, and what is assigned to a name like ``password`` or ``api_key`` and has a letter and a digit.
+A table, so that a new format is one line: issuer, texts of which one is in every such secret, regular expression (of
+the ``regex`` library, whose lookbehind may vary in length). The last four are nobody's format: private keys, passwords
+in URLs, bearer tokens, and what is assigned to a name like ``password`` or ``api_key`` and has a letter and a digit.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
-FORMATS: Final[tuple[tuple[str, str], ...]] = (
-    ("AWS access key", r"\b(?:AKIA|ASIA|ABIA|ACCA|AGPA|AIDA|AROA|ANPA|ANVA)[A-Z0-9]{16}\b"),
-    ("AWS secret key", r"(?<=aws.{0,30}[\"'=:\s])[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=])"),
-    ("GitHub", r"\bgh[pousr]_[A-Za-z0-9]{36,255}\b"),
-    ("GitHub fine-grained", r"\bgithub_pat_[A-Za-z0-9_]{22,255}\b"),
-    ("GitLab", r"\bgl(?:pat|dt|rt|cbt|ptt|ft|imt|agent|oas)-[A-Za-z0-9_\-]{20,}"),
-    ("Slack", r"\b(?:xox[abceoprs]|xapp)-[A-Za-z0-9-]{10,}"),
-    ("Slack hook", r"hooks\.slack\.com/(?:services|workflows)/[A-Za-z0-9/_]{20,}"),
-    ("OpenAI, Anthropic and alike", r"\bsk-[A-Za-z0-9_\-]{20,}"),
-    ("Google", r"\bAIza[0-9A-Za-z_\-]{35}"),
-    ("Google OAuth", r"\b(?:GOCSPX-[A-Za-z0-9_\-]{28}|ya29\.[A-Za-z0-9_\-]{20,})"),
-    ("Stripe", r"\b[rsp]k_(?:live|test)_[A-Za-z0-9]{16,}\b"),
-    ("webhook", r"\bwhsec_[A-Za-z0-9+/=]{24,}"),
-    ("Twilio", r"\b(?:SK|AC)[0-9a-f]{32}\b"),
-    ("SendGrid", r"\bSG\.[A-Za-z0-9_\-]{22}\.[A-Za-z0-9_\-]{43}"),
-    ("Mailgun", r"\bkey-[0-9a-f]{32}\b"),
-    ("npm", r"\bnpm_[A-Za-z0-9]{36}\b"),
-    ("Python package index", r"\bpypi-AgE[A-Za-z0-9_\-]{50,}"),
-    ("Hugging Face", r"\b(?:hf|api_org)_[A-Za-z]{34}\b"),
-    ("DigitalOcean", r"\bdo[opr]_v1_[a-f0-9]{64}\b"),
-    ("Shopify", r"\bshp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}\b"),
-    ("Telegram", r"\b[0-9]{8,10}:AA[A-Za-z0-9_\-]{33}"),
-    ("Discord", r"\b[MNO][A-Za-z0-9]{23,25}\.[A-Za-z0-9_\-]{6}\.[A-Za-z0-9_\-]{27,}"),
-    ("Databricks", r"\bdapi[a-f0-9]{32}\b"),
-    ("Vault", r"\bhv[sbr]\.[A-Za-z0-9_\-]{24,}"),
-    ("Linear", r"\blin_(?:api|oauth)_[A-Za-z0-9]{40}\b"),
-    ("Notion", r"\b(?:ntn_|secret_)[A-Za-z0-9]{40,}\b"),
-    ("Figma", r"\bfig[dur]_[A-Za-z0-9_\-]{40,}"),
-    ("Grafana", r"\bgl(?:sa|c)_[A-Za-z0-9+/=_]{32,}"),
-    ("Postman", r"\bPMAK-[a-f0-9]{24}-[a-f0-9]{34}\b"),
-    ("Docker", r"\bdckr_(?:pat|oat)_[A-Za-z0-9_\-]{27,}"),
-    ("Atlassian", r"\bATATT3[A-Za-z0-9_\-=]{50,}"),
-    ("New Relic", r"\bNR(?:AK|AL|II|JS|AA)-[A-Za-z0-9_\-]{19,}"),
-    ("Azure storage", r"(?<=AccountKey=)[A-Za-z0-9+/]{86}=="),
-    ("age", r"\bAGE-SECRET-KEY-1[A-Z0-9]{58}\b"),
-    ("JSON web token", r"\beyJ[A-Za-z0-9_\-]{8,}\.eyJ[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]{8,}"),
-    (
-        "private key",
-        r"-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----.*?(?:-----END [A-Z ]*PRIVATE KEY(?: BLOCK)?-----|\Z)",
-    ),
-    ("password in a URL", r"(?<=\b[a-z][a-z0-9+.\-]{1,20}://[^\s:/@]{0,80}:)[^\s@/]{3,}(?=@)"),
-    ("authorization", r"(?<=\bBearer\s)[A-Za-z0-9_\-.~+/]{20,}=*"),
-    (
+import regex
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """How secrets of one kind look."""
+
+    issuer: str
+    hints: tuple[str, ...]
+    """One of these is in every such secret, or just before it; lower case where the expression ignores case."""
+    expression: regex.Pattern[str]
+
+
+def _format(issuer: str, hints: str, expression: str) -> Format:
+    return Format(issuer, tuple(hints.split("|")), regex.compile(expression, regex.DOTALL))
+
+
+_AWS: Final = "AKIA|ASIA|ABIA|ACCA|AGPA|AIDA|AROA|ANPA|ANVA"
+_PEM: Final = r"PRIVATE KEY(?: BLOCK)?-----"
+ASSIGNED: Final = ("key", "secret", "token", "passw", "pwd")
+"""Hints of what is assigned; found in the lower-cased text."""
+
+FORMATS: Final = (
+    _format("AWS access key", _AWS, rf"\b(?:{_AWS})[A-Z0-9]{{16}}\b"),
+    _format("AWS secret key", "aws|AWS", r"(?<=(?i:aws).{0,30}[\"'=:\s])[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=])"),
+    _format("GitHub", "ghp_|gho_|ghu_|ghs_|ghr_", r"\bgh[pousr]_[A-Za-z0-9]{36,255}\b"),
+    _format("GitHub fine-grained", "github_pat_", r"\bgithub_pat_[A-Za-z0-9_]{22,255}\b"),
+    _format("GitLab", "gl", r"\bgl(?:pat|dt|rt|cbt|ptt|ft|imt|agent|oas)-[A-Za-z0-9_\-]{20,}"),
+    _format("Slack", "xox|xapp-", r"\b(?:xox[abceoprs]|xapp)-[A-Za-z0-9-]{10,}"),
+    _format("Slack hook", "hooks.slack.com", r"hooks\.slack\.com/(?:services|workflows)/[A-Za-z0-9/_]{20,}"),
+    _format("OpenAI, Anthropic and alike", "sk-", r"\bsk-[A-Za-z0-9_\-]{20,}"),
+    _format("Google", "AIza", r"\bAIza[0-9A-Za-z_\-]{35}"),
+    _format("Google OAuth", "GOCSPX-|ya29.", r"\b(?:GOCSPX-[A-Za-z0-9_\-]{28}|ya29\.[A-Za-z0-9_\-]{20,})"),
+    _format("Stripe", "k_live_|k_test_", r"\b[rsp]k_(?:live|test)_[A-Za-z0-9]{16,}\b"),
+    _format("webhook", "whsec_", r"\bwhsec_[A-Za-z0-9+/=]{24,}"),
+    _format("Twilio", "SK|AC", r"\b(?:SK|AC)[0-9a-f]{32}\b"),
+    _format("SendGrid", "SG.", r"\bSG\.[A-Za-z0-9_\-]{22}\.[A-Za-z0-9_\-]{43}"),
+    _format("Mailgun", "key-", r"\bkey-[0-9a-f]{32}\b"),
+    _format("npm", "npm_", r"\bnpm_[A-Za-z0-9]{36}\b"),
+    _format("Python package index", "pypi-AgE", r"\bpypi-AgE[A-Za-z0-9_\-]{50,}"),
+    _format("Hugging Face", "hf_|api_org_", r"\b(?:hf|api_org)_[A-Za-z]{34}\b"),
+    _format("DigitalOcean", "_v1_", r"\bdo[opr]_v1_[a-f0-9]{64}\b"),
+    _format("Shopify", "shp", r"\bshp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}\b"),
+    _format("Telegram", ":AA", r"\b[0-9]{8,10}:AA[A-Za-z0-9_\-]{33}"),
+    _format("Discord", ".", r"\b[MNO][A-Za-z0-9]{23,25}\.[A-Za-z0-9_\-]{6}\.[A-Za-z0-9_\-]{27,}"),
+    _format("Databricks", "dapi", r"\bdapi[a-f0-9]{32}\b"),
+    _format("Vault", "hvs.|hvb.|hvr.", r"\bhv[sbr]\.[A-Za-z0-9_\-]{24,}"),
+    _format("Linear", "lin_", r"\blin_(?:api|oauth)_[A-Za-z0-9]{40}\b"),
+    _format("Notion", "ntn_|secret_", r"\b(?:ntn_|secret_)[A-Za-z0-9]{40,}\b"),
+    _format("Figma", "figd_|figu_|figr_", r"\bfig[dur]_[A-Za-z0-9_\-]{40,}"),
+    _format("Grafana", "glsa_|glc_", r"\bgl(?:sa|c)_[A-Za-z0-9+/=_]{32,}"),
+    _format("Postman", "PMAK-", r"\bPMAK-[a-f0-9]{24}-[a-f0-9]{34}\b"),
+    _format("Docker", "dckr_", r"\bdckr_(?:pat|oat)_[A-Za-z0-9_\-]{27,}"),
+    _format("Atlassian", "ATATT3", r"\bATATT3[A-Za-z0-9_\-=]{50,}"),
+    _format("New Relic", "NRAK-|NRAL-|NRII-|NRJS-|NRAA-", r"\bNR(?:AK|AL|II|JS|AA)-[A-Za-z0-9_\-]{19,}"),
+    _format("Azure storage", "AccountKey=", r"(?<=AccountKey=)[A-Za-z0-9+/]{86}=="),
+    _format("age", "AGE-SECRET-KEY-1", r"\bAGE-SECRET-KEY-1[A-Z0-9]{58}\b"),
+    _format("JSON web token", "eyJ", r"\beyJ[A-Za-z0-9_\-]{8,}\.eyJ[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]{8,}"),
+    _format("private key", "PRIVATE KEY", rf"-----BEGIN [A-Z ]*{_PEM}.*?(?:-----END [A-Z ]*{_PEM}|\Z)"),
+    _format("password in a URL", "://", r"(?<=\b[a-z][a-z0-9+.\-]{1,20}://[^\s:/@]{0,80}:)[^\s@/]{3,}(?=@)"),
+    _format("authorization", "earer ", r"(?<=\b[Bb]earer\s)[A-Za-z0-9_\-.~+/]{20,}=*"),
+    _format(
         "assigned",
+        "|".join(ASSIGNED),
         r"(?i)(?<=(?:api[_\-]?key|secret(?:[_\-]?key)?|access[_\-]?token|auth[_\-]?token|passw(?:or)?d|pwd)"
-        r"[\"']?\s{0,3}[:=]\s{0,3}[\"']?)(?=[^\s\"',;<>]*[0-9])(?=[^\s\"',;<>]*[A-Za-z])[^\s\"',;<>]{8,}",
+        r"[\"']?\s{0,3}[:=]\s{0,3}[\"']?)(?=[^\s\"',;<>]{0,99}[0-9])(?=[^\s\"',;<>]{0,99}[A-Za-z])[^\s\"',;<>]{8,}",
     ),
 )
 
-HINT: Final = (
-    r"(?:\bsk-|\b[rsp]k_|\bgh[pousr]_|github_pat_|\bgl[a-z]{2,5}[-_]|\bxox|\bxapp-|hooks\.slack|\bAIza|GOCSPX-|ya29\."
-    r"|\b(?:AKIA|ASIA|ABIA|ACCA|AGPA|AIDA|AROA|ANPA|ANVA)|aws|AWS|\bwhsec_|\b(?:SK|AC)[0-9a-f]{8}|\bSG\.|\bkey-|\bnpm_"
-    r"|pypi-|\bhf_|api_org_|\bdo[opr]_v1|\bshp|:AA|\b[MNO][A-Za-z0-9]{23,25}\.|dapi|\bhv[sbr]\.|\blin_|ntn_|secret_"
-    r"|\bfig[dur]_|PMAK-|dckr_|ATATT|\bNR[A-Z]{2}-|AccountKey|AGE-SECRET|\beyJ|-----BEGIN|://[^\s/]{0,80}:|Bearer\s"
-    r"|(?i:key|secret|token|passw|pwd)[\"']?\s{0,3}[:=])"
+LITERALS: Final = tuple(
+    sorted({hint for each in FORMATS[:-1] for hint in each.hints} - {"gl", "SK", "AC", ".", "aws", "AWS", "://"})
 )
-"""Where one of them could begin; :mod:`gateway.masking.prefilter` looks for it first."""
+"""Hints that are rare enough to be looked for one by one."""
+
+RARER: Final = regex.compile(
+    r"\bgl[a-z]{2,5}-[A-Za-z0-9]|\b(?:SK|AC)[0-9a-f]{8}|\b[MNO][A-Za-z0-9]{23,25}\.[A-Za-z0-9_\-]{6}\.|[Aa][Ww][Ss]"
+    r"|://[^\s/:@]{0,80}:[^\s@/]{3,200}@"
+    r"|(?i:key|secret|token|passwd|password|pwd)[\"']?\s{0,3}[:=]"
+)
+"""The rest of them, with what makes them rare."""

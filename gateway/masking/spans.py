@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from presidio_analyzer import RecognizerResult
 
-from gateway.masking.prefilter import windows
+from gateway.masking.prefilter import Excerpt, excerpt
 from gateway.masking.recognisers import Recognisers
 
 
@@ -23,10 +22,9 @@ class Span:
 
 def spans(text: str, recognisers: Recognisers) -> list[Span]:
     """The values in ``text``, in order. Where hits overlap their union counts, as the type of the surest one."""
-    found: list[Span] = []
-    for window in windows(text, recognisers):
-        results = recognisers.find(text[window.start : window.end], window.types)
-        found.extend(_moved(results, window.start))
+    looked = excerpt(text, recognisers)
+    results = recognisers.find(looked.text, looked.types) if looked.places else []
+    found = [_in_text(result, looked) for result in results]
     united: list[Span] = []
     for span in sorted(found, key=lambda span: (span.start, -span.end)):
         if united and span.start < united[-1].end:
@@ -36,8 +34,9 @@ def spans(text: str, recognisers: Recognisers) -> list[Span]:
     return united
 
 
-def _moved(results: Iterable[RecognizerResult], by: int) -> Iterable[Span]:
-    return (Span(r.start + by, r.end + by, r.entity_type, r.score) for r in results)
+def _in_text(result: RecognizerResult, looked: Excerpt) -> Span:
+    start = looked.back(result.start)
+    return Span(start, start + result.end - result.start, result.entity_type, result.score)
 
 
 def _union(one: Span, other: Span) -> Span:
