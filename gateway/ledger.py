@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Final
@@ -26,6 +27,11 @@ from rabbitmq.runtime import Runtime
 JUDGING_FAILED: Final = happenings.declare(
     "gateway_judging_failed", logging.ERROR, "the detectors could not judge a call of the gateway; it is in the ledger"
 )
+
+
+Capture = Callable[[str], str]
+_MAX_CAPTURE: Final = 32_768
+NOTHING_FOUND: Final[Mapping[str, int]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +79,10 @@ class Judge:
 class Entry:
     """One attempt under way; :meth:`close` exactly once, on the task that opened it."""
 
-    def __init__(self, runtime: Runtime, judge: Judge, subject: Subject, opened: OpenSpan, meter: Meter) -> None:
-        self._runtime, self._judge, self._subject = runtime, judge, subject
+    def __init__(
+        self, runtime: Runtime, judge: Judge, subject: Subject, opened: OpenSpan, meter: Meter, capture: Capture | None
+    ) -> None:
+        self._runtime, self._judge, self._subject, self._capture = runtime, judge, subject, capture
         self._opened, self.meter = opened, meter
         self._started = runtime.clock.now()
 
@@ -83,13 +91,16 @@ class Entry:
         """The span's, for upstreams that trace."""
         return self._opened.span.get_span_context()
 
-    def close(self, error: str = "", *, cut: bool = False, superseded: bool = False) -> Metered | None:
+    def close(
+        self, error: str = "", *, cut: bool = False, superseded: bool = False, found: Mapping[str, int] = NOTHING_FOUND
+    ) -> Metered | None:
         """End the span and tell the detectors; what it used, of an inference that used something.
 
         Args:
             error: what went wrong, as a short name; empty when nothing did.
             cut: the answer was left before its end.
             superseded: another attempt follows.
+            found: what masking and the filter counted.
         """
         span, action = self._opened.span, self._subject.action
         billed = action.kind is ActionKind.MODEL_CALL and (not error or self.meter.passed > 0 or cut)
@@ -99,10 +110,13 @@ class Entry:
         meter = self.meter
         told = {names.GEN_AI_RESPONSE_ID: meter.response_id, names.GEN_AI_RESPONSE_MODEL: meter.response_model}
         span.set_attributes({name: said for name, said in told.items() if said})
+        span.set_attributes(found)
         if cut:
             span.set_attribute(names.CUT, True)
         if superseded:
             span.set_attribute(names.SUPERSEDED, True)
+        if self._capture is not None:
+            self._show(self._capture)
         event = self._event(error, metered)
         if error:
             span.set_attribute(names.ERROR_TYPE, error)
@@ -111,6 +125,14 @@ class Entry:
         if not superseded:
             self._judge.see(event)
         return metered
+
+    def _show(self, capture: Capture) -> None:
+        """Content, which the operator asked for, masked whatever the routes' policy."""
+        tool = self._subject.action.kind is ActionKind.TOOL_CALL
+        asked = names.GEN_AI_TOOL_ARGUMENTS if tool else names.GEN_AI_INPUT_MESSAGES
+        got = names.GEN_AI_TOOL_RESULT if tool else names.GEN_AI_OUTPUT_MESSAGES
+        self._opened.span.set_attribute(asked, capture(self._subject.asked[:_MAX_CAPTURE]))
+        self._opened.span.set_attribute(got, capture(self.meter.text[:_MAX_CAPTURE]))
 
     def _event(self, error: str, metered: Metered | None) -> Event:
         action, asked, span = self._subject.action, self._subject.asked, self._opened.span
@@ -141,10 +163,11 @@ class Ledger:
 
     Args:
         runtime: whose telemetry and detectors these are.
+        capture: masks content for spans; None where content is not recorded.
     """
 
-    def __init__(self, runtime: Runtime) -> None:
-        self._runtime = runtime
+    def __init__(self, runtime: Runtime, capture: Capture | None) -> None:
+        self._runtime, self._capture = runtime, capture
         self.judge = Judge(runtime)
 
     def open(self, subject: Subject, meter: Meter, number: int) -> Entry:
@@ -161,7 +184,7 @@ class Ledger:
             attributes[names.TEAM] = subject.team
         kind = SpanKind.CLIENT if action.kind is ActionKind.MODEL_CALL else SpanKind.INTERNAL
         opened = self._runtime.telemetry.open(subject.span_name, kind, attributes, parent=subject.caller)
-        return Entry(self._runtime, self.judge, subject, opened, meter)
+        return Entry(self._runtime, self.judge, subject, opened, meter, self._capture)
 
 
 def _bill(span: Span, metered: Metered) -> None:

@@ -19,20 +19,20 @@ from opentelemetry.trace import SpanContext
 from fusebox import names
 from fusebox.eventmap import Value
 from fusebox.records import Action, ActionKind
-from gateway.admission import Admission
 from gateway.denied import Denied
 from gateway.dialects import Ask, Dialect, Messages
-from gateway.flights import Flights, Seats
 from gateway.http import EVENTS, JSON, Reply, Request
 from gateway.keys import Identity
-from gateway.ledger import Entry, Ledger, Subject
+from gateway.ledger import Entry, Subject
+from gateway.means import Means
 from gateway.meter import Meter
 from gateway.providers.base import PASSED_ON, Outgoing, upstream_said
 from gateway.providers.translate import Translation
-from gateway.quota import Hold, Quota
+from gateway.quota import Hold
 from gateway.relay import Relay
 from gateway.routes import Routes
-from gateway.upstream import Failed, Target, Upstream, body_of, failure_of, kept, pause_before
+from gateway.screen import Screen
+from gateway.upstream import Failed, Target, body_of, failure_of, kept, pause_before
 from rabbitmq import tracing
 
 _MAX_WORKFLOW: Final = 128
@@ -53,6 +53,8 @@ class Call:
     caller: SpanContext
     client: dict[str, str]
     reply: Reply
+    route: str
+    screen: Screen | None = None
     hold: Hold | None = None
     passed: tuple[str, str] | None = None
     """Path and query, where the request goes to a provider as it is."""
@@ -67,12 +69,8 @@ class Call:
 class ModelCalls:
     """Serves them."""
 
-    def __init__(
-        self, routes: Routes, upstream: Upstream, admission: Admission, flights: Flights, seats: Seats, ledger: Ledger,
-        quota: Quota, max_body: int,
-    ) -> None:  # fmt: skip
-        self._routes, self._upstream, self._admission, self._quota = routes, upstream, admission, quota
-        self._flights, self._seats, self._ledger, self._max_body = flights, seats, ledger, max_body
+    def __init__(self, routes: Routes, means: Means) -> None:
+        self._routes, self._means = routes, means
 
     async def serve(self, identity: Identity, dialect: Dialect, request: Request, reply: Reply) -> None:
         """One request.
@@ -80,7 +78,7 @@ class ModelCalls:
         Raises:
             Denied: why it is not served.
         """
-        ask = dialect.read(await request.body(self._max_body))
+        ask = dialect.read(await request.body(self._means.max_body))
         targets = self._routes.find(identity, ask.model, dialect)
         await self._serve(_call(identity, dialect, ask, request, reply), targets)
 
@@ -92,7 +90,7 @@ class ModelCalls:
         Raises:
             Denied: why it is not served.
         """
-        ask = dialect.read(await request.body(self._max_body))
+        ask = dialect.read(await request.body(self._means.max_body))
         if not identity.may_use_model(ask.model):
             sentence = f"the key of {identity.agent} does not allow {ask.model!r}; its operator can"
             raise Denied(HTTPStatus.FORBIDDEN, "model_not_allowed", sentence)
@@ -101,9 +99,12 @@ class ModelCalls:
         await self._serve(call, [replace(self._routes.passing(provider), model=ask.model)])
 
     async def _serve(self, call: Call, targets: list[Target]) -> None:
-        await self._seats.take(call.identity.agent)
-        with self._flights.flying(call.action), self._admission.entered(call.action):
-            held = self._quota.for_model(call.identity, call.dialect, call.ask, call.action, targets, call.reply)
+        await self._means.seats.take(call.identity.agent)
+        with self._means.flights.flying(call.action), self._means.admission.entered(call.action):
+            call.screen = self._means.screens.open(call.route, call.action)
+            if call.screen is not None:
+                _screen(call, call.screen)
+            held = self._means.quota.for_model(call.identity, call.dialect, call.ask, call.action, targets, call.reply)
             with held as call.hold:
                 await self._try_all(call, targets)
 
@@ -140,7 +141,7 @@ class ModelCalls:
             raise Failed(denied) from None
         native = target.adapter.wire is call.dialect.wire
         meter = (call.dialect if native else _PROVIDERS_DIALECT).meter(call.ask)
-        entry = self._ledger.open(_subject(call, target), meter, number)
+        entry = self._means.ledger.open(_subject(call, target), meter, number)
         try:
             await self._exchange(call, target, meter)
         except Failed as failed:
@@ -150,7 +151,7 @@ class ModelCalls:
             raise
         except BaseException as error:
             target.circuit.undecided(probe=probe)
-            self._over(call, target, entry, _name(error), cut=True)
+            self._over(call, target, entry, named(error), cut=True)
             raise
         target.circuit.good(probe=probe)
         self._over(call, target, entry)
@@ -158,19 +159,19 @@ class ModelCalls:
     @staticmethod
     def _over(call: Call, target: Target, entry: Entry, error: str = "", **how: bool) -> None:
         """An attempt has ended: in the ledger, and on the quota's bill."""
-        metered = entry.close(error, **how)
+        metered = entry.close(error, found=call.screen.counts if call.screen else {}, **how)
         if call.hold is not None and metered is not None:
             call.hold.used(metered, target)
 
     async def _exchange(self, call: Call, target: Target, meter: Meter) -> None:
         translation = target.adapter.translation(call.dialect)
         outgoing = call.outgoing(target, translation)
-        async with self._upstream.send(outgoing, target.adapter.settings) as response:
+        async with self._means.upstream.send(outgoing, target.adapter.settings) as response:
             if response.status != HTTPStatus.OK:
                 raise await failure_of(response)
             if call.ask.stream:
                 frames = target.adapter.frames()
-                relay = Relay(call.dialect, call.ask, translation, frames, meter, call.reply, call.hold)
+                relay = Relay(call.dialect, call.ask, translation, frames, meter, call.reply, call.hold, call.screen)
                 await relay.run(response, [*_STREAM_HEADERS, *kept(response)])
             else:
                 await self._whole(call, translation, meter, response)
@@ -180,10 +181,15 @@ class ModelCalls:
     ) -> None:
         body, headers = await body_of(response), [JSON, *kept(response)]
         told = _object(body)
-        if not translation.native:
-            body = orjson.dumps(translation.answer(told))
-        await call.reply.whole(HTTPStatus.OK, headers, body)
-        meter.take_whole(told)
+        if call.screen is not None:
+            meter.take_whole(told)  # what is refused was used all the same
+        shown = translation.answer(told)
+        if call.screen is not None:
+            call.screen.answer(call.dialect.slots().whole(shown))
+        changed = call.screen is not None or not translation.native
+        await call.reply.whole(HTTPStatus.OK, headers, orjson.dumps(shown) if changed else body)
+        if call.screen is None:
+            meter.take_whole(told)
 
 
 def _call(identity: Identity, dialect: Dialect, ask: Ask, request: Request, reply: Reply) -> Call:
@@ -193,7 +199,18 @@ def _call(identity: Identity, dialect: Dialect, ask: Ask, request: Request, repl
         trace_id=f"{caller.trace_id:032x}" if caller.is_valid else "",
     )  # fmt: skip
     client = {name: request.headers[name] for name in PASSED_ON if name in request.headers}
-    return Call(identity, dialect, ask, action, caller, client, reply)
+    return Call(identity, dialect, ask, action, caller, client, reply, request.path)
+
+
+def _screen(call: Call, screen: Screen) -> None:
+    """
+    Raises:
+        Denied: 403, a guard said no.
+    """
+    screen.request(call.ask)
+    if screen.canary:
+        call.dialect.plant(call.ask, screen.canary)
+    call.ask.settle()
 
 
 def caller_of(request: Request) -> SpanContext:
@@ -239,7 +256,8 @@ def _object(body: bytes) -> dict[str, Any]:
     return told
 
 
-def _name(error: BaseException) -> str:
+def named(error: BaseException) -> str:
+    """A short name of what ended an attempt."""
     if isinstance(error, asyncio.CancelledError):
         return "cancelled"
     return error.code if isinstance(error, Denied) else type(error).__name__

@@ -11,13 +11,17 @@ from fusebox.prices import PriceBook
 from fusebox.rundir import lookup, url_of
 from gateway.admission import Admission
 from gateway.door import Door
+from gateway.filter import Canaries, OutputFilter
 from gateway.flights import Flights, Seats
 from gateway.keys import FILE, Keys
-from gateway.ledger import Ledger
+from gateway.ledger import Capture, Ledger
 from gateway.limits import Scope, refuse_unmatched, registered_limits
+from gateway.masking import Masker, MaskingSettings, RoutePolicy
+from gateway.means import Means
 from gateway.models import ModelCalls
 from gateway.quota import Quota, quota_store
 from gateway.routes import Routes
+from gateway.screen import Screens, mask_key
 from gateway.settings import GatewaySettings
 from gateway.tools import Tools
 from gateway.upstream import Upstream
@@ -33,9 +37,7 @@ class Parts:
 
     door: Door
     keys: Keys
-    seats: Seats
-    ledger: Ledger
-    quota: Quota
+    means: Means
 
 
 def assemble(settings: GatewaySettings, runtime: Runtime, upstream: Upstream) -> Parts:
@@ -47,15 +49,14 @@ def assemble(settings: GatewaySettings, runtime: Runtime, upstream: Upstream) ->
     incident = incident_in(runtime.config)
     keys = Keys(runtime.config.data_dir / FILE, runtime.config.tenant)
     routes = Routes(settings, runtime.clock)
-    admission, flights, ledger = Admission(runtime, incident), Flights(runtime, incident), Ledger(runtime)
-    seats = Seats(runtime, flights)
-    quota = quota_of(settings, runtime, keys)
-    models = ModelCalls(routes, upstream, admission, flights, seats, ledger, quota, settings.max_body_bytes)
-    tools = Tools(
-        settings.tools, settings.circuit, runtime.clock, upstream, admission, flights, seats, ledger,
-        quota, settings.max_body_bytes,
+    flights, key = Flights(runtime, incident), mask_key(runtime.config.data_dir)
+    means = Means(
+        seats=Seats(runtime, flights), flights=flights, admission=Admission(runtime, incident),
+        screens=screens_of(settings, runtime, key), quota=quota_of(settings, runtime, keys),
+        ledger=Ledger(runtime, capture_of(settings, runtime, key)), upstream=upstream, max_body=settings.max_body_bytes,
     )  # fmt: skip
-    return Parts(Door(keys, routes, models, tools, upstream.close), keys, seats, ledger, quota)
+    models, tools = ModelCalls(routes, means), Tools(settings.tools, settings.circuit, runtime.clock, means)
+    return Parts(Door(keys, routes, models, tools, upstream.close), keys, means)
 
 
 def quota_of(settings: GatewaySettings, runtime: Runtime, keys: Keys) -> Quota:
@@ -70,6 +71,22 @@ def quota_of(settings: GatewaySettings, runtime: Runtime, keys: Keys) -> Quota:
     store = quota_store(url_of_store(runtime.config))
     prices = PriceBook.load(runtime.config.prices_file)
     return Quota(limits, store, runtime.clock, prices, workers=settings.workers)
+
+
+def screens_of(settings: GatewaySettings, runtime: Runtime, key: bytes) -> Screens:
+    """Masking and the filter, where the settings have their sections."""
+    masker = Masker(settings.masking, key) if settings.masking is not None else None
+    output = OutputFilter(settings.filter, runtime.registry) if settings.filter is not None else None
+    return Screens(masker, output, Canaries(key) if settings.plant_canaries else None, runtime.denied)
+
+
+def capture_of(settings: GatewaySettings, runtime: Runtime, key: bytes) -> Capture | None:
+    """What masks content for spans, with everything found replaced; None unless ``capture_content`` is set."""
+    if not runtime.capture_content:
+        return None
+    every = (settings.masking or MaskingSettings()).model_copy(update={"routes": {"*": RoutePolicy()}})
+    masker = Masker(every, key)
+    return lambda text: str(masker.session("capture").mask(text).value or "")
 
 
 def incident_in(config: Config) -> Callable[[str, str], str]:

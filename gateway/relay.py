@@ -15,6 +15,7 @@ from gateway.meter import Meter
 from gateway.providers.base import Frames
 from gateway.providers.translate import Translation, encoded
 from gateway.quota import Hold
+from gateway.screen import Screen
 from gateway.sse import TooLong, data_of, json_of
 from gateway.upstream import Failed
 
@@ -24,12 +25,13 @@ class Relay:
 
     def __init__(
         self, dialect: Dialect, ask: Ask, translation: Translation, frames: Frames, meter: Meter, reply: Reply,
-        hold: Hold | None,
+        hold: Hold | None, screen: Screen | None,
     ) -> None:  # fmt: skip
         self._dialect, self._ask, self._meter, self._reply = dialect, ask, meter, reply
         self._translation, self._frames = translation, frames
         self._hold, self._over = hold, False
         self._paid = 0
+        self._screen = screen.stream(dialect.slots()) if screen is not None else None
 
     async def run(self, response: aiohttp.ClientResponse, headers: Iterable[Header]) -> None:
         """Pass the whole stream on.
@@ -68,14 +70,28 @@ class Relay:
         told = json_of(event)
         if told is None:
             self._over = self._over or data_of(event) == b"[DONE]"
-            return [event] if self._translation.native else []
+            return [*self._held_back(), event] if self._translation.native else []
         if "error" in told and told.get("error") and told.get("type") in (None, "error"):
             raise _broken("upstream_error", _words(told))
         self._over = self._over or told.get("type") in _ENDS
         self._meter.take_event(told)
-        if not self._translation.native:
-            return [encoded(each) for each in self._translation.event(told)]
-        return [] if self._dialect.hidden(self._ask, told) else [event]
+        if self._translation.native:
+            if self._dialect.hidden(self._ask, told):
+                return []
+            return [event] if self._screen is None else self._screened(told)
+        return [part for each in self._translation.event(told) for part in self._translated(each)]
+
+    def _translated(self, told: dict[str, Any] | str) -> list[bytes]:
+        if isinstance(told, str):
+            return [*self._held_back(), encoded(told)]
+        return [encoded(told)] if self._screen is None else self._screened(told)
+
+    def _screened(self, told: dict[str, Any]) -> list[bytes]:
+        assert self._screen is not None
+        return [self._dialect.encoded(each) for each in self._screen.event(told)]
+
+    def _held_back(self) -> list[bytes]:
+        return [self._dialect.encoded(each) for each in self._screen.end()] if self._screen is not None else []
 
 
 _ENDS = frozenset({"message_stop", "response.completed", "response.incomplete", "response.failed"})

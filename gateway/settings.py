@@ -29,7 +29,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from fusebox.config import explain
 from fusebox.errors import ConfigError
+from gateway.filter import FilterSettings
 from gateway.limits import Limit
+from gateway.masking import MaskingSettings
 
 RESERVED: Final = frozenset({"v1", "tools", "healthz", "metrics"})
 """First parts of paths that are the gateway's own, so no provider may have such a name."""
@@ -172,6 +174,9 @@ class GatewaySettings(BaseModel):
 
     Attributes:
         limits: rates and budgets; see :mod:`gateway.limits.rules`.
+        masking: left out, nothing is masked; see :mod:`gateway.masking.settings`.
+        filter: left out, nothing is filtered; see :mod:`gateway.filter.settings`.
+        plant_canaries: put a canary into every conversation and look for it in what comes back; needs ``filter``.
         workers: how many gateways share them: each one's share while Redis is away.
         max_body_bytes: a longer request is refused.
     """
@@ -183,6 +188,9 @@ class GatewaySettings(BaseModel):
     tools: dict[str, Tool] = {}
     circuit: CircuitSection = CircuitSection()
     limits: tuple[Limit, ...] = ()
+    masking: MaskingSettings | None = None
+    filter: FilterSettings | None = None
+    plant_canaries: bool = False
     workers: Annotated[int, Field(gt=0)] = 1
     max_body_bytes: Annotated[int, Field(gt=0)] = 16 << 20
 
@@ -191,6 +199,8 @@ class GatewaySettings(BaseModel):
         for name in (*self.providers, *self.tools):
             if not _NAME.fullmatch(name) or name in RESERVED:
                 raise ValueError(f"{name!r} cannot name a provider or tool: {_NAME.pattern}, and none of {RESERVED}")
+        if self.plant_canaries and self.filter is None:
+            raise ValueError("plant_canaries needs a section [filter], which looks for them")
         for name, model in self.models.items():
             if model.provider not in self.providers:
                 raise ValueError(f"models.{name}: there is no [providers.{model.provider}]")

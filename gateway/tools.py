@@ -7,33 +7,32 @@ knows what may be done twice.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Final
-from urllib.parse import quote
+from typing import Any, Final
+from urllib.parse import parse_qsl, quote, urlencode
 
 import aiohttp
+import orjson
 from opentelemetry.trace import SpanContext
 
 from fusebox import names
 from fusebox.clock import Clock
 from fusebox.eventmap import Value
 from fusebox.records import Action, ActionKind
-from gateway.admission import Admission
 from gateway.breaker import Circuit
 from gateway.denied import Denied, bad_request
 from gateway.dialects import Ask, Plain
-from gateway.flights import Flights, Seats
 from gateway.http import Reply, Request, safe
 from gateway.keys import Identity
-from gateway.ledger import Entry, Ledger, Subject
+from gateway.ledger import Entry, Subject
+from gateway.means import Means
 from gateway.meter import Meter
-from gateway.models import caller_of, workflow_of
+from gateway.models import caller_of, named, workflow_of
 from gateway.providers.base import Outgoing
-from gateway.quota import Quota
+from gateway.screen import Screen
 from gateway.settings import CircuitSection, Tool
-from gateway.upstream import Failed, Upstream, kept
+from gateway.upstream import Failed, body_of, kept
 from rabbitmq import tracing
 
 _PASSED_ON: Final = ("accept", "content-type", "idempotency-key", "if-match", "if-none-match")
@@ -50,13 +49,8 @@ class Tools:
         ConfigError: a credential is missing.
     """
 
-    def __init__(
-        self, tools: Mapping[str, Tool], circuit: CircuitSection, clock: Clock, upstream: Upstream,
-        admission: Admission, flights: Flights, seats: Seats, ledger: Ledger, quota: Quota, max_body: int,
-    ) -> None:  # fmt: skip
-        self._tools, self._upstream, self._admission = tools, upstream, admission
-        self._flights, self._seats, self._ledger, self._max_body = flights, seats, ledger, max_body
-        self._quota = quota
+    def __init__(self, tools: Mapping[str, Tool], circuit: CircuitSection, clock: Clock, means: Means) -> None:
+        self._tools, self._means = tools, means
         self._circuits = {name: Circuit(f"tools/{name}", circuit, clock) for name in tools}
         self._auth = {name: _auth(name, tool) for name, tool in tools.items()}
 
@@ -67,8 +61,8 @@ class Tools:
             Denied: why it is not served.
         """
         tool = self._allowed(identity, name, request.method)
-        path, body = below(rest), await request.body(self._max_body)
-        await self._seats.take(identity.agent)
+        path, body = below(rest), await request.body(self._means.max_body)
+        await self._means.seats.take(identity.agent)
         caller = caller_of(request)
         action = Action(
             ActionKind.TOOL_CALL, identity.agent, name, f"{request.method} /{rest}", identity.tenant,
@@ -77,39 +71,49 @@ class Tools:
         asked = f"{request.method} /{rest}?{request.query} {body[:_MAX_ASKED].decode('utf-8', 'replace')}"
         subject = _subject(action, identity, caller, asked)
         with (
-            self._flights.flying(action), self._admission.entered(action),
-            self._quota.for_tool(identity, action, reply),
+            self._means.flights.flying(action), self._means.admission.entered(action),
+            self._means.quota.for_tool(identity, action, reply),
         ):  # fmt: skip
-            url = f"{tool.url.rstrip('/')}/{path}" + (f"?{request.query}" if request.query else "")
+            screen, query = self._means.screens.open(request.path, action), request.query
+            if screen is not None:
+                query, body = _screened(screen, name, rest, query, body)
+            url = f"{tool.url.rstrip('/')}/{path}" + (f"?{query}" if query else "")
             headers = {n: request.headers[n] for n in _PASSED_ON if n in request.headers}
             outgoing = Outgoing(request.method, url, {**headers, AGENT: identity.agent, **self._auth[name]}, body)
-            await self._attempt(name, tool, subject, outgoing, reply)
+            await self._attempt(name, tool, subject, outgoing, reply, screen)
 
-    async def _attempt(self, name: str, tool: Tool, subject: Subject, outgoing: Outgoing, reply: Reply) -> None:
+    async def _attempt(
+        self, name: str, tool: Tool, subject: Subject, outgoing: Outgoing, reply: Reply, screen: Screen | None
+    ) -> None:
         """
         Raises:
             Denied: the system cannot be asked, or did not answer.
         """
         circuit = self._circuits[name]
         probe = circuit.admit()
-        entry = self._ledger.open(subject, Plain().meter(Ask("", False, {}, outgoing.body)), 1)
+        entry = self._means.ledger.open(subject, Plain().meter(Ask("", False, {}, outgoing.body)), 1)
         try:
-            broken = await self._exchange(tool, _traced(outgoing, entry), entry.meter, reply)
+            broken = await self._exchange(tool, _traced(outgoing, entry), entry.meter, reply, screen)
         except Failed as failed:
             (circuit.bad if failed.fault else circuit.undecided)(probe=probe)
-            entry.close(failed.denied.code, cut=bool(reply.status))
+            entry.close(failed.denied.code, cut=bool(reply.status), found=_found(screen))
             raise failed.denied from None
         except BaseException as error:
             circuit.undecided(probe=probe)
-            entry.close("cancelled" if isinstance(error, asyncio.CancelledError) else type(error).__name__, cut=True)
+            entry.close(named(error), cut=True, found=_found(screen))
             raise
         (circuit.bad if broken else circuit.good)(probe=probe)
-        entry.close(f"http_{reply.status}" if reply.status >= HTTPStatus.BAD_REQUEST else "")
+        entry.close(f"http_{reply.status}" if reply.status >= HTTPStatus.BAD_REQUEST else "", found=_found(screen))
 
-    async def _exchange(self, tool: Tool, outgoing: Outgoing, meter: Meter, reply: Reply) -> bool:
+    async def _exchange(
+        self, tool: Tool, outgoing: Outgoing, meter: Meter, reply: Reply, screen: Screen | None
+    ) -> bool:
         """Relay the answer; True when it says that the system is broken."""
-        async with self._upstream.send(outgoing, tool) as response:
-            await pipe(response, meter, reply)
+        async with self._means.upstream.send(outgoing, tool) as response:
+            if screen is not None and _is_text(response):
+                await _show(response, meter, reply, screen)
+            else:
+                await pipe(response, meter, reply)
             return response.status >= HTTPStatus.INTERNAL_SERVER_ERROR
 
     def _allowed(self, identity: Identity, name: str, method: str) -> Tool:
@@ -141,6 +145,51 @@ async def pipe(response: aiohttp.ClientResponse, meter: Meter, reply: Reply) -> 
         await reply.chunk(chunk)
         meter.take_text(chunk)
     await reply.end()
+
+
+async def _show(response: aiohttp.ClientResponse, meter: Meter, reply: Reply, screen: Screen) -> None:
+    """Relay an answer that has to be read first.
+
+    Raises:
+        Denied: 403, a guard said no.
+    """
+    body, told = await body_of(response), response.headers
+    meter.take_text(body)
+    value = screen.result(_value(body))
+    shown = value.encode() if isinstance(value, str) else orjson.dumps(value)
+    headers = [header for name in _PASSED_BACK if name in told for header in safe(name, told[name])]
+    await reply.whole(response.status, [*headers, *kept(response)], shown)
+
+
+def _screened(screen: Screen, tool: str, rest: str, query: str, body: bytes) -> tuple[str, bytes]:
+    """Query and body as they may go on.
+
+    Raises:
+        Denied: 403, a guard said no.
+    """
+    pairs = [list(pair) for pair in parse_qsl(query, keep_blank_values=True)]
+    told = screen.arguments(tool, {"path": rest, "query": pairs, "body": _value(body)})
+    if told["path"] != rest:
+        raise bad_request("the path holds what may not leave; put it into the body, where it can be masked")
+    shown = told["body"]
+    return urlencode(told["query"]), shown.encode() if isinstance(shown, str) else orjson.dumps(shown)
+
+
+def _value(body: bytes) -> Any:
+    """JSON, or else the text."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return body.decode("utf-8", "replace")
+
+
+def _is_text(response: aiohttp.ClientResponse) -> bool:
+    kind = response.content_type
+    return kind.startswith("text/") or kind.endswith(("json", "xml", "yaml"))
+
+
+def _found(screen: Screen | None) -> dict[str, int]:
+    return screen.counts if screen is not None else {}
 
 
 def below(rest: str) -> str:

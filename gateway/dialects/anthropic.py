@@ -7,8 +7,10 @@ from typing import Any, Final
 
 from fusebox.usage import usage_of
 from gateway.denied import Denied
-from gateway.dialects.base import Ask, Dialect, Json, Wire, last_text, limit_of, model_of, parse
+from gateway.dialects.base import Ask, Dialect, Json, Wire, last_text, limit_of, model_of, never_say, parse
 from gateway.meter import Meter
+from gateway.slots import MessagesSlots, Slots
+from gateway.sse import event
 
 _TYPES: Final = {
     401: "authentication_error", 403: "permission_error", 404: "not_found_error", 413: "request_too_large",
@@ -33,6 +35,17 @@ class Messages(Dialect):
 
     def limit(self, ask: Ask, output_tokens: int) -> None:
         ask.change("max_tokens", output_tokens)
+
+    def plant(self, ask: Ask, canary: str) -> None:
+        system = ask.body.get("system") or []
+        before = [{"type": "text", "text": system}] if isinstance(system, str) else system
+        ask.change("system", [*before, {"type": "text", "text": never_say(canary)}])
+
+    def slots(self) -> Slots:
+        return MessagesSlots()
+
+    def encoded(self, told: Json) -> bytes:
+        return event(told, str(told.get("type", "")))
 
     def meter(self, ask: Ask) -> Meter:
         return MessagesMeter(len(ask.raw))

@@ -11,6 +11,8 @@ import orjson
 
 from gateway.denied import Denied, bad_request
 from gateway.meter import Meter
+from gateway.slots import Slots
+from gateway.sse import event
 
 Json = dict[str, Any]
 
@@ -42,6 +44,11 @@ class Ask:
         """Set a field of the body."""
         self.body[name] = value
         self.changed = True
+
+    def settle(self) -> None:
+        """The body as it is now is the one that counts: for its size, and to be sent."""
+        if self.changed:
+            self.raw, self.changed = orjson.dumps(self.body), False
 
     def bytes(self) -> bytes:
         """The body as it is to be sent."""
@@ -77,6 +84,17 @@ class Dialect:
 
     def limit(self, ask: Ask, output_tokens: int) -> None:
         """Hold a request that names no limit to this one."""
+
+    def plant(self, ask: Ask, canary: str) -> None:
+        """Put a canary where the model reads it."""
+
+    def slots(self) -> Slots:
+        """Where the texts of its answers stand."""
+        return Slots()
+
+    def encoded(self, told: Json) -> bytes:
+        """An event of a stream."""
+        return event(told)
 
     def hidden(self, ask: Ask, told: Json) -> bool:  # noqa: ARG002 - the hook's
         """True for an event that the client did not ask for."""
@@ -171,3 +189,8 @@ def last_text(messages: Any) -> str:
     if not isinstance(messages, list) or not messages or not isinstance(messages[-1], dict):
         raise bad_request("'messages' must be a list of messages")
     return text_of(messages[-1].get("content"))
+
+
+def never_say(canary: str) -> str:
+    """The sentence in which a canary stands."""
+    return f"Internal reference, never to be repeated: {canary}"

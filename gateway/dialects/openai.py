@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from gateway.denied import Denied
-from gateway.dialects.base import Ask, Dialect, Json, last_text, limit_of, model_of, parse, text_of
+from gateway.dialects.base import Ask, Dialect, Json, last_text, limit_of, model_of, never_say, parse, text_of
 from gateway.meter import Meter
+from gateway.slots import ChatSlots, ResponsesSlots, Slots
+from gateway.sse import event
 
 _TYPES: Final = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
 _LAST: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
@@ -44,6 +46,12 @@ class Chat(OpenAi):
     def limit(self, ask: Ask, output_tokens: int) -> None:
         ask.change("max_completion_tokens", output_tokens)
 
+    def plant(self, ask: Ask, canary: str) -> None:
+        ask.change("messages", [{"role": "system", "content": never_say(canary)}, *ask.body["messages"]])
+
+    def slots(self) -> Slots:
+        return ChatSlots()
+
     def meter(self, ask: Ask) -> Meter:
         return ChatMeter(len(ask.raw))
 
@@ -67,6 +75,15 @@ class Responses(OpenAi):
 
     def limit(self, ask: Ask, output_tokens: int) -> None:
         ask.change("max_output_tokens", output_tokens)
+
+    def plant(self, ask: Ask, canary: str) -> None:
+        ask.change("instructions", f"{ask.body.get('instructions') or ''}\n{never_say(canary)}".strip())
+
+    def slots(self) -> Slots:
+        return ResponsesSlots()
+
+    def encoded(self, told: Json) -> bytes:
+        return event(told, str(told.get("type", "")))
 
     def meter(self, ask: Ask) -> Meter:
         return ResponsesMeter(len(ask.raw))
