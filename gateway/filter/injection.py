@@ -11,9 +11,11 @@ import base64
 import codecs
 import math
 import re
+import tomllib
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 
@@ -25,79 +27,30 @@ class Signal:
     weight: float
 
 
-_ORDERS: Final[tuple[tuple[str, float, re.Pattern[str]], ...]] = tuple(
-    (name, weight, re.compile(pattern, re.IGNORECASE))
-    for name, weight, pattern in (
-        (
-            "orders.ignore",
-            0.8,
-            r"\b(?:ignore|disregard|forget|override|bypass|do not (?:follow|obey))\b.{0,40}\b(?:previous|prior|above|earlier|all|any|your|the|system|developer)\b.{0,30}\b(?:instruct\w*|prompts?|rules?|guidelines?|messages?|context|directions?|polic\w+|training|restrictions?)",
-        ),
-        (
-            "orders.new",
-            0.6,
-            r"\b(?:new|updated|revised|real|actual|important|urgent)\s+(?:system\s+)?(?:instructions?|prompt|directive|task|orders)\b\s*(?::|are|is|follow)",
-        ),
-        (
-            "orders.role",
-            0.5,
-            r"\b(?:you are now|from now on,? you|act as|pretend (?:to be|you are)|switch to|enter)\b.{0,40}\b(?:mode|admin\w*|root|developer|unrestricted|dan|jailbr\w+|assistant|agent|ai|system)\b",
-        ),
-        (
-            "orders.prompt",
-            0.7,
-            r"\b(?:reveal|print|show|repeat|output|leak|send|expose|tell me|summari[sz]e|translate)\b.{0,40}\b(?:system prompt|initial (?:prompt|instructions)|hidden (?:prompt|instructions)|your (?:instructions|prompt|rules|configuration)|words above|text above)",
-        ),
-        (
-            "orders.secret",
-            0.6,
-            r"\b(?:send|post|upload|forward|exfiltrate|email|e-mail|export|dump|leak|copy|transmit|share)\b.{0,60}\b(?:passwords?|credentials?|api[ _-]?keys?|secrets?|tokens?|user table|users? (?:data|records|list|emails?)|customer (?:data|records|list)|database|all (?:the )?(?:data|records|users|customers|rows|emails?)|private key|conversation|chat history)\b",
-        ),
-        (
-            "orders.silence",
-            0.6,
-            r"\b(?:do not|don't|never|without)\b.{0,20}\b(?:tell(?:ing)?|mention(?:ing)?|inform(?:ing)?|notify(?:ing)?|alert(?:ing)?|ask(?:ing)?|warn(?:ing)?|show(?:ing)?|reveal(?:ing)?)\b.{0,30}\b(?:the )?(?:user|human|operator|anyone|admin\w*|manager|approval|permission|confirmation|this)\b",
-        ),
-        (
-            "orders.tool",
-            0.5,
-            r"\b(?:call|invoke|use|run|execute|trigger)\b.{0,30}\b(?:tool|function|command|shell|sql|query|api|endpoint|script|plugin)\b.{0,60}\b(?:now|immediately|then|with|to|and)\b",
-        ),
-        (
-            "orders.sql",
-            0.6,
-            r"\b(?:run|execute|perform|issue)\b.{0,40}\b(?:select|drop|delete|update|insert|truncate)\b.{0,40}\b(?:from|table|into|where|users?)\b",
-        ),
-        (
-            "orders.model",
-            0.5,
-            r"\b(?:attention|note to|message (?:for|to)|instructions? (?:for|to)|hey|dear)\b.{0,20}\b(?:ai|llm|language model|assistant|agent|chat ?gpt|claude|gpt|copilot|gemini|bot)s?\b",
-        ),
-        (
-            "orders.approve",
-            0.5,
-            r"\b(?:approve|confirm|grant|authori[sz]e|accept|mark as (?:approved|safe|paid|resolved))\b.{0,40}\b(?:automatically|immediately|without|all|this request|payment|order|access)\b",
-        ),
-    )
+_ORDERS: Final = tuple(
+    (Signal(order["name"], order["weight"]), re.compile("|".join(order["any"]), re.IGNORECASE))
+    for order in tomllib.loads(Path(__file__).with_name("injection.toml").read_text())["signal"]
 )
 _MARKERS: Final = re.compile(
-    r"<\|(?:im_start|im_end|system|user|assistant|endoftext|eot_id|start_header_id)\|?>|\[/?INST\]|<</?SYS>>|"
-    r"^\s*#{2,}\s*(?:system|instructions?|assistant|user)\b\s*:?\s*$|^\s*(?:system|assistant|developer)\s*:\s|"
-    r"</?(?:system|instructions?|tool_call|function_call|tool_result|assistant)\b[^>]*>|\"role\"\s*:\s*\"(?:system|assistant|developer)\"",
+    r"<\|(?:im_start|im_end|system|user|assistant|endoftext|eot_id|start_header_id)\|?>|\[/?INST\]|<</?SYS>>"
+    r"|^\s*#{2,}\s*(?:system|instructions?|assistant|user)\b\s*:?\s*$|^\s*(?:system|assistant|developer)\s*:\s"
+    r"|</?(?:system|instructions?|tool_call|function_call|tool_result|assistant)\b[^>]{0,500}>"
+    r"|\"role\"\s*:\s*\"(?:system|assistant|developer)\"",
     re.IGNORECASE | re.MULTILINE,
 )
 _HIDDEN_HTML: Final = re.compile(
-    r"(?:display\s*:\s*none|visibility\s*:\s*hidden|font-size\s*:\s*0|opacity\s*:\s*0(?:\.0+)?\b|color\s*:\s*(?:white|#fff(?:fff)?)\b|aria-hidden\s*=\s*[\"']?true)",
+    r"display\s*:\s*none|visibility\s*:\s*hidden|font-size\s*:\s*0|opacity\s*:\s*0(?:\.0+)?\b"
+    r"|color\s*:\s*(?:white|#fff(?:fff)?)\b|aria-hidden\s*=\s*[\"']?true",
     re.IGNORECASE,
 )
-_COMMENT: Final = re.compile(r"<!--(.*?)-->", re.DOTALL)
+_COMMENT: Final = re.compile(r"<!--(.{0,5000}?)-->", re.DOTALL)
 _ENCODED: Final = re.compile(r"(?:[A-Za-z0-9+/]{4}){6,}(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
 _HEX: Final = re.compile(r"(?:(?:\\x|%|0x)?[0-9A-Fa-f]{2}[ ,]?){20,}")
 _SPACED: Final = re.compile(r"(?:\b\w[ .\-_*]){6,}\w\b")
 _ZERO_WIDTH: Final = frozenset("\u200b\u200c\u200d\u2060\ufeff\u00ad\u180e\u2061\u2062\u2063\u2064")
 _BIDI: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _MAX_CHARS: Final = 200_000
-_LETTERS: Final = str.maketrans("013457@$", "oleastas")
+_LETTERS: Final = str.maketrans("013457@$", "oieastas")
 
 
 def signals(text: str) -> list[Signal]:
@@ -118,9 +71,7 @@ def score(found: list[Signal]) -> float:
 
 
 def _orders(text: str) -> Iterator[Signal]:
-    for name, weight, pattern in _ORDERS:
-        if pattern.search(text):
-            yield Signal(name, weight)
+    yield from (signal for signal, pattern in _ORDERS if pattern.search(text))
 
 
 def _plain(text: str) -> str:

@@ -16,13 +16,13 @@ from gateway.filter.threats import Threat, Weight
 
 _URL: Final = re.compile(r"(?:\b[a-z][a-z0-9+.\-]{1,15}:)?//[^\s<>\"'`\\|{}^)\]]+", re.IGNORECASE)
 _IMAGE: Final = re.compile(
-    r"!\[[^\]]*\]\(\s*<?([^\s)>]+)|<(?:img|image|iframe|embed|object|source|video|audio|link|script|input|track)\b[^>]*?"
+    r"!\[[^\]]{0,500}\]\(\s*<?([^\s)>]+)|<(?:img|image|iframe|embed|object|source|video|audio|link|script|input|track)\b[^>]{0,2000}?"
     r"(?:src|href|data|srcset|poster)\s*=\s*[\"']?([^\s\"'>]+)|url\(\s*[\"']?([^\s\"')]+)|"
-    r"<meta\b[^>]*?url=([^\s\"'>]+)",
+    r"<meta\b[^>]{0,2000}?url=([^\s\"'>]+)",
     re.IGNORECASE,
 )
-_REFERENCED: Final = re.compile(r"!\[[^\]]*\]\[([^\]]*)\]|!\[([^\]]+)\](?![(\[])")
-_DEFINED: Final = re.compile(r"^[ \t]{0,3}\[([^\]]+)\]:\s*<?(\S+?)>?(?:\s|$)", re.MULTILINE)
+_REFERENCED: Final = re.compile(r"!\[[^\]]{0,500}\]\[([^\]]{0,500})\]|!\[([^\]]{1,500})\](?![(\[])")
+_DEFINED: Final = re.compile(r"^[ \t]{0,3}\[([^\]]{1,500})\]:\s*<?(\S+?)>?(?:\s|$)", re.MULTILINE)
 _CARRIES: Final = 200
 """Characters of path and query with which a link may carry something away."""
 
@@ -54,9 +54,7 @@ def links(text: str, hosts: tuple[str, ...], unknown: Weight) -> Iterator[Threat
 def _loaded(text: str) -> Iterator[str]:
     """Addresses that are fetched when the text is shown."""
     for match in _IMAGE.finditer(text):
-        yield from (
-            url for url in match.groups() if url and not url.startswith(("#", "/")) or url and url.startswith("//")
-        )
+        yield from (url for url in match.groups() if url and (url.startswith("//") or not url.startswith(("#", "/"))))
     wanted = {(one or other).casefold() for one, other in _REFERENCED.findall(text)}
     if wanted:
         yield from (url for name, url in _DEFINED.findall(text) if name.casefold() in wanted)

@@ -35,6 +35,7 @@ _READING: Final = _kinds("Columns", "DictGet", "JSONTable", "OpenJSON", "ReadCSV
 _TELLING: Final = frozenset(
     ("currentuser", "currentdatabase", "currentschema", "currentschemas", "currentcatalog", "currentrole")
     + ("currentversion", "currentaccount", "currentwarehouse", "sessionuser", "version", "user", "database", "schema")
+    + ("decrypt", "decryptraw", "aesdecrypt")
 )
 _SLEEPING: Final = frozenset(
     ("sleep", "pg_sleep", "pg_sleep_for", "pg_sleep_until", "benchmark", "sleepeachrow", "waitfor")
@@ -56,16 +57,26 @@ def calls(root: exp.Expr) -> Iterator[Threat]:
             yield Threat("sql.encoded", f"a text spelled by {node.key}")
         elif isinstance(node, _READING):
             yield Threat("sql.function", f"{node.key} reads what no grant names")
+        elif isinstance(node, exp.Cast) and _is_object(node.to):
+            yield Threat("sql.function", f"a cast to {node.to.sql().lower()}")
         elif isinstance(node, exp.Func):
             yield from _call(node)
-        elif isinstance(node, exp.Cast) and node.to.is_type("userdefined", "object_identifier"):
-            yield Threat("sql.function", f"a cast to {node.to.sql().lower()}")
         elif isinstance(node, exp.In) and node.args.get("field") is not None:
             yield Threat("sql.table", "IN reads a table by its bare name")
-        elif isinstance(node, exp.Parameter | exp.PropertyEQ):
+        elif isinstance(node, exp.PropertyEQ) or _is_variable(node):
             yield Threat("sql.function", "a variable of the session")
         elif isinstance(node, exp.Select) and node.args.get("settings"):
             yield Threat("sql.verb", "SETTINGS are never granted")
+
+
+def _is_variable(node: exp.Expr) -> bool:
+    """``@x``; a numbered parameter (``$1``) is none."""
+    return isinstance(node, exp.Parameter) and not str(node.name).isdigit()
+
+
+def _is_object(type_: exp.Expr) -> bool:
+    """A type that names something in the catalogue: ``'users'::regclass``."""
+    return isinstance(type_, exp.ObjectIdentifier) or (isinstance(type_, exp.DataType) and type_.is_type("userdefined"))
 
 
 def _call(node: exp.Func) -> Iterator[Threat]:
@@ -80,6 +91,6 @@ def _call(node: exp.Func) -> Iterator[Threat]:
 
 def called(node: exp.Expr) -> str:
     """A function's name in lower case."""
-    if isinstance(node, exp.Anonymous | exp.AnonymousAggFunc):
-        return str(node.name).lower()
+    if isinstance(node, exp.Anonymous | exp.AnonymousAggFunc | exp.ParameterizedAgg):
+        return str(node.this).lower()
     return str(node.sql_name() if isinstance(node, exp.Func) else node.key).lower()

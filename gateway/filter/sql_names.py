@@ -19,7 +19,7 @@ def tables(root: exp.Expr, grant: SqlGrant) -> Iterator[Threat]:
     own = {cte.alias for cte in root.find_all(exp.CTE)}
     for table in root.find_all(exp.Table):
         if not isinstance(table.this, exp.Identifier):
-            yield Threat("sql.function", f"{called(table.this)} in the place of a table")
+            yield Threat("sql.function", f"{called(table.this) if table.this else 'nothing'} in the place of a table")
         elif not (table.name in own and not table.db) and grant.columns(full_name(table)) is None:
             yield Threat("sql.table", f"table {full_name(table)} is not granted")
 
@@ -43,15 +43,15 @@ def columns(root: exp.Expr, grant: SqlGrant) -> Iterator[Threat]:
 def _in_scope(scope: Scope, grant: SqlGrant) -> Iterator[Threat]:
     sources = _sources(scope)
     granted = {name: _granted(source, grant) for name, source in sources.items()}
-    if scope.expression.find(exp.Star) and any(_limited(columns) for columns in granted.values()):
-        yield from _stars(scope, granted)
-    aliases = {each.alias for each in scope.expression.expressions if each.alias}
+    yield from _stars(scope, {name: granted[name] for name, source in sources.items() if isinstance(source, exp.Table)})
+    own = {each.alias for each in scope.expression.expressions if each.alias}
+    scalars = {cte.alias for cte in scope.expression.root().find_all(exp.CTE) if cte.args.get("scalar")}
     for column in scope.columns:
-        if isinstance(column.this, exp.Star):
+        if isinstance(column.this, exp.Star) or column.parent_select is not scope.expression:
             continue
-        if not column.table and column.name in aliases and column.find_ancestor(exp.Order, exp.Having, exp.Group):
-            continue
-        yield from _column(column.name, column.table, granted)
+        sorted_by_alias = column.name in own and column.find_ancestor(exp.Order, exp.Having, exp.Group)
+        if column.table or not (sorted_by_alias or column.name in scalars):
+            yield from _column(column.name, column.table, granted)
 
 
 def _sources(scope: Scope) -> dict[str, exp.Table | Scope]:

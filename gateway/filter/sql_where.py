@@ -5,40 +5,41 @@ from __future__ import annotations
 from sqlglot import exp
 
 
-def chooses(condition: exp.Expr | None) -> bool:
+def chooses(condition: exp.Expr | None, booleans: bool = True) -> bool:
     """True when a WHERE leaves out rows for a reason.
 
     Constants, a column compared with itself, joins and conditions that nearly every row meets choose nothing; an OR
     chooses only when both sides do.
+
+    Args:
+        booleans: a bare column is a boolean. Where every number is one too, ``WHERE id`` chooses nothing.
     """
     if condition is None:
         return False
     if isinstance(condition, exp.Where | exp.Paren):
-        return chooses(condition.this)
+        return chooses(condition.this, booleans)
     if isinstance(condition, exp.And):
-        return chooses(condition.left) or chooses(condition.right)
-    if isinstance(condition, exp.Or):
-        return chooses(condition.left) and chooses(condition.right)
+        return chooses(condition.left, booleans) or chooses(condition.right, booleans)
+    if isinstance(condition, exp.Or | exp.Xor):
+        return chooses(condition.left, booleans) and chooses(condition.right, booleans)
     if isinstance(condition, exp.Not):
         return isinstance(condition.this, exp.Column) or (
             isinstance(condition.this, exp.In | exp.Like | exp.Is) and not _open(condition.this, negated=True)
         )
     if isinstance(condition, exp.Exists):
-        return chooses(condition.this.args.get("where"))
+        return chooses(condition.this.args.get("where"), booleans)
+    if isinstance(condition, exp.Column):
+        return booleans
     return condition.find(exp.Column) is not None and not _open(condition)
 
 
 def always(condition: exp.Expr | None) -> bool:
-    """True when some part of a condition is a constant that makes the whole true: the mark of an injected OR."""
+    """True when one side of an OR is a constant or the like: the mark of an injected OR."""
     if condition is None:
         return False
     return any(
-        not chooses(side) and _constant(side) for either in condition.find_all(exp.Or) for side in _sides(either)
+        _constant(side) for either in condition.find_all(exp.Or, exp.Xor) for side in (either.left, either.right)
     )
-
-
-def _sides(either: exp.Or) -> tuple[exp.Expr, exp.Expr]:
-    return either.left, either.right
 
 
 def _constant(side: exp.Expr) -> bool:
@@ -50,7 +51,7 @@ def _constant(side: exp.Expr) -> bool:
 def _open(leaf: exp.Expr, negated: bool = False) -> bool:
     """A condition that nearly every row meets."""
     if isinstance(leaf, exp.Is):
-        return negated and isinstance(leaf.expression, exp.Null)
+        return negated != bool(leaf.args.get("negate")) and isinstance(leaf.expression, exp.Null)
     if isinstance(leaf, exp.In):
         return leaf.this in leaf.expressions
     if isinstance(leaf, exp.Between):
@@ -58,13 +59,17 @@ def _open(leaf: exp.Expr, negated: bool = False) -> bool:
     if isinstance(leaf, exp.Like | exp.ILike | exp.RegexpLike):
         return not negated and _matches_all(leaf.expression)
     if isinstance(leaf, exp.GT | exp.GTE | exp.NEQ):
-        return _same_on_both_sides(leaf) or _small(leaf.expression)
+        return _same_on_both_sides(leaf) or (_plain(leaf.this) and _small(leaf.expression))
     if isinstance(leaf, exp.LT | exp.LTE):
-        return _same_on_both_sides(leaf) or _small(leaf.this)
+        return _same_on_both_sides(leaf) or (_plain(leaf.expression) and _small(leaf.this))
     if isinstance(leaf, exp.EQ | exp.NullSafeEQ):
         both = isinstance(leaf.left, exp.Column) and isinstance(leaf.right, exp.Column)
         return both or _same_on_both_sides(leaf)
     return False
+
+
+def _plain(side: exp.Expr) -> bool:
+    return isinstance(side.unnest(), exp.Column | exp.Length | exp.Abs)
 
 
 def _same_on_both_sides(leaf: exp.Expr) -> bool:

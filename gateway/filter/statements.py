@@ -23,17 +23,17 @@ _VERBS: Final = (
 )
 _BEGINS: Final = re.compile(rf"(?:\s|\(|--[^\n]*\n|#[^\n]*\n|/\*.*?\*/|;)*(?:{_VERBS})\b", re.IGNORECASE | re.DOTALL)
 _LOOKS: Final = re.compile(
-    r"\bselect\b.+?\bfrom\b\s*[\"`\w(\[/]|\binsert\s+into\b|\bupdate\b\s+\S+\s+\bset\b|\bdelete\s+from\b"
+    r"\bselect\b.{1,2000}?\bfrom\b\s*[\"`\w(\[/]|\binsert\s+into\b|\bupdate\b\s+\S+\s+\bset\b|\bdelete\s+from\b"
     r"|\b(?:drop|truncate|alter|create)\s+(?:or\s+replace\s+)?(?:table|database|schema|user|role|view|index|function|"
     r"procedure|trigger|dictionary|extension)\b|\btruncate\s+\w+\s*;?\s*$|\bunion\b\s+(?:all\s+)?\bselect\b"
-    r"|\bgrant\b.+?\bto\b\s+\w|\bcopy\b\s+\S+\s+(?:to|from)\b|\binto\s+(?:out|dump)file\b|\bload\s+data\b"
+    r"|\bgrant\b.{1,500}?\bto\b\s+\w|\bcopy\b\s+\S+\s+(?:to|from)\b|\binto\s+(?:out|dump)file\b|\bload\s+data\b"
     r"|\b(?:pg_sleep|sleep|benchmark)\s*\(|\bcall\s+\w+\s*\(|\bexec(?:ute)?\s+(?:immediate\b|xp_|sp_)",
     re.IGNORECASE | re.DOTALL,
 )
 _FENCE: Final = re.compile(r"```[ \t]*(?:sql|postgres(?:ql)?|mysql|clickhouse)[ \t]*\n(.*?)(?:```|\Z)", re.I | re.S)
 _LINE: Final = re.compile(
-    r"^[ \t]*(?:>[ \t]*)?((?:SELECT\b|INSERT INTO\b|UPDATE \S+ SET\b|DELETE FROM\b|DROP \w+|TRUNCATE\b|ALTER \w+|CREATE \w+|"
-    r"GRANT\b|COPY\b|WITH\b|TABLE\b)[^;]*?(?:;|\n[ \t]*\n|\Z))",
+    r"^[ \t]*(?:>[ \t]*)?((?:SELECT\b|INSERT INTO\b|UPDATE \S+ SET\b|DELETE FROM\b|DROP \w+|TRUNCATE\b|ALTER \w+"
+    r"|CREATE \w+|GRANT\b|COPY\b|WITH\b|TABLE\b)[^;]*?(?:;|\n[ \t]*\n|\Z))",
     re.MULTILINE | re.DOTALL,
 )
 _FRAGMENTS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(
@@ -68,9 +68,7 @@ class Found:
 
 def in_argument(name: str, text: str) -> Iterator[Found]:
     """The statement that an argument is, if it is one."""
-    if name.lower() in SQL_NAMES:
-        yield Found(text, True)
-    elif _BEGINS.match(text) and _LOOKS.search(text):
+    if name.lower() in SQL_NAMES or (_BEGINS.match(text) and _LOOKS.search(text)):
         yield Found(text, True)
     else:
         yield from in_text(text)

@@ -19,6 +19,11 @@ from gateway.masking.secrets import LITERALS, RARER
 _ROOM: Final = 60
 """Characters around a hit, for context words and for the run the hit is part of."""
 
+LONGEST_WORD: Final = 4096
+"""Characters without a blank that are looked at on either side: the longest tokens are of this size."""
+
+_BLANKS: Final = (" ", "\n", "\t")
+
 _GAP: Final = "\n| | | | | | |\n"
 """Between two windows: more words than context looks at."""
 
@@ -107,10 +112,12 @@ def _places(text: str, literal: str) -> Iterator[int]:
 
 
 def _run_start(text: str, at: int) -> int:
-    """Back to a blank, so that a window never begins inside a value."""
-    return max((text.rfind(blank, 0, at) for blank in " \n\t"), default=-1) + 1
+    """Back to a blank, so that a window never begins inside a value; or as far as the longest word may be."""
+    first = max(0, at - LONGEST_WORD)
+    return max(text.rfind(blank, first, at) + 1 or first for blank in _BLANKS)
 
 
 def _run_end(text: str, at: int) -> int:
-    ends = [end for end in (text.find(blank, at) for blank in " \n\t") if end >= 0]
-    return min(ends, default=len(text))
+    last = min(len(text), at + LONGEST_WORD)
+    ends = [text.find(blank, at, last) for blank in _BLANKS]
+    return min(last if end < 0 else end for end in ends)

@@ -14,12 +14,12 @@ from fusebox import happenings
 from fusebox.guard import allow, deny
 from fusebox.records import Verdict
 from gateway.masking.masker import GUARD, Session
+from gateway.masking.prefilter import LONGEST_WORD
 from gateway.masking.spans import Span
 
 WINDOW: Final = 64
 """Characters that values with blanks in them have at most: cards, IBANs, phone numbers, most names."""
 
-LONGEST_WORD: Final = 4096
 LONGEST_VALUE: Final = 65_536
 """A value that crosses the line is waited for as long as it has no more characters than this."""
 
