@@ -45,7 +45,7 @@ class Circuit:
     """
 
     def __init__(self, name: str, settings: CircuitSection, clock: Clock) -> None:
-        self._name, self._clock, self._open_s = name, clock, settings.open_s
+        self.name, self._clock, self._open_s = name, clock, settings.open_s
         self._storage = _Storage(clock, settings.open_s)
         self._breaker = pybreaker.CircuitBreaker(
             fail_max=settings.fail_max, state_storage=self._storage, throw_new_error_on_trip=False, name=name
@@ -69,7 +69,7 @@ class Circuit:
         if self._probing or not self._storage.due():
             raise Denied(
                 HTTPStatus.SERVICE_UNAVAILABLE, "upstream_circuit_open",
-                f"{self._name} has failed too often and is left alone; try again later",
+                f"{self.name} has failed too often and is left alone; try again later",
                 retry_after=max(1.0, self._storage.left()),
             )  # fmt: skip
         self._probing = True
@@ -88,7 +88,7 @@ class Circuit:
         with contextlib.suppress(Fault, pybreaker.CircuitBreakerError):
             self._breaker.call(_fault)
         if before == pybreaker.STATE_CLOSED and self._storage.state == pybreaker.STATE_OPEN:
-            happenings.emit(OPENED, upstream=self._name, seconds=self._open_s)
+            happenings.emit(OPENED, upstream=self.name, seconds=self._open_s)
 
     def undecided(self, *, probe: bool) -> None:
         """A call ended without a word on the upstream: its client left, or it asked for nonsense."""

@@ -6,7 +6,7 @@
 ``GET /v1/models``                       the models the key allows, in both APIs' shape
 ``* /tools/{name}/…``                    an internal system
 ``* /{provider}/…``                      a provider's own API, as it is
-``GET /healthz``                         200 while it serves; no key
+``GET /healthz``, ``GET /metrics``       200 while it serves, and counters in Prometheus text; no key
 =======================================  ============================================================
 """
 
@@ -21,6 +21,7 @@ from typing import Any, Final
 import orjson
 
 from fusebox import happenings
+from fusebox.metrics import TEXT
 from gateway.denied import Denied, no_key
 from gateway.dialects import Chat, Dialect, Embeddings, Messages, Plain, Responses
 from gateway.http import JSON, ClientLeft, Header, Receive, Reply, Request, Scope, Send, credential
@@ -46,14 +47,16 @@ class Door:
     """Routes requests. One instance serves one event loop.
 
     Args:
+        metrics: the text of ``/metrics``.
         end: called on that loop when there will be no more requests.
     """
 
     def __init__(
-        self, keys: Keys, routes: Routes, models: ModelCalls, tools: Tools, end: Callable[[], Awaitable[None]]
-    ) -> None:
+        self, keys: Keys, routes: Routes, models: ModelCalls, tools: Tools, metrics: Callable[[], str],
+        end: Callable[[], Awaitable[None]],
+    ) -> None:  # fmt: skip
         self._keys, self._routes, self._models, self._tools = keys, routes, models, tools
-        self._end = end
+        self._metrics, self._end = metrics, end
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -104,6 +107,8 @@ class Door:
         path = request.path
         if path == "/healthz":
             await reply.whole(HTTPStatus.OK, [JSON], b'{"ok":true}')
+        elif path == "/metrics":
+            await reply.whole(HTTPStatus.OK, [(b"content-type", TEXT.encode())], self._metrics().encode())
         elif path in _DIALECTS:
             _only("POST", request)
             await self._models.serve(self._identify(request), dialect, request, reply)

@@ -68,6 +68,10 @@ class Flights:
             if not mine:
                 self._by_agent.pop(action.agent, None)
 
+    def count(self) -> int:
+        """How many there are."""
+        return sum(len(flights) for flights in self._by_agent.values())
+
     def sweep(self, agent: str) -> None:
         """Cut what the agent may not go on with; from any thread, and cheap when it has nothing under way."""
         if self._loop is not None and agent in self._by_agent:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+import pybreaker
+
 from fusebox.config import Config
+from fusebox.metrics import Gauge, render
 from fusebox.prices import PriceBook
 from fusebox.rundir import lookup, url_of
 from gateway.admission import Admission
+from gateway.breaker import Circuit
 from gateway.door import Door
 from gateway.filter import Canaries, OutputFilter
 from gateway.flights import Flights, Seats
@@ -56,7 +60,18 @@ def assemble(settings: GatewaySettings, runtime: Runtime, upstream: Upstream) ->
         ledger=Ledger(runtime, capture_of(settings, runtime, key)), upstream=upstream, max_body=settings.max_body_bytes,
     )  # fmt: skip
     models, tools = ModelCalls(routes, means), Tools(settings.tools, settings.circuit, runtime.clock, means)
-    return Parts(Door(keys, routes, models, tools, upstream.close), keys, means)
+    circuits = [*routes.circuits(), *tools.circuits()]
+    door = Door(keys, routes, models, tools, lambda: render(_gauges(flights, circuits)), upstream.close)
+    return Parts(door, keys, means)
+
+
+def _gauges(flights: Flights, circuits: Iterable[Circuit]) -> Iterator[Gauge]:
+    yield Gauge("gateway_calls", "calls under way", flights.count())
+    for circuit in circuits:
+        closed = circuit.state == pybreaker.STATE_CLOSED
+        yield Gauge(
+            "gateway_upstream_open", "1 while an upstream is left alone", not closed, {"upstream": circuit.name}
+        )
 
 
 def quota_of(settings: GatewaySettings, runtime: Runtime, keys: Keys) -> Quota:

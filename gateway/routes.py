@@ -31,10 +31,15 @@ class Routes:
     ) -> None:
         self.providers: Mapping[str, Adapter] = {n: adapter(n, each) for n, each in settings.providers.items()}
         self._settings, self._clock = settings, clock
+        self._circuits: dict[str, Circuit] = {}
         self._targets = {name: self._target(name) for name in settings.models}
         self._passing: dict[str, Target] = {
             name: Target("", each, Circuit(name, settings.circuit, clock), 0) for name, each in self.providers.items()
         }
+
+    def circuits(self) -> list[Circuit]:
+        """Of every model's upstream, each once."""
+        return list(self._circuits.values())
 
     def models(self, identity: Identity) -> list[str]:
         """The models a key allows."""
@@ -62,10 +67,11 @@ class Routes:
         """A provider as such, for requests that are passed through."""
         return self._passing[provider]
 
-    def _target(self, name: str) -> Target:
-        model = self._settings.models[name]
-        called = model.name or name
-        circuit = Circuit(f"{model.provider}/{called}", self._settings.circuit, self._clock)
+    def _target(self, alias: str) -> Target:
+        model = self._settings.models[alias]
+        called = model.name or alias
+        name = f"{model.provider}/{called}"
+        circuit = self._circuits.setdefault(name, Circuit(name, self._settings.circuit, self._clock))
         return Target(called, self.providers[model.provider], circuit, model.retries)
 
 

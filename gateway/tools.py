@@ -54,6 +54,10 @@ class Tools:
         self._circuits = {name: Circuit(f"tools/{name}", circuit, clock) for name in tools}
         self._auth = {name: _auth(name, tool) for name, tool in tools.items()}
 
+    def circuits(self) -> list[Circuit]:
+        """Of every system."""
+        return list(self._circuits.values())
+
     async def serve(self, identity: Identity, name: str, rest: str, request: Request, reply: Reply) -> None:
         """One request.
 

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from fusebox import fingerprint, names
 from fusebox.usage import Usage, usage_of
+from rabbitmq import tracing
 from rabbitmq.act import Act
 
 R = TypeVar("R")
@@ -31,6 +32,17 @@ class ModelCall:
             if isinstance(found, str):
                 self._act.span.set_attribute(attribute, found)
         return response
+
+    def through_gateway(self) -> dict[str, str]:
+        """Headers for a call that goes through the gateway, which then counts it: its span joins this trace.
+
+        ::
+
+            client.chat.completions.create(…, extra_headers=call.through_gateway())
+        """
+        self._act.span.set_attribute(names.DELEGATED, True)
+        trace = tracing.headers_of(self._act.span.get_span_context())
+        return {name: str(value) for name, value in trace.items()} | {names.HTTP_WORKFLOW: self._act.action.workflow}
 
     def usage(self, usage: Usage) -> None:
         """Note tokens that a client counted itself, for instance from the last chunk of a stream."""

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
-from collector.metrics import Gauge, Otel, accepted, queue, refused, render
 from collector.receive.grpc import GrpcDoor
 from collector.receive.http import Door
 from collector.receive.intake import Answer, Intake
@@ -22,6 +21,7 @@ from fusebox.clock import Clock, system_clock
 from fusebox.config import Config
 from fusebox.http_server import HttpServer
 from fusebox.lifecycle import serve
+from fusebox.metrics import Gauge, Otel, accepted, queue, refused, render
 from fusebox.ports import address, bind, port_of
 from fusebox.prices import PriceBook
 from fusebox.rundir import announce, withdraw
