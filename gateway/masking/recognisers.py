@@ -19,6 +19,7 @@ from presidio_analyzer import (
     AnalysisExplanation,
     AnalyzerEngine,
     EntityRecognizer,
+    Pattern,
     RecognizerRegistry,
     RecognizerResult,
 )
@@ -39,6 +40,11 @@ from gateway.masking.secrets import FORMATS
 from gateway.masking.settings import MaskingSettings
 
 LANGUAGE: Final = "en"
+_CARDS: Final = [
+    *CreditCardRecognizer.PATTERNS,
+    Pattern("Mastercard, 2 series", r"\b2[2-7]\d{2}[- ]?\d{4}[- ]?\d{4}[- ]?\d{4}\b", 0.3),
+    Pattern("American Express, in its groups", r"\b3[47]\d{2}[- ]?\d{6}[- ]?\d{5}\b", 0.3),
+]
 _SURE: Final = 0.85
 _PHONE_DIGITS: Final = 15
 _CALLED: Final = [
@@ -104,8 +110,11 @@ class _Phone(PhoneRecognizer):
     is asked only for runs that may be two numbers.
     """
 
-    _CANDIDATE: Final = re.compile(r"(?<![\w.+])(?:\+|\()?\d(?:[ .\-/()\u00a0\u2010-\u2015]{0,3}\d){6,19}(?![\w])")
-    _DATE: Final = re.compile(r"(?:19|20)\d\d[-/. ](?:0[1-9]|1[0-2])[-/. ](?:0[1-9]|[12]\d|3[01])(?!\d)")
+    _CANDIDATE: Final = re.compile(r"(?<![\w.+])(?<![0-9a-f]-)(?:\+|\()?\d(?:[ .\-/()\u00a0\u2010-\u2015]{0,3}\d){6,19}(?![\w])")
+    _DATE: Final = re.compile(
+        r"(?:19|20)\d\d[-/. ](?:0?[1-9]|1[0-2])[-/. ](?:0?[1-9]|[12]\d|3[01])(?!\d)"
+        r"|(?:0?[1-9]|[12]\d|3[01])([-/. ])(?:0?[1-9]|[12]\d|3[01])\1(?:19|20)\d\d(?!\d)"
+    )
     _FOURS: Final = re.compile(r"\d{4}(?:[ -]\d{4}){2}")  # a card or an IBAN
 
     def analyze(self, text: str, entities: list[str], nlp_artifacts: Any = None) -> list[RecognizerResult]:
@@ -227,7 +236,7 @@ class Recognisers:
         registry = RecognizerRegistry(
             recognizers=[
                 _Email(supported_entity="EMAIL"),
-                CreditCardRecognizer(supported_entity="CARD"),
+                CreditCardRecognizer(patterns=_CARDS, supported_entity="CARD"),
                 IbanRecognizer(supported_entity="IBAN"),
                 UsSsnRecognizer(supported_entity="SSN"),
                 _Ip(supported_entity="IP"),
