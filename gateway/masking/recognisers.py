@@ -110,7 +110,9 @@ class _Phone(PhoneRecognizer):
     is asked only for runs that may be two numbers.
     """
 
-    _CANDIDATE: Final = re.compile(r"(?<![\w.+])(?<![0-9a-f]-)(?:\+|\()?\d(?:[ .\-/()\u00a0\u2010-\u2015]{0,3}\d){6,19}(?![\w])")
+    _CANDIDATE: Final = re.compile(
+        r"(?<![\w.+])(?<![0-9a-f]-)(?:\+|\()?\d(?:[ .\-/()\u00a0\u2010-\u2015]{0,3}\d){6,19}(?![\w])"
+    )
     _DATE: Final = re.compile(
         r"(?:19|20)\d\d[-/. ](?:0?[1-9]|1[0-2])[-/. ](?:0?[1-9]|[12]\d|3[01])(?!\d)"
         r"|(?:0?[1-9]|[12]\d|3[01])([-/. ])(?:0?[1-9]|[12]\d|3[01])\1(?:19|20)\d\d(?!\d)"
