@@ -43,7 +43,7 @@ _HIDDEN_HTML: Final = re.compile(
     r"|color\s*:\s*(?:white|#fff(?:fff)?)\b|aria-hidden\s*=\s*[\"']?true",
     re.IGNORECASE,
 )
-_COMMENT: Final = re.compile(r"<!--(.{0,5000}?)-->", re.DOTALL)
+_COMMENT: Final = re.compile(r"<!--(.{0,1000}?)-->", re.DOTALL)
 _ENCODED: Final = re.compile(r"(?:[A-Za-z0-9+/]{4}){6,}(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
 _HEX: Final = re.compile(r"(?:(?:\\x|%|0x)?[0-9A-Fa-f]{2}[ ,]?){20,}")
 _SPACED: Final = re.compile(r"(?:\b\w[ .\-_*]){6,}\w\b")

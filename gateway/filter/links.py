@@ -16,7 +16,7 @@ from gateway.filter.threats import Threat, Weight
 
 _URL: Final = re.compile(r"(?:\b[a-z][a-z0-9+.\-]{1,15}:)?//[^\s<>\"'`\\|{}^)\]]+", re.IGNORECASE)
 _IMAGE: Final = re.compile(
-    r"!\[[^\]]{0,500}\]\(\s*<?([^\s)>]+)|<(?:img|image|iframe|embed|object|source|video|audio|link|script|input|track)\b[^>]{0,2000}?"
+    r"!\[[^\]]{0,500}\]\(\s*<?([^\s)>]+)|<(?:img|image|iframe|embed|object|source|video|audio|link|script|input|track)\b[^>]{0,300}?"
     r"(?:src|href|data|srcset|poster)\s*=\s*[\"']?([^\s\"'>]+)|url\(\s*[\"']?([^\s\"')]+)|"
     r"<meta\b[^>]{0,2000}?url=([^\s\"'>]+)",
     re.IGNORECASE,

@@ -40,9 +40,13 @@ class OutputFilter:
         """
         return _closed(agent, lambda: ruling(list(self._in_arguments(agent, tool, value, canaries))))
 
-    def answer(self, agent: str, text: str, canaries: tuple[str, ...] = ()) -> Ruling:
-        """Rule on what a model says."""
-        return _closed(agent, lambda: ruling(list(self._in_answer(agent, text, canaries))))
+    def answer(self, agent: str, text: str, canaries: tuple[str, ...] = (), *, whole: bool = True) -> Ruling:
+        """Rule on what a model says.
+
+        Args:
+            whole: False while the answer grows: a statement that has not come to its end is not judged yet.
+        """
+        return _closed(agent, lambda: ruling(list(self._in_answer(agent, text, canaries, whole))))
 
     def content(self, text: str, agent: str = "") -> Ruling:
         """Score content from outside; a hold when the settings ask for one, else for audit only."""
@@ -60,9 +64,9 @@ class OutputFilter:
             yield from links(text, self._settings.hosts, self._settings.unknown_links)
             yield from _canary(text, canaries)
 
-    def _in_answer(self, agent: str, text: str, canaries: tuple[str, ...]) -> Iterator[Threat]:
+    def _in_answer(self, agent: str, text: str, canaries: tuple[str, ...], whole: bool) -> Iterator[Threat]:
         grants = self._registry.agents[agent].sql if agent in self._registry.agents else ()
-        for each in in_text(text):
+        for each in in_text(text, whole):
             for threat in _judged(each, grants, f"{agent} has no SQL grant"):
                 yield replace(threat, weight=self._settings.answers)
         yield from shell(text)

@@ -74,13 +74,14 @@ def in_argument(name: str, text: str) -> Iterator[Found]:
         yield from in_text(text)
 
 
-def in_text(text: str) -> Iterator[Found]:
-    """The statements in an answer."""
+def in_text(text: str, whole: bool = True) -> Iterator[Found]:
+    """The statements in an answer; of one that still grows (not ``whole``), those that have come to their end."""
     for block in _FENCE.finditer(text):
-        yield Found(block[1].strip().rstrip(";"), True)
+        if whole or block[0].endswith("```"):
+            yield Found(block[1].strip().rstrip(";"), True)
     rest = _FENCE.sub("\n", text)
     for line in _LINE.finditer(rest):
-        if _LOOKS.search(line[1]):
+        if _LOOKS.search(line[1]) and (whole or line.end() < len(rest) or line[1].endswith(";")):
             yield Found(line[1].strip().rstrip(";"), False)
 
 

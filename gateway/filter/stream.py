@@ -46,14 +46,15 @@ class StreamFilter:
         self._text += chunk
         if not self.verdict.allowed or len(self._text) - self._judged < _STEP or len(self._text) - self._out <= WINDOW:
             return ""
-        return self._release(len(self._text) - WINDOW)
+        return self._release(len(self._text) - WINDOW, whole=False)
 
     def end(self) -> str:
         """The stream is over: give the rest."""
-        return self._release(len(self._text)) if self.verdict.allowed else ""
+        return self._release(len(self._text), whole=True) if self.verdict.allowed else ""
 
-    def _release(self, cut: int) -> str:
-        ruling = self._filter.answer(self._agent, self._text, self._canaries)
+    def _release(self, cut: int, whole: bool) -> str:
+        text = self._text if whole else _up_to_a_blank(self._text, cut)
+        ruling = self._filter.answer(self._agent, text, self._canaries, whole=whole)
         self._judged = len(self._text)
         self._note(ruling)
         if not self.verdict.allowed:
@@ -65,3 +66,9 @@ class StreamFilter:
     def _note(self, ruling: Ruling) -> None:
         self.verdict = ruling.verdict
         self.threats.extend(threat for threat in ruling.threats if threat not in self.threats)
+
+
+def _up_to_a_blank(text: str, at_least: int) -> str:
+    """Without the word that still grows: half a host is another host."""
+    blank = max(text.rfind(" "), text.rfind("\n"))
+    return text[:blank] if blank > at_least else text

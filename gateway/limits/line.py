@@ -9,7 +9,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from threading import Lock
-from typing import Final
 
 from fusebox import happenings
 from fusebox.errors import StoreUnavailable
@@ -35,7 +34,6 @@ class Line:
     def __init__(self, store: Store, lost: Callable[[str], None]) -> None:
         self._store, self._lost = store, lost
         self._lookout = Lookout(store)
-        self._draw: Final = secrets.token_hex(8)
         self._born: dict[str, str] = {}
         self._waiting: dict[str, list[Op]] = {}
         self._lock = Lock()
@@ -70,7 +68,7 @@ class Line:
             return []
         try:
             with self._lookout.asking():
-                born, answers = decoded(self._store.run(STEP, key_of(tenant), encoded(self._draw, every)))
+                born, answers = decoded(self._store.run(STEP, key_of(tenant), encoded(secrets.token_hex(8), every)))
         except StoreUnavailable:
             self.later(tenant, *waiting)
             raise

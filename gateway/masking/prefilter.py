@@ -67,6 +67,8 @@ def excerpt(text: str, recognisers: Recognisers) -> Excerpt:
 def _windows(text: str, hits: list[_Hit]) -> list[tuple[int, int]]:
     merged: list[tuple[int, int]] = []
     for first, last, _ in hits:
+        if merged and last + _ROOM <= merged[-1][1]:
+            continue
         start, end = _run_start(text, max(0, first - _ROOM)), _run_end(text, min(len(text), last + _ROOM))
         if merged and start <= merged[-1][1]:
             merged[-1] = merged[-1][0], max(merged[-1][1], end)

@@ -24,6 +24,8 @@ LONGEST_VALUE: Final = 65_536
 """A value that crosses the line is waited for as long as it has no more characters than this."""
 
 _CONTEXT: Final = 64
+_STEP: Final = 48
+"""Characters that come in between two looks, so that a stream of single letters is not read at each."""
 
 
 class StreamMasker:
@@ -36,13 +38,15 @@ class StreamMasker:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._text = ""
-        self._out = 0
+        self._out = self._seen = 0
         self.verdict: Verdict = allow(GUARD)
         """A deny ends the stream: a value that the route blocks, a value without end, or a failure."""
 
     def feed(self, chunk: str) -> str:
         """Take the next piece; give what may go out by now (often nothing)."""
         self._text += chunk
+        if len(self._text) - self._seen < _STEP:
+            return ""
         return self._release(last=False)
 
     def end(self) -> str:
@@ -60,7 +64,7 @@ class StreamMasker:
             return ""
 
     def _masked(self, last: bool) -> str:
-        found = self._session.spans(self._text)
+        found, self._seen = self._session.spans(self._text), len(self._text)
         cut = len(self._text) if last else self._line(found)
         if not last and len(self._text) - cut > LONGEST_VALUE:
             self.verdict = deny(GUARD, f"a value has more than {LONGEST_VALUE} characters")
@@ -76,7 +80,7 @@ class StreamMasker:
             self.verdict = deny(GUARD, f"this route blocks {told}", narrow=True)
             return ""
         kept = max(0, cut - _CONTEXT)
-        self._text, self._out = self._text[kept:], cut - kept
+        self._text, self._out, self._seen = self._text[kept:], cut - kept, self._seen - kept
         return text
 
     def _line(self, found: list[Span]) -> int:
