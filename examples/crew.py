@@ -183,7 +183,8 @@ class ProcessCrew:
         with self._log(name).open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, "-P", "-m", "examples.worker", name, world.models, world.tickets, world.inventory],
-                env={**self._environment, KEY: world.keys.get(name, "")}, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                env={**self._environment, KEY: world.keys.get(name, "")},
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 process_group=0,  # Ctrl-C is for the demonstration, which stops them in order
             )  # fmt: skip
 

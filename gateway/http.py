@@ -135,6 +135,7 @@ class Reply:
         """The last piece."""
         self.ended = True
         await self._send({"type": "http.response.body", "body": data})
+        await asyncio.sleep(0)  # the event loop writes when it comes round: before the books are kept, not after
 
 
 def safe(name: str, value: str) -> list[Header]:
