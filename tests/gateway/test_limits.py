@@ -282,6 +282,8 @@ def test_limits_that_can_never_count_are_refused() -> None:
         limit("agent", "requests", 1)
     with pytest.raises(ValueError, match="either window_s or budget"):
         limit("agent", "requests", 1, window_s=60, budget="day")
+    with pytest.raises(ValueError, match="whole number"):
+        limit("agent", "requests", 0.5, window_s=60)
 
 
 def test_the_registry_gives_limits() -> None:
