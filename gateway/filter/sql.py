@@ -15,7 +15,7 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from fusebox.registry import SqlGrant, SqlVerb
-from gateway.filter.sql_calls import calls
+from gateway.filter.sql_calls import called, calls
 from gateway.filter.sql_names import columns, tables
 from gateway.filter.sql_text import written
 from gateway.filter.sql_where import always, chooses
@@ -32,7 +32,17 @@ _VERBS: Final[tuple[tuple[type[exp.Expr], SqlVerb], ...]] = (
 )
 _COLLECTING: Final = (exp.GroupConcat, exp.ArrayAgg, exp.ArrayConcatAgg, exp.JSONArrayAgg, exp.JSONObjectAgg)
 _COLLECTORS: Final = frozenset(
-    ("grouparray", "groupuniqarray", "json_agg", "jsonb_agg", "xmlagg", "json_arrayagg", "json_objectagg", "string_agg")
+    (
+        "grouparray",
+        "groupuniqarray",
+        "json_agg",
+        "jsonb_agg",
+        "xmlagg",
+        "json_arrayagg",
+        "json_objectagg",
+        "string_agg",
+        "topk",
+    )
 )
 
 
@@ -149,4 +159,4 @@ def _sums_up(select: exp.Select) -> bool:
 
 def _collects(node: exp.Expr) -> bool:
     named = isinstance(node, exp.Anonymous | exp.AnonymousAggFunc | exp.ParameterizedAgg)
-    return isinstance(node, _COLLECTING) or (named and str(node.name).lower() in _COLLECTORS)
+    return isinstance(node, _COLLECTING) or (named and called(node) in _COLLECTORS)

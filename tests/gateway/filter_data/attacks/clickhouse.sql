@@ -96,6 +96,9 @@ SELECT groupUniqArray(name) FROM items
 SELECT groupArray(100000)(name) FROM items
 SELECT arrayJoin(groupArray(name)) FROM items
 SELECT DISTINCT name FROM items
+SELECT topK(100000)(name) FROM items
+SELECT tuple(*) FROM customers WHERE id = 3
+SELECT any(*) FROM customers WHERE id = 3
 SELECT id FROM orders WHERE id = 3 OR 1
 SELECT id FROM orders WHERE id = 3 OR 1 = 1 LIMIT 5
 SELECT id FROM orders WHERE or(id = 3, 1)

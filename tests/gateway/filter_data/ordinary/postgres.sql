@@ -105,6 +105,9 @@ SELECT count(*) FROM events WHERE payload->>'kind' = 'click'
 SELECT payload #>> '{a,b}' FROM events WHERE id = 3
 SELECT 1
 SELECT 1 + 1 AS two
+SELECT id FROM orders WHERE total = (SELECT max(total) FROM orders)
+SELECT name, count(*) AS n FROM customers GROUP BY name ORDER BY n
+SELECT upper(country) AS land, count(*) FROM customers GROUP BY land
 SELECT now()
 SELECT current_date
 SELECT id FROM orders WHERE id = $1
