@@ -11,6 +11,7 @@ Everything is parameterised; values never become text of a statement. Times go i
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -19,12 +20,15 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from collector.ledger_queries import LEDGER
+from collector.page_queries import EXAMPLES, PAGES
 from collector.query import Query
 from collector.stock import over_stock
 from collector.truth_queries import CANARY, TRUTH
 from fusebox.config import Config
 from fusebox.errors import ConfigError, Retryable
 from fusebox.rundir import secret_of, url_of
+
+__all__ = ["EXAMPLES", "NO_ADDRESS", "QUERIES", "KeepUnavailable", "connect", "run", "select", "token_of"]
 
 _TIMEOUT_S: Final = 10
 _UNKNOWN_TABLE: Final = 60
@@ -173,11 +177,15 @@ QUERIES: Final[Mapping[str, Query]] = {
     ),
     **LEDGER,
     **TRUTH,
+    **PAGES,
 }
 
 
-def connect(config: Config) -> Client:
+def connect(config: Config, token: str | None = None) -> Client:
     """A client on the SQL port: the ``sql_url`` setting, else the *keep* that runs on this data folder.
+
+    Args:
+        token: the token of the person who asks; None asks as the operator at this machine.
 
     Raises:
         KeepUnavailable: no *keep* runs, or it does not answer.
@@ -189,7 +197,7 @@ def connect(config: Config) -> Client:
     try:
         return clickhouse_connect.get_client(
             dsn=url,
-            password=token_of(config) or "",
+            password=token_of(config) or "" if token is None else token,
             autogenerate_session_id=False,
             connect_timeout=_TIMEOUT_S,
             send_receive_timeout=_TIMEOUT_S,
@@ -231,6 +239,23 @@ def run(client: Client, name: str, **parameters: Any) -> list[dict[str, Any]]:
         return _rows(client, stock, values)
     except ClickHouseError as error:
         raise KeepUnavailable(f"query {name} on a stock database: {error}") from error
+
+
+def select(config: Config, token: str, statement: str, limit: int) -> list[dict[str, Any]]:
+    """At most ``limit`` rows of a statement that a person typed; the SQL port decides whether it may run.
+
+    Raises:
+        KeepUnavailable: the database did not answer, or refused; the text says why.
+    """
+    client = connect(config, token)
+    try:
+        with client.query_row_block_stream(statement) as blocks:
+            rows = islice((row for block in blocks for row in block), limit)
+            return [dict(zip(blocks.source.column_names, row, strict=True)) for row in rows]
+    except ClickHouseError as error:
+        raise KeepUnavailable(str(error)) from error
+    finally:
+        client.close()
 
 
 def _rows(client: Client, statement: str, values: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -200,6 +200,7 @@ class Watch:
             self._circuits, self._latch, self._registry, self._roll, self._leases, self._history, self._clock,
             watermark=lambda: self._judge.watermark, alerts=self._outbox.counts,
             freshness=self._complete.json,
+            thresholds={name: self._rules.threshold(name) for name in self._rules.detectors},
         )  # fmt: skip
         agents, operators = Tokens(folder / "principals.json", tenant), Tokens(folder / "operators.json", tenant)
         self._roster = Roster({"principal": agents, "operator": operators}, self._journal)
