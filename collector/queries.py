@@ -18,6 +18,7 @@ import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from collector.audit_queries import COPY
 from collector.ledger_queries import LEDGER
 from collector.query import Query
 from collector.stock import over_stock
@@ -171,6 +172,7 @@ QUERIES: Final[Mapping[str, Query]] = {
             ORDER BY seq DESC, writer LIMIT {limit:UInt32}""",
         {"subject": "", "limit": 100},
     ),
+    **COPY,
     **LEDGER,
     **TRUTH,
 }
