@@ -27,7 +27,7 @@ place on the line, and an entry of kind ``erasure`` says by whom and why. Nothin
 
 **Checkpoint.** One JSON object a line, canonical likewise::
 
-    {"frontier", "head", "key", "previous", "root", "signature", "size", "time", "writer", "writers"}
+    {"frontier", "head", "key", "next", "previous", "root", "signature", "size", "time", "writer", "writers"}
 
 It says: the first ``size`` entries of ``writer`` have this ``root``, the last of them this ``head`` (its hash);
 ``frontier`` are the roots of the tree's perfect subtrees, largest first, ``previous`` is the signature of the
@@ -37,9 +37,9 @@ checkpoint before, and ``writers`` says of every *other* chain how far its own l
 of the SHA-256 of the public key. One is made every 1,000 entries, 60 seconds after an entry that has none, at once
 after an entry of :data:`AT_ONCE`, and when the writer stops.
 
-**Keys.** The first checkpoint is signed by the key in ``key.pub``. An entry of kind ``key`` names the next one (payload
-``public``, base64); it counts once a checkpoint of the key before vouches for it, and from the new key's first
-checkpoint on the old one is worth nothing.
+**Keys.** The first checkpoint is signed by the key in ``key.pub``. A change of keys is an entry of kind ``key``, and the
+checkpoint right behind it, still signed by the old key, holds the new public key (base64) in ``next``, which is empty
+otherwise. From the new key's first checkpoint on the old one is worth nothing.
 
 **Retention.** Files may be deleted from the front, up to a checkpoint; an entry of kind ``retention`` says so (payload
 ``below``: the first number that is left). The checkpoint's frontier stands for what is gone.

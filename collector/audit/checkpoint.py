@@ -11,13 +11,13 @@ from typing import Any, Final
 
 import orjson
 
-from collector.audit.keys import Signer, key_id, verified
+from collector.audit.keys import Signer, key_id, public_key, verified
 from collector.audit.merkle import Frontier
 
 FILE: Final = "checkpoints.jsonl"
 _PREFIX: Final = b"fusebox-audit-checkpoint-1\n"
 _KEYS: Final = frozenset(
-    {"frontier", "head", "key", "previous", "root", "signature", "size", "time", "writer", "writers"}
+    {"frontier", "head", "key", "next", "previous", "root", "signature", "size", "time", "writer", "writers"}
 )
 _TAIL: Final = 1 << 16
 
@@ -28,7 +28,7 @@ class BadCheckpoint(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """See :mod:`collector.audit`. Hashes in hex, ``time`` in Unix microseconds."""
+    """See :mod:`collector.audit`. Hashes in hex, ``time`` in Unix microseconds, ``next`` in base64."""
 
     writer: str
     size: int
@@ -39,6 +39,7 @@ class Checkpoint:
     writers: Mapping[str, Mapping[str, Any]]
     previous: str
     key: str
+    next: str = ""
     signature: str = ""
 
     @property
@@ -87,6 +88,8 @@ def parse(text: bytes) -> Checkpoint:
         if set(data) != _KEYS:
             raise BadCheckpoint("other fields than those of a checkpoint")
         found = Checkpoint(**{**data, "frontier": tuple(data["frontier"])})
+        if found.next:
+            public_key(found.next)
         if found.line != text or found.tree.root().hex() != found.root:
             raise BadCheckpoint("not in canonical form, or its frontier has another root")
     except (ValueError, TypeError, AttributeError, RecursionError) as error:

@@ -105,11 +105,15 @@ class Signing:
         if now or size - (self._last.size if self._last else 0) >= self._settings.every:
             self._wake.set()
 
-    def sign(self) -> bool:
-        """Make a checkpoint of everything, if there is something new; False when that failed."""
+    def sign(self, next: str = "") -> bool:
+        """Make a checkpoint of everything, if there is something new; False when that failed.
+
+        Args:
+            next: the public key that the chain changes to behind it.
+        """
         with self._lock:
             try:
-                self._sign(self._signer)
+                self._sign(next)
             except (OSError, SigningFailed) as error:
                 happenings.emit(FAILED, folder=str(self._folder), error=str(error))
                 return False
@@ -135,7 +139,7 @@ class Signing:
                 while not self.sign() and not self._stopping.wait(_TICK_S):
                     pass
 
-    def _sign(self, signer: Signer) -> None:
+    def _sign(self, next: str) -> None:
         """
         Raises:
             OSError, SigningFailed: there is no checkpoint.
@@ -143,21 +147,21 @@ class Signing:
         since = self._clock.monotonic()
         mark = self._mark()
         if mark.tree.size > (self._last.size if self._last else 0):
-            made = self._checkpoint(mark).signed(signer)
+            made = self._checkpoint(mark, next).signed(self._signer)
             self._write(made.line + b"\n")
             self._last = made
             for anchor in self._settings.anchors:
                 anchor.offer(made)
         self._waiting_since = None if self._mark().tree.size == mark.tree.size else since
 
-    def _checkpoint(self, mark: Mark) -> Checkpoint:
+    def _checkpoint(self, mark: Mark, next: str) -> Checkpoint:
         root = self._folder.parent
         seen = {name: checkpoint.last(root / name) for name in writers(root) if name != self._folder.name}
         others = {name: {"size": other.size, "root": other.root} for name, other in seen.items() if other}
         return Checkpoint(
             self._folder.name, mark.tree.size, mark.tree.root().hex(), mark.head,
             tuple(peak.hex() for peak in mark.tree.peaks), round(self._clock.now() * 1e6), others,
-            self._last.signature if self._last else "", "",
+            self._last.signature if self._last else "", "", next,
         )  # fmt: skip
 
     def _write(self, line: bytes) -> None:
@@ -188,7 +192,7 @@ class Signing:
             return
         if change.signer.public != self._signer.public:
             self._record(change.signer, change.actor, change.reason)
-            if not self.sign():
+            if not self.sign(change.signer.public):
                 return
             change.signer.save(self._folder / KEY)
             self._signer = change.signer

@@ -1,14 +1,11 @@
-"""Which keys count, and from where to where: the first is given, each further one is named by an entry that an earlier
-one vouches for, and the first checkpoint of a key ends those before it."""
+"""Which keys count, and from where to where: the first is given, each further one is named in a checkpoint of the one
+before, and the first checkpoint of a key ends those before it."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 from collector.audit.checkpoint import Checkpoint
-from collector.audit.entry import Entry
 from collector.audit.keys import key_id
 
 
@@ -34,21 +31,6 @@ class Trust:
         if checkpoint.key not in self.used:
             self._over.update(self.used)
             self.used.append(checkpoint.key)
-        return ""
-
-    def learn(self, entries: Iterable[Entry]) -> None:
-        """These were vouched for: take in the keys that they name."""
-        for entry in entries:
-            if entry.kind == "key":
-                public = _public(entry.payload)
-                if public:
-                    self._public[key_id(public)] = public
-
-
-def _public(payload: bytes) -> str:
-    try:
-        data: dict[str, Any] = json.loads(payload or b"{}")
-        key_id(str(data["public"]))
-        return str(data["public"])
-    except (ValueError, KeyError, TypeError):
+        if checkpoint.next:
+            self._public[key_id(checkpoint.next)] = checkpoint.next
         return ""

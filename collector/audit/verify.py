@@ -11,7 +11,7 @@ from typing import Any
 from collector.audit import EVERY_S, checkpoint
 from collector.audit.checkpoint import BadCheckpoint, Checkpoint
 from collector.audit.entry import Entry
-from collector.audit.files import chain_files, writers
+from collector.audit.files import chain_files, first_seq, writers
 from collector.audit.keys import PUBLIC, read_public
 from collector.audit.report import JOURNAL, Problem, Report
 from collector.audit.rows import Rows
@@ -68,6 +68,7 @@ class Snapshot:
     """The files of a chain as long as they were when it was made."""
 
     def __init__(self, folder: Path) -> None:
+        self.first = min(map(first_seq, chain_files(folder)), default=0)
         self._sizes = [(path, path.stat().st_size) for path in chain_files(folder)]
         self.checkpoints = checkpoint.lines(folder / checkpoint.FILE)
         self.newest = checkpoint.newest(self.checkpoints)
@@ -99,7 +100,7 @@ def verify(wish: Wish, learn: Callable[[Entry], None], progress: Progress) -> Fo
     walks: dict[str, Walk] = {}
     for writer, snapshot in snapshots.items():
         evidence = Evidence(
-            writer, progress(writer, snapshot.lines(), snapshot.count), snapshot.checkpoints, _rows(wish, writer),
+            writer, snapshot.first, progress(writer, snapshot.lines(), snapshot.count), snapshot.checkpoints, _rows(wish, writer),
             _memories(wish, snapshots, writer), Trust(wish.keys or _own_keys(wish.root / writer)),
         )  # fmt: skip
 
@@ -110,9 +111,10 @@ def verify(wish: Wish, learn: Callable[[Entry], None], progress: Progress) -> Fo
         walks[writer] = Walk(evidence, heed).go()
         if snapshot.newest:
             found.newest[writer] = snapshot.newest
+    _missing(found.report, wish, snapshots)
+    orders.complete = not found.report.problems and all(walk.sound for walk in walks.values())
     for writer, walk in walks.items():
         _judge(found.report, writer, walk, orders, wish)
-    _missing(found.report, wish, snapshots)
     return found
 
 
@@ -122,6 +124,7 @@ class _Orders:
     def __init__(self) -> None:
         self.erased: set[tuple[str, int, str]] = set()
         self.below: dict[str, int] = {}
+        self.complete = False
 
     def learn(self, entry: Entry) -> None:
         if entry.kind == "erasure" and entry.payload:
@@ -134,21 +137,23 @@ class _Orders:
 def _judge(report: Report, writer: str, walk: Walk, orders: _Orders, wish: Wish) -> None:
     report.chains[writer] = walk.chain
     report.problems += walk.problems
-    if walk.problems:
+    if not orders.complete:
         return
     for seq, (where, entry) in sorted(walk.erased.items()):
         if (writer, seq, entry.payload_hash) not in orders.erased:
             report.problems.append(Problem(writer, seq, "erased", where, "no entry says so"))
         elif seq in walk.half_erased:
             report.incomplete.append(f"{writer} {seq}: the payload was to be erased, and still stands in one place")
-    first = walk.chain.first
-    if first != orders.below.get(writer, 0):
-        report.problems.append(Problem(writer, 0, "deleted", JOURNAL, f"it begins with entry {first}"))
+    first, below = walk.chain.first, orders.below.get(writer, 0)
+    if first != below:
+        report.problems.append(Problem(writer, below, "deleted", JOURNAL, f"it begins with entry {first}"))
     report.incomplete += _gaps(writer, walk, wish)
 
 
 def _gaps(writer: str, walk: Walk, wish: Wish) -> Iterator[str]:
     chain = walk.chain
+    if walk.unpruned_rows:
+        yield f"{writer}: the copy still has {walk.unpruned_rows} rows from before entry {chain.first}"
     if walk.unsigned and wish.now - walk.unsigned.time / 1e6 > 2 * EVERY_S:
         yield f"{writer}: entries {walk.unsigned.seq} to {chain.size - 1} are not signed"
     if chain.copied is not None and chain.copied < chain.size:

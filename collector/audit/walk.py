@@ -36,6 +36,8 @@ class Evidence:
     """All there is of one chain."""
 
     writer: str
+    first: int
+    """The number that the first file is named after: what retention has left begins there."""
     lines: Iterable[bytes]
     checkpoints: Sequence[bytes]
     rows: Rows | None
@@ -63,6 +65,7 @@ class Walk:
         erased: entries without their payload, and where that was found.
         half_erased: numbers of those that still have it in the other source.
         unsigned: the first entry that no checkpoint vouches for.
+        unpruned_rows: rows of entries that retention has deleted from the journal.
     """
 
     def __init__(self, evidence: Evidence, learn: Learn) -> None:
@@ -76,16 +79,23 @@ class Walk:
         self.erased: dict[int, tuple[str, Entry]] = {}
         self.half_erased: set[int] = set()
         self.unsigned: Entry | None = None
+        self.unpruned_rows = 0
 
     def go(self) -> Walk:
         """Verify everything."""
         ends = self._ends()
-        self._skip_pruned(ends)
+        if not self._skip_pruned(ends):
+            return self
         for end in ends:
             if end.size > self._tree.size and not self._run_to(end):
                 return self
         self._tail()
         return self
+
+    @property
+    def sound(self) -> bool:
+        """True when the journal itself was verified to its end."""
+        return not any(problem.where == JOURNAL for problem in self.problems)
 
     # --- ends -----------------------------------------------------------------------------------------------------
     def _ends(self) -> list[_End]:
@@ -121,31 +131,30 @@ class Walk:
         return end.checkpoint if end.checkpoint and not bad and self._accept(end.checkpoint) else None
 
     # --- runs -----------------------------------------------------------------------------------------------------
-    def _skip_pruned(self, ends: list[_End]) -> None:
+    def _skip_pruned(self, ends: list[_End]) -> bool:
         """Begin behind what retention deleted: at the first checkpoint that reaches what is left."""
-        first = next(self._lines, None)
-        if first is not None:
-            self._lines = itertools.chain([first], self._lines)
-        if first is None or first.seq == 0 or not first.genuine:
-            return
-        for end in ends:
+        first = self._evidence.first
+        for end in ends if first else ():
             checkpoint = self._believed(end) if end.checkpoint else None
-            if checkpoint and end.size >= first.seq:
-                self._begin(first, checkpoint)
-                return
+            if checkpoint and end.size >= first:
+                return self._begin(first, checkpoint)
+        return True
 
-    def _begin(self, first: Entry, checkpoint: Checkpoint) -> None:
-        items = list(itertools.islice(self._lines, checkpoint.size - first.seq))
-        run = Run(items, first.seq, first.prev, checkpoint.size - first.seq, checkpoint.head, _never)
+    def _begin(self, first: int, checkpoint: Checkpoint) -> bool:
+        items = list(itertools.islice(self._lines, checkpoint.size - first))
+        prev = items[0].prev if items and items[0] else ""
+        run = Run(items, first, prev, checkpoint.size - first, checkpoint.head, self._later)
         found = diagnose(run) if items else None
+        self.unpruned_rows = len(self._evidence.rows.take(first)) if self._evidence.rows else 0
         if found:
-            self._tell(found[0], found[1], JOURNAL)
-            return
-        self.chain.first = first.seq
+            self._blame(run, *found)
+            return False
+        self.chain.first = first
         self._tree, self._head = checkpoint.tree, checkpoint.head
         if self._evidence.rows:
-            self._compare(items, first.seq, checkpoint.size)
+            self._compare(items, first, checkpoint.size)
         self._good([item for item in items if item], checkpoint)
+        return True
 
     def _run_to(self, end: _End) -> bool:
         start, prev, wanted = self._tree.size, self._head, end.size - self._tree.size
@@ -212,7 +221,6 @@ class Walk:
                 self.erased.setdefault(entry.seq, (JOURNAL, entry))
             self._learn(entry)
         if checkpoint:
-            self._evidence.trust.learn(entries)
             self.chain.keys = list(self._evidence.trust.used)
             self.chain.verified_to = checkpoint.size
             self.unsigned = None
@@ -237,7 +245,8 @@ class Walk:
         if place == len(found) and late:
             self.chain.copied = start + place
         else:
-            self._tell(start + place, _kind(*same), COPY)
+            twice = found[place].seq if place < len(found) else start + place
+            self._tell(min(start + place, twice), _kind(*same), COPY)
 
     def _without_erased(self, rows: Sequence[Entry], truth: Sequence[Entry]) -> tuple[list[Entry], list[Entry]]:
         """Both, without the payloads that either of them has lost."""
