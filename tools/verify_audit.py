@@ -106,7 +106,7 @@ class Chain:
         self.items, self.rows, self.given = [parse(line) for line in lines], rows, given
         self.keys, self.used, self.ended = dict(keys), [], set()
         self.size, self.peaks, self.head, self.signed, self.agreed, self.unsigned = 0, [], "0" * 64, 0, 0, None
-        self.signature, ends = "", self.ends(folder, memories)
+        self.believing, self.signature, ends = True, "", self.ends(folder, memories)
         self.at = self.first = 0
         start = int(paths[0].name[:12]) if paths else 0
         if start and not self.begin(start, ends):
@@ -130,7 +130,7 @@ class Chain:
         return [(size, found.get(size), [root for at, root in memories if at == size]) for size in sizes]
 
     def believed(self, signed):
-        if signed is None or any(where == "checkpoints" for _, where in self.bad):
+        if signed is None or not self.believing:
             return None
         message = b"fusebox-audit-checkpoint-1\n" + canonical({k: v for k, v in signed.items() if k != "signature"})
         try:
@@ -140,6 +140,7 @@ class Chain:
             public.verify(base64.b64decode(signed["signature"], validate=True), message)
         except (InvalidSignature, KeyError, ValueError):
             self.bad.append((self.signed, "checkpoints"))
+            self.believing = False
             return None
         if signed["key"] not in self.used:
             self.ended.update(self.used)
@@ -272,13 +273,13 @@ def verify(journal, rows=None, keys=None, remembered=(), now=None):
               for c in chains.values() for kind, o in c.orders if kind == "erasure"}
     sound = not bad and not any(where == "journal" for chain in chains.values() for _, where in chain.bad)
     for writer, chain in chains.items():
-        bad += [(writer, seq, where) for seq, where in chain.bad]
+        start = max([order.get("below", 0) for kind, order in chain.orders if kind == "retention"], default=0)
+        bad += [(writer, seq, where) for seq, where in chain.bad if where != "copy" or seq >= start]
         if not sound:
             continue
         bad += [(writer, seq, "journal") for seq, hash in chain.gone.items() if (writer, seq, hash) not in erased]
-        below = [order.get("below", 0) for kind, order in chain.orders if kind == "retention"]
-        start = below[-1] if below else 0
-        bad += [(writer, start, "journal")] if chain.first != start else []
+        bad += [(writer, start, "journal")] if chain.first > start else []
+        gaps += [f"{writer}: entries before {start} are left"] if chain.first < start else []
         gaps += [f"{writer}: {gap}" for gap in chain.gaps]
         if chain.unsigned and (now or time.time()) - chain.unsigned["time"] / 1e6 > UNSIGNED_S:
             gaps.append(f"{writer}: entries from {chain.unsigned['seq']} on are not signed")

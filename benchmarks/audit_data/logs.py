@@ -20,7 +20,17 @@ from collector.audit.keys import PUBLIC, KeySigner, key_id
 from collector.audit.merkle import Frontier
 
 NOW: Final = 1_790_000_000.0
-_WORDS: Final = ("ticket-helper", "label-bot", "jo", "detector:cycle", "naïve ☂", 'a "quoted"\tword', "=1+1", "", "\x1b[31m")
+_WORDS: Final = (
+    "ticket-helper",
+    "label-bot",
+    "jo",
+    "detector:cycle",
+    "naïve ☂",
+    'a "quoted"\tword',
+    "=1+1",
+    "",
+    "\x1b[31m",
+)
 _KINDS: Final = ("trip", "transition", "kill", "resume", "denial", "sql", "operator", "finding", "receipt")
 
 

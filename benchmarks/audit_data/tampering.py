@@ -52,7 +52,7 @@ def _text_edit(rng: random.Random, entry: Entry) -> Entry:
     return _edited(rng, entry, name=rng.choice(("time", "actor", "subject", "reason")))
 
 
-# --- edits --------------------------------------------------------------------------------------------------------------
+# --- edits --------------------------------------------------------------------------------------------------------
 def edit_journal(rng: random.Random, log: Log) -> Tampered:
     entries = log.entries[_W]
     place = _any(rng, entries)
@@ -120,7 +120,7 @@ def edit_copy_and_rehash(rng: random.Random, log: Log) -> Tampered:
     return Tampered(log, _W, rows[place].seq)
 
 
-# --- deletions ----------------------------------------------------------------------------------------------------------
+# --- deletions ----------------------------------------------------------------------------------------------------
 def delete_journal(rng: random.Random, log: Log) -> Tampered:
     entries = log.entries[_W]
     place = rng.randrange(1, len(entries) - 1)
@@ -228,7 +228,7 @@ def delete_start(rng: random.Random, log: Log) -> Tampered:
     return Tampered(log, _W, entries[0].seq if entries[0].seq else 0)
 
 
-# --- insertions ---------------------------------------------------------------------------------------------------------
+# --- insertions ---------------------------------------------------------------------------------------------------
 def insert_forged(rng: random.Random, log: Log) -> Tampered:
     entries = log.entries[_W]
     place = rng.randrange(1, len(entries))
@@ -269,7 +269,7 @@ def insert_behind_copy(rng: random.Random, log: Log) -> Tampered:
     return Tampered(log, _W, last.seq + 1)
 
 
-# --- order --------------------------------------------------------------------------------------------------------------
+# --- order --------------------------------------------------------------------------------------------------------
 def reorder_journal(rng: random.Random, log: Log) -> Tampered:
     entries = log.entries[_W]
     one, two = sorted(rng.sample(range(1, len(entries)), 2))
@@ -304,7 +304,7 @@ def reorder_copy(rng: random.Random, log: Log) -> Tampered:
     return Tampered(log, _W, low)
 
 
-# --- keys, checkpoints, payloads ----------------------------------------------------------------------------------------
+# --- keys, checkpoints, payloads ----------------------------------------------------------------------------------
 def wrong_key(rng: random.Random, log: Log) -> Tampered:
     """Checkpoints signed by somebody else, from one of them on."""
     checkpoints = log.signed[_W]

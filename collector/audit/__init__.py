@@ -37,7 +37,7 @@ checkpoint before, and ``writers`` says of every *other* chain how far its own l
 of the SHA-256 of the public key. One is made every 1,000 entries, 60 seconds after an entry that has none, at once
 after an entry of :data:`AT_ONCE`, and when the writer stops.
 
-**Keys.** The first checkpoint is signed by the key in ``key.pub``. A change of keys is an entry of kind ``key``, and the
+**Keys.** The first checkpoint is signed by the key in ``key.pub``. A change of keys is an entry of kind ``key``; the
 checkpoint right behind it, still signed by the old key, holds the new public key (base64) in ``next``, which is empty
 otherwise. From the new key's first checkpoint on the old one is worth nothing.
 

@@ -2,6 +2,7 @@
 
 Invariants
     * What :meth:`End.append` was given is on disk (write, then ``fdatasync``) when it returns, else nothing of it.
+    * A new file is begun every day or 64 MiB, so that retention has something to delete.
     * A start, and a failed write, begin a new file: nothing is ever appended behind bytes of unknown fate.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -22,6 +24,7 @@ from fusebox import happenings
 from fusebox.rundir import sync_dir
 
 _MAX_FILE: Final = 64 << 20
+_DAY_S: Final = 86_400.0
 
 BROKEN: Final = happenings.declare("journal_broken", logging.CRITICAL, "the journal cannot be written")
 
@@ -45,7 +48,7 @@ class End:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._fd, self._size = -1, 0
+        self._fd, self._size, self._opened = -1, 0, 0.0
         files = chain_files(folder)
         before = sum(file.stat().st_size for file in files[-1:])
         self.torn = before - sum(cut_torn(file) for file in files[-1:])
@@ -88,7 +91,7 @@ class End:
             os.close(fd)
 
     def _put(self, data: bytes, seq: int) -> None:
-        if self._fd < 0 or self._size >= _MAX_FILE:
+        if self._fd < 0 or self._size >= _MAX_FILE or time.monotonic() - self._opened >= _DAY_S:
             self.leave()
             self._open(seq)
         os.lseek(self._fd, 0, os.SEEK_END)
@@ -102,7 +105,7 @@ class End:
         # A file of this number can only hold what failed to become entry `seq`.
         path = self._folder / f"{seq:012d}.jsonl"
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        self._size = 0
+        self._size, self._opened = 0, time.monotonic()
         sync_dir(self._folder)
 
     def _read(self, signed: Checkpoint | None) -> tuple[Frontier, str]:

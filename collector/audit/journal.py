@@ -29,7 +29,7 @@ from collector.audit.entry import START, Entry, Note, make, payload_of
 from collector.audit.files import refuse_older_format, writers
 from collector.audit.merkle import Frontier
 from collector.audit.owed import LOST, Owed
-from collector.audit.signing import Mark, Signing, SigningSettings
+from collector.audit.signing import JournalSettings, Mark, Signing
 from fusebox import happenings
 from fusebox.clock import Clock
 from fusebox.config import Config
@@ -62,7 +62,7 @@ class Journal:
 
     Args:
         root: ``<data_dir>/journal``; the chain is in the folder ``writer`` below it.
-        signing: how checkpoints are made.
+        settings: how checkpoints are made, how long entries are kept.
         remembered: checkpoints that somebody else has; the chain must not be older.
 
     Attributes:
@@ -73,7 +73,7 @@ class Journal:
     """
 
     def __init__(
-        self, root: Path, clock: Clock, writer: str = "watch", signing: SigningSettings | None = None,
+        self, root: Path, clock: Clock, writer: str = "watch", settings: JournalSettings | None = None,
         remembered: Sequence[Checkpoint] = (),
     ) -> None:  # fmt: skip
         refuse_older_format(root)
@@ -85,7 +85,7 @@ class Journal:
         self.unsound = ""
         self._end = self._open(remembered)
         last = self._end.signed if self._end else None
-        self._signing = Signing(self._folder, clock, signing or SigningSettings(), last, self._mark, self.append)
+        self._signing = Signing(self._folder, clock, settings or JournalSettings(), last, self._mark, self.append)
         if self._end:
             self._take_over(self._end)
 
@@ -96,9 +96,9 @@ class Journal:
         Raises:
             ConfigError: as above, or an anchor is not usable.
         """
-        signing = SigningSettings(config.audit_signer, anchors_of(config))
+        settings = JournalSettings(config.audit_signer, anchors_of(config), keep_s=config.audit_keep_days * 86_400.0)
         anchored = _read(config.audit_anchor_file) if config.audit_anchor_file else []
-        return cls(config.data_dir / "journal", clock, writer, signing, anchored)
+        return cls(config.data_dir / "journal", clock, writer, settings, anchored)
 
     def append(self, note: Note) -> int:
         """Write one entry durably; its number.

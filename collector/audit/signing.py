@@ -1,4 +1,5 @@
-"""Signs a chain: a thread that makes checkpoints when they are due, hands them to the anchors and changes keys.
+"""Signs a chain: a thread that makes checkpoints when they are due, hands them to the anchors, changes keys and deletes
+what is older than it is kept.
 
 It is a thread of its own so that a kill never waits for a signer.
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -18,12 +20,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from collector.audit import EVERY, EVERY_S, checkpoint
+from collector.audit import EVERY, EVERY_S, checkpoint, retention
 from collector.audit.anchors import Anchor
 from collector.audit.checkpoint import Checkpoint
 from collector.audit.entry import Note
 from collector.audit.files import writers
-from collector.audit.keys import KEY, NEXT, KeySigner, Signer, SigningFailed, key_id, planned, signer_of
+from collector.audit.keys import KEY, NEXT, KeySigner, SigningFailed, key_id, planned, signer_of
 from collector.audit.merkle import Frontier
 from fusebox import happenings
 from fusebox.clock import Clock
@@ -31,6 +33,7 @@ from fusebox.errors import FuseboxError
 from fusebox.rundir import sync_dir
 
 _TICK_S: Final = 0.5
+_PRUNE_EVERY_S: Final = 3_600.0
 
 FAILED: Final = happenings.declare(
     "checkpoint_failed", logging.CRITICAL, "the audit log could not be signed; it is tried again twice a second"
@@ -39,7 +42,7 @@ CHANGED: Final = happenings.declare("audit_key_changed", logging.WARNING, "check
 
 
 @dataclass(frozen=True, slots=True)
-class SigningSettings:
+class JournalSettings:
     """How a chain is signed.
 
     Attributes:
@@ -47,12 +50,14 @@ class SigningSettings:
         anchors: where each checkpoint goes besides.
         every: entries after which one is made.
         every_s: seconds that an entry waits for one at most.
+        keep_s: seconds after which entries are deleted; 0: never.
     """
 
     command: str | None = None
     anchors: Sequence[Anchor] = field(default=())
     every: int = EVERY
     every_s: float = EVERY_S
+    keep_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +82,7 @@ class Signing:
     """
 
     def __init__(
-        self, folder: Path, clock: Clock, settings: SigningSettings, last: Checkpoint | None,
+        self, folder: Path, clock: Clock, settings: JournalSettings, last: Checkpoint | None,
         mark: Callable[[], Mark], append: Callable[[Note], object],
     ) -> None:  # fmt: skip
         self._folder, self._clock, self._settings = folder, clock, settings
@@ -88,6 +93,7 @@ class Signing:
         self._wake, self._stopping = threading.Event(), threading.Event()
         self._waiting_since: float | None = None
         self._thread: threading.Thread | None = None
+        self._pruned = -math.inf
 
     @property
     def waiting_s(self) -> float:
@@ -135,6 +141,7 @@ class Signing:
             self._wake.clear()
             with contextlib.suppress(FuseboxError):  # the journal is broken, or key.next cannot be read: next time
                 self._change_key()
+                self._prune()
             if asked or self.waiting_s >= self._settings.every_s:
                 while not self.sign() and not self._stopping.wait(_TICK_S):
                     pass
@@ -181,6 +188,23 @@ class Signing:
             os.close(fd)
         if new:
             sync_dir(self._folder)
+
+    def _prune(self) -> None:
+        """Once an hour: say what goes, have it signed, delete it.
+
+        Raises:
+            FuseboxError: not now.
+        """
+        if not self._settings.keep_s or self._clock.monotonic() - self._pruned < _PRUNE_EVERY_S:
+            return
+        self._pruned = self._clock.monotonic()
+        oldest = self._clock.now() - self._settings.keep_s
+        below = retention.prunable(self._folder, oldest, self._last.size if self._last else 0)
+        if below:
+            writer, reason = self._folder.name, f"older than {self._settings.keep_s / 86_400:g} days"
+            self._append(Note("retention", writer, writer, reason, payload={"below": below}))
+            if self.sign():
+                retention.delete(self._folder, below)
 
     def _change_key(self) -> None:
         """

@@ -45,6 +45,11 @@ class State:
         if moved:
             self.circuits[moved["agent"]] = (entry.seq, moved["after"])
 
+    def standing(self) -> Iterator[int]:
+        """Numbers of the entries that something in force comes from."""
+        yield from (seq for seq, _ in self.kills.values())
+        yield from (seq for seq, after in self.circuits.values() if after != _CLOSED)
+
     def compare_kills(self, live: Mapping[str, str]) -> Iterator[Problem]:
         """Hold kills in force (id to scope) against the log."""
         for id, (seq, scope) in self.kills.items():

@@ -13,7 +13,7 @@ from collector.audit.checkpoint import BadCheckpoint, Checkpoint
 from collector.audit.entry import Entry
 from collector.audit.files import chain_files, first_seq, writers
 from collector.audit.keys import PUBLIC, read_public
-from collector.audit.report import JOURNAL, Problem, Report
+from collector.audit.report import COPY, JOURNAL, Problem, Report
 from collector.audit.rows import Rows
 from collector.audit.trust import Trust
 from collector.audit.walk import Evidence, Memory, Walk
@@ -99,8 +99,9 @@ def verify(wish: Wish, learn: Callable[[Entry], None], progress: Progress) -> Fo
     orders = _Orders()
     walks: dict[str, Walk] = {}
     for writer, snapshot in snapshots.items():
+        lines = progress(writer, snapshot.lines(), snapshot.count)
         evidence = Evidence(
-            writer, snapshot.first, progress(writer, snapshot.lines(), snapshot.count), snapshot.checkpoints, _rows(wish, writer),
+            writer, snapshot.first, lines, snapshot.checkpoints, _rows(wish, writer),
             _memories(wish, snapshots, writer), Trust(wish.keys or _own_keys(wish.root / writer)),
         )  # fmt: skip
 
@@ -131,12 +132,14 @@ class _Orders:
             data = json.loads(entry.payload)
             self.erased.add((str(data.get("writer")), int(data.get("seq", -1)), str(data.get("payload_hash"))))
         elif entry.kind == "retention" and entry.payload:
-            self.below[entry.writer] = int(json.loads(entry.payload).get("below", 0))
+            below = int(json.loads(entry.payload).get("below", 0))
+            self.below[entry.writer] = max(below, self.below.get(entry.writer, 0))
 
 
 def _judge(report: Report, writer: str, walk: Walk, orders: _Orders, wish: Wish) -> None:
     report.chains[writer] = walk.chain
-    report.problems += walk.problems
+    first, below = walk.chain.first, orders.below.get(writer, 0)
+    report.problems += [each for each in walk.problems if each.where != COPY or each.seq >= below]
     if not orders.complete:
         return
     for seq, (where, entry) in sorted(walk.erased.items()):
@@ -144,9 +147,10 @@ def _judge(report: Report, writer: str, walk: Walk, orders: _Orders, wish: Wish)
             report.problems.append(Problem(writer, seq, "erased", where, "no entry says so"))
         elif seq in walk.half_erased:
             report.incomplete.append(f"{writer} {seq}: the payload was to be erased, and still stands in one place")
-    first, below = walk.chain.first, orders.below.get(writer, 0)
-    if first != below:
+    if first > below:
         report.problems.append(Problem(writer, below, "deleted", JOURNAL, f"it begins with entry {first}"))
+    elif first < below:
+        report.incomplete.append(f"{writer}: entries before {below} were to be deleted, and some are left")
     report.incomplete += _gaps(writer, walk, wish)
 
 

@@ -72,7 +72,7 @@ class Walk:
         self._evidence, self._learn = evidence, learn
         self._lines: Iterator[Item] = map(decoded, evidence.lines)
         self._tree, self._head = Frontier(), START
-        self._previous = ""
+        self._previous, self._believing = "", True
         self._agreed = 0
         self.chain = Chain(copied=0 if evidence.rows else None)
         self.problems: list[Problem] = []
@@ -127,8 +127,10 @@ class Walk:
         return True
 
     def _believed(self, end: _End) -> Checkpoint | None:
-        bad = any(problem.where == CHECKPOINTS for problem in self.problems)
-        return end.checkpoint if end.checkpoint and not bad and self._accept(end.checkpoint) else None
+        """The end's checkpoint, if it has one and it counts."""
+        if end.checkpoint and self._believing:
+            self._believing = self._accept(end.checkpoint)
+        return end.checkpoint if self._believing else None
 
     # --- runs -----------------------------------------------------------------------------------------------------
     def _skip_pruned(self, ends: list[_End]) -> bool:

@@ -20,7 +20,7 @@ SPANS: Final = (
     "dead_letters_replayed", "detector_scores",
 )  # fmt: skip
 AUDIT: Final = ("token_ledger", "ledger_repricings")
-_WITHOUT: Final = ("audit_log",)
+COPIES: Final = ("audit_log",)
 _BY: Final = ("_received", "received", "End", "time", "Timestamp", "minute")
 _COLUMNS: Final = """
 SELECT table, groupArray(name) FROM system.columns WHERE database = currentDatabase() GROUP BY table
@@ -41,7 +41,7 @@ def apply(client: Client, spans_days: int, audit_days: int) -> None:
         )
     engines = {str(name): str(full) for name, full in client.query(_ENGINES).result_rows}
     columns = {str(table): frozenset(names) for table, names in client.query(_COLUMNS).result_rows}
-    for tables, days in ((SPANS, spans_days), (AUDIT, audit_days), (_WITHOUT, 0)):
+    for tables, days in ((SPANS, spans_days), (AUDIT, audit_days), (COPIES, 0)):
         for table in tables:
             if table in engines:
                 _set(client, table, engines[table], expression(columns[table], days))

@@ -15,7 +15,7 @@ from collector.audit import checkpoint
 from collector.audit.entry import START, Note, decode
 from collector.audit.files import entries, lines
 from collector.audit.journal import Journal, JournalBroken
-from collector.audit.signing import SigningSettings
+from collector.audit.signing import JournalSettings
 from fusebox import happenings
 from fusebox.clock import ManualClock
 from fusebox.errors import ConfigError
@@ -224,7 +224,7 @@ class TestCheckpoints:
         public.chmod(0o700)
         script = tmp_path / "sign.py"
         script.write_text(_SIGN)
-        journal = Journal(tmp_path / "j", clock, signing=SigningSettings(str(public)))
+        journal = Journal(tmp_path / "j", clock, settings=JournalSettings(str(public)))
         script.write_text("raise SystemExit(1)")
         journal.append(Note("kill", "operator:jo", "agent:a"))
         assert not journal.sign()
