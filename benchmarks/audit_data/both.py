@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks.audit_data.logs import NOW, Log
 from collector.audit.report import Report
-from collector.audit.verify import Copy, Wish, verify
+from collector.audit.verify import Copy, Wish, snapshots, verify
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def _ours(log: Log, root: Path) -> tuple[Verdict, Report]:
     ordered = {writer: sorted(rows, key=lambda row: row.seq) for writer, rows in log.rows.items()}
     sizes = {writer: rows[-1].seq + 1 for writer, rows in ordered.items() if rows}
     copy = Copy(sizes, log.given, lambda writer, _below: ordered.get(writer, []))
-    report = verify(Wish(root, copy, NOW + 1, log.keys, log.remembered), _ignore, _bare).report
+    report = verify(Wish(snapshots(root), copy, NOW + 1, log.keys, log.remembered), _ignore, _bare).report
     return Verdict(report.status, (report.first.writer, report.first.seq) if report.first else None), report
 
 

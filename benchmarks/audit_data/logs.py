@@ -88,12 +88,12 @@ def chained(notes: Iterable[tuple[Note, float]], writer: str, start: int = 0, pr
     return made
 
 
-def rechained(entries: Sequence[Entry], place: int) -> list[Entry]:
-    """The same with numbers, hashes and links computed anew from ``place`` on, as somebody without the key can."""
+def rechained(entries: Sequence[Entry], place: int, start: int) -> list[Entry]:
+    """The same, numbers (from ``start`` on) and hashes made anew from ``place`` on, as anybody without a key can."""
     made = list(entries[:place])
     for entry in entries[place:]:
         prev = made[-1].hash if made else START
-        seq = made[-1].seq + 1 if made else entries[0].seq
+        seq = made[-1].seq + 1 if made else start
         made.append(rehashed(entry._replace(seq=seq, prev=prev)))
     return made
 

@@ -85,7 +85,7 @@ def edit_and_rechain(rng: random.Random, log: Log) -> Tampered:
     entries = log.entries[_W]
     place = _after(rng, log)
     entries[place] = _text_edit(rng, entries[place])
-    log.entries[_W] = rechained(entries, place)
+    log.entries[_W] = rechained(entries, place, log.rows[_W][0].seq)
     return Tampered(log, _W, entries[place].seq)
 
 
@@ -93,7 +93,7 @@ def edit_everywhere(rng: random.Random, log: Log) -> Tampered:
     entries = log.entries[_W]
     place = _after(rng, log)
     entries[place] = _text_edit(rng, entries[place])
-    log.entries[_W] = rechained(entries, place)
+    log.entries[_W] = rechained(entries, place, log.rows[_W][0].seq)
     log.rows[_W] = list(log.entries[_W])
     return Tampered(log, _W, _vouched(log, entries[place].seq))
 
@@ -140,7 +140,7 @@ def delete_and_rechain(rng: random.Random, log: Log) -> Tampered:
     entries = log.entries[_W]
     place = _after(rng, log)
     seq = entries.pop(place).seq
-    log.entries[_W] = rechained(entries, place)
+    log.entries[_W] = rechained(entries, place, log.rows[_W][0].seq)
     return Tampered(log, _W, seq)
 
 
@@ -159,7 +159,7 @@ def delete_everywhere(rng: random.Random, log: Log) -> Tampered:
     if place is None:
         return truncate_everywhere(rng, log)
     seq = entries.pop(place).seq
-    log.entries[_W] = rechained(entries, place)
+    log.entries[_W] = rechained(entries, place, log.rows[_W][0].seq)
     log.rows[_W] = list(log.entries[_W])
     return Tampered(log, _W, _vouched(log, seq))
 
@@ -249,7 +249,7 @@ def insert_and_rechain(rng: random.Random, log: Log) -> Tampered:
     place = _after(rng, log)
     seq = entries[place].seq
     entries.insert(place, _text_edit(rng, entries[place]))
-    log.entries[_W] = rechained(entries, place)
+    log.entries[_W] = rechained(entries, place, log.rows[_W][0].seq)
     return Tampered(log, _W, seq)
 
 
@@ -292,7 +292,7 @@ def reorder_and_rechain(rng: random.Random, log: Log) -> Tampered:
     entries[one], entries[two] = entries[two], entries[one]
     numbers = [*range(entries[0].seq if one else log.rows[_W][0].seq, log.rows[_W][-1].seq + 1)]
     entries = [entry._replace(seq=number) for entry, number in zip(entries, numbers, strict=True)]
-    log.entries[_W] = rechained(entries, one)
+    log.entries[_W] = rechained(entries, one, log.rows[_W][0].seq)
     return Tampered(log, _W, seq)
 
 
@@ -354,7 +354,7 @@ def fork_with_the_key(rng: random.Random, log: Log) -> Tampered:
         return edit_everywhere(rng, log)
     place = _any(rng, entries)
     entries[place] = _text_edit(rng, entries[place])
-    log.entries[_W] = rechained(entries, place)
+    log.entries[_W] = rechained(entries, place, log.rows[_W][0].seq)
     log.rows[_W] = list(log.entries[_W])
     log.remembered = [*log.remembered, checkpoints[-1]]
     sizes = [each.size for each in checkpoints]

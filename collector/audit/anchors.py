@@ -72,6 +72,7 @@ class Anchor:
             self._wake.clear()
             while not self._step() and not self._stopping.wait(_PAUSE_S):
                 pass
+        self._step()
 
     def _step(self) -> bool:
         with self._lock:

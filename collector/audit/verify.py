@@ -16,7 +16,7 @@ from collector.audit.keys import PUBLIC, read_public
 from collector.audit.report import COPY, JOURNAL, Problem, Report
 from collector.audit.rows import Rows
 from collector.audit.trust import Trust
-from collector.audit.walk import Evidence, Memory, Walk
+from collector.audit.walk import Evidence, Memory, Walk, decoded
 from fusebox.errors import ConfigError
 
 Fetch = Callable[[str, int], Iterable[Entry]]
@@ -37,25 +37,6 @@ class Copy:
     fetch: Fetch
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What to verify.
-
-    Attributes:
-        root: ``<data_dir>/journal``.
-        copy: None when the table cannot be read.
-        keys: public keys that the auditor trusts, by id; empty: those beside the chains.
-        remembered: checkpoints that the auditor, a witness or an anchor has.
-        now: Unix seconds.
-    """
-
-    root: Path
-    copy: Copy | None
-    now: float
-    keys: Mapping[str, str] = field(default_factory=dict)
-    remembered: Sequence[Checkpoint] = ()
-
-
 @dataclass(slots=True)
 class Found:
     """The report, and what the state is derived from."""
@@ -68,8 +49,9 @@ class Snapshot:
     """The files of a chain as long as they were when it was made."""
 
     def __init__(self, folder: Path) -> None:
-        self.first = min(map(first_seq, chain_files(folder)), default=0)
-        self._sizes = [(path, path.stat().st_size) for path in chain_files(folder)]
+        files = chain_files(folder)
+        self.folder, self.first = folder, min(map(first_seq, files), default=0)
+        self._sizes = [(path, path.stat().st_size) for path in files]
         self.checkpoints = checkpoint.lines(folder / checkpoint.FILE)
         self.newest = checkpoint.newest(self.checkpoints)
 
@@ -77,6 +59,16 @@ class Snapshot:
     def count(self) -> int:
         """About how many entries there are."""
         return self.newest.size if self.newest else 0
+
+    @property
+    def end(self) -> int:
+        """One more than the number of its last readable line."""
+        for path, size in reversed(self._sizes):
+            whole = path.read_bytes()[:size].rpartition(b"\n")[0]
+            last = decoded(whole.rpartition(b"\n")[2])
+            if last:
+                return last.seq + 1
+        return self.first
 
     def lines(self) -> Iterator[bytes]:
         """Whole lines without their LF."""
@@ -88,6 +80,30 @@ class Snapshot:
                     yield line[:-1]
 
 
+def snapshots(root: Path) -> dict[str, Snapshot]:
+    """Every chain below ``<data_dir>/journal``, as it is now."""
+    return {writer: Snapshot(root / writer) for writer in writers(root)}
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What to verify.
+
+    Attributes:
+        snapshots: every chain there is (:func:`snapshots`).
+        copy: None when the table cannot be read.
+        keys: public keys that the auditor trusts, by id; empty: those beside the chains.
+        remembered: checkpoints that the auditor, a witness or an anchor has.
+        now: Unix seconds.
+    """
+
+    snapshots: Mapping[str, Snapshot]
+    copy: Copy | None
+    now: float
+    keys: Mapping[str, str] = field(default_factory=dict)
+    remembered: Sequence[Checkpoint] = ()
+
+
 Progress = Callable[[str, Iterator[bytes], int], Iterable[bytes]]
 """``progress(writer, lines, count)``: wraps the lines of a chain, about so many."""
 
@@ -95,14 +111,13 @@ Progress = Callable[[str, Iterator[bytes], int], Iterable[bytes]]
 def verify(wish: Wish, learn: Callable[[Entry], None], progress: Progress) -> Found:
     """Verify; ``learn`` is given every entry that is as it was written, chain by chain."""
     found = Found(Report())
-    snapshots = {writer: Snapshot(wish.root / writer) for writer in writers(wish.root)}
     orders = _Orders()
     walks: dict[str, Walk] = {}
-    for writer, snapshot in snapshots.items():
+    for writer, snapshot in wish.snapshots.items():
         lines = progress(writer, snapshot.lines(), snapshot.count)
         evidence = Evidence(
             writer, snapshot.first, lines, snapshot.checkpoints, _rows(wish, writer),
-            _memories(wish, snapshots, writer), Trust(wish.keys or _own_keys(wish.root / writer)),
+            _memories(wish, writer), Trust(wish.keys or _own_keys(snapshot.folder)),
         )  # fmt: skip
 
         def heed(entry: Entry) -> None:
@@ -112,7 +127,7 @@ def verify(wish: Wish, learn: Callable[[Entry], None], progress: Progress) -> Fo
         walks[writer] = Walk(evidence, heed).go()
         if snapshot.newest:
             found.newest[writer] = snapshot.newest
-    _missing(found.report, wish, snapshots)
+    _missing(found.report, wish)
     orders.complete = not found.report.problems and all(walk.sound for walk in walks.values())
     for writer, walk in walks.items():
         _judge(found.report, writer, walk, orders, wish)
@@ -160,7 +175,7 @@ def _gaps(writer: str, walk: Walk, wish: Wish) -> Iterator[str]:
         yield f"{writer}: the copy still has {walk.unpruned_rows} rows from before entry {chain.first}"
     if walk.unsigned and wish.now - walk.unsigned.time / 1e6 > 2 * EVERY_S:
         yield f"{writer}: entries {walk.unsigned.seq} to {chain.size - 1} are not signed"
-    if chain.copied is not None and chain.copied < chain.size:
+    if chain.copied is not None and chain.copied < chain.size and not walk.problems:
         yield f"{writer}: entries {chain.copied} to {chain.size - 1} are not copied yet"
 
 
@@ -178,12 +193,12 @@ def _own_keys(folder: Path) -> dict[str, str]:
         return {}
 
 
-def _memories(wish: Wish, snapshots: Mapping[str, Snapshot], writer: str) -> list[Memory]:
+def _memories(wish: Wish, writer: str) -> list[Memory]:
     """What the auditor and the other chains remember of this one."""
     found = [
         Memory(each.size, each.root, "a remembered checkpoint") for each in wish.remembered if each.writer == writer
     ]
-    for other, snapshot in snapshots.items():
+    for other, snapshot in wish.snapshots.items():
         if other != writer:
             found += (Memory(size, root, f"a checkpoint of {other}") for size, root in _told(snapshot, writer))
     return found
@@ -199,10 +214,10 @@ def _told(snapshot: Snapshot, writer: str) -> Iterator[tuple[int, str]]:
             yield int(seen["size"]), str(seen["root"])
 
 
-def _missing(report: Report, wish: Wish, snapshots: Mapping[str, Snapshot]) -> None:
+def _missing(report: Report, wish: Wish) -> None:
     """Chains that somebody remembers and that are not there."""
     known = {each.writer for each in wish.remembered} | set(wish.copy.sizes if wish.copy else ())
     known |= set(wish.copy.given if wish.copy else ())
-    for snapshot in snapshots.values():
+    for snapshot in wish.snapshots.values():
         known |= set(snapshot.newest.writers if snapshot.newest else ())
-    report.problems += [Problem(writer, 0, "gone", JOURNAL) for writer in sorted(known - set(snapshots))]
+    report.problems += [Problem(writer, 0, "gone", JOURNAL) for writer in sorted(known - set(wish.snapshots))]

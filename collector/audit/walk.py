@@ -194,7 +194,7 @@ class Walk:
                 self._compare(piece, start, self._tree.size)
             self._good([item for item in piece if item], None)
         rows = self._evidence.rows
-        beyond = rows.take(None) if rows else []
+        beyond = [row for row in rows.take(None) if row.seq >= self._tree.size] if rows else []
         if rows and beyond:
             lost = rows.given > self._tree.size
             kind, where = ("rolled back", JOURNAL) if lost else ("inserted", COPY)
@@ -295,8 +295,8 @@ def decoded(text: bytes) -> Item:
 def _kind(rows: Sequence[Entry], truth: Sequence[Entry]) -> str:
     if len(rows) != len(truth):
         return "inserted" if len(rows) > len(truth) else "deleted"
-    hashes = sorted(row.hash for row in rows), sorted(entry.hash for entry in truth)
-    return "reordered" if hashes[0] == hashes[1] and rows != truth else "edited"
+    without_numbers = sorted(row[1:] for row in rows), sorted(entry[1:] for entry in truth)
+    return "reordered" if without_numbers[0] == without_numbers[1] else "edited"
 
 
 def _never(_seq: int) -> bool:

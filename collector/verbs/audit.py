@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from typing import Final, Protocol
+import sys
+from typing import Any, Final, NoReturn, Protocol
 
+from collector.audit.report import USAGE
 from collector.verbs import audit_export, audit_keys, audit_proofs, audit_verify
 from fusebox.config import Config
 
@@ -32,6 +34,20 @@ _ACTIONS: Final[dict[str, Action]] = {
 }
 
 
+class _Parser(argparse.ArgumentParser):
+    """Wrong usage has an exit status of its own here: 1 and 2 are verdicts."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        found, rest = super().parse_known_args(args, namespace)
+        if rest:
+            self.error(f"unrecognized arguments: {' '.join(rest)}")
+        return found, rest
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(USAGE, f"{self.prog}: error: {message}\n")
+
+
 class AuditVerb:
     """Dispatches to the actions."""
 
@@ -52,7 +68,7 @@ Exit status of verify: 0 when at least one entry is there and all of it was veri
 could not be verified, 3 for wrong usage. docs/guide/audit.md explains what is proved."""
 
     def configure(self, parser: argparse.ArgumentParser) -> None:
-        actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+        actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=_Parser)
         for name, action in _ACTIONS.items():
             action.configure(actions.add_parser(name, help=action.help))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,27 +28,59 @@ from fusebox.rundir import lookup
 
 _PAGE: Final = 10_000
 _LATE_S: Final = 10.0
+_POLL_S: Final = 0.2
 _AGAIN: Final = 3
 _AGAIN_S: Final = 2.0
 
 
-def open_copy(config: Config, root: Path, report: list[str]) -> Copy | None:
-    """The copy, as far as it is now; None, and a sentence in ``report``, when it cannot be read."""
-    try:
-        client = _client(config)
-        _wait(config, root, client)
-        given = copied.read(root)
+class Table:
+    """The copy in ClickHouse, opened before the files are looked at: what it has by then, they must have.
+
+    Args:
+        gaps: told what could not be done.
+    """
+
+    def __init__(self, config: Config, gaps: list[str]) -> None:
+        self._root, self._gaps = config.data_dir / "journal", gaps
+        self._patience = _LATE_S if lookup(config.data_dir, "keep") else 0.0
+        self._client: Client | None = None
+        self._given = copied.read(self._root)
+        try:
+            self._client = _client(config)
+            self._sizes = self._ask(self._client)
+        except (FuseboxError, ClickHouseError) as error:
+            self._client = None
+            gaps.append(f"the copy in ClickHouse was not compared: {error}")
+
+    def caught_up(self, ends: Mapping[str, int]) -> Copy | None:
+        """The copy, once it has what the files have (``ends`` by writer), or after ten seconds."""
+        client = self._client
+        if client is None:
+            return None
+        deadline = time.monotonic() + self._patience
+        while any(size < ends[writer] for writer, size in self._now(client, ends).items()):
+            if time.monotonic() > deadline:
+                break
+            time.sleep(_POLL_S)
+        below = {writer: max(end, self._sizes.get(writer, 0)) for writer, end in ends.items()}
+        given = {
+            writer: min(size, max(below.get(writer, 0), self._given.get(writer, 0)))
+            for writer, size in copied.read(self._root).items()
+        }
+        sizes = self._sizes | {writer: size for writer, size in below.items() if size}
+        return Copy(sizes, given, lambda writer, end: _rows(client, writer, end))
+
+    def _now(self, client: Client, ends: Mapping[str, int]) -> dict[str, int]:
+        sizes = self._ask(client)
+        return {writer: sizes.get(writer, 0) for writer in ends}
+
+    def _ask(self, client: Client) -> dict[str, int]:
         rows = queries.run(client, "audit_sizes")
-    except (FuseboxError, ClickHouseError) as error:
-        report.append(f"the copy in ClickHouse was not compared: {error}")
-        return None
-    unproven = sum(int(row["unproven"]) for row in rows)
-    if unproven:
-        report.append(
-            f"{unproven} rows of audit_log carry no proof (payload_hash is empty): of an earlier Fusebox, or forged"
-        )
-    sizes = {str(row["writer"]): int(row["size"]) for row in rows if row["size"]}
-    return Copy(sizes, given, lambda writer, below: _rows(client, writer, below))
+        unproven = sum(int(row["unproven"]) for row in rows)
+        said = f"{unproven} rows of audit_log carry no proof (no payload_hash): of an earlier Fusebox, or forged"
+        if unproven and said not in self._gaps:
+            self._gaps.append(said)
+        return {str(row["writer"]): int(row["size"]) for row in rows if row["size"]}
 
 
 def compare_live(config: Config, root: Path, state: State, report: Report) -> None:
@@ -89,25 +121,6 @@ def _client(config: Config) -> Client:
     if config.sql_url or lookup(config.data_dir, "keep") or not (config.data_dir / "clickhouse").exists():
         return queries.connect(config)
     return engine_of(config).reader()
-
-
-def _wait(config: Config, root: Path, client: Client) -> None:
-    """Give a running *keep* time to copy what is in the journal now."""
-    deadline = time.monotonic() + (_LATE_S if lookup(config.data_dir, "keep") else 0.0)
-    ends = {writer: _last(root / writer) for writer in copied.read(root)}
-    while time.monotonic() < deadline:
-        sizes = {str(row["writer"]): int(row["size"]) for row in queries.run(client, "audit_sizes")}
-        if all(sizes.get(writer, 0) >= end for writer, end in ends.items()):
-            return
-        time.sleep(0.2)
-
-
-def _last(folder: Path) -> int:
-    found = 0
-    for text in lines(folder, 1 << 62):
-        entry = decoded(text)
-        found = entry.seq + 1 if entry else found
-    return found
 
 
 def _rows(client: Client, writer: str, below: int) -> Iterator[Entry]:

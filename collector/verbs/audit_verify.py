@@ -7,10 +7,9 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from functools import partial
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final
 
 from rich.progress import track
 from rich.text import Text
@@ -20,8 +19,8 @@ from collector.audit.checkpoint import BadCheckpoint, Checkpoint
 from collector.audit.keys import read_public
 from collector.audit.report import USAGE, VERIFIED, Report
 from collector.audit.state import State
-from collector.audit.verify import Found, Wish, verify
-from collector.verbs.audit_source import compare_live, open_copy
+from collector.audit.verify import Found, Wish, snapshots, verify
+from collector.verbs.audit_source import Table, compare_live
 from fusebox import terminal
 from fusebox.config import Config
 from fusebox.control import ControlClient
@@ -36,7 +35,6 @@ class Verify:
     help = "recompute everything; 0 verified, 1 tampering, 2 incomplete, 3 usage"
 
     def configure(self, parser: argparse.ArgumentParser) -> None:
-        parser.error = partial(_refuse, parser)  # type: ignore[method-assign]
         parser.add_argument("--pubkey", type=Path, metavar="FILE", help="the keys you trust ('fusebox audit keys')")
         parser.add_argument(
             "--trusted", type=Path, action="append", default=[], metavar="CKPT",
@@ -56,24 +54,28 @@ class Verify:
         except ConfigError as error:
             print(f"fusebox: {error}", file=sys.stderr)
             return USAGE
-        root, state, gaps = config.data_dir / "journal", State(), list[str]()
-        wish = Wish(root, open_copy(config, root, gaps), time.time(), keys, remembered)
-        found = verify(wish, state.learn, _progress)
-        found.report.incomplete += gaps
-        if not found.report.problems:
-            compare_live(config, root, state, found.report)
+        found = verify_all(config, keys, remembered)
         _remember(args.witness, remembered, found)
         _record(config, found.report)
         if args.json:
             print(json.dumps(found.report.json()))
         else:
-            _show(found.report)
+            show(found.report)
         return found.report.status
 
 
-def _refuse(parser: argparse.ArgumentParser, message: str) -> NoReturn:
-    parser.print_usage(sys.stderr)
-    parser.exit(USAGE, f"{parser.prog}: error: {message}\n")
+def verify_all(config: Config, keys: Mapping[str, str], remembered: Sequence[Checkpoint]) -> Found:
+    """Journal, copy and live state of this installation."""
+    root, state, gaps = config.data_dir / "journal", State(), list[str]()
+    table = Table(config, gaps)
+    chains = snapshots(root)
+    copy = table.caught_up({writer: chain.end for writer, chain in chains.items()})
+    wish = Wish(chains, copy, time.time(), keys, remembered)
+    found = verify(wish, state.learn, _progress)
+    found.report.incomplete += gaps
+    if not found.report.problems:
+        compare_live(config, root, state, found.report)
+    return found
 
 
 def _read(path: Path) -> list[Checkpoint]:
@@ -111,13 +113,15 @@ def _record(config: Config, report: Report) -> None:
         return
 
 
-def _show(report: Report) -> None:
+def show(report: Report) -> None:
+    """Print the result for people."""
     console = terminal.console()
     for writer, chain in report.chains.items():
+        copy = "no copy" if chain.copied is None else f"{max(0, chain.copied - chain.first)} rows compared"
         console.print(Text(
-            f"{writer}: entries {chain.first} to {chain.size - 1}, signed to {chain.verified_to - 1} by "
-            f"{chain.checkpoints} checkpoints, key {', '.join(chain.keys) or 'none'}; "
-            + ("no copy compared" if chain.copied is None else f"copy compared to {chain.copied - 1}")
+            f"{writer}: {chain.size - chain.first} entries from {chain.first} on, "
+            f"{max(0, chain.verified_to - chain.first)} of them signed ({chain.checkpoints} checkpoints, key "
+            f"{', '.join(chain.keys) or 'none'}), {copy}"
         ))  # fmt: skip
     for problem in report.problems:
         console.print(Text(terminal.plain(f"TAMPERED {problem}"), style="bold red"))

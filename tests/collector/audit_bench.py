@@ -9,7 +9,7 @@ from pathlib import Path
 from collector.audit.checkpoint import Checkpoint
 from collector.audit.entry import Entry
 from collector.audit.report import Report
-from collector.audit.verify import Copy, Wish, verify
+from collector.audit.verify import Copy, Wish, snapshots, verify
 
 
 def verified(
@@ -25,5 +25,5 @@ def verified(
             sizes, sizes if given is None else given,
             lambda writer, below: (entry for entry in sorted_rows.get(writer, ()) if entry.seq < below),
         )  # fmt: skip
-    wish = Wish(root, copy, time.time() if now is None else now, keys or {}, remembered)
+    wish = Wish(snapshots(root), copy, time.time() if now is None else now, keys or {}, remembered)
     return verify(wish, lambda _entry: None, lambda _writer, lines, _count: lines).report
