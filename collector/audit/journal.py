@@ -142,6 +142,14 @@ class Journal:
         """Make a checkpoint now; False when that failed."""
         return self._signing.sign()
 
+    def change_key(self) -> None:
+        """Change to the key that is planned, now instead of soon.
+
+        Raises:
+            FuseboxError: not now; it is tried again.
+        """
+        self._signing.change_key()
+
     def close(self) -> None:
         """Write what is owed, sign, close. Legal twice; what is still owed is counted as lost."""
         if not self.settle():

@@ -25,7 +25,7 @@ from collector.audit.anchors import Anchor
 from collector.audit.checkpoint import Checkpoint
 from collector.audit.entry import Note
 from collector.audit.files import writers
-from collector.audit.keys import KEY, NEXT, KeySigner, SigningFailed, key_id, planned, signer_of
+from collector.audit.keys import KEY, NEXT, Change, KeySigner, SigningFailed, key_id, planned, signer_of
 from collector.audit.merkle import Frontier
 from fusebox import happenings
 from fusebox.clock import Clock
@@ -89,7 +89,7 @@ class Signing:
         self._mark, self._append = mark, append
         self._signer = signer_of(folder, settings.command)
         self._last = last
-        self._lock = threading.Lock()
+        self._lock, self._changing = threading.Lock(), threading.Lock()
         self._wake, self._stopping = threading.Event(), threading.Event()
         self._waiting_since: float | None = None
         self._thread: threading.Thread | None = None
@@ -140,7 +140,7 @@ class Signing:
             asked = self._wake.wait(_TICK_S)
             self._wake.clear()
             with contextlib.suppress(FuseboxError):  # the journal is broken, or key.next cannot be read: next time
-                self._change_key()
+                self.change_key()
                 self._prune()
             if asked or self.waiting_s >= self._settings.every_s:
                 while not self.sign() and not self._stopping.wait(_TICK_S):
@@ -206,14 +206,18 @@ class Signing:
             if self.sign():
                 retention.delete(self._folder, below)
 
-    def _change_key(self) -> None:
-        """
+    def change_key(self) -> None:
+        """Change to the key that is planned, if one is. The thread does it within half a second.
+
         Raises:
             FuseboxError: not now.
         """
-        change = planned(self._folder)
-        if change is None:
-            return
+        with self._changing:
+            change = planned(self._folder)
+            if change is not None:
+                self._change(change)
+
+    def _change(self, change: Change) -> None:
         if change.signer.public != self._signer.public:
             self._record(change.signer, change.actor, change.reason)
             if not self.sign(change.signer.public):

@@ -68,7 +68,7 @@ class Table:
             for writer, size in copied.read(self._root).items()
         }
         sizes = self._sizes | {writer: size for writer, size in below.items() if size}
-        return Copy(sizes, given, lambda writer, end: _rows(client, writer, end))
+        return Copy(sizes, given, lambda writer, end: rows_of(client, writer, end))
 
     def _now(self, client: Client, ends: Mapping[str, int]) -> dict[str, int]:
         sizes = self._ask(client)
@@ -123,7 +123,8 @@ def _client(config: Config) -> Client:
     return engine_of(config).reader()
 
 
-def _rows(client: Client, writer: str, below: int) -> Iterator[Entry]:
+def rows_of(client: Client, writer: str, below: int) -> Iterator[Entry]:
+    """The copy's rows of a writer, in the order of their numbers."""
     for since in range(0, below, _PAGE):
         until = min(since + _PAGE, below)
         for row in queries.run(client, "audit_rows", writer=writer, since=since, until=until):
