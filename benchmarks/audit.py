@@ -8,7 +8,7 @@
   ``detected`` at the exact entry. ``clean_logs`` and, of those, ``false_alarms``. ``disagreements``: verdicts in which
   the second verifier differs.
 
-Sizes are drawn so that small logs are more frequent: half are below 380 entries. The kinds are those of
+Sizes are drawn so that small logs are more frequent: half are below 180 entries, one in nineteen above 5,000. The kinds are those of
 :mod:`benchmarks.audit_data.tampering`.
 """
 
@@ -127,7 +127,7 @@ def tampering(report: Report, folder: Path, tamperings: int, cleans: int, larges
 
 
 def _size(rng: random.Random, largest: int) -> int:
-    return round(_SMALLEST * (largest / _SMALLEST) ** (rng.random() ** 1.8))
+    return round(_SMALLEST * (largest / _SMALLEST) ** (rng.random() ** 3))
 
 
 def _ignore(_entry: Entry) -> None:
