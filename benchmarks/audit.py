@@ -8,8 +8,8 @@
   ``detected`` at the exact entry. ``clean_logs`` and, of those, ``false_alarms``. ``disagreements``: verdicts in which
   the second verifier differs.
 
-Sizes are drawn so that small logs are more frequent: half are below 180 entries, one in nineteen above 5,000. The kinds are those of
-:mod:`benchmarks.audit_data.tampering`.
+Sizes are drawn so that small logs are more frequent: half are below 180 entries, one in nineteen above 5,000. The kinds
+are those of :mod:`benchmarks.audit_data.tampering`.
 """
 
 from __future__ import annotations

@@ -22,7 +22,8 @@ from pathlib import Path
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-FIELDS = "actor hash kind payload payload_hash prev reason seq span_id subject time trace_id writer".split()
+FIELDS = """actor hash kind payload payload_hash prev reason seq span_id subject time trace_id
+writer""".split()  # noqa: SIM905
 UNSIGNED_S = 120
 
 
@@ -52,8 +53,9 @@ def parse(line):
 
 
 def good(entry):
-    return entry is not None and leaf(entry) == entry["hash"] and entry["payload"] in (b"", None) or (
-        entry is not None and leaf(entry) == entry["hash"] and sha(entry["payload"]) == entry["payload_hash"])
+    if entry is None or leaf(entry) != entry["hash"]:
+        return False
+    return not entry["payload"] or sha(entry["payload"]) == entry["payload_hash"]
 
 
 def root(peaks):
@@ -92,7 +94,7 @@ def first_wrong(run, start, prev, head="", length=None, behind=()):
 
 
 def difference(left, right):
-    same = takewhile(lambda pair: pair[0] == pair[1], zip(left, right))
+    same = takewhile(lambda pair: pair[0] == pair[1], zip(left, right, strict=False))
     return sum(1 for _ in same)
 
 
@@ -198,13 +200,17 @@ class Chain:
             return
         self.size += len(run)
         self.accept(run, start, None)
-        if self.rows is not None and (max((row["seq"] for row in self.rows), default=-1) >= self.size or self.given > self.size):
+        last = max((row["seq"] for row in self.rows or ()), default=-1)
+        if self.rows is not None and max(last + 1, self.given) > self.size:
             self.bad.append((self.size, "journal" if self.given > self.size else "copy"))
 
     def accept(self, run, start, signed):
         self.gone.update({entry["seq"]: entry["payload_hash"] for entry in run if not entry["payload"]})
-        self.orders += [(entry["kind"], json.loads(entry["payload"])) for entry in run
-                        if entry["kind"] in ("erasure", "retention") and entry["payload"]]
+        self.orders += [
+            (entry["kind"], json.loads(entry["payload"]))
+            for entry in run
+            if entry["kind"] in ("erasure", "retention") and entry["payload"]
+        ]
         if signed:
             self.signed, self.unsigned = signed["size"], None
         elif run:
@@ -216,7 +222,9 @@ class Chain:
         found = [row for row in self.rows if start <= row["seq"] < start + len(run)]
         bare = {entry["seq"] for entry in [*found, *run] if not entry["payload"]}
         self.gone.update({row["seq"]: row["payload_hash"] for row in found if not row["payload"]})
-        left, right = ([{**each, "payload": b""} if each["seq"] in bare else each for each in side] for side in (found, run))
+        left, right = (
+            [{**each, "payload": b""} if each["seq"] in bare else each for each in side] for side in (found, run)
+        )
         place = difference(left, right)
         late = start + len(found) >= min(self.given, start + len(run))
         if place < len(found) or not late:
@@ -250,7 +258,7 @@ def read_rows(path):
 
 def verify(journal, rows=None, keys=None, remembered=(), now=None):
     """(exit status, bad as (writer, number, source), gaps)."""
-    folders = [path for path in sorted(journal.iterdir()) if path.is_dir() and any(path.glob("*.jsonl"))] if journal.is_dir() else []
+    folders = sorted({path.parent for path in journal.glob("*/*.jsonl")})
     copied = journal / "copied.json"
     given = json.loads(copied.read_text()) if copied.exists() else {}
     told, chains = [(each["writer"], each["size"], each["root"]) for each in remembered], {}
@@ -269,8 +277,12 @@ def verify(journal, rows=None, keys=None, remembered=(), now=None):
     known = {writer for writer, _, _ in told} | set(rows or ()) | (set(given) if rows is not None else set())
     bad = [(writer, 0, "journal") for writer in known - set(chains)]
     gaps = [] if rows is not None else ["the copy was not compared (--rows)"]
-    erased = {(o.get("writer"), o.get("seq"), o.get("payload_hash"))
-              for c in chains.values() for kind, o in c.orders if kind == "erasure"}
+    erased = {
+        (o.get("writer"), o.get("seq"), o.get("payload_hash"))
+        for c in chains.values()
+        for kind, o in c.orders
+        if kind == "erasure"
+    }
     sound = not bad and not any(where == "journal" for chain in chains.values() for _, where in chain.bad)
     for writer, chain in chains.items():
         start = max([order.get("below", 0) for kind, order in chain.orders if kind == "retention"], default=0)
@@ -310,8 +322,12 @@ def main():
     if args.json:
         print(json.dumps({"exit": status, "bad": bad, "incomplete": gaps}))
     else:
-        print(*(f"TAMPERED {writer} {seq} ({where})" for writer, seq, where in bad), *gaps,
-              ("verified", "tampered", "incomplete")[status], sep="\n")
+        print(
+            *(f"TAMPERED {writer} {seq} ({where})" for writer, seq, where in bad),
+            *gaps,
+            ("verified", "tampered", "incomplete")[status],
+            sep="\n",
+        )
     return status
 
 

@@ -70,6 +70,11 @@ def _vouched(run: Run, place: int, item: Entry) -> bool:
     return bool(run.head) and run.head == item.hash
 
 
+def never(_seq: int) -> bool:
+    """A source that is looked at no further."""
+    return False
+
+
 def first_difference(items: Sequence[Item], truth: Sequence[Item]) -> int:
     """The first place at which two runs differ."""
     for place, (item, true) in enumerate(zip(items, truth, strict=False)):

@@ -157,10 +157,13 @@ def _judge(report: Report, writer: str, walk: Walk, orders: _Orders, wish: Wish)
     report.problems += [each for each in walk.problems if each.where != COPY or each.seq >= below]
     if not orders.complete:
         return
-    for seq, (where, entry) in sorted(walk.erased.items()):
+    copy = walk.copy
+    erased = (copy.erased if copy else {}) | walk.erased
+    for seq, entry in sorted(erased.items()):
         if (writer, seq, entry.payload_hash) not in orders.erased:
+            where = JOURNAL if seq in walk.erased else COPY
             report.problems.append(Problem(writer, seq, "erased", where, "no entry says so"))
-        elif seq in walk.half_erased:
+        elif copy and seq in copy.half_erased:
             report.incomplete.append(f"{writer} {seq}: the payload was to be erased, and still stands in one place")
     if first > below:
         report.problems.append(Problem(writer, below, "deleted", JOURNAL, f"it begins with entry {first}"))
@@ -171,8 +174,8 @@ def _judge(report: Report, writer: str, walk: Walk, orders: _Orders, wish: Wish)
 
 def _gaps(writer: str, walk: Walk, wish: Wish) -> Iterator[str]:
     chain = walk.chain
-    if walk.unpruned_rows:
-        yield f"{writer}: the copy still has {walk.unpruned_rows} rows from before entry {chain.first}"
+    if walk.copy and walk.copy.unpruned:
+        yield f"{writer}: the copy still has {walk.copy.unpruned} rows from before entry {chain.first}"
     if walk.unsigned and wish.now - walk.unsigned.time / 1e6 > 2 * EVERY_S:
         yield f"{writer}: entries {walk.unsigned.seq} to {chain.size - 1} are not signed"
     if chain.copied is not None and chain.copied < chain.size and not walk.problems:

@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from collector.audit.checkpoint import BadCheckpoint, Checkpoint, parse
-from collector.audit.diagnosis import Item, Run, diagnose, first_difference
+from collector.audit.comparison import Comparison
+from collector.audit.diagnosis import Item, Run, diagnose
 from collector.audit.entry import START, BadLine, Entry, decode, leaf
 from collector.audit.merkle import Frontier
-from collector.audit.report import CHECKPOINTS, COPY, JOURNAL, Chain, Problem
+from collector.audit.report import CHECKPOINTS, JOURNAL, Chain, Problem
 from collector.audit.rows import Rows
 from collector.audit.trust import Trust
 
@@ -62,10 +63,9 @@ class Walk:
         learn: is given every entry that was found as it was written.
 
     Attributes:
-        erased: entries without their payload, and where that was found.
-        half_erased: numbers of those that still have it in the other source.
+        copy: what became of the rows; None when there are none to compare with.
+        erased: entries of the journal without their payload.
         unsigned: the first entry that no checkpoint vouches for.
-        unpruned_rows: rows of entries that retention has deleted from the journal.
     """
 
     def __init__(self, evidence: Evidence, learn: Learn) -> None:
@@ -74,12 +74,11 @@ class Walk:
         self._tree, self._head = Frontier(), START
         self._previous, self._believing = "", True
         self._agreed = 0
-        self.chain = Chain(copied=0 if evidence.rows else None)
+        self.chain = Chain()
         self.problems: list[Problem] = []
-        self.erased: dict[int, tuple[str, Entry]] = {}
-        self.half_erased: set[int] = set()
+        self.copy = Comparison(evidence.rows, self._tell) if evidence.rows else None
+        self.erased: dict[int, Entry] = {}
         self.unsigned: Entry | None = None
-        self.unpruned_rows = 0
 
     def go(self) -> Walk:
         """Verify everything."""
@@ -147,15 +146,14 @@ class Walk:
         prev = items[0].prev if items and items[0] else ""
         run = Run(items, first, prev, checkpoint.size - first, checkpoint.head, self._later)
         found = diagnose(run) if items else None
-        self.unpruned_rows = len(self._evidence.rows.take(first)) if self._evidence.rows else 0
+        if self.copy:
+            self.copy.skip(first)
         if found:
             self._blame(run, *found)
             return False
         self.chain.first = first
         self._tree, self._head = checkpoint.tree, checkpoint.head
-        if self._evidence.rows:
-            self._compare(items, first, checkpoint.size)
-        self._good([item for item in items if item], checkpoint)
+        self._good(items, first, checkpoint)
         return True
 
     def _run_to(self, end: _End) -> bool:
@@ -168,9 +166,7 @@ class Walk:
             seq, kind = diagnose(run) or (start, "forked")
             self._blame(run, seq, "rolled back" if kind == "truncated" and not end.checkpoint else kind)
             return False
-        if self._evidence.rows:
-            self._compare(items, start, end.size)
-        self._good([item for item in items if item], checkpoint)
+        self._good(items, start, checkpoint)
         return self._remembered(end, root)
 
     def _remembered(self, end: _End, root: str) -> bool:
@@ -189,18 +185,9 @@ class Walk:
                 run = Run(piece, start, prev, None, "", self._later)
                 self._blame(run, *(diagnose(run) or (start, "edited")))
                 return
-            self.unsigned = self.unsigned or piece[0]
-            if self._evidence.rows:
-                self._compare(piece, start, self._tree.size)
-            self._good([item for item in piece if item], None)
-        rows = self._evidence.rows
-        beyond = [row for row in rows.take(None) if row.seq >= self._tree.size] if rows else []
-        if rows and beyond:
-            lost = rows.given > self._tree.size
-            kind, where = ("rolled back", JOURNAL) if lost else ("inserted", COPY)
-            self._tell(self._tree.size, kind, where, f"the copy has entry {beyond[0].seq}")
-        elif rows and rows.given > self._tree.size:
-            self._tell(self._tree.size, "rolled back", JOURNAL, f"{rows.given} entries were copied")
+            self._good(piece, start, None)
+        if self.copy:
+            self.copy.finish(self._tree.size)
 
     def _scan(self, items: Sequence[Item]) -> str | None:
         """Follow the chain; the root behind the last item, or None when something is wrong."""
@@ -216,11 +203,16 @@ class Walk:
         self._head = head
         return tree.root().hex()
 
-    def _good(self, entries: Sequence[Entry], checkpoint: Checkpoint | None) -> None:
+    def _good(self, items: Sequence[Item], start: int, checkpoint: Checkpoint | None) -> None:
+        """A run, the first entry of which has the number ``start``, is as it was written."""
+        entries = [item for item in items if item]
         self.chain.size = self._tree.size
+        if self.copy:
+            self.copy.compare(entries, start)
+            self.chain.copied = self.copy.copied
         for entry in entries:
             if not entry.payload:
-                self.erased.setdefault(entry.seq, (JOURNAL, entry))
+                self.erased[entry.seq] = entry
             self._learn(entry)
         if checkpoint:
             self.chain.keys = list(self._evidence.trust.used)
@@ -229,52 +221,12 @@ class Walk:
         elif entries and self.unsigned is None:
             self.unsigned = entries[0]
 
-    # --- the copy -------------------------------------------------------------------------------------------------
-    def _compare(self, items: Sequence[Item], start: int, end: int) -> None:
-        """Hold the rows of a good run against it."""
-        rows = self._evidence.rows
-        assert rows is not None
-        if any(problem.where == COPY for problem in self.problems):
-            return
-        found = rows.take(end)
-        late = start + len(found) >= min(rows.given, end)
-        if found == items[: len(found)] and late:
-            self.chain.copied = start + len(found)
-            return
-        truth = [item for item in items if item]
-        same = self._without_erased(found, truth)
-        place = first_difference(*same)
-        if place == len(found) and late:
-            self.chain.copied = start + place
-        else:
-            twice = found[place].seq if place < len(found) else start + place
-            self._tell(min(start + place, twice), _kind(*same), COPY)
-
-    def _without_erased(self, rows: Sequence[Entry], truth: Sequence[Entry]) -> tuple[list[Entry], list[Entry]]:
-        """Both, without the payloads that either of them has lost."""
-        gone = {row.seq for row in rows if not row.payload}, {entry.seq for entry in truth if not entry.payload}
-        self.half_erased |= gone[0] ^ gone[1]
-        for row in rows:
-            if row.seq in gone[0]:
-                self.erased.setdefault(row.seq, (COPY, row))
-        either = gone[0] | gone[1]
-        left, right = (
-            [each._replace(payload=b"") if each.seq in either else each for each in side] for side in (rows, truth)
-        )
-        return left, right
-
     def _blame(self, run: Run, seq: int, kind: str) -> None:
-        """The journal is wrong in this run; where the copy is as it was signed, it says from which entry on."""
-        rows = self._evidence.rows
-        if rows:
-            found = rows.take(run.start + run.length if run.length is not None else None)
-            truth = Run(found, run.start, run.prev, run.length, run.head, _never)
-            place = first_difference(run.items, found)
-            if diagnose(truth) is None and place < len(found):
-                seq = run.start + place
-            elif found != list(run.items):
-                self._tell(*(diagnose(truth) or (seq, kind)), COPY)
-        self._tell(seq, kind, JOURNAL)
+        """The journal is wrong in this run; the copy may know better from which entry on."""
+        if self.copy:
+            self.copy.blame(run, seq, kind)
+        else:
+            self._tell(seq, kind, JOURNAL)
 
     def _later(self, seq: int) -> bool:
         ahead, self._lines = itertools.tee(self._lines)
@@ -290,14 +242,3 @@ def decoded(text: bytes) -> Item:
         return decode(text)
     except BadLine:
         return None
-
-
-def _kind(rows: Sequence[Entry], truth: Sequence[Entry]) -> str:
-    if len(rows) != len(truth):
-        return "inserted" if len(rows) > len(truth) else "deleted"
-    without_numbers = sorted(row[1:] for row in rows), sorted(entry[1:] for entry in truth)
-    return "reordered" if without_numbers[0] == without_numbers[1] else "edited"
-
-
-def _never(_seq: int) -> bool:
-    return False
