@@ -19,6 +19,7 @@ import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from collector.audit_queries import COPY
 from collector.ledger_queries import LEDGER
 from collector.page_queries import EXAMPLES, PAGES
 from collector.query import Query
@@ -175,6 +176,7 @@ QUERIES: Final[Mapping[str, Query]] = {
             ORDER BY seq DESC, writer LIMIT {limit:UInt32}""",
         {"subject": "", "limit": 100},
     ),
+    **COPY,
     **LEDGER,
     **TRUTH,
     **PAGES,

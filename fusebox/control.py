@@ -75,6 +75,14 @@ class ControlClient:
         """Record new costs of ledger rows (trace_id, span_id, cost_usd, price, before_usd, before_price)."""
         return self._call("POST", "/v1/reprice", {"subject": subject, "reason": reason, "rows": list(rows)})
 
+    def erase(self, writer: str, seq: int, reason: str) -> Json:
+        """Have the payload of an entry of the audit log removed."""
+        return self._call("POST", "/v1/erase", {"writer": writer, "seq": seq, "reason": reason})
+
+    def verified(self, sizes: Mapping[str, int]) -> Json:
+        """Record that a verification found the first so many entries of each writer as they were signed."""
+        return self._call("POST", "/v1/verified", {"sizes": dict(sizes)})
+
     def kill(self, scope: str, reason: str) -> Json:
         """Cut everything ``scope`` covers; see :class:`fusebox.command.Command`."""
         return self._call("POST", "/v1/kill", {"scope": scope, "reason": reason})

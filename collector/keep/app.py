@@ -12,6 +12,7 @@ import uvicorn
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from collector import setup
+from collector.audit.journal import Journal
 from collector.keep.audit_copy import AuditCopy
 from collector.keep.batch import Batches, BatchSettings, Promises
 from collector.keep.deadletters import DeadLetters
@@ -30,7 +31,6 @@ from collector.sql.pool import Pool
 from collector.sql.port import Page, SqlPort
 from collector.sql.query_log import WRITER, QueryLog
 from collector.sql.quota import Quotas
-from collector.watch.journal import Journal
 from fusebox.clock import Clock, system_clock
 from fusebox.config import Config
 from fusebox.lifecycle import Stack, serve
@@ -73,15 +73,14 @@ def _services(config: Config, engine: Engine, clock: Clock) -> Stack:
     inserter = Inserter(engine, DeadLetters(engine, letters, clock))
     keeper = Keeper(batches, inserter, clock, settings.linger, Replay(engine, letters, clock).step)
     pages = {"/healthz": lambda: health(keeper), "/metrics": lambda: metrics(keeper, inserter.rows)}
-    journals = config.data_dir / "journal"
-    copies = [AuditCopy(engine, folder) for folder in (journals, journals / WRITER)]
-    return Stack([keeper, *copies, SqlServer(config, sql_port(config, engine, clock, pages))])
+    copy = AuditCopy(engine, config.data_dir / "journal")
+    return Stack([keeper, copy, SqlServer(config, sql_port(config, engine, clock, pages))])
 
 
 def sql_port(config: Config, engine: Engine, clock: Clock, pages: Mapping[str, Page]) -> SqlPort:
     """The SQL port over ``engine``, with its readers, journal and sandbox in the data folder."""
     folder = config.data_dir.absolute()
-    journal = Journal(folder / "journal" / WRITER, clock, WRITER)
+    journal = Journal.of(config, clock, WRITER)
     pool = Pool(lambda: _sandbox_setup(config, engine), folder / "sandbox")
     return SqlPort(
         pool, Readers(folder), Quotas(clock), QueryLog(journal, clock), pages, any_host=config.behind_loopback_publish

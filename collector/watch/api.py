@@ -25,6 +25,7 @@ from collector.watch import bodies
 from collector.watch.board import BoardView
 from collector.watch.leases import Receipts
 from collector.watch.orders import Orders
+from collector.watch.records import Records
 from collector.watch.refusal import BAD_REQUEST, NOT_FOUND, UNAUTHORISED, UNAVAILABLE, Refusal
 from collector.watch.uplink import Uplink
 from fusebox import happenings
@@ -59,10 +60,10 @@ class Api:
 
     def __init__(
         self, agents: Tokens, operators: Tokens, uplink: Uplink, orders: Orders, board: BoardView, receipts: Receipts,
-        health: Health,
+        records: Records, health: Health,
     ) -> None:  # fmt: skip
         self._agents, self._operators, self._uplink, self._orders = agents, operators, uplink, orders
-        self._board, self._receipts, self._health = board, receipts, health
+        self._board, self._receipts, self._records, self._health = board, receipts, records, health
         # Threads of their own for people: a kill never queues behind what agents report.
         self._people = ThreadPoolExecutor(_PEOPLE, "watch-people")
 
@@ -116,6 +117,8 @@ class Api:
             "trip": lambda who, body: self._single(self._orders.trip, who, body),
             "reset": lambda who, body: self._single(self._orders.reset, who, body),
             "mode": self._set_mode,
+            "erase": lambda who, body: self._records.erase(who, bodies.parse(bodies.EraseBody, body)),
+            "verified": lambda who, body: self._records.verified(who, bodies.parse(bodies.VerifiedBody, body)),
             "reprice": lambda who, body: self._orders.reprice(who, bodies.parse(bodies.RepriceBody, body)),
         }
 

@@ -18,6 +18,10 @@ from breakers.latch import Latch
 from breakers.panel import Panel
 from breakers.rules import load_rules
 from collector.alerts.outbox import Outbox
+from collector.audit import EVERY_S
+from collector.audit.entry import Note
+from collector.audit.files import entries
+from collector.audit.journal import Journal, JournalBroken
 from collector.metrics import Gauge, Otel, dropped_by_sdks, incoming
 from collector.ports import address, bind, port_of
 from collector.setup import load_signer, owned, prepare
@@ -32,11 +36,11 @@ from collector.watch.damage import Damage
 from collector.watch.dispatch import Dispatch
 from collector.watch.fleet import Fleet
 from collector.watch.history import History
-from collector.watch.journal import Journal, Note, entries
 from collector.watch.leases import Leases, Receipts
 from collector.watch.live import BEHIND_S, Judge, Live
 from collector.watch.orders import Orders
 from collector.watch.poll import CommandLog
+from collector.watch.records import Records
 from collector.watch.relatch import Relatch
 from collector.watch.roll import Roll
 from collector.watch.roster import Roster
@@ -59,6 +63,7 @@ from governance.registry import load_registry
 ROLE: Final = "watch"
 _ANY: Final = ("0.0.0.0", "::")
 _TICK_S: Final = 0.25
+_UNSIGNED_S: Final = 2 * EVERY_S
 
 STARTED: Final = happenings.declare("watch_started", logging.INFO, "watch is ready")
 
@@ -111,7 +116,9 @@ class Watch:
         """Parts that should run and do not."""
         state = {
             "live detection has ended; see watch.log": self._live.running,
+            self._journal.unsound: not self._journal.unsound,
             "the journal cannot be written; free its disk": not self._journal.owing,
+            "the journal is not signed; see checkpoint_failed in watch.log": self._journal.unsigned_s < _UNSIGNED_S,
             f"live detection is {self._live.behind:.0f} s behind the spool": self._live.behind < BEHIND_S,
         }
         return [sentence for sentence, well in state.items() if not well]
@@ -135,7 +142,7 @@ class Watch:
     def _build(self) -> None:
         config, clock, folder = self._config, self._clock, self._config.data_dir
         self._registry = load_registry(config.agents_file)
-        self._journal = Journal(folder / "journal", clock)
+        self._journal = Journal.of(config, clock, ROLE)
         self._latch = Latch(folder / "latch" / "watch.jsonl", tenant=config.tenant)
         self._store = parts.shared_state(config, clock)
         self._rules = load_rules(config.rules_file)
@@ -204,7 +211,8 @@ class Watch:
         )  # fmt: skip
         agents, operators = Tokens(folder / "principals.json", tenant), Tokens(folder / "operators.json", tenant)
         self._roster = Roster({"principal": agents, "operator": operators}, self._journal)
-        return Api(agents, operators, uplink, orders, board, self._receipts, self)
+        records = Records(self._journal, folder / "journal")
+        return Api(agents, operators, uplink, orders, board, self._receipts, records, self)
 
     def _kill_for(self, orders: Orders, finding: Finding) -> None:
         if self._rules.rule(finding.detector).kill:
@@ -225,7 +233,14 @@ class Watch:
         self._telling.catch_up()
         for transition in self._history.recent():
             self._circuits.adopt(transition)
-        self._journal.append(Note("start", ROLE, ROLE, f"version {__version__}"))
+        self._begin()
+
+    def _begin(self) -> None:
+        """Say that watch runs; where that cannot be recorded people are told, and can still kill."""
+        try:
+            self._journal.append(Note("start", ROLE, ROLE, f"version {__version__}"))
+        except JournalBroken:
+            self._telling.damage("journal")
 
     def _tick(self) -> None:
         """Pay the journal's debts and look at a board that others move too."""

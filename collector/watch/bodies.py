@@ -87,6 +87,20 @@ class RepriceBody(Body):
     rows: Annotated[list[Repriced], Field(min_length=1, max_length=MAX_REPRICED)]
 
 
+class EraseBody(Body):
+    """``erase``."""
+
+    writer: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
+    seq: Whole
+    reason: Reason
+
+
+class VerifiedBody(Body):
+    """``verified``: entries of each writer that a verification found as they were signed."""
+
+    sizes: Annotated[dict[Annotated[str, StringConstraints(max_length=32)], Whole], Field(min_length=1, max_length=20)]
+
+
 class AgentBody(Body):
     """``trip`` and ``reset``."""
 

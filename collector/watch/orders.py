@@ -21,10 +21,11 @@ from typing import Any, Final
 
 from breakers.circuit import Circuits
 from breakers.latch import Latch
+from collector.audit.entry import Note
+from collector.audit.journal import Journal, JournalBroken
 from collector.watch.bodies import RepriceBody
 from collector.watch.dispatch import Dispatch
 from collector.watch.history import History
-from collector.watch.journal import Journal, JournalBroken, Note
 from collector.watch.refusal import CONFLICT, FORBIDDEN, UNAVAILABLE, Refusal
 from collector.watch.trips import movement
 from fusebox import happenings

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from collector.audit.entry import Note
+from collector.audit.journal import Journal, JournalBroken
 from collector.tokens import Tokens
-from collector.watch.journal import Journal, JournalBroken, Note
 from fusebox.errors import ConfigError
 
 

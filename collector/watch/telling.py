@@ -14,8 +14,9 @@ from typing import Any
 from collector.alerts.alert import Alert, broken_path, damaged, opened, unregistered, withheld
 from collector.alerts.outbox import MAX_AGE_S, Outbox
 from collector.alerts.sinks import Outcome
+from collector.audit.entry import Note
+from collector.audit.journal import Journal, JournalBroken
 from collector.watch.history import transition_of
-from collector.watch.journal import Journal, JournalBroken, Note
 from fusebox.clock import Clock
 from fusebox.records import Event, Finding, Transition
 

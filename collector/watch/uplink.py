@@ -13,10 +13,11 @@ from typing import Any, Final
 
 from breakers.circuit import Circuits
 from breakers.latch import Latch
+from collector.audit.entry import Note
+from collector.audit.journal import Journal, JournalBroken
 from collector.tokens import Principal
 from collector.watch import bodies
 from collector.watch.dispatch import Dispatch
-from collector.watch.journal import Journal, JournalBroken, Note
 from collector.watch.leases import Leases, Receipts
 from collector.watch.poll import CommandLog
 from collector.watch.refusal import BAD_REQUEST, FORBIDDEN, NOT_FOUND, UNAVAILABLE, Refusal
