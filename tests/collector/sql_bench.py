@@ -13,6 +13,7 @@ import uvicorn
 
 from collector.keep.app import sql_port
 from collector.ports import bind, port_of
+from collector.watch.journal import Journal
 from fusebox.clock import ManualClock
 from fusebox.config import Config
 from tests.collector.keep_bench import Bench
@@ -44,7 +45,9 @@ def serving(folder: Path) -> Iterator[Port]:
         attributes = {"fusebox.action": "tool_call", "gen_ai.tool.name": "tickets.comment", "gen_ai.agent.id": "ann's"}
         bench.store(request(*(Span(n, attributes=attributes) for n in range(1, 2001))))
         clock = ManualClock()
-        application = sql_port(Config(data_dir=folder), bench.engine, clock, {})
+        application = sql_port(
+            Config(data_dir=folder), bench.engine, clock, {}, Journal(folder / "journal" / "keep", clock, "keep")
+        )
         server = uvicorn.Server(uvicorn.Config(application, lifespan="off", log_config=None))
         sock = bind("127.0.0.1", 0, "sql_port")
         thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]})

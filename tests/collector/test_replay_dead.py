@@ -10,12 +10,11 @@ import pytest
 
 from collector.keep.deadletters import DeadLetters
 from collector.keep.orders import ANSWER, ORDER
-from collector.keep.replay import Replay
 from collector.spool import Writer
 from fusebox import cli
 from fusebox.clock import ManualClock
 from fusebox.rundir import write_atomic
-from tests.collector.keep_bench import Bench
+from tests.collector.keep_bench import Bench, replay_of
 from tests.collector.spans import Span, request
 from tests.fixtures.collector import StartRoles, until
 
@@ -30,8 +29,8 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
 
 def _replay(bench: Bench, reason: str = "") -> dict[str, object]:
-    write_atomic(bench.letters / ORDER, json.dumps({"id": "7", "reason": reason}))
-    Replay(bench.engine, bench.letters, ManualClock()).step()
+    write_atomic(bench.letters / ORDER, json.dumps({"id": "7", "user": "jo", "reason": reason}))
+    replay_of(bench).step()
     assert not (bench.letters / ORDER).exists()
     answer: dict[str, object] = json.loads((bench.letters / ANSWER).read_text())
     assert answer["id"] == "7"
@@ -118,7 +117,7 @@ def test_a_database_that_is_away_is_part_of_the_answer(bench: Bench) -> None:
 
 def test_a_damaged_order_is_dropped(bench: Bench) -> None:
     write_atomic(bench.letters / ORDER, "[1")
-    Replay(bench.engine, bench.letters, ManualClock()).step()
+    replay_of(bench).step()
     assert not (bench.letters / ORDER).exists()
 
 

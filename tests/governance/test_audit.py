@@ -43,7 +43,7 @@ def running(watch: Watch, clock: ManualClock) -> Iterator[AuditClient]:
 def deny(client: AuditClient, agent: str = "bot", reason: str = "circuit is open", times: int = 1) -> None:
     for _ in range(times):
         action = Action(ActionKind.TOOL_CALL, agent, "tickets.comment", trace_id="ab" * 16)
-        client.deny(action, Verdict(Decision.DENY, "circuit", reason))
+        client.ruled(action, Verdict(Decision.DENY, "circuit", reason))
 
 
 def eventually(holds: Callable[[], bool], seconds: float = 5) -> None:
