@@ -11,6 +11,7 @@ import pytest
 from collector.keep.deadletters import DeadLetters
 from collector.keep.orders import ANSWER, ORDER
 from collector.spool import Writer
+from collector.watch.journal import entries
 from fusebox import cli
 from fusebox.clock import ManualClock
 from fusebox.rundir import write_atomic
@@ -139,3 +140,17 @@ def test_the_command_asks_the_running_keep(
     assert "0 replayed, 1 refused again\n  the record is neither" in capsys.readouterr().out
     assert cli.main(["sql", "--csv", "SELECT time, reason, length(raw) FROM dead_letters_waiting ORDER BY time"]) == 0
     assert capsys.readouterr().out.count("the record is neither") == 1
+
+
+def test_a_replay_is_on_record_before_and_after_or_not_done(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.store(b"\x0a\x05\x0a\x03\xff\xff\xff", request(Span(1)))
+    assert _replay(bench)["refused"] == 1
+    intent, outcome = entries(bench.journal)
+    assert (intent["kind"], intent["actor"], intent["subject"]) == ("replay", "user:jo", "dead_letters")
+    assert (outcome["kind"], outcome["subject"], outcome["payload"]) == ("outcome", "7", {"count": 0, "refused": 1})
+    monkeypatch.setattr("os.fdatasync", _no_disk)
+    assert "nothing was replayed" in str(_replay(bench)["error"])
+
+
+def _no_disk(_fd: int) -> None:
+    raise OSError(5, "input/output error")
