@@ -20,6 +20,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from collector.ledger_queries import LEDGER
 from collector.query import Query
+from collector.questions import ASKED
 from collector.stock import over_stock
 from collector.truth_queries import CANARY, TRUTH
 from fusebox.config import Config
@@ -171,6 +172,7 @@ QUERIES: Final[Mapping[str, Query]] = {
             ORDER BY seq DESC, writer LIMIT {limit:UInt32}""",
         {"subject": "", "limit": 100},
     ),
+    **ASKED,
     **LEDGER,
     **TRUTH,
 }
