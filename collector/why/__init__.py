@@ -11,13 +11,14 @@ from __future__ import annotations
 from clickhouse_connect.driver.client import Client
 
 from collector.why.find import find
+from collector.why.graph import dot
 from collector.why.model import Direction, ModelCall, NotFound, Ruling, Step, Why
 from collector.why.rulings import ruling, rulings
 from collector.why.steps import steps
 from collector.why.text import message_text
 from collector.why.walk import follow
 
-__all__ = ["Direction", "ModelCall", "NotFound", "Ruling", "Step", "Why", "explain", "message_text"]
+__all__ = ["Direction", "ModelCall", "NotFound", "Ruling", "Step", "Why", "dot", "explain", "message_text"]
 
 
 def explain(client: Client, id: str, direction: Direction = Direction.BACK) -> Why:
