@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from tests.collector.spans import Span, Value, request
 from tests.collector.sql_bench import Port, serving
 from tests.fixtures.collector import until
 from tests.fixtures.watch import FakeProcess, Harness
+from tools.layers import ROOT
 
 TRACE = f"{77:032x}"
 LOOP: dict[str, Value] = {
@@ -286,3 +288,11 @@ class TestOnTheCommandLine:
     def test_nothing_is_said_to_be_nothing(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["audit", "ask", "did", "--who", "\x1b[31mnobody"]) == 0
         assert "nothing on record" in capsys.readouterr().out
+
+
+def test_the_statements_in_the_guide_run(story: Story) -> None:
+    text = (ROOT / "docs" / "guide" / "audit-questions.md").read_text()
+    statements = [each for block in re.findall(r"```sql\n(.*?)```", text, re.DOTALL) for each in block.split(";\n")]
+    answers = [story.client.query(each).result_rows for each in statements if each.strip()]
+    assert len(answers) == 3
+    assert answers[1], "a circuit was open"
