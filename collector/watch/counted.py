@@ -57,13 +57,18 @@ class Counted:
         with self._lock:
             self._turn()
             tally = self._tally(cause)
-            if tally.full < self._full:
-                self._journal.append(replace(note, payload={**note.payload, "count": count}))
-                tally.full += 1
+            if tally.full >= self._full:
+                kind = (note.kind, note.actor, note.subject)
+                known = kind in tally.more or len(tally.more) < MAX_KINDS
+                tally.more[kind if known else (note.kind, OTHERS, OTHERS)] += count
                 return
-            kind = (note.kind, note.actor, note.subject)
-            known = kind in tally.more or len(tally.more) < MAX_KINDS
-            tally.more[kind if known else (note.kind, OTHERS, OTHERS)] += count
+            tally.full += 1
+        try:  # without the lock: others may share the journal's fdatasync
+            self._journal.append(replace(note, payload={**note.payload, "count": count}))
+        except JournalBroken:
+            with self._lock:
+                tally.full -= 1
+            raise
 
     def settle(self, *, now: bool = False) -> bool:
         """Write the counts of a minute that is over (or of this one, at the end); False when the journal is broken."""

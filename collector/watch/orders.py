@@ -101,7 +101,7 @@ class Orders:
         stopped = [agent for agent in self._open_circuits() if covers(scope, agent)]
         if not lifts and not stopped:
             raise Refusal(CONFLICT, self._nothing_to_resume(scope))
-        self._require_two(scope, {operator, second} - {""})
+        self._require_two(scope, operator, second)
         command = self._command(Order.RESUME, scope, operator, reason, lifts=lifts)
         self._record(_intent(command, second))
         with self._told_if_it_fails(command):
@@ -201,10 +201,11 @@ class Orders:
     def _open_circuits(self) -> list[str]:
         return [circuit.agent for circuit in self._circuits.all() if circuit.state is State.OPEN]
 
-    def _require_two(self, scope: str, people: set[str]) -> None:
+    def _require_two(self, scope: str, operator: str, second: str) -> None:
         risky = [agent for agent, entry in self._registry.agents.items() if entry.risk is Risk.HIGH]
         freed = [agent for agent in risky if scope in (ALL, self._own_tenant, agent_scope(agent))]
-        if freed and len(people) < _TWO:
+        if freed and len({operator, second} - {""}) < _TWO:
+            self._note(Note("refused", f"operator:{operator}", scope, f"a resume of {freed[0]} takes two operators"))
             raise Refusal(
                 FORBIDDEN,
                 f"{freed[0]} is high-risk (agents.toml): a second operator must agree; "

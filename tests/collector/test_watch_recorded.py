@@ -6,18 +6,22 @@ import json
 import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from collector.configured import declare
 from collector.readers import Reader, Readers
 from collector.watch.changes import MAX_DIFF
 from collector.watch.counted import MAX_KINDS, Counted
-from collector.watch.journal import Journal, Note, entries
+from collector.watch.journal import Journal, JournalBroken, Note, entries
 from collector.watch.rulings import IN_FULL
 from fusebox.cli import main
 from fusebox.clock import ManualClock
@@ -168,6 +172,17 @@ class TestWhatBecameOfIt:
         assert outcome["seq"] > intent["seq"]
 
 
+def test_a_resume_that_one_person_alone_wanted_is_on_record(harness: Harness) -> None:
+    harness.config.agents_file.write_text('[agents.bot]\nowner = "jo"\nrisk = "high"\n')
+    harness.restart()
+    harness.operator().kill("agent:bot", "loops")
+    with pytest.raises(ControlRefused, match="second operator"):
+        harness.operator().resume("agent:bot", "just me")
+    (refused,) = harness.journal("refused")
+    assert (refused["actor"], refused["subject"]) == ("operator:local", "agent:bot")
+    assert harness.journal("resume") == []
+
+
 class TestConfiguration:
     def config_entries(self, harness: Harness, role: str = "watch") -> list[dict[str, Any]]:
         return [entry for entry in harness.journal("config") if entry["subject"] == role]
@@ -243,3 +258,56 @@ class TestMessages:
 
 def _fail(*_: object) -> None:
     raise OSError(5, "input/output error")
+
+
+Step = tuple[str, str, int]
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.just("add"), st.sampled_from("ab"), st.integers(1, 9)),
+            st.tuples(st.just("later"), st.just(""), st.integers(1, 90)),
+            st.tuples(st.sampled_from(("break", "mend", "settle")), st.just(""), st.just(0)),
+        ),
+        max_size=60,
+    )
+)
+def test_counted_entries_against_a_model(steps: list[Step]) -> None:
+    """What was taken is written in the end, to the last one; no minute has more entries than it may."""
+    clock, disk = ManualClock(), Disk()
+    counted = Counted(disk, clock, full=2)  # type: ignore[arg-type]
+    taken: Counter[str] = Counter()
+    for step, cause, number in steps:
+        if step == "add":
+            with suppress(JournalBroken):
+                counted.add(cause, Note("x", cause, "s"), number)
+                taken[cause] += number
+        elif step == "later":
+            clock.advance(number)
+        elif step == "settle":
+            counted.settle()
+        else:
+            disk.broken = step == "break"
+    disk.broken = False
+    assert counted.settle(now=True)
+    written: Counter[str] = Counter()
+    for note in disk.notes:
+        written[note.actor] += note.payload["count"]
+    assert written == taken
+    minutes = 1 + sum(number for step, _, number in steps if step == "later") // 60 + 1
+    assert len(disk.notes) <= minutes * 2 * (2 + 1)
+
+
+class Disk:
+    """A journal that breaks and mends as told."""
+
+    def __init__(self) -> None:
+        self.notes: list[Note] = []
+        self.broken = False
+
+    def append(self, note: Note) -> int:
+        if self.broken:
+            raise JournalBroken("broken")
+        self.notes.append(note)
+        return len(self.notes) - 1

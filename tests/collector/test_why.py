@@ -7,12 +7,16 @@ from collections.abc import Iterator
 
 import pytest
 from clickhouse_connect.driver.client import Client
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.console import Console
 
 from collector.keep.audit_copy import AuditCopy
 from collector.verbs.why import render
 from collector.watch.journal import Journal, Note
 from collector.why import Direction, NotFound, Why, explain, message_text
+from collector.why.model import Row
+from collector.why.walk import Walk
 from fusebox.clock import ManualClock
 from tests.collector.keep_bench import Bench
 from tests.collector.spans import NOW, Span, Value, request
@@ -213,3 +217,24 @@ def test_an_unknown_id_is_said(client: Client, id: str) -> None:
 )
 def test_captured_messages_are_readable_in_any_shape(captured: str, text: str) -> None:
     assert message_text(captured) == text
+
+
+@given(st.integers(2, 9).flatmap(lambda n: st.lists(st.tuples(st.integers(0, n), st.integers(0, n)), max_size=25)))
+def test_a_walk_finds_what_can_be_reached_and_nothing_twice(edges: list[tuple[int, int]]) -> None:
+    rows = {number: {"trace_id": "t", "span_id": str(number)} for number in range(11)}
+
+    def neighbours(_: Walk, level: list[Row]) -> Iterator[tuple[Row, str]]:
+        for row in level:
+            for cause, effect in edges:
+                if str(effect) == row["span_id"]:
+                    yield rows[cause], f"t:{effect}"
+
+    found = Walk(None)  # type: ignore[arg-type]
+    found.go(rows[0], neighbours)
+    reached, before = {0}, set[int]()
+    while reached != before:
+        before, reached = reached, reached | {cause for cause, effect in edges if effect in reached}
+    assert set(found.rows) == {f"t:{number}" for number in reached}
+    assert not found.cut
+    for _, next_to in found.rows.values():
+        assert next_to == "" or next_to in found.rows
