@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboards import page, why
+from dashboards import page, why_page
 from fusebox.clock import system_clock
 from fusebox.config import load_config
 
@@ -16,7 +16,7 @@ def circuits() -> None:
 
 def causes() -> None:
     """From an effect to its causes, and the other way."""
-    why.draw(load_config(), system_clock())
+    why_page.draw(load_config(), system_clock())
 
 
 st.set_page_config(page_title="Fusebox", page_icon=Path(__file__).with_name("icon.svg"), layout="wide")

@@ -9,16 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Final
 
 from collector import queries
 from collector.queries import KeepUnavailable
-from collector.why import Direction, Why, explain
 from fusebox.config import Config
 
-__all__ = ["History", "KeepUnavailable", "evidence", "tokens_by_minute", "why"]
+__all__ = ["History", "KeepUnavailable", "evidence", "tokens_by_minute"]
 
 Rows = list[dict[str, Any]]
 PATIENCE_S: Final = 0.5
@@ -71,20 +69,12 @@ def tokens_by_minute(config: Config, since: float) -> Rows:
     return _run(config, "tokens_by_agent_minute", since=since, tenant=config.tenant)
 
 
-def why(config: Config, id: str, direction: Direction) -> Why:
-    """What led to something, or what came of it.
-
-    Raises:
-        NotFound: nothing has this id.
-        KeepUnavailable: *keep* did not answer.
-    """
-    with closing(queries.connect(config)) as client:
-        return explain(client, id, direction)
-
-
 def _run(config: Config, name: str, **parameters: Any) -> Rows:
-    with closing(queries.connect(config)) as client:
+    client = queries.connect(config)
+    try:
         return queries.run(client, name, **parameters)
+    finally:
+        client.close()
 
 
 def _put(store: dict[str, Any], key: str, value: object) -> None:

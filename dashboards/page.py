@@ -17,7 +17,7 @@ from dashboards.board import FIND, draw_board, draw_summary
 from dashboards.charts import draw_rates, draw_tokens
 from dashboards.details import draw_details
 from dashboards.login import signed_in
-from dashboards.state import WITHDRAWN, Asked, Memory, forget, memory
+from dashboards.state import Asked, Memory, forget, memory
 from dashboards.text import ago, hour, lasted, visible
 from dashboards.trips import draw_trips
 from dashboards.view import Board
@@ -77,7 +77,7 @@ def _refresh(config: Config, clock: Clock, remembered: Memory) -> bool:
     except ControlUnavailable:
         remembered.missed(clock.wall())
     except ControlRefused:
-        forget(WITHDRAWN)
+        forget("Your token is no longer accepted. Ask for a new one, or sign in again.")
         return False
     return True
 

@@ -19,7 +19,6 @@ from dashboards.view import Board
 
 HISTORY: Final = 180
 ORDERS: Final = 5
-WITHDRAWN: Final = "Your token is no longer accepted. Ask for a new one, or sign in again."
 _KEY: Final = "fusebox"
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import closing
 from typing import Any, Final
 
 import streamlit as st
 
-from collector.why import Direction, NotFound, Ruling, Step, Why, dot
-from dashboards import data, history
-from dashboards.history import KeepUnavailable
+from collector import queries
+from collector.queries import KeepUnavailable
+from collector.why import Direction, NotFound, Ruling, Step, Why, dot, explain
+from dashboards import data
 from dashboards.login import signed_in
-from dashboards.state import WITHDRAWN, forget, memory
+from dashboards.state import forget, memory
 from dashboards.text import moment, visible
 from fusebox.clock import Clock
 from fusebox.config import Config
@@ -45,9 +47,10 @@ def _ask(config: Config, id: str, direction: Direction) -> None:
     memory().why = None
     try:
         data.board(config, memory().token)
-        memory().why = history.why(config, id, direction)
+        with closing(queries.connect(config)) as client:
+            memory().why = explain(client, id, direction)
     except ControlRefused:
-        forget(WITHDRAWN)
+        forget("Your token is no longer accepted. Ask for a new one, or sign in again.")
         st.rerun()
     except ControlUnavailable:
         st.error(f"watch does not answer. Start it with `{data.START}`.", icon=":material/cloud_off:")
