@@ -66,7 +66,7 @@ def _draw(why: Why) -> None:
         st.caption("This is not all:")
         for gap in why.gaps:
             st.text(visible(gap))
-    st.graphviz_chart(dot(why), width="stretch")
+    st.graphviz_chart(dot(why), width="content")
     if why.steps:
         st.dataframe([_row(step) for step in why.steps], hide_index=True, key="why-steps")
     rulings = [*([why.entry] if why.entry else []), *(each for step in why.steps for each in step.rulings)]
