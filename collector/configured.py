@@ -8,9 +8,10 @@ is said that it is set.
 
 from __future__ import annotations
 
-import getpass
 import hashlib
 import json
+import os
+import pwd
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -42,11 +43,11 @@ def digest(values: Mapping[str, str]) -> str:
 
 
 def user() -> str:
-    """The operating system's name for who runs this process."""
+    """Who runs this process, as the operating system says; the environment could say anything."""
     try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # a container's user may have no name
-        return "nameless"
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a container's user may have no name
+        return f"uid{os.getuid()}"
 
 
 def _values(config: Config) -> Iterator[tuple[str, str]]:
