@@ -2,8 +2,8 @@
 
 ``<data_dir>/configured/<role>.json`` is ``{"user", "values": {name: text}}``. ``values`` are the settings that are not
 the default, and the files behind them (registry, rules, prices) as dotted names; their :func:`digest` is the SHA-256 of
-their canonical JSON. A secret is never among them: of an address only the password is left out, of any other secret it
-is said that it is set.
+their canonical JSON. A secret is never among them: of an address the password is left out, of a secret web address the
+path, too (it may be the secret), and of any other secret it is said that it is set.
 """
 
 from __future__ import annotations
@@ -62,16 +62,18 @@ def _values(config: Config) -> Iterator[tuple[str, str]]:
 
 def _masked(value: object) -> str:
     """A setting as text without what is secret in it."""
+    secret = isinstance(value, SecretStr)
     text = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
     if "://" not in text:
-        return _SET if isinstance(value, SecretStr) else text
+        return _SET if secret else text
     try:
         parts = urlsplit(text)
         where = f"{parts.hostname or ''}:{parts.port}" if parts.port else parts.hostname or ""
     except ValueError:
         return _SET
     who = f"{parts.username or ''}:{_MASK}@" if parts.password else f"{parts.username}@" if parts.username else ""
-    return f"{parts.scheme}://{who}{where}{parts.path}"
+    path = "" if secret and parts.scheme in ("http", "https") else parts.path
+    return f"{parts.scheme}://{who}{where}{path}"
 
 
 def _read(path: Path) -> dict[str, Any]:

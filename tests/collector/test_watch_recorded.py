@@ -195,7 +195,7 @@ class TestConfiguration:
         rules.write_text('[repetition]\nmode = "warn"\n')
         secrets = {
             "amqp_url": SecretStr("amqp://ann:hunter2@mq.example:5672/prod"), "lineage_key": SecretStr("hunter3"),
-            "rules_file": rules,
+            "rules_file": rules, "management_url": SecretStr("https://mq.example/hunter4"),
         }  # fmt: skip
         declare(harness.config.model_copy(update=secrets), "receive")
         until(lambda: self.config_entries(harness, "receive"), "another role's start is seen", 5)
@@ -208,6 +208,7 @@ class TestConfiguration:
             each["name"]: each["after"] for each in self.config_entries(harness, "receive")[0]["payload"]["diff"]
         }
         assert receive["settings.amqp_url"] == "amqp://ann:***@mq.example:5672/prod"
+        assert receive["settings.management_url"] == "https://mq.example"
         assert receive["settings.lineage_key"] == "set"
         assert receive["rules.repetition.mode"] == "warn"
         assert "hunter" not in json.dumps(harness.journal())
