@@ -16,6 +16,7 @@ from dashboards import (
     incident_page,
     spend_page,
     traces_page,
+    why_page,
 )
 from dashboards.links import Name, remember
 from dashboards.login import draw_sign_out, signed_in
@@ -28,6 +29,7 @@ _PAGES: Final = {
     Name.INCIDENT: (incident_page.draw, "Incident", ":material/emergency:"),
     Name.AGENTS: (agents_page.draw, "Agents", ":material/smart_toy:"),
     Name.TRACES: (traces_page.draw, "Traces", ":material/account_tree:"),
+    Name.WHY: (why_page.draw, "Why", ":material/route:"),
     Name.SPEND: (spend_page.draw, "Tokens and cost", ":material/payments:"),
     Name.AUDIT: (audit_page.draw, "Audit", ":material/fact_check:"),
     Name.HEALTH: (health_page.draw, "Health", ":material/monitor_heart:"),

@@ -19,6 +19,7 @@ class Name(StrEnum):
     INCIDENT = "incident"
     AGENTS = "agents"
     TRACES = "traces"
+    WHY = "why"
     SPEND = "spend"
     AUDIT = "audit"
     HEALTH = "health"

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import streamlit as st
 
+from collector.why import Why
 from dashboards.data import Order
 from dashboards.history import History
 from dashboards.view import Board
@@ -50,6 +51,8 @@ class Memory:
     history: History = field(default_factory=History)
     console: Future[Any] | None = None
     chosen: str = ""
+    why: Why | None = None
+    """The last answer on the page "Why"."""
 
     def remember(self, board: Board, at: float) -> None:
         """Take in a fresh answer of *watch*."""

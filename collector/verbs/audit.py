@@ -7,7 +7,7 @@ import sys
 from typing import Any, Final, NoReturn, Protocol
 
 from collector.audit.report import USAGE
-from collector.verbs import audit_export, audit_keys, audit_proofs, audit_verify
+from collector.verbs import audit_ask, audit_export, audit_keys, audit_proofs, audit_verify
 from fusebox.config import Config
 
 
@@ -24,6 +24,7 @@ class Action(Protocol):
 
 
 _ACTIONS: Final[dict[str, Action]] = {
+    "ask": audit_ask.action,
     "verify": audit_verify.action,
     "prove": audit_proofs.prove,
     "consistency": audit_proofs.consistency,
@@ -51,9 +52,11 @@ class _Parser(argparse.ArgumentParser):
 class AuditVerb:
     """Dispatches to the actions."""
 
-    help = "the audit log: verify, prove, export, keys, erase"
+    help = "the audit log: ask, verify, prove, export, keys, erase"
     description = """The record of every decision: hash-chained, signed, copied into the table audit_log.
 
+  fusebox audit ask                                  ready-made questions: who cut whom, on what evidence …
+  fusebox audit ask kills --since 7d
   fusebox audit verify                               everything this machine has, live state included
   fusebox audit verify --pubkey audit.pub --witness seen.jsonl --json
   fusebox audit verify --trusted old-checkpoint.json  nothing before it may have changed

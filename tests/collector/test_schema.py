@@ -11,6 +11,7 @@ import pytest
 
 from collector import queries, schema
 from collector.keep.engine import Engine
+from collector.questions import ASKED
 from collector.schema import drift, retention
 from collector.schema.build import build
 from collector.verbs.schema import verb
@@ -136,7 +137,8 @@ def test_a_stock_table_answers_the_named_queries_and_is_only_read(tmp_path: Path
     activity = queries.run(client, "agent_activity", since=0.0)[0]
     assert (activity["agent"], activity["actions"], activity["errors"], activity["input_tokens"]) == ("svc", 2, 1, 14)
     examples = {"since": 0.0, "spans": ["x:y"], "agent": "a", "span_id": "a", "trace_id": "b", "message_id": "m",
-                "emitter": "e", "since_ns": 0, "until_ns": 1, "writer": "w", "until": 1}  # fmt: skip
+                "emitter": "e", "since_ns": 0, "until_ns": 1, "row": "r", "traces": ["t"], "subjects": ["s"],
+                "writer": "w", "until": 1}  # fmt: skip
     missing = set()
     for name, query in queries.QUERIES.items():
         try:
@@ -144,7 +146,7 @@ def test_a_stock_table_answers_the_named_queries_and_is_only_read(tmp_path: Path
         except queries.KeepUnavailable:
             missing.add(name)
     of_ours = {"agent_scores", "dead_letters_by_reason", "span_gaps", "gap_numbers", "freshness", "canary"}
-    assert {name for name in missing if not name.startswith("audit")} == of_ours
+    assert {name for name in missing if not name.startswith("audit")} == of_ours | set(ASKED)
     assert [row[0] for row in client.query("SHOW TABLES").result_rows] == ["otel_traces"]
     assert drift.exporter_columns(client) == []
     engine.close()
