@@ -23,11 +23,14 @@ from collector.metrics import TEXT, Gauge, Otel, render
 from collector.tokens import Principal, Tokens, bearer
 from collector.watch import bodies
 from collector.watch.board import BoardView
+from collector.watch.desk import Desk
 from collector.watch.leases import Receipts
 from collector.watch.orders import Orders
+from collector.watch.pages import Pages, Perform
 from collector.watch.refusal import BAD_REQUEST, NOT_FOUND, UNAUTHORISED, UNAVAILABLE, Refusal
 from collector.watch.uplink import Uplink
 from fusebox import happenings
+from fusebox.clock import Clock
 from fusebox.control import SECOND
 
 Json = dict[str, Any]
@@ -59,12 +62,17 @@ class Api:
 
     def __init__(
         self, agents: Tokens, operators: Tokens, uplink: Uplink, orders: Orders, board: BoardView, receipts: Receipts,
-        health: Health,
+        desk: Desk, health: Health, clock: Clock,
     ) -> None:  # fmt: skip
         self._agents, self._operators, self._uplink, self._orders = agents, operators, uplink, orders
-        self._board, self._receipts, self._health = board, receipts, health
+        self._board, self._receipts, self._desk, self._health = board, receipts, desk, health
         # Threads of their own for people: a kill never queues behind what agents report.
         self._people = ThreadPoolExecutor(_PEOPLE, "watch-people")
+        perform: dict[str, Perform] = {
+            "kill": lambda who, body, _second: orders.kill(who, body.scope, body.reason),
+            "resume": lambda who, body, second: orders.resume(who, body.scope, body.reason, second),
+        }
+        self._pages = Pages(operators, clock, perform, self._for_people)
 
     def app(self) -> Starlette:
         """The application."""
@@ -82,9 +90,11 @@ class Api:
                 Route("/v1/resume", self._resume, methods=["POST"]),
                 Route("/v1/poll", self._poll, methods=["POST"]),
                 Route("/v1/board", self._show_board),
+                Route("/v1/alerts", self._show_alerts),
                 Route("/v1/receipts/{command}", self._show_receipts),
                 Route("/healthz", self._healthz),
                 Route("/metrics", self._metrics),
+                *self._pages.routes(),
             ],
             exception_handlers={
                 Refusal: _refused, HTTPException: _http_refused, ClientDisconnect: _gone, Exception: _failed,
@@ -117,6 +127,11 @@ class Api:
             "reset": lambda who, body: self._single(self._orders.reset, who, body),
             "mode": self._set_mode,
             "reprice": lambda who, body: self._orders.reprice(who, bodies.parse(bodies.RepriceBody, body)),
+            "alerts/silence": lambda who, body: self._desk.silence(who, bodies.parse(bodies.SilenceBody, body)),
+            "alerts/unsilence": lambda who, body: self._desk.unsilence(who, bodies.parse(bodies.UnsilenceBody, body)),
+            "alerts/ack": lambda who, body: self._desk.acknowledge(who, bodies.parse(bodies.AckBody, body)),
+            "alerts/test": lambda who, body: self._desk.test(who, bodies.parse(bodies.TestBody, body)),
+            "alerts/audit": lambda who, body: self._desk.audit_failed(who, bodies.parse(bodies.AuditBody, body)),
         }
 
     def _kill(self, operator: str, data: Any) -> Json:
@@ -173,6 +188,10 @@ class Api:
     async def _show_board(self, request: Request) -> Response:
         self._operator(request)
         return JSONResponse(await self._for_people(self._board.json))
+
+    async def _show_alerts(self, request: Request) -> Response:
+        self._operator(request)
+        return JSONResponse(await self._for_people(self._desk.show))
 
     async def _show_receipts(self, request: Request) -> Response:
         self._operator(request)

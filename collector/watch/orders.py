@@ -51,18 +51,20 @@ class Orders:
     """Kill, resume, trip, reset and mode, by authenticated operators.
 
     Args:
-        moved: called with the agent of every transition an order caused.
+        moved: called with every transition an order caused, once it is recorded.
+        told: called with every kill and resume, once it is in effect.
         lifted: called with the kill ids that a resume lifted.
     """
 
     def __init__(
         self, latch: Latch, circuits: Circuits, journal: Journal, dispatch: Dispatch, history: History, clock: Clock,
-        registry: Registry, *, tenant: str, moved: Callable[[str], None], lifted: Callable[[tuple[str, ...]], None],
+        registry: Registry, *, tenant: str, moved: Callable[[Transition], None],
+        lifted: Callable[[tuple[str, ...]], None], told: Callable[[Command], None],
     ) -> None:  # fmt: skip
         self._latch, self._circuits, self._journal, self._dispatch = latch, circuits, journal, dispatch
         self._history, self._clock, self._tenant = history, clock, tenant
         self._registry, self._own_tenant = registry, f"tenant:{tenant}"
-        self._moved, self._lifted = moved, lifted
+        self._moved, self._lifted, self._told = moved, lifted, told
 
     def kill(self, operator: str, scope: str, reason: str) -> Json:
         """Cut everything ``scope`` covers.
@@ -84,7 +86,7 @@ class Orders:
         except OSError as error:
             happenings.emit(LATCH_BROKEN, kill=command.id, error=str(error))
         happenings.emit(KILLED, scope=scope, operator=operator, reason=reason)
-        return {"command": command.id, "kill": command.id, "expected": self._dispatch.send(command)}
+        return {"command": command.id, "kill": command.id, "expected": self._send(command)}
 
     def kill_for(self, finding: Finding) -> None:
         """Cut the agent of a Finding whose rule says so, once."""
@@ -109,7 +111,7 @@ class Orders:
         for agent in stopped:
             self._move(self._circuits.half_open(agent, reason=reason, actor=f"operator:{operator}"))
         happenings.emit(RESUMED, scope=scope, operator=operator, reason=reason)
-        return {"command": command.id, "lifted": list(lifts), "expected": self._dispatch.send(command)}
+        return {"command": command.id, "lifted": list(lifts), "expected": self._send(command)}
 
     def trip(self, operator: str, agent: str, reason: str) -> Json:
         """Open one circuit.
@@ -150,6 +152,12 @@ class Orders:
         happenings.emit(REPRICED, count=len(rows), operator=operator, reason=body.reason)
         return {"rows": len(rows)}
 
+    def _send(self, command: Command) -> list[str]:
+        """First to the agents, then to people."""
+        expected = self._dispatch.send(command)
+        self._told(command)
+        return expected
+
     def _order(self, command: Command, effect: Callable[[], Transition | None]) -> Json:
         self._record(_note(command))
         self._move(effect())
@@ -166,7 +174,7 @@ class Orders:
         except JournalBroken:
             self._journal.owe(note)
         self._history.record(transition)
-        self._moved(transition.agent)
+        self._moved(transition)
 
     def _lift(self, lifts: tuple[str, ...]) -> None:
         try:
