@@ -101,7 +101,8 @@ class TestGroups:
         box.put(alert(1))
         run(box, clock)
         box.put(alert(2))
-        run(box, clock, 20)
+        clock.advance(20)  # both are due
+        run(box, clock)
         assert sorted([each.id for each in parcel.alerts] for parcel in sink.got) == [["alert_1"], ["alert_2"]]
 
 

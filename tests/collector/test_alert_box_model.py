@@ -19,8 +19,15 @@ from fusebox.clock import ManualClock
 from tests.collector.receiver import alert
 
 
+DIES = st.one_of(st.just(0), st.integers(1, 12))
+"""The step at which the process is killed; 0: it is not."""
+
+
 class Killed(BaseException):
-    """SIGKILL, as far as the box can tell: nothing after it happens."""
+    """SIGKILL, as far as the box can tell: nothing after it happens. ``storing``: while it put or bundled."""
+
+    def __init__(self, storing: bool) -> None:
+        self.storing = storing
 
 
 class Fuse:
@@ -29,10 +36,10 @@ class Fuse:
     def __init__(self) -> None:
         self.left = 0
 
-    def burn(self) -> None:
+    def burn(self, storing: bool = False) -> None:
         self.left -= 1
         if self.left == 0:
-            raise Killed
+            raise Killed(storing)
 
 
 class FragileFolder(Folder):
@@ -40,17 +47,22 @@ class FragileFolder(Folder):
 
     def __init__(self, path: Path, fuse: Fuse) -> None:
         super().__init__(path)
-        self._fuse = fuse
+        self._fuse, self._bundling = fuse, False
 
     def put(self, parcel: Parcel) -> None:
-        self._fuse.burn()
+        self._fuse.burn(storing=True)
         super().put(parcel)
-        self._fuse.burn()
+        self._fuse.burn(storing=True)
+
+    def bundle(self, digest: Parcel, members: list[Parcel]) -> None:
+        self._bundling = True
+        super().bundle(digest, members)
+        self._bundling = False
 
     def remove(self, parcel: Parcel) -> None:
-        self._fuse.burn()
+        self._fuse.burn(self._bundling)
         super().remove(parcel)
-        self._fuse.burn()
+        self._fuse.burn(self._bundling)
 
 
 class FragileSink:
@@ -79,14 +91,15 @@ class FragileSink:
 class OutboxMachine(RuleBasedStateMachine):
     """Puts, attempts, waits, kills."""
 
-    @initialize(grouped=st.sampled_from([0.0, 5.0]))
-    def begin(self, grouped: float) -> None:
+    @initialize()
+    def begin(self) -> None:
         self.path = Path(tempfile.mkdtemp(prefix="fusebox-box-"))
-        self.clock, self.fuse, self.grouping = ManualClock(), Fuse(), Grouping(grouped)
+        self.clock, self.fuse, self.grouping = ManualClock(), Fuse(), Grouping(5.0)
         self.sink = FragileSink(self.fuse)
         self.accepted: set[str] = set()
         self.offered: set[str] = set()
         self.crashes = 0
+        """Those amid an attempt: only they may cost a duplicate."""
         self.box = self.restarted()
 
     def restarted(self) -> Box:
@@ -94,42 +107,33 @@ class OutboxMachine(RuleBasedStateMachine):
         folder = FragileFolder(self.path / "box", self.fuse)
         return Box(folder, self.sink, self.grouping, self.clock, lambda *_: None)
 
-    @rule(number=st.integers(0, 30), dies=st.integers(0, 2))
-    def put(self, number: int, dies: int) -> None:
-        made = alert(number)
-        if made.id in self.offered:
-            return
-        self.offered.add(made.id)
+    @rule(count=st.integers(1, 6), dies=DIES)
+    def put(self, count: int, dies: int) -> None:
         self.fuse.left = dies
-        try:
-            self.box.put(made)
-            self.accepted.add(made.id)
-        except Killed:
-            self.crash()
+        for _ in range(count):
+            made = alert(len(self.offered))
+            self.offered.add(made.id)
+            try:
+                self.box.put(made)
+                self.accepted.add(made.id)
+            except Killed as killed:
+                self.crash(killed)
 
-    @rule(
-        mood=st.sampled_from(["take", "lose the answer", "refuse", "away"]),
-        steps=st.integers(1, 6),
-        dies=st.integers(0, 12),
-    )
+    @rule(mood=st.sampled_from(["take", "lose the answer", "refuse", "away"]), steps=st.integers(1, 6), dies=DIES)
     def attempt(self, mood: str, steps: int, dies: int) -> None:
         self.sink.mood, self.fuse.left = mood, dies
         try:
             for _ in range(steps):
                 self.box.step()
-        except Killed:
-            self.crash()
+        except Killed as killed:
+            self.crash(killed)
 
     @rule(seconds=st.sampled_from([1.0, 5.0, 40.0, 400.0]))
     def wait(self, seconds: float) -> None:
         self.clock.advance(seconds)
 
-    @rule()
-    def restart(self) -> None:
-        self.crash()
-
-    def crash(self) -> None:
-        self.crashes += 1
+    def crash(self, killed: Killed) -> None:
+        self.crashes += not killed.storing
         self.box = self.restarted()
 
     @invariant()
@@ -156,4 +160,4 @@ class OutboxMachine(RuleBasedStateMachine):
 
 
 TestOutbox = OutboxMachine.TestCase
-TestOutbox.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+TestOutbox.settings = settings(max_examples=60, stateful_step_count=15, deadline=None)
