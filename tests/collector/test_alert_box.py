@@ -60,7 +60,7 @@ class TestGroups:
             run(box, clock)
         assert sink.ids() == ["alert_1"]
         run(box, clock, 5)
-        first, digest = sink.got
+        _, digest = sink.got
         assert len(digest.alerts) == 39
         payload = digest.payload()
         assert (payload["type"], payload["data"]["count"]) == (DIGEST, 39)
@@ -130,14 +130,11 @@ class TestRetries:
     def test_the_schedule_survives_a_restart(self, make: MakeBox, sink: ToldSink, clock: ManualClock) -> None:
         sink.outcomes = [REFUSED] * 80
         make().put(alert())
-        for restarts in range(1, 40):
+        for _ in range(32):
             box = make()
             run(box, clock)
             clock.advance(MAX_AGE_S / 30)
-            if not box.pending:
-                break
-        assert restarts < 35
-        assert make().failed == 1
+        assert (make().pending, make().failed) == (0, 1)
 
     def test_next_attempts_lie_ahead_whatever_the_time(self) -> None:
         for now in (0.0, 4.9, 5.0, 304.9, 100_000.0):

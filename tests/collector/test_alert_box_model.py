@@ -1,4 +1,4 @@
-"""The outbox of a sink against a model: killed at any step, nothing is lost, and each crash costs one duplicate at most."""
+"""The outbox of a sink against a model: killed at any step, nothing is lost, and a crash costs one duplicate."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from collector.alerts.parcel import Parcel
 from collector.alerts.sinks import Fate, Outcome
 from fusebox.clock import ManualClock
 from tests.collector.receiver import alert
-
 
 DIES = st.one_of(st.just(0), st.integers(1, 12))
 """The step at which the process is killed; 0: it is not."""

@@ -46,7 +46,7 @@ class Poster:
     def __init__(self, url: str, allowed: Iterable[Network] = (), timeout: float = TIMEOUT_S) -> None:
         self._url, self._allowed, self._timeout = urlsplit(url), tuple(allowed), timeout
         if self._url.scheme not in ("http", "https") or not self._url.hostname or self._url.username:
-            raise ConfigError(f"{url!r} is not an http(s) address without a user")
+            raise ConfigError("the url is not an http(s) address without a user")
 
     def post(self, body: bytes, headers: Mapping[str, str]) -> Outcome:
         """One attempt."""
