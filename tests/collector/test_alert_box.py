@@ -14,6 +14,7 @@ from fusebox.clock import ManualClock
 from tests.collector.receiver import ToldSink, alert
 
 AWAY, REFUSED, GONE = Outcome(Fate.RETRY, "away"), Outcome(Fate.REFUSED, "no"), Outcome(Fate.GONE, "410")
+ALONE = Grouping()
 MakeBox = Callable[..., Box]
 
 
@@ -31,7 +32,7 @@ def ends() -> list[tuple[str, Fate]]:
 def make(tmp_path: Path, sink: ToldSink, clock: ManualClock, ends: list[tuple[str, Fate]]) -> MakeBox:
     """A box on one folder; a second one is what a restart finds."""
 
-    def box(grouping: Grouping = Grouping()) -> Box:
+    def box(grouping: Grouping = ALONE) -> Box:
         return Box(
             Folder(tmp_path / "box"), sink, grouping, clock, lambda id, _sink, outcome: ends.append((id, outcome.fate))
         )
