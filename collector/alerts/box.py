@@ -4,7 +4,7 @@ A first alert goes at once. Those of its group that follow within ``group_s`` wa
 one digest. A parcel that a sink may have seen is never bundled with others.
 
 A receiver that refuses one parcel delays that parcel (:mod:`collector.alerts.schedule`). One that is away delays all:
-after three failures in a row the sink's circuit (a :class:`breakers.circuit.Circuits`, as agents have) opens for 30 s,
+after five failures in a row the sink's circuit (a :class:`breakers.circuit.Circuits`, as agents have) opens for 10 s,
 then twice as long each time up to five minutes, and the first delivery makes everything due that only waited for it.
 410 disables the sink until ``fusebox alerts test --sink NAME`` gets an alert through.
 """
@@ -34,7 +34,7 @@ MAX_DIGEST: Final = 100
 """Alerts in one digest: as JSON it stays near the 20 kB that Standard Webhooks recommend."""
 DISABLED: Final = "disabled"
 _MAX_GROUPS: Final = 1_000
-_CIRCUIT: Final = CircuitSettings(open_s=30.0, growth=2.0, max_open_s=300.0, fail_max=3)
+_CIRCUIT: Final = CircuitSettings(open_s=10.0, growth=2.0, max_open_s=300.0, fail_max=5)
 _ASK_AGAIN: Final = "the receiver wants no more alerts; 'fusebox alerts test --sink NAME' asks it again"
 
 DELIVERED: Final = happenings.declare("alert_delivered", logging.INFO, "a sink took an alert, or a digest of several")

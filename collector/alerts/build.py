@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from collector.alerts.box import Grouping
-from collector.alerts.rules import WEBHOOK, AlertRules, AmqpRule, AppriseRule, EmailRule, SlackRule, WebhookRule
+from collector.alerts.rules import (
+    GROUP_S,
+    WEBHOOK,
+    AlertRules,
+    AmqpRule,
+    AppriseRule,
+    EmailRule,
+    SlackRule,
+    WebhookRule,
+)
 from collector.alerts.sinks import Sink
 from collector.alerts.sinks.amqp import AmqpSink
 from collector.alerts.sinks.apprise import AppriseSink
@@ -41,7 +50,7 @@ class Workshop:
         """
         made: list[Grouped] = [(LogSink(self._config.data_dir / "alerts.log"), Grouping())]
         if self._config.alert_webhook_url is not None:
-            made.append((self._configured(self._config.alert_webhook_url), Grouping(5.0)))
+            made.append((self._configured(self._config.alert_webhook_url), Grouping(GROUP_S)))
         for name, rule in self._rules.sinks.items():
             grouping = Grouping() if isinstance(rule, AmqpRule) else rule.grouping
             made.append((self._named(name, rule), grouping))

@@ -32,6 +32,8 @@ from fusebox.config import explain
 from fusebox.errors import ConfigError
 
 _ENV: Final = "env:"
+GROUP_S: Final = 1.0
+"""Short enough that whoever trips amid a storm is told of within two seconds; as often as Slack takes a message."""
 WEBHOOK: Final = "webhook"
 """Name of the sink that ``alert_webhook_url`` makes."""
 
@@ -61,7 +63,7 @@ class Rule(BaseModel):
 class PeopleSink(Rule):
     """What every sink for people has: the first of a group is told at once, the rest once in ``group_s`` seconds."""
 
-    group_s: Seconds = 5.0
+    group_s: Seconds = GROUP_S
     group_by: tuple[Literal["type", "agent", "team", "severity"], ...] = ("type",)
 
     @property

@@ -171,16 +171,16 @@ class TestCircuit:
         self, make: MakeBox, sink: ToldSink, clock: ManualClock
     ) -> None:
         box = make()
-        sink.outcomes = [AWAY] * 4
+        sink.outcomes = [AWAY] * 6
         for number in range(20):
             box.put(alert(number))
-        run(box, clock, 29)
-        assert len(sink.attempts) == 3
+        run(box, clock, 9)
+        assert len(sink.attempts) == 5
         assert box.state == "open"
         run(box, clock, 2)
-        assert len(sink.attempts) == 4  # the probe
-        run(box, clock, 58)
-        assert len(sink.attempts) == 4  # the second time it waits twice as long
+        assert len(sink.attempts) == 6  # the probe
+        run(box, clock, 18)
+        assert len(sink.attempts) == 6  # the second time it waits twice as long
         run(box, clock, 3)
         assert sorted(sink.ids()) == sorted(f"alert_{n}" for n in range(20))
         assert box.state == "closed"

@@ -139,13 +139,13 @@ class TestKinds:
         watch_config.agents_file.write_text('[agents.bot]\nowner = "jo"\ntokens_per_minute = 1000\n')
         harness = ruled()
         now = harness.clock.now()
-        for minute in range(15):
+        for call in range(92):
             harness.spans(
-                "bot", 1, start=now - 61 * (14 - minute),
+                "bot", 1, start=now - 10 * (91 - call),
                 **{
-                    "fusebox.action": "model_call", "fusebox.request.hash": f"{minute:016x}",
-                    "fusebox.request.simhash": f"{minute * 0x9E3779B97F4A7C15 % (1 << 64):016x}",
-                    "fusebox.result.hash": f"{minute + 99:016x}", "gen_ai.usage.input_tokens": 1200,
+                    "fusebox.action": "model_call", "fusebox.request.hash": f"{call:016x}",
+                    "fusebox.request.simhash": f"{call * 0x9E3779B97F4A7C15 % (1 << 64):016x}",
+                    "fusebox.result.hash": f"{call + 999:016x}", "gen_ai.usage.input_tokens": 175,
                 },
             )  # fmt: skip
         until(lambda: "budget.burning" in paged(receiver), "people were paged", 5)
