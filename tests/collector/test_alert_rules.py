@@ -1,8 +1,10 @@
 """Rules of alerts: what is refused, who is told, what keeps an alert back, and what reached nobody."""
 
+import re
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from collector.alerts.alert import MEANINGS, Severity
 from collector.alerts.build import Workshop
@@ -14,7 +16,9 @@ from fusebox.clock import ManualClock
 from fusebox.config import Config
 from fusebox.errors import ConfigError
 from tests.collector.receiver import SECRET, alert
+from tools.layers import ROOT
 
+GUIDE = ROOT / "docs" / "guide" / "alerts.md"
 PAGER = f"""
 [sinks.pager]
 type = "webhook"
@@ -83,6 +87,17 @@ class TestWhatIsRefused:
         config = Config(data_dir=tmp_path, alert_webhook_url="https://pager.example.com/")
         with pytest.raises(ConfigError, match="alert_webhook_secret"):
             Workshop(config, AlertRules(), ManualClock(), "").sinks()
+
+    def test_nothing_that_the_guide_shows(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name in ("PAGER_KEY", "SLACK_WEBHOOK_URL", "SMTP_PASSWORD", "ONCALL_URL"):
+            monkeypatch.setenv(name, {"PAGER_KEY": SECRET, "ONCALL_URL": "ntfy://oncall"}.get(name, "https://a.b/c"))
+        shown = re.findall(r"^```toml\n(.*?)^```", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
+        made = rules(tmp_path, "\n".join(shown))
+        config = Config(data_dir=tmp_path, amqp_url=SecretStr("amqp://127.0.0.1"))
+        sinks = [sink.name for sink, _ in Workshop(config, made, ManualClock(), "").sinks()]
+        assert sinks == ["log", "pager", "chat", "mail", "bus", "phone"]
+        assert made.heartbeat
+        assert len(made.routes) == 3
 
     def test_secrets_may_come_from_the_environment_and_print_masked(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
