@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collector.alerts.box import Grouping
 from collector.alerts.rules import (
     GROUP_S,
     WEBHOOK,
@@ -22,6 +21,7 @@ from collector.alerts.sinks.log import LogSink
 from collector.alerts.sinks.slack import SlackSink
 from collector.alerts.sinks.webhook import WebhookSink
 from collector.alerts.text import SUBJECT, TEXT, Templates
+from collector.alerts.waiting import Grouping
 from fusebox.clock import Clock
 from fusebox.config import Config
 from fusebox.errors import ConfigError

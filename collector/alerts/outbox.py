@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Final
 
 from collector.alerts.alert import Alert
-from collector.alerts.box import DISABLED, Box, Grouping, Told
+from collector.alerts.box import DISABLED, Box, Told
 from collector.alerts.folder import Folder
 from collector.alerts.parcel import single
 from collector.alerts.sinks import Fate, Outcome, Sink
+from collector.alerts.waiting import Grouping
 from fusebox import happenings
 from fusebox.clock import Clock
 

@@ -17,7 +17,7 @@ seconds.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -124,6 +124,13 @@ class Register:
             entry = self._entries.get(id)
             if entry is not None:
                 entry.sinks[sink] = fate
+
+    def never_sent(self, id: str, sinks: Collection[str]) -> None:
+        """An alert does not go to these after all."""
+        with self._lock:
+            entry = self._entries.get(id)
+            if entry is not None:
+                entry.sinks = {name: fate for name, fate in entry.sinks.items() if name not in sinks}
 
     def acknowledge(self, id: str, by: str, reason: str, time: float) -> bool:
         """Somebody takes care of it; False when there is no such alert, or somebody does already."""

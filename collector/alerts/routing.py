@@ -41,11 +41,11 @@ class Router:
         self._sources: dict[tuple[int, tuple[str, ...]], float] = {}
 
     def sinks_of(self, alert: Alert) -> tuple[str, ...]:
-        """The sinks that its routes name, the log among them."""
+        """The sinks that its routes name, and the log, last."""
         routed = {name for route in self._routes if route.takes(alert) for name in route.sinks}
         if not routed and alert.severity is not Severity.INFO:
             routed = set(self._sinks)
-        return tuple(name for name in self._sinks if name in routed or name == LOG)
+        return (*(name for name in self._sinks if name in routed and name != LOG), LOG)
 
     def inhibitor(self, alert: Alert) -> str:
         """Which alert that was told keeps this one back; empty when none does. What is told counts from now on."""

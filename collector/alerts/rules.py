@@ -24,10 +24,10 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
-from collector.alerts.box import Grouping
 from collector.alerts.matching import Match
 from collector.alerts.sinks.http import Network
 from collector.alerts.sinks.log import LOG
+from collector.alerts.waiting import Grouping
 from fusebox.config import explain
 from fusebox.errors import ConfigError
 

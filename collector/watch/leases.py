@@ -116,6 +116,7 @@ class Receipts:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._commands: OrderedDict[str, _Awaited] = OrderedDict()
+        self._left: OrderedDict[str, None] = OrderedDict()
         self._lock = threading.Lock()
 
     def expect(self, command: Command, processes: tuple[str, ...]) -> None:
@@ -150,12 +151,21 @@ class Receipts:
             awaited = self._commands.get(command)
             return awaited is None or set(awaited.expected) <= awaited.received.keys()
 
+    def left(self, process: str) -> None:
+        """A process stopped in good order; it acts no more."""
+        with self._lock:
+            self._left[process] = None
+            while len(self._left) > _MAX_PROCESSES:
+                self._left.popitem(last=False)
+
     def overdue(self, seconds: float) -> list[tuple[Command, list[str]]]:
         """Orders to stop that are older than that, and the processes that have not said that they applied them."""
         before = self._clock.monotonic() - seconds
         with self._lock:
             late = [each for each in self._commands.values() if each.order.order in _STOPS and each.since <= before]
-            missing = [(each.order, sorted(set(each.expected) - each.received.keys())) for each in late]
+            missing = [
+                (each.order, sorted(set(each.expected) - each.received.keys() - self._left.keys())) for each in late
+            ]
         return [(command, processes) for command, processes in missing if processes]
 
     def view(self, command: str) -> dict[str, Any]:

@@ -9,16 +9,13 @@
 
 A GET changes nothing, so a program that looks at links beforehand does no harm. A POST needs the session's cookie,
 which no other site's form carries (SameSite), and the session's own word in the form. Pages hold no script, are stored
-nowhere and framed by nobody. Sessions live in memory for :data:`SESSION_S` and end with the operator's token.
+nowhere and framed by nobody.
 """
 
 from __future__ import annotations
 
 import secrets
-import threading
-from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 from html import escape
 from typing import Any, Final
 from urllib.parse import parse_qs, quote
@@ -30,11 +27,9 @@ from starlette.routing import Route
 from collector.tokens import Tokens
 from collector.watch import bodies
 from collector.watch.refusal import BAD_REQUEST, FORBIDDEN, NOT_FOUND, UNAUTHORISED, Refusal
+from collector.watch.sessions import COOKIE, SESSION_S, Sessions
 from fusebox.clock import Clock
 
-SESSION_S: Final = 3600.0
-COOKIE: Final = "fusebox_operator"
-_MAX_SESSIONS: Final = 1_000
 _MAX_FORM: Final = 16_384
 _SEE_OTHER: Final = 303
 _EFFECTS: Final = {
@@ -59,42 +54,6 @@ Perform = Callable[[str, bodies.ScopeBody, str], Json]
 """``perform(operator, body, second operator)``; raises :class:`Refusal`."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Session:
-    token: str
-    word: str
-    until: float
-
-
-class Sessions:
-    """Who is logged in; thread-safe."""
-
-    def __init__(self, operators: Tokens, clock: Clock) -> None:
-        self._operators, self._clock = operators, clock
-        self._sessions: OrderedDict[str, _Session] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def open(self, token: str) -> str | None:
-        """Log in; the cookie, or None for a token that is nobody's."""
-        if self._operators.authenticate(token) is None:
-            return None
-        key = secrets.token_urlsafe(32)
-        with self._lock:
-            self._sessions[key] = _Session(token, secrets.token_urlsafe(32), self._clock.monotonic() + SESSION_S)
-            while len(self._sessions) > _MAX_SESSIONS:
-                self._sessions.popitem(last=False)
-        return key
-
-    def of(self, request: Request) -> tuple[str, str] | None:
-        """The operator's name and the session's word."""
-        with self._lock:
-            session = self._sessions.get(request.cookies.get(COOKIE, ""))
-        if session is None or session.until < self._clock.monotonic():
-            return None
-        principal = self._operators.authenticate(session.token)
-        return (principal.name, session.word) if principal else None
-
-
 class Pages:
     """Routes of the pages.
 
@@ -116,7 +75,7 @@ class Pages:
 
     async def _ask(self, request: Request) -> Response:
         order, scope = self._order(request), request.query_params.get("scope", "")
-        session = self._sessions.of(request)
+        session = self._sessions.of(request.cookies)
         return _login_page(order, scope) if session is None else _confirm_page(order, scope, *session)
 
     async def _login(self, request: Request) -> Response:
@@ -134,7 +93,7 @@ class Pages:
 
     async def _confirm(self, request: Request) -> Response:
         order, form = self._order(request), await _form(request)
-        scope, session = form.get("scope", ""), self._sessions.of(request)
+        scope, session = form.get("scope", ""), self._sessions.of(request.cookies)
         if session is None:
             return _login_page(order, scope, "Your session is over; log in again.")
         operator, word = session

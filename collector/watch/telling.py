@@ -3,7 +3,8 @@
 What happened is journaled (as a trip, a kill, a stranger …; what has no entry of its own is one of kind ``told``), then
 it is put into the outbox; an end (delivered, given up) is journaled as ``alert``, a silence or inhibition that keeps it
 from people as ``muted``. A crash in between is made good at start: what the journal says must be told, of the last
-three days, and neither waits nor has ended, is put again under the same id.
+three days, and neither waits nor has ended, is put again under the same id. The log is put last: once it has ended,
+every other sink had its copy, and one that was configured later is not told of what is over.
 """
 
 from __future__ import annotations
@@ -146,10 +147,13 @@ class Telling:
         assert self._outbox is not None
         waiting = self._outbox.ids()
         for alert, sinks, acknowledged in self._register.pending():
+            absent = [name for name in sinks if (alert.id, name) not in waiting]
             if acknowledged:
                 self._outbox.withdraw(alert.id)
+            elif LOG in sinks:
+                self._outbox.put(alert, absent)
             else:
-                self._outbox.put(alert, [name for name in sinks if (alert.id, name) not in waiting])
+                self._register.never_sent(alert.id, absent)
 
     def _alert(self, entry: Json) -> Alert | None:
         """The alert that an entry calls for."""

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from collector.alerts.box import MAX_DIGEST, Box, Grouping
+from collector.alerts.box import Box
 from collector.alerts.folder import Folder
 from collector.alerts.parcel import DIGEST
 from collector.alerts.schedule import MAX_AGE_S, PAUSES_S, next_attempt
 from collector.alerts.sinks import Fate, Outcome
+from collector.alerts.waiting import MAX_DIGEST, Grouping
 from fusebox.clock import ManualClock
 from tests.collector.receiver import ToldSink, alert
 

@@ -141,12 +141,12 @@ class TestRouting:
         return Router(rules(tmp_path, ROUTES), ("log", "pager", "chat"), clock)
 
     def test_by_severity_agent_team_and_type(self, router: Router) -> None:
-        assert router.sinks_of(alert(1)) == ("log", "pager")
-        assert router.sinks_of(alert(1, agent="billing-eu")) == ("log", "pager", "chat")
-        assert router.sinks_of(alert(1, "messages.dead", team="support")) == ("log", "chat")
+        assert router.sinks_of(alert(1)) == ("pager", "log")
+        assert router.sinks_of(alert(1, agent="billing-eu")) == ("pager", "chat", "log")
+        assert router.sinks_of(alert(1, "messages.dead", team="support")) == ("chat", "log")
 
     def test_what_no_route_takes_goes_to_everybody_unless_it_is_mere_news(self, router: Router) -> None:
-        assert router.sinks_of(alert(1, "messages.dead", team="sales")) == ("log", "pager", "chat")
+        assert router.sinks_of(alert(1, "messages.dead", team="sales")) == ("pager", "chat", "log")
         assert router.sinks_of(alert(1, "circuit.moved")) == ("log",)
 
     def test_an_inhibition_keeps_back_what_follows_from_another_alert(self, router: Router, clock: ManualClock) -> None:

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,18 +15,19 @@ from typing import Any
 
 import pytest
 
-from collector.alerts.box import Grouping
 from collector.alerts.outbox import Outbox
 from collector.alerts.parcel import Parcel, single
 from collector.alerts.sinks import Fate, Outcome, Sink
 from collector.alerts.sinks.http import EVERYWHERE, Poster, is_public, is_within
 from collector.alerts.sinks.log import LogSink
 from collector.alerts.sinks.webhook import WebhookSink
+from collector.alerts.waiting import Grouping
 from fusebox.clock import SystemClock
 from fusebox.control import ControlClient
 from fusebox.errors import ConfigError
 from fusebox.webhooks import new_key_pair
 from tests.collector.receiver import SECRET, Receiver, alert
+from tests.fixtures.authority import Authority
 from tests.fixtures.collector import StartRoles, until
 
 
@@ -161,6 +163,15 @@ class TestWhereItMayGo:
         with pytest.raises(ConfigError, match=r"http\(s\) address") as refused:
             Poster(url)
         assert "pw" not in str(refused.value)
+
+    def test_a_receiver_nobody_vouches_for_gets_nothing(self, receiver: Receiver, tmp_path: Path) -> None:
+        server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        server.load_cert_chain(*Authority(tmp_path, "unknown").issue("pager"))
+        receiver.socket = server.wrap_socket(receiver.socket, server_side=True)
+        outcome = Poster(receiver.url.replace("http", "https"), EVERYWHERE).post(b"{}", {})
+        assert outcome.fate is Fate.RETRY
+        assert "CERTIFICATE_VERIFY_FAILED" in outcome.detail
+        assert receiver.got == []
 
     def test_a_huge_answer_is_not_read_to_its_end(self, receiver: Receiver) -> None:
         receiver.answers = [(200, {}, b"x" * (20 << 20))]

@@ -15,6 +15,7 @@ from collector.watch.leases import Receipts
 from collector.watch.vigil import Vigil
 from fusebox import cli
 from fusebox.clock import ManualClock, SystemClock
+from fusebox.command import Command, Order
 from fusebox.config import Config
 from fusebox.control import ControlRefused
 from fusebox.names import dead_queue
@@ -100,6 +101,15 @@ class TestKinds:
         until(lambda: paged(receiver) == ["receipts.missing"], "people were paged", 5)
         data = json.loads(receiver.got[0][1])["data"]
         assert (data["missing"], data["agent"]) == (["p1"], "bot")
+
+    def test_a_process_that_stopped_in_good_order_owes_no_receipt(self, clock: ManualClock) -> None:
+        receipts, command = Receipts(clock), Command(Order.KILL, "agent:bot", "jo", "x", clock.wall())
+        receipts.expect(command, ("p1", "p2", "p3"))
+        receipts.receive(command.id, "p1", clock.now())
+        receipts.left("p2")
+        assert receipts.overdue(10) == []
+        clock.advance(10)
+        assert receipts.overdue(10) == [(command, ["p3"])]
 
     def test_messages_in_dead_letters_once_until_they_are_gone(self, amqp: AmqpBroker, unique: Unique) -> None:
         agent, seen = unique("bot"), []
@@ -235,6 +245,19 @@ class TestAcknowledgements:
 
 
 class TestSinks:
+    def test_a_sink_that_is_new_is_not_told_of_what_is_over(
+        self, watch_config: Config, ruled: Any, receiver: Receiver
+    ) -> None:
+        before = Harness(watch_config, SystemClock()).start()
+        trip(before, "trn_1")
+        until(lambda: before.operator().board()["alerts"]["delivered"] == 1, "the log has it", 5)
+        before.close()
+        harness = ruled()
+        trip(harness, "trn_2", "other")
+        until(lambda: receiver.got, "paged", 5)
+        assert receiver.verified() == ["alert_trn_2"]
+        assert [each["sinks"].keys() for each in told(harness, "circuit.opened")] == [{"pager", "log"}, {"log"}]
+
     def test_an_alert_that_reached_nobody_is_shown_everywhere(
         self, ruled: Any, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -9,7 +9,7 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 
 from collector.tokens import Tokens
-from collector.watch import pages
+from collector.watch import sessions
 from fusebox.config import Config
 from tests.fixtures.watch import Harness
 
@@ -117,7 +117,7 @@ def test_a_session_ends_with_its_time_and_with_the_operators_token(
     secret = browser.logged_in(operators.add("jo"))
     operators.remove("jo")
     assert "Log in" in browser.post("/confirm/kill", scope="agent:bot", reason="x", word=secret)[1]
-    monkeypatch.setattr(pages, "SESSION_S", -1.0)
+    monkeypatch.setattr(sessions, "SESSION_S", -1.0)
     browser.post("/login", order="kill", scope="agent:bot", token=token(harness))
     assert "Log in" in browser.get(KILL)[1]
     assert kills(harness) == []

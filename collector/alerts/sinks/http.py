@@ -87,9 +87,7 @@ def _dial(url: SplitResult, timeout: float, allowed: Iterable[Network]) -> socke
     addresses = [str(info[4][0]) for info in found]
     refused = [address for address in addresses if not (is_public(address) or is_within(address, allowed))]
     if refused:
-        raise ValueError(
-            f"{host} is {refused[0]}, not a public address; list its network in allow_networks to allow it"
-        )
+        raise ValueError(f"{host} is {refused[0]}: not public; allow_networks (alert_webhook_private) would allow it")
     sock = socket.create_connection((addresses[0], port), timeout)
     if url.scheme == "http":
         return sock
