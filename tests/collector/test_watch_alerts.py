@@ -27,6 +27,7 @@ from tests.fixtures.collector import until
 from tests.fixtures.watch import FakeProcess, Harness
 
 Json = dict[str, Any]
+BUSY = (503, {"retry-after": "3600"}, b"")
 
 
 @pytest.fixture
@@ -229,7 +230,7 @@ class TestSilences:
 class TestAcknowledgements:
     def test_what_somebody_takes_care_of_is_sent_nowhere_any_more(self, ruled: Any, receiver: Receiver) -> None:
         harness = ruled()
-        receiver.answers = [(503, {}, b"")]
+        receiver.answers = [BUSY]
         trip(harness, "trn_1")
         until(lambda: receiver.got, "the pager was busy", 5)
         assert harness.operator().acknowledge("alert_trn_1", "on it")["withdrawn"] == ["pager"]
@@ -263,7 +264,7 @@ class TestSinks:
     ) -> None:
         monkeypatch.setattr(register, "LATE_S", 0.0)
         harness = ruled()
-        receiver.answers = [(503, {}, b"")]
+        receiver.answers = [BUSY]
         trip(harness, "trn_1")
         until(lambda: harness.operator().alerts()["undelivered"] == ["alert_trn_1"], "it is named", 5)
         assert harness.operator().board()["alerts"]["undelivered"] == 1
@@ -336,7 +337,7 @@ class TestVerb:
     ) -> None:
         monkeypatch.setattr(register, "LATE_S", 0.0)
         harness = ruled()
-        receiver.answers = [(503, {}, b"")] * 2
+        receiver.answers = [BUSY] * 2
         trip(harness, "trn_1")
         until(lambda: receiver.got, "the pager was busy", 5)
         assert alerts(harness, "test", "--sink", "pager")[0] == 1
