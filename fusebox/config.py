@@ -92,8 +92,11 @@ class Config(BaseSettings):
     spool_max_age_s: float = Field(
         604800.0, gt=0, description="the spool refuses while a record waits longer to be stored"
     )
+    alerts_file: Path | None = Field(
+        None, description="rules of alerts (sinks, routes, heartbeat); unset: the log, and alert_webhook_url"
+    )
     alert_webhook_url: str | None = Field(None, description="alerts are posted here (Standard Webhooks)")
-    alert_webhook_secret: SecretStr | None = Field(None, description="whsec_… secret that signs them")
+    alert_webhook_secret: SecretStr | None = Field(None, description="whsec_… or whsk_… key that signs them")
     alert_webhook_private: bool = Field(False, description="allow the webhook to point into a private network")
 
     @classmethod
