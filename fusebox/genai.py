@@ -1,9 +1,11 @@
 """What other people's GenAI spans say that an agent asked and got, for fingerprints.
 
 Read are the OpenTelemetry GenAI conventions (``gen_ai.input.messages`` …, and the older indexed
-``gen_ai.prompt.N.content``), OpenInference (``input.value``, ``llm.…``) and Traceloop (``traceloop.entity.…``). Of a
+``gen_ai.prompt.N.content``), OpenInference (``llm.…``, ``input.value``) and Traceloop (``traceloop.entity.…``). Of a
 conversation only the last message is the request: the rest was asked before, and would make every call look new. Of an
-answer its text and the tools it calls with their arguments are the result; ids of calls are left out.
+answer its text and the tools it calls with their arguments are the result; ids of calls are left out. So messages come
+before ``input.value`` and ``output.value``, which for a model call are the provider's JSON as it went over the wire;
+and what LangChain wraps around a tool's input and output is taken off.
 """
 
 from __future__ import annotations
@@ -17,17 +19,18 @@ from fusebox import names
 
 Value = str | int | float | bool
 
-_ASKED: Final = (names.GEN_AI_TOOL_ARGUMENTS, "tool.parameters", "traceloop.entity.input", "input.value")
+_ASKED: Final = (names.GEN_AI_TOOL_ARGUMENTS, "traceloop.entity.input", "input.value", "tool.parameters")
 _GOT: Final = (names.GEN_AI_TOOL_RESULT, "traceloop.entity.output", "output.value")
 OLDER: Final = (*_ASKED[1:], *_GOT[1:])
 """Attributes outside the GenAI conventions that are read here."""
 INDEXED: Final = ("gen_ai.prompt.", "gen_ai.completion.", "llm.input_messages.", "llm.output_messages.")
 """How attributes begin of which there is one for each message; looked for where a span has an older mark."""
-_PROMPT: Final = re.compile(r"(?:gen_ai\.prompt|llm\.input_messages)\.(\d+)\.(?:message\.)?content")
-_COMPLETION: Final = re.compile(
-    r"(?:gen_ai\.completion|llm\.output_messages)\.\d+\.(?:message\.)?"
-    r"(?:content|tool_calls\.\d+\.(?:tool_call\.function\.)?(?:name|arguments))"
+_WORDS: Final = (
+    r"\.(?:message\.)?(?:content|contents\.\d+\.message_content\.text|"
+    r"tool_calls\.\d+\.(?:tool_call\.function\.)?(?:name|arguments))"
 )
+_PROMPT: Final = re.compile(rf"(?:gen_ai\.prompt|llm\.input_messages)\.(\d+){_WORDS}")
+_COMPLETION: Final = re.compile(rf"(?:gen_ai\.completion|llm\.output_messages)\.(\d+){_WORDS}")
 _TOLD: Final = ("content", "text", "arguments", "response", "result", "name")
 _DEPTH: Final = 6
 
@@ -37,11 +40,11 @@ def asked(a: Mapping[str, Value]) -> str:
     messages = _json(a.get(names.GEN_AI_INPUT_MESSAGES))
     if isinstance(messages, list) and messages:
         return _text(messages[-1])
-    found = _first(a, names.GEN_AI_INPUT_MESSAGES, *_ASKED)
-    if found:
-        return found
     prompts = [(int(match[1]), name) for name in a if (match := _PROMPT.fullmatch(name))]
-    return str(a[max(prompts)[1]]) if prompts else ""
+    if prompts:
+        last, _ = max(prompts)
+        return " ".join(str(a[name]) for number, name in sorted(prompts) if number == last)
+    return _first(a, names.GEN_AI_INPUT_MESSAGES, *_ASKED)
 
 
 def got(a: Mapping[str, Value]) -> str:
@@ -49,12 +52,29 @@ def got(a: Mapping[str, Value]) -> str:
     messages = _json(a.get(names.GEN_AI_OUTPUT_MESSAGES))
     if isinstance(messages, list) and messages:
         return _text(messages)
-    found = _first(a, names.GEN_AI_OUTPUT_MESSAGES, *_GOT)
-    return found or " ".join(str(a[name]) for name in sorted(a) if _COMPLETION.fullmatch(name))
+    completions = " ".join(str(a[name]) for name in sorted(a) if _COMPLETION.fullmatch(name))
+    return completions or _first(a, names.GEN_AI_OUTPUT_MESSAGES, *_GOT)
 
 
 def _first(a: Mapping[str, Value], *candidates: str) -> str:
-    return next((str(a[name]) for name in candidates if a.get(name)), "")
+    return next((_unwrapped(str(a[name])) for name in candidates if a.get(name)), "")
+
+
+def _unwrapped(text: str) -> str:
+    """What LangChain's callbacks and message classes wrap, as its instrumentations print it; other text as it is."""
+    inner, depth = _json(text), _DEPTH
+    while depth and (opened := _opened(inner)) is not None:
+        inner, text, depth = opened, opened if isinstance(opened, str) else text, depth - 1
+    return text
+
+
+def _opened(data: Any) -> Any:
+    match data:
+        case {"input_str": inner, "tags": _} | {"output": inner, "kwargs": {"tags": _}}:  # Traceloop
+            return inner
+        case {"lc": _, "kwargs": {"content": inner}} | {"type": str(), "data": {"content": inner}}:  # LangChain
+            return inner
+    return None
 
 
 def _json(value: Value | None) -> Any:
