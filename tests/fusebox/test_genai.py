@@ -133,7 +133,8 @@ def test_a_tools_own_json_is_left_as_it_is() -> None:
 def test_of_a_message_in_parts_all_texts_are_the_request() -> None:
     start = "llm.input_messages.1.message"
     parts = {f"{start}.contents.{n}.message_content.text": text for n, text in enumerate(("see", "this"))}
-    assert asked({"llm.input_messages.0.message.content": "old", f"{start}.role": "user", **parts}) == "see this"
+    span = {"openinference.span.kind": "LLM", "llm.input_messages.0.message.content": "old", f"{start}.role": "user"}
+    assert asked({**span, **parts}) == "see this"
 
 
 def test_a_failure_without_a_result_is_known_by_what_its_status_says() -> None:

@@ -1,9 +1,9 @@
 """Small agents as people write them, in a program of their own, each under a real GenAI instrumentation.
 
 Runs in the environment of ``requirements.txt`` (``tools/instrumentations.sh``). ``python speakers.py --list`` prints
-the names of all; ``python speakers.py OTLP_URL TOKEN PROVIDER_URL NAME…`` plays some: each with the model ``working`` as
-the agent ``NAME-working``, then with ``looping`` as ``NAME-looping``. Their spans go out by OpenTelemetry's own exporter.
-Nothing here knows Fusebox.
+the names of all; ``python speakers.py OTLP_URL TOKEN PROVIDER_URL NAME…`` plays some: each with the model ``working``
+as the agent ``NAME-working``, then with ``looping`` as ``NAME-looping``. Their spans go out by OpenTelemetry's own
+exporter. Nothing here knows Fusebox.
 """
 
 from __future__ import annotations
