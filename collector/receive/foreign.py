@@ -7,6 +7,7 @@ queries read the conventions' names; so these are added beside, and nothing is r
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from collector.receive.clean import Attributes
@@ -26,7 +27,10 @@ _MODEL_CALL: Final = {
     names.USAGE_REASONING: (names.LLM_TOKENS_REASONING,),
 }
 _TOOL_CALL: Final = {names.GEN_AI_TOOL_NAME: (names.TOOL_NAME, names.TRACELOOP_ENTITY)}
-_WORDS: Final = {ActionKind.MODEL_CALL: _MODEL_CALL, ActionKind.TOOL_CALL: _TOOL_CALL}
+_WORDS: Final[Mapping[ActionKind, Mapping[str, tuple[str, ...]]]] = {
+    ActionKind.MODEL_CALL: _MODEL_CALL,
+    ActionKind.TOOL_CALL: _TOOL_CALL,
+}
 
 
 def translate(attributes: Attributes, facts: dict[str, Value]) -> None:
@@ -34,7 +38,7 @@ def translate(attributes: Attributes, facts: dict[str, Value]) -> None:
     if names.GEN_AI_OPERATION in facts or not any(mark in facts for mark in _MARKS):
         return
     action = action_of(facts)
-    if action not in _WORDS:
+    if action is None or action not in _WORDS:
         return
     said: dict[str, Value] = {names.GEN_AI_OPERATION: _operation(action, facts)}
     for name, others in _WORDS[action].items():
