@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import closing
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Final
 
 from collector import queries
@@ -60,21 +62,25 @@ class History:
 
 
 def evidence(config: Config, spans: tuple[str, ...]) -> Rows:
-    """The actions behind a trip, oldest first. Raises :class:`KeepUnavailable`."""
-    return _run(config, "trip_evidence", spans=list(spans))
+    """The actions behind a trip, oldest first, with what the ledger says that they cost.
+
+    ``cost_usd`` is None, and ``price`` says why, where nobody knows; what is no attempt of an inference costs nothing.
+
+    Raises:
+        KeepUnavailable: *keep* does not answer.
+    """
+    with closing(queries.connect(config)) as client:
+        actions = queries.run(client, "trip_evidence", spans=list(spans))
+        ledger = queries.run(client, "ledger_of_spans", spans=list(spans))
+    prices = {(row["trace_id"], row["span_id"]): row for row in ledger}
+    free = {"cost_usd": Decimal(0), "price": ""}
+    return [action | prices.get((action["trace_id"], action["span_id"]), free) for action in actions]
 
 
 def tokens_by_minute(config: Config, since: float) -> Rows:
     """Minute, agent and tokens since a Unix time. Raises :class:`KeepUnavailable`."""
-    return _run(config, "tokens_by_agent_minute", since=since, tenant=config.tenant)
-
-
-def _run(config: Config, name: str, **parameters: Any) -> Rows:
-    client = queries.connect(config)
-    try:
-        return queries.run(client, name, **parameters)
-    finally:
-        client.close()
+    with closing(queries.connect(config)) as client:
+        return queries.run(client, "tokens_by_agent_minute", since=since, tenant=config.tenant)
 
 
 def _put(store: dict[str, Any], key: str, value: object) -> None:
