@@ -19,7 +19,6 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from collector.metrics import TEXT, Gauge, Otel, render
 from collector.tokens import Principal, Tokens, bearer
 from collector.watch import bodies
 from collector.watch.board import BoardView
@@ -29,6 +28,7 @@ from collector.watch.refusal import BAD_REQUEST, NOT_FOUND, UNAUTHORISED, UNAVAI
 from collector.watch.uplink import Uplink
 from fusebox import happenings
 from fusebox.control import SECOND
+from fusebox.metrics import TEXT, Gauge, Otel, render
 
 Json = dict[str, Any]
 MAX_BODY: Final = 1 << 20

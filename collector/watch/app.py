@@ -18,7 +18,6 @@ from breakers.latch import Latch
 from breakers.panel import Panel
 from breakers.rules import load_rules
 from collector.alerts.outbox import Outbox
-from collector.metrics import Gauge, Otel, dropped_by_sdks, incoming
 from collector.ports import address, bind, port_of
 from collector.setup import load_signer, owned, prepare
 from collector.spool import Reader
@@ -50,6 +49,7 @@ from fusebox.clock import Clock, system_clock
 from fusebox.config import Config
 from fusebox.exporter import CollectorExporter
 from fusebox.lifecycle import Stack, serve
+from fusebox.metrics import Gauge, Otel, dropped_by_sdks, incoming
 from fusebox.records import Finding
 from fusebox.rundir import announce, lookup, withdraw
 from fusebox.telemetry import Telemetry
