@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import closing
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Final, TypeVar
 
 from collector import queries
@@ -66,8 +68,19 @@ def submit(work: Callable[..., T], *arguments: Any) -> Future[T]:
 
 
 def evidence(config: Config, spans: tuple[str, ...]) -> Rows:
-    """The actions behind a trip, oldest first. Raises :class:`KeepUnavailable`."""
-    return run(config, "trip_evidence", spans=list(spans))
+    """The actions behind a trip, oldest first, with what the ledger says that they cost.
+
+    ``cost_usd`` is None, and ``price`` says why, where nobody knows; what is no attempt of an inference costs nothing.
+
+    Raises:
+        KeepUnavailable: *keep* does not answer.
+    """
+    with closing(queries.connect(config)) as client:
+        actions = queries.run(client, "trip_evidence", spans=list(spans))
+        ledger = queries.run(client, "ledger_of_spans", spans=list(spans))
+    prices = {(row["trace_id"], row["span_id"]): row for row in ledger}
+    free = {"cost_usd": Decimal(0), "price": ""}
+    return [action | prices.get((action["trace_id"], action["span_id"]), free) for action in actions]
 
 
 def tokens_by_minute(config: Config, since: float) -> Rows:

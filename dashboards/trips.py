@@ -35,7 +35,7 @@ FACTS: Final[Mapping[str, Fact]] = {
     "ended": lambda span: "well" if span["ok"] else f"failed: {span['error_type']}",
     "tokens in": lambda span: str(span["input_tokens"]),
     "tokens out": lambda span: str(span["output_tokens"]),
-    "cost": lambda span: money(float(span["cost_usd"])),
+    "cost": lambda span: span["price"] if span["cost_usd"] is None else money(float(span["cost_usd"])),
     "took": lambda span: f"{span['duration_s'] * 1000:.0f} ms",
     "trace": lambda span: span["trace_id"],
     "span": lambda span: span["span_id"],

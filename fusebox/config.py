@@ -57,6 +57,8 @@ class Config(BaseSettings):
     control_port: Port = Field(4320, description="control API of watch")
     sql_port: Port = Field(8123, description="read-only SQL port of keep")
     dashboard_port: Port = Field(8501, description="the dashboard")
+    dashboard_metrics_port: Port = Field(8502, description="health and metrics of the dashboard")
+    redis_metrics_port: Port = Field(9121, description="health and metrics of the Redis that up starts")
 
     otlp_endpoint: str | None = Field(None, description="where agents send telemetry; unset: the running collector")
     control_url: str | None = Field(None, description="where agents and the CLI find watch; unset: the running one")

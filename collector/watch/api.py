@@ -19,7 +19,6 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from collector.metrics import TEXT, Gauge, Otel, render
 from collector.tokens import Principal, Tokens, bearer
 from collector.watch import bodies
 from collector.watch.board import BoardView
@@ -35,6 +34,7 @@ from collector.watch.uplink import Uplink
 from fusebox import happenings
 from fusebox.clock import Clock
 from fusebox.control import SECOND
+from fusebox.metrics import TEXT, Gauge, Otel, render
 
 Json = dict[str, Any]
 T = TypeVar("T")
