@@ -36,51 +36,57 @@ class KeepUnavailable(Retryable):
 
 
 _SINCE: Final = "time >= fromUnixTimestamp64Micro(toInt64({since:Float64} * 1000000))"
+_MINUTE: Final = "t.minute >= toStartOfMinute(fromUnixTimestamp64Micro(toInt64({since:Float64} * 1000000)))"
 _EVENT: Final = """
     toUnixTimestamp64Micro(time) / 1000000 AS time, agent, tenant, action, operation, target, workflow, request_hash,
     simhash, result_hash, ok, error_type, input_tokens, output_tokens, cost_usd, price, duration_s, trace_id, span_id,
     parent_id, lineage"""
-_SPAN: Final = """
+_BRANCH: Final = """
     toUnixTimestamp64Nano(Timestamp) / 1000000000 AS start, Duration / 1000000000 AS duration_s, TraceId AS trace_id,
     SpanId AS span_id, ParentSpanId AS parent_id, SpanName AS name, SpanKind AS kind, ServiceName AS service,
-    StatusCode AS status, StatusMessage AS status_message, SpanAttributes AS attributes,
-    arrayZip(Links.TraceId, Links.SpanId) AS links"""
+    StatusCode AS status, StatusMessage AS status_message"""
+_SPAN: Final = f"""{_BRANCH}, SpanAttributes AS attributes, arrayZip(Links.TraceId, Links.SpanId) AS links"""
 _BY_ARRIVAL: Final = "ORDER BY Timestamp, SpanId"
+
+
+def _in_time(traces: str) -> str:
+    """A condition that spares the days in which none of ``traces`` was, whose indexes need not be read then."""
+    known = f"FROM otel_traces_trace_id_ts WHERE TraceId {traces}"
+    return f"Timestamp >= (SELECT min(Start) {known}) AND Timestamp < (SELECT max(End) + 1 {known})"
+
+
+_OF_TRACE: Final = f"TraceId = {{trace_id:String}} AND {_in_time('= {trace_id:String}')}"
+_LINKS: Final = "FROM otel_traces ARRAY JOIN arrayZip(Links.TraceId, Links.SpanId) AS link"
 
 QUERIES: Final[Mapping[str, Query]] = {
     "recent_events": Query(
         "the newest actions, of one agent or (agent='') of all",
         f"""SELECT {_EVENT} FROM agent_events
             WHERE tenant = {{tenant:String}} AND ({{agent:String}} = '' OR agent = {{agent:String}})
-              AND agent_events.time >= (
-                SELECT min(moment) FROM (
-                    SELECT time AS moment FROM agent_events
-                    WHERE tenant = {{tenant:String}} AND ({{agent:String}} = '' OR agent = {{agent:String}})
-                    ORDER BY time DESC LIMIT {{limit:UInt32}}))
             ORDER BY agent_events.time DESC, span_id LIMIT {{limit:UInt32}}""",
         {"tenant": "default", "agent": "", "limit": 100},
     ),
     "agent_activity": Query(
-        "what each agent did since then: actions, tokens, cost, errors",
-        f"""SELECT agent, count() AS actions, countIf(action = 'model_call') AS model_calls,
-                countIf(action = 'tool_call') AS tool_calls, sum(input_tokens) AS input_tokens,
-                sum(output_tokens) AS output_tokens, sum(cost_usd) AS cost_usd, countIf(NOT ok) AS errors,
-                toUnixTimestamp64Micro(max(time)) / 1000000 AS last
-            FROM agent_events WHERE tenant = {{tenant:String}} AND {_SINCE} GROUP BY agent ORDER BY agent""",
+        "what each agent did since the minute of then: actions, tokens, cost, errors",
+        f"""SELECT agent, sum(t.actions) AS actions, sum(t.model_calls) AS model_calls, sum(t.tool_calls) AS tool_calls,
+                sum(t.input_tokens) AS input_tokens, sum(t.output_tokens) AS output_tokens,
+                sum(t.cost_usd) AS cost_usd, sum(t.errors) AS errors,
+                toUnixTimestamp64Micro(max(t.last)) / 1000000 AS last
+            FROM agent_minutes AS t WHERE tenant = {{tenant:String}} AND {_MINUTE} GROUP BY agent ORDER BY agent""",
         {"tenant": "default"},
     ),
     "tokens_by_agent_minute": Query(
-        "tokens and cost of each agent in each minute since then",
-        f"""SELECT toUnixTimestamp(toStartOfMinute(time)) AS minute, agent, sum(input_tokens + output_tokens) AS tokens,
-                sum(cost_usd) AS cost_usd, count() AS actions
-            FROM agent_events WHERE tenant = {{tenant:String}} AND {_SINCE}
+        "tokens and cost of each agent in each minute since the minute of then",
+        f"""SELECT toUnixTimestamp(t.minute) AS minute, agent, sum(t.input_tokens + t.output_tokens) AS tokens,
+                sum(t.cost_usd) AS cost_usd, sum(t.actions) AS actions
+            FROM agent_minutes AS t WHERE tenant = {{tenant:String}} AND {_MINUTE}
             GROUP BY minute, agent ORDER BY minute, agent""",
         {"tenant": "default"},
     ),
     "trip_evidence": Query(
         "the actions behind a Finding; spans is its list of 'trace_id:span_id'",
         f"""SELECT {_EVENT} FROM agent_events
-            WHERE span_id IN (SELECT splitByChar(':', arrayJoin({{spans:Array(String)}}))[2])
+            WHERE trace_id IN (SELECT splitByChar(':', arrayJoin({{spans:Array(String)}}))[1])
               AND concat(trace_id, ':', span_id) IN {{spans:Array(String)}}
             ORDER BY agent_events.time, span_id""",
     ),
@@ -112,32 +118,31 @@ QUERIES: Final[Mapping[str, Query]] = {
         f"SELECT count() AS spans FROM otel_traces WHERE SpanName != '{CANARY}'",
     ),
     "span": Query(
-        "one span by its id (trace_id='' when it is not known)",
-        f"""SELECT {_SPAN} FROM otel_traces
-            WHERE SpanId = {{span_id:String}} AND ({{trace_id:String}} = '' OR TraceId = {{trace_id:String}})
-            {_BY_ARRIVAL} LIMIT 1""",
-        {"trace_id": ""},
+        "one span of a trace, with its attributes",
+        f"""SELECT {_SPAN} FROM otel_traces WHERE {_OF_TRACE} AND SpanId = {{span_id:String}} {_BY_ARRIVAL} LIMIT 1""",
+    ),
+    "span_of_any_trace": Query(
+        "one span by its id alone, which takes longer than within a trace",
+        f"""SELECT {_SPAN} FROM otel_traces WHERE SpanId = {{span_id:String}} {_BY_ARRIVAL} LIMIT 1""",
     ),
     "span_children": Query(
-        "the spans directly below a span",
-        f"""SELECT {_SPAN} FROM otel_traces
-            WHERE TraceId = {{trace_id:String}} AND ParentSpanId = {{span_id:String}} {_BY_ARRIVAL} LIMIT 1000""",
+        "the spans directly below a span, with their attributes",
+        f"""SELECT {_SPAN} FROM otel_traces WHERE {_OF_TRACE} AND ParentSpanId = {{span_id:String}}
+            {_BY_ARRIVAL} LIMIT 1000""",
     ),
     "trace_spans": Query(
-        "every span of a trace, oldest first",
-        f"""SELECT {_SPAN} FROM otel_traces WHERE TraceId = {{trace_id:String}}
-            {_BY_ARRIVAL} LIMIT {{limit:UInt32}}""",
+        "every span of a trace, oldest first: the tree, without attributes (query span has those)",
+        f"""SELECT {_BRANCH} FROM otel_traces WHERE {_OF_TRACE} {_BY_ARRIVAL} LIMIT {{limit:UInt32}}""",
         {"limit": 10_000},
     ),
     "linked_spans": Query(
         "the spans that a span's links point to",
         f"""WITH linked AS (
-                SELECT link.1 AS trace, link.2 AS span
-                FROM otel_traces ARRAY JOIN arrayZip(Links.TraceId, Links.SpanId) AS link
-                WHERE SpanId = {{span_id:String}} AND TraceId = {{trace_id:String}})
+                SELECT link.1 AS trace, link.2 AS span {_LINKS} WHERE {_OF_TRACE} AND SpanId = {{span_id:String}})
             SELECT {_SPAN} FROM otel_traces
             WHERE TraceId IN (SELECT trace FROM linked) AND SpanId IN (SELECT span FROM linked)
-              AND (TraceId, SpanId) IN (SELECT trace, span FROM linked) {_BY_ARRIVAL}""",
+              AND (TraceId, SpanId) IN (SELECT trace, span FROM linked)
+              AND {_in_time("IN (SELECT trace FROM linked)")} {_BY_ARRIVAL}""",
     ),
     "message_spans": Query(
         "the spans that carried a message, publisher first",

@@ -21,7 +21,7 @@ from fusebox.errors import FuseboxError
 
 MAX_STEPS: Final = 100
 _TRACE: Final = re.compile(r"[0-9a-f]{32}")
-_SPAN: Final = re.compile(r"(?:[0-9a-f]{32}:)?([0-9a-f]{16})")
+_SPAN: Final = re.compile(r"(?:([0-9a-f]{32}):)?([0-9a-f]{16})")
 """Alerts and findings name a span ``trace:span``."""
 
 
@@ -104,7 +104,10 @@ def _walk(client: Client, effect: Row) -> list[Row]:
 
 def _find(client: Client, id: str) -> Row | None:
     if span := _SPAN.fullmatch(id):
-        return _first(queries.run(client, "span", span_id=span[1]))
+        trace_id, span_id = span.groups()
+        if trace_id:
+            return _first(queries.run(client, "span", span_id=span_id, trace_id=trace_id))
+        return _first(queries.run(client, "span_of_any_trace", span_id=span_id))
     if _TRACE.fullmatch(id):
         event = _first(queries.run(client, "last_call_in_trace", trace_id=id))
         return _first(queries.run(client, "span", span_id=event["span_id"], trace_id=id)) if event else None
