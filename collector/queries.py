@@ -35,7 +35,6 @@ class KeepUnavailable(Retryable):
     """The SQL port of *keep* does not answer, or not this query."""
 
 
-_SINCE: Final = "time >= fromUnixTimestamp64Micro(toInt64({since:Float64} * 1000000))"
 _MINUTE: Final = "t.minute >= toStartOfMinute(fromUnixTimestamp64Micro(toInt64({since:Float64} * 1000000)))"
 _EVENT: Final = """
     toUnixTimestamp64Micro(time) / 1000000 AS time, agent, tenant, action, operation, target, workflow, request_hash,
@@ -47,16 +46,10 @@ _BRANCH: Final = """
     StatusCode AS status, StatusMessage AS status_message"""
 _SPAN: Final = f"""{_BRANCH}, SpanAttributes AS attributes, arrayZip(Links.TraceId, Links.SpanId) AS links"""
 _BY_ARRIVAL: Final = "ORDER BY Timestamp, SpanId"
-
-
-def _in_time(traces: str) -> str:
-    """A condition that spares the days in which none of ``traces`` was, whose indexes need not be read then."""
-    known = f"FROM otel_traces_trace_id_ts WHERE TraceId {traces}"
-    return f"Timestamp >= (SELECT min(Start) {known}) AND Timestamp < (SELECT max(End) + 1 {known})"
-
-
-_OF_TRACE: Final = f"TraceId = {{trace_id:String}} AND {_in_time('= {trace_id:String}')}"
-_LINKS: Final = "FROM otel_traces ARRAY JOIN arrayZip(Links.TraceId, Links.SpanId) AS link"
+_KNOWN: Final = "FROM otel_traces_trace_id_ts WHERE TraceId = {trace_id:String}"
+_OF_TRACE: Final = f"""TraceId = {{trace_id:String}}
+              AND Timestamp >= (SELECT min(Start) {_KNOWN}) AND Timestamp < (SELECT max(End) + 1 {_KNOWN})"""
+# The times spare the days in which the trace was not: their indexes are not even read.
 
 QUERIES: Final[Mapping[str, Query]] = {
     "recent_events": Query(
@@ -134,15 +127,6 @@ QUERIES: Final[Mapping[str, Query]] = {
         "every span of a trace, oldest first: the tree, without attributes (query span has those)",
         f"""SELECT {_BRANCH} FROM otel_traces WHERE {_OF_TRACE} {_BY_ARRIVAL} LIMIT {{limit:UInt32}}""",
         {"limit": 10_000},
-    ),
-    "linked_spans": Query(
-        "the spans that a span's links point to",
-        f"""WITH linked AS (
-                SELECT link.1 AS trace, link.2 AS span {_LINKS} WHERE {_OF_TRACE} AND SpanId = {{span_id:String}})
-            SELECT {_SPAN} FROM otel_traces
-            WHERE TraceId IN (SELECT trace FROM linked) AND SpanId IN (SELECT span FROM linked)
-              AND (TraceId, SpanId) IN (SELECT trace, span FROM linked)
-              AND {_in_time("IN (SELECT trace FROM linked)")} {_BY_ARRIVAL}""",
     ),
     "message_spans": Query(
         "the spans that carried a message, publisher first",

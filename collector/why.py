@@ -119,14 +119,13 @@ def _message(client: Client, id: str) -> Row | None:
 
 
 def _origin(client: Client, row: Row) -> Row | None:
-    """The span one step further back: the parent, else what a link points to."""
+    """The span one step further back: the parent, else the first that a link points to."""
     if row["parent_id"]:
         parent = _first(queries.run(client, "span", span_id=row["parent_id"], trace_id=row["trace_id"]))
         if parent:
             return parent
-    if not row["links"]:
-        return None
-    return _first(queries.run(client, "linked_spans", span_id=row["span_id"], trace_id=row["trace_id"]))
+    linked = (_first(queries.run(client, "span", trace_id=trace, span_id=span)) for trace, span in row["links"])
+    return next(filter(None, linked), None)
 
 
 def _step(client: Client, row: Row, before: float) -> Step:

@@ -111,8 +111,9 @@ def test_spans_children_and_links(client: Client) -> None:
     assert queries.run(client, "span", trace_id=f"{2:032x}", span_id=f"{2:016x}") == []
     children = queries.run(client, "span_children", trace_id=f"{1:032x}", span_id=f"{1:016x}")
     assert [row["span_id"] for row in children] == [f"{2:016x}"]
-    linked = queries.run(client, "linked_spans", trace_id=f"{2:032x}", span_id=f"{4:016x}")
-    assert [row["span_id"] for row in linked] == [f"{2:016x}"]
+    assert queries.run(client, "span", trace_id=f"{2:032x}", span_id=f"{4:016x}")[0]["links"] == [
+        (f"{1:032x}", f"{2:016x}")
+    ]
     tree = queries.run(client, "trace_spans", trace_id=f"{1:032x}")
     assert [row["span_id"] for row in tree] == [f"{number:016x}" for number in (1, 5, 2, 3)]
     assert "attributes" not in tree[0]
