@@ -14,10 +14,10 @@ from __future__ import annotations
 import re
 from typing import Final
 
-KEYS: Final = ("tenant", "minute", "agent")
-NEWEST: Final = ("last", "received")
+_KEYS: Final = ("tenant", "minute", "agent")
+_NEWEST: Final = ("last", "received")
 """Columns of which the latest counts, twice as well as once."""
-SUMS: Final = ("actions", "model_calls", "tool_calls", "errors", "input_tokens", "output_tokens", "cost_usd")
+_SUMS: Final = ("actions", "model_calls", "tool_calls", "errors", "input_tokens", "output_tokens", "cost_usd")
 VIEW: Final = "agent_minutes_mv"
 _EVENTS: Final = re.compile(r"\bFROM (\w+\.)?agent_events\b")
 _TOUCHED: Final = "SELECT tenant, toStartOfMinute(time), agent FROM agent_events WHERE batch = {batch:String}"
@@ -28,10 +28,10 @@ _AMONG: Final = f"""(SELECT * FROM agent_events WHERE (tenant, toStartOfMinute(t
 def correction(select: str) -> str:
     """The statement that makes the minutes of ``{batch}`` what the view's ``select`` makes of the events."""
     events = _EVENTS.sub(f"FROM {_AMONG}", select)
-    columns = ", ".join((*KEYS, *NEWEST, *SUMS))
-    summed = ", ".join(f"sum(d.{name}) AS {name}" for name in SUMS)
-    taken = ", ".join(f"-{name} AS {name}" for name in SUMS)
-    differs = " OR ".join(f"{name} != 0" for name in SUMS)
+    columns = ", ".join((*_KEYS, *_NEWEST, *_SUMS))
+    summed = ", ".join(f"sum(d.{name}) AS {name}" for name in _SUMS)
+    taken = ", ".join(f"-{name} AS {name}" for name in _SUMS)
+    differs = " OR ".join(f"{name} != 0" for name in _SUMS)
     return f"""
 INSERT INTO agent_minutes ({columns}) SETTINGS insert_deduplicate = 0
 SELECT * FROM (
@@ -39,7 +39,7 @@ SELECT * FROM (
     FROM (
         SELECT {columns} FROM ({events})
         UNION ALL
-        SELECT {", ".join((*KEYS, *NEWEST))}, {taken} FROM agent_minutes WHERE (tenant, minute, agent) IN ({_TOUCHED})
+        SELECT {", ".join((*_KEYS, *_NEWEST))}, {taken} FROM agent_minutes WHERE (tenant, minute, agent) IN ({_TOUCHED})
     ) AS d
     GROUP BY tenant, minute, agent)
 WHERE {differs}

@@ -11,7 +11,7 @@ import pytest
 from collector import schema
 from collector.keep.batch import Batch
 from tests.collector.keep_bench import Bench
-from tests.collector.spans import NOW, Span, request
+from tests.collector.spans import NOW, Span, Value, request
 
 _SUMS = "agent, sum(actions), sum(model_calls), sum(tool_calls), sum(errors), sum(input_tokens), sum(output_tokens)"
 _KEPT = f"SELECT tenant, minute, {_SUMS}, sum(cost_usd), max(last) FROM agent_minutes GROUP BY ALL ORDER BY ALL"
@@ -38,15 +38,13 @@ def _chats(first: int, count: int) -> bytes:
 
 
 def _span(number: int) -> Span:
-    agent = {"gen_ai.agent.id": f"agent-{number % 2}"}
-    chat = {
+    tool: dict[str, Value] = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "t"}
+    chat: dict[str, Value] = {
         "gen_ai.operation.name": "chat", "gen_ai.usage.input_tokens": number, "gen_ai.usage.output_tokens": 1,
         "fusebox.cost.usd": "0.000001",
     }  # fmt: skip
-    tool = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "t"}
-    return Span(
-        number, start=NOW + 20 * number, status=2 * (number % 3 == 0), attributes=agent | (chat, tool)[number % 4 == 0]
-    )
+    attributes = {"gen_ai.agent.id": f"agent-{number % 2}", **(chat if number % 4 else tool)}
+    return Span(number, start=NOW + 20 * number, status=0 if number % 3 else 2, attributes=attributes)
 
 
 def _is_exact(bench: Bench) -> bool:
