@@ -81,15 +81,6 @@ PAGES: Final[Mapping[str, Query]] = {
             ORDER BY last DESC, trace_id LIMIT {{limit:UInt32}}""",
         {**_TENANT, "agent": "", "workflow": "", "words": "", "failed": False, "limit": 200},
     ),
-    "trace_tree": Query(
-        "the spans of a trace without their attributes, oldest first",
-        """SELECT toUnixTimestamp64Nano(Timestamp) / 1000000000 AS start, Duration / 1000000000 AS duration_s,
-                SpanId AS span_id, ParentSpanId AS parent_id, SpanName AS name, SpanKind AS kind,
-                ServiceName AS service, StatusCode AS status, StatusMessage AS status_message,
-                arrayZip(Links.TraceId, Links.SpanId) AS links
-            FROM otel_traces WHERE TraceId = {trace_id:String} ORDER BY Timestamp, SpanId LIMIT {limit:UInt32}""",
-        {"limit": 5_000},
-    ),
     "spend_by_agent": Query(
         "tokens and money of each agent in a period, with what was wasted and what has no price",
         f"""SELECT agent, {_SPENT} FROM {_COSTS}

@@ -79,7 +79,7 @@ def _found(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _draw_trace(config: Config, clock: Clock, trace: str) -> None:
     st.button("Back to the list", icon=":material/arrow_back:", type="tertiary", on_click=_show, args=("",))
-    rows = ask(config, clock, "trace_tree", trace_id=trace)
+    rows = ask(config, clock, "trace_spans", trace_id=trace)
     if rows is None:
         return
     branches = grow(rows)

@@ -36,7 +36,7 @@ class Branch:
 
 
 def grow(rows: Sequence[Row]) -> list[Branch]:
-    """The rows of ``trace_tree`` in the order of a tree: parents before children, siblings by time.
+    """The rows of ``trace_spans`` in the order of a tree: parents before children, siblings by time.
 
     A span whose parent is not stored stands at the top. Parents in a circle (a broken sender) are cut once.
     """
