@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from fusebox import names
@@ -19,6 +19,8 @@ Value = str | int | float | bool
 
 _ASKED: Final = (names.GEN_AI_TOOL_ARGUMENTS, "tool.parameters", "traceloop.entity.input", "input.value")
 _GOT: Final = (names.GEN_AI_TOOL_RESULT, "traceloop.entity.output", "output.value")
+_ALL_ASKED: Final = (names.GEN_AI_INPUT_MESSAGES, *_ASKED)
+_ALL_GOT: Final = (names.GEN_AI_OUTPUT_MESSAGES, *_GOT)
 OLDER: Final = (*_ASKED[1:], *_GOT[1:])
 """Attributes outside the GenAI conventions that are read here."""
 INDEXED: Final = ("gen_ai.prompt.", "gen_ai.completion.", "llm.input_messages.", "llm.output_messages.")
@@ -29,6 +31,7 @@ _COMPLETION: Final = re.compile(
     r"(?:content|tool_calls\.\d+\.(?:tool_call\.function\.)?(?:name|arguments))"
 )
 _TOLD: Final = ("content", "text", "arguments", "response", "result", "name")
+_NESTED: Final = ("function", "parts", "tool_calls", *_TOLD)
 _DEPTH: Final = 6
 
 
@@ -37,8 +40,8 @@ def asked(a: Mapping[str, Value]) -> str:
     messages = _json(a.get(names.GEN_AI_INPUT_MESSAGES))
     if isinstance(messages, list) and messages:
         return _text(messages[-1])
-    found = _first(a, names.GEN_AI_INPUT_MESSAGES, *_ASKED)
-    if found:
+    found = _first(a, _ALL_ASKED)
+    if found or not _indexed(a):
         return found
     prompts = [(int(match[1]), name) for name in a if (match := _PROMPT.fullmatch(name))]
     return str(a[max(prompts)[1]]) if prompts else ""
@@ -49,12 +52,24 @@ def got(a: Mapping[str, Value]) -> str:
     messages = _json(a.get(names.GEN_AI_OUTPUT_MESSAGES))
     if isinstance(messages, list) and messages:
         return _text(messages)
-    found = _first(a, names.GEN_AI_OUTPUT_MESSAGES, *_GOT)
-    return found or " ".join(str(a[name]) for name in sorted(a) if _COMPLETION.fullmatch(name))
+    found = _first(a, _ALL_GOT)
+    if found or not _indexed(a):
+        return found
+    return " ".join(str(a[name]) for name in sorted(a) if _COMPLETION.fullmatch(name))
 
 
-def _first(a: Mapping[str, Value], *candidates: str) -> str:
-    return next((str(a[name]) for name in candidates if a.get(name)), "")
+def _first(a: Mapping[str, Value], candidates: tuple[str, ...]) -> str:
+    for name in candidates:
+        value = a.get(name)
+        if value:
+            return str(value)
+    return ""
+
+
+def _indexed(a: Mapping[str, Value]) -> bool:
+    """True when some attribute may be of one message: hardly any span has one, and all are looked at for it."""
+    keys = "\n".join(a)
+    return any([start in keys for start in INDEXED])
 
 
 def _json(value: Value | None) -> Any:
@@ -65,20 +80,24 @@ def _json(value: Value | None) -> Any:
 
 
 def _text(value: Any) -> str:
-    return " ".join(_words(value, _DEPTH))
+    words: list[str] = []
+    _collect(value, _DEPTH, words)
+    return " ".join(words)
 
 
-def _words(value: Any, depth: int) -> Iterator[str]:
-    """The texts of messages, their parts and tool calls, in order."""
-    if isinstance(value, str | int | float):
-        yield str(value)
+def _collect(value: Any, depth: int, words: list[str]) -> None:
+    """Add the texts of messages, their parts and tool calls, in order."""
+    if isinstance(value, str):
+        words.append(value)
+    elif isinstance(value, int | float):
+        words.append(str(value))
     elif depth and isinstance(value, list):
         for item in value:
-            yield from _words(item, depth - 1)
+            _collect(item, depth - 1, words)
     elif depth and isinstance(value, dict):
-        for key in ("function", "parts", "tool_calls", *_TOLD):
+        for key in _NESTED:
             if key in value:
-                yield from _words(_arguments(key, value[key]), depth - 1)
+                _collect(_arguments(key, value[key]), depth - 1, words)
 
 
 def _arguments(key: str, value: Any) -> Any:
