@@ -68,8 +68,8 @@ def _first(a: Mapping[str, Value], candidates: tuple[str, ...]) -> str:
 
 def _indexed(a: Mapping[str, Value]) -> bool:
     """True when some attribute may be of one message: hardly any span has one, and all are looked at for it."""
-    keys = "\n".join(a)
-    return any([start in keys for start in INDEXED])
+    keys = " ".join(a)
+    return "prompt." in keys or "completion." in keys or "_messages." in keys
 
 
 def _json(value: Value | None) -> Any:
