@@ -35,6 +35,7 @@ _LONGEST_PAUSE_S: Final = 15.0
 _STUCK_S: Final = 30.0
 _WAITS_AN_INSERT: Final = 3.0
 _LONGEST_LINGER_S: Final = 0.5
+_INSTANT_S: Final = 1e-6
 _SIZEABLE: Final = 1 << 20
 """Bytes of a batch of which an insert's fixed cost is a small part."""
 
@@ -65,7 +66,7 @@ class Linger:
     def steps(self, batches: Batches) -> Iterator[float]:
         """Waits that make up :attr:`seconds`, as long as there is something to wait for."""
         left, size = self.seconds, -1
-        while left > 0 and not batches.full and (batches.size < _SIZEABLE or batches.size > size):
+        while left > _INSTANT_S and not batches.full and (batches.size < _SIZEABLE or batches.size > size):
             size, step = batches.size, min(left, self._shortest)
             left -= step
             yield step
