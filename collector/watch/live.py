@@ -83,14 +83,15 @@ class Judge:
     def see(self, span: SpanFacts) -> None:
         """Take a span in: count it, and judge the event it reports."""
         if self._complete.look(span):
-            self.watermark = max(self.watermark, min(span.end, self._clock.now()))
+            self._mark(span.end)
         event = event_of(span)
         if event is not None:
             self.judge(event)
 
     def judge(self, event: Event) -> None:
         """Count the event, show it to the detectors, act on what they find."""
-        self.watermark = max(self.watermark, min(event.time, self._clock.now()))
+        if event.time > self.watermark:
+            self._mark(event.time)
         if not self._admitted(event):
             return
         self._roll.observe(event)
@@ -108,6 +109,9 @@ class Judge:
             happenings.emit(kind, agent=finding.agent, detector=finding.detector, reason=finding.reason)
             if kind is WARNED and finding.detector == Burn.name:
                 self._burning(finding)
+
+    def _mark(self, time: float) -> None:
+        self.watermark = max(self.watermark, min(time, self._clock.now()))
 
     def _tell_once(self, agent: str) -> None:
         """A detector without data does not judge, and somebody should know."""
