@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
+from collector.configured import declare
 from collector.receive.grpc import GrpcDoor
 from collector.receive.http import Door
 from collector.receive.intake import Answer, Intake
@@ -92,6 +93,7 @@ class Receive:
 
     def _announce(self, resources: contextlib.ExitStack, http_port: int, grpc_port: int) -> None:
         host, folder = self._config.host, self._config.data_dir
+        declare(self._config, "receive")
         announce(folder, "receive", url=f"http://{address(host, http_port)}", grpc=address(host, grpc_port))
         resources.callback(withdraw, folder, "receive")
 
