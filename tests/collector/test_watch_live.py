@@ -57,6 +57,15 @@ class TestALoop:
         (trip,) = harness.operator().board()["trips"]
         assert trip["finding"]["spans"]
 
+    def test_what_the_gateway_tells_is_judged_once(self, harness: Harness) -> None:
+        harness.spans("bot", 6, **{"fusebox.usage.delegated": "true"})
+        harness.spans("bot", 6, **{"fusebox.gateway.superseded": "true"})
+        harness.spans("other", 1)
+        until(lambda: harness.state("other"), "what came last was judged", 5)
+        assert harness.tile("bot") is None or harness.state("bot") == "closed"
+        harness.spans("bot", 6)
+        until(lambda: harness.state("bot") == "open", "the same calls, told as the gateway tells them", 5)
+
     def test_a_backlog_does_not_trip_a_resumed_agent_but_a_new_loop_does(self, harness: Harness) -> None:
         harness.spans("bot", 6)
         until(lambda: harness.state("bot") == "open", "the circuit opened", 5)
