@@ -1,10 +1,9 @@
 """How soon the dashboard shows something useful, and how long a page takes to show it anew, over ten million spans.
 
-The roles *keep*, *watch* and *dashboard* run on ``benchmarks.warehouse``'s data; a real Chromium is the reader. For
-each page, first_paint_s is from choosing it (for the board: from signing in) until what the page is for can be seen
-(its first table, or tile), with nothing kept from before; refresh_s is from choosing another period until the answer for it
-stands. Both figures are the worst page's median. What is not the dashboard's is not taken out: the browser's drawing,
-the SQL port, the database.
+The roles *keep*, *watch* and *dashboard* run on ``benchmarks.warehouse``'s data; a real Chromium is the reader.
+first_paint_s is from choosing a page (for the board: from signing in) until what it is for can be seen (its first table
+or tile), with nothing kept from before. refresh_s is from choosing another period until the answer for it stands. Both
+are the worst page's median, and include the browser's drawing, the SQL port and the database.
 """
 
 from __future__ import annotations
