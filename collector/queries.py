@@ -21,8 +21,10 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from collector.audit_queries import COPY
 from collector.ledger_queries import LEDGER
 from collector.query import Query
+from collector.questions import ASKED
 from collector.stock import over_stock
 from collector.truth_queries import CANARY, TRUTH
+from collector.why_queries import SPAN, WHY
 from fusebox.config import Config
 from fusebox.errors import ConfigError, Retryable
 from fusebox.rundir import secret_of, url_of
@@ -41,11 +43,6 @@ _EVENT: Final = """
     toUnixTimestamp64Micro(time) / 1000000 AS time, agent, tenant, action, operation, target, workflow, request_hash,
     simhash, result_hash, ok, error_type, input_tokens, output_tokens, cost_usd, price, duration_s, trace_id, span_id,
     parent_id, lineage"""
-_SPAN: Final = """
-    toUnixTimestamp64Nano(Timestamp) / 1000000000 AS start, Duration / 1000000000 AS duration_s, TraceId AS trace_id,
-    SpanId AS span_id, ParentSpanId AS parent_id, SpanName AS name, SpanKind AS kind, ServiceName AS service,
-    StatusCode AS status, StatusMessage AS status_message, SpanAttributes AS attributes,
-    arrayZip(Links.TraceId, Links.SpanId) AS links"""
 _BY_ARRIVAL: Final = "ORDER BY Timestamp, SpanId"
 
 QUERIES: Final[Mapping[str, Query]] = {
@@ -112,39 +109,11 @@ QUERIES: Final[Mapping[str, Query]] = {
         "how many spans are stored, canaries left out",
         f"SELECT count() AS spans FROM otel_traces WHERE SpanName != '{CANARY}'",
     ),
-    "span": Query(
-        "one span by its id (trace_id='' when it is not known)",
-        f"""SELECT {_SPAN} FROM otel_traces
-            WHERE SpanId = {{span_id:String}} AND ({{trace_id:String}} = '' OR TraceId = {{trace_id:String}})
-            {_BY_ARRIVAL} LIMIT 1""",
-        {"trace_id": ""},
-    ),
-    "span_children": Query(
-        "the spans directly below a span",
-        f"""SELECT {_SPAN} FROM otel_traces
-            WHERE TraceId = {{trace_id:String}} AND ParentSpanId = {{span_id:String}} {_BY_ARRIVAL} LIMIT 1000""",
-    ),
     "trace_spans": Query(
         "every span of a trace, oldest first",
-        f"""SELECT {_SPAN} FROM otel_traces WHERE TraceId = {{trace_id:String}}
+        f"""SELECT {SPAN} FROM otel_traces WHERE TraceId = {{trace_id:String}}
             {_BY_ARRIVAL} LIMIT {{limit:UInt32}}""",
         {"limit": 10_000},
-    ),
-    "linked_spans": Query(
-        "the spans that a span's links point to",
-        f"""WITH linked AS (
-                SELECT link.1 AS trace, link.2 AS span
-                FROM otel_traces ARRAY JOIN arrayZip(Links.TraceId, Links.SpanId) AS link
-                WHERE SpanId = {{span_id:String}} AND TraceId = {{trace_id:String}})
-            SELECT {_SPAN} FROM otel_traces
-            WHERE TraceId IN (SELECT trace FROM linked) AND SpanId IN (SELECT span FROM linked)
-              AND (TraceId, SpanId) IN (SELECT trace, span FROM linked) {_BY_ARRIVAL}""",
-    ),
-    "message_spans": Query(
-        "the spans that carried a message, publisher first",
-        f"""SELECT {_SPAN} FROM otel_traces
-            WHERE SpanAttributes['messaging.message.id'] = {{message_id:String}}
-              AND has(mapValues(SpanAttributes), {{message_id:String}}) {_BY_ARRIVAL} LIMIT 100""",
     ),
     "last_call_in_trace": Query(
         "the newest tool call of a trace, else its newest action",
@@ -154,7 +123,7 @@ QUERIES: Final[Mapping[str, Query]] = {
     "spans_between": Query(
         "one page of spans in the order they ended, past the (ended_ns, span_id) of the last one; of one service or "
         "agent or (agent='') of all",
-        f"""SELECT {_SPAN}, toUnixTimestamp64Nano(Timestamp) + Duration AS ended_ns FROM otel_traces
+        f"""SELECT {SPAN}, toUnixTimestamp64Nano(Timestamp) + Duration AS ended_ns FROM otel_traces
             WHERE ended_ns >= {{since_ns:Int64}} AND ended_ns < {{until_ns:Int64}}
                 AND Timestamp >= fromUnixTimestamp64Nano({{since_ns:Int64}} - 86400000000000)
                 AND (ended_ns, SpanId) > ({{after_ns:Int64}}, {{after_id:String}})
@@ -172,9 +141,11 @@ QUERIES: Final[Mapping[str, Query]] = {
             ORDER BY seq DESC, writer LIMIT {limit:UInt32}""",
         {"subject": "", "limit": 100},
     ),
+    **ASKED,
     **COPY,
     **LEDGER,
     **TRUTH,
+    **WHY,
 }
 
 

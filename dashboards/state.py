@@ -12,6 +12,7 @@ from typing import Final
 
 import streamlit as st
 
+from collector.why import Why
 from dashboards.data import Order
 from dashboards.history import History
 from dashboards.view import Board
@@ -46,6 +47,8 @@ class Memory:
     orders: deque[Order] = field(default_factory=lambda: deque(maxlen=ORDERS))
     asked: Asked | None = None
     history: History = field(default_factory=History)
+    why: Why | None = None
+    """The last answer on the page "Why"."""
 
     def remember(self, board: Board, at: float) -> None:
         """Take in a fresh answer of *watch*."""

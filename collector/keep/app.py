@@ -13,6 +13,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from collector import setup
 from collector.audit.journal import Journal
+from collector.configured import declare
 from collector.keep.audit_copy import AuditCopy
 from collector.keep.batch import Batches, BatchSettings, Promises
 from collector.keep.deadletters import DeadLetters
@@ -71,16 +72,16 @@ def _services(config: Config, engine: Engine, clock: Clock) -> Stack:
     batches = Batches(Reader(config.data_dir / "spool", ROLE), Promises(folder), settings, clock)
     letters = config.data_dir / "dead_letters"
     inserter = Inserter(engine, DeadLetters(engine, letters, clock))
-    keeper = Keeper(batches, inserter, clock, settings.linger, Replay(engine, letters, clock).step)
+    journal = Journal.of(config, clock, WRITER)
+    keeper = Keeper(batches, inserter, clock, settings.linger, Replay(engine, letters, clock, journal).step)
     pages = {"/healthz": lambda: health(keeper), "/metrics": lambda: metrics(keeper, inserter.rows)}
     copy = AuditCopy(engine, config.data_dir / "journal")
-    return Stack([keeper, copy, SqlServer(config, sql_port(config, engine, clock, pages))])
+    return Stack([keeper, copy, SqlServer(config, sql_port(config, engine, clock, pages, journal))])
 
 
-def sql_port(config: Config, engine: Engine, clock: Clock, pages: Mapping[str, Page]) -> SqlPort:
-    """The SQL port over ``engine``, with its readers, journal and sandbox in the data folder."""
+def sql_port(config: Config, engine: Engine, clock: Clock, pages: Mapping[str, Page], journal: Journal) -> SqlPort:
+    """The SQL port over ``engine``, with its readers and sandbox in the data folder."""
     folder = config.data_dir.absolute()
-    journal = Journal.of(config, clock, WRITER)
     pool = Pool(lambda: _sandbox_setup(config, engine), folder / "sandbox")
     return SqlPort(
         pool, Readers(folder), Quotas(clock), QueryLog(journal, clock), pages, any_host=config.behind_loopback_publish
@@ -120,6 +121,7 @@ class SqlServer:
         self._socket = bind(self._config.host, self._config.sql_port, "sql_port")
         self._thread.start()
         url = f"http://{address(self._config.host, port_of(self._socket))}"
+        declare(self._config, ROLE)
         announce(self._config.data_dir, ROLE, url=url)
 
     def stop(self, timeout: float = 10.0) -> None:

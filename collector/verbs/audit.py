@@ -7,7 +7,7 @@ import sys
 from typing import Any, Final, NoReturn, Protocol
 
 from collector.audit.report import USAGE
-from collector.verbs import audit_export, audit_keys, audit_proofs, audit_verify
+from collector.verbs import audit_ask, audit_export, audit_keys, audit_proofs, audit_verify
 from fusebox.config import Config
 
 
@@ -24,6 +24,7 @@ class Action(Protocol):
 
 
 _ACTIONS: Final[dict[str, Action]] = {
+    "ask": audit_ask.action,
     "verify": audit_verify.action,
     "prove": audit_proofs.prove,
     "consistency": audit_proofs.consistency,
@@ -35,7 +36,9 @@ _ACTIONS: Final[dict[str, Action]] = {
 
 
 class _Parser(argparse.ArgumentParser):
-    """Wrong usage has an exit status of its own here: 1 and 2 are verdicts."""
+    """Wrong usage may have another exit status than 2, which is a verdict of ``verify``."""
+
+    wrong = 2
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         found, rest = super().parse_known_args(args, namespace)
@@ -45,15 +48,18 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
-        self.exit(USAGE, f"{self.prog}: error: {message}\n")
+        self.exit(self.wrong, f"{self.prog}: error: {message}\n")
 
 
 class AuditVerb:
     """Dispatches to the actions."""
 
-    help = "the audit log: verify, prove, export, keys, erase"
+    help = "the audit log: ask, verify, prove, export, keys, erase"
     description = """The record of every decision: hash-chained, signed, copied into the table audit_log.
 
+  fusebox audit ask                                  the questions there are
+  fusebox audit ask kills --since 7d                 who cut whom, and why
+  fusebox audit ask did --who jo --json              everything an operator did
   fusebox audit verify                               everything this machine has, live state included
   fusebox audit verify --pubkey audit.pub --witness seen.jsonl --json
   fusebox audit verify --trusted old-checkpoint.json  nothing before it may have changed
@@ -70,7 +76,9 @@ could not be verified, 3 for wrong usage. docs/guide/audit.md explains what is p
     def configure(self, parser: argparse.ArgumentParser) -> None:
         actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=_Parser)
         for name, action in _ACTIONS.items():
-            action.configure(actions.add_parser(name, help=action.help))
+            made = actions.add_parser(name, help=action.help)
+            made.wrong = USAGE if name == "verify" else made.wrong
+            action.configure(made)
 
     def run(self, args: argparse.Namespace, config: Config) -> int:
         return _ACTIONS[args.action].run(args, config)

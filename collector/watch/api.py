@@ -10,7 +10,7 @@ import json
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -23,6 +23,8 @@ from collector.metrics import TEXT, Gauge, Otel, render
 from collector.tokens import Principal, Tokens, bearer
 from collector.watch import bodies
 from collector.watch.board import BoardView
+from collector.watch.door import Door
+from collector.watch.errands import Errands
 from collector.watch.leases import Receipts
 from collector.watch.orders import Orders
 from collector.watch.records import Records
@@ -32,9 +34,11 @@ from fusebox import happenings
 from fusebox.control import SECOND
 
 Json = dict[str, Any]
+T = TypeVar("T")
 MAX_BODY: Final = 1 << 20
 _SERVER_ERROR: Final = 500
 _PEOPLE: Final = 16
+_MAX_PATH: Final = 200
 
 REFUSED: Final = happenings.declare("control_refused", logging.INFO, "a call of the control API was refused")
 API_FAILED: Final = happenings.declare("control_failed", logging.ERROR, "a call of the control API broke; answered 500")
@@ -55,15 +59,16 @@ class Api:
 
     Args:
         agents: tokens of agent processes.
-        operators: tokens of people.
+        door: where people show theirs.
     """
 
     def __init__(
-        self, agents: Tokens, operators: Tokens, uplink: Uplink, orders: Orders, board: BoardView, receipts: Receipts,
-        records: Records, health: Health,
+        self, agents: Tokens, door: Door, uplink: Uplink, orders: Orders, errands: Errands, board: BoardView,
+        receipts: Receipts, records: Records, health: Health,
     ) -> None:  # fmt: skip
-        self._agents, self._operators, self._uplink, self._orders = agents, operators, uplink, orders
-        self._board, self._receipts, self._records, self._health = board, receipts, records, health
+        self._agents, self._door, self._uplink, self._orders = agents, door, uplink, orders
+        self._errands, self._board, self._receipts = errands, board, receipts
+        self._records, self._health = records, health
         # Threads of their own for people: a kill never queues behind what agents report.
         self._people = ThreadPoolExecutor(_PEOPLE, "watch-people")
 
@@ -120,6 +125,8 @@ class Api:
             "erase": lambda who, body: self._records.erase(who, bodies.parse(bodies.EraseBody, body)),
             "verified": lambda who, body: self._records.verified(who, bodies.parse(bodies.VerifiedBody, body)),
             "reprice": lambda who, body: self._orders.reprice(who, bodies.parse(bodies.RepriceBody, body)),
+            "messages": lambda who, body: self._errands.messages(who, bodies.parse(bodies.MessagesBody, body)),
+            "outcome": lambda who, body: self._errands.outcome(who, bodies.parse(bodies.OutcomeBody, body)),
         }
 
     def _kill(self, operator: str, data: Any) -> Json:
@@ -127,7 +134,7 @@ class Api:
         return self._orders.kill(operator, body.scope, body.reason)
 
     async def _resume(self, request: Request) -> Response:
-        operator, second = self._operator(request), self._second(request)
+        operator, second = await self._operator(request), await self._second(request)
         body = bodies.parse(bodies.ScopeBody, await _body(request))
         order = self._orders.resume
         return JSONResponse(await self._for_people(order, operator, body.scope, body.reason, second))
@@ -141,18 +148,22 @@ class Api:
         body = bodies.parse(bodies.ModeBody, data)
         return self._orders.mode(operator, body.agent, body.mode, body.reason)
 
-    async def _for_people(self, call: Callable[..., Json], *arguments: Any) -> Json:
+    async def _for_people(self, call: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._people, call, *arguments)
 
-    def _operator(self, request: Request, header: str = "authorization") -> str:
-        principal = self._operators.authenticate(bearer(request.headers.get(header)))
-        if principal is None:
+    async def _operator(self, request: Request, header: str = "authorization") -> str:
+        name = self._door.open(bearer(request.headers.get(header)))
+        address = request.client.host if request.client else ""
+        if name is None:
+            await run_in_threadpool(self._door.turned_away, address, request.url.path[:_MAX_PATH])
             raise Refusal(UNAUTHORISED, f"no valid operator token in {header}; 'fusebox operators add NAME' makes one")
-        return principal.name
+        if self._door.is_news(name, address):
+            await self._for_people(self._door.came, name, address)
+        return name
 
-    def _second(self, request: Request) -> str:
+    async def _second(self, request: Request) -> str:
         """The operator who agrees; nobody when the header is left out."""
-        return self._operator(request, SECOND) if SECOND in request.headers else ""
+        return await self._operator(request, SECOND) if SECOND in request.headers else ""
 
     def _from_agent(self, kind: str) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
@@ -163,7 +174,7 @@ class Api:
 
     def _from_operator(self, effect: Callable[[str, Any], Json]) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
-            operator, body = self._operator(request), await _body(request)
+            operator, body = await self._operator(request), await _body(request)
             return JSONResponse(await self._for_people(effect, operator, body))
 
         return endpoint
@@ -174,11 +185,11 @@ class Api:
         return JSONResponse(await self._uplink.long_poll(body))
 
     async def _show_board(self, request: Request) -> Response:
-        self._operator(request)
+        await self._operator(request)
         return JSONResponse(await self._for_people(self._board.json))
 
     async def _show_receipts(self, request: Request) -> Response:
-        self._operator(request)
+        await self._operator(request)
         return JSONResponse(self._receipts.view(request.path_params["command"]))
 
     async def _healthz(self, _request: Request) -> Response:

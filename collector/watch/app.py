@@ -22,8 +22,10 @@ from collector.audit import EVERY_S
 from collector.audit.entry import Note
 from collector.audit.files import entries
 from collector.audit.journal import Journal, JournalBroken
+from collector.configured import declare
 from collector.metrics import Gauge, Otel, dropped_by_sdks, incoming
 from collector.ports import address, bind, port_of
+from collector.readers import Readers
 from collector.setup import load_signer, owned, prepare
 from collector.spool import Reader
 from collector.tokens import Tokens
@@ -31,9 +33,12 @@ from collector.watch import parts
 from collector.watch.api import Api
 from collector.watch.board import BoardView
 from collector.watch.canary import Canary
+from collector.watch.changes import Changes
 from collector.watch.completeness import Completeness
 from collector.watch.damage import Damage
 from collector.watch.dispatch import Dispatch
+from collector.watch.door import Door
+from collector.watch.errands import Errands
 from collector.watch.fleet import Fleet
 from collector.watch.history import History
 from collector.watch.leases import Leases, Receipts
@@ -43,7 +48,8 @@ from collector.watch.poll import CommandLog
 from collector.watch.records import Records
 from collector.watch.relatch import Relatch
 from collector.watch.roll import Roll
-from collector.watch.roster import Roster
+from collector.watch.roster import Named, Roster
+from collector.watch.rulings import Rulings
 from collector.watch.scores import Scores
 from collector.watch.server import HttpServer
 from collector.watch.telling import Telling
@@ -107,6 +113,7 @@ class Watch:
         self._log.close()
         self._scores.stop()
         self._stack.stop(timeout)
+        self._count(now=True)
         self._journal.close()
         self._store.close()
         self._resources.close()
@@ -151,12 +158,14 @@ class Watch:
         telemetry = Telemetry(CollectorExporter(config), service="fusebox-watch", clock=clock)
         self._scores = Scores(self._panel, telemetry, clock, config.tenant)
         self._history, self._roll, self._lifted = History(), Roll(clock), Lifted(self._latch)
+        self._rulings = Rulings(self._journal, self._roll, clock)
         self._leases, self._receipts, self._log = Leases(clock), Receipts(), CommandLog(clock.wall())
         self._telling = Telling(self._journal, clock, self._dashboard)
         self._outbox = Outbox(folder / "alerts", parts.sinks(config, clock), clock, self._telling.ended)
         self._telling.through(self._outbox)
         self._canary = Canary(config, clock, self._telling.incomplete)
         self._complete = Completeness(self._canary, clock)
+        self._changes = Changes(folder, self._journal)
         self._damage = Damage(folder, clock, self._telling.damage)
         self._wire()
 
@@ -180,7 +189,7 @@ class Watch:
         )  # fmt: skip
         uplink = Uplink(
             self._latch, self._circuits, self._journal, dispatch, self._log, self._leases, self._receipts, self._trips,
-            self._roll, self._lifted, clock,
+            self._rulings, self._lifted, clock,
         )  # fmt: skip
         self._judge = Judge(
             self._panel,
@@ -209,9 +218,11 @@ class Watch:
             freshness=self._complete.json,
         )  # fmt: skip
         agents, operators = Tokens(folder / "principals.json", tenant), Tokens(folder / "operators.json", tenant)
-        self._roster = Roster({"principal": agents, "operator": operators}, self._journal)
-        records = Records(self._journal, folder / "journal")
-        return Api(agents, operators, uplink, orders, board, self._receipts, records, self)
+        lists: dict[str, Named] = {"principal": agents, "operator": operators, "reader": Readers(folder)}
+        self._roster = Roster(lists, self._journal)
+        self._door = Door(operators, self._journal, self._clock)
+        errands, records = Errands(self._journal), Records(self._journal, folder / "journal")
+        return Api(agents, self._door, uplink, orders, errands, board, self._receipts, records, self)
 
     def _kill_for(self, orders: Orders, finding: Finding) -> None:
         if self._rules.rule(finding.detector).kill:
@@ -223,16 +234,18 @@ class Watch:
 
     # --- running --------------------------------------------------------------------------------------------------
     def _restore(self) -> None:
-        """Take up what the journal says."""
+        """Take up what the journal says, and write down what is new since."""
         relatch = Relatch(self._latch)
         for entry in entries(self._config.data_dir / "journal"):
-            for learner in (relatch, self._history, self._lifted, self._telling, self._roster):
+            for learner in (relatch, self._history, self._lifted, self._telling, self._roster, self._changes):
                 learner.learn(entry)
         relatch.apply()
         self._telling.catch_up()
         for transition in self._history.recent():
             self._circuits.adopt(transition)
         self._begin()
+        declare(self._config, ROLE)
+        self._changes.check()
 
     def _begin(self) -> None:
         """Say that watch runs; where that cannot be recorded people are told, and can still kill."""
@@ -245,11 +258,17 @@ class Watch:
         """Pay the journal's debts and look at a board that others move too."""
         while not self._stopping.wait(_TICK_S):
             self._journal.settle()
+            self._count()
             self._roster.check()
+            self._changes.check()
             self._trips.noticed(self._circuits.refresh())
             self._trips.chase()
             self._scores.tick()
             self._damage.look()
+
+    def _count(self, *, now: bool = False) -> None:
+        for counted in (self._rulings.counted, self._door.refused):
+            counted.settle(now=now)
 
 
 def main(config: Config) -> None:

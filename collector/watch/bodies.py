@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from collector.watch.refusal import BAD_REQUEST, Refusal
 from fusebox.command import agent_scope, names_someone
-from fusebox.records import Finding, State, Transition
+from fusebox.records import Decision, Finding, State, Transition
 from fusebox.registry import AGENT_ID
 
 MAX_WAIT_S = 30.0
@@ -114,6 +114,23 @@ class ModeBody(AgentBody):
     mode: Literal["normal", "observe_only", "disabled"]
 
 
+class MessagesBody(Body):
+    """``messages``: what a person is about to do with an agent's held or dead messages; ``chosen`` says which."""
+
+    agent: AgentId
+    act: Literal["replay", "discard"]
+    queue: Literal["held", "dead"]
+    chosen: Text
+
+
+class OutcomeBody(Body):
+    """``outcome``: what became of it; ``order`` is the answer to the intent, ``error`` is empty when all went well."""
+
+    order: Id
+    count: Whole
+    error: Text
+
+
 # --- from agent processes ---------------------------------------------------------------------------------------------
 class Snapshot(Body):
     """``snapshot``."""
@@ -198,10 +215,11 @@ class Report(Body):
 
 
 class Denial(Body):
-    """One row of ``denials``."""
+    """One row of ``denials``: how often a guard ruled so in a minute."""
 
     agent: AgentId
     guard: Annotated[str, StringConstraints(max_length=100)]
+    decision: Decision = Field(Decision.DENY, strict=False)
     reason: Text
     action: Annotated[str, StringConstraints(max_length=100)]
     minute: Whole

@@ -34,7 +34,7 @@ _OTHER = {"messaging.operation.type": "process", "gen_ai.agent.id": "bot", "mess
 
 EXAMPLES = {
     "since": NOW, "spans": ["x:y"], "agent": "a", "span_id": "a", "trace_id": "b", "message_id": "m", "emitter": "e",
-    "since_ns": 0, "until_ns": int(NOW * 1e9),
+    "since_ns": 0, "until_ns": int(NOW * 1e9), "row": "r", "traces": ["t"], "subjects": ["a"], "until": NOW,
 }  # fmt: skip
 
 
@@ -102,10 +102,13 @@ def test_an_event_in_the_table_is_the_event_the_detectors_saw(client: Client) ->
 
 def test_spans_children_and_links(client: Client) -> None:
     assert queries.run(client, "span", span_id=f"{2:016x}")[0]["parent_id"] == f"{1:016x}"
-    children = queries.run(client, "span_children", trace_id=f"{1:032x}", span_id=f"{1:016x}")
-    assert [row["span_id"] for row in children] == [f"{2:016x}"]
-    linked = queries.run(client, "linked_spans", trace_id=f"{2:032x}", span_id=f"{4:016x}")
-    assert [row["span_id"] for row in linked] == [f"{2:016x}"]
+    below = queries.run(client, "spans_below", spans=[f"{1:032x}:{1:016x}"])
+    assert [row["span_id"] for row in below] == [f"{2:016x}"]
+    assert queries.run(client, "span", span_id=f"{4:016x}")[0]["links"] == [(f"{1:032x}", f"{2:016x}")]
+    (linked,) = queries.run(client, "spans_at", spans=[f"{1:032x}:{2:016x}"])
+    assert linked["span_id"] == f"{2:016x}"
+    linking = queries.run(client, "spans_linking", spans=[f"{1:032x}:{2:016x}"])
+    assert [row["span_id"] for row in linking] == [f"{4:016x}"]
     assert len(queries.run(client, "trace_spans", trace_id=f"{1:032x}")) == 4
 
 
