@@ -116,6 +116,30 @@ class ControlClient:
         """Which processes have applied a Command."""
         return self._call("GET", f"/v1/receipts/{quote(command, safe='')}")
 
+    def alerts(self) -> Json:
+        """The newest alerts, what reached nobody, silences, and how each sink stands."""
+        return self._call("GET", "/v1/alerts")
+
+    def silence(self, match: Mapping[str, Sequence[str]], seconds: float, reason: str) -> Json:
+        """Keep alerts from people for a while; ``match`` lists ``agents``, ``teams``, ``severities``, ``types``."""
+        return self._call("POST", "/v1/alerts/silence", {"match": dict(match), "seconds": seconds, "reason": reason})
+
+    def unsilence(self, silence: str, reason: str) -> Json:
+        """End a silence."""
+        return self._call("POST", "/v1/alerts/unsilence", {"silence": silence, "reason": reason})
+
+    def acknowledge(self, alert: str, reason: str) -> Json:
+        """Take care of an alert."""
+        return self._call("POST", "/v1/alerts/ack", {"alert": alert, "reason": reason})
+
+    def test_alert(self, sink: str = "", wait: float = 60.0) -> Json:
+        """Send a test to one sink, or all; it may take as long as the slowest sink, ``wait`` seconds at most."""
+        return self._call("POST", "/v1/alerts/test", {"sink": sink}, wait)
+
+    def audit_failed(self, reason: str, where: str) -> Json:
+        """Tell people that the audit journal does not verify."""
+        return self._call("POST", "/v1/alerts/audit", {"reason": reason, "where": where})
+
     # --- agent processes ------------------------------------------------------------------------------------------
     def send(self, kind: str, body: Mapping[str, Any], wait: float = 0.0) -> Json:
         """One call of an agent process: ``snapshot``, ``poll``, ``receipts``, ``reports``, ``denials`` or ``leave``."""

@@ -23,8 +23,8 @@ from collector.keep.insert import Inserter
 from collector.keep.keeper import Keeper
 from collector.keep.pages import health, metrics
 from collector.keep.replay import Replay
-from collector.ports import address, bind, port_of
 from collector.readers import Readers
+from collector.residence import ENGINE, let_go
 from collector.schema.build import build
 from collector.spool import Reader
 from collector.sql.definitions import definitions
@@ -35,6 +35,7 @@ from collector.sql.quota import Quotas
 from fusebox.clock import Clock, system_clock
 from fusebox.config import Config
 from fusebox.lifecycle import Stack, serve
+from fusebox.ports import address, bind, port_of
 from fusebox.rundir import announce, withdraw
 
 ROLE: Final = "keep"
@@ -53,6 +54,7 @@ def main(config: Config) -> None:
         engine = engine_of(config)
         try:
             _prepare(engine, config)
+            let_go(ENGINE)
             serve(_services(config, engine, system_clock()))
         finally:
             engine.close()
@@ -72,10 +74,11 @@ def _services(config: Config, engine: Engine, clock: Clock) -> Stack:
     batches = Batches(Reader(config.data_dir / "spool", ROLE), Promises(folder), settings, clock)
     letters = config.data_dir / "dead_letters"
     inserter = Inserter(engine, DeadLetters(engine, letters, clock))
+    journals = config.data_dir / "journal"
     journal = Journal.of(config, clock, WRITER)
     keeper = Keeper(batches, inserter, clock, settings.linger, Replay(engine, letters, clock, journal).step)
     pages = {"/healthz": lambda: health(keeper), "/metrics": lambda: metrics(keeper, inserter.rows)}
-    copy = AuditCopy(engine, config.data_dir / "journal")
+    copy = AuditCopy(engine, journals)
     return Stack([keeper, copy, SqlServer(config, sql_port(config, engine, clock, pages, journal))])
 
 

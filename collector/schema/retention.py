@@ -17,7 +17,7 @@ from fusebox.errors import ConfigError
 
 SPANS: Final = (
     "otel_traces", "otel_traces_trace_id_ts", "otel_logs", "agent_events", "emitters", "dead_letters",
-    "dead_letters_replayed", "detector_scores",
+    "dead_letters_replayed", "detector_scores", "agent_minutes",
 )  # fmt: skip
 AUDIT: Final = ("token_ledger", "ledger_repricings")
 COPIES: Final = ("audit_log",)

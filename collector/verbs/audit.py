@@ -57,9 +57,8 @@ class AuditVerb:
     help = "the audit log: ask, verify, prove, export, keys, erase"
     description = """The record of every decision: hash-chained, signed, copied into the table audit_log.
 
-  fusebox audit ask                                  the questions there are
-  fusebox audit ask kills --since 7d                 who cut whom, and why
-  fusebox audit ask did --who jo --json              everything an operator did
+  fusebox audit ask                                  ready-made questions: who cut whom, on what evidence …
+  fusebox audit ask kills --since 7d
   fusebox audit verify                               everything this machine has, live state included
   fusebox audit verify --pubkey audit.pub --witness seen.jsonl --json
   fusebox audit verify --trusted old-checkpoint.json  nothing before it may have changed

@@ -155,7 +155,9 @@ class Uplink:
 
     def leave(self, principal: Principal, data: Any) -> Json:
         """An orderly stop."""
-        self._leases.leave(principal.name, bodies.parse(bodies.Leave, data).process)
+        body = bodies.parse(bodies.Leave, data)
+        self._leases.leave(principal.name, body.process)
+        self._receipts.left(body.process)
         return {}
 
     def _kills(self, agents: Iterable[str]) -> dict[str, str]:
