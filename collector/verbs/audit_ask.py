@@ -48,11 +48,13 @@ class Ask:
         chosen = _chosen(args)
         with closing(queries.connect(config)) as client:
             rows = queries.run(client, PREFIX + args.name, **chosen)
+        question = QUESTIONS[args.name]
+        cut = len(rows) >= chosen.get("limit", question.defaults["limit"])
         if args.json:
-            answer = {"question": args.name, "about": QUESTIONS[args.name].about, "rows": rows}
+            answer = {"question": args.name, "about": question.about, "rows": rows, "cut": cut}
             print(json.dumps(answer, default=str, ensure_ascii=False))
         else:
-            _show(args.name, rows)
+            _show(question.about, rows, cut=cut)
         return 0
 
 
@@ -81,9 +83,9 @@ def _list(as_json: bool) -> None:
     terminal.console().print(table)
 
 
-def _show(name: str, rows: list[dict[str, Any]]) -> None:
+def _show(about: str, rows: list[dict[str, Any]], *, cut: bool) -> None:
     console = terminal.console()
-    console.print(Text(QUESTIONS[name].about, "dim"))
+    console.print(Text(about, "dim"))
     if not rows:
         console.print(Text("nothing on record"))
         return
@@ -93,6 +95,8 @@ def _show(name: str, rows: list[dict[str, Any]]) -> None:
     for row in rows:
         table.add_row(*(Text(_cell(column, value)) for column, value in row.items()))
     console.print(table)
+    if cut:
+        console.print(Text(f"only the first {len(rows)}; there may be more: --limit N, or --since WHEN", "yellow"))
 
 
 def _is_number(column: str, value: object) -> bool:

@@ -6,7 +6,6 @@ import argparse
 import json
 import os
 import sys
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -22,6 +21,7 @@ from collector.audit.state import State
 from collector.audit.verify import Found, Wish, snapshots, verify
 from collector.verbs.audit_source import Table, compare_live
 from fusebox import terminal
+from fusebox.clock import system_clock
 from fusebox.config import Config
 from fusebox.control import ControlClient
 from fusebox.errors import ConfigError, FuseboxError
@@ -70,7 +70,7 @@ def verify_all(config: Config, keys: Mapping[str, str], remembered: Sequence[Che
     table = Table(config, gaps)
     chains = snapshots(root)
     copy = table.caught_up({writer: chain.end for writer, chain in chains.items()})
-    wish = Wish(chains, copy, time.time(), keys, remembered)
+    wish = Wish(chains, copy, system_clock().now(), keys, remembered)
     found = verify(wish, state.learn, _progress)
     found.report.incomplete += gaps
     if not found.report.problems:

@@ -271,7 +271,9 @@ class TestOnTheCommandLine:
         assert "not yet" in out
         assert main(["audit", "ask", "spend", "--json", "--limit", "2"]) == 0
         answer = json.loads(capsys.readouterr().out)
-        assert (answer["question"], len(answer["rows"])) == ("spend", 2)
+        assert (answer["question"], len(answer["rows"]), answer["cut"]) == ("spend", 2, True)
+        assert main(["audit", "ask", "spend", "--limit", "1"]) == 0
+        assert "only the first 1; there may be more" in capsys.readouterr().out
 
     def test_without_a_name_the_questions_are_listed(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["audit", "ask", "--json"]) == 0
