@@ -11,6 +11,7 @@ Everything is parameterised; values never become text of a statement. Times go i
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -18,15 +19,19 @@ import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from collector.audit_queries import COPY
 from collector.ledger_queries import LEDGER
+from collector.page_queries import EXAMPLES, PAGES
 from collector.query import Query
 from collector.questions import ASKED
 from collector.stock import over_stock
 from collector.truth_queries import CANARY, TRUTH
-from collector.why_queries import SPAN, WHY
+from collector.why_queries import BRANCH, OF_TRACE, SPAN, WHY
 from fusebox.config import Config
 from fusebox.errors import ConfigError, Retryable
 from fusebox.rundir import secret_of, url_of
+
+__all__ = ["EXAMPLES", "NO_ADDRESS", "QUERIES", "KeepUnavailable", "connect", "run", "select", "token_of"]
 
 _TIMEOUT_S: Final = 10
 _UNKNOWN_TABLE: Final = 60
@@ -37,7 +42,7 @@ class KeepUnavailable(Retryable):
     """The SQL port of *keep* does not answer, or not this query."""
 
 
-_SINCE: Final = "time >= fromUnixTimestamp64Micro(toInt64({since:Float64} * 1000000))"
+_MINUTE: Final = "t.minute >= toStartOfMinute(fromUnixTimestamp64Micro(toInt64({since:Float64} * 1000000)))"
 _EVENT: Final = """
     toUnixTimestamp64Micro(time) / 1000000 AS time, agent, tenant, action, operation, target, workflow, request_hash,
     simhash, result_hash, ok, error_type, input_tokens, output_tokens, cost_usd, price, duration_s, trace_id, span_id,
@@ -49,35 +54,30 @@ QUERIES: Final[Mapping[str, Query]] = {
         "the newest actions, of one agent or (agent='') of all",
         f"""SELECT {_EVENT} FROM agent_events
             WHERE tenant = {{tenant:String}} AND ({{agent:String}} = '' OR agent = {{agent:String}})
-              AND agent_events.time >= (
-                SELECT min(moment) FROM (
-                    SELECT time AS moment FROM agent_events
-                    WHERE tenant = {{tenant:String}} AND ({{agent:String}} = '' OR agent = {{agent:String}})
-                    ORDER BY time DESC LIMIT {{limit:UInt32}}))
             ORDER BY agent_events.time DESC, span_id LIMIT {{limit:UInt32}}""",
         {"tenant": "default", "agent": "", "limit": 100},
     ),
     "agent_activity": Query(
-        "what each agent did since then: actions, tokens, cost, errors",
-        f"""SELECT agent, count() AS actions, countIf(action = 'model_call') AS model_calls,
-                countIf(action = 'tool_call') AS tool_calls, sum(input_tokens) AS input_tokens,
-                sum(output_tokens) AS output_tokens, sum(cost_usd) AS cost_usd, countIf(NOT ok) AS errors,
-                toUnixTimestamp64Micro(max(time)) / 1000000 AS last
-            FROM agent_events WHERE tenant = {{tenant:String}} AND {_SINCE} GROUP BY agent ORDER BY agent""",
+        "what each agent did since the minute of then: actions, tokens, cost, errors",
+        f"""SELECT agent, sum(t.actions) AS actions, sum(t.model_calls) AS model_calls, sum(t.tool_calls) AS tool_calls,
+                sum(t.input_tokens) AS input_tokens, sum(t.output_tokens) AS output_tokens,
+                sum(t.cost_usd) AS cost_usd, sum(t.errors) AS errors,
+                toUnixTimestamp64Micro(max(t.last)) / 1000000 AS last
+            FROM agent_minutes AS t WHERE tenant = {{tenant:String}} AND {_MINUTE} GROUP BY agent ORDER BY agent""",
         {"tenant": "default"},
     ),
     "tokens_by_agent_minute": Query(
-        "tokens and cost of each agent in each minute since then",
-        f"""SELECT toUnixTimestamp(toStartOfMinute(time)) AS minute, agent, sum(input_tokens + output_tokens) AS tokens,
-                sum(cost_usd) AS cost_usd, count() AS actions
-            FROM agent_events WHERE tenant = {{tenant:String}} AND {_SINCE}
+        "tokens and cost of each agent in each minute since the minute of then",
+        f"""SELECT toUnixTimestamp(t.minute) AS minute, agent, sum(t.input_tokens + t.output_tokens) AS tokens,
+                sum(t.cost_usd) AS cost_usd, sum(t.actions) AS actions
+            FROM agent_minutes AS t WHERE tenant = {{tenant:String}} AND {_MINUTE}
             GROUP BY minute, agent ORDER BY minute, agent""",
         {"tenant": "default"},
     ),
     "trip_evidence": Query(
         "the actions behind a Finding; spans is its list of 'trace_id:span_id'",
         f"""SELECT {_EVENT} FROM agent_events
-            WHERE span_id IN (SELECT splitByChar(':', arrayJoin({{spans:Array(String)}}))[2])
+            WHERE trace_id IN (SELECT splitByChar(':', arrayJoin({{spans:Array(String)}}))[1])
               AND concat(trace_id, ':', span_id) IN {{spans:Array(String)}}
             ORDER BY agent_events.time, span_id""",
     ),
@@ -109,9 +109,8 @@ QUERIES: Final[Mapping[str, Query]] = {
         f"SELECT count() AS spans FROM otel_traces WHERE SpanName != '{CANARY}'",
     ),
     "trace_spans": Query(
-        "every span of a trace, oldest first",
-        f"""SELECT {SPAN} FROM otel_traces WHERE TraceId = {{trace_id:String}}
-            {_BY_ARRIVAL} LIMIT {{limit:UInt32}}""",
+        "every span of a trace, oldest first: the tree, without attributes (query span has those)",
+        f"""SELECT {BRANCH} FROM otel_traces WHERE {OF_TRACE} {_BY_ARRIVAL} LIMIT {{limit:UInt32}}""",
         {"limit": 10_000},
     ),
     "last_call_in_trace": Query(
@@ -141,14 +140,19 @@ QUERIES: Final[Mapping[str, Query]] = {
         {"subject": "", "limit": 100},
     ),
     **ASKED,
+    **COPY,
     **LEDGER,
     **TRUTH,
+    **PAGES,
     **WHY,
 }
 
 
-def connect(config: Config) -> Client:
+def connect(config: Config, token: str | None = None) -> Client:
     """A client on the SQL port: the ``sql_url`` setting, else the *keep* that runs on this data folder.
+
+    Args:
+        token: the token of the person who asks; None asks as the operator at this machine.
 
     Raises:
         KeepUnavailable: no *keep* runs, or it does not answer.
@@ -160,7 +164,7 @@ def connect(config: Config) -> Client:
     try:
         return clickhouse_connect.get_client(
             dsn=url,
-            password=token_of(config) or "",
+            password=token_of(config) or "" if token is None else token,
             autogenerate_session_id=False,
             connect_timeout=_TIMEOUT_S,
             send_receive_timeout=_TIMEOUT_S,
@@ -202,6 +206,23 @@ def run(client: Client, name: str, **parameters: Any) -> list[dict[str, Any]]:
         return _rows(client, stock, values)
     except ClickHouseError as error:
         raise KeepUnavailable(f"query {name} on a stock database: {error}") from error
+
+
+def select(config: Config, token: str, statement: str, limit: int) -> list[dict[str, Any]]:
+    """At most ``limit`` rows of a statement that a person typed; the SQL port decides whether it may run.
+
+    Raises:
+        KeepUnavailable: the database did not answer, or refused; the text says why.
+    """
+    client = connect(config, token)
+    try:
+        with client.query_row_block_stream(statement) as blocks:
+            rows = islice((row for block in blocks for row in block), limit)
+            return [dict(zip(blocks.source.column_names, row, strict=True)) for row in rows]
+    except ClickHouseError as error:
+        raise KeepUnavailable(str(error)) from error
+    finally:
+        client.close()
 
 
 def _rows(client: Client, statement: str, values: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -7,12 +7,22 @@ from typing import Final
 
 from collector.query import Query
 
-SPAN: Final = """
+BRANCH: Final = """
     toUnixTimestamp64Nano(Timestamp) / 1000000000 AS start, Duration / 1000000000 AS duration_s, TraceId AS trace_id,
     SpanId AS span_id, ParentSpanId AS parent_id, SpanName AS name, SpanKind AS kind, ServiceName AS service,
-    StatusCode AS status, StatusMessage AS status_message, SpanAttributes AS attributes,
-    arrayZip(Links.TraceId, Links.SpanId) AS links"""
-"""Columns of a span, as everybody who asks for spans gets them."""
+    StatusCode AS status, StatusMessage AS status_message, arrayZip(Links.TraceId, Links.SpanId) AS links"""
+"""Columns of a span in a tree."""
+SPAN: Final = f"{BRANCH}, SpanAttributes AS attributes"
+"""Columns of a span, as everybody who asks for one gets them."""
+_TIMES: Final = "FROM otel_traces_trace_id_ts WHERE TraceId"
+OF_TRACE: Final = f"""TraceId = {{trace_id:String}}
+              AND Timestamp >= (SELECT min(Start) {_TIMES} = {{trace_id:String}})
+              AND Timestamp < (SELECT max(End) + 1 {_TIMES} = {{trace_id:String}})"""
+"""The times spare the days in which the trace was not: their indexes are not even read."""
+_TRACES: Final = "(SELECT splitByChar(':', arrayJoin({spans:Array(String)}))[1])"
+_OF_TRACES: Final = f"""TraceId IN {_TRACES}
+              AND Timestamp >= (SELECT min(Start) {_TIMES} IN {_TRACES})
+              AND Timestamp < (SELECT max(End) + 1 {_TIMES} IN {_TRACES})"""
 _ENTRY: Final = """
     seq, writer, toUnixTimestamp64Micro(time) / 1000000 AS time, kind, actor, subject, reason, trace_id, span_id,
     payload"""
@@ -20,23 +30,23 @@ _BY_ARRIVAL: Final = "ORDER BY Timestamp, SpanId"
 
 WHY: Final[Mapping[str, Query]] = {
     "span": Query(
-        "one span by its id (trace_id='' when it is not known)",
-        f"""SELECT {SPAN} FROM otel_traces
-            WHERE SpanId = {{span_id:String}} AND ({{trace_id:String}} = '' OR TraceId = {{trace_id:String}})
-            {_BY_ARRIVAL} LIMIT 1""",
-        {"trace_id": ""},
+        "one span of a trace, with its attributes",
+        f"""SELECT {SPAN} FROM otel_traces WHERE {OF_TRACE} AND SpanId = {{span_id:String}} {_BY_ARRIVAL} LIMIT 1""",
+    ),
+    "span_of_any_trace": Query(
+        "one span by its id alone, which takes longer than within a trace",
+        f"""SELECT {SPAN} FROM otel_traces WHERE SpanId = {{span_id:String}} {_BY_ARRIVAL} LIMIT 1""",
     ),
     "spans_at": Query(
         "spans by their ids; spans is a list of 'trace_id:span_id'",
         f"""SELECT {SPAN} FROM otel_traces
-            WHERE SpanId IN (SELECT splitByChar(':', arrayJoin({{spans:Array(String)}}))[2])
-              AND concat(TraceId, ':', SpanId) IN {{spans:Array(String)}} {_BY_ARRIVAL} LIMIT 10000""",
+            WHERE {_OF_TRACES} AND concat(TraceId, ':', SpanId) IN {{spans:Array(String)}} {_BY_ARRIVAL} LIMIT 10000""",
     ),
     "spans_below": Query(
         "the spans directly below some spans; spans is a list of 'trace_id:span_id'",
         f"""SELECT {SPAN} FROM otel_traces
-            WHERE TraceId IN (SELECT splitByChar(':', arrayJoin({{spans:Array(String)}}))[1])
-              AND concat(TraceId, ':', ParentSpanId) IN {{spans:Array(String)}} {_BY_ARRIVAL} LIMIT {{limit:UInt32}}""",
+            WHERE {_OF_TRACES} AND concat(TraceId, ':', ParentSpanId) IN {{spans:Array(String)}}
+            {_BY_ARRIVAL} LIMIT {{limit:UInt32}}""",
         {"limit": 10_000},
     ),
     "spans_linking": Query(

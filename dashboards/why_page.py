@@ -12,7 +12,7 @@ from collector import queries
 from collector.queries import KeepUnavailable
 from collector.why import Direction, NotFound, Ruling, Step, Why, dot, explain
 from dashboards import data
-from dashboards.login import signed_in
+from dashboards.filters import typed
 from dashboards.state import forget, memory
 from dashboards.text import moment, visible
 from fusebox.clock import Clock
@@ -27,13 +27,11 @@ _WAYS: Final[Mapping[str, Direction]] = {
 _PROMPT: Final = 2_000
 
 
-def draw(config: Config, clock: Clock) -> None:
+def draw(config: Config, _clock: Clock) -> None:
     """The whole page, for one session."""
-    if not signed_in(config, clock):
-        return
     st.title("Why", anchor=False)
     with st.form("why", border=False):
-        id = st.text_input("Span, trace, message, audit entry (watch:12) or row", key="why-id").strip()
+        id = typed("Span, trace, message, audit entry (watch:12) or row", "id", 500)
         way = st.radio("Direction", list(_WAYS), horizontal=True, key="why-way", label_visibility="collapsed")
         asked = st.form_submit_button("Show", type="primary", key="why-show")
     if asked and id:

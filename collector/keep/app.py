@@ -12,6 +12,7 @@ import uvicorn
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from collector import setup
+from collector.audit.journal import Journal
 from collector.configured import declare
 from collector.keep.audit_copy import AuditCopy
 from collector.keep.batch import Batches, BatchSettings, Promises
@@ -31,7 +32,6 @@ from collector.sql.pool import Pool
 from collector.sql.port import Page, SqlPort
 from collector.sql.query_log import WRITER, QueryLog
 from collector.sql.quota import Quotas
-from collector.watch.journal import Journal
 from fusebox.clock import Clock, system_clock
 from fusebox.config import Config
 from fusebox.lifecycle import Stack, serve
@@ -73,11 +73,11 @@ def _services(config: Config, engine: Engine, clock: Clock) -> Stack:
     letters = config.data_dir / "dead_letters"
     inserter = Inserter(engine, DeadLetters(engine, letters, clock))
     journals = config.data_dir / "journal"
-    journal = Journal(journals / WRITER, clock, WRITER)
+    journal = Journal.of(config, clock, WRITER)
     keeper = Keeper(batches, inserter, clock, settings.linger, Replay(engine, letters, clock, journal).step)
     pages = {"/healthz": lambda: health(keeper), "/metrics": lambda: metrics(keeper, inserter.rows)}
-    copies = [AuditCopy(engine, folder) for folder in (journals, journals / WRITER)]
-    return Stack([keeper, *copies, SqlServer(config, sql_port(config, engine, clock, pages, journal))])
+    copy = AuditCopy(engine, journals)
+    return Stack([keeper, copy, SqlServer(config, sql_port(config, engine, clock, pages, journal))])
 
 
 def sql_port(config: Config, engine: Engine, clock: Clock, pages: Mapping[str, Page], journal: Journal) -> SqlPort:

@@ -25,12 +25,13 @@ from typing import Any, Final
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from collector.audit.entry import Note
+from collector.audit.journal import Journal, JournalBroken
 from collector.keep.batch import Batch
 from collector.keep.engine import Engine
 from collector.keep.errors import EngineDown, EngineRefused, sorted_out
 from collector.keep.insert import Inserter
 from collector.keep.orders import ANSWER, ORDER
-from collector.watch.journal import Journal, JournalBroken, Note
 from fusebox import happenings
 from fusebox.clock import Clock
 from fusebox.rundir import sync_dir, write_atomic

@@ -13,7 +13,6 @@ from typing import Final
 import uvicorn
 
 from collector.configured import declare
-from collector.metrics import Gauge, Otel, accepted, queue, refused, render
 from collector.ports import address, bind, port_of
 from collector.receive.connections import Connection
 from collector.receive.grpc import GrpcDoor
@@ -30,6 +29,7 @@ from fusebox.clock import Clock, system_clock
 from fusebox.config import Config
 from fusebox.errors import FuseboxError
 from fusebox.lifecycle import serve
+from fusebox.metrics import Gauge, Otel, accepted, queue, refused, render
 from fusebox.prices import PriceBook
 from fusebox.rundir import announce, withdraw
 

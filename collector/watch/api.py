@@ -19,18 +19,22 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from collector.metrics import TEXT, Gauge, Otel, render
 from collector.tokens import Principal, Tokens, bearer
 from collector.watch import bodies
 from collector.watch.board import BoardView
+from collector.watch.desk import Desk
 from collector.watch.door import Door
 from collector.watch.errands import Errands
 from collector.watch.leases import Receipts
 from collector.watch.orders import Orders
+from collector.watch.pages import Pages, Perform
+from collector.watch.records import Records
 from collector.watch.refusal import BAD_REQUEST, NOT_FOUND, UNAUTHORISED, UNAVAILABLE, Refusal
 from collector.watch.uplink import Uplink
 from fusebox import happenings
+from fusebox.clock import Clock
 from fusebox.control import SECOND
+from fusebox.metrics import TEXT, Gauge, Otel, render
 
 Json = dict[str, Any]
 T = TypeVar("T")
@@ -62,13 +66,19 @@ class Api:
     """
 
     def __init__(
-        self, agents: Tokens, door: Door, uplink: Uplink, orders: Orders, errands: Errands, board: BoardView,
-        receipts: Receipts, health: Health,
+        self, agents: Tokens, operators: Tokens, door: Door, uplink: Uplink, orders: Orders, errands: Errands,
+        board: BoardView, receipts: Receipts, records: Records, desk: Desk, health: Health, clock: Clock,
     ) -> None:  # fmt: skip
         self._agents, self._door, self._uplink, self._orders = agents, door, uplink, orders
-        self._errands, self._board, self._receipts, self._health = errands, board, receipts, health
+        self._errands, self._board, self._receipts = errands, board, receipts
+        self._records, self._desk, self._health = records, desk, health
         # Threads of their own for people: a kill never queues behind what agents report.
         self._people = ThreadPoolExecutor(_PEOPLE, "watch-people")
+        perform: dict[str, Perform] = {
+            "kill": lambda who, body, _second: orders.kill(who, body.scope, body.reason),
+            "resume": lambda who, body, second: orders.resume(who, body.scope, body.reason, second),
+        }
+        self._pages = Pages(operators, clock, perform, self._for_people)
 
     def app(self) -> Starlette:
         """The application."""
@@ -86,9 +96,11 @@ class Api:
                 Route("/v1/resume", self._resume, methods=["POST"]),
                 Route("/v1/poll", self._poll, methods=["POST"]),
                 Route("/v1/board", self._show_board),
+                Route("/v1/alerts", self._show_alerts),
                 Route("/v1/receipts/{command}", self._show_receipts),
                 Route("/healthz", self._healthz),
                 Route("/metrics", self._metrics),
+                *self._pages.routes(),
             ],
             exception_handlers={
                 Refusal: _refused, HTTPException: _http_refused, ClientDisconnect: _gone, Exception: _failed,
@@ -120,9 +132,16 @@ class Api:
             "trip": lambda who, body: self._single(self._orders.trip, who, body),
             "reset": lambda who, body: self._single(self._orders.reset, who, body),
             "mode": self._set_mode,
+            "erase": lambda who, body: self._records.erase(who, bodies.parse(bodies.EraseBody, body)),
+            "verified": lambda who, body: self._records.verified(who, bodies.parse(bodies.VerifiedBody, body)),
             "reprice": lambda who, body: self._orders.reprice(who, bodies.parse(bodies.RepriceBody, body)),
             "messages": lambda who, body: self._errands.messages(who, bodies.parse(bodies.MessagesBody, body)),
             "outcome": lambda who, body: self._errands.outcome(who, bodies.parse(bodies.OutcomeBody, body)),
+            "alerts/silence": lambda who, body: self._desk.silence(who, bodies.parse(bodies.SilenceBody, body)),
+            "alerts/unsilence": lambda who, body: self._desk.unsilence(who, bodies.parse(bodies.UnsilenceBody, body)),
+            "alerts/ack": lambda who, body: self._desk.acknowledge(who, bodies.parse(bodies.AckBody, body)),
+            "alerts/test": lambda who, body: self._desk.test(who, bodies.parse(bodies.TestBody, body)),
+            "alerts/audit": lambda who, body: self._desk.audit_failed(who, bodies.parse(bodies.AuditBody, body)),
         }
 
     def _kill(self, operator: str, data: Any) -> Json:
@@ -183,6 +202,10 @@ class Api:
     async def _show_board(self, request: Request) -> Response:
         await self._operator(request)
         return JSONResponse(await self._for_people(self._board.json))
+
+    async def _show_alerts(self, request: Request) -> Response:
+        await self._operator(request)
+        return JSONResponse(await self._for_people(self._desk.show))
 
     async def _show_receipts(self, request: Request) -> Response:
         await self._operator(request)

@@ -15,8 +15,9 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
+from collector.audit.entry import Note
+from collector.audit.journal import Journal, JournalBroken
 from collector.configured import FOLDER, digest
-from collector.watch.journal import Journal, JournalBroken, Note
 from fusebox.rundir import write_atomic
 
 Json = dict[str, Any]

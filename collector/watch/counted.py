@@ -15,7 +15,8 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from collector.watch.journal import Journal, JournalBroken, Note
+from collector.audit.entry import Note
+from collector.audit.journal import Journal, JournalBroken
 from fusebox.clock import Clock
 
 MAX_KINDS: Final = 100

@@ -14,9 +14,10 @@ import logging
 import threading
 from typing import Final
 
+from collector.audit.entry import Note
+from collector.audit.journal import Journal, JournalBroken
 from collector.tokens import Tokens
 from collector.watch.counted import Counted
-from collector.watch.journal import Journal, JournalBroken, Note
 from fusebox import happenings
 from fusebox.clock import Clock
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from collector.audit.entry import Note
+from collector.audit.journal import Journal, JournalBroken
 from collector.watch.bodies import MessagesBody, OutcomeBody
-from collector.watch.journal import Journal, JournalBroken, Note
 from collector.watch.refusal import UNAVAILABLE, Refusal
 from fusebox.records import new_id
 

@@ -23,10 +23,11 @@ from typing import Any, Final
 
 from breakers.circuit import Circuits
 from breakers.latch import Latch
+from collector.audit.entry import Note
+from collector.audit.journal import Journal, JournalBroken
 from collector.watch.bodies import RepriceBody
 from collector.watch.dispatch import Dispatch
 from collector.watch.history import History
-from collector.watch.journal import Journal, JournalBroken, Note
 from collector.watch.refusal import CONFLICT, FORBIDDEN, UNAVAILABLE, Refusal
 from collector.watch.trips import movement
 from fusebox import happenings
@@ -53,18 +54,20 @@ class Orders:
     """Kill, resume, trip, reset and mode, by authenticated operators.
 
     Args:
-        moved: called with the agent of every transition an order caused.
+        moved: called with every transition an order caused, once it is recorded.
+        told: called with every kill and resume, once it is in effect.
         lifted: called with the kill ids that a resume lifted.
     """
 
     def __init__(
         self, latch: Latch, circuits: Circuits, journal: Journal, dispatch: Dispatch, history: History, clock: Clock,
-        registry: Registry, *, tenant: str, moved: Callable[[str], None], lifted: Callable[[tuple[str, ...]], None],
+        registry: Registry, *, tenant: str, moved: Callable[[Transition], None],
+        lifted: Callable[[tuple[str, ...]], None], told: Callable[[Command], None],
     ) -> None:  # fmt: skip
         self._latch, self._circuits, self._journal, self._dispatch = latch, circuits, journal, dispatch
         self._history, self._clock, self._tenant = history, clock, tenant
         self._registry, self._own_tenant = registry, f"tenant:{tenant}"
-        self._moved, self._lifted = moved, lifted
+        self._moved, self._lifted, self._told = moved, lifted, told
 
     def kill(self, operator: str, scope: str, reason: str) -> Json:
         """Cut everything ``scope`` covers.
@@ -157,8 +160,9 @@ class Orders:
         return self._send(command)
 
     def _send(self, command: Command) -> Json:
-        """Give the order to every carrier: with that, what *watch* itself does is done."""
+        """Give the order to every carrier, then tell people: with that, what *watch* itself does is done."""
         expected = self._dispatch.send(command)
+        self._told(command)
         self._outcome(command, "done", expected)
         return {"command": command.id, "expected": expected}
 
@@ -181,7 +185,7 @@ class Orders:
     def _follow(self, transition: Transition) -> None:
         self._note(movement(transition))
         self._history.record(transition)
-        self._moved(transition.agent)
+        self._moved(transition)
 
     def _note(self, note: Note) -> None:
         """Write down what has happened, or must not wait."""

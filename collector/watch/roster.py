@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from collector.watch.journal import Journal, JournalBroken, Note
+from collector.audit.entry import Note
+from collector.audit.journal import Journal, JournalBroken
 from fusebox.errors import ConfigError
 
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from collector.audit.entry import Note
+from collector.audit.journal import Journal, JournalBroken
 from collector.watch.bodies import Denial, Denials
 from collector.watch.counted import Counted
-from collector.watch.journal import Journal, JournalBroken, Note
 from collector.watch.refusal import UNAVAILABLE, Refusal
 from collector.watch.roll import Roll
 from fusebox.clock import Clock

@@ -13,10 +13,11 @@ from typing import Any, Final
 
 from breakers.circuit import Circuits
 from breakers.latch import Latch
+from collector.audit.entry import Note
+from collector.audit.journal import Journal, JournalBroken
 from collector.tokens import Principal
 from collector.watch import bodies
 from collector.watch.dispatch import Dispatch
-from collector.watch.journal import Journal, JournalBroken, Note
 from collector.watch.leases import Leases, Receipts
 from collector.watch.poll import CommandLog
 from collector.watch.refusal import BAD_REQUEST, FORBIDDEN, NOT_FOUND, Refusal
@@ -154,7 +155,9 @@ class Uplink:
 
     def leave(self, principal: Principal, data: Any) -> Json:
         """An orderly stop."""
-        self._leases.leave(principal.name, bodies.parse(bodies.Leave, data).process)
+        body = bodies.parse(bodies.Leave, data)
+        self._leases.leave(principal.name, body.process)
+        self._receipts.left(body.process)
         return {}
 
     def _kills(self, agents: Iterable[str]) -> dict[str, str]:

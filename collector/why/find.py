@@ -47,7 +47,9 @@ def find(client: Client, id: str) -> Start:
 
 def _span(client: Client, id: str) -> Row | None:
     if span := _SPAN.fullmatch(id):
-        return _first(queries.run(client, "span", span_id=span[2], trace_id=span[1] or ""))
+        if span[1]:
+            return _first(queries.run(client, "span", span_id=span[2], trace_id=span[1]))
+        return _first(queries.run(client, "span_of_any_trace", span_id=span[2]))
     if _TRACE.fullmatch(id):
         event = _first(queries.run(client, "last_call_in_trace", trace_id=id))
         return _first(queries.run(client, "span", span_id=event["span_id"], trace_id=id)) if event else None

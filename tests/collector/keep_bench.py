@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from collector import schema
+from collector.audit.journal import Journal
 from collector.keep.batch import Batch
 from collector.keep.deadletters import DeadLetters
 from collector.keep.engine import Engine
 from collector.keep.insert import Inserter
 from collector.keep.replay import Replay
-from collector.watch.journal import Journal
 from fusebox.clock import ManualClock
 
 

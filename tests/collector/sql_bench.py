@@ -11,9 +11,9 @@ from pathlib import Path
 import requests
 import uvicorn
 
+from collector.audit.journal import Journal
 from collector.keep.app import sql_port
 from collector.ports import bind, port_of
-from collector.watch.journal import Journal
 from fusebox.clock import ManualClock
 from fusebox.config import Config
 from tests.collector.keep_bench import Bench
@@ -46,7 +46,7 @@ def serving(folder: Path) -> Iterator[Port]:
         bench.store(request(*(Span(n, attributes=attributes) for n in range(1, 2001))))
         clock = ManualClock()
         application = sql_port(
-            Config(data_dir=folder), bench.engine, clock, {}, Journal(folder / "journal" / "keep", clock, "keep")
+            Config(data_dir=folder), bench.engine, clock, {}, Journal(folder / "journal", clock, "keep")
         )
         server = uvicorn.Server(uvicorn.Config(application, lifespan="off", log_config=None))
         sock = bind("127.0.0.1", 0, "sql_port")

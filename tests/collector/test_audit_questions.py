@@ -14,10 +14,10 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from collector import queries
+from collector.audit.entry import Note
 from collector.keep.audit_copy import AuditCopy
 from collector.questions import END, PREFIX, QUESTIONS
 from collector.tokens import Tokens
-from collector.watch.journal import Note
 from fusebox.cli import main
 from fusebox.clock import SystemClock
 from fusebox.config import Config
@@ -63,8 +63,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
         harness = Harness(config, SystemClock()).start()
         try:
             _live(harness, port)
-            for chain in ("", "keep"):
-                AuditCopy(port.bench.engine, folder / "journal" / chain).step()
+            AuditCopy(port.bench.engine, folder / "journal").step()
             asking = config.model_copy(update={"sql_url": port.url})
             yield Story(port, harness, asking, queries.connect(asking))
         finally:

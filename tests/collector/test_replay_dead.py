@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from collector.audit.files import entries
 from collector.keep.deadletters import DeadLetters
 from collector.keep.orders import ANSWER, ORDER
 from collector.spool import Writer
-from collector.watch.journal import entries
 from fusebox import cli
 from fusebox.clock import ManualClock
 from fusebox.rundir import write_atomic
@@ -145,7 +145,7 @@ def test_the_command_asks_the_running_keep(
 def test_a_replay_is_on_record_before_and_after_or_not_done(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.store(b"\x0a\x05\x0a\x03\xff\xff\xff", request(Span(1)))
     assert _replay(bench)["refused"] == 1
-    intent, outcome = entries(bench.journal)
+    intent, outcome = entries(bench.journal, "keep")
     assert (intent["kind"], intent["actor"], intent["subject"]) == ("replay", "user:jo", "dead_letters")
     assert (outcome["kind"], outcome["subject"], outcome["payload"]) == ("outcome", "7", {"count": 0, "refused": 1})
     monkeypatch.setattr("os.fdatasync", _no_disk)

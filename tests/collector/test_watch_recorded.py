@@ -17,11 +17,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
+from collector.audit.entry import Note
+from collector.audit.files import entries
+from collector.audit.journal import Journal, JournalBroken
 from collector.configured import declare
 from collector.readers import Reader, Readers
 from collector.watch.changes import MAX_DIFF
 from collector.watch.counted import MAX_KINDS, Counted
-from collector.watch.journal import Journal, JournalBroken, Note, entries
 from collector.watch.rulings import IN_FULL
 from fusebox.cli import main
 from fusebox.clock import ManualClock

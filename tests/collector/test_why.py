@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from collector.audit.entry import Note
+from collector.audit.journal import Journal
 from collector.keep.audit_copy import AuditCopy
 from collector.verbs.why import render
-from collector.watch.journal import Journal, Note
 from collector.why import Direction, NotFound, Why, explain, message_text
 from collector.why.model import Row
 from collector.why.walk import Walk

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import pytest
 from playwright.sync_api import Page, expect
 
+from collector.audit.entry import Note
+from collector.audit.journal import Journal
 from collector.keep.audit_copy import AuditCopy
-from collector.watch.journal import Journal, Note
 from collector.why import Direction, dot, explain
 from collector.why.graph import MAX_NODES
 from dashboards.service import ROLE, Dashboard
@@ -39,9 +40,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("why")
     with serving(folder) as port, running(Standin(tile("ticket-helper"))) as control:
         port.bench.store(request(*_hostile(), *_many()))
-        journal = Journal(folder / "journal" / "watch", ManualClock(NOW), "watch")
+        journal = Journal(folder / "journal", ManualClock(NOW), "watch")
         journal.append(Note("denial", HOSTILE[0], "evil", HOSTILE[1], trace_id=f"{50:032x}"))
-        AuditCopy(port.bench.engine, folder / "journal" / "watch").step()
+        AuditCopy(port.bench.engine, folder / "journal").step()
         config = Config(data_dir=folder, dashboard_port=0, control_url=control.url, sql_url=port.url)
         service = Dashboard(config)
         service.start()
