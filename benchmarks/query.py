@@ -71,6 +71,24 @@ class Asker:
             "row_spans": lambda: {"row": self._rng.choice(self._messages)},
             "last_call_in_trace": lambda: {"trace_id": self._span()[0]},
             "audit": dict,
+            **self._pages(hour | {"until": self._now}),
+        }
+
+    def _pages(self, hour: dict[str, float]) -> dict[str, Callable[[], dict[str, Any]]]:
+        """What the dashboard's pages ask, for the last hour, as they do unless somebody chooses another period."""
+        of_agent = ("agent_operations", "agent_partners", "agent_minutes", "agent_scores", "agent_between")
+        plain = ("agents_active", "spend_by_agent", "spend_by_workflow", "spend_by_model", "spend_by_day",
+                 "audit_found", "audit_kinds", "traces_found")  # fmt: skip
+        return {
+            **{name: lambda: {**hour, "agent": self._agent()} for name in of_agent},
+            **dict.fromkeys(plain, lambda: hour),
+            "traces_found:agent": lambda: {**hour, "agent": self._agent(), "failed": True},
+            "traces_found:words": lambda: {**hour, "words": "timeout"},
+            "audit_about": lambda: {"since": hour["since"], "agent": self._agent()},
+            "dead_letters_by_reason": dict,
+            "span_gaps": lambda: {"since": hour["since"]},
+            "written": dict,
+            "columns": dict,
         }
 
     def _agent(self) -> str:
