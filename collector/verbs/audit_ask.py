@@ -16,7 +16,6 @@ from collector.questions import END, PREFIX, QUESTIONS
 from collector.verbs.since import FORMS, moment, utc
 from fusebox import terminal
 from fusebox.config import Config
-from fusebox.errors import ConfigError
 
 _TIMES: Final = frozenset({"time", "since", "until", "first", "last", "lifted", "acted", "stopped"})
 _LONGEST: Final = 200
@@ -33,6 +32,7 @@ class Ask:
         parser.description = "Without a NAME the questions are listed. There are:\n\n" + "\n".join(
             f"  {name:14}{query.about}" for name, query in QUESTIONS.items()
         )
+        parser.set_defaults(refuse=parser.error)
         parser.add_argument("name", nargs="?", choices=tuple(QUESTIONS), metavar="NAME", help="the question")
         parser.add_argument("--since", type=moment, metavar="WHEN", help=f"only what is newer: {FORMS}")
         parser.add_argument("--agent", metavar="ID", help="only what concerns this agent")
@@ -59,17 +59,13 @@ class Ask:
 
 
 def _chosen(args: argparse.Namespace) -> dict[str, Any]:
-    """The parameters that were given.
-
-    Raises:
-        ConfigError: the question does not take one of them.
-    """
+    """The parameters that were given; one that the question does not take is wrong usage."""
     given = {name: getattr(args, name) for name in ("since", "agent", "who", "limit")}
     given = {name: value for name, value in given.items() if value is not None}
     unknown = given.keys() - QUESTIONS[args.name].parameters
     if unknown:
         takes = ", ".join(f"--{name}" for name in sorted(QUESTIONS[args.name].parameters))
-        raise ConfigError(f"{args.name!r} takes no --{min(unknown)}; it takes {takes}")
+        args.refuse(f"{args.name!r} takes no --{min(unknown)}; it takes {takes}")
     return given
 
 

@@ -13,20 +13,11 @@ from collector.watch.refusal import CONFLICT, UNAVAILABLE, Refusal
 
 Json = dict[str, Any]
 _KEPT: Final = frozenset(
-    {
-        "kill",
-        "resume",
-        "trip",
-        "transition",
-        "key",
-        "erasure",
-        "retention",
-        "operator",
-        "reprice",
-        "config",
+    (
+        "kill", "resume", "trip", "transition", "key", "erasure", "retention", "operator", "reprice", "config",
         "verification",
-    }
-)
+    )
+)  # fmt: skip
 """Kinds whose payload the state of the installation, or its proof, is made from."""
 
 
