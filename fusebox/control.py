@@ -75,6 +75,22 @@ class ControlClient:
         """Record new costs of ledger rows (trace_id, span_id, cost_usd, price, before_usd, before_price)."""
         return self._call("POST", "/v1/reprice", {"subject": subject, "reason": reason, "rows": list(rows)})
 
+    def erase(self, writer: str, seq: int, reason: str) -> Json:
+        """Have the payload of an entry of the audit log removed."""
+        return self._call("POST", "/v1/erase", {"writer": writer, "seq": seq, "reason": reason})
+
+    def verified(self, sizes: Mapping[str, int]) -> Json:
+        """Record that a verification found the first so many entries of each writer as they were signed."""
+        return self._call("POST", "/v1/verified", {"sizes": dict(sizes)})
+
+    def messages(self, agent: str, act: str, queue: str, chosen: str) -> Json:
+        """Record that an agent's held or dead messages are about to be replayed or discarded; names the ``order``."""
+        return self._call("POST", "/v1/messages", {"agent": agent, "act": act, "queue": queue, "chosen": chosen})
+
+    def outcome(self, order: str, count: int, error: str = "") -> Json:
+        """Record what became of it."""
+        return self._call("POST", "/v1/outcome", {"order": order, "count": count, "error": error})
+
     def kill(self, scope: str, reason: str) -> Json:
         """Cut everything ``scope`` covers; see :class:`fusebox.command.Command`."""
         return self._call("POST", "/v1/kill", {"scope": scope, "reason": reason})

@@ -16,13 +16,13 @@ from typing import Final
 
 from collector.alerts.build import Workshop
 from collector.alerts.rules import load_alert_rules
-from collector.ports import bind
 from collector.spool.segment import quarantined
 from collector.verbs.roles import get, standings
 from fusebox.clock import SPEED_ENV, system_clock
 from fusebox.command import WINDOW_S
 from fusebox.config import Config
 from fusebox.errors import FuseboxError
+from fusebox.ports import bind
 from fusebox.rundir import lookup, url_of
 from fusebox.shadow import shadows
 from fusebox.store import open_store
@@ -37,6 +37,8 @@ _PORTS: Final = {
     "control_port": "watch",
     "sql_port": "keep",
     "dashboard_port": "dashboard",
+    "dashboard_metrics_port": "dashboard",
+    "redis_metrics_port": "redis",
 }
 _SECRETS: Final = ("command.key", "agent.token", "operator.token", "principals.json", "operators.json")
 

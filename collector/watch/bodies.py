@@ -9,12 +9,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from collector.alerts.matching import Match
 from collector.watch.refusal import BAD_REQUEST, Refusal
 from fusebox.command import agent_scope, names_someone
-from fusebox.records import Finding, State, Transition
+from fusebox.records import Decision, Finding, State, Transition
 from fusebox.registry import AGENT_ID
 
 MAX_WAIT_S = 30.0
 MAX_SILENCE_S = 30 * 86_400.0
-_MAX_AGENTS = 256
+_MAX_AGENTS = 4096
+"""As many as may have keys of one gateway."""
 _PREFIX = agent_scope("")
 
 
@@ -89,6 +90,20 @@ class RepriceBody(Body):
     rows: Annotated[list[Repriced], Field(min_length=1, max_length=MAX_REPRICED)]
 
 
+class EraseBody(Body):
+    """``erase``."""
+
+    writer: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
+    seq: Whole
+    reason: Reason
+
+
+class VerifiedBody(Body):
+    """``verified``: entries of each writer that a verification found as they were signed."""
+
+    sizes: Annotated[dict[Annotated[str, StringConstraints(max_length=32)], Whole], Field(min_length=1, max_length=20)]
+
+
 class AgentBody(Body):
     """``trip`` and ``reset``."""
 
@@ -100,6 +115,23 @@ class ModeBody(AgentBody):
     """``mode``."""
 
     mode: Literal["normal", "observe_only", "disabled"]
+
+
+class MessagesBody(Body):
+    """``messages``: what a person is about to do with an agent's held or dead messages; ``chosen`` says which."""
+
+    agent: AgentId
+    act: Literal["replay", "discard"]
+    queue: Literal["held", "dead"]
+    chosen: Text
+
+
+class OutcomeBody(Body):
+    """``outcome``: what became of it; ``order`` is the answer to the intent, ``error`` is empty when all went well."""
+
+    order: Id
+    count: Whole
+    error: Text
 
 
 class SilenceBody(Body):
@@ -227,10 +259,11 @@ class Report(Body):
 
 
 class Denial(Body):
-    """One row of ``denials``."""
+    """One row of ``denials``: how often a guard ruled so in a minute."""
 
     agent: AgentId
     guard: Annotated[str, StringConstraints(max_length=100)]
+    decision: Decision = Field(Decision.DENY, strict=False)
     reason: Text
     action: Annotated[str, StringConstraints(max_length=100)]
     minute: Whole

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Final
 
-from collector.metrics import Gauge
 from collector.watch.canary import Canary
 from collector.watch.sequences import Sequences
 from fusebox import happenings, names
 from fusebox.clock import Clock
 from fusebox.eventmap import SpanFacts, agent_of
+from fusebox.metrics import Gauge
 from fusebox.records import Finding
 
 _NAMED: Final = 5

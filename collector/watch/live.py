@@ -26,7 +26,7 @@ from collector.watch.completeness import Completeness
 from collector.watch.history import History
 from collector.watch.roll import Roll
 from collector.watch.trips import Trips
-from fusebox import happenings
+from fusebox import happenings, names
 from fusebox.clock import Clock
 from fusebox.eventmap import SpanFacts, event_of
 from fusebox.records import ActionKind, Event, Finding
@@ -83,14 +83,15 @@ class Judge:
     def see(self, span: SpanFacts) -> None:
         """Take a span in: count it, and judge the event it reports."""
         if self._complete.look(span):
-            self.watermark = max(self.watermark, min(span.end, self._clock.now()))
-        event = event_of(span)
+            self._mark(span.end)
+        event = None if _told_elsewhere(span) else event_of(span)
         if event is not None:
             self.judge(event)
 
     def judge(self, event: Event) -> None:
         """Count the event, show it to the detectors, act on what they find."""
-        self.watermark = max(self.watermark, min(event.time, self._clock.now()))
+        if event.time > self.watermark:
+            self._mark(event.time)
         if not self._admitted(event):
             return
         self._roll.observe(event)
@@ -109,6 +110,9 @@ class Judge:
             if kind is WARNED and finding.detector == Burn.name:
                 self._burning(finding)
 
+    def _mark(self, time: float) -> None:
+        self.watermark = max(self.watermark, min(time, self._clock.now()))
+
     def _tell_once(self, agent: str) -> None:
         """A detector without data does not judge, and somebody should know."""
         if agent not in self._untold and len(self._untold) < MAX_STRANGERS:
@@ -123,6 +127,11 @@ class Judge:
             return True
         happenings.emit(STRANGERS_FULL)
         return False
+
+
+def _told_elsewhere(span: SpanFacts) -> bool:
+    """A call that another span tells, too: the gateway's own of it, or the attempt that followed this one."""
+    return bool(span.attributes.get(names.DELEGATED) or span.attributes.get(names.SUPERSEDED))
 
 
 class Live:

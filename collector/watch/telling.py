@@ -20,8 +20,9 @@ from collector.alerts.schedule import MAX_AGE_S
 from collector.alerts.sinks import Outcome
 from collector.alerts.sinks.log import LOG
 from collector.alerts.writer import Writer
+from collector.audit.entry import Note
+from collector.audit.journal import Journal, JournalBroken
 from collector.watch.history import transition_of
-from collector.watch.journal import Journal, JournalBroken, Note
 from fusebox.clock import Clock
 from fusebox.command import Command, Order
 from fusebox.records import Event, Finding, Transition

@@ -18,9 +18,10 @@ from dataclasses import asdict
 from typing import Final
 
 from breakers.circuit import Circuits
+from collector.audit.entry import Note
+from collector.audit.journal import Journal, JournalBroken
 from collector.watch.dispatch import Dispatch
 from collector.watch.history import History
-from collector.watch.journal import Journal, JournalBroken, Note
 from collector.watch.refusal import UNAVAILABLE, Refusal
 from fusebox import happenings
 from fusebox.clock import Clock

@@ -11,8 +11,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from collector.audit.entry import Note
+from collector.audit.journal import Journal
 from collector.tokens import Tokens
-from collector.watch.journal import Journal, Note
 from fusebox import happenings
 from fusebox.command import Command, Order
 from fusebox.control import ControlClient, ControlRefused
@@ -158,7 +159,7 @@ class TestKillAndResume:
     ) -> None:
         harness.operator().kill("agent:bot", "a")
         harness.stop()
-        newest = max((harness.config.data_dir / "journal").glob("*.jsonl"))
+        newest = max((harness.config.data_dir / "journal" / "watch").glob("0*.jsonl"))
         first, *rest = newest.read_bytes().splitlines(keepends=True)
         newest.write_bytes(b"".join([first, line, *rest]))
         before = happenings.counts()["journal_damaged"]
