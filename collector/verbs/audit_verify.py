@@ -26,6 +26,7 @@ from fusebox.config import Config
 from fusebox.control import ControlClient
 from fusebox.errors import ConfigError, FuseboxError
 
+_MAX_REASON: Final = 500
 _COLOURS: Final = {"verified": "green", "tampered": "bold red", "incomplete": "yellow"}
 
 
@@ -104,11 +105,16 @@ def _remember(witness: Path | None, known: list[Checkpoint], found: Found) -> No
 
 
 def _record(config: Config, report: Report) -> None:
-    """Tell *watch*, which journals it; ``verified_to`` in SQL follows from that. Nobody minds when it is away."""
-    if report.status != VERIFIED:
-        return
+    """Tell *watch*, which journals what is verified (``verified_to`` in SQL) and tells people of what is not.
+
+    Nobody minds when it is away.
+    """
+    first = report.first
     try:
-        ControlClient.local(config).verified({name: chain.verified_to for name, chain in report.chains.items()})
+        if first is not None:
+            ControlClient.local(config).audit_failed(str(first)[:_MAX_REASON], f"{first.writer} {first.seq}")
+        elif report.status == VERIFIED:
+            ControlClient.local(config).verified({name: chain.verified_to for name, chain in report.chains.items()})
     except FuseboxError:
         return
 
