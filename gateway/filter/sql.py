@@ -13,6 +13,7 @@ from typing import Final
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
+from sqlglot.optimizer.normalize_identifiers import normalize_identifiers
 
 from fusebox.registry import SqlGrant, SqlVerb
 from gateway.filter.sql_calls import called, calls
@@ -32,17 +33,8 @@ _VERBS: Final[tuple[tuple[type[exp.Expr], SqlVerb], ...]] = (
 )
 _COLLECTING: Final = (exp.GroupConcat, exp.ArrayAgg, exp.ArrayConcatAgg, exp.JSONArrayAgg, exp.JSONObjectAgg)
 _COLLECTORS: Final = frozenset(
-    (
-        "grouparray",
-        "groupuniqarray",
-        "json_agg",
-        "jsonb_agg",
-        "xmlagg",
-        "json_arrayagg",
-        "json_objectagg",
-        "string_agg",
-        "topk",
-    )
+    ("grouparray", "groupuniqarray", "json_agg", "jsonb_agg", "xmlagg", "string_agg", "topk")
+    + ("json_arrayagg", "json_objectagg")
 )
 
 
@@ -52,17 +44,15 @@ def judge(sql: str, grant: SqlGrant) -> list[Threat]:
     try:
         statements = [each for each in sqlglot.parse(sql, read=grant.dialect) if each is not None]
     except (SqlglotError, RecursionError) as error:
-        return [
-            *threats,
-            Threat("sql.unreadable", f"not {grant.dialect} SQL as far as can be told ({type(error).__name__})"),
-        ]
+        what = f"not {grant.dialect} SQL as far as can be told ({type(error).__name__})"
+        return [*threats, Threat("sql.unreadable", what)]
     if not statements:
         return [*threats, Threat("sql.unreadable", "no statement")]
     if len(statements) > 1:
         threats.append(Threat("sql.stacked", f"{len(statements)} statements in one"))
     try:
         for statement in statements:
-            threats.extend(_statement(statement, grant))
+            threats.extend(_statement(normalize_identifiers(statement, dialect=grant.dialect), grant))
     except (SqlglotError, RecursionError) as error:
         threats.append(Threat("sql.unreadable", f"too tangled to follow ({type(error).__name__})"))
     return list(dict.fromkeys(threats))
