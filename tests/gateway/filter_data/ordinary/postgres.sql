@@ -133,5 +133,4 @@ INSERT INTO orders (id, status) VALUES (1, 'open') ON CONFLICT (id) DO UPDATE SE
 SELECT ID, Status FROM Orders WHERE ID = 3
 WITH a AS (SELECT id FROM orders WHERE status = 'open'), b AS (SELECT id FROM a WHERE id = 3) SELECT id FROM b
 INSERT INTO events (kind) WITH a AS (SELECT note FROM orders WHERE id = 3) SELECT note FROM a
-SELECT id FROM orders WHERE note = E'it\'s late'
 SELECT id FROM orders WHERE note = $$it's late$$
