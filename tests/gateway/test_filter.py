@@ -43,7 +43,7 @@ def test_an_ordinary_text_of_the_list_passes(look: str, text: str) -> None:
     assert ruling.score < SURE
 
 
-@pytest.mark.parametrize("case", _cases(DATA / "ordinary" / "prose.txt", True), ids=lambda case: case.text)
+@pytest.mark.parametrize("case", list(_cases(DATA / "ordinary" / "prose.txt", True)), ids=lambda case: case.text)
 def test_prose_that_begins_like_sql_passes(case: _Case) -> None:
     assert FILTER.arguments("clerk", "tickets.comment", {"note": case.text}).verdict.allowed
     assert FILTER.answer("clerk", case.text).verdict.allowed
