@@ -19,11 +19,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from collector.tokens import UNREADABLE, Tokens, hashed, identity, locked
+from collector.tokens import UNREADABLE, Tokens
 from fusebox import happenings
 from fusebox.errors import ConfigError
 from fusebox.registry import AGENT_ID
 from fusebox.rundir import write_atomic
+from fusebox.secrets_file import hashed, identity, locked
 
 DEFAULT: Final = "default"
 """The user name of clients that were given none."""
@@ -89,6 +90,10 @@ class Readers:
     def all(self) -> tuple[Reader, ...]:
         """Everyone in the file, by name. Raises: ConfigError: it is damaged."""
         return tuple(sorted(self._read().values(), key=lambda reader: reader.name))
+
+    def names(self) -> tuple[str, ...]:
+        """Their names. Raises: ConfigError: the file is damaged."""
+        return tuple(reader.name for reader in self.all())
 
     def authenticate(self, user: str, password: str) -> Reader | None:
         """The reader with this token, or None.

@@ -18,7 +18,10 @@ from examples.pager import Pager
 from fusebox.config import CONFIG_ENV, PREFIX, Config
 from fusebox.errors import ConfigError
 
-_PORTS: Final = ("http_port", "grpc_port", "control_port", "sql_port", "dashboard_port")
+_PORTS: Final = (
+    "http_port", "grpc_port", "control_port", "sql_port", "dashboard_port", "dashboard_metrics_port",
+    "redis_metrics_port", "gateway_port",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,7 @@ def settings(folder: Path, registry: Path, pager: Pager, amqp_url: str | None) -
         "data_dir": folder,
         "agents_file": registry,
         "capture_content": True,
+        "gateway_file": folder / "gateway.toml",
         "alert_webhook_url": pager.url,
         "alert_webhook_secret": SecretStr(pager.secret),
         "alert_webhook_private": True,

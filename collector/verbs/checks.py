@@ -14,13 +14,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from collector.ports import bind
 from collector.spool.segment import quarantined
 from collector.verbs.roles import get, standings
 from fusebox.clock import SPEED_ENV
 from fusebox.command import WINDOW_S
 from fusebox.config import Config
 from fusebox.errors import FuseboxError
+from fusebox.ports import bind
 from fusebox.rundir import lookup, url_of
 from fusebox.shadow import shadows
 from fusebox.store import open_store
@@ -35,6 +35,8 @@ _PORTS: Final = {
     "control_port": "watch",
     "sql_port": "keep",
     "dashboard_port": "dashboard",
+    "dashboard_metrics_port": "dashboard",
+    "redis_metrics_port": "redis",
 }
 _SECRETS: Final = ("command.key", "agent.token", "operator.token", "principals.json", "operators.json")
 
