@@ -6,6 +6,7 @@ unknown host is refused, a plain link only when it carries much or when the sett
 
 from __future__ import annotations
 
+import html
 import ipaddress
 import re
 from collections.abc import Iterator
@@ -15,10 +16,11 @@ from urllib.parse import unquote, urlsplit
 from gateway.filter.threats import Threat, Weight
 
 _URL: Final = re.compile(r"(?:\b[a-z][a-z0-9+.\-]{1,15}:)?//[^\s<>\"'`\\|{}^)\]]+", re.IGNORECASE)
-_IMAGE: Final = re.compile(
-    r"!\[[^\]]{0,500}\]\(\s*<?([^\s)>]+)|<(?:img|image|iframe|embed|object|source|video|audio|link|script|input|track)\b[^>]{0,300}?"
-    r"(?:src|href|data|srcset|poster)\s*=\s*[\"']?([^\s\"'>]+)|url\(\s*[\"']?([^\s\"')]+)|"
-    r"<meta\b[^>]{0,2000}?url=([^\s\"'>]+)",
+_IMAGE: Final = re.compile(r"!\[[^\]]{0,500}\]\(\s*(?:<([^>\n]{0,2000})>|([^\s)]+))")
+_TAG: Final = re.compile(
+    r"<(?:img|image|iframe|frame|embed|object|source|video|audio|link|script|input|track|body|table|td)\b[^>]{0,300}?"
+    r"(?:src|href|data|srcset|poster|background)\s*=\s*(?:\"([^\"]{0,2000})\"|'([^']{0,2000})'|([^\s>]+))"
+    r"|url\(\s*[\"']?([^\"')]{1,2000})|@import\s+[\"']([^\"']{1,2000})|<meta\b[^>]{0,300}?url=([^\s\"'>]+)",
     re.IGNORECASE,
 )
 _REFERENCED: Final = re.compile(r"!\[[^\]]{0,500}\]\[([^\]]{0,500})\]|!\[([^\]]{1,500})\](?![(\[])")
@@ -52,12 +54,19 @@ def links(text: str, hosts: tuple[str, ...], unknown: Weight) -> Iterator[Threat
 
 
 def _loaded(text: str) -> Iterator[str]:
-    """Addresses that are fetched when the text is shown."""
-    for match in _IMAGE.finditer(text):
-        yield from (url for url in match.groups() if url and (url.startswith("//") or not url.startswith(("#", "/"))))
+    """Addresses that are fetched when the text is shown; not those below the page's own."""
     wanted = {(one or other).casefold() for one, other in _REFERENCED.findall(text)}
-    if wanted:
-        yield from (url for name, url in _DEFINED.findall(text) if name.casefold() in wanted)
+    written = [*_IMAGE.findall(text), *_TAG.findall(text)]
+    written += [(url,) for name, url in _DEFINED.findall(text) if name.casefold() in wanted]
+    for url in (url for groups in written for url in groups if url):
+        for part in {_as_read(url), *map(_as_read, re.split(r"[\s,]+", url))}:
+            if "//" in part or re.match(r"[a-z][a-z0-9+.\-]*:", part, re.IGNORECASE):
+                yield part
+
+
+def _as_read(url: str) -> str:
+    """An address as browsers read it: without entities, blanks and control characters, backslashes as slashes."""
+    return re.sub(r"[\s\x00-\x1f]", "", html.unescape(url)).replace("\\", "/")
 
 
 def _known(url: str, hosts: tuple[str, ...]) -> bool:
@@ -67,8 +76,9 @@ def _known(url: str, hosts: tuple[str, ...]) -> bool:
 
 def _host(url: str) -> str:
     """The host in lower case, or what stands in its place."""
+    url = url.replace("\\", "/")
     try:
-        parts = urlsplit(url if "//" in url else f"//{url}")
+        parts = urlsplit(url)
         host = (parts.hostname or "").rstrip(".")
         if parts.scheme.lower() in _SCRIPTS:
             return f"{parts.scheme.lower()}:"

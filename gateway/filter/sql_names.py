@@ -16,12 +16,34 @@ ALL = "*"
 
 def tables(root: exp.Expr, grant: SqlGrant) -> Iterator[Threat]:
     """Tables that are not granted, and what stands where a table should."""
-    own = {cte.alias for cte in root.find_all(exp.CTE)}
+    own = _ctes(root)
     for table in root.find_all(exp.Table):
         if not isinstance(table.this, exp.Identifier):
             yield Threat("sql.function", f"{called(table.this) if table.this else 'nothing'} in the place of a table")
-        elif not (table.name in own and not table.db) and grant.columns(full_name(table)) is None:
+        elif table.args.get("alias") and table.args["alias"].columns:
+            yield Threat("sql.column", "an alias that gives a table's columns other names")
+        elif grant.columns(full_name(table)) is None and not _is_cte(table, own):
             yield Threat("sql.table", f"table {full_name(table)} is not granted")
+
+
+def _ctes(root: exp.Expr) -> list[exp.CTE]:
+    """The WITHs of the statement itself, in order; those of its subqueries are not followed."""
+    places = (root, root.args.get("expression")) if isinstance(root, exp.Insert) else (root,)
+    withs = (place.args.get("with_") for place in places if place is not None)
+    return [cte for with_ in withs if with_ is not None for cte in with_.expressions]
+
+
+def _is_cte(table: exp.Table, own: list[exp.CTE]) -> bool:
+    """True when the name stands for a WITH and not for a table that is called the same.
+
+    Inside a WITH only those before it have their names, and itself only when the WITH is recursive.
+    """
+    at = next((i for i, cte in enumerate(own) if cte is table.find_ancestor(exp.CTE)), None)
+    if at is None and table.find_ancestor(exp.CTE):
+        return False
+    recursive = bool(own) and bool(own[0].parent and own[0].parent.args.get("recursive"))
+    seen = own if at is None else own[: at + recursive]
+    return not table.db and table.name in {cte.alias for cte in seen}
 
 
 def full_name(table: exp.Table) -> str:
@@ -44,14 +66,41 @@ def _in_scope(scope: Scope, grant: SqlGrant) -> Iterator[Threat]:
     sources = _sources(scope)
     granted = {name: _granted(source, grant) for name, source in sources.items()}
     yield from _stars(scope, {name: granted[name] for name, source in sources.items() if isinstance(source, exp.Table)})
-    own = {each.alias for each in scope.expression.expressions if each.alias}
+    yield from _joins(scope, granted)
     scalars = {cte.alias for cte in scope.expression.root().find_all(exp.CTE) if cte.args.get("scalar")}
-    for column in scope.columns:
+    having = scope.expression.args.get("having")
+    for column in (*scope.columns, *(having.find_all(exp.Column) if having else ())):
         if isinstance(column.this, exp.Star) or column.parent_select is not scope.expression:
             continue
-        sorted_by_alias = column.name in own and column.find_ancestor(exp.Order, exp.Having, exp.Group)
-        if column.table or not (sorted_by_alias or column.name in scalars):
+        if column.table or not (column.name in scalars or _is_alias(column, scope, grant)):
             yield from _column(column.name, column.table, granted)
+
+
+def _joins(scope: Scope, granted: dict[str, tuple[str, ...]]) -> Iterator[Threat]:
+    """Columns that a join compares without naming their tables."""
+    limited = [columns for columns in granted.values() if _limited(columns)]
+    for join in scope.expression.args.get("joins") or ():
+        if limited and join.method == "NATURAL":
+            yield Threat("sql.column", "a NATURAL JOIN compares columns that are not granted")
+        for used in join.args.get("using") or ():
+            if any(used.name not in columns for columns in limited):
+                yield Threat("sql.column", f"column {used.name} is not granted")
+
+
+def _is_alias(column: exp.Column, scope: Scope, grant: SqlGrant) -> bool:
+    """A name that the SELECT gave, where the database means that and not a column.
+
+    Databases prefer a column of the same name in GROUP BY; they then refuse the statement, unless what has the name
+    does not depend on columns, or is an aggregate.
+    """
+    named = next((each.this for each in scope.expression.expressions if each.alias == column.name), None)
+    if named is None:
+        return False
+    if isinstance(column.parent, exp.Ordered):
+        return True
+    if column.find_ancestor(exp.Having):
+        return grant.dialect != "postgres"
+    return bool(column.find_ancestor(exp.Group) and named.find(exp.Column) and not named.find(exp.AggFunc))
 
 
 def _sources(scope: Scope) -> dict[str, exp.Table | Scope]:
@@ -104,7 +153,8 @@ def _unqualified(name: str, granted: dict[str, tuple[str, ...]]) -> bool:
 def _written(root: exp.Expr, grant: SqlGrant) -> Iterator[Threat]:
     """INSERT, UPDATE and DELETE: the columns they name, their own subqueries included."""
     target = root.find(exp.Table)
-    granted = {(target.alias_or_name): grant.columns(full_name(target)) or ()} if target else {}
+    its = (grant.columns(full_name(target)) or ()) if target else ()
+    granted = {target.alias_or_name: its, "excluded": its} if target else {}  # what ON CONFLICT could not insert
     for query in root.find_all(exp.Select):
         if not query.find_ancestor(exp.Select):
             for scope in traverse_scope(query):

@@ -53,7 +53,8 @@ def _open(leaf: exp.Expr, negated: bool = False) -> bool:
     if isinstance(leaf, exp.Is):
         return negated != bool(leaf.args.get("negate")) and isinstance(leaf.expression, exp.Null)
     if isinstance(leaf, exp.In):
-        return leaf.this in leaf.expressions
+        inner = leaf.args.get("query")
+        return leaf.this in leaf.expressions or (inner is not None and (negated or not _narrow(inner.unnest())))
     if isinstance(leaf, exp.Between):
         return leaf.this in (leaf.args["low"], leaf.args["high"])
     if isinstance(leaf, exp.Like | exp.ILike | exp.RegexpLike):
@@ -64,8 +65,20 @@ def _open(leaf: exp.Expr, negated: bool = False) -> bool:
         return _same_on_both_sides(leaf) or (_plain(leaf.expression) and _small(leaf.this))
     if isinstance(leaf, exp.EQ | exp.NullSafeEQ):
         both = isinstance(leaf.left, exp.Column) and isinstance(leaf.right, exp.Column)
-        return both or _same_on_both_sides(leaf)
+        return both or bool(_own_columns(leaf.left) & _own_columns(leaf.right))
     return False
+
+
+def _narrow(query: exp.Expr) -> bool:
+    return (
+        chooses(query.args.get("where")) or query.args.get("limit") is not None or query.args.get("having") is not None
+    )
+
+
+def _own_columns(side: exp.Expr) -> set[str]:
+    """Columns of a side, but for those of subqueries that read tables."""
+    reading = [select for select in side.find_all(exp.Select) if select.args.get("from_")]
+    return {c.name for c in side.find_all(exp.Column) if not any(c.parent_select is select for select in reading)}
 
 
 def _plain(side: exp.Expr) -> bool:

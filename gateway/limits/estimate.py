@@ -60,7 +60,13 @@ class Learner:
         self._lock = Lock()
 
     def saw(self, agent: str, model: str, output_tokens: int) -> None:
-        """Note the length of one whole answer (a cut one says nothing)."""
+        """Note the length of one answer.
+
+        One of just the length that is reserved was cut there: it counts twice as long, or a reservation that was too
+        small could never grow.
+        """
+        if output_tokens == self.output(agent, model):
+            output_tokens *= 2
         with self._lock:
             seen = self._seen.setdefault((agent, model), deque(maxlen=_REMEMBERED))
             seen.append(output_tokens)

@@ -76,6 +76,8 @@ class Limit(BaseModel):
     def _one_stretch(self) -> Limit:
         if (self.window_s is None) == (self.budget is None):
             raise ValueError("give either window_s or budget")
+        if self.measure is not Measure.USD and self.limit % 1:
+            raise ValueError(f"a limit in {self.measure} is a whole number, not {self.limit}")
         return self
 
     @property

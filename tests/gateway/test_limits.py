@@ -254,6 +254,15 @@ def test_the_learner_reserves_what_99_of_100_answers_need() -> None:
     assert learner.output("helper", "other") == 4096
 
 
+def test_a_reservation_that_cuts_answers_grows() -> None:
+    learner = Learner()
+    for _ in range(100):
+        learner.saw("helper", "m", 50)
+    for _ in range(10):
+        learner.saw("helper", "m", min(1000, learner.output("helper", "m")))
+    assert learner.output("helper", "m") >= 1000
+
+
 @pytest.mark.parametrize("said", ["tokens", "total", "size"])
 def test_a_stream_is_cut_at_the_chunk_that_uses_its_reservation_up(said: str) -> None:
     meter, relayed = Meter(10), 0
@@ -273,6 +282,8 @@ def test_limits_that_can_never_count_are_refused() -> None:
         limit("agent", "requests", 1)
     with pytest.raises(ValueError, match="either window_s or budget"):
         limit("agent", "requests", 1, window_s=60, budget="day")
+    with pytest.raises(ValueError, match="whole number"):
+        limit("agent", "requests", 0.5, window_s=60)
 
 
 def test_the_registry_gives_limits() -> None:

@@ -96,6 +96,9 @@ SELECT groupUniqArray(name) FROM items
 SELECT groupArray(100000)(name) FROM items
 SELECT arrayJoin(groupArray(name)) FROM items
 SELECT DISTINCT name FROM items
+SELECT topK(100000)(name) FROM items
+SELECT tuple(*) FROM customers WHERE id = 3
+SELECT any(*) FROM customers WHERE id = 3
 SELECT id FROM orders WHERE id = 3 OR 1
 SELECT id FROM orders WHERE id = 3 OR 1 = 1 LIMIT 5
 SELECT id FROM orders WHERE or(id = 3, 1)
@@ -234,3 +237,8 @@ SELECT id FROM orders WHERE
 FROM users
 FROM users SELECT password
 x' OR 1 = 1 --
+## names of a WITH that are those of tables
+WITH users AS (SELECT * FROM users WHERE id = 1) SELECT id FROM users WHERE id = 1
+SELECT password FROM users WHERE id IN (WITH users AS (SELECT 1 AS id) SELECT id FROM users)
+WITH a AS (SELECT id FROM b WHERE id = 1), b AS (SELECT 1 AS id) SELECT id FROM a WHERE id = 1
+INSERT INTO events (kind) WITH users AS (SELECT password FROM users WHERE id = 1) SELECT password FROM users WHERE password = 'x'

@@ -39,6 +39,13 @@ SELECT id FROM other.orders WHERE id = 1
 SELECT id FROM db.public.orders WHERE id = 1
 TABLE users
 TABLE orders
+SELECT name FROM customers x(id, email, country, name) WHERE id = 3
+SELECT x.d FROM customers AS x(a, b, c, d) WHERE x.a = 3
+SELECT o.id FROM orders o JOIN customers c USING (email) WHERE o.id = 3
+SELECT i.id FROM items i NATURAL JOIN customers c WHERE i.id = 3
+SELECT count(*) AS email FROM customers GROUP BY email
+SELECT 1 AS email, count(*) FROM customers GROUP BY email
+SELECT count(*) AS email FROM customers HAVING email LIKE 'a%'
 ## whole tables
 SELECT id, status FROM orders
 SELECT * FROM items
@@ -63,6 +70,13 @@ SELECT * FROM items WHERE id = 3 OR id <> 3 OR true
 SELECT * FROM items WHERE EXISTS (SELECT 1)
 SELECT * FROM items WHERE coalesce(1, 2) = 1
 SELECT * FROM items WHERE name <> ''
+SELECT * FROM items WHERE id + 0 = id
+SELECT * FROM items WHERE name = name || ''
+SELECT * FROM items WHERE id IN (SELECT id FROM items)
+SELECT * FROM items WHERE id NOT IN (SELECT id FROM items WHERE id = 3)
+SELECT * FROM items WHERE id = (SELECT id)
+SELECT * FROM items WHERE random() < 2
+SELECT * FROM items WHERE length(name) >= 0
 SELECT * FROM items LIMIT 1000000
 SELECT * FROM items LIMIT ALL
 SELECT * FROM items LIMIT (SELECT count(*) FROM items)
@@ -247,3 +261,11 @@ SELECT id FROM orders​ WHERE id = 3
 SELECT id FROM orders WHERE id = 3 \gexec
 \copy users to '/tmp/x'
 \! id
+## names of a WITH that are those of tables
+WITH users AS (SELECT * FROM users WHERE id = 1) SELECT id FROM users WHERE id = 1
+SELECT password FROM users WHERE id IN (WITH users AS (SELECT 1 AS id) SELECT id FROM users)
+WITH a AS (SELECT id FROM b WHERE id = 1), b AS (SELECT 1 AS id) SELECT id FROM a WHERE id = 1
+INSERT INTO events (kind) WITH users AS (SELECT password FROM users WHERE id = 1) SELECT password FROM users WHERE password = 'x'
+SELECT id FROM orders WHERE note LIKE'\' OR 1 = 1 --'
+SELECT id FROM orders WHERE note = E'\' OR 1 = 1 --'
+SELECT id FROM orders WHERE note = $$x$$ OR 1 = 1

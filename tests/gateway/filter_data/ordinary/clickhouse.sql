@@ -45,7 +45,7 @@ SELECT median(total) FROM orders
 SELECT argMax(status, created_at) FROM orders WHERE customer_id = 3
 SELECT argMin(id, total) FROM orders
 SELECT any(status) FROM orders WHERE customer_id = 3
-SELECT topK(10)(region) FROM orders
+SELECT topK(10)(region) FROM orders WHERE status = 'open'
 SELECT status, count() FROM orders GROUP BY status
 SELECT status, count() AS n FROM orders GROUP BY status ORDER BY n DESC
 SELECT region, sum(total) AS revenue FROM orders GROUP BY region HAVING revenue > 1000
