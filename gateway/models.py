@@ -7,63 +7,33 @@ attempts failed at said itself is told to the agent as it is, where both speak t
 
 from __future__ import annotations
 
-import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, Final
 
 import aiohttp
 import orjson
-from opentelemetry.trace import SpanContext
 
 from fusebox import names
 from fusebox.eventmap import Value
-from fusebox.records import Action, ActionKind
+from gateway.call import Call, call_of, named
 from gateway.denied import Denied
-from gateway.dialects import Ask, Dialect, Messages
+from gateway.dialects import Dialect, Messages
 from gateway.http import EVENTS, JSON, Reply, Request
 from gateway.keys import Identity
 from gateway.ledger import Entry, Subject
 from gateway.means import Means
 from gateway.meter import Meter
-from gateway.providers.base import PASSED_ON, Outgoing, upstream_said
+from gateway.providers.base import upstream_said
 from gateway.providers.translate import Translation
-from gateway.quota import Hold
 from gateway.relay import Relay
 from gateway.routes import Routes
 from gateway.screen import Screen
 from gateway.upstream import Failed, Target, body_of, failure_of, kept, pause_before
-from rabbitmq import tracing
 
-_MAX_WORKFLOW: Final = 128
-_TRACE: Final = (names.H_TRACEPARENT, names.H_TRACESTATE)
 _STREAM_HEADERS: Final = (EVENTS, (b"cache-control", b"no-cache"))
 _PROVIDERS_DIALECT: Final = Messages()
 """What a provider of the other wire speaks, whatever the agent speaks."""
-
-
-@dataclass(slots=True)
-class Call:
-    """One request of an agent for a model."""
-
-    identity: Identity
-    dialect: Dialect
-    ask: Ask
-    action: Action
-    caller: SpanContext
-    client: dict[str, str]
-    reply: Reply
-    route: str
-    screen: Screen | None = None
-    hold: Hold | None = None
-    passed: tuple[str, str] | None = None
-    """Path and query, where the request goes to a provider as it is."""
-
-    def outgoing(self, target: Target, translation: Translation) -> Outgoing:
-        """What ``target`` is to be sent."""
-        if self.passed is not None:
-            return target.adapter.passed_through("POST", *self.passed, self.ask.bytes(), self.client)
-        return target.adapter.outgoing(self.dialect, translation, target.model, self.ask, self.client)
 
 
 class ModelCalls:
@@ -80,7 +50,7 @@ class ModelCalls:
         """
         ask = dialect.read(await request.body(self._means.max_body))
         targets = self._routes.find(identity, ask.model, dialect)
-        await self._serve(_call(identity, dialect, ask, request, reply), targets)
+        await self._serve(call_of(identity, dialect, ask, request, reply), targets)
 
     async def serve_passed(
         self, identity: Identity, dialect: Dialect, provider: str, path: str, request: Request, reply: Reply
@@ -94,7 +64,7 @@ class ModelCalls:
         if not identity.may_use_model(ask.model):
             sentence = f"the key of {identity.agent} does not allow {ask.model!r}; its operator can"
             raise Denied(HTTPStatus.FORBIDDEN, "model_not_allowed", sentence)
-        call = _call(identity, dialect, ask, request, reply)
+        call = call_of(identity, dialect, ask, request, reply)
         call.passed = (path, request.query)
         await self._serve(call, [replace(self._routes.passing(provider), model=ask.model)])
 
@@ -192,16 +162,6 @@ class ModelCalls:
             meter.take_whole(told)
 
 
-def _call(identity: Identity, dialect: Dialect, ask: Ask, request: Request, reply: Reply) -> Call:
-    caller = caller_of(request)
-    action = Action(
-        ActionKind.MODEL_CALL, identity.agent, ask.model, tenant=identity.tenant, workflow=workflow_of(request),
-        trace_id=f"{caller.trace_id:032x}" if caller.is_valid else "",
-    )  # fmt: skip
-    client = {name: request.headers[name] for name in PASSED_ON if name in request.headers}
-    return Call(identity, dialect, ask, action, caller, client, reply, request.path)
-
-
 def _screen(call: Call, screen: Screen) -> None:
     """
     Raises:
@@ -211,17 +171,6 @@ def _screen(call: Call, screen: Screen) -> None:
     if screen.canary:
         call.dialect.plant(call.ask, screen.canary)
     call.ask.settle()
-
-
-def caller_of(request: Request) -> SpanContext:
-    """The span of the client that made the request; an invalid one when it names none."""
-    return tracing.created_in({n: request.headers[n] for n in _TRACE if n in request.headers})
-
-
-def workflow_of(request: Request) -> str:
-    """The workflow a client says its call belongs to; bounded, since anybody may write anything there."""
-    told = request.headers.get(names.HTTP_WORKFLOW, "")
-    return told if len(told) <= _MAX_WORKFLOW and told.isascii() and told.isprintable() else ""
 
 
 def _told(call: Call, target: Target, failed: Failed) -> Denied:
@@ -254,10 +203,3 @@ def _object(body: bytes) -> dict[str, Any]:
             Denied(HTTPStatus.BAD_GATEWAY, "upstream_garbled", "the upstream's answer is not JSON"), fault=True
         )
     return told
-
-
-def named(error: BaseException) -> str:
-    """A short name of what ended an attempt."""
-    if isinstance(error, asyncio.CancelledError):
-        return "cancelled"
-    return error.code if isinstance(error, Denied) else type(error).__name__

@@ -8,7 +8,6 @@ screen, and nothing is parsed twice.
 
 from __future__ import annotations
 
-import copy
 import secrets
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -25,6 +24,8 @@ from gateway.dialects import Ask
 from gateway.dialects.base import text_of
 from gateway.filter import Canaries, OutputFilter, Ruling, StreamFilter
 from gateway.masking import KEY_BYTES, Masker, Session, StreamMasker
+from gateway.media import with_media, without_media
+from gateway.screen_stream import StreamScreen, TextStream
 from gateway.slots import Slot, Slots
 
 Json = dict[str, Any]
@@ -35,7 +36,6 @@ _CONTROL: Final = frozenset({
 })  # fmt: skip
 """Fields of a request that say how to answer, not what about."""
 _OUTSIDE: Final = frozenset({"tool", "function", "tool_result", "function_call_output"})
-_DATA: Final = ";base64,"
 
 
 class Screens:
@@ -166,9 +166,9 @@ class Screen:
         if self._session is None:
             return value
         kept: list[str] = []
-        masked = self._session.mask(_without_media(value, kept))
+        masked = self._session.mask(without_media(value, kept))
         self._require(masked.verdict)
-        return _with_media(masked.value, kept) if kept else masked.value
+        return with_media(masked.value, kept) if kept else masked.value
 
     def _restored(self, value: Any) -> Any:
         return self._session.restore(value) if self._session is not None else value
@@ -186,79 +186,6 @@ class Screen:
             self._denied(self._action, verdict)
             code, sentence = f"{verdict.decision}_by_{verdict.guard}", f"{self._action.agent}: {verdict.reason}"
             raise Denied(HTTPStatus.FORBIDDEN, code, sentence, told={"guard": verdict.guard})
-
-
-class TextStream:
-    """One text that comes in pieces: masked, then filtered."""
-
-    def __init__(
-        self, masker: StreamMasker | None, filtered: StreamFilter | None, require: Callable[[Verdict], None]
-    ) -> None:
-        self._masker, self._filter, self._require = masker, filtered, require
-
-    def feed(self, text: str, *, last: bool = False) -> str:
-        """What may go out by now.
-
-        Raises:
-            Denied: 403, a guard said no.
-        """
-        if self._masker is not None:
-            text = self._masker.feed(text) + (self._masker.end() if last else "")
-            self._require(self._masker.verdict)
-        if self._filter is not None:
-            text = self._filter.feed(text) + (self._filter.end() if last else "")
-            self._require(self._filter.verdict)
-        return text
-
-
-class StreamScreen:
-    """The events of one stream: pieces go in, held-back pieces come out before their text's end."""
-
-    def __init__(self, screen: Screen, slots: Slots) -> None:
-        self._screen, self._slots = screen, slots
-        self._texts: dict[str, TextStream] = {}
-        self._arguments: dict[str, tuple[str, list[str]]] = {}
-        self._latest: dict[str, Json] = {}
-
-    def event(self, told: Json) -> list[Json]:
-        """What may go out when ``told`` has come.
-
-        Raises:
-            Denied: 403, a guard said no.
-        """
-        for slot in list(self._slots.pieces(told)):
-            slot.put(self._piece(slot, told) if slot.channel else self._screen.whole(slot))
-        ended = self._slots.ended(told)
-        return [told] if ended is None else [*self.end(ended), told]
-
-    def end(self, beginning: str = "") -> list[Json]:
-        """What is still held back in the channels whose name begins so.
-
-        Raises:
-            Denied: 403, a guard said no.
-        """
-        out = []
-        for channel in [name for name in self._latest if name.startswith(beginning)]:
-            told = self._latest.pop(channel)
-            rest = self._rest(channel)
-            if rest:
-                out.append(self._slots.piece(told, channel, rest))
-        return out
-
-    def _piece(self, slot: Slot, told: Json) -> str:
-        text = str(slot.value)
-        if slot.channel not in self._latest:
-            self._latest[slot.channel] = copy.deepcopy(told)
-        if slot.tool is not None:
-            self._arguments.setdefault(slot.channel, (slot.tool, []))[1].append(text)
-            return ""
-        return self._texts.setdefault(slot.channel, self._screen.text_stream()).feed(text)
-
-    def _rest(self, channel: str) -> str:
-        if channel in self._arguments:
-            tool, parts = self._arguments.pop(channel)
-            return str(self._screen.whole(Slot({"arguments": "".join(parts)}, "arguments", tool=tool)))
-        return self._texts.pop(channel).feed("", last=True)
 
 
 def mask_key(data_dir: Path) -> bytes:
@@ -291,32 +218,3 @@ def _parsed(told: Any) -> Any:
         return orjson.loads(told)
     except orjson.JSONDecodeError:
         return told
-
-
-def _without_media(value: Any, kept: list[str]) -> Any:
-    """Pictures and files in base64 are no text: they stand aside while it is masked."""
-    if isinstance(value, dict):
-        if value.get("type") == "base64" and isinstance(value.get("data"), str):
-            return {**value, "data": _aside(value["data"], kept)}
-        return {name: _without_media(each, kept) for name, each in value.items()}
-    if isinstance(value, list):
-        return [_without_media(each, kept) for each in value]
-    if isinstance(value, str) and value.startswith("data:") and _DATA in value[:128]:
-        return _aside(value, kept)
-    return value
-
-
-def _aside(text: str, kept: list[str]) -> str:
-    kept.append(text)
-    return f"\x00{len(kept) - 1}\x00"
-
-
-def _with_media(value: Any, kept: list[str]) -> Any:
-    if isinstance(value, dict):
-        return {name: _with_media(each, kept) for name, each in value.items()}
-    if isinstance(value, list):
-        return [_with_media(each, kept) for each in value]
-    if isinstance(value, str) and value.startswith("\x00"):
-        number = value.strip("\x00")
-        return kept[int(number)] if number.isdecimal() and len(number) < 9 and int(number) < len(kept) else value
-    return value

@@ -21,6 +21,7 @@ from fusebox.clock import Clock
 from fusebox.eventmap import Value
 from fusebox.records import Action, ActionKind
 from gateway.breaker import Circuit
+from gateway.call import caller_of, named, workflow_of
 from gateway.denied import Denied, bad_request
 from gateway.dialects import Ask, Plain
 from gateway.http import Reply, Request, safe
@@ -28,7 +29,6 @@ from gateway.keys import Identity
 from gateway.ledger import Entry, Subject
 from gateway.means import Means
 from gateway.meter import Meter
-from gateway.models import caller_of, named, workflow_of
 from gateway.providers.base import Outgoing
 from gateway.screen import Screen
 from gateway.settings import CircuitSection, Tool

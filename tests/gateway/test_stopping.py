@@ -81,6 +81,14 @@ def test_a_killed_workflow_stops_only_what_belongs_to_it(
     assert ask(governed, "/v1/chat/completions", CHAT, {names.HTTP_WORKFLOW: "wf_2"})[0] == 200
 
 
+def test_a_tripped_agent_is_refused(running: Running, provider: Provider) -> None:
+    running.runtime.circuits.trip("ticket-helper", reason="5 times the same", actor="detector:repetition", open_s=60)
+    status, body, headers = ask(running, "/v1/chat/completions", CHAT)
+    assert (status, json.loads(body)["error"]["code"]) == (403, "agent_tripped")
+    assert 0 < int(headers["retry-after"]) <= 60
+    assert provider.seen == []
+
+
 def test_a_tripped_agents_stream_ends(running: Running, provider: Provider) -> None:
     provider.answers = [streamed("openai_chat.sse", parts=3, then=hanging)]
     heard: list[str] = []
@@ -98,7 +106,6 @@ def test_when_its_open_time_is_over_one_call_probes_and_closes_the_circuit(
     provider.answers = [whole("openai_chat.json")]
     circuits = running.runtime.circuits
     circuits.trip("ticket-helper", reason="test", actor="operator:jo", open_s=0.3)
-    assert ask(running, "/v1/chat/completions", CHAT)[0] == 403
     eventually(lambda: circuits.due("ticket-helper"), what="the end of the open time")
     assert ask(running, "/v1/chat/completions", CHAT)[0] == 200
     assert str(circuits.circuit("ticket-helper").state) == "closed"

@@ -1,0 +1,78 @@
+"""Call: one request of an agent for a model, and what can be said of it before anybody is asked."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Final
+
+from opentelemetry.trace import SpanContext
+
+from fusebox import names
+from fusebox.records import Action, ActionKind
+from gateway.denied import Denied
+from gateway.dialects import Ask, Dialect
+from gateway.http import Reply, Request
+from gateway.keys import Identity
+from gateway.providers.base import PASSED_ON, Outgoing
+from gateway.providers.translate import Translation
+from gateway.quota import Hold
+from gateway.screen import Screen
+from gateway.upstream import Target
+from rabbitmq import tracing
+
+_MAX_WORKFLOW: Final = 128
+_TRACE: Final = (names.H_TRACEPARENT, names.H_TRACESTATE)
+
+
+@dataclass(slots=True)
+class Call:
+    """One request of an agent for a model."""
+
+    identity: Identity
+    dialect: Dialect
+    ask: Ask
+    action: Action
+    caller: SpanContext
+    client: dict[str, str]
+    reply: Reply
+    route: str
+    screen: Screen | None = None
+    hold: Hold | None = None
+    passed: tuple[str, str] | None = None
+    """Path and query, where the request goes to a provider as it is."""
+
+    def outgoing(self, target: Target, translation: Translation) -> Outgoing:
+        """What ``target`` is to be sent."""
+        if self.passed is not None:
+            return target.adapter.passed_through("POST", *self.passed, self.ask.bytes(), self.client)
+        return target.adapter.outgoing(self.dialect, translation, target.model, self.ask, self.client)
+
+
+def call_of(identity: Identity, dialect: Dialect, ask: Ask, request: Request, reply: Reply) -> Call:
+    """The call that a request makes."""
+    caller = caller_of(request)
+    action = Action(
+        ActionKind.MODEL_CALL, identity.agent, ask.model, tenant=identity.tenant, workflow=workflow_of(request),
+        trace_id=f"{caller.trace_id:032x}" if caller.is_valid else "",
+    )  # fmt: skip
+    client = {name: request.headers[name] for name in PASSED_ON if name in request.headers}
+    return Call(identity, dialect, ask, action, caller, client, reply, request.path)
+
+
+def caller_of(request: Request) -> SpanContext:
+    """The span of the client that made the request; an invalid one when it names none."""
+    return tracing.created_in({n: request.headers[n] for n in _TRACE if n in request.headers})
+
+
+def workflow_of(request: Request) -> str:
+    """The workflow a client says its call belongs to; bounded, since anybody may write anything there."""
+    told = request.headers.get(names.HTTP_WORKFLOW, "")
+    return told if len(told) <= _MAX_WORKFLOW and told.isascii() and told.isprintable() else ""
+
+
+def named(error: BaseException) -> str:
+    """A short name of what ended an attempt."""
+    if isinstance(error, asyncio.CancelledError):
+        return "cancelled"
+    return error.code if isinstance(error, Denied) else type(error).__name__
