@@ -2,8 +2,9 @@
 
 Every query of ``collector.queries`` is asked with other parameters each time, as the dashboard, ``fusebox why`` and the
 demo ask it: through the client, under the limits of the SQL port (two threads), with the query condition cache off.
-The data are ``benchmarks.warehouse``'s: three days of 400 agents. trace_p95_ms is a whole trace by its id (the tree),
-worst_p95_ms the slowest query of all.
+The data are ``benchmarks.warehouse``'s: three days of 400 agents. trace_p95_ms is the tree of a trace by its id, as the
+dashboard draws it; the attributes of one span, asked when somebody opens it, are the query ``span``. worst_p95_ms is
+the slowest query of all.
 """
 
 from __future__ import annotations
@@ -59,12 +60,15 @@ class Asker:
             "counts_by_agent": dict,
             "totals": dict,
             "spans_total": dict,
-            "span": lambda: {"span_id": self._span()[1]},
-            "span:trace": lambda: dict(zip(("trace_id", "span_id"), self._span(), strict=True)),
-            "span_children": lambda: dict(zip(("trace_id", "span_id"), self._span(), strict=True)),
+            "span": lambda: dict(zip(("trace_id", "span_id"), self._span(), strict=True)),
+            "span_of_any_trace": lambda: {"span_id": self._span()[1]},
+            "spans_at": lambda: {"spans": [":".join(self._span())]},
+            "spans_below": lambda: {"spans": [":".join(self._span())]},
+            "spans_linking": lambda: {"spans": [":".join(self._span())]},
             "trace_spans": lambda: {"trace_id": self._span()[0]},
-            "linked_spans": lambda: dict(zip(("trace_id", "span_id"), self._span(), strict=True)),
+            "audit_of_traces": lambda: {"traces": [self._span()[0]]},
             "message_spans": lambda: {"message_id": self._rng.choice(self._messages)},
+            "row_spans": lambda: {"row": self._rng.choice(self._messages)},
             "last_call_in_trace": lambda: {"trace_id": self._span()[0]},
             "audit": dict,
         }

@@ -11,6 +11,7 @@ Everything is parameterised; values never become text of a statement. Times go i
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -18,13 +19,19 @@ import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from collector.audit_queries import COPY
 from collector.ledger_queries import LEDGER
+from collector.page_queries import EXAMPLES, PAGES
 from collector.query import Query
+from collector.questions import ASKED
 from collector.stock import over_stock
 from collector.truth_queries import CANARY, TRUTH
+from collector.why_queries import BRANCH, OF_TRACE, SPAN, WHY
 from fusebox.config import Config
 from fusebox.errors import ConfigError, Retryable
 from fusebox.rundir import secret_of, url_of
+
+__all__ = ["EXAMPLES", "NO_ADDRESS", "QUERIES", "KeepUnavailable", "connect", "run", "select", "token_of"]
 
 _TIMEOUT_S: Final = 10
 _UNKNOWN_TABLE: Final = 60
@@ -35,16 +42,11 @@ class KeepUnavailable(Retryable):
     """The SQL port of *keep* does not answer, or not this query."""
 
 
-_SINCE: Final = "time >= fromUnixTimestamp64Micro(toInt64({since:Float64} * 1000000))"
+_MINUTE: Final = "t.minute >= toStartOfMinute(fromUnixTimestamp64Micro(toInt64({since:Float64} * 1000000)))"
 _EVENT: Final = """
     toUnixTimestamp64Micro(time) / 1000000 AS time, agent, tenant, action, operation, target, workflow, request_hash,
     simhash, result_hash, ok, error_type, input_tokens, output_tokens, cost_usd, price, duration_s, trace_id, span_id,
     parent_id, lineage"""
-_SPAN: Final = """
-    toUnixTimestamp64Nano(Timestamp) / 1000000000 AS start, Duration / 1000000000 AS duration_s, TraceId AS trace_id,
-    SpanId AS span_id, ParentSpanId AS parent_id, SpanName AS name, SpanKind AS kind, ServiceName AS service,
-    StatusCode AS status, StatusMessage AS status_message, SpanAttributes AS attributes,
-    arrayZip(Links.TraceId, Links.SpanId) AS links"""
 _BY_ARRIVAL: Final = "ORDER BY Timestamp, SpanId"
 
 QUERIES: Final[Mapping[str, Query]] = {
@@ -52,35 +54,30 @@ QUERIES: Final[Mapping[str, Query]] = {
         "the newest actions, of one agent or (agent='') of all",
         f"""SELECT {_EVENT} FROM agent_events
             WHERE tenant = {{tenant:String}} AND ({{agent:String}} = '' OR agent = {{agent:String}})
-              AND agent_events.time >= (
-                SELECT min(moment) FROM (
-                    SELECT time AS moment FROM agent_events
-                    WHERE tenant = {{tenant:String}} AND ({{agent:String}} = '' OR agent = {{agent:String}})
-                    ORDER BY time DESC LIMIT {{limit:UInt32}}))
             ORDER BY agent_events.time DESC, span_id LIMIT {{limit:UInt32}}""",
         {"tenant": "default", "agent": "", "limit": 100},
     ),
     "agent_activity": Query(
-        "what each agent did since then: actions, tokens, cost, errors",
-        f"""SELECT agent, count() AS actions, countIf(action = 'model_call') AS model_calls,
-                countIf(action = 'tool_call') AS tool_calls, sum(input_tokens) AS input_tokens,
-                sum(output_tokens) AS output_tokens, sum(cost_usd) AS cost_usd, countIf(NOT ok) AS errors,
-                toUnixTimestamp64Micro(max(time)) / 1000000 AS last
-            FROM agent_events WHERE tenant = {{tenant:String}} AND {_SINCE} GROUP BY agent ORDER BY agent""",
+        "what each agent did since the minute of then: actions, tokens, cost, errors",
+        f"""SELECT agent, sum(t.actions) AS actions, sum(t.model_calls) AS model_calls, sum(t.tool_calls) AS tool_calls,
+                sum(t.input_tokens) AS input_tokens, sum(t.output_tokens) AS output_tokens,
+                sum(t.cost_usd) AS cost_usd, sum(t.errors) AS errors,
+                toUnixTimestamp64Micro(max(t.last)) / 1000000 AS last
+            FROM agent_minutes AS t WHERE tenant = {{tenant:String}} AND {_MINUTE} GROUP BY agent ORDER BY agent""",
         {"tenant": "default"},
     ),
     "tokens_by_agent_minute": Query(
-        "tokens and cost of each agent in each minute since then",
-        f"""SELECT toUnixTimestamp(toStartOfMinute(time)) AS minute, agent, sum(input_tokens + output_tokens) AS tokens,
-                sum(cost_usd) AS cost_usd, count() AS actions
-            FROM agent_events WHERE tenant = {{tenant:String}} AND {_SINCE}
+        "tokens and cost of each agent in each minute since the minute of then",
+        f"""SELECT toUnixTimestamp(t.minute) AS minute, agent, sum(t.input_tokens + t.output_tokens) AS tokens,
+                sum(t.cost_usd) AS cost_usd, sum(t.actions) AS actions
+            FROM agent_minutes AS t WHERE tenant = {{tenant:String}} AND {_MINUTE}
             GROUP BY minute, agent ORDER BY minute, agent""",
         {"tenant": "default"},
     ),
     "trip_evidence": Query(
         "the actions behind a Finding; spans is its list of 'trace_id:span_id'",
         f"""SELECT {_EVENT} FROM agent_events
-            WHERE span_id IN (SELECT splitByChar(':', arrayJoin({{spans:Array(String)}}))[2])
+            WHERE trace_id IN (SELECT splitByChar(':', arrayJoin({{spans:Array(String)}}))[1])
               AND concat(trace_id, ':', span_id) IN {{spans:Array(String)}}
             ORDER BY agent_events.time, span_id""",
     ),
@@ -111,39 +108,10 @@ QUERIES: Final[Mapping[str, Query]] = {
         "how many spans are stored, canaries left out",
         f"SELECT count() AS spans FROM otel_traces WHERE SpanName != '{CANARY}'",
     ),
-    "span": Query(
-        "one span by its id (trace_id='' when it is not known)",
-        f"""SELECT {_SPAN} FROM otel_traces
-            WHERE SpanId = {{span_id:String}} AND ({{trace_id:String}} = '' OR TraceId = {{trace_id:String}})
-            {_BY_ARRIVAL} LIMIT 1""",
-        {"trace_id": ""},
-    ),
-    "span_children": Query(
-        "the spans directly below a span",
-        f"""SELECT {_SPAN} FROM otel_traces
-            WHERE TraceId = {{trace_id:String}} AND ParentSpanId = {{span_id:String}} {_BY_ARRIVAL} LIMIT 1000""",
-    ),
     "trace_spans": Query(
-        "every span of a trace, oldest first",
-        f"""SELECT {_SPAN} FROM otel_traces WHERE TraceId = {{trace_id:String}}
-            {_BY_ARRIVAL} LIMIT {{limit:UInt32}}""",
+        "every span of a trace, oldest first: the tree, without attributes (query span has those)",
+        f"""SELECT {BRANCH} FROM otel_traces WHERE {OF_TRACE} {_BY_ARRIVAL} LIMIT {{limit:UInt32}}""",
         {"limit": 10_000},
-    ),
-    "linked_spans": Query(
-        "the spans that a span's links point to",
-        f"""WITH linked AS (
-                SELECT link.1 AS trace, link.2 AS span
-                FROM otel_traces ARRAY JOIN arrayZip(Links.TraceId, Links.SpanId) AS link
-                WHERE SpanId = {{span_id:String}} AND TraceId = {{trace_id:String}})
-            SELECT {_SPAN} FROM otel_traces
-            WHERE TraceId IN (SELECT trace FROM linked) AND SpanId IN (SELECT span FROM linked)
-              AND (TraceId, SpanId) IN (SELECT trace, span FROM linked) {_BY_ARRIVAL}""",
-    ),
-    "message_spans": Query(
-        "the spans that carried a message, publisher first",
-        f"""SELECT {_SPAN} FROM otel_traces
-            WHERE SpanAttributes['messaging.message.id'] = {{message_id:String}}
-              AND has(mapValues(SpanAttributes), {{message_id:String}}) {_BY_ARRIVAL} LIMIT 100""",
     ),
     "last_call_in_trace": Query(
         "the newest tool call of a trace, else its newest action",
@@ -153,7 +121,7 @@ QUERIES: Final[Mapping[str, Query]] = {
     "spans_between": Query(
         "one page of spans in the order they ended, past the (ended_ns, span_id) of the last one; of one service or "
         "agent or (agent='') of all",
-        f"""SELECT {_SPAN}, toUnixTimestamp64Nano(Timestamp) + Duration AS ended_ns FROM otel_traces
+        f"""SELECT {SPAN}, toUnixTimestamp64Nano(Timestamp) + Duration AS ended_ns FROM otel_traces
             WHERE ended_ns >= {{since_ns:Int64}} AND ended_ns < {{until_ns:Int64}}
                 AND Timestamp >= fromUnixTimestamp64Nano({{since_ns:Int64}} - 86400000000000)
                 AND (ended_ns, SpanId) > ({{after_ns:Int64}}, {{after_id:String}})
@@ -171,13 +139,20 @@ QUERIES: Final[Mapping[str, Query]] = {
             ORDER BY seq DESC, writer LIMIT {limit:UInt32}""",
         {"subject": "", "limit": 100},
     ),
+    **ASKED,
+    **COPY,
     **LEDGER,
     **TRUTH,
+    **PAGES,
+    **WHY,
 }
 
 
-def connect(config: Config) -> Client:
+def connect(config: Config, token: str | None = None) -> Client:
     """A client on the SQL port: the ``sql_url`` setting, else the *keep* that runs on this data folder.
+
+    Args:
+        token: the token of the person who asks; None asks as the operator at this machine.
 
     Raises:
         KeepUnavailable: no *keep* runs, or it does not answer.
@@ -189,7 +164,7 @@ def connect(config: Config) -> Client:
     try:
         return clickhouse_connect.get_client(
             dsn=url,
-            password=token_of(config) or "",
+            password=token_of(config) or "" if token is None else token,
             autogenerate_session_id=False,
             connect_timeout=_TIMEOUT_S,
             send_receive_timeout=_TIMEOUT_S,
@@ -231,6 +206,23 @@ def run(client: Client, name: str, **parameters: Any) -> list[dict[str, Any]]:
         return _rows(client, stock, values)
     except ClickHouseError as error:
         raise KeepUnavailable(f"query {name} on a stock database: {error}") from error
+
+
+def select(config: Config, token: str, statement: str, limit: int) -> list[dict[str, Any]]:
+    """At most ``limit`` rows of a statement that a person typed; the SQL port decides whether it may run.
+
+    Raises:
+        KeepUnavailable: the database did not answer, or refused; the text says why.
+    """
+    client = connect(config, token)
+    try:
+        with client.query_row_block_stream(statement) as blocks:
+            rows = islice((row for block in blocks for row in block), limit)
+            return [dict(zip(blocks.source.column_names, row, strict=True)) for row in rows]
+    except ClickHouseError as error:
+        raise KeepUnavailable(str(error)) from error
+    finally:
+        client.close()
 
 
 def _rows(client: Client, statement: str, values: Mapping[str, Any]) -> list[dict[str, Any]]:

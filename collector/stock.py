@@ -15,7 +15,10 @@ from collector import schema
 
 _VIEW: Final = r"CREATE MATERIALIZED VIEW IF NOT EXISTS {name}_mv TO {name} AS\n(.*?);\n"
 _SOURCE: Final = re.compile(r"^FROM otel_traces$", re.MULTILINE)
-_TABLES: Final = {"token_costs": ("token_ledger",), "token_ledger": (), "agent_events": ()}
+_TABLES: Final = {
+    "token_costs": ("token_ledger",), "token_ledger": (), "agent_minutes": ("agent_events",), "agent_events": (),
+    "otel_traces_trace_id_ts": (),
+}  # fmt: skip
 _TRACES: Final = (
     """(SELECT *, '' AS _batch, '' AS _principal, toDateTime64(Timestamp, 6) AS _received FROM otel_traces)"""
 )

@@ -12,17 +12,18 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from collector import queries
 from collector.queries import KeepUnavailable
 from fusebox.config import Config
 
-__all__ = ["History", "KeepUnavailable", "evidence", "tokens_by_minute"]
+__all__ = ["History", "KeepUnavailable", "evidence", "run", "submit", "tokens_by_minute"]
 
 Rows = list[dict[str, Any]]
+T = TypeVar("T")
 PATIENCE_S: Final = 0.5
-KEPT: Final = 20
+KEPT: Final = 60
 _THREADS: Final = ThreadPoolExecutor(4, thread_name_prefix="history")
 
 
@@ -61,6 +62,11 @@ class History:
         return self._answers.get(key, [])
 
 
+def submit(work: Callable[..., T], *arguments: Any) -> Future[T]:
+    """Do ``work`` on one of the threads that wait for the database."""
+    return _THREADS.submit(work, *arguments)
+
+
 def evidence(config: Config, spans: tuple[str, ...]) -> Rows:
     """The actions behind a trip, oldest first, with what the ledger says that they cost.
 
@@ -79,8 +85,18 @@ def evidence(config: Config, spans: tuple[str, ...]) -> Rows:
 
 def tokens_by_minute(config: Config, since: float) -> Rows:
     """Minute, agent and tokens since a Unix time. Raises :class:`KeepUnavailable`."""
-    with closing(queries.connect(config)) as client:
-        return queries.run(client, "tokens_by_agent_minute", since=since, tenant=config.tenant)
+    return run(config, "tokens_by_agent_minute", since=since)
+
+
+def run(config: Config, name: str, **parameters: Any) -> Rows:
+    """The rows of a named query, of this installation's tenant. Raises :class:`KeepUnavailable`."""
+    if "tenant" in queries.QUERIES[name].parameters:
+        parameters = {"tenant": config.tenant, **parameters}
+    client = queries.connect(config)
+    try:
+        return queries.run(client, name, **parameters)
+    finally:
+        client.close()
 
 
 def _put(store: dict[str, Any], key: str, value: object) -> None:

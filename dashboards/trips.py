@@ -55,9 +55,9 @@ def draw_trips(config: Config, clock: Clock) -> None:
         [_row(trip) for trip in board.trips], hide_index=True, height=_tall(min(len(board.trips), SHOWN)), key="trips"
     )
     trips = {trip.id: trip for trip in board.trips}
-    chosen = st.selectbox("Evidence of", list(trips), format_func=lambda each: _title(trips[each]), key="trip")
+    chosen = st.selectbox("Evidence of", list(trips), format_func=lambda each: title_of(trips[each]), key="trip")
     if chosen in trips:
-        _draw_trip(config, clock, trips[chosen])
+        draw_trip(config, clock, trips[chosen])
 
 
 def _tall(rows: int) -> int:
@@ -65,7 +65,8 @@ def _tall(rows: int) -> int:
     return _ROW * (rows + 1) + 3
 
 
-def _title(trip: Trip) -> str:
+def title_of(trip: Trip) -> str:
+    """When, who and by what: one line."""
     return f"{moment(trip.time)} · {visible(trip.agent, 60)} · {visible(trip.detector or trip.actor, 40)}"
 
 
@@ -80,7 +81,8 @@ def _row(trip: Trip) -> dict[str, Any]:
     }
 
 
-def _draw_trip(config: Config, clock: Clock, trip: Trip) -> None:
+def draw_trip(config: Config, clock: Clock, trip: Trip) -> None:
+    """What the board knows of a trip, and its evidence side by side."""
     with st.container(border=True, gap="xsmall", key="trip-detail"):
         for name, value in _facts(trip):
             with st.container(horizontal=True, gap="small", key=f"fact-{name.lower()}"):

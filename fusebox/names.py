@@ -121,6 +121,7 @@ EXCHANGE_EVENTS: Final = "fusebox.events"
 EXCHANGE_CONTROL: Final = "fusebox.control"
 EXCHANGE_UPLINK: Final = "fusebox.uplink"
 EXCHANGE_DEAD: Final = "fusebox.dead"
+EXCHANGE_ALERTS: Final = "fusebox.alerts"
 EXCHANGE_OWN: Final = "fusebox.own"
 """Where agents put what they hold and bury; unlike on the default exchange, keys can be permitted one by one."""
 

@@ -104,6 +104,11 @@ class Repetition:
         self._trace, self._in_trace, self._task = "", 0, 0
         self.score = 0.0
 
+    @property
+    def threshold(self) -> float:
+        """The score that opens."""
+        return self._open
+
     def observe(self, event: Event) -> Finding | None:
         """Judge one event of the agent."""
         self.score = 0.0

@@ -21,6 +21,7 @@ from typing import Final, Protocol
 
 from clickhouse_connect.driver.client import Client
 
+from collector.keep import rollup
 from collector.keep.batch import Batch
 from collector.keep.errors import OUT_OF_MEMORY, EngineDown, EngineRefused
 from collector.keep.otlp_bytes import Identity, only
@@ -123,12 +124,15 @@ class Completion:
         """
         for target in TARGETS:
             _Run(self._do, self._letters, batch, target).complete()
-        for statement in (_TIMES, self._emitters()):
+        for statement in (_TIMES, self._emitters(), self._minutes()):
             self._do(lambda client: client.command(statement, parameters={"batch": batch.id}))  # noqa: B023
 
     def _emitters(self) -> str:
         columns, select = _text(self._do, _COLUMNS, table="emitters"), _text(self._do, _VIEW, view="emitters_mv")
         return _EMITTERS.format(columns=columns, select=select)
+
+    def _minutes(self) -> str:
+        return rollup.correction(_text(self._do, _VIEW, view=rollup.VIEW))
 
 
 class _Run:

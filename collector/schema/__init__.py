@@ -1,8 +1,9 @@
 """The database's schema: numbered SQL files, applied once each and in order, and the Protobuf schema of the ingest.
 
-Every statement is ``CREATE`` or ``ADD COLUMN … IF NOT EXISTS``, or changes a setting, so a start that died half-way is
-simply repeated. ``fusebox_schema`` remembers which files were applied and their SHA-256: an applied file that changed,
-or a file of a newer Fusebox, is refused instead of guessed at.
+Every statement may be run again (``CREATE`` or ``ADD COLUMN … IF NOT EXISTS``, changes of settings, types and codecs, a
+table emptied and filled), so a start that died half-way is simply repeated. ``fusebox_schema`` remembers which files
+were applied and their SHA-256: an applied file that changed, or a file of a newer Fusebox, is refused instead of
+guessed at.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ _NODES: Final = frozenset(
     }
 )  # fmt: skip
 _VIEWER: Final = (
-    "agent_events detector_scores token_ledger token_costs ledger_repricings emitters span_gaps "
+    "agent_events agent_minutes detector_scores token_ledger token_costs ledger_repricings emitters span_gaps "
     "otel_traces_trace_id_ts fusebox_schema"
 )
 READABLE: Final[Mapping[str, frozenset[str] | None]] = {"auditor": None, "viewer": frozenset(_VIEWER.split())}

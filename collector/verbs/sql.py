@@ -41,7 +41,8 @@ Run one read-only statement on the SQL port of the running keep.
   fusebox sql --csv "SELECT * FROM agent_events" > events.csv
   echo "SHOW TABLES" | fusebox sql -
 
-Tables: agent_events, detector_scores, otel_traces, otel_logs, audit_log, dead_letters, dead_letters_waiting.
+Tables: agent_events, agent_minutes, detector_scores, otel_traces, otel_logs, audit_log, dead_letters,
+dead_letters_waiting.
 A FORMAT in the statement wins over --json and --csv.
 """
 

@@ -34,7 +34,7 @@ _OTHER = {"messaging.operation.type": "process", "gen_ai.agent.id": "bot", "mess
 
 EXAMPLES = {
     "since": NOW, "spans": ["x:y"], "agent": "a", "span_id": "a", "trace_id": "b", "message_id": "m", "emitter": "e",
-    "since_ns": 0, "until_ns": int(NOW * 1e9),
+    "since_ns": 0, "until_ns": int(NOW * 1e9), "row": "r", "traces": ["t"], "subjects": ["a"], "until": NOW + 60,
 }  # fmt: skip
 
 
@@ -71,7 +71,9 @@ def test_activity_counts_actions_tokens_cost_and_errors(client: Client) -> None:
     assert (helper["actions"], helper["model_calls"], helper["tool_calls"], helper["errors"]) == (3, 1, 2, 1)
     assert (helper["input_tokens"], helper["output_tokens"]) == (100, 20)
     assert helper["cost_usd"] == Decimal("0.000065")
-    assert [row["agent"] for row in queries.run(client, "agent_activity", since=NOW + 62)] == ["bot"]
+    later = {row["agent"]: row["actions"] for row in queries.run(client, "agent_activity", since=NOW + 62)}
+    assert later == {"bot": 1, "helper": 2}, "from the beginning of that minute"
+    assert queries.run(client, "agent_activity", since=NOW + 120) == []
 
 
 def test_tokens_by_minute(client: Client) -> None:
@@ -101,12 +103,21 @@ def test_an_event_in_the_table_is_the_event_the_detectors_saw(client: Client) ->
 
 
 def test_spans_children_and_links(client: Client) -> None:
-    assert queries.run(client, "span", span_id=f"{2:016x}")[0]["parent_id"] == f"{1:016x}"
-    children = queries.run(client, "span_children", trace_id=f"{1:032x}", span_id=f"{1:016x}")
-    assert [row["span_id"] for row in children] == [f"{2:016x}"]
-    linked = queries.run(client, "linked_spans", trace_id=f"{2:032x}", span_id=f"{4:016x}")
-    assert [row["span_id"] for row in linked] == [f"{2:016x}"]
-    assert len(queries.run(client, "trace_spans", trace_id=f"{1:032x}")) == 4
+    for found in (
+        queries.run(client, "span_of_any_trace", span_id=f"{2:016x}"),
+        queries.run(client, "span", trace_id=f"{1:032x}", span_id=f"{2:016x}"),
+        queries.run(client, "spans_at", spans=[f"{1:032x}:{2:016x}"]),
+    ):
+        assert [(row["parent_id"], row["attributes"]["fusebox.target"]) for row in found] == [(f"{1:016x}", "T-1")]
+    assert queries.run(client, "span", trace_id=f"{2:032x}", span_id=f"{2:016x}") == []
+    below = queries.run(client, "spans_below", spans=[f"{1:032x}:{1:016x}"])
+    assert [row["span_id"] for row in below] == [f"{2:016x}"]
+    linking = queries.run(client, "spans_linking", spans=[f"{1:032x}:{2:016x}"])
+    assert [row["span_id"] for row in linking] == [f"{4:016x}"]
+    tree = queries.run(client, "trace_spans", trace_id=f"{1:032x}")
+    assert [row["span_id"] for row in tree] == [f"{number:016x}" for number in (1, 5, 2, 3)]
+    assert "attributes" not in tree[0]
+    assert queries.run(client, "trace_spans", trace_id=f"{2:032x}")[0]["links"] == [(f"{1:032x}", f"{2:016x}")]
 
 
 def test_values_are_never_text_of_a_statement(client: Client) -> None:

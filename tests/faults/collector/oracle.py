@@ -10,7 +10,7 @@ What it finds wrong
     doubled     in a table more than once
     invented    in a table and never issued
     changed     in ``otel_traces`` with another content than was sent
-    miscounted  the tokens of a table are not those of the spans in it
+    miscounted  the tokens of a table are not those of the spans in it, or a minute's sums not those of its events
 """
 
 from __future__ import annotations
@@ -34,6 +34,14 @@ SPAN_TABLES: Final[Mapping[str, str]] = {
 }
 """Every table that holds a row for each span of the laboratory (no detector's score is among them), and its column of
 span ids."""
+
+MINUTES: Final = """
+SELECT minute, agent, sum(actions), sum(tokens) FROM (
+    SELECT toStartOfMinute(time) AS minute, agent, 1 AS actions, toInt64(input_tokens) AS tokens FROM agent_events
+    UNION ALL SELECT minute, agent, -actions, -input_tokens FROM agent_minutes)
+GROUP BY minute, agent HAVING sum(actions) != 0 OR sum(tokens) != 0
+"""
+"""Where the sums by minute are not those of the events."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +107,8 @@ class Oracle:
     def _miscounted(self, rows: Rows) -> list[str]:
         ((total,),) = rows("SELECT sum(input_tokens) FROM agent_events")
         expected = sum(self._issued[span].tokens for span in self._ids(rows, "agent_events") if span in self._issued)
-        return [] if int(total) == expected else [f"miscounted: {total} tokens instead of {expected}"]
+        wrong = [] if int(total) == expected else [f"miscounted: {total} tokens instead of {expected}"]
+        return wrong + [f"miscounted: {row} in agent_minutes or agent_events alone" for row in rows(MINUTES)]
 
     def _ids(self, rows: Rows, table: str) -> Counter[str]:
         mine = f" WHERE SpanName != '{SCORE_SPAN}'" if table == SPANS.table else ""  # watch sends those by itself
