@@ -10,6 +10,7 @@ COPY breakers ./breakers
 COPY governance ./governance
 COPY rabbitmq ./rabbitmq
 COPY collector ./collector
+COPY gateway ./gateway
 COPY dashboards ./dashboards
 COPY examples ./examples
 RUN /opt/fusebox/bin/uv pip install --no-cache --python /opt/fusebox/bin/python --no-deps .

@@ -3,7 +3,7 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := fusebox breakers governance rabbitmq collector dashboards examples
+SOURCES := fusebox breakers governance rabbitmq collector gateway dashboards examples
 ARGS ?=
 
 .PHONY: install system demo test check format docs lock bench bench-peers faults clean

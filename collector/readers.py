@@ -19,11 +19,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from collector.tokens import UNREADABLE, Tokens, hashed, identity, locked
+from collector.tokens import UNREADABLE, Tokens
 from fusebox import happenings
 from fusebox.errors import ConfigError
 from fusebox.registry import AGENT_ID
 from fusebox.rundir import write_atomic
+from fusebox.secrets_file import hashed, identity, locked
 
 DEFAULT: Final = "default"
 """The user name of clients that were given none."""

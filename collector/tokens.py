@@ -11,11 +11,8 @@ request; writers take turns through a lock beside the file. A file that cannot b
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import json
 import logging
-import os
 import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -27,6 +24,7 @@ from fusebox import happenings
 from fusebox.errors import ConfigError
 from fusebox.registry import AGENT_ID
 from fusebox.rundir import write_atomic
+from fusebox.secrets_file import hashed, identity, locked
 
 ANY: Final = "*"
 _PREFIX: Final = "fbx_"
@@ -155,29 +153,3 @@ def _refuse_bad_ids(name: str, agents: tuple[str, ...]) -> None:
     for text in (name, *(a for a in agents if a != ANY)):
         if not AGENT_ID.fullmatch(text):
             raise ConfigError(f"{text!r} is not a valid id; it must match {AGENT_ID.pattern}")
-
-
-def hashed(token: str) -> str:
-    """What is kept of a token: its SHA-256 in hex."""
-    return hashlib.sha256(token.encode(errors="surrogatepass")).hexdigest()
-
-
-def identity(path: Path) -> tuple[int, int, int] | None:
-    """Changes when the file is written anew; None while there is none."""
-    try:
-        stat = path.stat()
-    except OSError:
-        return None
-    return stat.st_ino, stat.st_mtime_ns, stat.st_size
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Keep other processes from editing ``path`` meanwhile."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fd = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(fd)

@@ -14,20 +14,24 @@ if TYPE_CHECKING:
     from openai.types.chat import ChatCompletion, ChatCompletionMessageParam
 
 Messages: TypeAlias = "list[ChatCompletionMessageParam]"
-Chat: TypeAlias = "Callable[[str, Messages], ChatCompletion]"
-"""(model, messages) → answer."""
+Chat: TypeAlias = "Callable[[str, Messages, dict[str, str]], ChatCompletion]"
+"""(model, messages, headers) → answer."""
 
 
-def openai_chat(base_url: str) -> Chat:
-    """A chat with the provider at ``base_url``; proxies do not apply, it is on this machine."""
+def openai_chat(base_url: str, key: str) -> Chat:
+    """A chat through the gateway at ``base_url``; proxies do not apply, it is on this machine."""
     import openai  # heavy: see the module
 
     client = openai.OpenAI(
         base_url=f"{base_url}/v1",
-        api_key="the demo's server asks for none",
+        api_key=key,
         http_client=openai.DefaultHttpxClient(trust_env=False),
     )
-    return lambda model, messages: client.chat.completions.create(model=model, messages=messages)
+
+    def chat(model: str, messages: Messages, headers: dict[str, str]) -> ChatCompletion:
+        return client.chat.completions.create(model=model, messages=messages, extra_headers=headers)
+
+    return chat
 
 
 def ask(ctx: Context, chat: Chat, model: str, system: str, user: str) -> str:
@@ -38,5 +42,5 @@ def ask(ctx: Context, chat: Chat, model: str, system: str, user: str) -> str:
     """
     messages: Messages = [{"role": "system", "content": system}, {"role": "user", "content": user}]
     with ctx.model_call(model, provider="openai", messages=messages) as call:
-        answer = call.record(chat(model, messages))
+        answer = call.record(chat(model, messages, call.through_gateway()))
     return answer.choices[0].message.content or ""

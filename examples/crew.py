@@ -35,6 +35,8 @@ _KEYS: Final[Mapping[str, Mapping[str, str]]] = {
     rogue.HELPER: rogue.HELPER_KEYS,
     rogue.BOT: rogue.BOT_KEYS,
 }
+KEY: Final = "OPENAI_API_KEY"
+"""The variable in which the process of an agent finds its virtual key."""
 _READY_S: Final = 40.0
 _POLL_S: Final = 0.05
 
@@ -48,7 +50,9 @@ class World:
     """What the agents work on, outside the bus."""
 
     models: str
-    """Address of the model provider."""
+    """Address at which agents reach their models: the gateway's."""
+    keys: Mapping[str, str]
+    """Each agent's virtual key."""
     tickets: str
     """Address of the ticket service."""
     inventory: Path
@@ -97,13 +101,15 @@ def build(name: str, runtime: Runtime, world: World) -> Agent:
         case supply.LISTENER:
             return supply.listener(runtime)
         case supply.ANALYST:
-            return supply.analyst(runtime, inventory, openai_chat(world.models))
+            return supply.analyst(runtime, inventory, openai_chat(world.models, world.keys[name]))
         case supply.EXECUTOR:
             return supply.executor(runtime, inventory)
         case rogue.HELPER:
-            return rogue.ticket_helper(runtime, TicketClient(world.tickets), openai_chat(world.models))
+            return rogue.ticket_helper(
+                runtime, TicketClient(world.tickets), openai_chat(world.models, world.keys[name])
+            )
         case rogue.BOT:
-            return rogue.label_bot(runtime, TicketClient(world.tickets), openai_chat(world.models))
+            return rogue.label_bot(runtime, TicketClient(world.tickets), openai_chat(world.models, world.keys[name]))
     raise WorkerFailed(f"the demonstration has no agent {name!r}; there are {', '.join(NAMES)}")
 
 
@@ -177,7 +183,8 @@ class ProcessCrew:
         with self._log(name).open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, "-P", "-m", "examples.worker", name, world.models, world.tickets, world.inventory],
-                env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                env={**self._environment, KEY: world.keys.get(name, "")},
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 process_group=0,  # Ctrl-C is for the demonstration, which stops them in order
             )  # fmt: skip
 

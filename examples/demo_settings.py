@@ -20,7 +20,7 @@ from fusebox.errors import ConfigError
 
 _PORTS: Final = (
     "http_port", "grpc_port", "control_port", "sql_port", "dashboard_port", "dashboard_metrics_port",
-    "redis_metrics_port",
+    "redis_metrics_port", "gateway_port",
 )  # fmt: skip
 
 
@@ -57,6 +57,7 @@ def settings(folder: Path, registry: Path, pager: Pager, amqp_url: str | None) -
         "data_dir": folder,
         "agents_file": registry,
         "capture_content": True,
+        "gateway_file": folder / "gateway.toml",
         "alert_webhook_url": pager.url,
         "alert_webhook_secret": SecretStr(pager.secret),
         "alert_webhook_private": True,

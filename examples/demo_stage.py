@@ -3,7 +3,7 @@
 ::
 
     outside   model provider · ticket service · inventory · pager
-    Fusebox   receive · keep · watch · dashboard      (child processes, as under ``fusebox up``)
+    Fusebox   receive · keep · watch · gateway · dashboard      (child processes, as under ``fusebox up``)
     broker    in this process, or RabbitMQ
     agents    in this process, or a process each
 """
@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final, TypeVar
 
-from examples.crew import Crew, LocalCrew, ProcessCrew, World, role
+from examples.crew import NAMES, Crew, LocalCrew, ProcessCrew, World, role
 from examples.demo_settings import Options, Settings, data_folder, registry_file, settings
 from examples.model_server import ModelServer, by_model
 from examples.pace import Pace
@@ -35,12 +35,24 @@ from fusebox.lifecycle import Service
 from fusebox.names import held_queue
 from fusebox.rundir import lookup
 from fusebox.supervisor import Supervisor
+from gateway.keys import ANY, FILE, Keys
 from rabbitmq.node import PrivateNode
 
 T = TypeVar("T")
+_SERVED: Final = """
+[providers.openai]
+kind = "openai"
+url = "{url}/v1"
+[models.gpt-5-mini]
+provider = "openai"
+[models.gpt-5]
+provider = "openai"
+[models.gpt-5-nano]
+provider = "openai"
+"""
 BOUND: Final = 120
 """Comments after which an unprotected loop is ended."""
-_ROLES: Final = ("receive", "keep", "watch", "dashboard")
+_ROLES: Final = ("receive", "keep", "watch", "gateway", "dashboard")
 _POLL_S: Final = 0.05
 Say = Callable[[str], None]
 
@@ -92,10 +104,12 @@ class Outside:
         self.path = folder / "inventory.db"
         self.inventory = Inventory(self.path, clock)
 
-    @property
-    def world(self) -> World:
-        """Where the agents find it."""
-        return World(self.models.url, self.service.url, self.path)
+    def world(self, config: Config) -> World:
+        """Where the agents find it: the models behind the gateway, each agent with a key of its own."""
+        gateway = lookup(config.data_dir, "gateway") or {}
+        virtual = Keys(config.data_dir / FILE, config.tenant)
+        keys = {name: virtual.add(name, team="", models=(ANY,), tools=())[1] for name in NAMES}
+        return World(str(gateway["url"]), keys, self.service.url, self.path)
 
 
 @contextmanager
@@ -123,11 +137,12 @@ def stage(options: Options, amqp_url: str | None, private_node: bool, say: Say) 
             _run(running, node)
             amqp_url = node.url
         chosen = settings(folder, running.enter_context(registry_file()), outside.pager, amqp_url)
+        chosen.config.gateway_file.write_text(_SERVED.format(url=outside.models.url))
         roles = _ROLES[: None if options.dashboard else -1]
         say(f"the collector: {', '.join(roles)}")
         _run(running, Supervisor(chosen.config, roles, chosen.environment))
         say("the agents, each in a process of its own" if amqp_url else "the agents, on the in-process broker")
-        crew = _crew(chosen, outside.world)
+        crew = _crew(chosen, outside.world(chosen.config))
         _run(running, crew)
         running.callback(outside.service.unsubscribe_all)  # first of all: nobody is told what nobody can hear
         yield Stage(options, chosen, outside, crew)

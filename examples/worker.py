@@ -6,10 +6,11 @@ Everything else (broker, data folder, tokens) comes from Fusebox's settings, as 
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from pathlib import Path
 
-from examples.crew import Member, World
+from examples.crew import KEY, Member, World
 from fusebox.config import load_config
 from fusebox.errors import FuseboxError
 from fusebox.lifecycle import Stack, serve
@@ -21,7 +22,7 @@ def main(arguments: list[str]) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     name, models, tickets, inventory = arguments
     runtime = Runtime.from_config(load_config(), name=name)
-    member = Member(name, runtime, World(models, tickets, Path(inventory)))
+    member = Member(name, runtime, World(models, {name: os.environ.get(KEY, "")}, tickets, Path(inventory)))
     try:
         serve(Stack([runtime, member]))
     except FuseboxError as error:

@@ -59,6 +59,8 @@ class Config(BaseSettings):
     dashboard_port: Port = Field(8501, description="the dashboard")
     dashboard_metrics_port: Port = Field(8502, description="health and metrics of the dashboard")
     redis_metrics_port: Port = Field(9121, description="health and metrics of the Redis that up starts")
+    gateway_port: Port = Field(4330, description="the gateway")
+    gateway_file: Path = Field(Path("gateway.toml"), description="what the gateway serves; absent: up starts none")
 
     otlp_endpoint: str | None = Field(None, description="where agents send telemetry; unset: the running collector")
     control_url: str | None = Field(None, description="where agents and the CLI find watch; unset: the running one")

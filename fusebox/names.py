@@ -88,6 +88,13 @@ CANARY: Final = "fusebox.canary"
 """True on the span that *watch* sends through the whole path."""
 CUT: Final = "fusebox.usage.cut"
 """True on an inference whose stream was left before its end: what it used was paid for nothing."""
+ESTIMATED: Final = "fusebox.usage.estimated"
+"""True on an inference whose provider was silent about its usage, or not to be believed: it is an estimate."""
+ATTEMPT: Final = "fusebox.gateway.attempt"
+"""Which attempt of its request an upstream call of the gateway is: 1, 2, 3 …"""
+SUPERSEDED: Final = "fusebox.gateway.superseded"
+"""True on an attempt that failed and was followed by another: the gateway's doing, not the agent's."""
+TEAM: Final = "fusebox.team"
 COST_USD: Final = "fusebox.cost.usd"
 COST_PRICE: Final = "fusebox.cost.price"
 CLAIMED_AGENT: Final = "fusebox.claimed_agent"
@@ -98,6 +105,10 @@ LOG_ID: Final = "fusebox.log.id"
 # --- ours, on resources (written by *receive* only; what a sender put there is removed) -------------------------------
 PRINCIPAL: Final = "fusebox.principal"
 RECEIVED: Final = "fusebox.received"
+
+# --- ours, in HTTP headers --------------------------------------------------------------------------------------------
+HTTP_WORKFLOW: Final = "x-fusebox-workflow"
+"""The workflow that a call through the gateway belongs to."""
 
 # --- ours, in AMQP headers (no ``x-`` prefix: RabbitMQ turns those into AMQP 1.0 annotations) -------------------------
 H_TRACEPARENT: Final = "traceparent"

@@ -10,13 +10,21 @@
     periodic = ["heartbeat"]          # operations that repeat on purpose and are not judged as loops
     handles = ["ticket.commented"]    # routing keys; 'fusebox rabbitmq provision' binds its queue to them
     publishes = ["ticket.suggested"]  # routing keys its AMQP user is permitted to write
+
+    [[agents.ticket-helper.sql]]      # what it may say in SQL; without one it may say nothing
+    tool = "warehouse"                # the gateway's tool; a * stands for any rest
+    dialect = "postgres"              # clickhouse, postgres or mysql
+    verbs = ["select"]                # of select, insert, update, delete
+    tables = { orders = ["id", "status"], "stock.items" = ["*"] }
+    max_rows = 1000                   # rows without a real WHERE; 0: no limit
 """
 
 from __future__ import annotations
 
 import re
 from enum import StrEnum
-from typing import Final
+from fnmatch import fnmatchcase
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -31,6 +39,33 @@ class Risk(StrEnum):
     HIGH = "high"
 
 
+class SqlVerb(StrEnum):
+    """The statements that can be granted; whatever else SQL can do is never granted to an agent."""
+
+    SELECT = "select"
+    INSERT = "insert"
+    UPDATE = "update"
+    DELETE = "delete"
+
+
+class SqlGrant(BaseModel):
+    """What an agent may say in SQL to one tool, or to those that fit a pattern."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    tool: str = "*"
+    dialect: Literal["clickhouse", "postgres", "mysql"]
+    verbs: frozenset[SqlVerb] = frozenset({SqlVerb.SELECT})
+    tables: dict[str, tuple[str, ...]] = Field(min_length=1)
+    """Tables as statements name them, with their columns; ``*`` for all."""
+    max_rows: int = Field(1000, ge=0)
+    """Rows that a read without a real WHERE may ask for by LIMIT; 0 allows whole tables."""
+
+    def columns(self, table: str) -> tuple[str, ...] | None:
+        """The columns of a granted table; None when the table is not granted."""
+        return self.tables.get(table)
+
+
 class AgentEntry(BaseModel):
     """One registered agent."""
 
@@ -43,6 +78,7 @@ class AgentEntry(BaseModel):
     periodic: frozenset[str] = frozenset()
     handles: tuple[str, ...] = ()
     publishes: tuple[str, ...] = ()
+    sql: tuple[SqlGrant, ...] = ()
 
 
 class Registry(BaseModel):
@@ -64,3 +100,8 @@ class Registry(BaseModel):
         """The agent's risk class; ``normal`` for strangers."""
         entry = self.agents.get(agent)
         return entry.risk if entry else Risk.NORMAL
+
+    def sql_grants(self, agent: str, tool: str) -> tuple[SqlGrant, ...]:
+        """The agent's SQL grants for a tool; none for strangers."""
+        entry = self.agents.get(agent)
+        return tuple(grant for grant in entry.sql if fnmatchcase(tool, grant.tool)) if entry else ()

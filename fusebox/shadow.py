@@ -14,7 +14,7 @@ from typing import Final
 
 from fusebox.errors import Shadowed
 
-PACKAGES: Final = ("fusebox", "breakers", "governance", "rabbitmq", "collector", "dashboards", "examples")
+PACKAGES: Final = ("fusebox", "breakers", "governance", "rabbitmq", "collector", "gateway", "dashboards", "examples")
 _HOME: Final = Path(__file__).resolve().parent.parent
 
 

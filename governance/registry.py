@@ -11,7 +11,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from fusebox.errors import ConfigError
-from fusebox.registry import AgentEntry, Registry
+from fusebox.registry import AgentEntry, Registry, SqlGrant
 
 MAX_STRANGERS: Final = 10_000
 
@@ -74,7 +74,9 @@ def _explain(error: dict[str, Any]) -> str:
     where = ".".join(path)
     if error["type"] != "extra_forbidden":
         return f"{where}: {error['msg']}"
-    known = AgentEntry.model_fields if len(path) > 1 else Registry.model_fields
+    known: dict[str, Any] = AgentEntry.model_fields if len(path) > 1 else Registry.model_fields
+    if "sql" in path[2:-1]:
+        known = SqlGrant.model_fields
     near = difflib.get_close_matches(path[-1], known, n=1)
     hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
     return f"{where} is no setting of an agent; {hint}" if len(path) > 1 else f"{where} is no section; {hint}"

@@ -22,7 +22,7 @@ from rabbitmq.broker import Message
 from rabbitmq.confirms import Confirm, confirmed
 from rabbitmq.handlers import encode
 from rabbitmq.middleware import Chain
-from rabbitmq.model_call import ModelCall
+from rabbitmq.model_call import ModelCall, refused_by_gateway
 from rabbitmq.parking import envelope
 from rabbitmq.runtime import Runtime
 
@@ -161,7 +161,7 @@ class Context:
             operation: ``chat``, ``text_completion``, ``generate_content`` or ``embeddings``.
 
         Raises:
-            Refused: a guard said no before the call, or the agent was killed during it.
+            Refused: a guard said no before the call, the gateway said so, or the agent was killed during it.
         """
         action = self._action(ActionKind.MODEL_CALL, model, "", messages)
         attributes = {
@@ -172,7 +172,13 @@ class Context:
         with self.acting(action, f"{operation} {model}", dict(attributes), messages) as act:
             if messages is not None:
                 act.capture(names.GEN_AI_INPUT_MESSAGES, messages)
-            yield ModelCall(act)
+            try:
+                yield ModelCall(act)
+            except Exception as error:
+                refused = refused_by_gateway(error, action)
+                if refused is None:
+                    raise
+                raise refused from error
 
     def acting(
         self, action: Action, span_name: str, attributes: dict[str, Value], request: object

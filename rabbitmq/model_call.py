@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
-from fusebox import fingerprint, names
+from fusebox import fingerprint, guard, names
+from fusebox.errors import AgentKilled, AgentTripped
+from fusebox.records import Action
 from fusebox.usage import Usage, usage_of
+from rabbitmq import tracing
 from rabbitmq.act import Act
 
 R = TypeVar("R")
+TRIPPED: Final = "agent_tripped"
+"""The gateway's code for a stopped agent."""
 
 
 class ModelCall:
@@ -32,6 +37,17 @@ class ModelCall:
                 self._act.span.set_attribute(attribute, found)
         return response
 
+    def through_gateway(self) -> dict[str, str]:
+        """Headers for a call that goes through the gateway, which then counts it: its span joins this trace.
+
+        ::
+
+            client.chat.completions.create(…, extra_headers=call.through_gateway())
+        """
+        self._act.span.set_attribute(names.DELEGATED, True)
+        trace = tracing.headers_of(self._act.span.get_span_context())
+        return {name: str(value) for name, value in trace.items()} | {names.HTTP_WORKFLOW: self._act.action.workflow}
+
     def usage(self, usage: Usage) -> None:
         """Note tokens that a client counted itself, for instance from the last chunk of a stream."""
         self._act.billed(usage)
@@ -39,6 +55,21 @@ class ModelCall:
     def cut(self) -> None:
         """Note that a stream was left before its end: the ledger counts what it used as wasted."""
         self._act.span.set_attribute(names.CUT, True)
+
+
+def refused_by_gateway(error: Exception, action: Action) -> AgentTripped | None:
+    """The gateway's 403 ``agent_tripped``, as a client library raises it, in our own words: the message is then held.
+
+    Libraries keep the body of an error as ``body``; OpenAI's unwraps it, Anthropic's does not.
+    """
+    body = getattr(error, "body", None)
+    told = body.get("error", body) if isinstance(body, dict) else None
+    if not isinstance(told, dict) or told.get("code") != TRIPPED:
+        return None
+    finding, reason = str(told.get("finding") or ""), str(told.get("message") or "")
+    if told.get("guard") == guard.LATCH:
+        return AgentKilled(action, guard.deny(guard.LATCH, reason, finding=finding))
+    return AgentTripped(action, guard.deny(guard.CIRCUIT, reason, finding=finding))
 
 
 def answer_text(response: object) -> str:

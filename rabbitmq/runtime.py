@@ -145,10 +145,10 @@ class Runtime:
         self.telemetry.stop(patience)
         self.broker.stop(timeout)
 
-    def join(self, member: Member) -> None:
-        """An Agent starts in this process."""
-        self._members[member.name] = member
-        self.link.join(member.name)
+    def join(self, *members: Member) -> None:
+        """Agents start in this process; the snapshot that names one names all."""
+        self._members |= {member.name: member for member in members}
+        self.link.join(members[-1].name)
 
     def part(self, member: Member) -> None:
         """An Agent stops."""

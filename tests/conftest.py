@@ -10,4 +10,5 @@ pytest_plugins = [
     "tests.fixtures.browser",
     "tests.fixtures.watch",
     "tests.fixtures.faults",
+    "tests.fixtures.gateway",
 ]

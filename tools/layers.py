@@ -16,8 +16,9 @@ ALLOWED: Final[dict[str, tuple[str, ...]]] = {
     "governance": ("fusebox",),
     "rabbitmq": ("fusebox", "breakers", "governance"),
     "collector": ("fusebox", "breakers", "governance", "rabbitmq"),
+    "gateway": ("fusebox", "breakers", "governance", "rabbitmq"),
     "dashboards": ("fusebox", "collector"),
-    "examples": ("fusebox", "breakers", "governance", "rabbitmq", "collector", "dashboards"),
+    "examples": ("fusebox", "breakers", "governance", "rabbitmq", "collector", "gateway", "dashboards"),
 }
 """Each package and the packages of ours that it may import. An arrow never points the other way."""
 

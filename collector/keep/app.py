@@ -23,7 +23,6 @@ from collector.keep.insert import Inserter
 from collector.keep.keeper import Keeper
 from collector.keep.pages import health, metrics
 from collector.keep.replay import Replay
-from collector.ports import address, bind, port_of
 from collector.readers import Readers
 from collector.residence import ENGINE, let_go
 from collector.schema.build import build
@@ -36,6 +35,7 @@ from collector.sql.quota import Quotas
 from fusebox.clock import Clock, system_clock
 from fusebox.config import Config
 from fusebox.lifecycle import Stack, serve
+from fusebox.ports import address, bind, port_of
 from fusebox.rundir import announce, withdraw
 
 ROLE: Final = "keep"

@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import socket
-import threading
-import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
-import uvicorn
-
 from collector.configured import declare
-from collector.ports import address, bind, port_of
-from collector.receive.connections import Connection
 from collector.receive.grpc import GrpcDoor
 from collector.receive.http import Door
 from collector.receive.intake import Answer, Intake
@@ -27,15 +20,14 @@ from collector.tokens import Tokens
 from fusebox import happenings
 from fusebox.clock import Clock, system_clock
 from fusebox.config import Config
-from fusebox.errors import FuseboxError
+from fusebox.http_server import HttpServer
 from fusebox.lifecycle import serve
 from fusebox.metrics import Gauge, Otel, accepted, queue, refused, render
+from fusebox.ports import address, bind, port_of
 from fusebox.prices import PriceBook
 from fusebox.rundir import announce, withdraw
 
 _WORKERS: Final = 8
-_READY_S: Final = 10.0
-_POLL_S: Final = 0.01
 
 
 class Receive:
@@ -117,48 +109,6 @@ class Receive:
         yield Gauge("spool_record", "number of the newest durable record", writer.number())
         for name, number in cursors(folder).items():
             yield Gauge("spool_cursor", "number of the record a reader is done with", number, {"reader": name})
-
-
-class HttpServer:
-    """uvicorn in a thread of its own, on a socket that already listens."""
-
-    def __init__(self, app: Door) -> None:
-        self._server = uvicorn.Server(
-            uvicorn.Config(
-                app,
-                http=Connection,
-                loop="uvloop",
-                ws="none",
-                lifespan="off",
-                interface="asgi3",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                timeout_keep_alive=60,
-            )
-        )
-        self._thread: threading.Thread | None = None
-
-    def start(self, sock: socket.socket) -> None:
-        """Serve; returns once requests are answered.
-
-        Raises:
-            FuseboxError: the server ended at once.
-        """
-        self._thread = threading.Thread(target=self._server.run, args=([sock],), name="fusebox-http", daemon=True)
-        self._thread.start()
-        deadline = time.monotonic() + _READY_S
-        while not self._server.started:
-            if not self._thread.is_alive() or time.monotonic() > deadline:
-                raise FuseboxError("the HTTP server did not start; its log says why")
-            time.sleep(_POLL_S)
-
-    def stop(self, timeout: float = 5.0) -> None:
-        """Finish running requests within ``timeout`` seconds and end. Legal before start and twice."""
-        self._server.config.timeout_graceful_shutdown = max(1, round(timeout))
-        self._server.should_exit = True
-        if self._thread:
-            self._thread.join()
 
 
 def main(config: Config) -> None:

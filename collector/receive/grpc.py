@@ -19,7 +19,6 @@ from typing import Any, Final
 
 import grpc
 
-from collector.ports import address, port_in_use
 from collector.receive.answers import response, status
 from collector.receive.decode import Encoding
 from collector.receive.inflate import MAX_BODY
@@ -27,6 +26,7 @@ from collector.receive.intake import Intake, refuse
 from collector.receive.refusal import Refusal, Why, no_token
 from collector.receive.signals import NOT_STORED, SIGNALS, Signal, not_stored
 from collector.tokens import Tokens, bearer
+from fusebox.ports import address, port_in_use
 
 _MAX_CALLS: Final = 64
 _SPARE_THREADS: Final = 8

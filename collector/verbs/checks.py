@@ -14,13 +14,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from collector.ports import bind
 from collector.spool.segment import quarantined
 from collector.verbs.roles import get, standings
 from fusebox.clock import SPEED_ENV
 from fusebox.command import WINDOW_S
 from fusebox.config import Config
 from fusebox.errors import FuseboxError
+from fusebox.ports import bind
 from fusebox.rundir import lookup, url_of
 from fusebox.shadow import shadows
 from fusebox.store import open_store

@@ -26,6 +26,7 @@ _WHAT: Final = {
     "keep": "SQL, read only",
     "watch": "control API",
     "redis": "shared state",
+    "gateway": "models and tools",
     "dashboard": "the dashboard",
 }
 
@@ -33,8 +34,9 @@ _WHAT: Final = {
 class UpVerb:
     """Runs everything."""
 
-    help = "run the collector, the database and the dashboard on this machine"
-    description = """Run the collector's roles and the dashboard as supervised processes until Ctrl-C.
+    help = "run the collector, the database, the gateway and the dashboard on this machine"
+    description = """Run the collector's roles, the dashboard and, where gateway.toml is, the gateway, as supervised
+processes until Ctrl-C.
 
   fusebox up
   fusebox up --no-dashboard
@@ -62,7 +64,8 @@ Agents started in the same folder find it by themselves; for others it prints an
 
 
 def _services(args: argparse.Namespace, config: Config, console: Console) -> list[str]:
-    services = list(_ROLES) if args.no_dashboard else [*_ROLES, "dashboard"]
+    services = [*_ROLES, *(["gateway"] if config.gateway_file.exists() else [])]
+    services += [] if args.no_dashboard else ["dashboard"]
     if config.redis_url:
         return services
     if redis_twin.executable() is None:

@@ -28,7 +28,6 @@ from collector.audit.entry import Note
 from collector.audit.files import entries
 from collector.audit.journal import Journal, JournalBroken
 from collector.configured import declare
-from collector.ports import address, bind, port_of
 from collector.readers import Readers
 from collector.setup import load_signer, owned, prepare
 from collector.spool import Reader
@@ -69,6 +68,7 @@ from fusebox.config import Config
 from fusebox.exporter import CollectorExporter
 from fusebox.lifecycle import Stack, serve
 from fusebox.metrics import Gauge, Otel, dropped_by_sdks, incoming
+from fusebox.ports import address, bind, port_of
 from fusebox.records import Finding, State, Transition
 from fusebox.rundir import announce, lookup, withdraw
 from fusebox.telemetry import Telemetry

@@ -14,7 +14,8 @@ from fusebox.registry import AGENT_ID
 
 MAX_WAIT_S = 30.0
 MAX_SILENCE_S = 30 * 86_400.0
-_MAX_AGENTS = 256
+_MAX_AGENTS = 4096
+"""As many as may have keys of one gateway."""
 _PREFIX = agent_scope("")
 
 

@@ -15,7 +15,7 @@ import lz4.frame
 import uvicorn
 from clickhouse_connect.driver.exceptions import ClickHouseError, Error
 
-from collector.ports import bind, port_of
+from fusebox.ports import bind, port_of
 
 Fault = Callable[[str], str]
 """Given a statement: ``""`` (none), ``refuse`` (503), ``exception`` (200 with an error inside), ``slow`` (done,

@@ -13,9 +13,9 @@ import uvicorn
 
 from collector.audit.journal import Journal
 from collector.keep.app import sql_port
-from collector.ports import bind, port_of
 from fusebox.clock import ManualClock
 from fusebox.config import Config
+from fusebox.ports import bind, port_of
 from tests.collector.keep_bench import Bench
 from tests.collector.spans import Span, request
 

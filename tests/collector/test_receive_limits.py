@@ -18,10 +18,10 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
-from collector.receive import connections, http
 from collector.receive import grpc as grpc_door
+from collector.receive import http
 from collector.spool import Writer
-from fusebox import happenings
+from fusebox import connections, happenings
 from fusebox.supervisor import ServiceFailed
 from tests.collector.otlp_samples import request, span
 from tests.fixtures.collector import StartRoles, until
@@ -99,7 +99,7 @@ def test_a_head_without_end_ends_its_connection(receive: Receiving) -> None:
 
 def test_silent_connections_lock_nobody_out(receive: Receiving, monkeypatch: pytest.MonkeyPatch) -> None:
     """Idle ones, and ones that never finish a body, make room; the oldest first."""
-    monkeypatch.setattr(connections, "MAX_CONNECTIONS", 8)
+    monkeypatch.setattr(connections.Connection, "most", 8)
     token, body = receive.token("t"), request(span()).SerializeToString()
     before = happenings.counts()["connections_cut"]
     silent = [connect(receive) for _ in range(20)]

@@ -70,7 +70,7 @@ class Rehearsal:
     def _chat(self) -> Chat:
         script = by_model(texts.SCRIPTS)
 
-        def chat(model: str, messages: Any) -> ChatCompletion:
+        def chat(model: str, messages: Any, _headers: dict[str, str]) -> ChatCompletion:
             self._pace.pause()
             answer = complete({"model": model, "messages": messages}, script, self.seed, self.clock.now())
             return ChatCompletion.model_validate(answer.whole())

@@ -23,6 +23,17 @@ TEXT = FILE.read_text()
 COMPOSE: dict[str, Any] = YAML(typ="safe", pure=True).load(TEXT)
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = {name: service for name, service in SERVICES.items() if "build" in service}
+
+
+def volumes(service: dict[str, Any]) -> list[tuple[str, str]]:
+    """Source, and the one file of it that is mounted (or nothing for all of it)."""
+    told = service.get("volumes", [])
+    return [
+        (v.split(":")[0], "") if isinstance(v, str) else (v["source"], v.get("volume", {}).get("subpath", ""))
+        for v in told
+    ]
+
+
 SECRETS = {"RABBITMQ_PASSWORD", "CLICKHOUSE_PASSWORD", "REDIS_PASSWORD"}
 
 
@@ -33,7 +44,17 @@ def test_it_follows_the_compose_specification() -> None:
 
 
 def test_everything_the_product_needs_is_there() -> None:
-    assert SERVICES.keys() >= {"rabbitmq", "clickhouse", "redis", "opa", "receive", "keep", "watch", "dashboards"}
+    assert SERVICES.keys() >= {
+        "rabbitmq",
+        "clickhouse",
+        "redis",
+        "opa",
+        "receive",
+        "keep",
+        "watch",
+        "gateway",
+        "dashboards",
+    }
 
 
 def test_services_refer_to_what_is_declared() -> None:
@@ -41,12 +62,12 @@ def test_services_refer_to_what_is_declared() -> None:
         assert set(service.get("depends_on", {})) <= set(SERVICES), name
         assert set(service.get("networks", [])) <= set(COMPOSE["networks"]), name
         assert set(service.get("secrets", [])) <= set(COMPOSE.get("secrets", {})), name
-        for source in (volume.split(":")[0] for volume in service.get("volumes", [])):
+        for source, _ in volumes(service):
             assert (ROOT / source).is_file() if source.startswith(".") else source in COMPOSE["volumes"], source
 
 
 def test_every_declared_volume_and_network_is_used() -> None:
-    used = {volume.split(":")[0] for service in SERVICES.values() for volume in service.get("volumes", [])}
+    used = {source for service in SERVICES.values() for source, _ in volumes(service)}
     assert set(COMPOSE["volumes"]) <= used
     assert set(COMPOSE["networks"]) <= {network for service in SERVICES.values() for network in service["networks"]}
 
@@ -114,15 +135,18 @@ def test_ports_are_those_of_the_configuration() -> None:
     fields = Config.model_fields
     for name, ports in {
         "receive": ("http_port", "grpc_port"), "keep": ("sql_port",), "watch": ("control_port",),
-        "dashboards": ("dashboard_port", "dashboard_metrics_port"),
+        "dashboards": ("dashboard_port", "dashboard_metrics_port"), "gateway": ("gateway_port",),
     }.items():  # fmt: skip
         inside = {int(port.split(":")[2]) for port in SERVICES[name]["ports"]}
         assert inside == {fields[port].default for port in ports}, name
 
 
 def test_only_the_roles_that_own_the_data_see_it() -> None:
-    holders = {name for name, s in SERVICES.items() if any(v.startswith("data:") for v in s.get("volumes", []))}
-    assert holders == {"receive", "keep", "watch"}
+    seen = {name: [part for source, part in volumes(s) if source == "data"] for name, s in SERVICES.items()}
+    assert {name for name, parts in seen.items() if "" in parts} == {"receive", "keep", "watch"}
+    assert {name: parts for name, parts in seen.items() if parts and "" not in parts} == {
+        "gateway": ["command_keys.json", "agent.token"]
+    }
 
 
 def test_our_containers_run_without_privileges() -> None:

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = ("clickhouse_connect", "chdb", "streamlit", "uvicorn", "starlette", "grpc", "pandas", "numpy", "genai_prices")
-OURS = ("collector", "dashboards", "examples")
+HEAVY = (
+    "clickhouse_connect", "chdb", "streamlit", "uvicorn", "aiohttp", "starlette", "grpc", "pandas", "numpy",
+    "genai_prices",
+)  # fmt: skip
+OURS = ("collector", "gateway", "dashboards", "examples")
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ def test_every_list_of_packages_is_the_same() -> None:
     assert set(PACKAGES) == set(ALLOWED)
 
 
-@pytest.mark.parametrize("package", ["fusebox", "breakers", "governance", "rabbitmq", "collector"])
+@pytest.mark.parametrize("package", ["fusebox", "breakers", "governance", "rabbitmq", "collector", "gateway"])
 def test_every_module_loads_by_itself(package: str) -> None:
     path = importlib.import_module(package).__path__
     for found in pkgutil.walk_packages(path, f"{package}."):

@@ -31,7 +31,13 @@ CUT: Final = happenings.declare(
 
 
 class Connection(HttpToolsProtocol):
-    """One HTTP connection."""
+    """One HTTP connection.
+
+    Attributes:
+        most: connections that may be open at once.
+    """
+
+    most = MAX_CONNECTIONS
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -43,7 +49,7 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._expect_head()
-        if len(self.connections) > MAX_CONNECTIONS:
+        if len(self.connections) > self.most:
             waiting = [c for c in self.connections if isinstance(c, Connection) and not c.busy]
             min(waiting, key=lambda connection: connection._waiting_since)._cut("limit")
 

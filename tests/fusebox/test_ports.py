@@ -2,8 +2,8 @@
 
 import pytest
 
-from collector.ports import address, bind, port_of
 from fusebox.errors import ConfigError, PortInUse
+from fusebox.ports import address, bind, port_of
 
 
 def test_port_zero_is_any_free_port() -> None:

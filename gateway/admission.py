@@ -1,0 +1,76 @@
+"""Admission: the guards that every process of an agent asks (latch, snapshot, circuit), in front of a call.
+
+A circuit that is half-open lets one probe through. Who holds the permit may be the agent's own process, which then acts
+through this gateway: its calls pass. Where nobody probes, the call at hand becomes the probe; what an upstream does to
+it says nothing about the agent, and gives the permit back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+
+from fusebox import guard
+from fusebox.errors import AgentTripped, Refused
+from fusebox.records import Action, State, Verdict
+from gateway.denied import Denied, by_guard
+from rabbitmq.runtime import Runtime
+
+
+class Admission:
+    """Asks the runtime's guards.
+
+    Args:
+        incident: where people read about a stopped agent.
+    """
+
+    def __init__(self, runtime: Runtime, incident: Callable[[str, str], str]) -> None:
+        self._runtime, self._incident = runtime, incident
+        self._probing: set[str] = set()
+
+    @contextmanager
+    def entered(self, action: Action) -> Iterator[None]:
+        """Around one call.
+
+        Raises:
+            Denied: a guard said no; it is audited.
+        """
+        with ExitStack() as stack:
+            verdict = self._runtime.guards.check(action)
+            if not verdict.allowed and not self._probe(action, verdict, stack):
+                self._runtime.denied(action, verdict)
+                raise by_guard(action.agent, verdict, self._incident(action.agent, verdict.finding))
+            yield
+
+    def _probe(self, action: Action, verdict: Verdict, stack: ExitStack) -> bool:
+        if verdict.guard != guard.CIRCUIT or action.agent in self._probing:
+            return False
+        circuits = self._runtime.circuits
+        state = circuits.circuit(action.agent).state
+        if state is State.HALF_OPEN and circuits.probing(action.agent):
+            return True
+        if state is State.OPEN and not circuits.due(action.agent):
+            return False
+        try:
+            stack.enter_context(self._as_probe(action))
+        except AgentTripped:
+            return False
+        return True
+
+    @contextmanager
+    def _as_probe(self, action: Action) -> Iterator[None]:
+        self._probing.add(action.agent)
+        denied: Denied | None = None
+        try:
+            with self._runtime.circuits.calling(action.agent):
+                try:
+                    yield
+                except Denied as error:
+                    denied = error
+                    raise Refused(action, guard.deny("gateway", error.code)) from error
+        except Refused:
+            if denied is None:
+                raise
+            raise denied from None
+        finally:
+            self._probing.discard(action.agent)

@@ -1,0 +1,84 @@
+"""The service *gateway*: wiring, and nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+
+from fusebox.config import Config
+from fusebox.http_server import HttpServer
+from fusebox.lifecycle import serve
+from fusebox.ports import address, bind, port_of
+from fusebox.rundir import announce, withdraw
+from gateway.http import Wire
+from gateway.parts import assemble
+from gateway.selftest import self_test
+from gateway.settings import GatewaySettings, load_settings
+from gateway.upstream import Upstream
+from rabbitmq.runtime import Runtime
+
+
+class Gateway:
+    """A :class:`fusebox.lifecycle.Service`.
+
+    Args:
+        runtime: what every process of agents has; started and stopped with the gateway.
+    """
+
+    def __init__(self, settings: GatewaySettings, runtime: Runtime) -> None:
+        self._settings, self._runtime = settings, runtime
+        self._patience = 5.0
+        self._resources = contextlib.ExitStack()
+        self.url = ""
+
+    def start(self) -> None:
+        """Test the guards, listen, announce the port.
+
+        Raises:
+            ConfigError: a setting or a credential is missing or wrong.
+            SelfTestFailed: a guard let through what it must stop.
+            PortInUse: the port is taken.
+        """
+        config = self._runtime.config
+        self_test(self._settings, config)
+        with contextlib.ExitStack() as resources:
+            sock = bind(config.host, config.gateway_port, "gateway_port")
+            port = port_of(sock)
+            resources.callback(lambda: self._runtime.stop(self._patience))
+            self._runtime.start()
+            parts = assemble(self._settings, self._runtime, Upstream())
+            parts.means.ledger.judge.start()
+            resources.callback(lambda: parts.means.ledger.judge.stop(self._patience))
+            resources.callback(lambda: parts.means.quota.stop(self._patience))
+            parts.means.quota.start()
+            parts.means.seats.start(parts.keys.agents())
+            resources.callback(parts.means.seats.stop)
+            server = HttpServer(parts.door, Wire, lifespan=True)
+            resources.callback(lambda: server.stop(self._patience))
+            server.start(sock)
+            self.url = f"http://{address(config.host, port)}"
+            announce(config.data_dir, "gateway", url=self.url)
+            resources.callback(withdraw, config.data_dir, "gateway")
+            self._resources = resources.pop_all()
+
+    def stop(self, timeout: float = 10.0) -> None:
+        """Take the announcement back, let running calls finish for a moment, end. Legal before start and twice."""
+        self._patience = timeout / 3
+        self._resources.close()
+
+
+def check(config: Config) -> str:
+    """Read the settings and try every guard; what would be served, in a sentence.
+
+    Raises:
+        ConfigError: as :meth:`Gateway.start`.
+        SelfTestFailed: as :meth:`Gateway.start`.
+    """
+    settings = load_settings(config.gateway_file)
+    self_test(settings, config)
+    counted = f"{len(settings.models)} models of {len(settings.providers)} providers and {len(settings.tools)} tools"
+    return f"{config.gateway_file} is in order: {counted}; every guard denied what it must"
+
+
+def main(config: Config) -> None:
+    """Run until SIGTERM."""
+    serve(Gateway(load_settings(config.gateway_file), Runtime.from_config(config, name="gateway")))

@@ -1,0 +1,100 @@
+"""Anthropic's Messages API."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from fusebox.usage import usage_of
+from gateway.denied import Denied
+from gateway.dialects.base import Ask, Dialect, Json, Wire, last_text, limit_of, model_of, never_say, parse
+from gateway.meter import Meter
+from gateway.slots import MessagesSlots, Slots
+from gateway.sse import event
+
+_TYPES: Final = {
+    401: "authentication_error", 403: "permission_error", 404: "not_found_error", 413: "request_too_large",
+    429: "rate_limit_error", 529: "overloaded_error",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Messages(Dialect):
+    """``POST /v1/messages``."""
+
+    operation: str = "chat"
+    wire: Wire = Wire.ANTHROPIC
+    path: str = "/v1/messages"
+
+    def read(self, raw: bytes) -> Ask:
+        body = parse(raw)
+        return Ask(
+            model_of(body), body.get("stream") is True, body, raw, max_tokens=limit_of(body, "max_tokens"),
+            asked=last_text(body.get("messages")),
+        )  # fmt: skip
+
+    def limit(self, ask: Ask, output_tokens: int) -> None:
+        ask.change("max_tokens", output_tokens)
+
+    def plant(self, ask: Ask, canary: str) -> None:
+        system = ask.body.get("system") or []
+        before = [{"type": "text", "text": system}] if isinstance(system, str) else system
+        ask.change("system", [*before, {"type": "text", "text": never_say(canary)}])
+
+    def slots(self) -> Slots:
+        return MessagesSlots()
+
+    def encoded(self, told: Json) -> bytes:
+        return event(told, str(told.get("type", "")))
+
+    def meter(self, ask: Ask) -> Meter:
+        return MessagesMeter(len(ask.raw))
+
+    def error(self, denied: Denied) -> Json:
+        type_ = _TYPES.get(denied.status, self.type_of(denied.status))
+        return {
+            "type": "error",
+            "error": {"type": type_, "message": denied.message, "code": denied.code, **denied.told},
+        }
+
+    def error_event(self, denied: Denied) -> bytes:
+        return b"event: error\n" + Dialect.error_event(self, denied)
+
+
+class MessagesMeter(Meter):
+    """Of messages: the input is told at the start, the output (cumulative) at the end."""
+
+    def __init__(self, asked: int) -> None:
+        super().__init__(asked)
+        self._usage: dict[str, Any] = {}
+
+    def whole(self, answer: Any) -> None:
+        self._begin(answer)
+        self.final = True
+        for block in answer.get("content") or ():
+            self._said(block.get("text"))
+            self._said(block.get("name"))
+            if "input" in block:
+                self._said(str(block["input"]))
+
+    def event(self, told: Any) -> None:
+        match told.get("type"):
+            case "message_start":
+                self._begin(told.get("message") or {})
+            case "content_block_start":
+                self._said((told.get("content_block") or {}).get("name"))
+            case "content_block_delta":
+                delta = told.get("delta") or {}
+                for field in ("text", "partial_json", "thinking"):
+                    self._said(delta.get(field))
+            case "message_delta":
+                self._count(told)
+                self.final = True
+
+    def _begin(self, message: Any) -> None:
+        self._name(message)
+        self._count(message)
+
+    def _count(self, told: Any) -> None:
+        self._usage |= {name: value for name, value in (told.get("usage") or {}).items() if value is not None}
+        self._reported = usage_of({"usage": self._usage})

@@ -1,0 +1,167 @@
+"""OpenAI's API: chat completions, responses, embeddings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from gateway.denied import Denied
+from gateway.dialects.base import Ask, Dialect, Json, last_text, limit_of, model_of, never_say, parse, text_of
+from gateway.meter import Meter
+from gateway.slots import ChatSlots, ResponsesSlots, Slots
+from gateway.sse import event
+
+_TYPES: Final = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
+_LAST: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAi(Dialect):
+    """What its three have in common."""
+
+    def error(self, denied: Denied) -> Json:
+        type_ = _TYPES.get(denied.status, self.type_of(denied.status))
+        return {"error": {"message": denied.message, "type": type_, "param": None, "code": denied.code, **denied.told}}
+
+
+@dataclass(frozen=True, slots=True)
+class Chat(OpenAi):
+    """``POST /v1/chat/completions``."""
+
+    operation: str = "chat"
+    path: str = "/chat/completions"
+
+    def read(self, raw: bytes) -> Ask:
+        body = parse(raw)
+        ask = Ask(
+            model_of(body), body.get("stream") is True, body, raw,
+            max_tokens=limit_of(body, "max_completion_tokens", "max_tokens"), asked=last_text(body.get("messages")),
+        )  # fmt: skip
+        options = body.get("stream_options")
+        if ask.stream and not (isinstance(options, dict) and options.get("include_usage") is True):
+            ask.hide_usage = True
+            ask.change("stream_options", {**(options if isinstance(options, dict) else {}), "include_usage": True})
+        return ask
+
+    def limit(self, ask: Ask, output_tokens: int) -> None:
+        ask.change("max_completion_tokens", output_tokens)
+
+    def plant(self, ask: Ask, canary: str) -> None:
+        ask.change("messages", [{"role": "system", "content": never_say(canary)}, *ask.body["messages"]])
+
+    def slots(self) -> Slots:
+        return ChatSlots()
+
+    def meter(self, ask: Ask) -> Meter:
+        return ChatMeter(len(ask.raw))
+
+    def hidden(self, ask: Ask, told: Json) -> bool:
+        return ask.hide_usage and not told.get("choices") and bool(told.get("usage"))
+
+
+@dataclass(frozen=True, slots=True)
+class Responses(OpenAi):
+    """``POST /v1/responses``."""
+
+    operation: str = "chat"
+    path: str = "/responses"
+
+    def read(self, raw: bytes) -> Ask:
+        body = parse(raw)
+        told = body.get("input")
+        asked = text_of(told[-1:]) if isinstance(told, list) else text_of(told)
+        limit = limit_of(body, "max_output_tokens")
+        return Ask(model_of(body), body.get("stream") is True, body, raw, max_tokens=limit, asked=asked)
+
+    def limit(self, ask: Ask, output_tokens: int) -> None:
+        ask.change("max_output_tokens", output_tokens)
+
+    def plant(self, ask: Ask, canary: str) -> None:
+        ask.change("instructions", f"{ask.body.get('instructions') or ''}\n{never_say(canary)}".strip())
+
+    def slots(self) -> Slots:
+        return ResponsesSlots()
+
+    def encoded(self, told: Json) -> bytes:
+        return event(told, str(told.get("type", "")))
+
+    def meter(self, ask: Ask) -> Meter:
+        return ResponsesMeter(len(ask.raw))
+
+    def error_event(self, denied: Denied) -> bytes:
+        return b"event: error\n" + Dialect.error_event(self, denied)
+
+
+@dataclass(frozen=True, slots=True)
+class Embeddings(OpenAi):
+    """``POST /v1/embeddings``."""
+
+    operation: str = "embeddings"
+    path: str = "/embeddings"
+
+    def read(self, raw: bytes) -> Ask:
+        body = parse(raw)
+        return Ask(model_of(body), False, body, raw, max_tokens=0, asked=text_of(body.get("input")))
+
+    def meter(self, ask: Ask) -> Meter:
+        return EmbeddingsMeter(len(ask.raw))
+
+
+class ChatMeter(Meter):
+    """Of chat completions."""
+
+    def whole(self, answer: Any) -> None:
+        self._take(answer, "message")
+        self.final = True
+
+    def event(self, told: Any) -> None:
+        self._take(told, "delta")
+
+    def _take(self, told: Any, part: str) -> None:
+        self._name(told)
+        if told.get("usage"):
+            self._report(told)
+            self.final = True
+        for choice in told.get("choices") or ():
+            message = choice.get(part) or {}
+            for field in ("content", "refusal", "reasoning_content"):
+                self._said(message.get(field))
+            for call in message.get("tool_calls") or ():
+                function = call.get("function") or {}
+                self._said(function.get("name"))
+                self._said(function.get("arguments"))
+
+
+class ResponsesMeter(Meter):
+    """Of the Responses API."""
+
+    def whole(self, answer: Any) -> None:
+        self._end(answer)
+        for item in answer.get("output") or ():
+            self._said(item.get("arguments"))
+            for part in item.get("content") or ():
+                self._said(part.get("text"))
+
+    def event(self, told: Any) -> None:
+        kind = str(told.get("type"))
+        if kind.endswith(".delta"):
+            self._said(told.get("delta"))
+        elif kind in _LAST:
+            self._end(told.get("response") or {})
+
+    def _end(self, answer: Any) -> None:
+        self._name(answer)
+        self._report(answer)
+        self.final = True
+
+
+class EmbeddingsMeter(Meter):
+    """Of embeddings: numbers are no text, so nothing passes but the usage."""
+
+    def whole(self, answer: Any) -> None:
+        self._name(answer)
+        self._report(answer)
+        self.final = True
+
+    def event(self, told: Any) -> None:
+        self.whole(told)

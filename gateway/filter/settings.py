@@ -1,0 +1,35 @@
+"""What operators write about the filter.
+
+::
+
+    [filter]
+    hosts = ["example.com", ".example.com"]   # hosts that links may lead to
+    unknown_links = "report"                  # report, hold or deny
+    answers = "deny"                          # SQL in answers beyond the agent's grants: report, hold or deny
+    hold_at = 0.9                             # content from outside with this score waits for a person; left out: never
+"""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from gateway.filter.threats import Weight
+
+
+class FilterSettings(BaseModel):
+    """The section ``[filter]``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    hosts: tuple[str, ...] = ()
+    unknown_links: Weight = Weight.REPORT
+    answers: Weight = Weight.DENY
+    hold_at: float | None = Field(default=None, gt=0, le=1)
+
+    @field_validator("hosts")
+    @classmethod
+    def _bare_hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        for host in hosts:
+            if not host or "/" in host or host != host.lower() or "*" in host:
+                raise ValueError(f"hosts: {host!r} is no host in lower case; .example.com stands for all below it")
+        return hosts

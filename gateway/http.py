@@ -1,0 +1,169 @@
+"""Requests and replies over bare ASGI, with the limits under which both are taken."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from http import HTTPStatus
+from typing import Any, Final
+
+from fusebox.connections import Connection
+from gateway.denied import Denied, bad_request
+
+BODY_DEADLINE_S: Final = 30.0
+LINGER_S: Final = 2.0
+MAX_CONNECTIONS: Final = 2_048
+GONE: Final = "fusebox.gone"
+JSON: Final = (b"content-type", b"application/json")
+EVENTS: Final = (b"content-type", b"text/event-stream")
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Header = tuple[bytes, bytes]
+
+
+class ClientLeft(Exception):
+    """The client went away in the middle of its request."""
+
+
+class Wire(Connection):
+    """A connection that tells the request being answered when its client leaves; the server itself only notices."""
+
+    most = MAX_CONNECTIONS
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        cycle = self.cycle
+        gone: Any = None if cycle is None or cycle.response_complete else cycle.scope.get(GONE)
+        super().connection_lost(exc)
+        if gone is not None:
+            gone()
+
+
+class Request:
+    """One request, and whether its client is still there."""
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        self.method, self.path = str(scope["method"]), str(scope["path"])
+        self.query = scope["query_string"].decode("latin-1")
+        self.headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        self.left = False
+        self._receive = receive
+        self._task = asyncio.current_task()
+        self._ended = False
+        scope[GONE] = self._gone
+
+    async def body(self, limit: int) -> bytes:
+        """The whole body.
+
+        Raises:
+            Denied: 413 or 408: it is too long, or too slow.
+            ClientLeft: nobody waits for an answer.
+        """
+        announced = self.headers.get("content-length", "0")
+        if not announced.isdecimal() or len(announced) > 15 or int(announced) > limit:
+            raise _too_long(limit)
+        try:
+            async with asyncio.timeout(BODY_DEADLINE_S):
+                return await self._read(limit)
+        except TimeoutError:
+            self._ended = True
+            sentence = f"the body did not arrive within {BODY_DEADLINE_S:.0f} s"
+            raise Denied(HTTPStatus.REQUEST_TIMEOUT, "too_slow", sentence) from None
+
+    async def discard(self) -> None:
+        """Take what still comes, for a moment: a client that is cut off would not read its answer."""
+        if "expect" in self.headers:
+            return
+        with contextlib.suppress(TimeoutError, ClientLeft):
+            async with asyncio.timeout(LINGER_S):
+                while not self._ended:
+                    await self._chunk()
+
+    async def _read(self, limit: int) -> bytes:
+        parts, size = [], 0
+        while not self._ended:
+            parts.append(await self._chunk())
+            size += len(parts[-1])
+            if size > limit:
+                raise _too_long(limit)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    async def _chunk(self) -> bytes:
+        event = await self._receive()
+        self._ended = not event.get("more_body")
+        if event["type"] == "http.disconnect":
+            raise ClientLeft
+        return bytes(event.get("body", b""))
+
+    def _gone(self) -> None:
+        self.left = True
+        if self._task is not None:
+            self._task.cancel()
+
+
+class Reply:
+    """One answer, in one piece or chunk by chunk."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.status = 0
+        """Set once the head is on its way."""
+        self.ended = False
+        self.events = False
+        """True for a stream of events, into which an error can be put."""
+        self.extra: list[Header] = []
+        """Headers that every answer to this request carries."""
+
+    async def whole(self, status: int, headers: Iterable[Header], body: bytes) -> None:
+        """The whole answer."""
+        await self.start(status, [*headers, (b"content-length", b"%d" % len(body))])
+        await self.end(body)
+
+    async def start(self, status: int, headers: Iterable[Header]) -> None:
+        """The head."""
+        self.status, told = status, [*headers, *self.extra]
+        self.events = EVENTS in told
+        await self._send({"type": "http.response.start", "status": status, "headers": told})
+
+    async def chunk(self, data: bytes) -> None:
+        """A piece of the body."""
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def end(self, data: bytes = b"") -> None:
+        """The last piece."""
+        self.ended = True
+        await self._send({"type": "http.response.body", "body": data})
+        await asyncio.sleep(0)  # the event loop writes when it comes round: before the books are kept, not after
+
+
+def safe(name: str, value: str) -> list[Header]:
+    """A header, if its value can be one; what came from elsewhere must not begin a line of its own."""
+    fits = value.isascii() and value.isprintable() and 0 < len(value) <= 512
+    return [(name.encode(), value.encode())] if fits else []
+
+
+def credential(headers: MutableMapping[str, str]) -> str:
+    """The key a client sends, in any of the places where the APIs expect it.
+
+    Raises:
+        Denied: 400, it sends two that differ.
+    """
+    scheme, _, token = headers.get("authorization", "").strip().partition(" ")
+    told = {
+        token.strip() if scheme.lower() == "bearer" else "",
+        headers.get("x-api-key", ""),
+        headers.get("api-key", ""),
+    }
+    told.discard("")
+    if len(told) > 1:
+        raise bad_request("the request carries several keys; send one")
+    return told.pop() if told else ""
+
+
+def _too_long(limit: int) -> Denied:
+    return Denied(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large", f"the body exceeds {limit} bytes (max_body_bytes)",
+        headers=((b"connection", b"close"),),
+    )  # fmt: skip

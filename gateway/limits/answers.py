@@ -1,0 +1,116 @@
+"""What a caller is told: a reservation or a refusal, the rows behind either, and the usual headers as data.
+
+The header names are those of OpenAI's API (``x-ratelimit-limit-requests`` …) and of RFC 9110 (``retry-after``).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+from fusebox.guard import deny
+from fusebox.records import Verdict
+from gateway.limits.meter import Meter
+from gateway.limits.rows import Row, State, shown
+from gateway.limits.rules import NOTHING, Call, Counted, Demand, Measure
+
+GUARD: Final = "quota"
+
+
+@dataclass(frozen=True)
+class Reservation:
+    """What is set aside for one call, until it is settled or its lease is over."""
+
+    id: str
+    call: Call
+    demand: Demand
+    limits: tuple[Counted, ...]
+    states: tuple[str, ...]
+    """Each limit's row just after."""
+    at: float
+    """Unix seconds."""
+    local: bool = False
+    """True when the store was away and this process's own share was charged."""
+
+    @cached_property
+    def rows(self) -> tuple[Row, ...]:
+        """The rows it is set aside in, as they stood just after."""
+        return rows_of(self.call, self.limits, self.states, NOTHING, self.at)
+
+    def meter(self) -> Meter:
+        """A meter for the call's stream."""
+        return Meter(self.demand.output_tokens)
+
+    def headers(self) -> dict[str, str]:
+        """The ``x-ratelimit-…`` headers of an answer."""
+        return _rate_headers(self.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Nothing was set aside: these rows have too little left."""
+
+    call: Call
+    demand: Demand
+    rows: tuple[Row, ...]
+    """The rows that said no, the one that takes longest first."""
+    others: tuple[Row, ...] = ()
+    """The rows with room."""
+    local: bool = False
+    """True when the store was away and this process's own share is used up."""
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds until the call may fit, or None when it never does."""
+        waits = [row.reset_s for row in self.rows]
+        return None if None in waits else max((wait for wait in waits if wait is not None), default=0.0)
+
+    @property
+    def verdict(self) -> Verdict:
+        """The refusal as a guard's verdict; it concerns this call, not the agent's circuit."""
+        asked = ", ".join(f"{self.demand.units(row.measure)} {_unit(row)} asked for, {row}" for row in self.rows)
+        why = f"the store is away and this worker's share is used up: {asked}" if self.local else asked
+        return deny(GUARD, why, retry_after=self.retry_after, narrow=True)
+
+    def headers(self) -> dict[str, str]:
+        """``retry-after`` in whole seconds (left out when waiting cannot help), and the ``x-ratelimit-…`` headers."""
+        wait = self.retry_after
+        later = {} if wait is None else {"retry-after": str(max(1, math.ceil(wait)))}
+        return later | _rate_headers((*self.rows, *self.others))
+
+
+def rows_of(
+    call: Call, limits: Iterable[Counted], states: Iterable[str], demand: Demand, now: float
+) -> tuple[Row, ...]:
+    """Rows for people, each with the wait until ``demand`` may fit."""
+    pairs = zip(limits, states, strict=True)
+    return tuple(shown(c, State.parse(text), demand.units(c.limit.measure), now, call.tenant) for c, text in pairs)
+
+
+def refusal(
+    call: Call, demand: Demand, limits: Iterable[Counted], states: Iterable[str], now: float, local: bool
+) -> Refusal:
+    """The refusal that rows as they stand (``states``) give a demand."""
+    rows = rows_of(call, limits, states, demand, now)
+    short = [row for row in rows if 0 < demand.units(row.measure) > row.remaining]
+    short.sort(key=lambda row: math.inf if row.reset_s is None else row.reset_s, reverse=True)
+    return Refusal(call, demand, tuple(short), tuple(row for row in rows if row not in short), local)
+
+
+def _unit(row: Row) -> str:
+    return "millionths of a dollar" if row.measure is Measure.USD else str(row.measure)
+
+
+def _rate_headers(rows: tuple[Row, ...]) -> dict[str, str]:
+    headers = {}
+    for measure in (Measure.REQUESTS, Measure.TOKENS):
+        narrow = min((row for row in rows if row.measure is measure), key=lambda row: row.remaining, default=None)
+        if narrow:
+            headers[f"x-ratelimit-limit-{measure}"] = str(narrow.limit)
+            headers[f"x-ratelimit-remaining-{measure}"] = str(narrow.remaining)
+            if narrow.reset_s is not None:
+                headers[f"x-ratelimit-reset-{measure}"] = f"{math.ceil(narrow.reset_s)}s"
+    return headers

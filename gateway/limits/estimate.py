@@ -1,0 +1,75 @@
+"""What a call may cost at worst, known before it is made and without a tokenizer.
+
+Input: a token of any byte-level tokenizer stands for at least one byte, so a body of n UTF-8 bytes is at most n tokens;
+media that the body only points to (an image's URL) are counted at a fixed worst case each. Output: ``max_tokens`` of
+the request, or else what the agent's answers by this model have stayed under 99 times of 100; the gateway then writes
+that number into the request, so that the provider keeps to it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from decimal import Decimal
+from threading import Lock
+from typing import Final
+
+from gateway.limits.rules import Demand
+
+DEFAULT_OUTPUT: Final = 4096
+"""Output tokens reserved for an agent nothing is known about."""
+
+MEDIA_TOKENS: Final = 16_384
+"""Input tokens for each image, file or recording that the body only points to."""
+
+_REMEMBERED: Final = 200
+_ENOUGH: Final = 20
+
+Price = Callable[[int, int], Decimal]
+"""US dollars for so many input and output tokens."""
+
+
+def worst_case(
+    body_bytes: int, output_tokens: int, *, media: int = 0, choices: int = 1, price: Price | None = None
+) -> Demand:
+    """The demand of a call nobody has answered yet.
+
+    Args:
+        body_bytes: UTF-8 bytes of the request's body.
+        output_tokens: ``max_tokens`` of the request, or :meth:`Learner.output`.
+        media: images, files and recordings that the body points to by address.
+        choices: answers asked for (``n``).
+        price: dollars of so many tokens; left out, no money is reserved.
+    """
+    taken, given = body_bytes + media * MEDIA_TOKENS, output_tokens * choices
+    return Demand(taken, given, price(taken, given) if price else Decimal(0))
+
+
+class Learner:
+    """How long each agent's answers by each model are. Thread-safe and bounded.
+
+    Args:
+        default: output tokens assumed until twenty answers are known.
+        max_pairs: pairs of agent and model remembered; the one that was silent longest goes first.
+    """
+
+    def __init__(self, default: int = DEFAULT_OUTPUT, max_pairs: int = 10_000) -> None:
+        self._default, self._max = default, max_pairs
+        self._seen: OrderedDict[tuple[str, str], deque[int]] = OrderedDict()
+        self._lock = Lock()
+
+    def saw(self, agent: str, model: str, output_tokens: int) -> None:
+        """Note the length of one whole answer (a cut one says nothing)."""
+        with self._lock:
+            seen = self._seen.setdefault((agent, model), deque(maxlen=_REMEMBERED))
+            seen.append(output_tokens)
+            self._seen.move_to_end((agent, model))
+            if len(self._seen) > self._max:
+                self._seen.popitem(last=False)
+
+    def output(self, agent: str, model: str) -> int:
+        """Tokens to reserve for an answer: the 99th percentile (nearest rank) of the last 200, or the default."""
+        with self._lock:
+            seen = sorted(self._seen.get((agent, model), ()))
+        return max(1, seen[math.ceil(0.99 * len(seen)) - 1]) if len(seen) >= _ENOUGH else self._default

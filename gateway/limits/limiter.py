@@ -1,0 +1,224 @@
+"""Reserve, then settle: the quota as one process sees it.
+
+The store is the authority. Settlements wait for the next reservation and travel with it, in one round trip: until then
+a call counts at its worst, so waiting is safe. :meth:`Limiter.tick` (say, every second) sends what still waits, renews
+the leases of calls that go on, and ends those of workers that died.
+
+When the store does not answer, a process falls back on its own share: each limit divided by the number of workers,
+against what this process itself has used in the same windows. What it lets through then is charged when the store is
+back. A store that came back empty is told again what each process has used.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from threading import Lock
+from typing import Any, Final
+
+from fusebox import happenings
+from fusebox.clock import Clock
+from fusebox.errors import ConfigError, StoreUnavailable
+from fusebox.store import Store
+from gateway.limits import told
+from gateway.limits.answers import Refusal, Reservation, refusal, rows_of
+from gateway.limits.line import Line
+from gateway.limits.rows import Row, place_of
+from gateway.limits.rules import NOTHING, Call, Counted, Demand, Limit, limits_on
+from gateway.limits.share import Share
+from gateway.limits.steps import OK, Op, reservations, states
+
+LEASE_S: Final = 120.0
+"""Seconds after which a reservation that nobody renews or settles counts as spent in full."""
+
+LONGEST_CALL_S: Final = 3600.0
+"""Seconds after which a reservation is renewed no more: its call was forgotten, not slow."""
+
+_SWEEP_S: Final = 30.0
+_CALLS_REMEMBERED: Final = 4096
+
+
+@dataclass(slots=True)
+class _Open:
+    reservation: Reservation
+    lease: float
+
+
+class Limiter:
+    """Rates and budgets. Thread-safe.
+
+    Args:
+        store: where the rows live; give a Redis store a short timeout, it is the longest a caller waits.
+        limits: what operators wrote.
+        clock: its ``now()`` decides the windows; workers' clocks must agree.
+        workers: how many processes share the limits, for when the store is away.
+        lease_s: seconds, see :data:`LEASE_S`.
+
+    Raises:
+        ConfigError: ``workers`` is not positive.
+    """
+
+    def __init__(
+        self, store: Store, limits: Iterable[Limit], clock: Clock, *, workers: int = 1, lease_s: float = LEASE_S
+    ) -> None:
+        if workers < 1:
+            raise ConfigError(f"workers must be at least 1, not {workers}")
+        self._limits, self._clock, self._lease_s = tuple(limits), clock, lease_s
+        self._line = Line(store, self._tell_again)
+        self._shared, self._workers = store.shared, workers
+        self._shares: dict[str, Share] = defaultdict(lambda: Share(workers))
+        self._limits_on = lru_cache(_CALLS_REMEMBERED)(lambda call: limits_on(call, self._limits))
+        self._open: dict[str, _Open] = {}
+        self._swept = -math.inf
+        self._lock = Lock()
+
+    def reserve(self, call: Call, demand: Demand) -> Reservation | Refusal:
+        """Set aside what ``call`` may cost at worst, in all its rows at once or in none.
+
+        Raises:
+            StoreUnavailable: the store serves this process only and still does not answer.
+        """
+        limits, now = self._limits_on(call), self._clock.now()
+        op = self._reserve_op(limits, demand, now)
+        try:
+            word, *states = self._line.step(call.tenant, op)
+        except StoreUnavailable:
+            return self._reserve_share(call, demand, limits, op, now)
+        if word != OK:
+            return refusal(call, demand, limits, states, now, local=False)
+        if self._shared:
+            self._shares[call.tenant].count(op)
+        return self._opened(Reservation(op["id"], call, demand, limits, tuple(states), now))
+
+    def settle(self, reservation: Reservation, spent: Demand) -> None:
+        """The call is over: what it did not spend goes back. Sent with the next reservation, or by :meth:`tick`.
+
+        Settling twice changes nothing; what was spent above the reservation is charged too.
+        """
+        with self._lock:
+            if self._open.pop(reservation.id, None) is None:
+                return
+        tenant = reservation.call.tenant
+        units = {counted.row: spent.units(counted.limit.measure) for counted in reservation.limits}
+        if self._shared:
+            self._shares[tenant].settle(reservation.id, units)
+        if reservation.local:
+            self._line.later(tenant, self._charge_op(reservation, spent))
+        else:
+            self._line.later(tenant, {"op": "settle", "id": reservation.id, "spent": units})
+
+    def refund(self, reservation: Reservation) -> None:
+        """The call never reached its provider: all goes back."""
+        self.settle(reservation, NOTHING)
+
+    def tick(self) -> None:
+        """Send settlements that wait, renew leases, end those that are over. Does nothing while the store is away."""
+        now = self._clock.now()
+        self._renew(now)
+        if now - self._swept >= _SWEEP_S:
+            self._swept = now
+            for tenant in self._line.met:
+                self._sweep(tenant, now)
+        self.flush()
+
+    def flush(self) -> None:
+        """Send the settlements that wait, if the store answers."""
+        for tenant in self._line.waiting:
+            try:
+                self._line.step(tenant)
+            except StoreUnavailable:
+                return
+
+    def rows(self, call: Call) -> tuple[Row, ...]:
+        """The rows a call falls under as they stand now, without asking for anything.
+
+        Raises:
+            StoreUnavailable: the store does not answer.
+        """
+        limits, hash_ = self._limits_on(call), self._line.read(call.tenant)
+        now = self._clock.now()
+        return rows_of(call, limits, (hash_.get(f"w:{counted.row}", "") for counted in limits), NOTHING, now)
+
+    def close(self) -> None:
+        """Send what waits and stop; legal twice. Reservations that are open end with their leases."""
+        self.flush()
+        self._line.close()
+
+    def _reserve_share(
+        self, call: Call, demand: Demand, limits: tuple[Counted, ...], op: Op, now: float
+    ) -> Reservation | Refusal:
+        if not self._shared:
+            raise StoreUnavailable("the store of this process does not answer")
+        # in case the step was made and only its answer was lost
+        self._line.later(call.tenant, {"op": "settle", "id": op["id"], "spent": {}})
+        word, *states = self._shares[call.tenant].reserve(op)
+        happenings.emit(told.QUOTA_LOCAL, tenant=call.tenant, agent=call.agent, admitted=word == OK)
+        share = tuple(replace(counted, units=counted.units // self._workers) for counted in limits)
+        if word != OK:
+            return refusal(call, demand, share, states, now, local=True)
+        return self._opened(Reservation(op["id"], call, demand, share, tuple(states), now, local=True))
+
+    def _opened(self, reservation: Reservation) -> Reservation:
+        with self._lock:
+            self._open[reservation.id] = _Open(reservation, reservation.at + self._lease_s)
+        return reservation
+
+    def _renew(self, now: float) -> None:
+        with self._lock:
+            for id_ in [id_ for id_, mine in self._open.items() if now - mine.reservation.at > LONGEST_CALL_S]:
+                del self._open[id_]
+            due = [mine for mine in self._open.values() if mine.lease - now < self._lease_s / 2]
+            for mine in due:
+                mine.lease = now + self._lease_s
+        for mine in due:
+            if not mine.reservation.local:
+                op = {"op": "renew", "id": mine.reservation.id, "lease": self._lease(now)}
+                self._line.later(mine.reservation.call.tenant, op)
+
+    def _sweep(self, tenant: str, now: float) -> None:
+        """End leases that are over, forget rows that say nothing any more: found by reading, decided by the step."""
+        try:
+            if self._line.step(tenant, {"op": "turn", "now": int(now), "every": int(_SWEEP_S)})[0] != OK:
+                return
+            hash_ = self._line.read(tenant)
+        except StoreUnavailable:
+            return
+        over = [id_ for id_, ends in reservations(hash_).items() if ends <= now]
+        stale = [name for name, row in states(hash_).items() if row.until <= now]
+        self._line.later(tenant, *({"op": "expire", "id": id_, "now": int(now)} for id_ in over))
+        self._line.later(tenant, *({"op": "forget", "row": name, "now": int(now)} for name in stale))
+        self._shares[tenant].used(now)
+
+    def _tell_again(self, tenant: str) -> None:
+        """The store lost its rows: charge what this process has used."""
+        used = self._shares[tenant].used(self._clock.now())
+        happenings.emit(told.QUOTA_LOST, tenant=tenant, rows=len(used))
+        asks = [
+            {"row": name, "keep": row.keep, "slot": slot, "until": row.until, "n": n}
+            for name, row in used.items()
+            for slot, n in sorted(row.slots.items())
+        ]
+        self._line.later(tenant, {"op": "charge", "rows": asks})
+
+    def _reserve_op(self, limits: Iterable[Counted], demand: Demand, now: float) -> Op:
+        rows = _asks(limits, demand, now)
+        return {"op": "reserve", "id": secrets.token_hex(8), "lease": self._lease(now), "rows": rows}
+
+    def _charge_op(self, reservation: Reservation, spent: Demand) -> Op:
+        return {"op": "charge", "rows": _asks(reservation.limits, spent, self._clock.now())}
+
+    def _lease(self, now: float) -> int:
+        return math.ceil(now + self._lease_s)
+
+
+def _asks(limits: Iterable[Counted], demand: Demand, now: float) -> list[dict[str, Any]]:
+    asks = []
+    for counted in limits:
+        place = place_of(counted.limit, now)
+        ask = {"row": counted.row, "limit": counted.units, "n": demand.units(counted.limit.measure)}
+        asks.append(ask | {"keep": place.keep, "slot": place.slot, "until": place.until})
+    return asks

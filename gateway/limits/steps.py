@@ -1,0 +1,174 @@
+"""The quota's one atomic step, said twice: as Lua for Redis (``quota.lua``), as Python for memory.
+
+One hash holds a tenant's quota, so a step sees and changes all its rows at once:
+
+* ``w:<row>``: a row, see :mod:`gateway.limits.rows`;
+* ``r:<id>``: an open reservation: the end of its lease (Unix seconds), then a line ``slot units row`` for each row;
+* ``swept``: when somebody last looked for leases that are over (``turn`` lets one worker do it at a time);
+* ``born``: drawn when the hash came into being. A step that finds another one knows that the store lost its rows.
+
+A reservation's states::
+
+              reserve ──────────────► short          a row has too little left: nothing changes
+                 │ ok
+                 ▼
+    ┌───────► open ── settle(spent) ─► settled        the difference goes back into the slot it was taken from
+    └ renew ──┘ │                                     (spent 0 is a refund)
+                └──── expire ────────► expired        its lease is over: it counts as spent in full
+    anything after the end ──────────► gone           so each reservation ends once, however often that is asked
+
+Invariants, which the model in the tests checks:
+
+1. ``reserve`` answers ok only when every row then holds at most its limit: nothing is admitted above it.
+2. A row's ``held`` is the sum of its open reservations, and they are part of its slots.
+3. The end of a reservation never raises a row by more than what was spent above what was reserved.
+4. ``expire`` changes no total: what a dead worker may have used upstream stays counted until its slot is over.
+
+The argument is a JSON document ``{"born", "ops": [{"op": …}]}``, its ops made in order. The answer is one text: a line
+with ``born``, then a line for each op with its words (a row is one), parted by tabs. ``charge`` counts what was let
+through while the store was away, above the limit if need be.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from fusebox.store import Script
+from gateway.limits.rows import Place, State
+
+OK: Final = "ok"
+SHORT: Final = "short"
+GONE: Final = "gone"
+
+_COMPACT: Final = json.JSONEncoder(separators=(",", ":"))
+
+Op = dict[str, Any]
+_Hash = dict[str, str]
+
+_LUA: Final = Path(__file__).with_name("quota.lua").read_text()
+
+
+def _twin(hash_: _Hash, args: tuple[str, ...]) -> str:
+    wish = json.loads(args[0])
+    born = hash_.setdefault("born", wish["born"])
+    return "\n".join([born, *("\t".join(_OPS[op["op"]](hash_, op)) for op in wish["ops"])])
+
+
+def _reserve(hash_: _Hash, op: Op) -> list[str]:
+    rows = [(ask, _rolled(hash_, ask)) for ask in op["rows"]]
+    fits = all(ask.get("limit") is None or not ask["n"] or row.total + ask["n"] <= ask["limit"] for ask, row in rows)
+    if fits:
+        for ask, row in rows:
+            row.charge(ask["n"])
+            row.held += ask["n"]
+            _save(hash_, ask["row"], row)
+        mine = "".join(f"\n{row.newest} {ask['n']} {ask['row']}" for ask, row in rows)
+        hash_[f"r:{op['id']}"] = f"{op['lease']}{mine or chr(10)}"
+    return [OK if fits else SHORT, *(row.text() for _, row in rows)]
+
+
+def _settle(hash_: _Hash, op: Op) -> list[str]:
+    if f"r:{op['id']}" not in hash_:
+        return [GONE]
+    _close(hash_, op["id"], op["spent"])
+    return [OK]
+
+
+def _renew(hash_: _Hash, op: Op) -> list[str]:
+    field = f"r:{op['id']}"
+    if field not in hash_:
+        return [GONE]
+    hash_[field] = f"{op['lease']}\n{hash_[field].partition(chr(10))[2]}"
+    return [OK]
+
+
+def _charge_rows(hash_: _Hash, op: Op) -> list[str]:
+    for ask in op["rows"]:
+        row = _rolled(hash_, ask)
+        row.charge(ask["n"])
+        _save(hash_, ask["row"], row)
+    return [OK]
+
+
+def _expire(hash_: _Hash, op: Op) -> list[str]:
+    held = hash_.get(f"r:{op['id']}")
+    if held is None or int(held.partition("\n")[0]) > op["now"]:
+        return [GONE]
+    _close(hash_, op["id"], None)
+    return [OK]
+
+
+def _forget(hash_: _Hash, op: Op) -> list[str]:
+    row = State.parse(hash_.get(f"w:{op['row']}"))
+    if row.held or row.until > op["now"]:
+        return ["kept"]
+    hash_.pop(f"w:{op['row']}", None)
+    return [OK]
+
+
+def _turn(hash_: _Hash, op: Op) -> list[str]:
+    if op["now"] - int(hash_.get("swept", "0")) < op["every"]:
+        return ["kept"]
+    hash_["swept"] = str(op["now"])
+    return [OK]
+
+
+_OPS: Final[dict[str, Callable[[_Hash, Op], list[str]]]] = {
+    "reserve": _reserve,
+    "settle": _settle,
+    "renew": _renew,
+    "charge": _charge_rows,
+    "expire": _expire,
+    "forget": _forget,
+    "turn": _turn,
+}
+
+
+def _close(hash_: _Hash, reservation: str, spent: dict[str, int] | None) -> None:
+    for line in hash_.pop(f"r:{reservation}").split("\n")[1:]:
+        if line:
+            slot, units, name = line.split(" ", 2)
+            row = State.parse(hash_.get(f"w:{name}"))
+            row.held = max(0, row.held - int(units))
+            if spent is None:
+                row.expired += int(units)
+            else:
+                row.correct(int(slot), spent.get(name, 0) - int(units))
+            _save(hash_, name, row)
+
+
+def _rolled(hash_: _Hash, ask: Op) -> State:
+    row = State.parse(hash_.get(f"w:{ask['row']}"))
+    row.roll(Place(ask["keep"], ask["slot"], ask["until"]))
+    return row
+
+
+def _save(hash_: _Hash, name: str, row: State) -> None:
+    hash_[f"w:{name}"] = row.text()
+
+
+STEP: Final = Script(_LUA, _twin)
+
+
+def encoded(born: str, ops: list[Op]) -> str:
+    """The step's argument."""
+    return _COMPACT.encode({"born": born, "ops": ops})
+
+
+def decoded(answer: str) -> tuple[str, list[list[str]]]:
+    """``born``, and the words of each op's answer."""
+    born, *lines = answer.split("\n")
+    return born, [line.split("\t") for line in lines]
+
+
+def reservations(hash_: _Hash) -> dict[str, int]:
+    """The open reservations of a hash that was read whole, each with the end of its lease."""
+    return {field[2:]: int(text.partition("\n")[0]) for field, text in hash_.items() if field.startswith("r:")}
+
+
+def states(hash_: _Hash) -> dict[str, State]:
+    """The rows of a hash that was read whole."""
+    return {field[2:]: State.parse(text) for field, text in hash_.items() if field.startswith("w:")}

@@ -1,0 +1,40 @@
+"""Masking of personal data and secrets, in what goes to models and tools and in what comes back.
+
+::
+
+    masker = Masker(MaskingSettings(names={"PERSON": ("Ada Lovelace",)}), key)     # once; loads in about two seconds
+
+    session = masker.session("/v1/chat/completions", workflow=run, tenant=tenant, agent=agent)     # one for each call
+    masked = session.mask(body)          # a str or JSON value: messages, tool arguments, tool results
+    if not masked.verdict.allowed:       # blocked by the route's policy, or masking failed
+        ...
+    forward(masked.value)
+
+    answer = session.restore(answer)     # whole answers, where the policy says restore = true
+    stream = StreamMasker(session)       # streamed answers: stream.feed(text) … stream.end(), stream.verdict
+    session.counts                       # {"EMAIL": 2}: types and counts for span and audit, never values
+
+Policies by route are rules of :mod:`gateway.masking.settings`.
+"""
+
+from gateway.masking.masker import GUARD, KEY_BYTES, Masked, Masker, Session
+from gateway.masking.selftest import self_test
+from gateway.masking.settings import PERSON, STRUCTURED, MaskingSettings, RoutePolicy, Treatment
+from gateway.masking.spans import Span
+from gateway.masking.stream import StreamMasker
+
+__all__ = [
+    "GUARD",
+    "KEY_BYTES",
+    "PERSON",
+    "STRUCTURED",
+    "Masked",
+    "Masker",
+    "MaskingSettings",
+    "RoutePolicy",
+    "Session",
+    "Span",
+    "StreamMasker",
+    "Treatment",
+    "self_test",
+]

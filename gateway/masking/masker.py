@@ -1,0 +1,164 @@
+"""Masking of one call: texts and JSON on their way out, streams and answers on their way back. Fails closed.
+
+What is counted is told by type and number only; values are in no verdict, no count and no log line.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from presidio_anonymizer import AnonymizerEngine, OperatorConfig, RecognizerResult
+
+from fusebox import happenings
+from fusebox.errors import ConfigError
+from fusebox.guard import allow, deny
+from fusebox.records import Verdict
+from gateway.masking.placeholders import PLACEHOLDER, Placeholders
+from gateway.masking.recognisers import Recognisers
+from gateway.masking.settings import MaskingSettings, RoutePolicy, Treatment
+from gateway.masking.spans import Span, spans
+
+GUARD: Final = "masking"
+KEY_BYTES: Final = 32
+_DIGITS: Final = 9
+"""Numbers of so many digits and more are looked at like text: a card number may come as a JSON number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Masked:
+    """What came of masking."""
+
+    value: Any
+    """The text or JSON value as it may go on; None when the verdict is a deny."""
+    verdict: Verdict
+    counts: dict[str, int] = field(default_factory=dict)
+    """How many values of each type were found in it, allowed ones included."""
+
+
+class Masker:
+    """The guard: knows the recognisers and the policies, makes a :class:`Session` for each call. Thread-safe.
+
+    Args:
+        settings: what operators wrote.
+        key: secret of the gateway, at least 32 bytes; all its processes share it.
+
+    Raises:
+        ConfigError: the key is short, or the settings ask for what is not there.
+    """
+
+    name = GUARD
+
+    def __init__(self, settings: MaskingSettings, key: bytes) -> None:
+        if len(key) < KEY_BYTES:
+            raise ConfigError(f"the masking key must have at least {KEY_BYTES} bytes, not {len(key)}")
+        self._settings, self._key = settings, key
+        self._recognisers = Recognisers(settings)
+        self._anonymizer = AnonymizerEngine()  # type: ignore[no-untyped-call]
+
+    def session(self, route: str, *, workflow: str = "", tenant: str = "default", agent: str = "") -> Session:
+        """The masking of one call on a route."""
+        placeholders = Placeholders(self._key, tenant, workflow or secrets.token_hex(8))
+        return Session(self._settings.policy(route), placeholders, self.spans, self._anonymizer, agent)
+
+    def spans(self, text: str) -> list[Span]:
+        """The values in a text, whatever is done with them."""
+        return spans(text, self._recognisers)
+
+
+class Session:
+    """One call's masking: remembers its placeholders, so that the answer can be restored."""
+
+    def __init__(
+        self,
+        policy: RoutePolicy,
+        placeholders: Placeholders,
+        find: Callable[[str], list[Span]],
+        anonymizer: AnonymizerEngine,
+        agent: str,
+    ) -> None:
+        self._policy, self._placeholders, self._find = policy, placeholders, find
+        self._anonymizer, self._agent = anonymizer, agent
+        self._values: dict[str, str] = {}
+        self.counts: Counter[str] = Counter()
+        """Values found in this call so far, by type."""
+
+    def mask(self, value: Any) -> Masked:
+        """Mask a text, or every text, long number and key of a JSON value.
+
+        Anything that goes wrong is a deny.
+        """
+        work = _Work()
+        try:
+            masked = self._walk(value, work)
+        except Exception as error:  # a guard that cannot answer denies, loudly; the error's text may hold a value
+            happenings.emit(happenings.GUARD_FAILED, guard=GUARD, agent=self._agent, error=type(error).__name__)
+            return Masked(None, deny(GUARD, f"masking failed: {type(error).__name__}"))
+        self.counts.update(work.counts)
+        if work.blocked:
+            told = ", ".join(f"{n} {type_}" for type_, n in sorted(work.blocked.items()))
+            return Masked(None, deny(GUARD, f"this route blocks {told}", narrow=True), dict(work.counts))
+        return Masked(masked, allow(GUARD), dict(work.counts))
+
+    def restore(self, value: Any) -> Any:
+        """Put values back in a whole answer, where the route's policy allows that; else the answer as it is."""
+        if not self._policy.restore or not self._values:
+            return value
+        return _each_text(value, lambda text: PLACEHOLDER.sub(lambda m: self._values.get(m[0], m[0]), text))
+
+    def spans(self, text: str) -> list[Span]:
+        """The values in a text, whatever is done with them."""
+        return self._find(text)
+
+    def replace(self, text: str, found: list[Span]) -> tuple[str, Counter[str]]:
+        """The text with what was found treated, and how many of each type are blocked by the policy."""
+        treated = [(span, self._policy.treatment(span.type)) for span in found]
+        blocked = Counter(span.type for span, how in treated if how is Treatment.BLOCK)
+        changed = [(span, how) for span, how in treated if how in (Treatment.MASK, Treatment.HASH)]
+        if not changed:
+            return text, blocked
+        for span, how in changed:
+            if how is Treatment.MASK:
+                value = text[span.start : span.end]
+                self._values.setdefault(self._placeholders.mask(span.type, value), value)
+        results = [RecognizerResult(span.type, span.start, span.end, span.score) for span, _ in changed]
+        operators = {span.type: self._operator(span.type, how) for span, how in changed}
+        done = self._anonymizer.anonymize(text, results, operators, merge_entities_with_spaces=False)
+        return str(done.text), blocked
+
+    def _operator(self, type_: str, how: Treatment) -> OperatorConfig:
+        make = self._placeholders.mask if how is Treatment.MASK else self._placeholders.hash
+        return OperatorConfig("custom", {"lambda": lambda value: make(type_, value)})
+
+    def _walk(self, value: Any, work: _Work) -> Any:
+        if isinstance(value, str):
+            found = self._find(value)
+            work.counts.update(span.type for span in found)
+            text, blocked = self.replace(value, found)
+            work.blocked.update(blocked)
+            return text
+        if isinstance(value, dict):
+            return {self._walk(k, work) if isinstance(k, str) else k: self._walk(v, work) for k, v in value.items()}
+        if isinstance(value, list | tuple):
+            return [self._walk(each, work) for each in value]
+        if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) >= 10 ** (_DIGITS - 1):
+            text = self._walk(str(value), work)
+            return value if text == str(value) else text
+        return value
+
+
+@dataclass(slots=True)
+class _Work:
+    counts: Counter[str] = field(default_factory=Counter)
+    blocked: Counter[str] = field(default_factory=Counter)
+
+
+def _each_text(value: Any, change: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, dict):
+        return {k: _each_text(v, change) for k, v in value.items()}
+    return [_each_text(each, change) for each in value] if isinstance(value, list) else value

@@ -1,0 +1,272 @@
+"""Presidio's recognisers, chosen and bounded: what finds a value, offline and in about a millisecond.
+
+The engine runs on a blank spaCy pipeline (a tokeniser, no model, nothing to download); pattern, checksum and context
+decide. Presidio's own e-mail recogniser asks a suffix list that is fetched at first use: ours reads the copy that
+comes with the library.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+import phonenumbers
+import spacy
+import tldextract
+from presidio_analyzer import (
+    AnalysisExplanation,
+    AnalyzerEngine,
+    EntityRecognizer,
+    Pattern,
+    RecognizerRegistry,
+    RecognizerResult,
+)
+from presidio_analyzer.context_aware_enhancers import LemmaContextAwareEnhancer
+from presidio_analyzer.nlp_engine import NlpArtifacts, SpacyNlpEngine
+from presidio_analyzer.predefined_recognizers import (
+    CreditCardRecognizer,
+    EmailRecognizer,
+    IbanRecognizer,
+    IpRecognizer,
+    PhoneRecognizer,
+    SpacyRecognizer,
+    UsSsnRecognizer,
+)
+
+from fusebox.errors import ConfigError
+from gateway.masking.secrets import FORMATS
+from gateway.masking.settings import MaskingSettings
+
+LANGUAGE: Final = "en"
+_CARDS: Final = [
+    *CreditCardRecognizer.PATTERNS,
+    Pattern("Mastercard, 2 series", r"\b2[2-7]\d{2}[- ]?\d{4}[- ]?\d{4}[- ]?\d{4}\b", 0.3),
+    Pattern("American Express, in its groups", r"\b3[47]\d{2}[- ]?\d{6}[- ]?\d{5}\b", 0.3),
+]
+_SURE: Final = 0.85
+_PHONE_DIGITS: Final = 15
+_CALLED: Final = [
+    *("phone", "phones", "telephone", "tel", "cell", "cellphone", "mobile", "call", "calls", "called", "calling"),
+    *("fax", "sms", "whatsapp", "dial"),
+]
+"""Words that make a bare run of digits a phone number; Presidio's list has ``number``, and orders have numbers too."""
+
+_DOMAINS: Final = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)
+
+
+class BlankEngine(SpacyNlpEngine):
+    """Tokens and lower-case words: all that context needs."""
+
+    nlp: Any
+
+    def __init__(self) -> None:
+        super().__init__(models=[{"lang_code": LANGUAGE, "model_name": "blank"}])
+        self.nlp = {LANGUAGE: spacy.blank(LANGUAGE)}
+
+    def process_text(self, text: str, language: str) -> NlpArtifacts:
+        doc = self.nlp[language](text)
+        words, places = [token.lower_ for token in doc], [token.idx for token in doc]
+        return NlpArtifacts([], doc, places, words, self, language, [])
+
+
+class _Email(EmailRecognizer):
+    """A domain counts when its ending is known, or is one of those that are kept for private use and examples."""
+
+    _OWN: Final = (".example", ".test", ".local", ".internal", ".invalid", ".corp", ".lan")
+
+    def validate_result(self, pattern_text: str) -> bool:
+        return bool(_DOMAINS(pattern_text).fqdn) or pattern_text.lower().endswith(self._OWN)
+
+
+class _Ip(IpRecognizer):
+    """Addresses as the standard library reads them, in runs no longer than one can be.
+
+    Presidio's expression for IPv6 takes minutes for a hundred kilobytes of colons.
+    """
+
+    _RUN: Final = re.compile(r"(?<![\w:.])[0-9A-Fa-f:.]{3,45}(?:/\d{1,3})?(?![\w:])")
+    _VERSION: Final = re.compile(r"(?:\bversion|\brelease|\bv)\s*$", re.IGNORECASE)
+
+    def analyze(
+        self, text: str, entities: list[str], nlp_artifacts: Any = None, regex_flags: int | None = None
+    ) -> list[RecognizerResult]:
+        del entities, nlp_artifacts, regex_flags
+        found = []
+        for match in self._RUN.finditer(text):
+            written = match[0].rstrip(".:") if not match[0].endswith("::") else match[0]
+            named = self._VERSION.search(text, max(0, match.start() - 12), match.start())
+            if any(c.isdigit() for c in written) and not named and not self.invalidate_result(written):
+                end = match.start() + len(written)
+                found.append(RecognizerResult(self.supported_entities[0], match.start(), end, _SURE))
+        return found
+
+
+class _Phone(PhoneRecognizer):
+    """A number with its + is known by itself; one of a region must be written as numbers are, or be called one.
+
+    The library's matcher reads a text once for each region; here each candidate is read by itself, and the matcher
+    is asked only for runs that may be two numbers.
+    """
+
+    _CANDIDATE: Final = re.compile(
+        r"(?<![\w.+])(?<![0-9a-f]-)(?:\+|\()?\d(?:[ .\-/()\u00a0\u2010-\u2015]{0,3}\d){6,19}(?![\w])"
+    )
+    _DATE: Final = re.compile(
+        r"(?:19|20)\d\d[-/. ](?:0?[1-9]|1[0-2])[-/. ](?:0?[1-9]|[12]\d|3[01])(?!\d)"
+        r"|(?:0?[1-9]|[12]\d|3[01])([-/. ])(?:0?[1-9]|[12]\d|3[01])\1(?:19|20)\d\d(?!\d)"
+    )
+    _FOURS: Final = re.compile(r"\d{4}(?:[ -]\d{4}){2}")  # a card or an IBAN
+
+    def analyze(self, text: str, entities: list[str], nlp_artifacts: Any = None) -> list[RecognizerResult]:
+        del entities, nlp_artifacts
+        found = []
+        for match in self._CANDIDATE.finditer(text):
+            for start, end in self._numbers(match[0]):
+                found.append(self._result(match[0][start:end], match.start() + start, match.start() + end))
+        return found
+
+    def _numbers(self, run: str) -> list[tuple[int, int]]:
+        digits = sum(c.isdigit() for c in run)
+        if self._DATE.match(run) or self._FOURS.match(run):
+            return []
+        if digits <= _PHONE_DIGITS and any(_is_phone(run, region) for region in self._regions(run)):
+            return [(0, len(run))]
+        if digits <= _PHONE_DIGITS - 2:
+            return []
+        matches = (m for region in self._regions(run) for m in phonenumbers.PhoneNumberMatcher(run, region))
+        return sorted({(m.start, m.end) for m in matches})
+
+    def _regions(self, run: str) -> tuple[str | None, ...]:
+        return (None,) if run.startswith("+") else tuple(self.supported_regions)
+
+    def _result(self, written: str, start: int, end: int) -> RecognizerResult:
+        score = _SURE if written.startswith("+") else self.SCORE
+        if written.isdigit():
+            score = 0.2  # an order number looks just so: only context makes it a phone number
+        told = {RecognizerResult.RECOGNIZER_IDENTIFIER_KEY: self.id}
+        explained = AnalysisExplanation(recognizer=type(self).__name__, original_score=score)
+        return RecognizerResult(self.supported_entities[0], start, end, score, explained, told)
+
+
+def _is_phone(run: str, region: str | None) -> bool:
+    try:
+        return bool(phonenumbers.is_valid_number(phonenumbers.parse(run, region)))
+    except phonenumbers.NumberParseException:
+        return False
+
+
+class _Names(EntityRecognizer):
+    """Names of a dictionary, whole words, whatever their case."""
+
+    def __init__(self, type_: str, names: Iterable[str]) -> None:
+        self._starts: dict[str, list[re.Pattern[str]]] = {}
+        for name in sorted(set(names), key=len, reverse=True):
+            first = re.match(r"\w+", name)
+            if first is None:
+                raise ConfigError(f"masking.names.{type_}: {name!r} does not begin with a letter or digit")
+            pattern = r"\s+".join(re.escape(part) for part in name.split()) + r"(?!\w)"
+            self._starts.setdefault(first[0].casefold(), []).append(re.compile(pattern, re.IGNORECASE))
+        super().__init__(supported_entities=[type_], supported_language=LANGUAGE, name=f"{type_} dictionary")
+
+    def load(self) -> None:
+        """Nothing to load."""
+
+    def starts(self, word: str) -> bool:
+        """True when a name begins with this word."""
+        return word.casefold() in self._starts
+
+    def analyze(self, text: str, entities: list[str], nlp_artifacts: Any = None) -> list[RecognizerResult]:
+        del entities, nlp_artifacts
+        found, end = [], 0
+        for word in re.finditer(r"\w+", text):
+            if word.start() >= end:
+                for pattern in self._starts.get(word[0].casefold(), ()):
+                    match = pattern.match(text, word.start())
+                    if match:
+                        end = match.end()
+                        found.append(RecognizerResult(self.supported_entities[0], word.start(), end, _SURE))
+                        break
+        return found
+
+
+class _Secrets(EntityRecognizer):
+    """Secrets by their formats; an expression runs only where one of its hints is."""
+
+    def __init__(self) -> None:
+        super().__init__(supported_entities=["SECRET"], supported_language=LANGUAGE, name="secret formats")
+
+    def load(self) -> None:
+        """Nothing to load."""
+
+    def analyze(self, text: str, entities: list[str], nlp_artifacts: Any = None) -> list[RecognizerResult]:
+        del entities, nlp_artifacts
+        lower = text.lower()
+        return [
+            RecognizerResult("SECRET", match.start(), match.end(), _SURE)
+            for each in FORMATS
+            if any(hint in text or hint in lower for hint in each.hints)
+            for match in each.expression.finditer(text)
+        ]
+
+
+class _Context(LemmaContextAwareEnhancer):
+    """Presidio's context rule, asked only about results that are not sure by themselves."""
+
+    def enhance_using_context(
+        self, text: str, raw_results: list[RecognizerResult], *args: Any, **kwargs: Any
+    ) -> list[RecognizerResult]:
+        sure = [result for result in raw_results if result.score >= _SURE]
+        unsure = [result for result in raw_results if result.score < _SURE]
+        return sure + super().enhance_using_context(text, unsure, *args, **kwargs) if unsure else sure
+
+
+class Recognisers:
+    """The engine and the dictionaries.
+
+    Raises:
+        ConfigError: the model is not on disk, a region is unknown, or a name cannot be one.
+    """
+
+    def __init__(self, settings: MaskingSettings) -> None:
+        unknown = set(settings.regions) - set(phonenumbers.SUPPORTED_REGIONS)
+        if unknown:
+            raise ConfigError(f"masking.regions: {', '.join(sorted(unknown))} is no region (ISO 3166, two letters)")
+        self.names = [_Names(type_, names) for type_, names in settings.names.items()]
+        self.types, self.has_model = settings.types, settings.ner_model is not None
+        registry = RecognizerRegistry(
+            recognizers=[
+                _Email(supported_entity="EMAIL"),
+                CreditCardRecognizer(patterns=_CARDS, supported_entity="CARD"),
+                IbanRecognizer(supported_entity="IBAN"),
+                UsSsnRecognizer(supported_entity="SSN"),
+                _Ip(supported_entity="IP"),
+                _Phone(_CALLED, supported_entity="PHONE", supported_regions=settings.regions),
+                _Secrets(),
+                *self.names,
+                *([SpacyRecognizer()] if self.has_model else []),
+            ],
+            supported_languages=[LANGUAGE],
+        )
+        engine = _model_engine(settings.ner_model) if settings.ner_model else BlankEngine()
+        self._analyzer = AnalyzerEngine(
+            registry=registry,
+            nlp_engine=engine,
+            supported_languages=[LANGUAGE],
+            default_score_threshold=0.35,
+            context_aware_enhancer=_Context(context_matching_mode="whole_word"),
+        )
+
+    def find(self, text: str, types: Iterable[str]) -> list[RecognizerResult]:
+        """Values of these types in a text, overlapping ones included."""
+        found: list[RecognizerResult] = self._analyzer.analyze(text, LANGUAGE, entities=sorted(types))
+        return found
+
+
+def _model_engine(name: str) -> SpacyNlpEngine:
+    if not (spacy.util.is_package(name) or Path(name).exists()):
+        raise ConfigError(f"masking.ner_model: {name} is neither an installed spaCy package nor a folder; install it")
+    engine = SpacyNlpEngine(models=[{"lang_code": LANGUAGE, "model_name": name}])
+    engine.load()
+    return engine

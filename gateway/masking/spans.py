@@ -1,0 +1,44 @@
+"""Which stretches of a text are values, and of which type: hits of several recognisers, reconciled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from presidio_analyzer import RecognizerResult
+
+from gateway.masking.prefilter import Excerpt, excerpt
+from gateway.masking.recognisers import Recognisers
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A value in a text."""
+
+    start: int
+    end: int
+    type: str
+    score: float
+
+
+def spans(text: str, recognisers: Recognisers) -> list[Span]:
+    """The values in ``text``, in order. Where hits overlap their union counts, as the type of the surest one."""
+    looked = excerpt(text, recognisers)
+    results = recognisers.find(looked.text, looked.types) if looked.places else []
+    found = [_in_text(result, looked) for result in results]
+    united: list[Span] = []
+    for span in sorted(found, key=lambda span: (span.start, -span.end)):
+        if united and span.start < united[-1].end:
+            united[-1] = _union(united[-1], span)
+        else:
+            united.append(span)
+    return united
+
+
+def _in_text(result: RecognizerResult, looked: Excerpt) -> Span:
+    start = looked.back(result.start)
+    return Span(start, start + result.end - result.start, result.entity_type, result.score)
+
+
+def _union(one: Span, other: Span) -> Span:
+    surest = max(one, other, key=lambda span: (span.score, span.end - span.start))
+    return replace(surest, start=one.start, end=max(one.end, other.end))

@@ -1,0 +1,128 @@
+"""Meter: what an answer was, learned from its bytes as they pass: usage, ids, and its text for the fingerprint.
+
+Every provider has a rule of its own for usage in streams: OpenAI's chat gives it once, in whichever chunk carries it
+(cumulative where several do, so the last one counts); Anthropic gives the input at the start and the output,
+cumulative, at the end; the Responses API gives it with the last event. An upstream that is silent, or says less than
+what was seen to pass, is not believed: the usage is then an estimate and marked as one, never nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from fusebox import happenings
+from fusebox.usage import Usage, usage_of
+
+BYTES_PER_TOKEN: Final = 4
+"""The common rule of thumb for a token of English text; estimates only."""
+MAX_BYTES_PER_TOKEN: Final = 64
+"""More text than this per reported token does not exist: whoever reports so little is not believed."""
+_MAX_TEXT: Final = 65_536
+
+UNREADABLE: Final = happenings.declare(
+    "gateway_answer_unreadable", logging.WARNING, "an upstream's answer has an unknown shape; its usage is estimated"
+)
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Metered:
+    """What an attempt used."""
+
+    usage: Usage
+    estimated: bool
+
+
+class Meter:
+    """Reads one answer; subclasses know where its parts are.
+
+    Args:
+        asked: bytes of the request, for the estimate.
+    """
+
+    def __init__(self, asked: int) -> None:
+        self._asked = asked
+        self.passed = 0
+        """Bytes of text and tool arguments that have passed."""
+        self.final = False
+        """True once the answer has told its whole usage."""
+        self.response_id = ""
+        self.response_model = ""
+        self._reported: Usage | None = None
+        self._texts: list[str] = []
+        self._kept = 0
+
+    def take_whole(self, answer: Json) -> None:
+        """Take in an answer that came in one piece."""
+        self._read(self.whole, answer)
+
+    def take_event(self, told: Json) -> None:
+        """Take in one event of a stream."""
+        self._read(self.event, told)
+
+    def take_text(self, chunk: bytes) -> None:
+        """Take in a piece of an answer of no known shape."""
+        if self._kept < _MAX_TEXT:
+            self._said(chunk.decode("utf-8", "replace"))
+        else:
+            self.passed += len(chunk)
+
+    def whole(self, answer: Json) -> None:
+        """Read an answer; may raise for one of an unexpected shape."""
+        raise NotImplementedError
+
+    def event(self, told: Json) -> None:
+        """Read an event; may raise for one of an unexpected shape."""
+        raise NotImplementedError
+
+    def _read(self, read: Callable[[Json], None], told: Json) -> None:
+        try:
+            read(told)
+        except (TypeError, AttributeError, KeyError, ValueError) as error:  # the agent gets it; the usage is estimated
+            self.final = False
+            happenings.emit(UNREADABLE, error=repr(error))
+
+    @property
+    def text(self) -> str:
+        """The beginning of what was answered."""
+        return "".join(self._texts)
+
+    def metered(self) -> Metered:
+        """Usage so far: as reported where that can be, else estimated."""
+        reported = self._reported
+        if reported is not None and self.final and self._plausible(reported):
+            return Metered(reported, estimated=False)
+        return Metered(_at_least(reported or Usage(), self._asked, self.passed), estimated=True)
+
+    def _plausible(self, usage: Usage) -> bool:
+        seen = usage.output_tokens * MAX_BYTES_PER_TOKEN >= self.passed
+        read = usage.input_tokens > 0 or self._asked == 0
+        parts = usage.cache_read + usage.cache_creation <= usage.input_tokens and usage.reasoning <= usage.output_tokens
+        return seen and read and parts
+
+    def _report(self, answer: Json) -> None:
+        self._reported = usage_of(answer) or self._reported
+
+    def _name(self, answer: Json) -> None:
+        self.response_id = self.response_id or str(answer.get("id") or "")[:256]
+        self.response_model = self.response_model or str(answer.get("model") or "")[:256]
+
+    def _said(self, text: object) -> None:
+        if isinstance(text, str) and text:
+            self.passed += len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
+            if self._kept < _MAX_TEXT:
+                self._texts.append(text[:_MAX_TEXT])
+                self._kept += len(text)
+
+
+def _at_least(reported: Usage, asked: int, passed: int) -> Usage:
+    """The reported figures, raised to what was seen to pass."""
+    return replace(
+        reported,
+        input_tokens=max(reported.input_tokens, -(-asked // BYTES_PER_TOKEN)),
+        output_tokens=max(reported.output_tokens, -(-passed // BYTES_PER_TOKEN)),
+    )

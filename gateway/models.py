@@ -1,0 +1,263 @@
+"""Model calls: admitted, sent, tried again elsewhere, relayed, metered.
+
+An attempt that fails before anything of its answer has reached the agent may be followed by another: at the same
+upstream while it may do better, then at the model's fallbacks. Each is a span of its own. What an upstream that all
+attempts failed at said itself is told to the agent as it is, where both speak the same API.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+from typing import Any, Final
+
+import aiohttp
+import orjson
+from opentelemetry.trace import SpanContext
+
+from fusebox import names
+from fusebox.eventmap import Value
+from fusebox.records import Action, ActionKind
+from gateway.denied import Denied
+from gateway.dialects import Ask, Dialect, Messages
+from gateway.http import EVENTS, JSON, Reply, Request
+from gateway.keys import Identity
+from gateway.ledger import Entry, Subject
+from gateway.means import Means
+from gateway.meter import Meter
+from gateway.providers.base import PASSED_ON, Outgoing, upstream_said
+from gateway.providers.translate import Translation
+from gateway.quota import Hold
+from gateway.relay import Relay
+from gateway.routes import Routes
+from gateway.screen import Screen
+from gateway.upstream import Failed, Target, body_of, failure_of, kept, pause_before
+from rabbitmq import tracing
+
+_MAX_WORKFLOW: Final = 128
+_TRACE: Final = (names.H_TRACEPARENT, names.H_TRACESTATE)
+_STREAM_HEADERS: Final = (EVENTS, (b"cache-control", b"no-cache"))
+_PROVIDERS_DIALECT: Final = Messages()
+"""What a provider of the other wire speaks, whatever the agent speaks."""
+
+
+@dataclass(slots=True)
+class Call:
+    """One request of an agent for a model."""
+
+    identity: Identity
+    dialect: Dialect
+    ask: Ask
+    action: Action
+    caller: SpanContext
+    client: dict[str, str]
+    reply: Reply
+    route: str
+    screen: Screen | None = None
+    hold: Hold | None = None
+    passed: tuple[str, str] | None = None
+    """Path and query, where the request goes to a provider as it is."""
+
+    def outgoing(self, target: Target, translation: Translation) -> Outgoing:
+        """What ``target`` is to be sent."""
+        if self.passed is not None:
+            return target.adapter.passed_through("POST", *self.passed, self.ask.bytes(), self.client)
+        return target.adapter.outgoing(self.dialect, translation, target.model, self.ask, self.client)
+
+
+class ModelCalls:
+    """Serves them."""
+
+    def __init__(self, routes: Routes, means: Means) -> None:
+        self._routes, self._means = routes, means
+
+    async def serve(self, identity: Identity, dialect: Dialect, request: Request, reply: Reply) -> None:
+        """One request.
+
+        Raises:
+            Denied: why it is not served.
+        """
+        ask = dialect.read(await request.body(self._means.max_body))
+        targets = self._routes.find(identity, ask.model, dialect)
+        await self._serve(_call(identity, dialect, ask, request, reply), targets)
+
+    async def serve_passed(
+        self, identity: Identity, dialect: Dialect, provider: str, path: str, request: Request, reply: Reply
+    ) -> None:
+        """One request that goes to a provider as it is, but for the guards.
+
+        Raises:
+            Denied: why it is not served.
+        """
+        ask = dialect.read(await request.body(self._means.max_body))
+        if not identity.may_use_model(ask.model):
+            sentence = f"the key of {identity.agent} does not allow {ask.model!r}; its operator can"
+            raise Denied(HTTPStatus.FORBIDDEN, "model_not_allowed", sentence)
+        call = _call(identity, dialect, ask, request, reply)
+        call.passed = (path, request.query)
+        await self._serve(call, [replace(self._routes.passing(provider), model=ask.model)])
+
+    async def _serve(self, call: Call, targets: list[Target]) -> None:
+        await self._means.seats.take(call.identity.agent)
+        with self._means.flights.flying(call.action), self._means.admission.entered(call.action):
+            call.screen = self._means.screens.open(call.route, call.action)
+            if call.screen is not None:
+                _screen(call, call.screen)
+            held = self._means.quota.for_model(call.identity, call.dialect, call.ask, call.action, targets, call.reply)
+            with held as call.hold:
+                await self._try_all(call, targets)
+
+    async def _try_all(self, call: Call, targets: list[Target]) -> None:
+        last: Failed | None = None
+        number = 0
+        for place, target in enumerate(targets):
+            for left in range(target.retries, -1, -1):
+                more = bool(left) or place + 1 < len(targets)
+                number += 1
+                try:
+                    await self._attempt(call, target, number, more)
+                    return
+                except Failed as failed:
+                    last = failed
+                if call.reply.status or not last.elsewhere:
+                    raise _told(call, target, last)
+                if not last.again:
+                    break
+                if left:
+                    await pause_before(number, last)
+        assert last is not None
+        raise _told(call, targets[-1], last)
+
+    async def _attempt(self, call: Call, target: Target, number: int, more: bool) -> None:
+        """One request to one upstream.
+
+        Raises:
+            Failed: it came to nothing.
+        """
+        try:
+            probe = target.circuit.admit()
+        except Denied as denied:
+            raise Failed(denied) from None
+        native = target.adapter.wire is call.dialect.wire
+        meter = (call.dialect if native else _PROVIDERS_DIALECT).meter(call.ask)
+        entry = self._means.ledger.open(_subject(call, target), meter, number)
+        try:
+            await self._exchange(call, target, meter)
+        except Failed as failed:
+            (target.circuit.bad if failed.fault else target.circuit.undecided)(probe=probe)
+            follows = more and failed.elsewhere and not call.reply.status
+            self._over(call, target, entry, failed.denied.code, cut=bool(call.reply.status), superseded=follows)
+            raise
+        except BaseException as error:
+            target.circuit.undecided(probe=probe)
+            self._over(call, target, entry, named(error), cut=True)
+            raise
+        target.circuit.good(probe=probe)
+        self._over(call, target, entry)
+
+    @staticmethod
+    def _over(call: Call, target: Target, entry: Entry, error: str = "", **how: bool) -> None:
+        """An attempt has ended: in the ledger, and on the quota's bill."""
+        metered = entry.close(error, found=call.screen.counts if call.screen else {}, **how)
+        if call.hold is not None and metered is not None:
+            call.hold.used(metered, target)
+
+    async def _exchange(self, call: Call, target: Target, meter: Meter) -> None:
+        translation = target.adapter.translation(call.dialect)
+        outgoing = call.outgoing(target, translation)
+        async with self._means.upstream.send(outgoing, target.adapter.settings) as response:
+            if response.status != HTTPStatus.OK:
+                raise await failure_of(response)
+            if call.ask.stream:
+                frames = target.adapter.frames()
+                relay = Relay(call.dialect, call.ask, translation, frames, meter, call.reply, call.hold, call.screen)
+                await relay.run(response, [*_STREAM_HEADERS, *kept(response)])
+            else:
+                await self._whole(call, translation, meter, response)
+
+    async def _whole(
+        self, call: Call, translation: Translation, meter: Meter, response: aiohttp.ClientResponse
+    ) -> None:
+        body, headers = await body_of(response), [JSON, *kept(response)]
+        told = _object(body)
+        if call.screen is not None:
+            meter.take_whole(told)  # what is refused was used all the same
+        shown = translation.answer(told)
+        if call.screen is not None:
+            call.screen.answer(call.dialect.slots().whole(shown))
+        changed = call.screen is not None or not translation.native
+        await call.reply.whole(HTTPStatus.OK, headers, orjson.dumps(shown) if changed else body)
+        if call.screen is None:
+            meter.take_whole(told)
+
+
+def _call(identity: Identity, dialect: Dialect, ask: Ask, request: Request, reply: Reply) -> Call:
+    caller = caller_of(request)
+    action = Action(
+        ActionKind.MODEL_CALL, identity.agent, ask.model, tenant=identity.tenant, workflow=workflow_of(request),
+        trace_id=f"{caller.trace_id:032x}" if caller.is_valid else "",
+    )  # fmt: skip
+    client = {name: request.headers[name] for name in PASSED_ON if name in request.headers}
+    return Call(identity, dialect, ask, action, caller, client, reply, request.path)
+
+
+def _screen(call: Call, screen: Screen) -> None:
+    """
+    Raises:
+        Denied: 403, a guard said no.
+    """
+    screen.request(call.ask)
+    if screen.canary:
+        call.dialect.plant(call.ask, screen.canary)
+    call.ask.settle()
+
+
+def caller_of(request: Request) -> SpanContext:
+    """The span of the client that made the request; an invalid one when it names none."""
+    return tracing.created_in({n: request.headers[n] for n in _TRACE if n in request.headers})
+
+
+def workflow_of(request: Request) -> str:
+    """The workflow a client says its call belongs to; bounded, since anybody may write anything there."""
+    told = request.headers.get(names.HTTP_WORKFLOW, "")
+    return told if len(told) <= _MAX_WORKFLOW and told.isascii() and told.isprintable() else ""
+
+
+def _told(call: Call, target: Target, failed: Failed) -> Denied:
+    """What the agent is told: the upstream's own words, if it speaks the agent's API."""
+    denied = failed.denied
+    native = target.adapter.wire is call.dialect.wire
+    return upstream_said(denied.status, denied.words) if denied.words and not native else denied
+
+
+def _subject(call: Call, target: Target) -> Subject:
+    attributes: dict[str, Value] = {
+        names.GEN_AI_OPERATION: call.dialect.operation, names.GEN_AI_PROVIDER: target.adapter.provider,
+        names.GEN_AI_REQUEST_MODEL: target.model,
+    }  # fmt: skip
+    span_name = f"{call.dialect.operation} {target.model}"
+    return Subject(call.action, call.identity.team, call.caller, span_name, call.ask.asked, attributes)
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    """
+    Raises:
+        Failed: it is no JSON object.
+    """
+    try:
+        told = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        told = None
+    if not isinstance(told, dict):
+        raise Failed(
+            Denied(HTTPStatus.BAD_GATEWAY, "upstream_garbled", "the upstream's answer is not JSON"), fault=True
+        )
+    return told
+
+
+def named(error: BaseException) -> str:
+    """A short name of what ended an attempt."""
+    if isinstance(error, asyncio.CancelledError):
+        return "cancelled"
+    return error.code if isinstance(error, Denied) else type(error).__name__

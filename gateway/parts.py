@@ -1,0 +1,117 @@
+"""Parts: the gateway put together, the same way for serving and for the self-test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import pybreaker
+
+from fusebox.config import Config
+from fusebox.metrics import Gauge, render
+from fusebox.prices import PriceBook
+from fusebox.rundir import lookup, url_of
+from gateway.admission import Admission
+from gateway.breaker import Circuit
+from gateway.door import Door
+from gateway.filter import Canaries, OutputFilter
+from gateway.flights import Flights, Seats
+from gateway.keys import FILE, Keys
+from gateway.ledger import Capture, Ledger
+from gateway.limits import Scope, refuse_unmatched, registered_limits
+from gateway.masking import Masker, MaskingSettings, RoutePolicy
+from gateway.means import Means
+from gateway.models import ModelCalls
+from gateway.quota import Quota, quota_store
+from gateway.routes import Routes
+from gateway.screen import Screens, mask_key
+from gateway.settings import GatewaySettings
+from gateway.tools import Tools
+from gateway.upstream import Upstream
+from rabbitmq.runtime import Runtime
+from rabbitmq.wiring import url_of_store
+
+_NOWHERE: Final = "'fusebox why {agent}'"
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything between a socket and the upstreams."""
+
+    door: Door
+    keys: Keys
+    means: Means
+
+
+def assemble(settings: GatewaySettings, runtime: Runtime, upstream: Upstream) -> Parts:
+    """Wire a gateway.
+
+    Raises:
+        ConfigError: a credential is missing.
+    """
+    incident = incident_in(runtime.config)
+    keys = Keys(runtime.config.data_dir / FILE, runtime.config.tenant)
+    routes = Routes(settings, runtime.clock)
+    flights, key = Flights(runtime, incident), mask_key(runtime.config.data_dir)
+    means = Means(
+        seats=Seats(runtime, flights), flights=flights, admission=Admission(runtime, incident),
+        screens=screens_of(settings, runtime, key), quota=quota_of(settings, runtime, keys),
+        ledger=Ledger(runtime, capture_of(settings, runtime, key)), upstream=upstream, max_body=settings.max_body_bytes,
+    )  # fmt: skip
+    models, tools = ModelCalls(routes, means), Tools(settings.tools, settings.circuit, runtime.clock, means)
+    circuits = [*routes.circuits(), *tools.circuits()]
+    door = Door(keys, routes, models, tools, lambda: render(_gauges(flights, circuits)), upstream.close)
+    return Parts(door, keys, means)
+
+
+def _gauges(flights: Flights, circuits: Iterable[Circuit]) -> Iterator[Gauge]:
+    yield Gauge("gateway_calls", "calls under way", flights.count())
+    for circuit in circuits:
+        closed = circuit.state == pybreaker.STATE_CLOSED
+        yield Gauge(
+            "gateway_upstream_open", "1 while an upstream is left alone", not closed, {"upstream": circuit.name}
+        )
+
+
+def quota_of(settings: GatewaySettings, runtime: Runtime, keys: Keys) -> Quota:
+    """The limits of ``gateway.toml`` and the budgets of the registry.
+
+    Raises:
+        ConfigError: a limit that could never count, or a bad price.
+    """
+    limits = (*settings.limits, *registered_limits(runtime.registry))
+    known = {Scope.AGENT: {*keys.agents(), *runtime.registry.agents}, Scope.MODEL: set(settings.models)}
+    refuse_unmatched(limits, known)
+    store = quota_store(url_of_store(runtime.config))
+    prices = PriceBook.load(runtime.config.prices_file)
+    return Quota(limits, store, runtime.clock, prices, workers=settings.workers)
+
+
+def screens_of(settings: GatewaySettings, runtime: Runtime, key: bytes) -> Screens:
+    """Masking and the filter, where the settings have their sections."""
+    masker = Masker(settings.masking, key) if settings.masking is not None else None
+    output = OutputFilter(settings.filter, runtime.registry) if settings.filter is not None else None
+    return Screens(masker, output, Canaries(key) if settings.plant_canaries else None, runtime.denied)
+
+
+def capture_of(settings: GatewaySettings, runtime: Runtime, key: bytes) -> Capture | None:
+    """What masks content for spans, with everything found replaced; None unless ``capture_content`` is set."""
+    if not runtime.capture_content:
+        return None
+    every = (settings.masking or MaskingSettings()).model_copy(update={"routes": {"*": RoutePolicy()}})
+    masker = Masker(every, key)
+    return lambda text: str(masker.session("capture").mask(text).value or "")
+
+
+def incident_in(config: Config) -> Callable[[str, str], str]:
+    """Where people read about a stopped agent: its page on the dashboard, else the board, else a command."""
+
+    def incident(agent: str, finding: str) -> str:
+        dashboard = lookup(config.data_dir, "dashboard")
+        if dashboard is not None:
+            return f"{str(dashboard['url']).rstrip('/')}/?agent={agent}" + (f"&finding={finding}" if finding else "")
+        watch = url_of(config, "watch", "control_url")
+        return f"{watch}/v1/board" if watch else _NOWHERE.format(agent=agent)
+
+    return incident

@@ -1,0 +1,147 @@
+"""Adapter: turns what an agent asked into the request of one provider, and its stream into events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+from urllib.parse import quote
+
+import orjson
+
+from fusebox.version import __version__
+from gateway.denied import Denied, bad_request
+from gateway.dialects import Ask, Dialect, Wire
+from gateway.providers.translate import ChatOverMessages, Native, Translation
+from gateway.settings import Kind, Provider
+from gateway.sse import Splitter
+
+Headers = dict[str, str]
+PASSED_ON: Final = ("anthropic-version", "anthropic-beta", "openai-beta")
+"""Headers of a client that reach the provider; all others are the gateway's own."""
+_ANTHROPIC_VERSION: Final = "2023-06-01"
+_NAMES: Final = {Kind.AZURE: "azure.ai.openai", Kind.BEDROCK: "aws.bedrock"}
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One HTTP request, complete but for what the transport adds."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Frames(Protocol):
+    """Cuts a provider's stream into server-sent events."""
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        """The events that end in ``chunk``."""
+
+
+class Adapter:
+    """One configured provider; subclasses say what is special about theirs.
+
+    Args:
+        name: of its section.
+        settings: the section.
+        credential: the secret; empty when the provider asks for none.
+    """
+
+    wire = Wire.OPENAI
+
+    def __init__(self, name: str, settings: Provider, credential: str) -> None:
+        self.name, self.settings = name, settings
+        self.provider = _NAMES.get(settings.kind, name if settings.url else settings.kind.value)
+        """``gen_ai.provider.name``; an address of one's own makes it one's own provider."""
+        self._credential = credential
+
+    def translation(self, dialect: Dialect) -> Translation:
+        """How a request of ``dialect`` becomes one of this provider.
+
+        Raises:
+            Denied: 400, it does not.
+        """
+        if dialect.wire is self.wire:
+            return Native()
+        if self.wire is Wire.ANTHROPIC and dialect.path == "/chat/completions":
+            return ChatOverMessages()
+        spoken = "/v1/messages" if self.wire is Wire.ANTHROPIC else "/v1/chat/completions"
+        raise bad_request(f"provider {self.name} does not serve this API; ask its models at {spoken}")
+
+    def outgoing(self, dialect: Dialect, translation: Translation, model: str, ask: Ask, client: Headers) -> Outgoing:
+        """The request for ``model`` as this provider calls it."""
+        body = self._body(translation.request(ask), ask, model)
+        path = dialect.path if dialect.wire is self.wire else "/v1/messages"
+        return self._sealed("POST", self._place(path, model, ask), body, client)
+
+    def passed_through(self, method: str, path: str, query: str, body: bytes, client: Headers) -> Outgoing:
+        """Any request below the provider's address, as it is."""
+        home = self.settings.home
+        if home.endswith("/v1"):  # clients differ in whether the version is part of their base address
+            path = path.removeprefix("v1/")
+        url = f"{home}/{path}" + (f"?{query}" if query else "")
+        return self._sealed(method, url, body, client)
+
+    def frames(self) -> Frames:
+        """A cutter for one stream."""
+        return Splitter()
+
+    # --- what is special --------------------------------------------------------------------------------------------
+    def _body(self, body: Mapping[str, Any], ask: Ask, model: str) -> bytes:
+        if body is ask.body and body.get("model") == model:
+            return ask.bytes()
+        return orjson.dumps({**body, "model": model})
+
+    def _place(self, path: str, model: str, ask: Ask) -> str:  # noqa: ARG002 - for subclasses
+        return self.settings.home + path
+
+    def _sealed(self, method: str, url: str, body: bytes, client: Headers) -> Outgoing:
+        return Outgoing(method, url, {**_common(body), **self._auth(), **client}, body)
+
+    def _auth(self) -> Headers:
+        return {"authorization": f"Bearer {self._credential}"} if self._credential else {}
+
+
+class Anthropic(Adapter):
+    """Anthropic itself, and whatever speaks its API."""
+
+    wire = Wire.ANTHROPIC
+
+    def _auth(self) -> Headers:
+        key = {"x-api-key": self._credential} if self._credential else {}
+        return {"anthropic-version": _ANTHROPIC_VERSION, **key}
+
+
+class Azure(Adapter):
+    """Azure OpenAI: the deployment stands in the path, the version in the query."""
+
+    def _place(self, path: str, model: str, ask: Ask) -> str:  # noqa: ARG002 - the hook's
+        version = f"api-version={quote(self.settings.api_version, safe='')}"
+        if path == "/responses":  # served without a deployment in the path; the body names it
+            return f"{self.settings.home}/openai/responses?{version}"
+        return f"{self.settings.home}/openai/deployments/{quote(model, safe='')}{path}?{version}"
+
+    def passed_through(self, method: str, path: str, query: str, body: bytes, client: Headers) -> Outgoing:
+        if "api-version=" not in query:
+            version = f"api-version={quote(self.settings.api_version, safe='')}"
+            query = f"{query}&{version}" if query else version
+        return super().passed_through(method, path, query, body, client)
+
+    def _auth(self) -> Headers:
+        return {"api-key": self._credential}
+
+
+def _common(body: bytes) -> Headers:
+    common = {"user-agent": f"fusebox-gateway/{__version__}", "accept-encoding": "identity"}
+    return common | ({"content-type": "application/json"} if body else {})
+
+
+def upstream_said(status: int, body: bytes) -> Denied:
+    """An error of a provider whose API is not the one the agent speaks, in words."""
+    try:
+        told = orjson.loads(body)["error"]["message"]
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        told = f"HTTP status {status}"
+    return Denied(status, "upstream_error", f"the provider refuses: {str(told)[:500]}")

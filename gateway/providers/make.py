@@ -1,0 +1,22 @@
+"""The adapter of each kind of provider."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gateway.providers.base import Adapter, Anthropic, Azure
+from gateway.providers.bedrock import Bedrock
+from gateway.settings import Kind, Provider
+
+_KEYED: Final = {Kind.OPENAI: Adapter, Kind.ANTHROPIC: Anthropic, Kind.AZURE: Azure}
+
+
+def make_adapter(name: str, settings: Provider) -> Adapter:
+    """The adapter of a section.
+
+    Raises:
+        ConfigError: its credential is missing.
+    """
+    if settings.kind is Kind.BEDROCK:
+        return Bedrock(name, settings)
+    return _KEYED[settings.kind](name, settings, settings.credential(f"providers.{name}"))

@@ -1,0 +1,222 @@
+"""Quota: what a call may use at worst is set aside before it is made, and given back once its use is known.
+
+:mod:`gateway.limits` counts; this is its place in the door. Without a limit that concerns tokens or money nothing is
+written into requests; with one, a request that names no limit of its own is given the one that was reserved.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from decimal import Decimal
+from http import HTTPStatus
+from typing import Any, Final
+
+from fusebox import happenings
+from fusebox.clock import Clock
+from fusebox.prices import PriceBook
+from fusebox.records import Action
+from fusebox.store import MEMORY, MemoryStore, RedisStore, Store
+from fusebox.usage import Usage
+from gateway.denied import Denied
+from gateway.dialects import Ask, Dialect
+from gateway.http import Header, Reply
+from gateway.keys import Identity
+from gateway.limits import NOTHING, Call, Demand, Learner, Limit, Limiter, Measure, Refusal, Reservation, worst_case
+from gateway.limits import Meter as StreamMeter
+from gateway.meter import Metered
+from gateway.upstream import Target
+
+STORE_TIMEOUT_S: Final = 0.25
+"""The longest that a call waits for Redis before the process falls back on its own share."""
+_TICK_S: Final = 1.0
+_MEDIA: Final = frozenset({"image_url", "input_image", "input_file", "file", "image", "document", "input_audio"})
+
+TICK_FAILED: Final = happenings.declare("quota_tick_failed", logging.ERROR, "the quota's housekeeping raised")
+
+
+def quota_store(url: str) -> Store:
+    """Where the rows live."""
+    return MemoryStore() if url == MEMORY else RedisStore(url, timeout=STORE_TIMEOUT_S)
+
+
+class Hold:
+    """What is set aside for one call."""
+
+    def __init__(self, reservation: Reservation, price: Callable[[Usage, Target], Decimal]) -> None:
+        self._reservation, self._price = reservation, price
+        self._stream: StreamMeter = reservation.meter()
+        self.spent: Demand | None = None
+        """What its attempts used; None while none was sent."""
+
+    def passed(self, size: int) -> bool:
+        """So many bytes of text went by; False when the reservation is used up."""
+        return self._stream.feed(size=size)
+
+    def used(self, metered: Metered, target: Target) -> None:
+        """An attempt is over."""
+        usage, worst = metered.usage, self._reservation.demand
+        before = self.spent or Demand(requests=worst.requests)
+        try:
+            usd = self._price(usage, target)
+        except Denied:  # a usage that nobody can price costs what was set aside
+            usd = worst.usd
+        self.spent = Demand(
+            before.input_tokens + usage.input_tokens, before.output_tokens + usage.output_tokens, before.usd + usd,
+            before.requests,
+        )  # fmt: skip
+
+
+class Quota:
+    """All limits of a gateway.
+
+    Args:
+        limits: what operators wrote.
+        workers: how many gateways share the limits, for when Redis is away.
+    """
+
+    def __init__(
+        self, limits: Sequence[Limit], store: Store, clock: Clock, prices: PriceBook, *, workers: int = 1
+    ) -> None:
+        self._limiter = Limiter(store, limits, clock, workers=workers) if limits else None
+        self._tokens = any(limit.measure is not Measure.REQUESTS for limit in limits)
+        self._money = any(limit.measure is Measure.USD for limit in limits)
+        self._learner, self._prices, self._clock = Learner(), prices, clock
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="fusebox-gateway-quota", daemon=True)
+
+    # --- lifecycle ------------------------------------------------------------------------------------------------
+    def start(self) -> None:
+        """Look after leases every second."""
+        if self._limiter is not None:
+            self._thread.start()
+
+    def stop(self, timeout: float = 10.0) -> None:
+        """Settle what can be settled. Legal before start and twice."""
+        self._stopping.set()
+        if self._thread.ident:
+            self._thread.join(timeout)
+        if self._limiter is not None:
+            self._limiter.close()
+
+    def _run(self) -> None:
+        while not self._stopping.wait(_TICK_S):
+            try:
+                self._limiter.tick()  # type: ignore[union-attr]  # the thread runs only with one
+            except Exception as error:  # what failed is tried again
+                happenings.emit(TICK_FAILED, error=repr(error))
+
+    # --- calls ----------------------------------------------------------------------------------------------------
+    @contextmanager
+    def for_model(
+        self, identity: Identity, dialect: Dialect, ask: Ask, action: Action, targets: Sequence[Target], reply: Reply
+    ) -> Iterator[Hold | None]:
+        """Around one model call; None where no limit is configured.
+
+        Raises:
+            Denied: 429: too little is left; 403: a limit in money, and a model without a price.
+        """
+        if self._limiter is None:
+            yield None
+            return
+        output = self._output(identity, dialect, ask) if self._tokens else 0
+        demand = worst_case(len(ask.raw), output, media=_media(ask), choices=_choices(ask))
+        if self._money:
+            usage = Usage(demand.input_tokens, demand.output_tokens)
+            usd = max(self._price(usage, target) for target in targets)
+            demand = Demand(demand.input_tokens, demand.output_tokens, usd)
+        with self._held(identity, action, demand, reply) as hold:
+            yield hold
+        if hold.spent is not None:
+            self._learner.saw(identity.agent, ask.model, hold.spent.output_tokens)
+
+    @contextmanager
+    def for_tool(self, identity: Identity, action: Action, reply: Reply) -> Iterator[None]:
+        """Around one tool call, which is a request and no tokens.
+
+        Raises:
+            Denied: 429.
+        """
+        if self._limiter is None:
+            yield
+            return
+        with self._held(identity, action, Demand(), reply, model=False) as hold:
+            hold.spent = Demand()
+            yield
+
+    @contextmanager
+    def _held(
+        self, identity: Identity, action: Action, demand: Demand, reply: Reply, *, model: bool = True
+    ) -> Iterator[Hold]:
+        assert self._limiter is not None
+        call = Call(identity.agent, identity.team, action.operation if model else "", action.workflow, identity.tenant)
+        got = self._limiter.reserve(call, demand)
+        if isinstance(got, Refusal):
+            raise _refused(got)
+        reply.extra += _headers(got.headers())
+        hold = Hold(got, self._price)
+        try:
+            yield hold
+        finally:
+            self._limiter.settle(got, hold.spent or NOTHING)
+
+    def _output(self, identity: Identity, dialect: Dialect, ask: Ask) -> int:
+        """Output tokens to set aside, which the request is held to."""
+        if ask.max_tokens is not None:
+            return ask.max_tokens
+        output = self._learner.output(identity.agent, ask.model)
+        dialect.limit(ask, output)
+        return output
+
+    def _price(self, usage: Usage, target: Target) -> Decimal:
+        """
+        Raises:
+            Denied: 403, nobody knows it.
+        """
+        if not self._money:
+            return Decimal(0)
+        cost = self._prices.cost_of(usage, target.model, target.adapter.provider, self._clock.now())
+        if cost is None:
+            sentence = f"{target.model} has no known price and there is a limit in money; add it to prices_file"
+            raise Denied(HTTPStatus.FORBIDDEN, "model_unpriced", sentence)
+        return cost.usd
+
+
+def _refused(refusal: Refusal) -> Denied:
+    verdict = refusal.verdict
+    told = {
+        "guard": verdict.guard,
+        "rows": [
+            {"name": r.name, "limit": r.limit, "used": r.used, "held": r.held, "reset_s": r.reset_s, "ledger": r.ledger}
+            for r in refusal.rows
+        ],
+    }
+    passes = refusal.retry_after is not None
+    return Denied(
+        HTTPStatus.TOO_MANY_REQUESTS, "rate_limit_exceeded" if passes else "insufficient_quota", verdict.reason,
+        retry_after=refusal.retry_after, told=told,
+        headers=(*_headers(refusal.headers()), *(() if passes else ((b"x-should-retry", b"false"),))),
+    )  # fmt: skip
+
+
+def _headers(told: dict[str, str]) -> tuple[Header, ...]:
+    return tuple((name.encode(), value.encode()) for name, value in told.items())
+
+
+def _choices(ask: Ask) -> int:
+    n = ask.body.get("n")
+    return n if isinstance(n, int) and not isinstance(n, bool) and n > 0 else 1
+
+
+def _media(ask: Ask) -> int:
+    """Parts that the body only points to; looked for only where its bytes hold an address or a file's id."""
+    raw = ask.raw
+    return _count(ask.body) if b"://" in raw or b"file_id" in raw else 0
+
+
+def _count(value: Any) -> int:
+    if isinstance(value, dict):
+        return (value.get("type") in _MEDIA) + sum(map(_count, value.values()))
+    return sum(map(_count, value)) if isinstance(value, list) else 0

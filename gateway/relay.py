@@ -1,0 +1,107 @@
+"""Relay: a stream on its way from an upstream to an agent, event by event, never waiting for the next one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Any
+
+import aiohttp
+
+from gateway.denied import Denied
+from gateway.dialects import Ask, Dialect
+from gateway.http import Header, Reply
+from gateway.meter import Meter
+from gateway.providers.base import Frames
+from gateway.providers.translate import Translation, encoded
+from gateway.quota import Hold
+from gateway.screen import Screen
+from gateway.sse import TooLong, data_of, json_of
+from gateway.upstream import Failed
+
+
+class Relay:
+    """One stream."""
+
+    def __init__(
+        self, dialect: Dialect, ask: Ask, translation: Translation, frames: Frames, meter: Meter, reply: Reply,
+        hold: Hold | None, screen: Screen | None,
+    ) -> None:  # fmt: skip
+        self._dialect, self._ask, self._meter, self._reply = dialect, ask, meter, reply
+        self._translation, self._frames = translation, frames
+        self._hold, self._over = hold, False
+        self._paid = 0
+        self._screen = screen.stream(dialect.slots()) if screen is not None else None
+
+    async def run(self, response: aiohttp.ClientResponse, headers: Iterable[Header]) -> None:
+        """Pass the whole stream on.
+
+        Raises:
+            Failed: it broke off, or holds an error.
+        """
+        async for chunk in response.content.iter_any():
+            out = self._events(chunk)
+            if out:
+                if not self._reply.status:
+                    await self._reply.start(HTTPStatus.OK, headers)
+                await self._reply.chunk(out)
+            self._pay()
+        if not self._over:
+            raise _broken("upstream_cut", "the upstream's stream broke off before its end")
+        await self._reply.end()
+
+    def _pay(self) -> None:
+        """
+        Raises:
+            Denied: what was set aside for the answer is used up.
+        """
+        passed, self._paid = self._meter.passed - self._paid, self._meter.passed
+        if self._hold is not None and passed and not self._hold.passed(passed) and not self._meter.final:
+            sentence = "the answer is as long as its quota allows; ask for less, or set max_tokens"
+            raise Denied(HTTPStatus.TOO_MANY_REQUESTS, "quota_used_up", sentence)
+
+    def _events(self, chunk: bytes) -> bytes:
+        try:
+            return b"".join([part for event in self._frames.feed(chunk) for part in self._event(event)])
+        except (TooLong, ValueError, KeyError, TypeError) as error:
+            raise _broken("upstream_garbled", f"the upstream's stream cannot be read: {error!r}"[:300]) from error
+
+    def _event(self, event: bytes) -> list[bytes]:
+        told = json_of(event)
+        if told is None:
+            self._over = self._over or data_of(event) == b"[DONE]"
+            return [*self._held_back(), event] if self._translation.native else []
+        if "error" in told and told.get("error") and told.get("type") in (None, "error"):
+            raise _broken("upstream_error", _words(told))
+        self._over = self._over or told.get("type") in _ENDS
+        self._meter.take_event(told)
+        if self._translation.native:
+            if self._dialect.hidden(self._ask, told):
+                return []
+            return [event] if self._screen is None else self._screened(told)
+        return [part for each in self._translation.event(told) for part in self._translated(each)]
+
+    def _translated(self, told: dict[str, Any] | str) -> list[bytes]:
+        if isinstance(told, str):
+            return [*self._held_back(), encoded(told)]
+        return [encoded(told)] if self._screen is None else self._screened(told)
+
+    def _screened(self, told: dict[str, Any]) -> list[bytes]:
+        assert self._screen is not None
+        return [self._dialect.encoded(each) for each in self._screen.event(told)]
+
+    def _held_back(self) -> list[bytes]:
+        return [self._dialect.encoded(each) for each in self._screen.end()] if self._screen is not None else []
+
+
+_ENDS = frozenset({"message_stop", "response.completed", "response.incomplete", "response.failed"})
+
+
+def _broken(code: str, sentence: str) -> Failed:
+    return Failed(Denied(HTTPStatus.BAD_GATEWAY, code, sentence), fault=True, again=True)
+
+
+def _words(told: dict[str, Any]) -> str:
+    error = told["error"]
+    message = error.get("message") if isinstance(error, dict) else error
+    return f"the upstream broke off with an error: {str(message)[:500]}"

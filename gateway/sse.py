@@ -1,0 +1,73 @@
+"""Server-sent events (WHATWG HTML, 9.2): cut out of a stream of bytes, and made.
+
+Only the blank line between events and the ``data`` and ``event`` fields matter here; what an event says travels on
+as the bytes it came in. Text that goes into an event is JSON, in which a line break cannot occur: nothing that an
+upstream or an agent says can begin an event of its own.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+import orjson
+
+MAX_EVENT: Final = 4 << 20
+_END: Final = re.compile(rb"\r\n\r\n|\n\n|\r\r")
+
+
+class TooLong(Exception):
+    """An event is longer than :data:`MAX_EVENT` bytes."""
+
+
+class Splitter:
+    """Cuts a stream into events."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        """The events that end in ``chunk``, each with the blank line behind it.
+
+        Raises:
+            TooLong: no event ends for too long.
+        """
+        data = self._rest + chunk if self._rest else chunk
+        events, start = [], 0
+        for end in _END.finditer(data):
+            events.append(data[start : end.end()])
+            start = end.end()
+        self._rest = data[start:]
+        if len(self._rest) > MAX_EVENT:
+            raise TooLong(f"an event of the stream is longer than {MAX_EVENT} bytes")
+        return events
+
+    def rest(self) -> bytes:
+        """What stands behind the last whole event."""
+        return self._rest
+
+
+def data_of(event: bytes) -> bytes:
+    """The ``data`` of an event, its lines joined; empty for a comment."""
+    if event.startswith(b"data: ") and event.find(b"\n") >= len(event) - 2:  # one line, as nearly all are
+        return event[6:].rstrip()
+    lines = [line[5:].removeprefix(b" ") for line in event.splitlines() if line.startswith(b"data:")]
+    return b"\n".join(lines)
+
+
+def json_of(event: bytes) -> dict[str, Any] | None:
+    """The JSON object that an event carries, or None (``[DONE]``, comments, damage)."""
+    data = data_of(event)
+    if not data.startswith(b"{"):
+        return None
+    try:
+        told: dict[str, Any] = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return None
+    return told
+
+
+def event(told: Any, name: str = "") -> bytes:
+    """An event with JSON as its data."""
+    head = b"event: %s\n" % name.encode() if name else b""
+    return head + b"data: " + orjson.dumps(told) + b"\n\n"

@@ -1,0 +1,224 @@
+"""Internal systems as tools: ``/tools/{name}/…``, and paths of providers that are no inference.
+
+The credentials of these systems live here and nowhere else; agents have a virtual key. A call is admitted by the same
+guards as a model call and is an ``execute_tool`` span in the caller's trace. Nothing is tried again: only the caller
+knows what may be done twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Final
+from urllib.parse import parse_qsl, quote, urlencode
+
+import aiohttp
+import orjson
+from opentelemetry.trace import SpanContext
+
+from fusebox import names
+from fusebox.clock import Clock
+from fusebox.eventmap import Value
+from fusebox.records import Action, ActionKind
+from gateway.breaker import Circuit
+from gateway.denied import Denied, bad_request
+from gateway.dialects import Ask, Plain
+from gateway.http import Reply, Request, safe
+from gateway.keys import Identity
+from gateway.ledger import Entry, Subject
+from gateway.means import Means
+from gateway.meter import Meter
+from gateway.models import caller_of, named, workflow_of
+from gateway.providers.base import Outgoing
+from gateway.screen import Screen
+from gateway.settings import CircuitSection, Tool
+from gateway.upstream import Failed, body_of, kept
+from rabbitmq import tracing
+
+_PASSED_ON: Final = ("accept", "content-type", "idempotency-key", "if-match", "if-none-match")
+_PASSED_BACK: Final = ("content-type", "etag", "location", "last-modified")
+_MAX_ASKED: Final = 65_536
+AGENT: Final = "x-fusebox-agent"
+"""Header by which a system is told who acts; what a client sends under this name never reaches it."""
+
+
+class Tools:
+    """Serves ``/tools/{name}/…``.
+
+    Raises:
+        ConfigError: a credential is missing.
+    """
+
+    def __init__(self, tools: Mapping[str, Tool], circuit: CircuitSection, clock: Clock, means: Means) -> None:
+        self._tools, self._means = tools, means
+        self._circuits = {name: Circuit(f"tools/{name}", circuit, clock) for name in tools}
+        self._auth = {name: _auth(name, tool) for name, tool in tools.items()}
+
+    def circuits(self) -> list[Circuit]:
+        """Of every system."""
+        return list(self._circuits.values())
+
+    async def serve(self, identity: Identity, name: str, rest: str, request: Request, reply: Reply) -> None:
+        """One request.
+
+        Raises:
+            Denied: why it is not served.
+        """
+        tool = self._allowed(identity, name, request.method)
+        path, body = below(rest), await request.body(self._means.max_body)
+        await self._means.seats.take(identity.agent)
+        caller = caller_of(request)
+        action = Action(
+            ActionKind.TOOL_CALL, identity.agent, name, f"{request.method} /{rest}", identity.tenant,
+            workflow_of(request), f"{caller.trace_id:032x}" if caller.is_valid else "",
+        )  # fmt: skip
+        asked = f"{request.method} /{rest}?{request.query} {body[:_MAX_ASKED].decode('utf-8', 'replace')}"
+        subject = _subject(action, identity, caller, asked)
+        with (
+            self._means.flights.flying(action), self._means.admission.entered(action),
+            self._means.quota.for_tool(identity, action, reply),
+        ):  # fmt: skip
+            screen, query = self._means.screens.open(request.path, action), request.query
+            if screen is not None:
+                query, body = _screened(screen, name, rest, query, body)
+            url = f"{tool.url.rstrip('/')}/{path}" + (f"?{query}" if query else "")
+            headers = {n: request.headers[n] for n in _PASSED_ON if n in request.headers}
+            outgoing = Outgoing(request.method, url, {**headers, AGENT: identity.agent, **self._auth[name]}, body)
+            await self._attempt(name, tool, subject, outgoing, reply, screen)
+
+    async def _attempt(
+        self, name: str, tool: Tool, subject: Subject, outgoing: Outgoing, reply: Reply, screen: Screen | None
+    ) -> None:
+        """
+        Raises:
+            Denied: the system cannot be asked, or did not answer.
+        """
+        circuit = self._circuits[name]
+        probe = circuit.admit()
+        entry = self._means.ledger.open(subject, Plain().meter(Ask("", False, {}, outgoing.body)), 1)
+        try:
+            broken = await self._exchange(tool, _traced(outgoing, entry), entry.meter, reply, screen)
+        except Failed as failed:
+            (circuit.bad if failed.fault else circuit.undecided)(probe=probe)
+            entry.close(failed.denied.code, cut=bool(reply.status), found=_found(screen))
+            raise failed.denied from None
+        except BaseException as error:
+            circuit.undecided(probe=probe)
+            entry.close(named(error), cut=True, found=_found(screen))
+            raise
+        (circuit.bad if broken else circuit.good)(probe=probe)
+        entry.close(f"http_{reply.status}" if reply.status >= HTTPStatus.BAD_REQUEST else "", found=_found(screen))
+
+    async def _exchange(
+        self, tool: Tool, outgoing: Outgoing, meter: Meter, reply: Reply, screen: Screen | None
+    ) -> bool:
+        """Relay the answer; True when it says that the system is broken."""
+        async with self._means.upstream.send(outgoing, tool) as response:
+            if screen is not None and _is_text(response):
+                await _show(response, meter, reply, screen)
+            else:
+                await pipe(response, meter, reply)
+            return response.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+
+    def _allowed(self, identity: Identity, name: str, method: str) -> Tool:
+        """
+        Raises:
+            Denied: there is no such tool, or not for this key or method.
+        """
+        tool = self._tools.get(name)
+        if tool is None:
+            known = ", ".join(each for each in self._tools if identity.may_use_tool(each)) or "none"
+            raise Denied(HTTPStatus.NOT_FOUND, "tool_not_found", f"no tool {name!r} here; this key may use {known}")
+        if not identity.may_use_tool(name):
+            sentence = f"the key of {identity.agent} does not allow the tool {name!r}; its operator can"
+            raise Denied(HTTPStatus.FORBIDDEN, "tool_not_allowed", sentence)
+        if method not in tool.methods:
+            sentence = f"{method} is not among the methods of tool {name!r}: {', '.join(sorted(tool.methods))}"
+            raise Denied(HTTPStatus.METHOD_NOT_ALLOWED, "method_not_allowed", sentence)
+        return tool
+
+
+async def pipe(response: aiohttp.ClientResponse, meter: Meter, reply: Reply) -> None:
+    """Relay an answer of whatever kind, piece by piece."""
+    told = response.headers
+    headers = [header for name in _PASSED_BACK if name in told for header in safe(name, told[name])]
+    if response.content_length is not None:
+        headers.append((b"content-length", b"%d" % response.content_length))
+    await reply.start(response.status, [*headers, *kept(response)])
+    async for chunk in response.content.iter_any():
+        await reply.chunk(chunk)
+        meter.take_text(chunk)
+    await reply.end()
+
+
+async def _show(response: aiohttp.ClientResponse, meter: Meter, reply: Reply, screen: Screen) -> None:
+    """Relay an answer that has to be read first.
+
+    Raises:
+        Denied: 403, a guard said no.
+    """
+    body, told = await body_of(response), response.headers
+    meter.take_text(body)
+    value = screen.result(_value(body))
+    shown = value.encode() if isinstance(value, str) else orjson.dumps(value)
+    headers = [header for name in _PASSED_BACK if name in told for header in safe(name, told[name])]
+    await reply.whole(response.status, [*headers, *kept(response)], shown)
+
+
+def _screened(screen: Screen, tool: str, rest: str, query: str, body: bytes) -> tuple[str, bytes]:
+    """Query and body as they may go on.
+
+    Raises:
+        Denied: 403, a guard said no.
+    """
+    pairs = [list(pair) for pair in parse_qsl(query, keep_blank_values=True)]
+    told = screen.arguments(tool, {"path": rest, "query": pairs, "body": _value(body)})
+    if told["path"] != rest:
+        raise bad_request("the path holds what may not leave; put it into the body, where it can be masked")
+    shown = told["body"]
+    return urlencode(told["query"]), shown.encode() if isinstance(shown, str) else orjson.dumps(shown)
+
+
+def _value(body: bytes) -> Any:
+    """JSON, or else the text."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return body.decode("utf-8", "replace")
+
+
+def _is_text(response: aiohttp.ClientResponse) -> bool:
+    kind = response.content_type
+    return kind.startswith("text/") or kind.endswith(("json", "xml", "yaml"))
+
+
+def _found(screen: Screen | None) -> dict[str, int]:
+    return screen.counts if screen is not None else {}
+
+
+def below(rest: str) -> str:
+    """A path that stays below the address it is put behind.
+
+    Raises:
+        Denied: 400, it tries not to.
+    """
+    parts = rest.split("/")
+    if any(part in (".", "..") for part in parts) or "\\" in rest or not rest.isprintable():
+        raise bad_request("the path may not hold '.', '..', backslashes or control characters")
+    return quote(rest, safe="/:@!$&'()*+,;=~")
+
+
+def _auth(name: str, tool: Tool) -> dict[str, str]:
+    secret = tool.credential(f"tools.{name}")
+    return {tool.header: f"{tool.scheme} {secret}".strip()} if secret else {}
+
+
+def _traced(outgoing: Outgoing, entry: Entry) -> Outgoing:
+    trace = {name: str(value) for name, value in tracing.headers_of(entry.context).items()}
+    return Outgoing(outgoing.method, outgoing.url, {**outgoing.headers, **trace}, outgoing.body)
+
+
+def _subject(action: Action, identity: Identity, caller: SpanContext, asked: str) -> Subject:
+    name = action.operation
+    attributes: dict[str, Value] = {names.GEN_AI_OPERATION: "execute_tool", names.GEN_AI_TOOL_NAME: name}
+    return Subject(action, identity.team, caller, f"execute_tool {name}", asked, attributes)

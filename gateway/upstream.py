@@ -1,0 +1,162 @@
+"""Upstream: sends one request and says in one vocabulary how it failed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final
+
+import aiohttp
+from yarl import URL
+
+from gateway.breaker import Circuit
+from gateway.denied import Denied
+from gateway.http import Header, safe
+from gateway.providers.base import Adapter, Outgoing
+from gateway.settings import Upstream as Limits
+
+MAX_ANSWER: Final = 64 << 20
+_KEPT: Final = ("x-request-id", "request-id", "openai-processing-ms", "openai-version")
+"""Headers of an upstream that agents see."""
+_MINE: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+_MAX_PATIENCE_S: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a model can be had."""
+
+    model: str
+    """As the provider calls it."""
+    adapter: Adapter
+    circuit: Circuit
+    retries: int
+
+
+class Failed(Exception):
+    """An attempt failed.
+
+    Args:
+        denied: what the agent is told when nothing else helps.
+        fault: the upstream is to blame; its circuit counts it.
+        again: the same upstream may do better a moment later.
+        elsewhere: another one may.
+        pause: seconds it asked to be left alone.
+    """
+
+    def __init__(
+        self, denied: Denied, *, fault: bool = False, again: bool = False, elsewhere: bool = True, pause: float = 0.0,
+    ) -> None:  # fmt: skip
+        super().__init__(denied.message)
+        self.denied, self.fault, self.again, self.elsewhere = denied, fault, again, elsewhere
+        self.pause = pause
+
+
+class Upstream:
+    """One pool of connections, made on the event loop that uses it."""
+
+    def __init__(self) -> None:
+        self._session: aiohttp.ClientSession | None = None
+
+    @asynccontextmanager
+    async def send(self, outgoing: Outgoing, limits: Limits) -> AsyncIterator[aiohttp.ClientResponse]:
+        """The answer's head; its body is read inside.
+
+        Raises:
+            Failed: no connection, no answer in time, or it broke off.
+        """
+        timeout = aiohttp.ClientTimeout(total=limits.total_s, sock_connect=limits.connect_s, sock_read=limits.idle_s)
+        try:
+            async with self._pool().request(
+                outgoing.method, URL(outgoing.url, encoded=True), headers=outgoing.headers, data=outgoing.body or None,
+                timeout=timeout, allow_redirects=False,
+            ) as response:  # fmt: skip
+                yield response
+        except TimeoutError:
+            raise Failed(
+                Denied(HTTPStatus.GATEWAY_TIMEOUT, "upstream_timeout", "the upstream did not answer in time"),
+                fault=True, again=True,
+            ) from None  # fmt: skip
+        except aiohttp.ClientError as error:
+            raise Failed(
+                Denied(HTTPStatus.BAD_GATEWAY, "upstream_unavailable", f"the upstream cannot be reached or broke off: "
+                       f"{type(error).__name__}"),
+                fault=True, again=True,
+            ) from error  # fmt: skip
+
+    async def close(self) -> None:
+        """Let go of all connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    def _pool(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30.0)
+            self._session = aiohttp.ClientSession(
+                connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=True, skip_auto_headers=()
+            )
+        return self._session
+
+
+async def body_of(response: aiohttp.ClientResponse) -> bytes:
+    """The whole body.
+
+    Raises:
+        Failed: it is too long.
+    """
+    announced = response.content_length
+    if announced is not None and announced <= MAX_ANSWER:
+        return await response.read()
+    parts, size = [], 0
+    async for part in response.content.iter_any():
+        parts.append(part)
+        size += len(part)
+        if size > MAX_ANSWER:
+            break
+    if size > MAX_ANSWER or (announced or 0) > MAX_ANSWER:
+        sentence = f"the upstream's answer exceeds {MAX_ANSWER} bytes"
+        raise Failed(Denied(HTTPStatus.BAD_GATEWAY, "answer_too_large", sentence), elsewhere=False)
+    return b"".join(parts)
+
+
+async def failure_of(response: aiohttp.ClientResponse) -> Failed:
+    """What an error status means."""
+    status, body, headers = response.status, await body_of(response), kept(response)
+    if status in _MINE:  # the gateway's own credential: none of the agent's business
+        sentence = (
+            f"the gateway's credential for this upstream was refused (HTTP status {status}); its operator must look"
+        )
+        return Failed(Denied(HTTPStatus.BAD_GATEWAY, "upstream_refused_credential", sentence))
+    if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
+        return Failed(Denied(HTTPStatus.BAD_GATEWAY, "upstream_redirects", "the upstream answers with a redirect"))
+    busy = status == HTTPStatus.TOO_MANY_REQUESTS
+    broken = status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    pause = _seconds(response.headers.get("retry-after", ""))
+    sentence = f"the upstream answered with HTTP status {status}"
+    denied = Denied(status, "upstream_error", sentence, retry_after=pause, headers=headers, words=body)
+    return Failed(
+        denied, fault=broken, again=broken or (busy and (pause or 0.0) <= _MAX_PATIENCE_S),
+        elsewhere=busy or broken or status == HTTPStatus.NOT_FOUND, pause=pause or 0.0,
+    )  # fmt: skip
+
+
+def kept(response: aiohttp.ClientResponse) -> tuple[Header, ...]:
+    """The headers of an upstream that agents see."""
+    told = response.headers
+    return tuple(header for name in _KEPT if name in told for header in safe(name, told[name]))
+
+
+def _seconds(text: str) -> float | None:
+    try:
+        return max(0.0, min(float(text), 3600.0))
+    except ValueError:
+        return None
+
+
+async def pause_before(number: int, failed: Failed) -> None:
+    """Wait as the upstream asked, or a moment that grows."""
+    await asyncio.sleep(failed.pause or min(2.0, 0.1 * 2**number))

@@ -1,0 +1,1 @@
+"""Verbs of the gateway on the command line."""

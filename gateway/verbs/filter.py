@@ -1,0 +1,118 @@
+"""``fusebox filter test``: what the output filter says about a file."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from fusebox import terminal
+from fusebox.config import Config
+from fusebox.errors import ConfigError
+from gateway.filter import FilterSettings, OutputFilter, Ruling, judge
+from gateway.filter.threats import ruling
+from governance.registry import load_registry
+
+_KINDS: Final = ("sql", "arguments", "answer", "content")
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    line: int
+    text: str
+
+
+class FilterVerb:
+    """Runs the output filter on a file."""
+
+    help = "try the output filter on a file"
+    description = """Says of each text in a file what the gateway's output filter would: allow, hold or deny, and why.
+
+  fusebox filter test queries.sql --agent analyst --tool warehouse
+  fusebox filter test answer.md --agent analyst --host .example.com
+  fusebox filter test ticket.txt --as content --json
+
+FILE is read as one text, unless its name ends in .sql or --lines is given: then each line is a text of its own (a line
+that begins with a blank goes on with the one before, \\n stands for a line end, lines that begin with ## are skipped).
+What it is read as: sql (against the SQL grants of the agent for the tool, in agents.toml), arguments (of a tool call),
+answer (of a model), content (from outside: a score). Exit code 1 when anything is denied."""
+
+    def configure(self, parser: argparse.ArgumentParser) -> None:
+        test = parser.add_subparsers(dest="action", metavar="ACTION", required=True).add_parser(
+            "test", help="what the filter says about a file"
+        )
+        test.add_argument("file", type=Path)
+        test.add_argument("--as", dest="kind", choices=_KINDS, help="default: sql for *.sql, else answer")
+        test.add_argument("--agent", default="", help="whose grants count; without one nothing is granted")
+        test.add_argument("--tool", default="*", help="the tool that is called (default: any)")
+        test.add_argument("--host", action="append", default=[], help="a host links may lead to; may be repeated")
+        test.add_argument("--lines", action="store_true", help="each line is a text of its own")
+        test.add_argument("--json", action="store_true", help="one JSON object a text")
+
+    def run(self, args: argparse.Namespace, config: Config) -> int:
+        kind = args.kind or ("sql" if args.file.suffix == ".sql" else "answer")
+        rule = _rule(kind, args, config)
+        denied = 0
+        for case in _cases(args.file, args.lines or args.file.suffix == ".sql"):
+            told = rule(case.text)
+            denied += not told.verdict.allowed
+            _print(case, told, args.json)
+        return 1 if denied else 0
+
+
+def _rule(kind: str, args: argparse.Namespace, config: Config) -> Callable[[str], Ruling]:
+    registry = load_registry(config.agents_file)
+    output = OutputFilter(FilterSettings(hosts=tuple(args.host)), registry)
+    if kind == "content":
+        return lambda text: output.content(text, args.agent)
+    if kind == "answer":
+        return lambda text: output.answer(args.agent, text)
+    if kind == "arguments":
+        return lambda text: output.arguments(args.agent, args.tool, text)
+    entry = registry.agents.get(args.agent)
+    grants = registry.sql_grants(args.agent, args.tool) if args.tool != "*" else entry.sql if entry else ()
+    if len(grants) != 1:
+        raise ConfigError(
+            f"--agent {args.agent or '?'} --tool {args.tool}: {len(grants)} SQL grants in {config.agents_file}; "
+            "name an agent and a tool that have exactly one"
+        )
+    return lambda text: ruling(judge(text, grants[0]))
+
+
+def _cases(file: Path, by_line: bool) -> Iterator[_Case]:
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: {error}") from error
+    if not by_line:
+        yield _Case(1, text)
+        return
+    first, parts = 1, list[str]()
+    for number, line in enumerate([*text.splitlines(), ""], 1):
+        if parts and not line[:1].isspace():
+            yield _Case(first, "\n".join(parts).replace("\\n", "\n"))
+            parts = []
+        if line.strip() and not line.startswith("## "):
+            first = first if parts else number
+            parts.append(line)
+
+
+def _print(case: _Case, told: Ruling, as_json: bool) -> None:
+    shown = " ".join(case.text.split())
+    if as_json:
+        threats: list[dict[str, Any]] = [asdict(threat) for threat in told.threats]
+        answer = {"line": case.line, "decision": told.verdict.decision, "score": told.score, "threats": threats}
+        print(json.dumps(answer))
+        return
+    console = terminal.console()
+    console.print(f"{case.line}: {told.verdict.decision}  {shown[:80]}", markup=False)
+    for threat in told.threats:
+        console.print(f"    {threat.weight} {threat.rule}: {threat.what}", markup=False)
+    if told.score:
+        console.print(f"    score {told.score}", markup=False)
+
+
+verb = FilterVerb()

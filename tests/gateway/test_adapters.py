@@ -1,0 +1,152 @@
+"""One API for agents, whoever serves the model."""
+
+import json
+from typing import Any
+
+import openai
+import pytest
+from aiohttp import web
+
+from fusebox.errors import ConfigError
+from tests.fixtures.gateway import Provider, Running, StartGateway, streamed, whole
+from tests.gateway.test_ledger import CHAT, STREAM, ask, usage
+
+CLOUDS = """
+[providers.azure]
+kind = "azure"
+url = "{url}"
+api_version = "2024-10-21"
+key_env = "TEST_OPENAI_KEY"
+[providers.aws]
+kind = "bedrock"
+region = "eu-central-1"
+url = "{url}"
+[models.on-azure]
+provider = "azure"
+name = "our deployment"
+[models.on-bedrock]
+provider = "aws"
+name = "anthropic.claude-haiku-4-5-20251001-v1:0"
+"""
+TOOLS = [{"type": "function", "function": {"name": "lookup", "parameters": {"type": "object", "properties": {}}}}]
+
+
+@pytest.fixture
+def clouds(gateways: StartGateway, provider: Provider, monkeypatch: pytest.MonkeyPatch) -> Running:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")
+    return gateways(CLOUDS.format(url=provider.url))
+
+
+def client(running: Running) -> openai.OpenAI:
+    return openai.OpenAI(base_url=f"{running.url}/v1", api_key=running.key, max_retries=0)
+
+
+def test_azure_is_asked_by_deployment_and_version(clouds: Running, provider: Provider) -> None:
+    provider.answers = [whole("openai_chat.json")]
+    assert ask(clouds, "/v1/chat/completions", {**CHAT, "model": "on-azure"})[0] == 200
+    (seen,) = provider.seen
+    assert (seen.path, seen.query) == (
+        "/openai/deployments/our deployment/chat/completions", "api-version=2024-10-21",
+    )  # fmt: skip
+    assert seen.headers["api-key"] == "openai-secret"
+    assert "Authorization" not in seen.headers
+
+
+def test_bedrock_is_asked_with_a_signature(clouds: Running, provider: Provider) -> None:
+    provider.answers = [whole("anthropic_messages.json")]
+    body = {**CHAT, "model": "on-bedrock", "max_tokens": 50}
+    status, answer, _ = ask(clouds, "/v1/messages", body)
+    assert (status, json.loads(answer)["content"][0]["text"]) == (200, "The ticket is solved.")
+    (seen,) = provider.seen
+    assert seen.path == "/model/anthropic.claude-haiku-4-5-20251001-v1:0/invoke"
+    assert seen.body["anthropic_version"] == "bedrock-2023-05-31"
+    assert {"model", "stream"}.isdisjoint(seen.body)
+    signature = seen.headers["Authorization"]
+    assert signature.startswith("AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/")
+    assert "/eu-central-1/bedrock/aws4_request, SignedHeaders=content-type;host;x-amz-date" in signature
+
+
+def test_bedrocks_binary_stream_becomes_anthropics_events(clouds: Running, provider: Provider) -> None:
+    provider.answers = [streamed("bedrock_messages.bin", content_type="application/vnd.amazon.eventstream")]
+    _, body, _ = ask(clouds, "/v1/messages", {**CHAT, "model": "on-bedrock", "max_tokens": 50} | STREAM)
+    assert body.count(b"event: content_block_delta\n") == 2
+    assert body.endswith(b'data: {"type":"message_stop"}\n\n')
+    assert usage(clouds.span()[0]) == (142, 9)
+    assert provider.seen[0].path.endswith("/invoke-with-response-stream")
+
+
+def test_a_chat_is_served_by_anthropic(running: Running, provider: Provider) -> None:
+    provider.answers = [whole("anthropic_messages.json")]
+    messages: Any = [
+        {"role": "system", "content": "Be brief."}, {"role": "user", "content": "Look."},
+        {"role": "assistant", "content": None, "tool_calls": [
+            {"id": "t1", "type": "function", "function": {"name": "lookup", "arguments": '{"id": 1}'}}]},
+        {"role": "tool", "tool_call_id": "t1", "content": "open"}, {"role": "user", "content": "And now?"},
+    ]  # fmt: skip
+    tools: Any = TOOLS
+    answer = client(running).chat.completions.create(model="claude", messages=messages, tools=tools, stop="END")
+    assert answer.choices[0].message.content == "The ticket is solved."
+    assert answer.usage is not None
+    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (142, 9)
+    body = provider.seen[0].body
+    assert (body["system"], body["max_tokens"], body["stop_sequences"]) == ("Be brief.", 4096, ["END"])
+    assert [turn["role"] for turn in body["messages"]] == ["user", "assistant", "user"]
+    assert body["messages"][1]["content"][0]["input"] == {"id": 1}
+    assert [block["type"] for block in body["messages"][2]["content"]] == ["tool_result", "text"]
+    assert body["tools"][0]["input_schema"] == {"type": "object", "properties": {}}
+
+
+def test_a_chat_is_streamed_by_anthropic_tool_calls_included(running: Running, provider: Provider) -> None:
+    provider.answers = [streamed("anthropic_tools.sse")]
+    messages: Any = CHAT["messages"]
+    options: Any = {"include_usage": True}
+    stream = client(running).chat.completions.create(
+        model="claude", messages=messages, stream=True, stream_options=options
+    )
+    chunks = list(stream)
+    deltas = [chunk.choices[0].delta for chunk in chunks if chunk.choices]
+    assert "".join(delta.content or "" for delta in deltas) == "Let me look."
+    calls = [call for delta in deltas for call in delta.tool_calls or ()]
+    assert calls[0].id == "toolu_01"
+    assert "".join(call.function.arguments or "" for call in calls if call.function) == '{"id":"T-12"}'
+    assert [c.choices[0].finish_reason for c in chunks if c.choices and c.choices[0].finish_reason] == ["tool_calls"]
+    assert chunks[-1].usage is not None
+    assert chunks[-1].usage.total_tokens == 142 + 44
+
+
+def test_what_a_provider_has_no_word_for_is_refused(running: Running, provider: Provider) -> None:
+    messages: Any = CHAT["messages"]
+    with pytest.raises(openai.BadRequestError, match="logprobs"):
+        client(running).chat.completions.create(model="claude", messages=messages, logprobs=True)
+    assert provider.seen == []
+
+
+def test_an_error_of_another_api_is_told_in_words(running: Running, provider: Provider) -> None:
+    async def refused(request: web.Request) -> web.StreamResponse:
+        error = {"type": "error", "error": {"type": "invalid_request_error", "message": "max_tokens: too high"}}
+        return web.json_response(error, status=400)
+
+    provider.answers = [refused]
+    messages: Any = CHAT["messages"]
+    with pytest.raises(openai.BadRequestError, match="max_tokens: too high"):
+        client(running).chat.completions.create(model="claude", messages=messages)
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ("[providers.x]\nkind = 'openai'\nulr = 'http://a'\n", "ulr"),
+        ("[providers.x]\nkind = 'azure'\nurl = 'http://a'\n", "api_version"),
+        ("[providers.x]\nkind = 'bedrock'\n", "region"),
+        ("[providers.v1]\nkind = 'openai'\n", "cannot name"),
+        ("[providers.x]\nkind = 'openai'\nkey_env = 'NOT_SET_ANYWHERE'\n", "NOT_SET_ANYWHERE"),
+        ("[models.x]\nprovider = 'nobody'\n", "nobody"),
+        ("[models.x]\nprovider = 'openai'\nfallbacks = ['y']\n", "'y'"),
+        ("[tools.x]\nurl = 'ftp://a.example'\n", "http"),
+        ("[[limits]]\nscope = 'model'\nname = 'gpt-4'\nmeasure = 'requests'\nlimit = 1\nwindow_s = 60\n", "gpt-4"),
+    ],
+)  # fmt: skip
+def test_what_cannot_work_is_refused_at_start(gateways: StartGateway, more: str, why: str) -> None:
+    with pytest.raises(ConfigError, match=why):
+        gateways(more)

@@ -1,0 +1,131 @@
+"""Rates and budgets at the door: reserved, settled, refunded, and never overshot."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import openai
+import pytest
+from aiohttp import web
+
+from fusebox.store import RedisStore
+from tests.fixtures.gateway import Answer, Provider, Running, StartGateway, failing, hanging, streamed, whole
+from tests.fixtures.store import RedisServer
+from tests.gateway.test_ledger import CHAT, STREAM, ask, attributes
+from tests.gateway.test_tools import call, stored
+
+REQUESTS = '[[limits]]\nscope = "agent"\nmeasure = "requests"\nlimit = 2\nwindow_s = 60\n'
+TOKENS = '[[limits]]\nscope = "team"\nmeasure = "tokens"\nlimit = {limit}\nbudget = "day"\n'
+MONEY = '[[limits]]\nscope = "agent"\nmeasure = "usd"\nlimit = 1\nbudget = "month"\n'
+
+
+def used(running: Running, tokens: int) -> Answer:
+    """An answer that used so many tokens."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        message = {"role": "assistant", "content": "ok"}
+        usage = {"prompt_tokens": tokens // 2, "completion_tokens": tokens - tokens // 2, "total_tokens": tokens}
+        choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        return web.json_response({"id": "c", "model": "m", "choices": [choice], "usage": usage})
+
+    return answer
+
+
+def test_too_many_requests_are_told_when_to_come_back(gateways: StartGateway, provider: Provider) -> None:
+    running = gateways(REQUESTS)
+    provider.answers = [whole("openai_chat.json")]
+    _, _, first = ask(running, "/v1/chat/completions", CHAT)
+    assert (first["x-ratelimit-limit-requests"], first["x-ratelimit-remaining-requests"]) == ("2", "1")
+    provider.answers = [stored]
+    assert call(running, "GET", "/tools/tickets/1").status == 201
+    client = openai.OpenAI(base_url=f"{running.url}/v1", api_key=running.key, max_retries=0)
+    with pytest.raises(openai.RateLimitError) as refused:
+        client.chat.completions.create(model="gpt-5-mini", messages=[{"role": "user", "content": "?"}])
+    headers, error = refused.value.response.headers, json.loads(refused.value.response.text)["error"]
+    assert 0 < int(headers["retry-after"]) <= 65
+    assert headers["x-ratelimit-remaining-requests"] == "0"
+    assert error["code"] == "rate_limit_exceeded"
+    assert error["rows"][0]["name"] == "requests/60s/agent/ticket-helper"
+    assert "token_ledger" in error["rows"][0]["ledger"]
+    assert len(provider.seen) == 2
+
+
+def test_a_request_without_a_limit_is_given_the_reserved_one(gateways: StartGateway, provider: Provider) -> None:
+    running = gateways(TOKENS.format(limit=100_000))
+    provider.answers = [whole("openai_chat.json")]
+    ask(running, "/v1/chat/completions", CHAT)
+    assert provider.seen[0].body["max_completion_tokens"] == 4096
+    ask(running, "/v1/chat/completions", {**CHAT, "max_tokens": 5})
+    assert "max_completion_tokens" not in provider.seen[1].body
+
+
+def test_what_was_not_used_goes_back_and_what_failed_costs_nothing(gateways: StartGateway, provider: Provider) -> None:
+    running = gateways(TOKENS.format(limit=5000))
+    provider.answers = [used(running, 100)]
+    remaining = []
+    for _ in range(3):
+        status, _, headers = ask(running, "/v1/chat/completions", {**CHAT, "max_tokens": 3000})
+        remaining.append(int(headers["x-ratelimit-remaining-tokens"]))
+        assert status == 200
+    assert [remaining[0] - n for n in remaining] == [0, 100, 200]
+    provider.answers = [failing(400)]
+    ask(running, "/v1/chat/completions", {**CHAT, "max_tokens": 3000})
+    provider.answers = [used(running, 100)]
+    _, _, headers = ask(running, "/v1/chat/completions", {**CHAT, "max_tokens": 3000})
+    assert remaining[0] - int(headers["x-ratelimit-remaining-tokens"]) == 300
+
+
+def test_what_can_never_fit_is_not_worth_a_retry(gateways: StartGateway, provider: Provider) -> None:
+    running = gateways(TOKENS.format(limit=500))
+    status, body, headers = ask(running, "/v1/chat/completions", {**CHAT, "max_tokens": 600})
+    assert (status, json.loads(body)["error"]["code"]) == (429, "insufficient_quota")
+    assert headers["x-should-retry"] == "false"
+    assert "retry-after" not in headers
+
+
+def test_a_stream_is_cut_where_its_reservation_ends(gateways: StartGateway, provider: Provider) -> None:
+    running = gateways(TOKENS.format(limit=5000))
+    provider.answers = [streamed("openai_chat_lying.sse", parts=2, then=hanging)]
+    _, body, _ = ask(running, "/v1/chat/completions", {**CHAT, "max_tokens": 50} | STREAM)
+    assert json.loads(body.rpartition(b"data: ")[2])["error"]["code"] == "quota_used_up"
+    assert attributes(running.span()[0])["error.type"] == "quota_used_up"
+
+
+def test_a_limit_in_money_needs_prices(gateways: StartGateway, provider: Provider) -> None:
+    running = gateways(MONEY + '[models.unknown]\nprovider = "openai"\nname = "nobody-sells-this"\n')
+    provider.answers = [whole("openai_chat.json")]
+    assert ask(running, "/v1/chat/completions", {**CHAT, "max_tokens": 100})[0] == 200
+    status, body, _ = ask(running, "/v1/chat/completions", {**CHAT, "model": "unknown", "max_tokens": 100})
+    assert (status, json.loads(body)["error"]["code"]) == (403, "model_unpriced")
+
+
+def test_sixty_four_clients_never_use_more_than_there_is(gateways: StartGateway, provider: Provider) -> None:
+    running = gateways(TOKENS.format(limit=10_000))
+    running.runtime.circuits.set_mode("ticket-helper", "disabled", reason="asks the same on purpose", actor="test")
+    provider.answers = [used(running, 150)]
+
+    def one(number: int) -> int:
+        messages = [{"role": "user", "content": f"question {number} of many"}]
+        return ask(running, "/v1/chat/completions", {**CHAT, "messages": messages, "max_tokens": 300})[0]
+
+    with ThreadPoolExecutor(64) as pool:
+        statuses = list(pool.map(one, range(128)))
+    assert statuses.count(200) * 150 <= 10_000
+    assert set(statuses) == {200, 429}
+    assert len(provider.seen) == statuses.count(200)
+
+
+def test_while_redis_is_away_each_gateway_has_its_share(
+    gateways: StartGateway, provider: Provider, redis_server: RedisServer
+) -> None:
+    limit = '[[limits]]\nscope = "tenant"\nmeasure = "requests"\nlimit = 8\nwindow_s = 3600\n'
+    running = gateways(f"workers = 2\n{limit}", redis_url=redis_server.url)
+    provider.answers = [whole("openai_chat.json")]
+    assert ask(running, "/v1/chat/completions", CHAT)[0] == 200
+    redis_server.stop()
+    statuses = [
+        ask(running, "/v1/chat/completions", {**CHAT, "messages": [{"role": "user", "content": f"{n} {'x' * n}"}]})[0]
+        for n in range(6)
+    ]
+    assert statuses == [200, 200, 200, 429, 429, 429]
+    redis_server.start()
+    RedisStore(redis_server.url).ping()

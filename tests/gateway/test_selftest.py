@@ -1,0 +1,65 @@
+"""The gateway refuses to serve when a guard lets through what it must stop."""
+
+import pytest
+
+from breakers.circuit import Circuits
+from fusebox.guard import allow
+from fusebox.records import Verdict
+from gateway.filter import OutputFilter, Ruling
+from gateway.keys import Keys
+from gateway.limits import NOTHING, Limiter
+from gateway.masking import Masked, Session
+from gateway.selftest import SelfTestFailed
+from tests.fixtures.gateway import StartGateway
+from tests.gateway.test_screen import GUARDED
+
+
+def lets_all_pass(*_: object, **__: object) -> Verdict:
+    return allow("broken")
+
+
+def broken(patch: pytest.MonkeyPatch, guard: str) -> None:
+    """Make one guard useless, as a mistake in the wiring would."""
+    if guard == "latch":
+        patch.setattr("breakers.guards.LatchGuard.check", lets_all_pass)
+    elif guard == "snapshot":
+        patch.setattr("rabbitmq.link.SnapshotGuard.check", lets_all_pass)
+    elif guard == "circuit":
+        patch.setattr(Circuits, "verdict", lets_all_pass)
+    elif guard == "quota":
+        reserve = Limiter.reserve
+        patch.setattr(Limiter, "reserve", lambda self, call, _: reserve(self, call, NOTHING))
+    elif guard == "masking":
+        patch.setattr(Session, "mask", lambda _, value: Masked(value, allow("masking")))
+    elif guard == "filter":
+        patch.setattr(OutputFilter, "arguments", lambda *_: Ruling())
+    elif guard == "model":
+        patch.setattr("gateway.keys.Identity.may_use_model", lambda *_: True)
+    elif guard == "tool":
+        patch.setattr("gateway.keys.Identity.may_use_tool", lambda *_: True)
+    else:
+        authenticate = Keys.authenticate
+        patch.setattr(Keys, "authenticate", lambda self, key: authenticate(self, key) or _anybody(self))
+        patch.setattr("gateway.door.credential", lambda _: "none")
+
+
+def _anybody(keys: Keys) -> object:
+    return next(iter(keys._by_hash.values()))
+
+
+@pytest.mark.parametrize(
+    "guard", ["key", "model", "tool", "latch", "snapshot", "circuit", "quota", "masking", "filter"]
+)  # fmt: skip
+def test_a_guard_that_lets_all_pass_keeps_the_gateway_from_serving(
+    gateways: StartGateway, guard: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken(monkeypatch, guard)
+    with pytest.raises(SelfTestFailed, match=f"the guard '{guard}' answered"):
+        gateways(GUARDED if guard in ("masking", "filter") else "")
+
+
+def test_nothing_of_the_self_test_stays(gateways: StartGateway) -> None:
+    running = gateways()
+    assert running.runtime.latch.kills() == {}
+    assert running.runtime.circuits.all() == []
+    assert running.keys.agents() == ("ticket-helper",)

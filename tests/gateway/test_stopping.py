@@ -1,0 +1,163 @@
+"""A tripped or killed agent is refused, and what it has under way ends."""
+
+import json
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import openai
+import pytest
+
+from fusebox import names
+from fusebox.clock import SystemClock
+from fusebox.config import Config
+from gateway.keys import FILE, Keys
+from tests.fixtures.agents import eventually
+from tests.fixtures.gateway import Provider, Running, StartGateway, failing, hanging, streamed, whole
+from tests.fixtures.watch import Harness
+from tests.gateway.test_ledger import CHAT, ask, attributes
+
+ASK = [{"role": "user", "content": "Is my ticket solved?"}]
+
+
+@pytest.fixture
+def governed(harness: Harness, gateways: StartGateway) -> Running:
+    """A gateway on the data folder of a running watch."""
+    return gateways()
+
+
+def chatting(running: Running, heard: list[str]) -> Callable[[], None]:
+    """A client that reads one stream to its end, or to its error."""
+
+    def chat() -> None:
+        client = openai.OpenAI(base_url=f"{running.url}/v1", api_key=running.key, max_retries=0)
+        try:
+            for chunk in client.chat.completions.create(model="gpt-5-mini", messages=ASK, stream=True):  # type: ignore[arg-type]
+                heard.append(chunk.choices[0].delta.content or "")
+        except openai.APIError as error:
+            heard.append(f"error: {error}")
+
+    return chat
+
+
+def test_a_kill_reaches_the_gateway_cuts_its_streams_and_is_acknowledged(
+    governed: Running, harness: Harness, provider: Provider
+) -> None:
+    provider.answers = [streamed("openai_chat.sse", parts=3, then=hanging)]
+    heard: list[str] = []
+    client = threading.Thread(target=chatting(governed, heard))
+    client.start()
+    eventually(lambda: "".join(heard) == "Your ticket", what="the beginning of the stream")
+    killed = harness.operator().kill("agent:ticket-helper", "a loop")
+    client.join(10)
+    assert heard[-1].startswith("error: ticket-helper is stopped: killed")
+    assert provider.left.wait(5)
+    status, body, _ = ask(governed, "/v1/chat/completions", CHAT)
+    assert status == 403
+    error = json.loads(body)["error"]
+    assert (error["code"], error["guard"]) == ("agent_tripped", "latch")
+    assert error["incident"].startswith("http://127.0.0.1:")
+    eventually(lambda: harness.operator().receipts(killed["command"])["complete"], what="a Receipt of the gateway")
+    assert governed.runtime.link.process in killed["expected"]
+    (span,) = governed.span()
+    assert attributes(span)[names.CUT] is True
+
+
+def test_a_resume_lets_the_agent_on(governed: Running, harness: Harness, provider: Provider) -> None:
+    provider.answers = [whole("openai_chat.json")]
+    harness.operator().kill("agent:ticket-helper", "a loop")
+    eventually(lambda: ask(governed, "/v1/chat/completions", CHAT)[0] == 403, what="a refusal")
+    harness.operator().resume("agent:ticket-helper", "it was none")
+    eventually(lambda: ask(governed, "/v1/chat/completions", CHAT)[0] == 200, what="an answer")
+
+
+def test_a_killed_workflow_stops_only_what_belongs_to_it(
+    governed: Running, harness: Harness, provider: Provider
+) -> None:
+    provider.answers = [whole("openai_chat.json")]
+    harness.operator().kill("workflow:wf_1", "a loop")
+    mine = {names.HTTP_WORKFLOW: "wf_1"}
+    eventually(lambda: ask(governed, "/v1/chat/completions", CHAT, mine)[0] == 403, what="a refusal")
+    assert ask(governed, "/v1/chat/completions", CHAT, {names.HTTP_WORKFLOW: "wf_2"})[0] == 200
+
+
+def test_a_tripped_agents_stream_ends(running: Running, provider: Provider) -> None:
+    provider.answers = [streamed("openai_chat.sse", parts=3, then=hanging)]
+    heard: list[str] = []
+    client = threading.Thread(target=chatting(running, heard))
+    client.start()
+    eventually(lambda: "".join(heard) == "Your ticket", what="the beginning of the stream")
+    running.runtime.circuits.trip("ticket-helper", reason="5 times the same", actor="detector:repetition")
+    client.join(10)
+    assert "error: ticket-helper is stopped: circuit is open: 5 times the same" in heard[-1]
+
+
+def test_when_its_open_time_is_over_one_call_probes_and_closes_the_circuit(
+    running: Running, provider: Provider
+) -> None:
+    provider.answers = [whole("openai_chat.json")]
+    circuits = running.runtime.circuits
+    circuits.trip("ticket-helper", reason="test", actor="operator:jo", open_s=0.3)
+    assert ask(running, "/v1/chat/completions", CHAT)[0] == 403
+    eventually(lambda: circuits.due("ticket-helper"), what="the end of the open time")
+    assert ask(running, "/v1/chat/completions", CHAT)[0] == 200
+    assert str(circuits.circuit("ticket-helper").state) == "closed"
+
+
+def test_an_upstream_that_fails_the_probe_says_nothing_about_the_agent(running: Running, provider: Provider) -> None:
+    provider.answers = [failing(500)]
+    circuits = running.runtime.circuits
+    circuits.trip("ticket-helper", reason="test", actor="operator:jo", open_s=0.3)
+    eventually(lambda: circuits.due("ticket-helper"), what="the end of the open time")
+    assert ask(running, "/v1/chat/completions", CHAT)[0] == 500
+    assert str(circuits.circuit("ticket-helper").state) == "half_open"
+    provider.answers = [whole("openai_chat.json")]
+    assert ask(running, "/v1/chat/completions", CHAT)[0] == 200
+
+
+def test_a_loop_through_the_gateway_trips_the_agent(running: Running, provider: Provider) -> None:
+    provider.answers = [whole("openai_chat.json")]
+
+    def refused() -> bool:
+        return ask(running, "/v1/chat/completions", CHAT)[0] == 403
+
+    eventually(refused, what="the circuit opens")
+    assert len(provider.seen) < 30
+
+
+def test_without_watch_an_unverified_agent_waits(
+    watch_config: Config, gateways: StartGateway, provider: Provider, tmp_path: Path
+) -> None:
+    watch = Harness(watch_config, SystemClock())
+    watch.start()
+    running = gateways()
+    watch.close()
+    _, key = running.keys.add("stranger", team="", models=("*",), tools=())
+    status, body, headers = ask(running, "/v1/chat/completions", CHAT, key=key)
+    assert (status, json.loads(body)["error"]["code"]) == (503, "agent_unverified")
+    assert headers["retry-after"] == "1"
+
+
+def test_a_client_that_leaves_takes_the_upstreams_call_with_it(running: Running, provider: Provider) -> None:
+    provider.answers = [streamed("openai_chat.sse", parts=3, then=hanging)]
+    client = openai.OpenAI(base_url=f"{running.url}/v1", api_key=running.key, max_retries=0)
+    stream = client.chat.completions.create(model="gpt-5-mini", messages=ASK, stream=True)  # type: ignore[arg-type]
+    next(iter(stream))
+    stream.close()
+    client.close()
+    assert provider.left.wait(5)
+    (span,) = running.span()
+    assert attributes(span)[names.CUT] is True
+    assert attributes(span)[names.ESTIMATED] is True
+
+
+def test_keys_rotate(running: Running, provider: Provider) -> None:
+    provider.answers = [whole("openai_chat.json")]
+    old = next(iter(running.keys.entries()))
+    _, fresh = running.keys.add("ticket-helper", team="support", models=("*",), tools=())
+    assert ask(running, "/v1/chat/completions", CHAT, key=fresh)[0] == 200
+    running.keys.revoke(old)
+    assert ask(running, "/v1/chat/completions", CHAT)[0] == 401
+    assert ask(running, "/v1/chat/completions", CHAT, key=fresh)[0] == 200
+    assert fresh not in (running.runtime.config.data_dir / FILE).read_text()
+    assert Keys(running.runtime.config.data_dir / FILE, "default").agents() == ("ticket-helper",)

@@ -1,0 +1,105 @@
+"""Internal systems behind the gateway: the same guards, and credentials that agents never see."""
+
+import json
+from http.client import HTTPConnection, HTTPResponse
+from urllib.parse import urlsplit
+
+import pytest
+from aiohttp import web
+
+from fusebox import names
+from tests.fixtures.agents import eventually
+from tests.fixtures.gateway import Provider, Running
+from tests.gateway.test_ledger import SPAN, TRACE, attributes
+
+
+async def stored(request: web.Request) -> web.StreamResponse:
+    return web.json_response({"id": 7, "text": "stored"}, status=201, headers={"location": "/7", "set-cookie": "s=1"})
+
+
+async def broken(request: web.Request) -> web.StreamResponse:
+    return web.json_response({"oops": 1}, status=500)
+
+
+def call(
+    running: Running, method: str, path: str, *, body: object = None, key: str = "", **headers: str
+) -> HTTPResponse:
+    connection = HTTPConnection(urlsplit(running.url).netloc, timeout=10)
+    told = {name.replace("_", "-"): value for name, value in headers.items()}
+    data = None if body is None else json.dumps(body)
+    connection.request(method, path, data, {"authorization": f"Bearer {key or running.key}", **told})
+    return connection.getresponse()
+
+
+def test_a_commit_reaches_the_system_with_its_own_credential(running: Running, provider: Provider) -> None:
+    provider.answers = [stored]
+    trace = f"00-{TRACE}-{SPAN}-01"
+    response = call(
+        running, "POST", "/tools/tickets/comments?draft=0", body={"text": "hello"}, traceparent=trace,
+        content_type="application/json", x_fusebox_agent="somebody-else", cookie="a=b",
+    )  # fmt: skip
+    assert (response.status, json.loads(response.read())["text"]) == (201, "stored")
+    assert response.getheader("location") == "/7"
+    assert response.getheader("set-cookie") is None
+    (seen,) = provider.seen
+    assert (seen.path, seen.query, seen.body) == ("/api/comments", "draft=0", {"text": "hello"})
+    headers = {name.lower(): value for name, value in seen.headers.items()}
+    assert headers["authorization"] == "Bearer tickets-secret"
+    assert headers["x-fusebox-agent"] == "ticket-helper"
+    assert "cookie" not in headers
+    (span,) = running.span()
+    assert (span.name, attributes(span)[names.TARGET]) == ("execute_tool tickets", "POST /comments")
+    assert span.context is not None
+    assert headers["traceparent"].split("-")[1:3] == [TRACE, f"{span.context.span_id:016x}"]
+    assert not any(name.startswith("gen_ai.usage") for name in attributes(span))
+
+
+def test_who_may_use_which_tool(running: Running, provider: Provider) -> None:
+    provider.answers = [stored]
+    _, other = running.keys.add("label-bot", team="", models=("*",), tools=("wiki",))
+    assert call(running, "GET", "/tools/tickets/1", key=other).status == 403
+    assert call(running, "GET", "/tools/wiki/1", key=other).status == 404
+    assert call(running, "TRACE", "/tools/tickets/1").status == 405
+    assert provider.seen == []
+
+
+@pytest.mark.parametrize("path", ["../secret", "a/../../secret", "a/%2e%2e/secret", "a\\b", "a/./b"])
+def test_a_path_stays_below_its_system(running: Running, provider: Provider, path: str) -> None:
+    assert call(running, "GET", f"/tools/tickets/{path}").status == 400
+    assert provider.seen == []
+
+
+def test_a_commit_is_never_tried_again(running: Running, provider: Provider) -> None:
+    async def gone(request: web.Request) -> web.StreamResponse:
+        assert request.transport is not None
+        request.transport.close()
+        return web.Response()
+
+    provider.answers = [gone]
+    response = call(running, "POST", "/tools/tickets/comments", body={})
+    assert (response.status, json.loads(response.read())["error"]["code"]) == (502, "upstream_unavailable")
+    assert len(provider.seen) == 1
+
+
+def test_a_broken_system_is_left_alone(running: Running, provider: Provider) -> None:
+    provider.answers = [broken]
+    statuses = [call(running, "GET", "/tools/tickets/1").status for _ in range(5)]
+    assert statuses == [500, 500, 500, 503, 503]
+
+
+def test_a_killed_tool_is_refused_and_other_calls_are_not(running: Running, provider: Provider) -> None:
+    provider.answers = [stored]
+    running.runtime.latch.kill("k1", "tool:tickets", reason="it deletes things")
+    response = call(running, "GET", "/tools/tickets/1")
+    assert (response.status, json.loads(response.read())["error"]["code"]) == (403, "agent_tripped")
+    assert call(running, "GET", "/v1/models").status == 200
+
+
+def test_a_loop_of_comments_trips_the_agent(running: Running, provider: Provider) -> None:
+    provider.answers = [stored]
+
+    def refused() -> bool:
+        return call(running, "POST", "/tools/tickets/comments", body={"text": "Any news?"}).status == 403
+
+    eventually(refused, what="the circuit opens")
+    assert len(provider.seen) < 30

@@ -1,0 +1,236 @@
+"""Upstreams that are slow, busy, broken, cut off; and clients that mean no good."""
+
+import asyncio
+import json
+import socket
+import threading
+from http.client import HTTPConnection
+from urllib.parse import urlsplit
+
+import openai
+import pytest
+from aiohttp import web
+
+from fusebox import names
+from gateway import http
+from tests.fixtures.agents import eventually
+from tests.fixtures.gateway import Provider, Running, StartGateway, failing, hanging, streamed, whole
+from tests.gateway.test_ledger import CHAT, STREAM, ask, attributes, usage
+
+ASK = [{"role": "user", "content": "Is my ticket solved?"}]
+
+
+def code(body: bytes) -> str:
+    return str(json.loads(body)["error"]["code"])
+
+
+def test_a_failure_that_passes_is_tried_again(running: Running, provider: Provider) -> None:
+    provider.answers = [failing(500), whole("openai_chat.json")]
+    assert ask(running, "/v1/chat/completions", CHAT)[0] == 200
+    assert len(provider.seen) == 2
+
+
+def test_what_the_upstream_says_in_the_end_is_what_the_agent_hears(running: Running, provider: Provider) -> None:
+    provider.answers = [failing(500)]
+    status, body, _ = ask(running, "/v1/chat/completions", CHAT)
+    assert (status, json.loads(body)["error"]["message"]) == (500, "the model is overloaded")
+    provider.answers = [failing(429, retry_after="7")]
+    status, _, headers = ask(running, "/v1/chat/completions", CHAT)
+    assert (status, headers["retry-after"]) == (429, "7")
+
+
+def test_what_the_agent_did_wrong_is_not_tried_elsewhere(running: Running, provider: Provider) -> None:
+    provider.answers = [failing(400)]
+    assert ask(running, "/v1/chat/completions", {**CHAT, "model": "steady"})[0] == 400
+    assert len(provider.seen) == 1
+
+
+def test_the_gateways_own_credential_is_none_of_the_agents_business(running: Running, provider: Provider) -> None:
+    provider.answers = [failing(401)]
+    status, body, _ = ask(running, "/v1/chat/completions", CHAT)
+    assert (status, code(body)) == (502, "upstream_refused_credential")
+
+
+def test_a_broken_upstream_is_left_alone_for_a_while(running: Running, provider: Provider) -> None:
+    provider.answers = [failing(500)]
+    for _ in range(2):
+        ask(running, "/v1/chat/completions", CHAT)
+    reached = len(provider.seen)
+    status, body, headers = ask(running, "/v1/chat/completions", CHAT)
+    assert (status, code(body)) == (503, "upstream_circuit_open")
+    assert "retry-after" in headers
+    assert len(provider.seen) == reached
+    provider.answers = [whole("openai_chat.json")]
+    eventually(lambda: ask(running, "/v1/chat/completions", CHAT)[0] == 200, what="the probe")
+
+
+def test_a_busy_upstream_is_no_broken_one(running: Running, provider: Provider) -> None:
+    provider.answers = [failing(429, retry_after="60")]
+    for _ in range(6):
+        assert ask(running, "/v1/chat/completions", CHAT)[0] == 429
+
+
+def test_a_slow_upstream_is_given_up(running: Running, provider: Provider) -> None:
+    async def slow(request: web.Request) -> web.StreamResponse:
+        await hanging()
+        raise AssertionError
+
+    provider.answers = [slow, slow, whole("anthropic_messages.json")]
+    running.gateway._settings.providers["openai"].__dict__["idle_s"] = 0.3
+    assert ask(running, "/v1/chat/completions", {**CHAT, "model": "steady"})[0] == 200
+
+
+def test_a_stream_that_is_cut_ends_with_an_error_and_is_paid(running: Running, provider: Provider) -> None:
+    provider.answers = [streamed("openai_chat.sse", parts=4, cut=True)]
+    client = openai.OpenAI(base_url=f"{running.url}/v1", api_key=running.key, max_retries=0)
+    stream = client.chat.completions.create(model="gpt-5-mini", messages=ASK, stream=True)  # type: ignore[arg-type]
+    heard: list[str] = []
+    with pytest.raises(openai.APIError, match="broke off"):
+        heard.extend(chunk.choices[0].delta.content or "" for chunk in stream)
+    assert len(provider.seen) == 1
+    (span,) = running.span()
+    assert attributes(span)[names.CUT] is True
+    assert attributes(span)[names.ESTIMATED] is True
+    assert usage(span)[1] >= 3
+
+
+def test_a_stream_that_ends_without_its_end_is_cut(running: Running, provider: Provider) -> None:
+    provider.answers = [streamed("openai_chat.sse", parts=4, whole_end=False)]
+    _, body, _ = ask(running, "/v1/chat/completions", CHAT | STREAM)
+    assert json.loads(body.rpartition(b"data: ")[2])["error"]["code"] == "upstream_cut"
+
+
+def test_an_error_within_a_stream_is_passed_on_and_marked(running: Running, provider: Provider) -> None:
+    begun = threading.Event()
+    provider.answers = [streamed("anthropic_overloaded.sse", parts=4, then=lambda: asyncio.to_thread(begun.wait, 5))]
+    connection = HTTPConnection(urlsplit(running.url).netloc, timeout=10)
+    body = json.dumps({**CHAT, "model": "claude", "max_tokens": 9} | STREAM)
+    connection.request("POST", "/v1/messages", body, {"x-api-key": running.key})
+    response = connection.getresponse()
+    first = response.read1()
+    begun.set()
+    rest = response.read()
+    assert first.startswith(b"event: message_start\n")
+    assert b"event: error\n" in rest
+    assert b"Overloaded" in rest
+    assert attributes(running.span()[0])[names.ERROR_TYPE] == "upstream_error"
+
+
+def test_an_answer_that_is_no_json_is_an_error(running: Running, provider: Provider) -> None:
+    async def garbled(request: web.Request) -> web.StreamResponse:
+        return web.Response(text="<html>")
+
+    provider.answers = [garbled]
+    status, body, _ = ask(running, "/v1/chat/completions", CHAT)
+    assert (status, code(body)) == (502, "upstream_garbled")
+
+
+def test_a_redirect_is_not_followed(running: Running, provider: Provider) -> None:
+    async def away(request: web.Request) -> web.StreamResponse:
+        return web.Response(status=302, headers={"location": "http://169.254.169.254/latest/meta-data"})
+
+    provider.answers = [away]
+    status, body, _ = ask(running, "/v1/chat/completions", CHAT)
+    assert (status, code(body)) == (502, "upstream_redirects")
+
+
+# --- clients ----------------------------------------------------------------------------------------------------------
+def raw(running: Running) -> socket.socket:
+    host, port = urlsplit(running.url).netloc.split(":")
+    return socket.create_connection((host, int(port)), timeout=10)
+
+
+def head(running: Running, *more: str) -> bytes:
+    lines = [
+        "POST /v1/chat/completions HTTP/1.1", "host: gateway", f"authorization: Bearer {running.key}",
+        "content-type: application/json", *more,
+    ]  # fmt: skip
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+def test_a_body_of_a_gigabyte_is_refused_before_it_comes(running: Running) -> None:
+    with raw(running) as sock:
+        sock.sendall(head(running, f"content-length: {1 << 30}"))
+        assert sock.recv(65_536).startswith(b"HTTP/1.1 413")
+
+
+def test_a_body_that_does_not_say_how_long_it_is_is_refused_on_the_way(gateways: StartGateway) -> None:
+    running = gateways("max_body_bytes = 200000\n")
+    sent = 0
+    with raw(running) as sock:
+        sock.sendall(head(running, "transfer-encoding: chunked"))
+        piece = b"10000\r\n" + b" " * 65_536 + b"\r\n"
+        answer = threading.Event()
+
+        def listen() -> None:
+            if sock.recv(65_536).startswith(b"HTTP/1.1 413"):
+                answer.set()
+
+        threading.Thread(target=listen, daemon=True).start()
+        while not answer.is_set() and sent < 64 << 20:
+            try:
+                sock.sendall(piece)
+            except OSError:
+                break
+            sent += 65_536
+        assert answer.wait(5)
+
+
+def test_a_body_that_trickles_is_given_up(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "BODY_DEADLINE_S", 0.3)
+    with raw(running) as sock:
+        sock.sendall(head(running, "content-length: 100") + b"{")
+        assert sock.recv(65_536).startswith(b"HTTP/1.1 408")
+
+
+def test_idle_connections_lock_nobody_out(
+    running: Running, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http.Wire, "most", 20)
+    provider.answers = [whole("openai_chat.json")]
+    idle = [raw(running) for _ in range(60)]
+    assert ask(running, "/v1/chat/completions", CHAT)[0] == 200
+    for sock in idle:
+        sock.close()
+
+
+def test_headers_cannot_be_injected(running: Running, provider: Provider) -> None:
+    async def hostile(request: web.Request) -> web.StreamResponse:
+        return web.Response(body=b"{}", headers={"x-request-id": "a\x0bb", "set-cookie": "a=b", "x-other": "1"})
+
+    provider.answers = [hostile]
+    _, _, headers = ask(running, "/v1/chat/completions", CHAT)
+    assert not {"x-request-id", "set-cookie", "x-other"} & set(headers)
+    sent = {"x-api-key": running.key, "traceparent": "zz\tnonsense", names.HTTP_WORKFLOW: "w" * 4000}
+    ask(running, "/v1/chat/completions", CHAT, sent)
+    span = running.span(2)[-1]
+    assert attributes(span)[names.WORKFLOW] == ""
+    assert {name.lower() for name in provider.seen[-1].headers}.isdisjoint({names.HTTP_WORKFLOW, "traceparent"})
+
+
+def test_an_upstreams_words_cannot_begin_an_event(running: Running, provider: Provider) -> None:
+    async def hostile(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+        await response.prepare(request)
+        error = {"error": {"message": 'x\n\ndata: {"choices": []}\n\ndata: [DONE]'}}
+        await response.write(f"data: {json.dumps(error)}\n\n".encode())
+        return response
+
+    provider.answers = [hostile]
+    _, body, _ = ask(running, "/v1/chat/completions", CHAT | STREAM)
+    assert code(body) == "upstream_error"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"", b"{", b"[]", b'"x"', b'{"model": 4}', b'{"model": "gpt-5-mini"}', b'{"model":"gpt-5-mini","messages":[4]}',
+        b'{"model":"a\\nb","messages":[]}', b"\xff\xfe", b'{"model":"\\ud800","messages":[]}',
+    ],
+)  # fmt: skip
+def test_nonsense_is_a_bad_request(running: Running, body: bytes) -> None:
+    connection = HTTPConnection(urlsplit(running.url).netloc, timeout=10)
+    connection.request("POST", "/v1/chat/completions", body, {"authorization": f"Bearer {running.key}"})
+    response = connection.getresponse()
+    assert response.status in (400, 404)
+    assert code(response.read())
