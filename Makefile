@@ -21,6 +21,7 @@ $(VENV)/.dev: requirements-dev.lock $(VENV)/.installed
 system: $(VENV)/.dev
 	tools/system.sh
 	tools/node.sh
+	tools/instrumentations.sh
 
 demo: install
 	$(BIN)/fusebox demo $(ARGS)

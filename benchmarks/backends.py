@@ -31,7 +31,10 @@ CORE: Final = 0
 """Where what is measured runs; the load comes from another."""
 PEERS: Final = Path(".venv/peers")
 _READY_S: Final = 180.0
-_PORTS: Final = ("HTTP_PORT", "GRPC_PORT", "CONTROL_PORT", "SQL_PORT", "DASHBOARD_PORT")
+_PORTS: Final = (
+    "HTTP_PORT", "GRPC_PORT", "CONTROL_PORT", "SQL_PORT", "DASHBOARD_PORT", "DASHBOARD_METRICS_PORT",
+    "REDIS_METRICS_PORT",
+)  # fmt: skip
 
 
 class Backend:

@@ -31,6 +31,16 @@ _REFUSED: Final = frozenset(
 )  # fmt: skip
 
 
+class _Watch:
+    """Who judges an agent, and which of its operations only some of them judge."""
+
+    __slots__ = ("detectors", "of_periodic", "periodic")
+
+    def __init__(self, detectors: tuple[Detector, ...], periodic: frozenset[str]) -> None:
+        self.detectors, self.periodic = detectors, periodic
+        self.of_periodic = tuple(d for d in detectors if d.name not in _BY_PURPOSE) if periodic else detectors
+
+
 class Panel:
     """Shows each event to the detectors it concerns.
 
@@ -50,7 +60,7 @@ class Panel:
         self._rules = rules
         self._entries = registry.agents
         self._max_agents = max_agents
-        self._agents: OrderedDict[str, tuple[Detector, ...]] = OrderedDict()
+        self._agents: OrderedDict[str, _Watch] = OrderedDict()
         self._fleet = tuple(rules.build(name) for name in rules.detectors if watches_fleet(name))
         self._own = [name for name in rules.detectors if not watches_fleet(name)]
         self._scores: dict[tuple[str, str], float] = {}
@@ -79,12 +89,13 @@ class Panel:
 
     def _judge(self, event: Event) -> Finding | None:
         agent = event.agent
-        entry = self._entries.get(agent)
-        periodic = entry is not None and event.operation in entry.periodic
+        watch = self._agents.get(agent)
+        if watch is None:
+            watch = self._begin(agent)
+        else:
+            self._agents.move_to_end(agent)
         worst: Finding | None = None
-        for detector in self._detectors(agent, entry):
-            if periodic and detector.name in _BY_PURPOSE:
-                continue
+        for detector in watch.detectors if event.operation not in watch.periodic else watch.of_periodic:
             found = detector.observe(event)
             if detector.score > _NOTED:
                 self._note(agent, detector)
@@ -92,17 +103,14 @@ class Panel:
                 worst = _worse(worst, self._ruled(found))
         return worst
 
-    def _detectors(self, agent: str, entry: AgentEntry | None) -> tuple[Detector, ...]:
-        """The agent's own, then those of the fleet."""
-        detectors = self._agents.get(agent)
-        if detectors is None:
-            own = (self._rules.build(name, **_extra(name, entry)) for name in self._own)
-            detectors = self._agents[agent] = (*own, *self._fleet)
-            if len(self._agents) > self._max_agents:
-                self._agents.popitem(last=False)
-        else:
-            self._agents.move_to_end(agent)
-        return detectors
+    def _begin(self, agent: str) -> _Watch:
+        """Watch an agent: detectors of its own, then those of the fleet."""
+        entry = self._entries.get(agent)
+        own = (self._rules.build(name, **_extra(name, entry)) for name in self._own)
+        watch = self._agents[agent] = _Watch((*own, *self._fleet), entry.periodic if entry else frozenset())
+        if len(self._agents) > self._max_agents:
+            self._agents.popitem(last=False)
+        return watch
 
     def _note(self, agent: str, detector: Detector) -> None:
         key = (agent, detector.name)

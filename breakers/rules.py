@@ -82,6 +82,10 @@ class Rules:
         """A fresh detector with the rule's knobs."""
         return kinds()[detector](**self.rule(detector).knobs, **extra)
 
+    def threshold(self, detector: str) -> float:
+        """The score at which the detector opens: its attribute ``threshold``, else 1."""
+        return float(getattr(self.build(detector), "threshold", 1.0))
+
     def changed(self, detector: str) -> dict[str, tuple[float, float]]:
         """The knobs that differ from their defaults: value and default."""
         defaults = knobs_of(detector)

@@ -7,7 +7,7 @@ import inspect
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from rich.table import Table
 
@@ -16,6 +16,8 @@ from breakers.settings import CircuitSettings, FleetSettings
 from fusebox import terminal
 from fusebox.config import Config
 from fusebox.errors import ConfigError
+
+_ABOUT: Final = {"circuit": CircuitSettings, "fleet": FleetSettings}
 
 
 class RulesVerb:
@@ -30,8 +32,8 @@ What is left out keeps its default. A section or knob that nothing reads is refu
 
   fusebox rules check                    the rules in force
   fusebox rules check strict.toml        a file before it is put in force
-  fusebox rules explain                  all detectors: mode, knobs, what they mean
-  fusebox rules explain repetition       one of them
+  fusebox rules explain                  all detectors (mode, knobs, what they mean) and how circuits behave
+  fusebox rules explain repetition       one of them; or circuit, or fleet
 """
 
     def configure(self, parser: argparse.ArgumentParser) -> None:
@@ -39,7 +41,7 @@ What is left out keeps its default. A section or knob that nothing reads is refu
         check = verbs.add_parser("check", help="say what is wrong with a rules file, or that nothing is")
         check.add_argument("file", nargs="?", type=Path, help="default: the rules in force")
         explain = verbs.add_parser("explain", help="what each detector looks for and with which numbers")
-        explain.add_argument("detector", nargs="?", metavar="DETECTOR", help="default: all")
+        explain.add_argument("section", nargs="?", metavar="SECTION", help="a detector, circuit or fleet; default: all")
         explain.add_argument("--rules", type=Path, metavar="FILE", help="default: the rules in force")
         for sub in (check, explain):
             sub.add_argument("--json", action="store_true", help="print one JSON object")
@@ -50,7 +52,7 @@ What is left out keeps its default. A section or knob that nothing reads is refu
         if args.what == "check":
             _check(file or SHIPPED, rules, args.json)
         else:
-            _explain(rules, args.detector, args.json)
+            _explain(rules, args.section, args.json)
         return 0
 
 
@@ -72,14 +74,19 @@ def _check(file: Path, rules: Rules, as_json: bool) -> None:
 
 def _settings(rules: Rules) -> dict[str, dict[str, tuple[float, float]]]:
     """What differs from its default of how circuits behave."""
-    found = {
-        "circuit": (asdict(rules.circuit), asdict(CircuitSettings())),
-        "fleet": (asdict(rules.fleet), asdict(FleetSettings())),
-    }
-    changed = {
-        name: {k: (v, plain[k]) for k, v in mine.items() if v != plain[k]} for name, (mine, plain) in found.items()
-    }
+    changed = {name: {k: v for k, v in pairs.items() if v[0] != v[1]} for name, pairs in _circuits(rules).items()}
     return {name: different for name, different in changed.items() if different}
+
+
+def _circuits(rules: Rules) -> dict[str, dict[str, tuple[float, float]]]:
+    """Every setting of how circuits behave: value and default."""
+    plain = Rules()
+    return {
+        name: {key: (value, defaults[key]) for key, value in asdict(mine).items()}
+        for name, mine, defaults in (
+            ("circuit", rules.circuit, asdict(plain.circuit)), ("fleet", rules.fleet, asdict(plain.fleet)),
+        )
+    }  # fmt: skip
 
 
 def _modes(rules: Rules) -> dict[str, str]:
@@ -87,15 +94,16 @@ def _modes(rules: Rules) -> dict[str, str]:
 
 
 def _explain(rules: Rules, wanted: str | None, as_json: bool) -> None:
-    if wanted and wanted not in kinds():
-        raise ConfigError(f"{wanted} is no detector; there are {', '.join(kinds())}")
-    told = {name: explanation(rules, name) for name in rules.detectors if wanted in (None, name)}
+    known = (*kinds(), *_circuits(rules))
+    if wanted and wanted not in known:
+        raise ConfigError(f"{wanted} is no detector; there are {', '.join(known)}")
+    told = {name: explanation(rules, name) for name in known if wanted in (None, name)}
     if as_json:
         print(json.dumps(told))
         return
     console = terminal.console()
     for name, what in told.items():
-        console.print(f"[bold]{name}[/] ({what['mode']})")
+        console.print(f"[bold]{name}[/] ({what['mode']}{', and kills' if what.get('kill') else ''})")
         console.print(what["about"], markup=False)
         table = Table("knob", "value", "default", box=None, pad_edge=False)
         for knob, (value, default) in what["knobs"].items():
@@ -104,12 +112,20 @@ def _explain(rules: Rules, wanted: str | None, as_json: bool) -> None:
 
 
 def explanation(rules: Rules, name: str) -> dict[str, Any]:
-    """What a detector looks for (its module's or class's own words), its mode and its knobs with their defaults."""
+    """What a section of the rules is about, in the code's own words; of a detector its mode too, and whether it kills.
+
+    ``knobs`` holds each number and its default.
+    """
+    if name in _ABOUT:
+        return {"mode": "settings", "about": inspect.getdoc(_ABOUT[name]) or "", "knobs": _circuits(rules)[name]}
     kind = kinds()[name]
     module = inspect.getmodule(kind)
     about = inspect.getdoc(module) if module else None
     knobs = {knob: (rules.rule(name).knobs.get(knob, default), default) for knob, default in knobs_of(name).items()}
-    return {"mode": rules.rule(name).mode.value, "about": about or inspect.getdoc(kind) or "", "knobs": knobs}
+    rule = rules.rule(name)
+    return {
+        "mode": rule.mode.value, "kill": rule.kill, "about": about or inspect.getdoc(kind) or "", "knobs": knobs,
+    }  # fmt: skip
 
 
 verb = RulesVerb()

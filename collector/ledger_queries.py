@@ -55,6 +55,13 @@ LEDGER: Final[Mapping[str, Query]] = {
             ORDER BY sum(ifNull(t.cost_usd, 0)) DESC, agent, provider, model, price""",
         _ANY,
     ),
+    "ledger_of_spans": Query(
+        "cost and price of the attempts among some spans, a list of 'trace_id:span_id'; a span that is none has no row",
+        """SELECT t.trace_id AS trace_id, t.span_id AS span_id, t.cost_usd AS cost_usd, t.price AS price
+            FROM token_costs AS t
+            WHERE t.trace_id IN (SELECT splitByChar(':', arrayJoin({spans:Array(String)}))[1])
+              AND concat(t.trace_id, ':', t.span_id) IN {spans:Array(String)}""",
+    ),
     "ledger_violations": Query(
         "rows that contradict themselves (more cache than input, more reasoning than output); flagged, not changed",
         f"""SELECT toUnixTimestamp64Micro(time) / 1000000 AS time, agent, provider, model, violation, input_tokens,

@@ -23,7 +23,7 @@ SPANS_FIELD: Final = 1
 LOGS_FIELD: Final = 2
 _LENGTH_DELIMITED: Final = 2
 _NS: Final = 1_000_000_000
-_READ: Final = (*READ, names.SEQUENCE, names.DROPPED, names.CANARY)
+_READ: Final = frozenset({*READ, names.SEQUENCE, names.DROPPED, names.CANARY})
 _ERROR: Final = 2
 """OTLP's ``STATUS_CODE_ERROR``."""
 
@@ -89,8 +89,8 @@ def _facts(span: Any, service: str, instance: str) -> SpanFacts:
 
 def _read(attributes: Mapping[str, Any]) -> dict[str, Value]:
     found: dict[str, Value] = {}
-    for name in _READ:
-        if name in attributes:
+    for name in attributes:  # cheaper than asking for each that is read: a span has a third as many
+        if name in _READ:
             value = attributes[name]
             found[name] = value.string_value or _scalar(value)
     if names.LLM_REQUEST_TYPE in found or names.OPENINFERENCE_KIND in found:

@@ -11,6 +11,7 @@ Everything is parameterised; values never become text of a statement. Times go i
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -18,13 +19,19 @@ import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from collector.audit_queries import COPY
 from collector.ledger_queries import LEDGER
+from collector.page_queries import EXAMPLES, PAGES
 from collector.query import Query
+from collector.questions import ASKED
 from collector.stock import over_stock
 from collector.truth_queries import CANARY, TRUTH
+from collector.why_queries import BRANCH, OF_TRACE, SPAN, WHY
 from fusebox.config import Config
 from fusebox.errors import ConfigError, Retryable
 from fusebox.rundir import secret_of, url_of
+
+__all__ = ["EXAMPLES", "NO_ADDRESS", "QUERIES", "KeepUnavailable", "connect", "run", "select", "token_of"]
 
 _TIMEOUT_S: Final = 10
 _UNKNOWN_TABLE: Final = 60
@@ -40,16 +47,7 @@ _EVENT: Final = """
     toUnixTimestamp64Micro(time) / 1000000 AS time, agent, tenant, action, operation, target, workflow, request_hash,
     simhash, result_hash, ok, error_type, input_tokens, output_tokens, cost_usd, price, duration_s, trace_id, span_id,
     parent_id, lineage"""
-_BRANCH: Final = """
-    toUnixTimestamp64Nano(Timestamp) / 1000000000 AS start, Duration / 1000000000 AS duration_s, TraceId AS trace_id,
-    SpanId AS span_id, ParentSpanId AS parent_id, SpanName AS name, SpanKind AS kind, ServiceName AS service,
-    StatusCode AS status, StatusMessage AS status_message"""
-_SPAN: Final = f"""{_BRANCH}, SpanAttributes AS attributes, arrayZip(Links.TraceId, Links.SpanId) AS links"""
 _BY_ARRIVAL: Final = "ORDER BY Timestamp, SpanId"
-_KNOWN: Final = "FROM otel_traces_trace_id_ts WHERE TraceId = {trace_id:String}"
-_OF_TRACE: Final = f"""TraceId = {{trace_id:String}}
-              AND Timestamp >= (SELECT min(Start) {_KNOWN}) AND Timestamp < (SELECT max(End) + 1 {_KNOWN})"""
-# The times spare the days in which the trace was not: their indexes are not even read.
 
 QUERIES: Final[Mapping[str, Query]] = {
     "recent_events": Query(
@@ -110,29 +108,10 @@ QUERIES: Final[Mapping[str, Query]] = {
         "how many spans are stored, canaries left out",
         f"SELECT count() AS spans FROM otel_traces WHERE SpanName != '{CANARY}'",
     ),
-    "span": Query(
-        "one span of a trace, with its attributes",
-        f"""SELECT {_SPAN} FROM otel_traces WHERE {_OF_TRACE} AND SpanId = {{span_id:String}} {_BY_ARRIVAL} LIMIT 1""",
-    ),
-    "span_of_any_trace": Query(
-        "one span by its id alone, which takes longer than within a trace",
-        f"""SELECT {_SPAN} FROM otel_traces WHERE SpanId = {{span_id:String}} {_BY_ARRIVAL} LIMIT 1""",
-    ),
-    "span_children": Query(
-        "the spans directly below a span, with their attributes",
-        f"""SELECT {_SPAN} FROM otel_traces WHERE {_OF_TRACE} AND ParentSpanId = {{span_id:String}}
-            {_BY_ARRIVAL} LIMIT 1000""",
-    ),
     "trace_spans": Query(
         "every span of a trace, oldest first: the tree, without attributes (query span has those)",
-        f"""SELECT {_BRANCH} FROM otel_traces WHERE {_OF_TRACE} {_BY_ARRIVAL} LIMIT {{limit:UInt32}}""",
+        f"""SELECT {BRANCH} FROM otel_traces WHERE {OF_TRACE} {_BY_ARRIVAL} LIMIT {{limit:UInt32}}""",
         {"limit": 10_000},
-    ),
-    "message_spans": Query(
-        "the spans that carried a message, publisher first",
-        f"""SELECT {_SPAN} FROM otel_traces
-            WHERE SpanAttributes['messaging.message.id'] = {{message_id:String}}
-              AND has(mapValues(SpanAttributes), {{message_id:String}}) {_BY_ARRIVAL} LIMIT 100""",
     ),
     "last_call_in_trace": Query(
         "the newest tool call of a trace, else its newest action",
@@ -142,7 +121,7 @@ QUERIES: Final[Mapping[str, Query]] = {
     "spans_between": Query(
         "one page of spans in the order they ended, past the (ended_ns, span_id) of the last one; of one service or "
         "agent or (agent='') of all",
-        f"""SELECT {_SPAN}, toUnixTimestamp64Nano(Timestamp) + Duration AS ended_ns FROM otel_traces
+        f"""SELECT {SPAN}, toUnixTimestamp64Nano(Timestamp) + Duration AS ended_ns FROM otel_traces
             WHERE ended_ns >= {{since_ns:Int64}} AND ended_ns < {{until_ns:Int64}}
                 AND Timestamp >= fromUnixTimestamp64Nano({{since_ns:Int64}} - 86400000000000)
                 AND (ended_ns, SpanId) > ({{after_ns:Int64}}, {{after_id:String}})
@@ -160,13 +139,20 @@ QUERIES: Final[Mapping[str, Query]] = {
             ORDER BY seq DESC, writer LIMIT {limit:UInt32}""",
         {"subject": "", "limit": 100},
     ),
+    **ASKED,
+    **COPY,
     **LEDGER,
     **TRUTH,
+    **PAGES,
+    **WHY,
 }
 
 
-def connect(config: Config) -> Client:
+def connect(config: Config, token: str | None = None) -> Client:
     """A client on the SQL port: the ``sql_url`` setting, else the *keep* that runs on this data folder.
+
+    Args:
+        token: the token of the person who asks; None asks as the operator at this machine.
 
     Raises:
         KeepUnavailable: no *keep* runs, or it does not answer.
@@ -178,7 +164,7 @@ def connect(config: Config) -> Client:
     try:
         return clickhouse_connect.get_client(
             dsn=url,
-            password=token_of(config) or "",
+            password=token_of(config) or "" if token is None else token,
             autogenerate_session_id=False,
             connect_timeout=_TIMEOUT_S,
             send_receive_timeout=_TIMEOUT_S,
@@ -220,6 +206,23 @@ def run(client: Client, name: str, **parameters: Any) -> list[dict[str, Any]]:
         return _rows(client, stock, values)
     except ClickHouseError as error:
         raise KeepUnavailable(f"query {name} on a stock database: {error}") from error
+
+
+def select(config: Config, token: str, statement: str, limit: int) -> list[dict[str, Any]]:
+    """At most ``limit`` rows of a statement that a person typed; the SQL port decides whether it may run.
+
+    Raises:
+        KeepUnavailable: the database did not answer, or refused; the text says why.
+    """
+    client = connect(config, token)
+    try:
+        with client.query_row_block_stream(statement) as blocks:
+            rows = islice((row for block in blocks for row in block), limit)
+            return [dict(zip(blocks.source.column_names, row, strict=True)) for row in rows]
+    except ClickHouseError as error:
+        raise KeepUnavailable(str(error)) from error
+    finally:
+        client.close()
 
 
 def _rows(client: Client, statement: str, values: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -90,6 +90,10 @@ class Readers:
         """Everyone in the file, by name. Raises: ConfigError: it is damaged."""
         return tuple(sorted(self._read().values(), key=lambda reader: reader.name))
 
+    def names(self) -> tuple[str, ...]:
+        """Their names. Raises: ConfigError: the file is damaged."""
+        return tuple(reader.name for reader in self.all())
+
     def authenticate(self, user: str, password: str) -> Reader | None:
         """The reader with this token, or None.
 

@@ -17,6 +17,7 @@ import tempfile
 import threading
 import time
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -25,11 +26,13 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from collector import redis_pages
 from collector.setup import owned, prepare
 from fusebox import happenings
 from fusebox.config import Config
 from fusebox.errors import ConfigError, FuseboxError
-from fusebox.lifecycle import serve
+from fusebox.lifecycle import Stack, serve
+from fusebox.pages import Pages
 from fusebox.rundir import announce, withdraw
 
 ROLE: Final = "redis"
@@ -81,7 +84,8 @@ class RedisTwin:
             self._process = None
         self._resources.close()
 
-    def _client(self) -> redis.Redis:
+    def client(self) -> redis.Redis:
+        """A client of the server."""
         # The library's own retries sleep for seconds; here an answer that does not come is one.
         return redis.Redis(unix_socket_path=str(self._socket), socket_timeout=5, retry=Retry(NoBackoff(), 0))
 
@@ -92,7 +96,7 @@ class RedisTwin:
         ]  # fmt: skip
 
     def _end_leftover(self) -> None:
-        with self._client() as client:
+        with self.client() as client:
             try:
                 pid = client.info("server")["process_id"]
                 client.shutdown(save=False)
@@ -102,7 +106,7 @@ class RedisTwin:
 
     def _await_ready(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + _READY_S
-        with self._client() as client:
+        with self.client() as client:
             while time.monotonic() < deadline and process.poll() is None:
                 try:
                     client.ping()
@@ -152,4 +156,13 @@ def executable() -> str | None:
 def main(config: Config) -> None:
     """Run the server until SIGTERM."""
     prepare(config)
-    serve(RedisTwin(config))
+    twin = RedisTwin(config)
+    serve(Stack([_pages(config, twin), twin]))
+
+
+def _pages(config: Config, twin: RedisTwin) -> Pages:
+    client = twin.client()
+    return Pages(
+        config.host, config.redis_metrics_port, "redis_metrics_port", partial(redis_pages.trouble, client),
+        partial(redis_pages.samples, client),
+    )  # fmt: skip

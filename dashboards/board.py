@@ -47,8 +47,9 @@ def draw_summary(board: Board) -> None:
         strangers = sum(not tile.registered for tile in board.tiles)
         if strangers:
             st.badge(f"{strangers} unregistered", icon=":material/help:", color="violet")
-        if board.alerts.get("failed"):
-            st.badge(f"{board.alerts['failed']} alerts not delivered", icon=":material/notifications_off:", color="red")
+        if board.alerts.get("undelivered"):
+            told = f"{board.alerts['undelivered']} alerts reached nobody"
+            st.badge(told, icon=":material/notifications_off:", color="red")
 
 
 def draw_board(board: Board) -> None:

@@ -6,19 +6,23 @@ back on another port is found without a restart.
 
 from __future__ import annotations
 
+import urllib.error
+import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from collector import queries
 from dashboards.view import Board, read_board
 from fusebox.command import ALL, agent_scope
 from fusebox.config import Config
 from fusebox.control import ControlClient
 from fusebox.errors import ControlUnavailable
-from fusebox.rundir import url_of
+from fusebox.rundir import lookup, url_of
 
 TIMEOUT_S: Final = 3.0
 START: Final = "fusebox up"
+ROLES: Final = ("receive", "keep", "watch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,33 @@ def receipts(config: Config, token: str, order: Order) -> Order:
     """``order`` with the Receipts that have arrived. Raises like :func:`board`."""
     answer = _control(config, token).receipts(order.command)
     return Order(order.title, order.agent, order.command, tuple(answer["expected"]), dict(answer["received"]))
+
+
+def roles(config: Config) -> list[dict[str, Any]]:
+    """Each role and what it says of itself; empty ``trouble`` when it is well."""
+    return [{"role": role, "trouble": _trouble(config, role)} for role in ROLES]
+
+
+def _trouble(config: Config, role: str) -> str:
+    info = lookup(config.data_dir, role)
+    if info is None:
+        return "it does not run on this machine"
+    try:
+        with urllib.request.urlopen(f"{info['url']}/healthz", timeout=TIMEOUT_S):  # noqa: S310 - http, announced by us
+            return ""
+    except urllib.error.HTTPError as error:
+        return error.read(300).decode("utf-8", "replace").strip()
+    except OSError as error:
+        return f"it does not answer: {error}"
+
+
+def select(config: Config, token: str, statement: str, limit: int) -> list[dict[str, Any]]:
+    """At most ``limit`` rows of a person's own statement, asked in that person's name.
+
+    Raises:
+        KeepUnavailable: *keep* does not answer, or refuses; its words say why.
+    """
+    return queries.select(config, token, statement, limit)
 
 
 def _control(config: Config, token: str) -> ControlClient:

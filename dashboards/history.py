@@ -9,18 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import closing
 from dataclasses import dataclass
-from typing import Any, Final
+from decimal import Decimal
+from typing import Any, Final, TypeVar
 
 from collector import queries
 from collector.queries import KeepUnavailable
 from fusebox.config import Config
 
-__all__ = ["History", "KeepUnavailable", "evidence", "tokens_by_minute"]
+__all__ = ["History", "KeepUnavailable", "evidence", "run", "submit", "tokens_by_minute"]
 
 Rows = list[dict[str, Any]]
+T = TypeVar("T")
 PATIENCE_S: Final = 0.5
-KEPT: Final = 20
+KEPT: Final = 60
 _THREADS: Final = ThreadPoolExecutor(4, thread_name_prefix="history")
 
 
@@ -59,17 +62,36 @@ class History:
         return self._answers.get(key, [])
 
 
+def submit(work: Callable[..., T], *arguments: Any) -> Future[T]:
+    """Do ``work`` on one of the threads that wait for the database."""
+    return _THREADS.submit(work, *arguments)
+
+
 def evidence(config: Config, spans: tuple[str, ...]) -> Rows:
-    """The actions behind a trip, oldest first. Raises :class:`KeepUnavailable`."""
-    return _run(config, "trip_evidence", spans=list(spans))
+    """The actions behind a trip, oldest first, with what the ledger says that they cost.
+
+    ``cost_usd`` is None, and ``price`` says why, where nobody knows; what is no attempt of an inference costs nothing.
+
+    Raises:
+        KeepUnavailable: *keep* does not answer.
+    """
+    with closing(queries.connect(config)) as client:
+        actions = queries.run(client, "trip_evidence", spans=list(spans))
+        ledger = queries.run(client, "ledger_of_spans", spans=list(spans))
+    prices = {(row["trace_id"], row["span_id"]): row for row in ledger}
+    free = {"cost_usd": Decimal(0), "price": ""}
+    return [action | prices.get((action["trace_id"], action["span_id"]), free) for action in actions]
 
 
 def tokens_by_minute(config: Config, since: float) -> Rows:
     """Minute, agent and tokens since a Unix time. Raises :class:`KeepUnavailable`."""
-    return _run(config, "tokens_by_agent_minute", since=since, tenant=config.tenant)
+    return run(config, "tokens_by_agent_minute", since=since)
 
 
-def _run(config: Config, name: str, **parameters: Any) -> Rows:
+def run(config: Config, name: str, **parameters: Any) -> Rows:
+    """The rows of a named query, of this installation's tenant. Raises :class:`KeepUnavailable`."""
+    if "tenant" in queries.QUERIES[name].parameters:
+        parameters = {"tenant": config.tenant, **parameters}
     client = queries.connect(config)
     try:
         return queries.run(client, name, **parameters)

@@ -32,6 +32,12 @@ def signed_in(config: Config, clock: Clock) -> bool:
     return False
 
 
+def draw_sign_out() -> None:
+    """The way out, on every page."""
+    with st.container(horizontal=True, horizontal_alignment="right", key="person"):
+        st.button("Sign out", key="sign-out", type="tertiary", icon=":material/logout:", on_click=forget)
+
+
 def _hint(config: Config) -> None:
     if memory().notice:
         st.warning(memory().notice, icon=":material/logout:")

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -25,7 +25,9 @@ from fusebox import happenings
 from fusebox.clock import ORIGIN_ENV, SPEED_ENV
 from fusebox.config import LOOPBACK, PREFIX, Config
 from fusebox.errors import ConfigError, FuseboxError, PortInUse
-from fusebox.lifecycle import serve
+from fusebox.lifecycle import Stack, serve
+from fusebox.metrics import Gauge
+from fusebox.pages import Pages
 from fusebox.rundir import announce, withdraw
 
 ROLE: Final = "dashboard"
@@ -84,6 +86,7 @@ class Dashboard:
             )
         self._config = config
         self._child: subprocess.Popen[bytes] | None = None
+        self._port = config.dashboard_port
         self._stopping = threading.Event()
         self.status: int | None = None
         """Exit status of Streamlit when it ended by itself."""
@@ -97,7 +100,7 @@ class Dashboard:
         """
         config = self._config
         config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        port = free_port(config.host, config.dashboard_port)
+        port = self._port = free_port(config.host, config.dashboard_port)
         self._child = _spawn(config, port)
         try:
             _await(self._child, config.host, port)
@@ -115,6 +118,17 @@ class Dashboard:
         _end(self._child, timeout)
         self._child = None
 
+    def trouble(self) -> str:
+        """Why no page can be shown; empty while it can."""
+        return "" if self._answers() else "Streamlit does not answer"
+
+    def samples(self) -> Iterator[Gauge]:
+        """What ``/metrics`` shows."""
+        yield Gauge("dashboard_answers", "1 while Streamlit answers", float(self._answers()))
+
+    def _answers(self) -> bool:
+        return self._child is not None and _answers(_local(self._config.host), self._port)
+
     def _watch(self, child: subprocess.Popen[bytes]) -> None:
         status = child.wait()
         if not self._stopping.is_set():
@@ -130,7 +144,10 @@ def main(config: Config) -> None:
         DashboardFailed: Streamlit ended by itself.
     """
     service = Dashboard(config)
-    serve(service)
+    pages = Pages(
+        config.host, config.dashboard_metrics_port, "dashboard_metrics_port", service.trouble, service.samples
+    )  # fmt: skip
+    serve(Stack([pages, service]))
     if service.status is not None:
         raise DashboardFailed(f"Streamlit ended by itself with status {service.status}; its last lines say why")
 

@@ -7,11 +7,13 @@ token. Nothing is written to disk, a cookie or the address.
 from __future__ import annotations
 
 from collections import deque
+from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import streamlit as st
 
+from collector.why import Why
 from dashboards.data import Order
 from dashboards.history import History
 from dashboards.view import Board
@@ -35,6 +37,7 @@ class Memory:
 
     ``board`` is the last answer of *watch* and ``read_at`` (Unix seconds) when it came; ``silent_since`` is set while
     *watch* does not answer. ``rates`` are sums over all agents at each reading: actions, tokens, US dollars a minute.
+    ``console`` is the statement being run, ``chosen`` the trace that was clicked in a list.
     """
 
     token: str = field(default="", repr=False)
@@ -46,6 +49,10 @@ class Memory:
     orders: deque[Order] = field(default_factory=lambda: deque(maxlen=ORDERS))
     asked: Asked | None = None
     history: History = field(default_factory=History)
+    console: Future[Any] | None = None
+    chosen: str = ""
+    why: Why | None = None
+    """The last answer on the page "Why"."""
 
     def remember(self, board: Board, at: float) -> None:
         """Take in a fresh answer of *watch*."""

@@ -7,6 +7,7 @@ It is shown by elements that take plain text only (``st.text``, ``st.code``, ``s
 
 from __future__ import annotations
 
+import math
 import time
 import unicodedata
 from hashlib import blake2s
@@ -57,6 +58,15 @@ def money(dollars: float) -> str:
     if 0 < dollars < 0.001:
         return "<$0.001"
     return f"${dollars:,.2f}" if dollars >= 1 or dollars == 0 else f"${dollars:.3f}"
+
+
+def seconds(number: float) -> str:
+    """A short time: ``12 ms``, ``1.4 s``, ``95 s``."""
+    if not math.isfinite(number):
+        return ""
+    if number < 1:
+        return f"{number * 1000:.0f} ms"
+    return f"{number:.1f} s" if number < 10 else f"{number:.0f} s"
 
 
 def moment(seconds: float) -> str:

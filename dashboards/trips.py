@@ -35,7 +35,7 @@ FACTS: Final[Mapping[str, Fact]] = {
     "ended": lambda span: "well" if span["ok"] else f"failed: {span['error_type']}",
     "tokens in": lambda span: str(span["input_tokens"]),
     "tokens out": lambda span: str(span["output_tokens"]),
-    "cost": lambda span: money(float(span["cost_usd"])),
+    "cost": lambda span: span["price"] if span["cost_usd"] is None else money(float(span["cost_usd"])),
     "took": lambda span: f"{span['duration_s'] * 1000:.0f} ms",
     "trace": lambda span: span["trace_id"],
     "span": lambda span: span["span_id"],
@@ -55,9 +55,9 @@ def draw_trips(config: Config, clock: Clock) -> None:
         [_row(trip) for trip in board.trips], hide_index=True, height=_tall(min(len(board.trips), SHOWN)), key="trips"
     )
     trips = {trip.id: trip for trip in board.trips}
-    chosen = st.selectbox("Evidence of", list(trips), format_func=lambda each: _title(trips[each]), key="trip")
+    chosen = st.selectbox("Evidence of", list(trips), format_func=lambda each: title_of(trips[each]), key="trip")
     if chosen in trips:
-        _draw_trip(config, clock, trips[chosen])
+        draw_trip(config, clock, trips[chosen])
 
 
 def _tall(rows: int) -> int:
@@ -65,7 +65,8 @@ def _tall(rows: int) -> int:
     return _ROW * (rows + 1) + 3
 
 
-def _title(trip: Trip) -> str:
+def title_of(trip: Trip) -> str:
+    """When, who and by what: one line."""
     return f"{moment(trip.time)} · {visible(trip.agent, 60)} · {visible(trip.detector or trip.actor, 40)}"
 
 
@@ -80,7 +81,8 @@ def _row(trip: Trip) -> dict[str, Any]:
     }
 
 
-def _draw_trip(config: Config, clock: Clock, trip: Trip) -> None:
+def draw_trip(config: Config, clock: Clock, trip: Trip) -> None:
+    """What the board knows of a trip, and its evidence side by side."""
     with st.container(border=True, gap="xsmall", key="trip-detail"):
         for name, value in _facts(trip):
             with st.container(horizontal=True, gap="small", key=f"fact-{name.lower()}"):

@@ -7,7 +7,7 @@ warning in one word. Worst first: killed, open, half_open, warning, closed.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
@@ -115,6 +115,10 @@ class Board:
     """What is known to be missing from all this, in sentences."""
     stored: float = 0.0
     """What was received before this time is in the database; 0 = not known."""
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    """The score at which each detector opens a circuit."""
+    counters: Mapping[str, int] = field(default_factory=dict)
+    """What *watch* met since it started, by the name of the happening."""
 
     def tally(self) -> dict[Standing, int]:
         """How many agents there are of each standing."""
@@ -139,6 +143,8 @@ def read_board(data: Json) -> Board:
         alerts={str(name): int(number) for name, number in data["alerts"].items()},
         incomplete=tuple(map(str, freshness.get("incomplete", ()))),
         stored=float(freshness.get("stored", 0)),
+        thresholds={str(name): float(number) for name, number in data.get("thresholds", {}).items()},
+        counters={str(name): int(number) for name, number in data.get("counters", {}).items()},
     )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from collector.verbs.why import render
-from examples import demo_incident, demo_people, demo_supply
+from examples import demo_incident, demo_people, demo_supply, demo_tamper
 from examples.demo_screen import Screen
 from examples.demo_settings import Options
 from examples.demo_sql import Database, to_try
@@ -44,11 +44,13 @@ own: temporary data folder, free ports, models that cost nothing. Nothing of you
 
   fusebox demo                      stays up until Ctrl-C, with the dashboard
   fusebox demo --exit --json        for machines: one object as the last line
-  fusebox demo --broker in-process  all agents in one process, without RabbitMQ"""
+  fusebox demo --broker in-process  all agents in one process, without RabbitMQ
+  fusebox demo --tamper             only this: the audit log is edited, and 'fusebox audit verify' names the entry"""
 
     def configure(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("--seed", type=int, default=7, help="varies texts, ids and delays (default: 7)")
         parser.add_argument("--unprotected", action="store_true", help="only the incident without protection")
+        parser.add_argument("--tamper", action="store_true", help="only the audit log: edit it, and see it named")
         parser.add_argument("--exit", action="store_true", help="end after the summary")
         parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
         parser.add_argument(
@@ -75,6 +77,8 @@ own: temporary data folder, free ports, models that cost nothing. Nothing of you
             dashboard=not args.no_dashboard, data_dir=args.data_dir, keep_data=args.keep_data,
         )  # fmt: skip
         signal.signal(signal.SIGTERM, signal.default_int_handler)
+        if args.tamper:
+            return demo_tamper.play(options, Screen())
         return _play(options, broker, Screen())
 
 

@@ -18,7 +18,10 @@ from examples.pager import Pager
 from fusebox.config import CONFIG_ENV, PREFIX, Config
 from fusebox.errors import ConfigError
 
-_PORTS: Final = ("http_port", "grpc_port", "control_port", "sql_port", "dashboard_port")
+_PORTS: Final = (
+    "http_port", "grpc_port", "control_port", "sql_port", "dashboard_port", "dashboard_metrics_port",
+    "redis_metrics_port",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

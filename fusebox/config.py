@@ -57,6 +57,8 @@ class Config(BaseSettings):
     control_port: Port = Field(4320, description="control API of watch")
     sql_port: Port = Field(8123, description="read-only SQL port of keep")
     dashboard_port: Port = Field(8501, description="the dashboard")
+    dashboard_metrics_port: Port = Field(8502, description="health and metrics of the dashboard")
+    redis_metrics_port: Port = Field(9121, description="health and metrics of the Redis that up starts")
 
     otlp_endpoint: str | None = Field(None, description="where agents send telemetry; unset: the running collector")
     control_url: str | None = Field(None, description="where agents and the CLI find watch; unset: the running one")
@@ -78,13 +80,25 @@ class Config(BaseSettings):
     audit_keep_days: int = Field(
         0, ge=0, description="days after which the journal's copy and the token ledger are deleted; 0: never"
     )
+    audit_signer: str | None = Field(
+        None, description="command that signs the audit log ('… public', '… sign'); unset: a key file beside it"
+    )
+    audit_anchor_file: Path | None = Field(None, description="each checkpoint of the audit log is appended here")
+    audit_anchor_url: str | None = Field(None, description="each checkpoint is posted here (Standard Webhooks)")
+    audit_anchor_secret: SecretStr | None = Field(None, description="whsec_… secret that signs what is posted")
+    audit_anchor_git: Path | None = Field(
+        None, description="git repository that gets a commit for each checkpoint (and a push, with an upstream)"
+    )
     canary_s: float = Field(10.0, ge=0, description="seconds between two canary spans through the whole path; 0: none")
     spool_max_bytes: int = Field(2 << 30, gt=0, description="the spool refuses when it holds more")
     spool_max_age_s: float = Field(
         604800.0, gt=0, description="the spool refuses while a record waits longer to be stored"
     )
+    alerts_file: Path | None = Field(
+        None, description="rules of alerts (sinks, routes, heartbeat); unset: the log, and alert_webhook_url"
+    )
     alert_webhook_url: str | None = Field(None, description="alerts are posted here (Standard Webhooks)")
-    alert_webhook_secret: SecretStr | None = Field(None, description="whsec_… secret that signs them")
+    alert_webhook_secret: SecretStr | None = Field(None, description="whsec_… or whsk_… key that signs them")
     alert_webhook_private: bool = Field(False, description="allow the webhook to point into a private network")
 
     @classmethod

@@ -75,6 +75,22 @@ class ControlClient:
         """Record new costs of ledger rows (trace_id, span_id, cost_usd, price, before_usd, before_price)."""
         return self._call("POST", "/v1/reprice", {"subject": subject, "reason": reason, "rows": list(rows)})
 
+    def erase(self, writer: str, seq: int, reason: str) -> Json:
+        """Have the payload of an entry of the audit log removed."""
+        return self._call("POST", "/v1/erase", {"writer": writer, "seq": seq, "reason": reason})
+
+    def verified(self, sizes: Mapping[str, int]) -> Json:
+        """Record that a verification found the first so many entries of each writer as they were signed."""
+        return self._call("POST", "/v1/verified", {"sizes": dict(sizes)})
+
+    def messages(self, agent: str, act: str, queue: str, chosen: str) -> Json:
+        """Record that an agent's held or dead messages are about to be replayed or discarded; names the ``order``."""
+        return self._call("POST", "/v1/messages", {"agent": agent, "act": act, "queue": queue, "chosen": chosen})
+
+    def outcome(self, order: str, count: int, error: str = "") -> Json:
+        """Record what became of it."""
+        return self._call("POST", "/v1/outcome", {"order": order, "count": count, "error": error})
+
     def kill(self, scope: str, reason: str) -> Json:
         """Cut everything ``scope`` covers; see :class:`fusebox.command.Command`."""
         return self._call("POST", "/v1/kill", {"scope": scope, "reason": reason})
@@ -99,6 +115,30 @@ class ControlClient:
     def receipts(self, command: str) -> Json:
         """Which processes have applied a Command."""
         return self._call("GET", f"/v1/receipts/{quote(command, safe='')}")
+
+    def alerts(self) -> Json:
+        """The newest alerts, what reached nobody, silences, and how each sink stands."""
+        return self._call("GET", "/v1/alerts")
+
+    def silence(self, match: Mapping[str, Sequence[str]], seconds: float, reason: str) -> Json:
+        """Keep alerts from people for a while; ``match`` lists ``agents``, ``teams``, ``severities``, ``types``."""
+        return self._call("POST", "/v1/alerts/silence", {"match": dict(match), "seconds": seconds, "reason": reason})
+
+    def unsilence(self, silence: str, reason: str) -> Json:
+        """End a silence."""
+        return self._call("POST", "/v1/alerts/unsilence", {"silence": silence, "reason": reason})
+
+    def acknowledge(self, alert: str, reason: str) -> Json:
+        """Take care of an alert."""
+        return self._call("POST", "/v1/alerts/ack", {"alert": alert, "reason": reason})
+
+    def test_alert(self, sink: str = "", wait: float = 60.0) -> Json:
+        """Send a test to one sink, or all; it may take as long as the slowest sink, ``wait`` seconds at most."""
+        return self._call("POST", "/v1/alerts/test", {"sink": sink}, wait)
+
+    def audit_failed(self, reason: str, where: str) -> Json:
+        """Tell people that the audit journal does not verify."""
+        return self._call("POST", "/v1/alerts/audit", {"reason": reason, "where": where})
 
     # --- agent processes ------------------------------------------------------------------------------------------
     def send(self, kind: str, body: Mapping[str, Any], wait: float = 0.0) -> Json:

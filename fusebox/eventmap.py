@@ -29,12 +29,13 @@ _KINDS = {"tool": ActionKind.TOOL_CALL, "llm": ActionKind.MODEL_CALL, "embedding
 READ: Final = (
     names.ACTION, names.COST_USD, names.ERROR_TYPE, names.GEN_AI_AGENT_ID, names.GEN_AI_AGENT_NAME,
     names.GEN_AI_CONVERSATION, names.GEN_AI_INPUT_MESSAGES, names.GEN_AI_OPERATION, names.GEN_AI_OUTPUT_MESSAGES,
-    names.GEN_AI_REQUEST_MODEL, names.GEN_AI_TOOL_ARGUMENTS, names.GEN_AI_TOOL_NAME, names.GEN_AI_TOOL_RESULT,
-    names.LINEAGE, names.MESSAGING_DESTINATION, names.MESSAGING_OPERATION_TYPE, names.OPERATION, names.REQUEST_HASH,
-    names.REQUEST_SIMHASH, names.RESULT_HASH, names.TARGET, names.TENANT, names.USAGE_INPUT, names.USAGE_INPUT_OLD,
-    names.USAGE_OUTPUT, names.USAGE_OUTPUT_OLD, names.WORKFLOW, names.REQUEST_EXACT, names.RESULT_EXACT,
-    names.RESULT_WAITING, names.OPENINFERENCE_KIND, names.TRACELOOP_KIND, names.TRACELOOP_ENTITY, names.TOOL_NAME,
-    names.LLM_MODEL, names.LLM_REQUEST_TYPE, names.LLM_TOKENS_INPUT, names.LLM_TOKENS_OUTPUT, *OLDER,
+    names.GEN_AI_REQUEST_MODEL, names.GEN_AI_RESPONSE_MODEL, names.GEN_AI_TOOL_ARGUMENTS, names.GEN_AI_TOOL_NAME,
+    names.GEN_AI_TOOL_RESULT, names.LINEAGE, names.MESSAGING_DESTINATION, names.MESSAGING_OPERATION_TYPE,
+    names.OPERATION, names.REQUEST_HASH, names.REQUEST_SIMHASH, names.RESULT_HASH, names.TARGET, names.TENANT,
+    names.USAGE_INPUT, names.USAGE_INPUT_OLD, names.USAGE_OUTPUT, names.USAGE_OUTPUT_OLD, names.WORKFLOW,
+    names.REQUEST_EXACT, names.RESULT_EXACT, names.RESULT_WAITING, names.OPENINFERENCE_KIND, names.TRACELOOP_KIND,
+    names.TRACELOOP_ENTITY, names.TOOL_NAME, names.LLM_MODEL, names.LLM_REQUEST_TYPE, names.LLM_TOKENS_INPUT,
+    names.LLM_TOKENS_OUTPUT, *OLDER,
 )  # fmt: skip
 """Every attribute that is read here, beside those that begin with one of :data:`fusebox.genai.INDEXED`: who reads spans
 for this file may leave out all others."""
@@ -144,7 +145,7 @@ def parse_lineage(text: str) -> Lineage | None:
 def _operation(a: Mapping[str, Value]) -> str:
     named = _text(
         a, names.OPERATION, names.GEN_AI_TOOL_NAME, names.TOOL_NAME, names.TRACELOOP_ENTITY, names.GEN_AI_REQUEST_MODEL,
-        names.LLM_MODEL, names.MESSAGING_DESTINATION,
+        names.LLM_MODEL, names.GEN_AI_RESPONSE_MODEL, names.MESSAGING_DESTINATION,
     )  # fmt: skip
     return named or str(a.get(names.GEN_AI_OPERATION, ""))
 

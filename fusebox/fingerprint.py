@@ -42,6 +42,8 @@ _NAMING: Final = re.compile(
     re.VERBOSE,
 )
 _DIGIT: Final = re.compile(r"\d")
+_MAY_VARY: Final = re.compile(r"[\d-]")
+"""In whatever ``_VARYING`` matches there is a digit, or (a UUID of letters) a hyphen."""
 _NEAR: Final = re.compile(r"\bnear '.*", re.DOTALL)
 _QUOTED: Final = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`")
 _PATH: Final = re.compile(r"(?<!\w)/?[\w.-]+(?:/[\w.*-]+)+/?")
@@ -50,6 +52,11 @@ _WAITING: Final = re.compile(
     r"incomplete|not[ _](?:yet|ready|finished|done|complete))\b",
     re.IGNORECASE,
 )
+_MAY_WAIT: Final = (
+    "running", "pending", "queued", "progress", "processing", "scheduled", "starting", "building", "deploying",
+    "waiting", "incomplete", "not ", "not_",
+)  # fmt: skip
+"""In whatever ASCII text ``_WAITING`` matches there is one of these."""
 _EMPTY: Final = re.compile(
     r"\s*(?:\[\s*\]|\{\s*\}|none|null|nothing(?: found)?|not found|(?:no|0|zero) (?:results?|match(?:es)?|rows?|items?|"
     r"data|hits?|documents?|records?)(?: (?:found|returned|matched))?)?\s*[.!]?\s*",
@@ -89,6 +96,8 @@ def normalise(text: str) -> str:
     'ticket # at # is late'
     """
     lowered = _REPLY.sub("", text[:_MAX_CHARS].lower())
+    if not _MAY_VARY.search(lowered):
+        return " ".join(lowered.split())
     # Word by word: most words are letters and punctuation, where nothing varies, and the pattern is what costs.
     return " ".join(
         [
@@ -148,7 +157,13 @@ def error_hash(kind: str, text: str) -> int:
 
 def is_waiting(text: str) -> bool:
     """True when a (short) result says that the work it asks about goes on: ``{"state": "running"}``."""
-    return len(text) <= _BRIEF and _WAITING.search(text) is not None
+    if not text or len(text) > _BRIEF:
+        return False
+    if text.isascii():
+        lowered = text.lower()
+        if not any([word in lowered for word in _MAY_WAIT]):
+            return False
+    return _WAITING.search(text) is not None
 
 
 def simhash(text: str) -> int:

@@ -1,6 +1,6 @@
 """The nouns: what an agent wants (Action), what it did (Event), what was ruled (Verdict) and what followed.
 
-All are frozen and slotted; they compare by value and cross threads freely. Times are seconds since the Unix epoch on
+All are slotted and, but for Event, frozen; they compare by value and cross threads freely. Times are seconds since the Unix epoch on
 :mod:`fusebox.clock`, durations are seconds, money is US dollars, hashes are unsigned 64-bit integers (0 = not known).
 """
 
@@ -84,9 +84,9 @@ class Verdict:
         return self.decision is Decision.ALLOW
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that doubles the cost of making one, and one is made for every action
 class Event:
-    """What an agent did: the typed facts that detectors and tables use, taken from one span."""
+    """What an agent did: the typed facts that detectors and tables use, taken from one span. Nobody changes one."""
 
     time: float
     agent: str

@@ -1,7 +1,9 @@
-"""The audit client of an agent process: tells *watch* what guards denied.
+"""The audit client of an agent process: tells *watch* what guards ruled.
 
-The first denial of each (agent, guard, reason) leaves at once; those that follow are counted and leave once a minute
-as one row per (agent, guard, reason, minute), so an agent that hammers at a closed door costs one row a minute.
+The first ruling of each (agent, guard, decision, reason) leaves at once; those that follow are counted and leave once a
+minute as one row, so an agent that hammers at a closed door costs one row a minute. Reasons that differ in numbers only
+are one reason, and beyond :data:`MAX_REASONS` of a guard in a minute the others share one row: a loop that makes up a
+new reason each time cannot flood its own audit, and the sum of the counts stays exact.
 
 Rows wait in memory, bounded by :data:`MAX_ROWS`; a further row is dropped and counted (:data:`DENIALS_DROPPED`), as
 is everything the API refuses for good. An unreachable *watch* is asked again with growing pauses. A row whose answer
@@ -20,12 +22,14 @@ from fusebox import happenings
 from fusebox.clock import Clock
 from fusebox.errors import FuseboxError, Retryable
 from fusebox.fingerprint import normalise
-from fusebox.records import Action, Verdict
+from fusebox.records import Action, Decision, Verdict
 
 Send = Callable[[str, Mapping[str, Any]], object]
 """``send(kind, body)``: one call of the control protocol; raises an error of :mod:`fusebox.errors`."""
 
 MAX_ROWS: Final = 1000
+MAX_REASONS: Final = 50
+OTHERS: Final = "other reasons of the same minute"
 MINUTE: Final = 60
 _BATCH: Final = 100
 _MAX_REASON: Final = 500
@@ -34,16 +38,19 @@ _MAX_PAUSE_S: Final = 30.0
 
 DENIED: Final = happenings.declare("action_denied", logging.DEBUG, "a guard denied an action")
 DENIALS_DROPPED: Final = happenings.declare(
-    "denials_dropped", logging.WARNING, "denials that watch was not told about: too many, refused, or late at exit"
+    "denials_dropped", logging.WARNING, "rulings that watch was not told about: too many, refused, or late at exit"
 )
 
-_Key = tuple[str, str, str]
+_Place = tuple[str, str, str]
+"""Agent, guard, decision."""
+_Key = tuple[_Place, str]
 
 
 @dataclass(slots=True)
 class _Row:
     agent: str
     guard: str
+    decision: str
     reason: str
     action: str
     minute: int
@@ -55,7 +62,7 @@ class _Row:
 
 
 class AuditClient:
-    """Collects denials and sends them in the background; a :class:`fusebox.lifecycle.Service`.
+    """Collects rulings and sends them in the background; a :class:`fusebox.lifecycle.Service`.
 
     Args:
         send: how *watch* is reached.
@@ -71,18 +78,20 @@ class AuditClient:
         self._ready: list[_Row] = []
         self._sending: list[_Row] = []
         self._known: dict[_Key, int] = {}
+        self._reasons: dict[_Place, set[str]] = {}
+        self._minute = 0
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def deny(self, action: Action, verdict: Verdict) -> None:
-        """Note one denial. Never blocks on I/O and never raises."""
-        happenings.emit(DENIED, agent=action.agent, guard=verdict.guard)
+    def ruled(self, action: Action, verdict: Verdict) -> None:
+        """Note what a guard ruled. Never blocks on I/O and never raises."""
+        if verdict.decision is Decision.DENY:
+            happenings.emit(DENIED, agent=action.agent, guard=verdict.guard)
         minute = int(self._clock.now() // MINUTE * MINUTE)
-        key = (action.agent, verdict.guard, normalise(verdict.reason[:_MAX_REASON]))
         with self._lock:
-            self._note(key, minute, action, verdict)
+            self._note(action, verdict, minute)
 
     def start(self) -> None:
         self._thread = threading.Thread(target=self._run, name="fusebox-audit", daemon=True)
@@ -99,11 +108,17 @@ class AuditClient:
 
     @property
     def pending(self) -> int:
-        """Denials (not rows) that *watch* has not been told about."""
+        """Rulings (not rows) that *watch* has not been told about."""
         with self._lock:
             return sum(row.count for row in (*self._counting.values(), *self._ready, *self._sending))
 
-    def _note(self, key: _Key, minute: int, action: Action, verdict: Verdict) -> None:
+    def _note(self, action: Action, verdict: Verdict, minute: int) -> None:
+        place = (action.agent, verdict.guard, verdict.decision.value)
+        reason = verdict.reason[:_MAX_REASON]
+        kind = normalise(reason)
+        if not self._has_room(place, kind, minute):
+            reason = kind = OTHERS
+        key = (place, kind)
         row = self._counting.get(key)
         if row is not None and row.minute == minute:
             row.count += 1
@@ -111,12 +126,20 @@ class AuditClient:
         if len(self._counting) + len(self._ready) + len(self._sending) >= MAX_ROWS:
             happenings.emit(DENIALS_DROPPED, agent=action.agent, reason="too many rows wait")
             return
-        fresh = _Row(
-            action.agent, verdict.guard, verdict.reason[:_MAX_REASON], action.kind.value, minute, action.trace_id
-        )
         if row is not None:
             self._ready.append(self._counting.pop(key))
-        self._place(key, fresh)
+        self._place(key, _Row(*place, reason, action.kind.value, minute, action.trace_id))
+
+    def _has_room(self, place: _Place, kind: str, minute: int) -> bool:
+        """False when the guard has given too many other reasons already in this minute."""
+        if minute != self._minute:
+            self._minute, self._reasons = minute, {}
+        if place not in self._reasons and len(self._reasons) >= MAX_ROWS:
+            return False
+        known = self._reasons.setdefault(place, set())
+        if len(known) < MAX_REASONS:
+            known.add(kind)
+        return kind in known
 
     def _place(self, key: _Key, row: _Row) -> None:
         """The first of its kind leaves at once; a kind that was quiet for a whole minute is new again."""

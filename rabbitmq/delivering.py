@@ -32,13 +32,14 @@ from functools import partial
 from typing import Any
 
 from breakers.guards import verdict_on
-from fusebox.errors import AgentKilled
-from fusebox.records import Verdict
+from fusebox.errors import AgentKilled, Refused
+from fusebox.records import Action, ActionKind, Verdict
+from rabbitmq import tracing
 from rabbitmq.broker import Delivery
 from rabbitmq.context import Context
 from rabbitmq.handlers import Handler
 from rabbitmq.middleware import Chain
-from rabbitmq.run import Done, Outcome, Run, SkipHandler
+from rabbitmq.run import Bury, Done, Hold, Outcome, Run, SkipHandler, origin_key
 from rabbitmq.running import LOOP
 from rabbitmq.runtime import Runtime
 from rabbitmq.settling import Settling
@@ -84,6 +85,7 @@ class Delivering:
         """Move a message to the held queue without handling it."""
         try:
             self._settling.hold(delivery, verdict)
+            self._runtime.held(self._consuming(delivery), verdict)
         except Exception as error:  # as above
             self._settling.give_back(delivery, error)
         self._stopped()
@@ -133,12 +135,26 @@ class Delivering:
     def _settle(self, run: Run, outcome: Outcome) -> None:
         try:
             self._settling.settle(run.delivery, outcome)
+            self._audit(run, outcome)
             self._chain.settled(run, outcome)
         except Exception as error:  # as above
             self._give_back(run.delivery, error)
             return
         if not isinstance(outcome, Done):
             self._stopped()
+
+    def _audit(self, run: Run, outcome: Outcome) -> None:
+        """A message that a guard stopped is on record; what a guard said to an action inside the handler is already."""
+        match outcome:
+            case Hold(verdict):
+                self._runtime.held(self._consuming(run.delivery), verdict)
+            case Bury(Refused(action=action, verdict=verdict)) if action is run.action:
+                self._runtime.denied(self._consuming(run.delivery), verdict)
+
+    def _consuming(self, delivery: Delivery) -> Action:
+        created = tracing.created_in(delivery.message.headers)
+        trace_id = f"{created.trace_id:032x}" if created.is_valid else ""
+        return Action(ActionKind.CONSUME, self._agent, origin_key(delivery), trace_id=trace_id)
 
     def _give_back(self, delivery: Delivery, error: BaseException) -> None:
         self._settling.give_back(delivery, error)

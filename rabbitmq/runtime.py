@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, Protocol
 
 from breakers.board import Board
@@ -24,7 +25,7 @@ from fusebox.config import Config
 from fusebox.errors import AgentKilled
 from fusebox.exporter import CollectorExporter
 from fusebox.guard import Guards
-from fusebox.records import Action, ActionKind, Event, Finding, State, Transition, Verdict
+from fusebox.records import Action, ActionKind, Decision, Event, Finding, State, Transition, Verdict
 from fusebox.registry import Registry
 from fusebox.rundir import url_of
 from fusebox.store import Store, open_store
@@ -180,13 +181,17 @@ class Runtime:
 
     def denied(self, action: Action, verdict: Verdict) -> None:
         """A guard refused an action: audited, counted."""
-        self.audit.deny(action, verdict)
+        self.audit.ruled(action, verdict)
+
+    def held(self, action: Action, verdict: Verdict) -> None:
+        """A message waits because a guard said no: audited, counted."""
+        self.audit.ruled(action, replace(verdict, decision=Decision.HOLD))
 
     def _rejected(self, reason: str) -> None:
         """A Command was not obeyed: audited with what guards deny, so once, then counted by the minute."""
         agent = next(iter(self._members), "")
         if agent:
-            self.audit.deny(Action(ActionKind.CONSUME, agent, "command"), guard.deny("command", reason))
+            self.audit.ruled(Action(ActionKind.CONSUME, agent, "command"), guard.deny("command", reason))
 
     def fence(self, action: Action) -> None:
         """Refuse the result of work that outlived its agent.

@@ -7,6 +7,7 @@
 | ``docs/guide/pictures/`` | what each detector scores on an example, see :mod:`tools.draw_detectors` |
 | the import diagram in ``docs/architecture.md`` | :data:`tools.layers.ALLOWED` |
 | the circuit's states in ``docs/guide/breakers.md`` | the board's own step (:mod:`tools.draw_circuit`) |
+| the kinds of alerts in ``docs/guide/alerts.md`` | :data:`collector.alerts.alert.MEANINGS` |
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any, Final
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
+from collector.alerts.alert import MEANINGS
 from fusebox.config import Config
 from tools import draw_circuit, draw_imports
 from tools.draw_detectors import pictures
@@ -29,6 +31,7 @@ from tools.layers import ROOT, modules
 GUIDE: Final = ROOT / "docs" / "guide"
 ARCHITECTURE: Final = ROOT / "docs" / "architecture.md"
 BREAKERS: Final = GUIDE / "breakers.md"
+ALERTS: Final = GUIDE / "alerts.md"
 
 
 def main() -> int:
@@ -52,6 +55,7 @@ def generated() -> dict[Path, str]:
         GUIDE / "happenings.md": happenings(),
         ARCHITECTURE: drawn(ARCHITECTURE, "imports", draw_imports.diagram()),
         BREAKERS: drawn(BREAKERS, "circuit", draw_circuit.diagram()),
+        ALERTS: drawn(ALERTS, "types", alert_types()),
         **pictures(),
     }
 
@@ -90,6 +94,12 @@ def _default(value: object) -> str:
     if value is None:
         return "unset"
     return f"`{str(value).lower()}`" if isinstance(value, bool) else f"`{value}`"
+
+
+def alert_types() -> str:
+    """The table of what people are told."""
+    rows = [f"| `{type}` | {severity} | {meaning} |" for type, (severity, meaning) in MEANINGS.items()]
+    return "\n".join(["| type | severity | what it says |", "|---|---|---|", *rows])
 
 
 def happenings() -> str:

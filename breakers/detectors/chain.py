@@ -57,11 +57,11 @@ class Chain:
         if weight > 0 and not event.result:
             weight *= _UNANSWERED
         self.stale = max(0.0, before.stale + weight)
-        self.coarse = (*before.coarse, coarse)[-_LENGTH:]
-        self.exact = (*before.exact, exact)[-_LENGTH:]
-        self.texts = (*before.texts, *self.texts)[-EVIDENCE:]
-        self.spans = (*before.spans, *self.spans)[-EVIDENCE:]
-        self.times = (*before.times, event.time)[-EVIDENCE:]
+        self.coarse = before.coarse[1 - _LENGTH :] + self.coarse
+        self.exact = before.exact[1 - _LENGTH :] + self.exact
+        self.texts = before.texts[1 - EVIDENCE :] + self.texts
+        self.spans = before.spans[1 - EVIDENCE :] + self.spans
+        self.times = before.times[1 - EVIDENCE :] + self.times
         self.echoes, self.told, self.simhash, self.said = before.echoes, before.told, before.simhash, before.said
         if passed_on:
             self._echo(event, alike)

@@ -67,6 +67,11 @@ class Cycle:
         self._traces: OrderedDict[str, Event | Chain] = OrderedDict()
         self.score = 0.0
 
+    @property
+    def threshold(self) -> float:
+        """The score that opens."""
+        return self._stale
+
     def observe(self, event: Event) -> Finding | None:
         """Judge one event of the fleet; model calls and consumes are no steps of a cycle."""
         self.score = 0.0

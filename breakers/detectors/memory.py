@@ -41,6 +41,12 @@ class Memory:
         self._coarse, self._half, self._exact, self._requests = (bytearray(_SIZE * length) for _ in range(4))
         self._next = 0
 
+    def forget(self) -> None:
+        """Know nothing."""
+        for buffer in (self._coarse, self._half, self._exact, self._requests):
+            buffer[:] = bytes(len(buffer))
+        self._next = 0
+
     def recall(self, event: Event) -> int:
         """Say what kind of step ``event`` is, and remember it. Without exact hashes the coarse ones decide."""
         request, answer = event.request, event.result

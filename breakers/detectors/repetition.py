@@ -104,6 +104,11 @@ class Repetition:
         self._trace, self._in_trace, self._task = "", 0, 0
         self.score = 0.0
 
+    @property
+    def threshold(self) -> float:
+        """The score that opens."""
+        return self._open
+
     def observe(self, event: Event) -> Finding | None:
         """Judge one event of the agent."""
         self.score = 0.0
@@ -132,7 +137,8 @@ class Repetition:
     def _turn_to(self, trace: str) -> None:
         """Another trace after one of several steps is another task, which may well begin like the one before."""
         if self._in_trace >= _TASK:
-            self._memory, self._old = Memory(_SEEN), 0.0
+            self._memory.forget()
+            self._old = 0.0
             self._task += 1
         self._trace, self._in_trace = trace, 0
 

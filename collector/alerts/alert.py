@@ -2,21 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any, Final
 
-from fusebox.fingerprint import hash64
-from fusebox.records import Event, Finding, Transition
+
+class Severity(StrEnum):
+    """How bad it is; the order is that of the names here, worst first."""
+
+    CRITICAL = "critical"
+    WARNING = "warning"
+    INFO = "info"
+
 
 CIRCUIT_OPENED: Final = "circuit.opened"
-AGENT_UNREGISTERED: Final = "agent.unregistered"
+CIRCUIT_MOVED: Final = "circuit.moved"
 OPENING_WITHHELD: Final = "circuit.withheld"
-TELEMETRY_INCOMPLETE: Final = "telemetry.incomplete"
+AGENT_KILLED: Final = "agent.killed"
+AGENT_RESUMED: Final = "agent.resumed"
+AGENT_UNREGISTERED: Final = "agent.unregistered"
+RECEIPTS_MISSING: Final = "receipts.missing"
+BUDGET_BURNING: Final = "budget.burning"
+MESSAGES_DEAD: Final = "messages.dead"
 DATA_DAMAGED: Final = "data.damaged"
-_MAX_SPANS: Final = 20
-_MAX_TEXT: Final = 500
+SPANS_MISSING: Final = "spans.missing"
+TELEMETRY_INCOMPLETE: Final = "telemetry.incomplete"
+AUDIT_FAILED: Final = "audit.failed"
+TEST: Final = "alerts.test"
+
+MEANINGS: Final[Mapping[str, tuple[Severity, str]]] = {
+    CIRCUIT_OPENED: (Severity.CRITICAL, "a circuit opened; the agent is stopped"),
+    OPENING_WITHHELD: (Severity.CRITICAL, "a detector wants a circuit open and may not, too many are; people decide"),
+    AGENT_KILLED: (Severity.CRITICAL, "a rule with kill = true cut an agent (`info` when a person did)"),
+    RECEIPTS_MISSING: (Severity.CRITICAL, "a process has not confirmed a Command: it may still act"),
+    TELEMETRY_INCOMPLETE: (Severity.CRITICAL, "no canary comes through: a quiet board may hide a loop"),
+    AUDIT_FAILED: (Severity.CRITICAL, "the audit journal does not verify"),
+    BUDGET_BURNING: (Severity.WARNING, "an agent uses more than its budget for a quarter of an hour"),
+    MESSAGES_DEAD: (Severity.WARNING, "messages wait in an agent's dead letters"),
+    DATA_DAMAGED: (Severity.WARNING, "telemetry was put aside: damaged, or refused by the database"),
+    SPANS_MISSING: (Severity.WARNING, "spans of an agent never arrived"),
+    AGENT_UNREGISTERED: (Severity.WARNING, "an agent nobody registered has spoken"),
+    CIRCUIT_MOVED: (Severity.INFO, "a circuit closed, probes, or changed its mode"),
+    AGENT_RESUMED: (Severity.INFO, "a person let agents run again"),
+    TEST: (Severity.INFO, "`fusebox alerts test`"),
+}
+"""Every type, how severe it is unless it says so itself, and what it means."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,85 +65,31 @@ class Alert:
         """The payload."""
         return {name: value for name, value in asdict(self).items() if name != "id"}
 
+    def owned(self, **who: str) -> Alert:
+        """The same with ``team`` and ``owner``, as far as they are known."""
+        return replace(self, data={"severity": self.severity.value, **self.data, **{k: v for k, v in who.items() if v}})
 
-def opened(transition: Transition, dashboard: str | None) -> Alert:
-    """A circuit opened: who, why, the evidence, and the commands that show more or let it run again."""
-    finding, agent = transition.finding, transition.agent
-    spans = list(finding.spans[-_MAX_SPANS:]) if finding else []
-    data = {
-        "agent": agent,
-        "detector": finding.detector if finding else transition.actor,
-        "reason": transition.reason[:_MAX_TEXT],
-        "evidence": {"score": finding.score, "threshold": finding.threshold} if finding else {},
-        "repeated": finding.repeated[:_MAX_TEXT] if finding else "",
-        "spans": spans,
-        "actions": len(finding.spans) if finding else 0,
-        "finding": finding.id if finding else "",
-        "transition": transition.id,
-        "commands": _commands(agent, spans),
-    }
-    return Alert(alert_id(transition), CIRCUIT_OPENED, _iso(transition.time), _linked(data, dashboard))
+    @property
+    def severity(self) -> Severity:
+        """How bad it is."""
+        return Severity(self.data.get("severity") or MEANINGS.get(self.type, (Severity.WARNING,))[0])
 
+    @property
+    def agent(self) -> str:
+        """Whom it is about; empty when it is about nobody in particular."""
+        return str(self.data.get("agent", ""))
 
-def withheld(finding: Finding, why: str, dashboard: str | None) -> Alert:
-    """A detector wants a circuit open, and too many are: the agent goes on until a person decides."""
-    agent, spans = finding.agent, list(finding.spans[-_MAX_SPANS:])
-    data = {
-        "severity": "critical",
-        "agent": agent,
-        "detector": finding.detector,
-        "reason": f"{agent} goes on: {why}. The finding: {finding.reason}"[:_MAX_TEXT],
-        "evidence": {"score": finding.score, "threshold": finding.threshold},
-        "repeated": finding.repeated[:_MAX_TEXT],
-        "spans": spans,
-        "finding": finding.id,
-        "commands": ["fusebox status", *_commands(agent, spans)],
-    }
-    return Alert(f"alert_{finding.id}", OPENING_WITHHELD, _iso(finding.time), _linked(data, dashboard))
+    @property
+    def team(self) -> str:
+        """Whose agent it is, as the registry says."""
+        return str(self.data.get("team", ""))
+
+    @property
+    def reason(self) -> str:
+        """What happened, in one sentence."""
+        return str(self.data.get("reason", ""))
 
 
-def unregistered(event: Event, dashboard: str | None) -> Alert:
-    """An agent nobody registered has spoken."""
-    data = {
-        "agent": event.agent,
-        "reason": f"{event.agent} is not in the registry; it is watched like any other, and nobody owns it",
-        "spans": [f"{event.trace_id}:{event.span_id}"],
-        "commands": ["fusebox agents --unregistered", f"fusebox kill {event.agent} --reason '...'"],
-    }
-    return Alert(
-        f"alert_stranger_{hash64(event.agent):016x}", AGENT_UNREGISTERED, _iso(event.time), _linked(data, dashboard)
-    )
-
-
-def damaged(path: str, time: float, dashboard: str | None) -> Alert:
-    """Telemetry was put aside because it was damaged, or because the database could not take it."""
-    data = {
-        "path": path,
-        "reason": f"{path} was put aside: it is damaged, or the database could not take it; everything else goes on",
-        "commands": ["fusebox doctor", "fusebox collector replay-dead"],
-    }
-    return Alert(f"alert_damaged_{hash64(path):016x}", DATA_DAMAGED, _iso(time), _linked(data, dashboard))
-
-
-def broken_path(reason: str, since: float, dashboard: str | None) -> Alert:
-    """Telemetry does not come through: a quiet board may hide a loop."""
-    data = {"reason": reason[:_MAX_TEXT], "commands": ["fusebox status", "fusebox doctor"]}
-    return Alert(f"alert_path_{since:.0f}", TELEMETRY_INCOMPLETE, _iso(since), _linked(data, dashboard))
-
-
-def alert_id(transition: Transition) -> str:
-    """The id of the alert that belongs to an opening."""
-    return f"alert_{transition.id}"
-
-
-def _commands(agent: str, spans: Sequence[str]) -> list[str]:
-    why = [f"fusebox why {spans[-1]}"] if spans else []
-    return [*why, f"fusebox resume {agent} --reason '...'", f"fusebox kill {agent} --reason '...'"]
-
-
-def _linked(data: dict[str, Any], dashboard: str | None) -> dict[str, Any]:
-    return data | ({"dashboard": dashboard} if dashboard else {})
-
-
-def _iso(time: float) -> str:
+def iso(time: float) -> str:
+    """A time (Unix seconds) as alerts write it."""
     return datetime.fromtimestamp(time, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

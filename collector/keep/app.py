@@ -12,6 +12,8 @@ import uvicorn
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from collector import setup
+from collector.audit.journal import Journal
+from collector.configured import declare
 from collector.keep.audit_copy import AuditCopy
 from collector.keep.batch import Batches, BatchSettings, Promises
 from collector.keep.deadletters import DeadLetters
@@ -23,6 +25,7 @@ from collector.keep.pages import health, metrics
 from collector.keep.replay import Replay
 from collector.ports import address, bind, port_of
 from collector.readers import Readers
+from collector.residence import ENGINE, let_go
 from collector.schema.build import build
 from collector.spool import Reader
 from collector.sql.definitions import definitions
@@ -30,7 +33,6 @@ from collector.sql.pool import Pool
 from collector.sql.port import Page, SqlPort
 from collector.sql.query_log import WRITER, QueryLog
 from collector.sql.quota import Quotas
-from collector.watch.journal import Journal
 from fusebox.clock import Clock, system_clock
 from fusebox.config import Config
 from fusebox.lifecycle import Stack, serve
@@ -52,6 +54,7 @@ def main(config: Config) -> None:
         engine = engine_of(config)
         try:
             _prepare(engine, config)
+            let_go(ENGINE)
             serve(_services(config, engine, system_clock()))
         finally:
             engine.close()
@@ -71,17 +74,17 @@ def _services(config: Config, engine: Engine, clock: Clock) -> Stack:
     batches = Batches(Reader(config.data_dir / "spool", ROLE), Promises(folder), settings, clock)
     letters = config.data_dir / "dead_letters"
     inserter = Inserter(engine, DeadLetters(engine, letters, clock))
-    keeper = Keeper(batches, inserter, clock, settings.linger, Replay(engine, letters, clock).step)
-    pages = {"/healthz": lambda: health(keeper), "/metrics": lambda: metrics(keeper, inserter.rows)}
     journals = config.data_dir / "journal"
-    copies = [AuditCopy(engine, folder) for folder in (journals, journals / WRITER)]
-    return Stack([keeper, *copies, SqlServer(config, sql_port(config, engine, clock, pages))])
+    journal = Journal.of(config, clock, WRITER)
+    keeper = Keeper(batches, inserter, clock, settings.linger, Replay(engine, letters, clock, journal).step)
+    pages = {"/healthz": lambda: health(keeper), "/metrics": lambda: metrics(keeper, inserter.rows)}
+    copy = AuditCopy(engine, journals)
+    return Stack([keeper, copy, SqlServer(config, sql_port(config, engine, clock, pages, journal))])
 
 
-def sql_port(config: Config, engine: Engine, clock: Clock, pages: Mapping[str, Page]) -> SqlPort:
-    """The SQL port over ``engine``, with its readers, journal and sandbox in the data folder."""
+def sql_port(config: Config, engine: Engine, clock: Clock, pages: Mapping[str, Page], journal: Journal) -> SqlPort:
+    """The SQL port over ``engine``, with its readers and sandbox in the data folder."""
     folder = config.data_dir.absolute()
-    journal = Journal(folder / "journal" / WRITER, clock, WRITER)
     pool = Pool(lambda: _sandbox_setup(config, engine), folder / "sandbox")
     return SqlPort(
         pool, Readers(folder), Quotas(clock), QueryLog(journal, clock), pages, any_host=config.behind_loopback_publish
@@ -121,6 +124,7 @@ class SqlServer:
         self._socket = bind(self._config.host, self._config.sql_port, "sql_port")
         self._thread.start()
         url = f"http://{address(self._config.host, port_of(self._socket))}"
+        declare(self._config, ROLE)
         announce(self._config.data_dir, ROLE, url=url)
 
     def stop(self, timeout: float = 10.0) -> None:

@@ -1,7 +1,12 @@
-"""Copies the journal that *watch* writes into ``audit_log``.
+"""Copies the journals of all writers into ``audit_log``, and does to the table what entries order.
 
-The journal's files are the record; the table is for SQL. Lines are JSON objects; only whole lines are read. The copy
-goes on behind the highest ``seq`` the table has of each writer, so a restart neither repeats nor skips.
+The journals' files are the record; the table is for SQL. Only whole lines are read. The copy goes on behind the highest
+``seq`` that the table has of each writer, so a restart neither repeats nor skips. ``<data_dir>/journal/copied.json``
+says durably how many entries of each writer the table was given: a verification knows from it which rows are late and
+which were deleted.
+
+An ``erasure`` takes a payload from the journal's file and from the table, a ``retention`` old rows from the table. Both
+are done before the row of the entry itself is inserted, so what a crash cut short is done again.
 """
 
 from __future__ import annotations
@@ -10,35 +15,38 @@ import hashlib
 import json
 import logging
 import threading
-from datetime import UTC, datetime
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from collector.audit import copied
+from collector.audit.entry import COLUMNS, BadLine, Entry, decode
+from collector.audit.erasure import erase
+from collector.audit.files import chain_files, writers
 from collector.keep.engine import Engine
 from collector.keep.errors import EngineDown
 from fusebox import happenings
 
-COLUMNS: Final = (
-    "seq", "writer", "time", "kind", "actor", "subject", "reason", "trace_id", "span_id", "payload", "prev", "hash"
-)  # fmt: skip
 _INTERVAL_S: Final = 0.25
 _AT_ONCE: Final = 1000
+_TABLE: Final = "audit_log"
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST: Final = 1 << 53
 
 COPY_DELAYED: Final = happenings.declare("audit_copy_delayed", logging.WARNING, "the journal could not be copied yet")
 UNREADABLE: Final = happenings.declare("audit_line_unreadable", logging.ERROR, "a line of the journal is no entry")
 
-Row = list[Any]
-
 
 class AuditCopy:
-    """One thread that tails ``*.jsonl`` in ``folder``."""
+    """One thread that tails every chain below ``root``."""
 
-    def __init__(self, engine: Engine, folder: Path) -> None:
-        self._engine, self._folder = engine, folder
+    def __init__(self, engine: Engine, root: Path) -> None:
+        self._engine, self._root = engine, root
         self._offsets: dict[Path, int] = {}
-        self._seen: dict[str, int] | None = None
+        self._sizes: dict[str, int] | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="audit-copy", daemon=True)
 
@@ -55,10 +63,13 @@ class AuditCopy:
 
         Raises:
             ClickHouseError, EngineDown: the database did not take them; call again.
+            OSError: a file could not be read or written; call again.
         """
-        if self._seen is None:
-            self._seen = self._copied()
-        return sum(self._copy(path, self._seen) for path in sorted(self._folder.glob("*.jsonl")))
+        if self._sizes is None:
+            self._sizes = self._copied()
+        sizes = self._sizes
+        files = [path for writer in writers(self._root) for path in chain_files(self._root / writer)]
+        return sum(self._copy(path, sizes) for path in files)
 
     def _run(self) -> None:
         while not self._stopping.wait(_INTERVAL_S):
@@ -67,20 +78,23 @@ class AuditCopy:
             except (ClickHouseError, EngineDown, OSError) as error:
                 self._engine.discard()
                 happenings.emit(COPY_DELAYED, error=str(error)[:500])
-                self._seen = None
+                self._sizes = None
                 self._offsets.clear()
 
     def _copied(self) -> dict[str, int]:
-        rows = self._engine.writer().query("SELECT writer, max(seq) FROM audit_log GROUP BY writer").result_rows
-        return {str(writer): int(seq) for writer, seq in rows}
+        """How many entries of each writer the table has been given."""
+        rows = self._engine.writer().query(
+            "SELECT writer, max(seq) + 1 FROM audit_log WHERE payload_hash != '' GROUP BY writer"
+        )
+        return {str(writer): int(size) for writer, size in rows.result_rows}
 
-    def _copy(self, path: Path, seen: dict[str, int]) -> int:
+    def _copy(self, path: Path, sizes: dict[str, int]) -> int:
         lines, end = self._new_lines(path)
-        rows = [row for line in lines if (row := _row(path, line)) and row[0] > seen.get(row[1], -1)]
-        for start in range(0, len(rows), _AT_ONCE):
-            self._insert(rows[start : start + _AT_ONCE], seen)
+        found = [entry for line in lines if (entry := _entry(path, line)) and entry.seq >= sizes.get(entry.writer, 0)]
+        for start in range(0, len(found), _AT_ONCE):
+            self._take(found[start : start + _AT_ONCE], sizes)
         self._offsets[path] = end
-        return len(rows)
+        return len(found)
 
     def _new_lines(self, path: Path) -> tuple[list[bytes], int]:
         """Whole lines behind what was read, and where they end."""
@@ -89,24 +103,59 @@ class AuditCopy:
             file.seek(offset)
             data = file.read()
         whole = data.rfind(b"\n") + 1
-        return data[:whole].splitlines(), offset + whole
+        return data[:whole].split(b"\n")[:-1], offset + whole
 
-    def _insert(self, rows: list[Row], seen: dict[str, int]) -> None:
-        token = hashlib.sha256(json.dumps([row[-1] for row in rows]).encode()).hexdigest()
+    def _take(self, entries: list[Entry], sizes: dict[str, int]) -> None:
+        for entry in entries:
+            try:
+                self._obey(entry)
+            except (ValueError, KeyError, TypeError) as error:
+                happenings.emit(UNREADABLE, file=entry.writer, error=f"entry {entry.seq} orders nothing: {error!r}")
+        token = hashlib.sha256("".join(entry.hash for entry in entries).encode()).hexdigest()
         self._engine.writer().insert(
-            "audit_log", rows, column_names=list(COLUMNS), settings={"insert_deduplication_token": token}
+            _TABLE, [row(entry) for entry in entries], column_names=list(COLUMNS),
+            settings={"insert_deduplication_token": token},
+        )  # fmt: skip
+        sizes.update(_ends(entries))
+        copied.write(self._root, sizes)
+
+    def _obey(self, entry: Entry) -> None:
+        if entry.kind == "erasure":
+            order = json.loads(entry.payload)
+            erase(self._root / str(order["writer"]), int(order["seq"]), str(order["payload_hash"]))
+            self._change(
+                "UPDATE payload = '' WHERE writer = {writer:String} AND seq = {seq:UInt64} "
+                "AND payload_hash = {hash:String}",
+                writer=order["writer"], seq=order["seq"], hash=order["payload_hash"],
+            )  # fmt: skip
+        elif entry.kind == "retention":
+            self._change(
+                "DELETE WHERE writer = {writer:String} AND seq < {below:UInt64}",
+                writer=entry.writer, below=int(json.loads(entry.payload)["below"]),
+            )  # fmt: skip
+
+    def _change(self, what: str, **parameters: Any) -> None:
+        self._engine.writer().command(
+            f"ALTER TABLE {_TABLE} {what}", parameters=parameters, settings={"mutations_sync": 1}
         )
-        for row in rows:
-            seen[row[1]] = max(seen.get(row[1], -1), row[0])
 
 
-def _row(path: Path, line: bytes) -> Row | None:
+def row(entry: Entry) -> list[Any]:
+    """The entry as a row of the table."""
+    moment = _EPOCH + timedelta(microseconds=entry.time)
+    return [*entry[:2], moment, *entry[3:9], entry.payload.decode(), *entry[10:]]
+
+
+def _ends(entries: Iterable[Entry]) -> dict[str, int]:
+    return {entry.writer: entry.seq + 1 for entry in entries}
+
+
+def _entry(path: Path, line: bytes) -> Entry | None:
     try:
-        entry = json.loads(line)
-        moment = datetime.fromtimestamp(float(entry["time"]), UTC)
-        payload = json.dumps(entry.get("payload", {}), sort_keys=True, ensure_ascii=False)
-        texts = {name: str(entry.get(name, "")) for name in COLUMNS} | {"payload": payload}
-        return [int(entry["seq"]), texts["writer"], moment, *(texts[name] for name in COLUMNS[3:])]
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
-        happenings.emit(UNREADABLE, file=path.name, error=repr(error))
+        entry = decode(line)
+        if not 0 <= entry.time < _LATEST:
+            raise BadLine("its time is no date")
+        return entry
+    except BadLine as error:
+        happenings.emit(UNREADABLE, file=str(path), error=str(error)[:200])
         return None

@@ -55,7 +55,7 @@ class BatchSettings:
     """Limits of one batch: records, bytes, and seconds to wait for more, at least, when few arrive."""
 
     max_records: int = 512
-    max_bytes: int = 8 << 20
+    max_bytes: int = 16 << 20
     linger: float = 0.1
 
 
@@ -122,19 +122,24 @@ class Batches:
         """True when waiting would add nothing to the next batch."""
         return (
             self._open is not None or len(self._ahead) >= self._settings.max_records
-            or self._size() >= self._settings.max_bytes
+            or self.size >= self._settings.max_bytes
         )  # fmt: skip
+
+    @property
+    def size(self) -> int:
+        """Bytes that were read and are in no batch yet."""
+        return sum(len(record.payload) for record in self._ahead)
 
     def lag(self) -> int:
         """Bytes of the spool that are in no table yet."""
         open_bytes = sum(map(len, self._open.payloads)) if self._open else 0
-        return self._source.lag() + self._size() + open_bytes
+        return self._source.lag() + self.size + open_bytes
 
     def look(self) -> bool:
         """Read what is new, up to one batch; True when there is something to do."""
         if not self.full:
             room = self._settings.max_records - len(self._ahead)
-            self._ahead.extend(self._source.read(room, self._settings.max_bytes - self._size()))
+            self._ahead.extend(self._source.read(room, self._settings.max_bytes - self.size))
         return bool(self._ahead) or self._open is not None
 
     def next(self) -> Batch | None:
@@ -153,9 +158,6 @@ class Batches:
         self._source.commit(batch.last)
         self._promises.keep()
         self._promise = self._open = None
-
-    def _size(self) -> int:
-        return sum(len(record.payload) for record in self._ahead)
 
     def _cut(self) -> Batch:
         members = list(self._ahead)

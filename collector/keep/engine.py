@@ -22,6 +22,14 @@ from fusebox.config import Config
 from fusebox.errors import ConfigError, DataDirInUse
 from fusebox.rundir import write_atomic
 
+_SPEED: Final[Mapping[str, object]] = {
+    "compile_expressions": 0,
+    "exclude_materialize_skip_indexes_on_insert": (
+        "idx_res_attr_key,idx_res_attr_value,idx_span_attr_key,idx_span_attr_value"
+    ),
+}
+"""For inserts. The views are compiled anew for each and used once; the indexes over all attributes are built when parts
+are merged, because a part that was just written is read through as fast."""
 READ_LIMITS: Final[Mapping[str, str]] = complete({})
 """What a statement on the SQL port may use."""
 
@@ -46,6 +54,11 @@ class Engine:
     def embedded(self) -> bool:
         """True when the engine is chDB in this process."""
         return self._path is not None
+
+    @property
+    def speed_settings(self) -> Mapping[str, object]:
+        """Settings that make an insert cheaper: of chDB, whose version is known; a server may not have them."""
+        return _SPEED if self.embedded else {}
 
     def schema_settings(self, text: str, message: str) -> dict[str, str]:
         """Settings of an insert in Protobuf: where the engine finds the schema ``text`` with its ``message``.

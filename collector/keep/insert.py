@@ -81,6 +81,7 @@ class Inserter:
         """How many rows each table had after the last batch; empty before the first."""
         self._settings: dict[str, object] = {
             **engine.schema_settings(schema.proto(), schema.MESSAGE),
+            **engine.speed_settings,
             "deduplicate_blocks_in_dependent_materialized_views": 1,
             "max_partitions_per_insert_block": 0,
             "async_insert": 0,

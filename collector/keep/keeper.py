@@ -35,6 +35,9 @@ _LONGEST_PAUSE_S: Final = 15.0
 _STUCK_S: Final = 30.0
 _WAITS_AN_INSERT: Final = 3.0
 _LONGEST_LINGER_S: Final = 0.5
+_INSTANT_S: Final = 1e-6
+_SIZEABLE: Final = 1 << 20
+"""Bytes of a batch of which an insert's fixed cost is a small part."""
 
 DELAYED: Final = happenings.declare("keep_delayed", logging.WARNING, "a batch could not be stored yet; it is retried")
 
@@ -47,7 +50,8 @@ class Linger:
     """How long to wait for company: an insert costs nearly the same for one record and for hundreds.
 
     After a quiet while, only ``shortest`` seconds. While records keep coming, so long that most of the time goes by
-    between inserts, but at most half a second: what arrives is visible within one.
+    between inserts, but at most half a second: what arrives is visible within one. A sizeable batch is worth an insert
+    as it is, and waits no longer once nothing has come for ``shortest`` seconds.
     """
 
     def __init__(self, shortest: float, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -58,6 +62,15 @@ class Linger:
     def seconds(self) -> float:
         """To wait from now on."""
         return max(self._shortest, self._due - self._monotonic())
+
+    def steps(self, batches: Batches) -> Iterator[float]:
+        """Waits that make up :attr:`seconds`, as long as there is something to wait for."""
+        left, size = self.seconds, -1
+        while left > _INSTANT_S and not batches.full and (batches.size < _SIZEABLE or batches.size > size):
+            size, step = batches.size, min(left, self._shortest)
+            left -= step
+            yield step
+            batches.look()
 
     @contextmanager
     def timed(self) -> Iterator[None]:
@@ -147,8 +160,8 @@ class Keeper:
         if not self._batches.look():
             self._flow.lag = 0
             return False
-        if not self._batches.full:
-            self._wait(self._linger.seconds)
+        for seconds in self._linger.steps(self._batches):
+            self._wait(seconds)
         batch = self._batches.next()
         self._flow.lag = self._batches.lag()
         if batch:

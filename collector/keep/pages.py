@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from collector.keep.deadletters import BURIED
 from collector.keep.insert import WRITTEN
 from collector.keep.keeper import Keeper
-from collector.metrics import TEXT, Gauge, Otel, queue, render, send_failed, sent
 from collector.sql.reply import Reply
 from fusebox import happenings
+from fusebox.metrics import TEXT, Gauge, Otel, queue, render, send_failed, sent
 
 
 def health(keeper: Keeper) -> Reply:

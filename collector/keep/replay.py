@@ -2,14 +2,15 @@
 
 ``fusebox collector replay-dead`` asks by a file, because only *keep* may write to the database; *keep* answers by one::
 
-    dead_letters/replay.json     {"id": "<hex>", "reason": "<text that the letter's reason contains>"}
+    dead_letters/replay.json     {"id": "<hex>", "user": "<who>", "reason": "<text that the letter's reason contains>"}
     dead_letters/replayed.json   {"id": "<hex>", "replayed": n, "refused": n, "reasons": ["<first few, distinct>"],
                                   "error": "<why it ended early>"}
 
 A letter keeps the id of its batch, so a replay is a retry of a part of that batch: what is stored of it already, in the
 source or in one of the views' targets, is found by that id and not stored again. A replay that was interrupted is done
 again at the next start, and asking twice does no harm. A letter that is refused again stays what it is. When the
-database is away, the answer says so and the order is gone: whoever asked is there to ask again.
+database is away, the answer says so and the order is gone: whoever asked is there to ask again. The order is journaled
+before (``replay``) and what became of it after (``outcome``); without the first nothing is replayed.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from typing import Any, Final
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from collector.audit.entry import Note
+from collector.audit.journal import Journal, JournalBroken
 from collector.keep.batch import Batch
 from collector.keep.engine import Engine
 from collector.keep.errors import EngineDown, EngineRefused, sorted_out
@@ -67,8 +70,8 @@ class _Refusals:
 class Replay:
     """Carries out an order when there is one; use it from the thread that inserts."""
 
-    def __init__(self, engine: Engine, folder: Path, clock: Clock) -> None:
-        self._engine, self._folder, self._clock = engine, folder, clock
+    def __init__(self, engine: Engine, folder: Path, clock: Clock, journal: Journal) -> None:
+        self._engine, self._folder, self._clock, self._journal = engine, folder, clock, journal
         self._refusals = _Refusals()
         self._inserter = Inserter(engine, self._refusals, counts=False)
 
@@ -77,11 +80,28 @@ class Replay:
         order = self._order()
         if order is None:
             return
-        answer: dict[str, object] = {"id": order["id"], **self._replayed(order["reason"])}
+        answer: dict[str, object] = {"id": order["id"], **self._recorded(order)}
         happenings.emit(REPLAYED, answer=answer)
         write_atomic(self._folder / ANSWER, json.dumps(answer))
         (self._folder / ORDER).unlink(missing_ok=True)
         sync_dir(self._folder)
+
+    def _recorded(self, order: dict[str, str]) -> dict[str, object]:
+        """Replay between intent and outcome in the journal."""
+        actor, chosen = f"user:{order['user']}", order["reason"] or "all"
+        intent = Note("replay", actor, "dead_letters", chosen, payload={"order": order["id"], "queue": "dead_letters"})
+        try:
+            self._journal.append(intent)
+        except JournalBroken as error:
+            return {"replayed": 0, "refused": 0, "reasons": [], "error": f"{error}; nothing was replayed"}
+        result = self._replayed(order["reason"])
+        payload = {"count": result["replayed"], "refused": result["refused"]}
+        outcome = Note("outcome", "keep", order["id"], str(result["error"] or "done"), payload=payload)
+        try:
+            self._journal.append(outcome)
+        except JournalBroken:
+            self._journal.owe(outcome)
+        return result
 
     def _replayed(self, reason: str) -> dict[str, object]:
         outcomes: list[str] = []
@@ -97,10 +117,10 @@ class Replay:
     def _order(self) -> dict[str, str] | None:
         try:
             order = json.loads((self._folder / ORDER).read_text())
-            return {"id": str(order["id"]), "reason": str(order["reason"])}
+            return {"id": str(order["id"]), "user": str(order.get("user", "unknown")), "reason": str(order["reason"])}
         except FileNotFoundError:
             return None
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             (self._folder / ORDER).unlink()
             return None
 

@@ -12,7 +12,7 @@ from typing import Final
 
 import uvicorn
 
-from collector.metrics import Gauge, Otel, accepted, queue, refused, render
+from collector.configured import declare
 from collector.ports import address, bind, port_of
 from collector.receive.connections import Connection
 from collector.receive.grpc import GrpcDoor
@@ -29,6 +29,7 @@ from fusebox.clock import Clock, system_clock
 from fusebox.config import Config
 from fusebox.errors import FuseboxError
 from fusebox.lifecycle import serve
+from fusebox.metrics import Gauge, Otel, accepted, queue, refused, render
 from fusebox.prices import PriceBook
 from fusebox.rundir import announce, withdraw
 
@@ -100,6 +101,7 @@ class Receive:
 
     def _announce(self, resources: contextlib.ExitStack, http_port: int, grpc_port: int) -> None:
         host, folder = self._config.host, self._config.data_dir
+        declare(self._config, "receive")
         announce(folder, "receive", url=f"http://{address(host, http_port)}", grpc=address(host, grpc_port))
         resources.callback(withdraw, folder, "receive")
 

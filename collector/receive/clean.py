@@ -10,14 +10,15 @@ import hashlib
 import json
 import logging
 import math
+import re
 from collections.abc import Collection, Iterable, Iterator, Set
 from typing import Final, Protocol
 
 from google.protobuf.message import Message
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
-from fusebox import happenings
-from fusebox.eventmap import Value
+from fusebox import happenings, names
+from fusebox.eventmap import READ, Value
 
 MAX_VALUE: Final = 64 << 10
 """Bytes of UTF-8 in one attribute value."""
@@ -29,7 +30,14 @@ SURELY_SHORT: Final = MAX_NAME // 4
 _SURELY_SHORT: Final = MAX_VALUE // 4
 """Characters: UTF-8 has at most four bytes for one."""
 _MAX_KEY: Final = 256
-_FIRST_KEPT: Final = ("gen_ai.", "fusebox.", "messaging.", "error.", "service.")
+_FIRST_KEPT: Final = (
+    "gen_ai.", "fusebox.", "messaging.", "error.", "service.", "llm.output_messages.", "llm.token_count.",
+    names.LLM_PROVIDER, names.LLM_SYSTEM,
+)  # fmt: skip
+_MESSAGE_STARTS: Final = '{"role"'
+"""Within a text of JSON it would be escaped, so it is an object; one within a message is told by what follows."""
+_TRIES: Final = 16
+_MESSAGE: Final = re.compile(r"(?:gen_ai\.prompt|llm\.input_messages)\.(\d{1,9})\.")
 _NOTHING: Final[Set[str]] = frozenset()
 
 DROPPED: Final = happenings.declare(
@@ -64,12 +72,12 @@ def clean(attributes: Attributes, facts: dict[str, Value], remove: Set[str] = _N
     for pair in attributes:  # the hottest lines of receive, hence without a call for each pair
         value = pair.value
         text = value.string_value
-        facts[pair.key] = text if text and len(text) <= _SURELY_SHORT else normalise(value)
+        facts[pair.key] = text if text and len(text) <= _SURELY_SHORT else normalise(value, pair.key)
     if len(facts) == len(attributes) <= MAX_ATTRIBUTES and remove.isdisjoint(facts) and _sound(facts):
         return 0  # which is nearly always so
     kept = _kept(attributes, remove)
     facts.clear()
-    facts.update({pair.key: normalise(pair.value) for pair in kept})
+    facts.update({pair.key: normalise(pair.value, pair.key) for pair in kept})
     dropped = len(attributes) - len(kept)
     if dropped:
         happenings.emit(DROPPED, count=dropped)
@@ -90,7 +98,15 @@ def _kept(attributes: Attributes, remove: Set[str]) -> list[KeyValue]:
             unique.setdefault(key, pair)
     if len(unique) <= MAX_ATTRIBUTES:
         return list(unique.values())
-    return sorted(unique.values(), key=lambda pair: not pair.key.startswith(_FIRST_KEPT))[:MAX_ATTRIBUTES]
+    return sorted(unique.values(), key=lambda pair: _rank(pair.key))[:MAX_ATTRIBUTES]
+
+
+def _rank(key: str) -> tuple[int, int]:
+    """What is kept first: what Fusebox reads, then the latest messages of a conversation, then the rest as it came."""
+    message = _MESSAGE.match(key)
+    if message:
+        return 1, -int(message[1])
+    return (0 if key in READ or key.startswith(_FIRST_KEPT) else 2), 0
 
 
 def put(attributes: Attributes, key: str, text: str) -> None:
@@ -108,8 +124,36 @@ def cut(text: str, limit: int) -> str:
     if len(data) <= limit:
         return text
     happenings.emit(SHORTENED)
-    marker = f"…[cut: {len(data)} bytes, sha256 {hashlib.sha256(data).hexdigest()[:16]}]"
+    marker = _marker(data)
     return data[: limit - len(marker.encode())].decode(errors="ignore") + marker
+
+
+def latest(text: str, limit: int) -> str:
+    """The latest messages of a conversation in JSON behind such a marker, itself JSON; cut plainly when that fails."""
+    data = text.encode()
+    if len(data) <= limit:
+        return text
+    marker = json.dumps(_marker(data))
+    tail, start = data[len(marker) + len("[, ") - limit :].decode(errors="ignore"), -1
+    for _ in range(_TRIES):
+        start = tail.find(_MESSAGE_STARTS, start + 1)
+        found = f"[{marker}, {tail[start:]}"
+        if start >= 0 and _is_json(found):
+            happenings.emit(SHORTENED)
+            return found
+    return cut(text, limit)
+
+
+def _marker(data: bytes) -> str:
+    return f"…[cut: {len(data)} bytes, sha256 {hashlib.sha256(data).hexdigest()[:16]}]"
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def shorten(message: Message, *fields: str) -> None:
@@ -120,11 +164,14 @@ def shorten(message: Message, *fields: str) -> None:
             setattr(message, field, cut(text, MAX_NAME))
 
 
-def normalise(value: AnyValue) -> Value:
-    """Make ``value`` a scalar in place, text for what is none, at most :data:`MAX_VALUE` bytes, and return it."""
+def normalise(value: AnyValue, key: str = "") -> Value:
+    """Make ``value`` a scalar in place, text for what is none, at most :data:`MAX_VALUE` bytes, and return it.
+
+    Of a conversation that is longer the latest messages stay: they tell what was asked.
+    """
     match value.WhichOneof("value"):
         case "string_value":
-            return _shortened(value, value.string_value)
+            return _shortened(value, value.string_value, key)
         case "int_value":
             return value.int_value
         case "bool_value":
@@ -132,16 +179,16 @@ def normalise(value: AnyValue) -> Value:
         case "double_value":
             return value.double_value
         case "bytes_value":
-            return _shortened(value, base64.b64encode(value.bytes_value).decode())
+            return _shortened(value, base64.b64encode(value.bytes_value).decode(), key)
         case "array_value" | "kvlist_value":
-            return _shortened(value, json.dumps(_plain(value), ensure_ascii=False, separators=(",", ":")))
+            return _shortened(value, json.dumps(_plain(value), ensure_ascii=False, separators=(",", ":")), key)
     value.string_value = ""
     return ""
 
 
-def _shortened(value: AnyValue, text: str) -> str:
+def _shortened(value: AnyValue, text: str, key: str) -> str:
     """Make ``value`` this text, cut to its limit."""
-    short = cut(text, MAX_VALUE)
+    short = latest(text, MAX_VALUE) if key == names.GEN_AI_INPUT_MESSAGES else cut(text, MAX_VALUE)
     if short != value.string_value:
         value.string_value = short
     return short

@@ -23,6 +23,7 @@ _LIMITS: Final = (2_000_000, 200_000, 128_000, 32_000)
 """Tokens of a request from which on some models get dearer."""
 _TRIALS: Final = (Usage(7, 3), Usage(1_009, 11, 101, 13, 5), Usage(31_013, 1_013, 17_011))
 _ZERO: Final = Decimal(0)
+_NO_USAGE: Final = Usage()
 
 
 def price_of(attributes: Mapping[str, Value], at: float, now: float, book: PriceBook = SHIPPED) -> Cost | None:
@@ -36,7 +37,7 @@ def price_of(attributes: Mapping[str, Value], at: float, now: float, book: Price
     if attributes.get(names.DELEGATED) in (True, "true"):
         return None
     usage, model = _usage(attributes), _text(attributes, names.GEN_AI_RESPONSE_MODEL, names.GEN_AI_REQUEST_MODEL)
-    if usage == Usage():
+    if usage == _NO_USAGE:
         return None
     provider = _text(attributes, names.GEN_AI_PROVIDER, names.GEN_AI_SYSTEM_OLD)
     hour = int((at if _OLDEST <= at <= now + _HOUR_S else now) // _HOUR_S)
@@ -126,4 +127,8 @@ def _tokens(a: Mapping[str, Value], *candidates: str) -> int:
 
 
 def _text(a: Mapping[str, Value], *candidates: str) -> str:
-    return next((str(a[name])[:256] for name in candidates if a.get(name)), "")
+    for name in candidates:
+        value = a.get(name)
+        if value:
+            return str(value)[:256]
+    return ""

@@ -15,6 +15,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span
 
 from collector.receive.clean import SURELY_SHORT, clean, put, shorten
+from collector.receive.foreign import translate
 from collector.receive.identity import Attribution
 from collector.receive.outline import refuse_too_many
 from collector.receive.pricing import price_of
@@ -100,6 +101,7 @@ def _stamp_span(span: Span, service: str, attribution: Attribution, price: Price
     if dropped:
         span.dropped_attributes_count = more(span.dropped_attributes_count, dropped)
     _bound(span)
+    translate(attributes, facts)
     attribution.attribute(attributes, facts, service)
     if facts.get(names.GEN_AI_OPERATION) in names.INFERENCE_OPERATIONS:
         price(span, facts)

@@ -1,8 +1,9 @@
 """Retention: how long each table keeps its rows, as ClickHouse's TTL.
 
-What happened (spans, events, dead letters) is kept for ``spans_keep_days``; what was decided and paid (the journal's
-copy, the ledger) for ``audit_keep_days``, which must be longer: an audit entry must not lose its own table before the
-spans it speaks of. 0 keeps for ever. A row's age counts from its receipt, so old spans that arrive late are not gone at
+What happened (spans, events, dead letters) is kept for ``spans_keep_days``; what was paid (the ledger) for
+``audit_keep_days``, which must be longer: what was decided must not go before the spans it speaks of. The journal's
+copy has no TTL: its rows go when the journal says so, behind a checkpoint (:mod:`collector.audit.retention`). 0 keeps
+for ever. A row's age counts from its receipt, so old spans that arrive late are not gone at
 once. The engine drops whole parts where it can.
 """
 
@@ -18,7 +19,8 @@ SPANS: Final = (
     "otel_traces", "otel_traces_trace_id_ts", "otel_logs", "agent_events", "emitters", "dead_letters",
     "dead_letters_replayed", "detector_scores", "agent_minutes",
 )  # fmt: skip
-AUDIT: Final = ("audit_log", "token_ledger", "ledger_repricings")
+AUDIT: Final = ("token_ledger", "ledger_repricings")
+COPIES: Final = ("audit_log",)
 _BY: Final = ("_received", "received", "End", "time", "Timestamp", "minute")
 _COLUMNS: Final = """
 SELECT table, groupArray(name) FROM system.columns WHERE database = currentDatabase() GROUP BY table
@@ -39,7 +41,7 @@ def apply(client: Client, spans_days: int, audit_days: int) -> None:
         )
     engines = {str(name): str(full) for name, full in client.query(_ENGINES).result_rows}
     columns = {str(table): frozenset(names) for table, names in client.query(_COLUMNS).result_rows}
-    for tables, days in ((SPANS, spans_days), (AUDIT, audit_days)):
+    for tables, days in ((SPANS, spans_days), (AUDIT, audit_days), (COPIES, 0)):
         for table in tables:
             if table in engines:
                 _set(client, table, engines[table], expression(columns[table], days))

@@ -1,9 +1,9 @@
 """The engine as the sandbox sees it: a fresh connection for each statement.
 
 chDB: a process of its own cannot open the folder that *keep* writes. It can read the folder's parts, though: each table
-is created again, under the same name, over the same files as a read-only disk whose list of parts is read anew five
-times a second (ClickHouse's "one writer, many readers"). Opening a connection costs a millisecond, so whatever a
-statement leaves behind (an error half-way through its output, settings) ends with it.
+is created again, under the same name, over the same files as a read-only disk whose list of parts is read anew twice a
+second (ClickHouse's "one writer, many readers"). Opening a connection costs a millisecond, so whatever a statement
+leaves behind (an error half-way through its output, settings) ends with it.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any, Final, Protocol
 
 from collector.sql.errors import EngineError
 
-REFRESH_S: Final = 0.2
-"""A row is readable this long after it was written, at most."""
+REFRESH_S: Final = 0.5
+"""A row is readable this long after it was written, at most. Looking takes some 5 ms of a core, idle or not."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,18 +6,24 @@ from typing import Final
 
 from clickhouse_connect.driver.client import Client
 
+from collector.schema.drift import objects
 from collector.sql.database import REFRESH_S
 
 _TABLES: Final = """
-SELECT engine, create_table_query, data_paths FROM system.tables
-WHERE database = currentDatabase() AND (engine LIKE '%MergeTree' OR engine = 'View') ORDER BY engine = 'View', name
+SELECT name, engine, create_table_query, data_paths FROM system.tables
+WHERE database = currentDatabase() AND (engine LIKE '%MergeTree' OR engine = 'View') ORDER BY name
 """
 
 
 def definitions(writer: Client) -> list[str]:
-    """Statements for :class:`collector.sql.database.Embedded`: tables first, then the views over them."""
+    """Statements for :class:`collector.sql.database.Embedded`: tables, then views over them, in the order of the steps.
+
+    A view may read the views of earlier steps.
+    """
+    built = {name: place for place, name in enumerate(objects())}
     rows = writer.query(_TABLES).result_rows
-    return [text if engine == "View" else _over(text, paths[0]) for engine, text, paths in rows]
+    rows = sorted(rows, key=lambda row: (row[1] == "View", built.get(row[0], len(built))))
+    return [text if engine == "View" else _over(text, paths[0]) for _, engine, text, paths in rows]
 
 
 def _over(text: str, path: str) -> str:

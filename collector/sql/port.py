@@ -21,6 +21,7 @@ from contextlib import suppress
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from collector.audit.journal import JournalBroken
 from collector.readers import Reader, Readers
 from collector.sql import encoding, errors
 from collector.sql.errors import StatementRefused
@@ -30,7 +31,6 @@ from collector.sql.quota import Quotas
 from collector.sql.reply import Reply, Send, content_type, ok, send_stream, send_whole
 from collector.sql.request import Request, credentials, read_request
 from collector.sql.statement import Outcome, Statement
-from collector.watch.journal import JournalBroken
 from fusebox import happenings
 from fusebox.config import LOOPBACK
 

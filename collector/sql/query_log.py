@@ -18,8 +18,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
+from collector.audit.entry import Note
+from collector.audit.journal import Journal
 from collector.sql.statement import Outcome, Statement
-from collector.watch.journal import Journal, Note
 from fusebox.clock import Clock
 
 WRITER: Final = "keep"

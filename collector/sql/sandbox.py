@@ -21,6 +21,7 @@ import threading
 from pathlib import Path
 from typing import Any, Final
 
+from collector.residence import ENGINE, let_go
 from collector.sql.database import Connection, Database, Embedded, Server
 from collector.sql.errors import UNKNOWN_DATABASE, EngineError, StatementRefused
 from collector.sql.gate import Gate, known_format
@@ -121,7 +122,9 @@ def _open(setup: dict[str, Any]) -> tuple[Sandbox, bool]:
     confined = confine(
         [*map(Path, programs), *map(Path, setup["readable"])], [Path(setup["folder"]), Path("/dev/null")]
     )
-    return Sandbox(Embedded(setup["definitions"])), confined
+    database = Embedded(setup["definitions"])
+    let_go(ENGINE)
+    return Sandbox(database), confined
 
 
 if __name__ == "__main__":

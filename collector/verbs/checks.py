@@ -35,6 +35,8 @@ _PORTS: Final = {
     "control_port": "watch",
     "sql_port": "keep",
     "dashboard_port": "dashboard",
+    "dashboard_metrics_port": "dashboard",
+    "redis_metrics_port": "redis",
 }
 _SECRETS: Final = ("command.key", "agent.token", "operator.token", "principals.json", "operators.json")
 

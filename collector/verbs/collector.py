@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
+from collector.configured import user
 from collector.keep.orders import ANSWER, ORDER
 from fusebox import terminal
 from fusebox.config import Config
@@ -66,7 +67,7 @@ def _replay(folder: Path, reason: str, timeout: float) -> dict[str, Any]:
     Raises:
         KeepAway: there was none within ``timeout`` seconds; the order stands.
     """
-    order = {"id": secrets.token_hex(8), "reason": reason}
+    order = {"id": secrets.token_hex(8), "user": user(), "reason": reason}
     write_atomic(folder / ORDER, json.dumps(order))
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:

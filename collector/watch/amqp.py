@@ -61,6 +61,14 @@ class BrokerCarrier:
         """Take a Command to publish; returns at once."""
         self._out.offer(signed, command)
 
+    def depth(self, queue: str) -> int:
+        """Messages in a queue, 0 when it does not exist.
+
+        Raises:
+            FuseboxError: the broker does not answer.
+        """
+        return self._broker.depth(queue)
+
     def start(self) -> None:
         self._out.start()
         self._thread.start()

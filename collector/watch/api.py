@@ -10,7 +10,7 @@ import json
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -19,21 +19,29 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from collector.metrics import TEXT, Gauge, Otel, render
 from collector.tokens import Principal, Tokens, bearer
 from collector.watch import bodies
 from collector.watch.board import BoardView
+from collector.watch.desk import Desk
+from collector.watch.door import Door
+from collector.watch.errands import Errands
 from collector.watch.leases import Receipts
 from collector.watch.orders import Orders
+from collector.watch.pages import Pages, Perform
+from collector.watch.records import Records
 from collector.watch.refusal import BAD_REQUEST, NOT_FOUND, UNAUTHORISED, UNAVAILABLE, Refusal
 from collector.watch.uplink import Uplink
 from fusebox import happenings
+from fusebox.clock import Clock
 from fusebox.control import SECOND
+from fusebox.metrics import TEXT, Gauge, Otel, render
 
 Json = dict[str, Any]
+T = TypeVar("T")
 MAX_BODY: Final = 1 << 20
 _SERVER_ERROR: Final = 500
 _PEOPLE: Final = 16
+_MAX_PATH: Final = 200
 
 REFUSED: Final = happenings.declare("control_refused", logging.INFO, "a call of the control API was refused")
 API_FAILED: Final = happenings.declare("control_failed", logging.ERROR, "a call of the control API broke; answered 500")
@@ -54,17 +62,23 @@ class Api:
 
     Args:
         agents: tokens of agent processes.
-        operators: tokens of people.
+        door: where people show theirs.
     """
 
     def __init__(
-        self, agents: Tokens, operators: Tokens, uplink: Uplink, orders: Orders, board: BoardView, receipts: Receipts,
-        health: Health,
+        self, agents: Tokens, operators: Tokens, door: Door, uplink: Uplink, orders: Orders, errands: Errands,
+        board: BoardView, receipts: Receipts, records: Records, desk: Desk, health: Health, clock: Clock,
     ) -> None:  # fmt: skip
-        self._agents, self._operators, self._uplink, self._orders = agents, operators, uplink, orders
-        self._board, self._receipts, self._health = board, receipts, health
+        self._agents, self._door, self._uplink, self._orders = agents, door, uplink, orders
+        self._errands, self._board, self._receipts = errands, board, receipts
+        self._records, self._desk, self._health = records, desk, health
         # Threads of their own for people: a kill never queues behind what agents report.
         self._people = ThreadPoolExecutor(_PEOPLE, "watch-people")
+        perform: dict[str, Perform] = {
+            "kill": lambda who, body, _second: orders.kill(who, body.scope, body.reason),
+            "resume": lambda who, body, second: orders.resume(who, body.scope, body.reason, second),
+        }
+        self._pages = Pages(operators, clock, perform, self._for_people)
 
     def app(self) -> Starlette:
         """The application."""
@@ -82,9 +96,11 @@ class Api:
                 Route("/v1/resume", self._resume, methods=["POST"]),
                 Route("/v1/poll", self._poll, methods=["POST"]),
                 Route("/v1/board", self._show_board),
+                Route("/v1/alerts", self._show_alerts),
                 Route("/v1/receipts/{command}", self._show_receipts),
                 Route("/healthz", self._healthz),
                 Route("/metrics", self._metrics),
+                *self._pages.routes(),
             ],
             exception_handlers={
                 Refusal: _refused, HTTPException: _http_refused, ClientDisconnect: _gone, Exception: _failed,
@@ -116,7 +132,16 @@ class Api:
             "trip": lambda who, body: self._single(self._orders.trip, who, body),
             "reset": lambda who, body: self._single(self._orders.reset, who, body),
             "mode": self._set_mode,
+            "erase": lambda who, body: self._records.erase(who, bodies.parse(bodies.EraseBody, body)),
+            "verified": lambda who, body: self._records.verified(who, bodies.parse(bodies.VerifiedBody, body)),
             "reprice": lambda who, body: self._orders.reprice(who, bodies.parse(bodies.RepriceBody, body)),
+            "messages": lambda who, body: self._errands.messages(who, bodies.parse(bodies.MessagesBody, body)),
+            "outcome": lambda who, body: self._errands.outcome(who, bodies.parse(bodies.OutcomeBody, body)),
+            "alerts/silence": lambda who, body: self._desk.silence(who, bodies.parse(bodies.SilenceBody, body)),
+            "alerts/unsilence": lambda who, body: self._desk.unsilence(who, bodies.parse(bodies.UnsilenceBody, body)),
+            "alerts/ack": lambda who, body: self._desk.acknowledge(who, bodies.parse(bodies.AckBody, body)),
+            "alerts/test": lambda who, body: self._desk.test(who, bodies.parse(bodies.TestBody, body)),
+            "alerts/audit": lambda who, body: self._desk.audit_failed(who, bodies.parse(bodies.AuditBody, body)),
         }
 
     def _kill(self, operator: str, data: Any) -> Json:
@@ -124,7 +149,7 @@ class Api:
         return self._orders.kill(operator, body.scope, body.reason)
 
     async def _resume(self, request: Request) -> Response:
-        operator, second = self._operator(request), self._second(request)
+        operator, second = await self._operator(request), await self._second(request)
         body = bodies.parse(bodies.ScopeBody, await _body(request))
         order = self._orders.resume
         return JSONResponse(await self._for_people(order, operator, body.scope, body.reason, second))
@@ -138,18 +163,22 @@ class Api:
         body = bodies.parse(bodies.ModeBody, data)
         return self._orders.mode(operator, body.agent, body.mode, body.reason)
 
-    async def _for_people(self, call: Callable[..., Json], *arguments: Any) -> Json:
+    async def _for_people(self, call: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._people, call, *arguments)
 
-    def _operator(self, request: Request, header: str = "authorization") -> str:
-        principal = self._operators.authenticate(bearer(request.headers.get(header)))
-        if principal is None:
+    async def _operator(self, request: Request, header: str = "authorization") -> str:
+        name = self._door.open(bearer(request.headers.get(header)))
+        address = request.client.host if request.client else ""
+        if name is None:
+            await run_in_threadpool(self._door.turned_away, address, request.url.path[:_MAX_PATH])
             raise Refusal(UNAUTHORISED, f"no valid operator token in {header}; 'fusebox operators add NAME' makes one")
-        return principal.name
+        if self._door.is_news(name, address):
+            await self._for_people(self._door.came, name, address)
+        return name
 
-    def _second(self, request: Request) -> str:
+    async def _second(self, request: Request) -> str:
         """The operator who agrees; nobody when the header is left out."""
-        return self._operator(request, SECOND) if SECOND in request.headers else ""
+        return await self._operator(request, SECOND) if SECOND in request.headers else ""
 
     def _from_agent(self, kind: str) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
@@ -160,7 +189,7 @@ class Api:
 
     def _from_operator(self, effect: Callable[[str, Any], Json]) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
-            operator, body = self._operator(request), await _body(request)
+            operator, body = await self._operator(request), await _body(request)
             return JSONResponse(await self._for_people(effect, operator, body))
 
         return endpoint
@@ -171,11 +200,15 @@ class Api:
         return JSONResponse(await self._uplink.long_poll(body))
 
     async def _show_board(self, request: Request) -> Response:
-        self._operator(request)
+        await self._operator(request)
         return JSONResponse(await self._for_people(self._board.json))
 
+    async def _show_alerts(self, request: Request) -> Response:
+        await self._operator(request)
+        return JSONResponse(await self._for_people(self._desk.show))
+
     async def _show_receipts(self, request: Request) -> Response:
-        self._operator(request)
+        await self._operator(request)
         return JSONResponse(self._receipts.view(request.path_params["command"]))
 
     async def _healthz(self, _request: Request) -> Response:

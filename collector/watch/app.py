@@ -17,9 +17,19 @@ from breakers.circuit import Circuits
 from breakers.latch import Latch
 from breakers.panel import Panel
 from breakers.rules import load_rules
+from collector.alerts.build import Workshop
 from collector.alerts.outbox import Outbox
-from collector.metrics import Gauge, Otel, dropped_by_sdks, incoming
+from collector.alerts.register import Register
+from collector.alerts.routing import Router
+from collector.alerts.rules import load_alert_rules
+from collector.alerts.writer import Writer
+from collector.audit import EVERY_S
+from collector.audit.entry import Note
+from collector.audit.files import entries
+from collector.audit.journal import Journal, JournalBroken
+from collector.configured import declare
 from collector.ports import address, bind, port_of
+from collector.readers import Readers
 from collector.setup import load_signer, owned, prepare
 from collector.spool import Reader
 from collector.tokens import Tokens
@@ -27,30 +37,39 @@ from collector.watch import parts
 from collector.watch.api import Api
 from collector.watch.board import BoardView
 from collector.watch.canary import Canary
+from collector.watch.changes import Changes
 from collector.watch.completeness import Completeness
 from collector.watch.damage import Damage
+from collector.watch.dead import DeadLetters
+from collector.watch.desk import Desk
 from collector.watch.dispatch import Dispatch
+from collector.watch.door import Door
+from collector.watch.errands import Errands
 from collector.watch.fleet import Fleet
+from collector.watch.heartbeat import Heartbeat
 from collector.watch.history import History
-from collector.watch.journal import Journal, Note, entries
 from collector.watch.leases import Leases, Receipts
 from collector.watch.live import BEHIND_S, Judge, Live
 from collector.watch.orders import Orders
 from collector.watch.poll import CommandLog
+from collector.watch.records import Records
 from collector.watch.relatch import Relatch
 from collector.watch.roll import Roll
-from collector.watch.roster import Roster
+from collector.watch.roster import Named, Roster
+from collector.watch.rulings import Rulings
 from collector.watch.scores import Scores
 from collector.watch.server import HttpServer
 from collector.watch.telling import Telling
 from collector.watch.trips import Trips
 from collector.watch.uplink import Lifted, Uplink
+from collector.watch.vigil import Vigil
 from fusebox import happenings
 from fusebox.clock import Clock, system_clock
 from fusebox.config import Config
 from fusebox.exporter import CollectorExporter
 from fusebox.lifecycle import Stack, serve
-from fusebox.records import Finding
+from fusebox.metrics import Gauge, Otel, dropped_by_sdks, incoming
+from fusebox.records import Finding, State, Transition
 from fusebox.rundir import announce, lookup, withdraw
 from fusebox.telemetry import Telemetry
 from fusebox.version import __version__
@@ -59,6 +78,7 @@ from governance.registry import load_registry
 ROLE: Final = "watch"
 _ANY: Final = ("0.0.0.0", "::")
 _TICK_S: Final = 0.25
+_UNSIGNED_S: Final = 2 * EVERY_S
 
 STARTED: Final = happenings.declare("watch_started", logging.INFO, "watch is ready")
 
@@ -102,6 +122,7 @@ class Watch:
         self._log.close()
         self._scores.stop()
         self._stack.stop(timeout)
+        self._count(now=True)
         self._journal.close()
         self._store.close()
         self._resources.close()
@@ -111,7 +132,9 @@ class Watch:
         """Parts that should run and do not."""
         state = {
             "live detection has ended; see watch.log": self._live.running,
+            self._journal.unsound: not self._journal.unsound,
             "the journal cannot be written; free its disk": not self._journal.owing,
+            "the journal is not signed; see checkpoint_failed in watch.log": self._journal.unsigned_s < _UNSIGNED_S,
             f"live detection is {self._live.behind:.0f} s behind the spool": self._live.behind < BEHIND_S,
         }
         return [sentence for sentence, well in state.items() if not well]
@@ -127,15 +150,18 @@ class Watch:
         )
         yield Gauge("watch_judged_record", "number of the newest spool record that was judged", self._live.position)
         yield Gauge("watch_processes", "agent processes with a live lease", len(self._leases.live()))
-        for name, number in self._outbox.counts().items():
+        for name, number in self._desk.counts().items():
             yield Gauge(f"watch_alerts_{name}", f"alerts {name}", number)
+        for name, state in self._outbox.states().items():
+            meaning = "1 while a sink of alerts is tried as usual, 0 while its circuit is open or it is disabled"
+            yield Gauge("watch_alert_sink_up", meaning, state == State.CLOSED, {"sink": name})
         yield from self._complete.samples()
 
     # --- wiring ---------------------------------------------------------------------------------------------------
     def _build(self) -> None:
         config, clock, folder = self._config, self._clock, self._config.data_dir
         self._registry = load_registry(config.agents_file)
-        self._journal = Journal(folder / "journal", clock)
+        self._journal = Journal.of(config, clock, ROLE)
         self._latch = Latch(folder / "latch" / "watch.jsonl", tenant=config.tenant)
         self._store = parts.shared_state(config, clock)
         self._rules = load_rules(config.rules_file)
@@ -144,14 +170,28 @@ class Watch:
         telemetry = Telemetry(CollectorExporter(config), service="fusebox-watch", clock=clock)
         self._scores = Scores(self._panel, telemetry, clock, config.tenant)
         self._history, self._roll, self._lifted = History(), Roll(clock), Lifted(self._latch)
-        self._leases, self._receipts, self._log = Leases(clock), Receipts(), CommandLog(clock.wall())
-        self._telling = Telling(self._journal, clock, self._dashboard)
-        self._outbox = Outbox(folder / "alerts", parts.sinks(config, clock), clock, self._telling.ended)
-        self._telling.through(self._outbox)
+        self._rulings = Rulings(self._journal, self._roll, clock)
+        self._leases, self._receipts, self._log = Leases(clock), Receipts(clock), CommandLog(clock.wall())
+        self._tellers()
         self._canary = Canary(config, clock, self._telling.incomplete)
         self._complete = Completeness(self._canary, clock)
+        self._changes = Changes(folder, self._journal)
         self._damage = Damage(folder, clock, self._telling.damage)
+        self._vigil = Vigil(
+            self._receipts, self._complete.lost, clock, unconfirmed=self._telling.unconfirmed, gap=self._telling.gap
+        )
         self._wire()
+
+    def _tellers(self) -> None:
+        """Who tells people."""
+        config, clock, register = self._config, self._clock, Register()
+        self._alert_rules = load_alert_rules(config.alerts_file)
+        writer = Writer(lambda: self._alert_rules.links.dashboard or self._dashboard())
+        self._telling = Telling(self._journal, clock, writer, register, self._registry)
+        sinks = Workshop(config, self._alert_rules, clock, self.url).sinks()
+        self._outbox = Outbox(config.data_dir / "alerts", sinks, clock, self._telling.ended)
+        self._telling.through(self._outbox, Router(self._alert_rules, self._outbox.sinks, clock))
+        self._desk = Desk(register, self._outbox, self._journal, writer, self._telling, clock)
 
     def _wire(self) -> None:
         config, clock = self._config, self._clock
@@ -164,16 +204,17 @@ class Watch:
         fleet = Fleet(self._circuits, self._leases, self._roll, self._rules.fleet)
         self._trips = Trips(
             self._circuits, self._journal, dispatch, self._history, clock, tenant=config.tenant,
-            alert=self._telling.opening, moved=self._panel.forget, refusal=fleet.refusal, page=self._telling.withheld,
+            alert=self._telling.moved, moved=self._panel.forget, refusal=fleet.refusal, page=self._telling.withheld,
             kill=lambda finding: self._kill_for(orders, finding),
         )  # fmt: skip
         orders = Orders(
             self._latch, self._circuits, self._journal, dispatch, self._history, clock,
-            self._registry, tenant=config.tenant, moved=self._panel.forget, lifted=self._lifted.add,
+            self._registry, tenant=config.tenant, moved=self._ordered_move, lifted=self._lifted.add,
+            told=self._telling.ordered,
         )  # fmt: skip
         uplink = Uplink(
             self._latch, self._circuits, self._journal, dispatch, self._log, self._leases, self._receipts, self._trips,
-            self._roll, self._lifted, clock,
+            self._rulings, self._lifted, clock,
         )  # fmt: skip
         self._judge = Judge(
             self._panel,
@@ -183,6 +224,7 @@ class Watch:
             self._history,
             clock,
             stranger=self._telling.stranger,
+            burning=self._telling.burning,
             complete=self._complete,
         )
         api = self._api(uplink, orders)
@@ -190,7 +232,10 @@ class Watch:
             broker.listen(api.from_broker)
         self._live = Live(lambda: Reader(config.data_dir / "spool", ROLE), self._judge)
         server = HttpServer(api.app(), self._socket, "watch-http")
-        self._stack = Stack([self._outbox, *carriers, server, self._live, self._canary])
+        dead = [DeadLetters(broker.depth, self._consumers, self._telling.dead_letters)] if broker else []
+        rule = self._alert_rules.heartbeat
+        heart = [Heartbeat(rule, clock, self._unwell, self._outbox.send)] if rule else []
+        self._stack = Stack([self._outbox, *carriers, server, self._live, self._canary, *dead, *heart])
         self._stopping = threading.Event()
         self._ticker = threading.Thread(target=self._tick, name="watch-ticker", daemon=True)
 
@@ -198,16 +243,36 @@ class Watch:
         folder, tenant = self._config.data_dir, self._config.tenant
         board = BoardView(
             self._circuits, self._latch, self._registry, self._roll, self._leases, self._history, self._clock,
-            watermark=lambda: self._judge.watermark, alerts=self._outbox.counts,
+            watermark=lambda: self._judge.watermark, alerts=self._desk.counts,
             freshness=self._complete.json,
+            thresholds={name: self._rules.threshold(name) for name in self._rules.detectors},
         )  # fmt: skip
         agents, operators = Tokens(folder / "principals.json", tenant), Tokens(folder / "operators.json", tenant)
-        self._roster = Roster({"principal": agents, "operator": operators}, self._journal)
-        return Api(agents, operators, uplink, orders, board, self._receipts, self)
+        lists: dict[str, Named] = {"principal": agents, "operator": operators, "reader": Readers(folder)}
+        self._roster = Roster(lists, self._journal)
+        self._door = Door(operators, self._journal, self._clock)
+        records = Records(self._journal, folder / "journal")
+        return Api(
+            agents, operators, self._door, uplink, orders, Errands(self._journal), board, self._receipts, records,
+            self._desk, self, self._clock,
+        )  # fmt: skip
 
     def _kill_for(self, orders: Orders, finding: Finding) -> None:
         if self._rules.rule(finding.detector).kill:
             orders.kill_for(finding)
+
+    def _ordered_move(self, transition: Transition) -> None:
+        self._panel.forget(transition.agent)
+        self._telling.moved(transition)
+
+    def _consumers(self) -> set[str]:
+        """Agents that may have queues."""
+        return self._registry.agents.keys() | {agent for lease in self._leases.live() for agent in lease.agents}
+
+    def _unwell(self) -> list[str]:
+        """Why no heartbeat is sent."""
+        undelivered = self._desk.counts()["undelivered"]
+        return self.failing() + ([f"{undelivered} alerts reached nobody"] if undelivered else [])
 
     def _dashboard(self) -> str | None:
         info = lookup(self._config.data_dir, "dashboard")
@@ -215,26 +280,43 @@ class Watch:
 
     # --- running --------------------------------------------------------------------------------------------------
     def _restore(self) -> None:
-        """Take up what the journal says."""
+        """Take up what the journal says, and write down what is new since."""
         relatch = Relatch(self._latch)
+        learners = (relatch, self._history, self._lifted, self._telling, self._desk, self._roster, self._changes)
         for entry in entries(self._config.data_dir / "journal"):
-            for learner in (relatch, self._history, self._lifted, self._telling, self._roster):
+            for learner in learners:
                 learner.learn(entry)
         relatch.apply()
         self._telling.catch_up()
         for transition in self._history.recent():
             self._circuits.adopt(transition)
-        self._journal.append(Note("start", ROLE, ROLE, f"version {__version__}"))
+        self._begin()
+
+    def _begin(self) -> None:
+        """Say that watch runs, and as what; where that cannot be recorded people are told, and can still kill."""
+        declare(self._config, ROLE)
+        try:
+            self._journal.append(Note("start", ROLE, ROLE, f"version {__version__}"))
+            self._changes.check()
+        except JournalBroken as error:
+            self._telling.audit_failed(self._journal.unsound or str(error), f"journal of {ROLE}")
 
     def _tick(self) -> None:
         """Pay the journal's debts and look at a board that others move too."""
         while not self._stopping.wait(_TICK_S):
             self._journal.settle()
+            self._count()
             self._roster.check()
+            self._changes.check()
             self._trips.noticed(self._circuits.refresh())
             self._trips.chase()
             self._scores.tick()
             self._damage.look()
+            self._vigil.look()
+
+    def _count(self, *, now: bool = False) -> None:
+        for counted in (self._rulings.counted, self._door.refused):
+            counted.settle(now=now)
 
 
 def main(config: Config) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -29,16 +29,18 @@ class BoardView:
         watermark: time of the newest event judged.
         alerts: counts of alerts by what became of them.
         freshness: how far the database is, and what is missing.
+        thresholds: the score at which each detector opens a circuit.
     """
 
     def __init__(
         self, circuits: Circuits, latch: Latch, registry: Registry, roll: Roll, leases: Leases, history: History,
         clock: Clock, *, watermark: Callable[[], float], alerts: Callable[[], dict[str, int]],
-        freshness: Callable[[], Json],
+        freshness: Callable[[], Json], thresholds: Mapping[str, float],
     ) -> None:  # fmt: skip
         self._circuits, self._latch, self._registry, self._roll = circuits, latch, registry, roll
         self._leases, self._history, self._clock = leases, history, clock
         self._watermark, self._alerts, self._freshness = watermark, alerts, freshness
+        self._thresholds = dict(thresholds)
 
     def json(self) -> Json:
         """The answer of ``GET /v1/board``."""
@@ -53,6 +55,7 @@ class BoardView:
             "latches": self._latches(),
             "trips": self._history.trips(),
             "alerts": self._alerts(),
+            "thresholds": self._thresholds,
             "counters": happenings.counts(),
         }
 

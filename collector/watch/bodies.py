@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
+from collector.alerts.matching import Match
 from collector.watch.refusal import BAD_REQUEST, Refusal
 from fusebox.command import agent_scope, names_someone
-from fusebox.records import Finding, State, Transition
+from fusebox.records import Decision, Finding, State, Transition
 from fusebox.registry import AGENT_ID
 
 MAX_WAIT_S = 30.0
+MAX_SILENCE_S = 30 * 86_400.0
 _MAX_AGENTS = 256
 _PREFIX = agent_scope("")
 
@@ -87,6 +89,20 @@ class RepriceBody(Body):
     rows: Annotated[list[Repriced], Field(min_length=1, max_length=MAX_REPRICED)]
 
 
+class EraseBody(Body):
+    """``erase``."""
+
+    writer: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
+    seq: Whole
+    reason: Reason
+
+
+class VerifiedBody(Body):
+    """``verified``: entries of each writer that a verification found as they were signed."""
+
+    sizes: Annotated[dict[Annotated[str, StringConstraints(max_length=32)], Whole], Field(min_length=1, max_length=20)]
+
+
 class AgentBody(Body):
     """``trip`` and ``reset``."""
 
@@ -98,6 +114,64 @@ class ModeBody(AgentBody):
     """``mode``."""
 
     mode: Literal["normal", "observe_only", "disabled"]
+
+
+class MessagesBody(Body):
+    """``messages``: what a person is about to do with an agent's held or dead messages; ``chosen`` says which."""
+
+    agent: AgentId
+    act: Literal["replay", "discard"]
+    queue: Literal["held", "dead"]
+    chosen: Text
+
+
+class OutcomeBody(Body):
+    """``outcome``: what became of it; ``order`` is the answer to the intent, ``error`` is empty when all went well."""
+
+    order: Id
+    count: Whole
+    error: Text
+
+
+class SilenceBody(Body):
+    """``alerts/silence``: for so many seconds."""
+
+    match: Match
+    seconds: Annotated[float, Field(gt=0, le=MAX_SILENCE_S)]
+    reason: Reason
+
+    @model_validator(mode="after")
+    def _some(self) -> SilenceBody:
+        if self.match == Match():
+            raise ValueError("name agents, teams, severities or types; everything at once cannot be silenced")
+        return self
+
+
+class UnsilenceBody(Body):
+    """``alerts/unsilence``."""
+
+    silence: AlertId
+    reason: Reason
+
+
+class AckBody(Body):
+    """``alerts/ack``."""
+
+    alert: AlertId
+    reason: Reason
+
+
+class TestBody(Body):
+    """``alerts/test``: one sink, or all."""
+
+    sink: Annotated[str, StringConstraints(max_length=32)] = ""
+
+
+class AuditBody(Body):
+    """``alerts/audit``: why the journal does not verify, and where it breaks."""
+
+    reason: Reason
+    where: Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
 # --- from agent processes ---------------------------------------------------------------------------------------------
@@ -184,10 +258,11 @@ class Report(Body):
 
 
 class Denial(Body):
-    """One row of ``denials``."""
+    """One row of ``denials``: how often a guard ruled so in a minute."""
 
     agent: AgentId
     guard: Annotated[str, StringConstraints(max_length=100)]
+    decision: Decision = Field(Decision.DENY, strict=False)
     reason: Text
     action: Annotated[str, StringConstraints(max_length=100)]
     minute: Whole

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Final
 
-from collector.metrics import Gauge
 from collector.watch.canary import Canary
 from collector.watch.sequences import Sequences
 from fusebox import happenings, names
 from fusebox.clock import Clock
 from fusebox.eventmap import SpanFacts, agent_of
+from fusebox.metrics import Gauge
 from fusebox.records import Finding
 
 _NAMED: Final = 5
@@ -52,7 +52,7 @@ class Completeness:
 
     def doubt(self, finding: Finding) -> Finding:
         """The finding, with what is missing from its agent's spans in its reason."""
-        lost = self._sequences.lost(self._clock.wall()).get(finding.agent, 0)
+        lost = self.lost().get(finding.agent, 0)
         if not lost:
             return finding
         happenings.emit(INCOMPLETE, agent=finding.agent, detector=finding.detector, lost=lost)
@@ -60,12 +60,16 @@ class Completeness:
 
     def sentences(self) -> list[str]:
         """What is missing or late now; empty when nothing is known to be."""
-        lost = self._sequences.lost(self._clock.wall())
+        lost = self.lost()
         worst = sorted(lost, key=lambda agent: -lost[agent])[:_NAMED]
         found = [f"{lost[agent]} spans of {agent} never arrived" for agent in worst]
         if len(lost) > _NAMED:
             found.append(f"{sum(lost.values())} spans of {len(lost)} agents never arrived in all")
         return [*found, *filter(None, [self._canary.trouble()])]
+
+    def lost(self) -> dict[str, int]:
+        """Spans that never arrived lately, by agent."""
+        return self._sequences.lost(self._clock.wall())
 
     def json(self) -> dict[str, Any]:
         """For the board: ``stored`` is the database's watermark (Unix seconds, 0 = not known)."""
@@ -81,7 +85,7 @@ class Completeness:
 
     def samples(self) -> Iterator[Gauge]:
         """Figures for ``/metrics``."""
-        canary, lost = self._canary, sum(self._sequences.lost(self._clock.wall()).values())
+        canary, lost = self._canary, sum(self.lost().values())
         yield Gauge("spans_missing", "spans that never arrived in the last half hour", lost)
         yield Gauge("canary_age_seconds", "how long ago a canary came through the whole path", canary.age)
         yield Gauge("canary_seconds", "how long the last canary took to be found by SQL", canary.seconds)

@@ -37,7 +37,7 @@ class Dispatch:
         """Sign a Command and put it on every carrier; the processes from which a Receipt is due."""
         signed = self._signer.sign(command)
         expected = [lease.process for lease in self._leases.live() if lease.runs(command.scope)]
-        self._receipts.expect(command.id, command.scope, tuple(expected))
+        self._receipts.expect(command, tuple(expected))
         self._log.append(signed)
         for carry in self._carriers:
             carry(signed, command)

@@ -15,12 +15,13 @@ from typing import Any, Final
 
 from collector.watch.refusal import FORBIDDEN, NOT_FOUND, TOO_MANY, Refusal
 from fusebox.clock import Clock
-from fusebox.command import covers
+from fusebox.command import Command, Order, covers
 
 GRACE_S: Final = 10.0
 _MAX_PROCESSES: Final = 10_000
 _MAX_COMMANDS: Final = 1_000
 _MAX_DUE: Final = 100
+_STOPS: Final = (Order.KILL, Order.TRIP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,22 +104,25 @@ class Leases:
 
 @dataclass(slots=True)
 class _Awaited:
-    scope: str
+    order: Command
     expected: tuple[str, ...]
+    since: float
     received: dict[str, float] = field(default_factory=dict)
 
 
 class Receipts:
     """Which processes have applied which Command; the newest thousand Commands of this start."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self._commands: OrderedDict[str, _Awaited] = OrderedDict()
+        self._left: OrderedDict[str, None] = OrderedDict()
         self._lock = threading.Lock()
 
-    def expect(self, command: str, scope: str, processes: tuple[str, ...]) -> None:
+    def expect(self, command: Command, processes: tuple[str, ...]) -> None:
         """A Command went out."""
         with self._lock:
-            self._commands[command] = _Awaited(scope, processes)
+            self._commands[command.id] = _Awaited(command, processes, self._clock.monotonic())
             while len(self._commands) > _MAX_COMMANDS:
                 self._commands.popitem(last=False)
 
@@ -146,6 +150,23 @@ class Receipts:
         with self._lock:
             awaited = self._commands.get(command)
             return awaited is None or set(awaited.expected) <= awaited.received.keys()
+
+    def left(self, process: str) -> None:
+        """A process stopped in good order; it acts no more."""
+        with self._lock:
+            self._left[process] = None
+            while len(self._left) > _MAX_PROCESSES:
+                self._left.popitem(last=False)
+
+    def overdue(self, seconds: float) -> list[tuple[Command, list[str]]]:
+        """Orders to stop that are older than that, and the processes that have not said that they applied them."""
+        before = self._clock.monotonic() - seconds
+        with self._lock:
+            late = [each for each in self._commands.values() if each.order.order in _STOPS and each.since <= before]
+            missing = [
+                (each.order, sorted(set(each.expected) - each.received.keys() - self._left.keys())) for each in late
+            ]
+        return [(command, processes) for command, processes in missing if processes]
 
     def view(self, command: str) -> dict[str, Any]:
         """The answer of ``GET /v1/receipts/{command}``.

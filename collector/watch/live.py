@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from breakers.detectors.burn import Burn
 from breakers.panel import Panel
 from collector.otlp import facts_of
 from collector.spool import Reader, Record
@@ -28,7 +29,7 @@ from collector.watch.trips import Trips
 from fusebox import happenings
 from fusebox.clock import Clock
 from fusebox.eventmap import SpanFacts, event_of
-from fusebox.records import ActionKind, Event
+from fusebox.records import ActionKind, Event, Finding
 from fusebox.registry import Registry
 from governance.registry import Strangers
 
@@ -64,16 +65,17 @@ class Judge:
 
     Args:
         stranger: called once for each unregistered agent.
+        burning: called with every warning that an agent uses more than its budget.
         complete: knows which spans are missing.
     """
 
     def __init__(
         self, panel: Panel, registry: Registry, roll: Roll, trips: Trips, history: History, clock: Clock, *,
-        stranger: Callable[[Event], None], complete: Completeness,
+        stranger: Callable[[Event], None], burning: Callable[[Finding], None], complete: Completeness,
     ) -> None:  # fmt: skip
         self._panel, self._registry, self._roll = panel, registry, roll
         self._trips, self._history, self._clock, self._stranger = trips, history, clock, stranger
-        self._complete = complete
+        self._burning, self._complete = burning, complete
         self._strangers = Strangers(registry, MAX_STRANGERS)
         self._untold: set[str] = set()
         self.watermark = 0.0
@@ -81,14 +83,15 @@ class Judge:
     def see(self, span: SpanFacts) -> None:
         """Take a span in: count it, and judge the event it reports."""
         if self._complete.look(span):
-            self.watermark = max(self.watermark, min(span.end, self._clock.now()))
+            self._mark(span.end)
         event = event_of(span)
         if event is not None:
             self.judge(event)
 
     def judge(self, event: Event) -> None:
         """Count the event, show it to the detectors, act on what they find."""
-        self.watermark = max(self.watermark, min(event.time, self._clock.now()))
+        if event.time > self.watermark:
+            self._mark(event.time)
         if not self._admitted(event):
             return
         self._roll.observe(event)
@@ -104,6 +107,11 @@ class Judge:
         else:
             kind = WARNED if finding.action == "warn" else OBSERVED
             happenings.emit(kind, agent=finding.agent, detector=finding.detector, reason=finding.reason)
+            if kind is WARNED and finding.detector == Burn.name:
+                self._burning(finding)
+
+    def _mark(self, time: float) -> None:
+        self.watermark = max(self.watermark, min(time, self._clock.now()))
 
     def _tell_once(self, agent: str) -> None:
         """A detector without data does not judge, and somebody should know."""

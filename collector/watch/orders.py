@@ -1,30 +1,33 @@
 """What operators order. The order of work, for each:
 
 ==========  ==========================================================================================================
-kill        journal (a broken one is owed, loudly) → own latch → sign → every carrier → Receipts due
-resume      journal, else refused → lift in the own latch, circuits to half-open → sign → carriers → Receipts due
-trip,       journal, else refused → board → sign → carriers → Receipts due
+kill        journal (a broken one is owed, loudly) → own latch → sign → every carrier → outcome, Receipts due
+resume      journal, else refused → own latch lifts, circuits to half-open → sign → carriers → outcome, Receipts due
+trip,       journal, else refused → board → sign → carriers → outcome, Receipts due
 reset, mode
 reprice     journal, else refused; *keep* copies it, and the ledger's view on the copy does the rest
 ==========  ==========================================================================================================
 
 A kill is never refused for want of a disk, a board or a broker. A resume names the kills it lifts, and is refused
-when there is nothing to resume: 409 with what stands in the way.
+when there is nothing to resume: 409 with what stands in the way. The entry of an order is its intent; an entry
+``outcome`` about the Command's id says what became of it, also when it broke off half-way.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any, Final
 
 from breakers.circuit import Circuits
 from breakers.latch import Latch
+from collector.audit.entry import Note
+from collector.audit.journal import Journal, JournalBroken
 from collector.watch.bodies import RepriceBody
 from collector.watch.dispatch import Dispatch
 from collector.watch.history import History
-from collector.watch.journal import Journal, JournalBroken, Note
 from collector.watch.refusal import CONFLICT, FORBIDDEN, UNAVAILABLE, Refusal
 from collector.watch.trips import movement
 from fusebox import happenings
@@ -51,18 +54,20 @@ class Orders:
     """Kill, resume, trip, reset and mode, by authenticated operators.
 
     Args:
-        moved: called with the agent of every transition an order caused.
+        moved: called with every transition an order caused, once it is recorded.
+        told: called with every kill and resume, once it is in effect.
         lifted: called with the kill ids that a resume lifted.
     """
 
     def __init__(
         self, latch: Latch, circuits: Circuits, journal: Journal, dispatch: Dispatch, history: History, clock: Clock,
-        registry: Registry, *, tenant: str, moved: Callable[[str], None], lifted: Callable[[tuple[str, ...]], None],
+        registry: Registry, *, tenant: str, moved: Callable[[Transition], None],
+        lifted: Callable[[tuple[str, ...]], None], told: Callable[[Command], None],
     ) -> None:  # fmt: skip
         self._latch, self._circuits, self._journal, self._dispatch = latch, circuits, journal, dispatch
         self._history, self._clock, self._tenant = history, clock, tenant
         self._registry, self._own_tenant = registry, f"tenant:{tenant}"
-        self._moved, self._lifted = moved, lifted
+        self._moved, self._lifted, self._told = moved, lifted, told
 
     def kill(self, operator: str, scope: str, reason: str) -> Json:
         """Cut everything ``scope`` covers.
@@ -75,16 +80,13 @@ class Orders:
                 CONFLICT, f"this watch serves tenant {self._tenant!r}; order it where {scope[7:]!r} is served"
             )
         command = self._command(Order.KILL, scope, operator, reason)
-        try:
-            self._journal.append(_note(command))
-        except JournalBroken:
-            self._journal.owe(_note(command))
+        self._note(_intent(command))
         try:
             self._latch.kill(command.id, scope, reason=reason, operator=operator, time=self._clock.now())
         except OSError as error:
             happenings.emit(LATCH_BROKEN, kill=command.id, error=str(error))
         happenings.emit(KILLED, scope=scope, operator=operator, reason=reason)
-        return {"command": command.id, "kill": command.id, "expected": self._dispatch.send(command)}
+        return {"kill": command.id, **self._send(command)}
 
     def kill_for(self, finding: Finding) -> None:
         """Cut the agent of a Finding whose rule says so, once."""
@@ -102,14 +104,15 @@ class Orders:
         stopped = [agent for agent in self._open_circuits() if covers(scope, agent)]
         if not lifts and not stopped:
             raise Refusal(CONFLICT, self._nothing_to_resume(scope))
-        self._require_two(scope, {operator, second} - {""})
+        self._require_two(scope, operator, second)
         command = self._command(Order.RESUME, scope, operator, reason, lifts=lifts)
-        self._record(_note(command, second))
-        self._lift(lifts)
-        for agent in stopped:
-            self._move(self._circuits.half_open(agent, reason=reason, actor=f"operator:{operator}"))
+        self._record(_intent(command, second))
+        with self._told_if_it_fails(command):
+            self._lift(lifts)
+            for agent in stopped:
+                self._move(self._circuits.half_open(agent, reason=reason, actor=f"operator:{operator}"))
         happenings.emit(RESUMED, scope=scope, operator=operator, reason=reason)
-        return {"command": command.id, "lifted": list(lifts), "expected": self._dispatch.send(command)}
+        return {"lifted": list(lifts), **self._send(command)}
 
     def trip(self, operator: str, agent: str, reason: str) -> Json:
         """Open one circuit.
@@ -151,22 +154,45 @@ class Orders:
         return {"rows": len(rows)}
 
     def _order(self, command: Command, effect: Callable[[], Transition | None]) -> Json:
-        self._record(_note(command))
-        self._move(effect())
-        return {"command": command.id, "expected": self._dispatch.send(command)}
+        self._record(_intent(command))
+        with self._told_if_it_fails(command):
+            self._move(effect())
+        return self._send(command)
+
+    def _send(self, command: Command) -> Json:
+        """Give the order to every carrier, then tell people: with that, what *watch* itself does is done."""
+        expected = self._dispatch.send(command)
+        self._told(command)
+        self._outcome(command, "done", expected)
+        return {"command": command.id, "expected": expected}
+
+    @contextmanager
+    def _told_if_it_fails(self, command: Command) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            self._outcome(command, f"failed: {error}"[:_MAX_REASON], [])
+            raise
+
+    def _outcome(self, command: Command, word: str, expected: list[str]) -> None:
+        payload = {"order": command.order.value, "expected": expected}
+        self._note(Note("outcome", "watch", command.id, word, payload=payload))
 
     def _move(self, transition: Transition | None) -> None:
         if transition is not None:
             self._follow(transition)
 
     def _follow(self, transition: Transition) -> None:
-        note = movement(transition)
+        self._note(movement(transition))
+        self._history.record(transition)
+        self._moved(transition)
+
+    def _note(self, note: Note) -> None:
+        """Write down what has happened, or must not wait."""
         try:
             self._journal.append(note)
         except JournalBroken:
             self._journal.owe(note)
-        self._history.record(transition)
-        self._moved(transition.agent)
 
     def _lift(self, lifts: tuple[str, ...]) -> None:
         try:
@@ -179,10 +205,11 @@ class Orders:
     def _open_circuits(self) -> list[str]:
         return [circuit.agent for circuit in self._circuits.all() if circuit.state is State.OPEN]
 
-    def _require_two(self, scope: str, people: set[str]) -> None:
+    def _require_two(self, scope: str, operator: str, second: str) -> None:
         risky = [agent for agent, entry in self._registry.agents.items() if entry.risk is Risk.HIGH]
         freed = [agent for agent in risky if scope in (ALL, self._own_tenant, agent_scope(agent))]
-        if freed and len(people) < _TWO:
+        if freed and len({operator, second} - {""}) < _TWO:
+            self._note(Note("refused", f"operator:{operator}", scope, f"a resume of {freed[0]} takes two operators"))
             raise Refusal(
                 FORBIDDEN,
                 f"{freed[0]} is high-risk (agents.toml): a second operator must agree; "
@@ -208,7 +235,7 @@ class Orders:
         return Command(order, scope, operator, reason, issued, self._tenant, lifts=lifts, mode=mode)
 
 
-def _note(command: Command, second: str = "") -> Note:
+def _intent(command: Command, second: str = "") -> Note:
     payload: Json = {"command": asdict(command)} | ({"second": second} if second else {})
     who = command.operator if command.operator.startswith(DETECTOR) else f"operator:{command.operator}"
     return Note(command.order.value, who, command.scope, command.reason, payload=payload)

@@ -1,4 +1,4 @@
-"""What watch needs from its surroundings: shared state, detector rules, the registry, alert sinks, a broker."""
+"""What watch needs from its surroundings: shared state, detector rules, the registry, a broker."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import logging
 from typing import Final
 
 from breakers.latch import Latch
-from collector.alerts.sinks import LogSink, Sink, WebhookSink
 from collector.watch.amqp import BrokerCarrier
 from collector.watch.disconnect import Disconnector
 from collector.watch.leases import Receipts
@@ -14,7 +13,7 @@ from collector.watch.outbound import Outbound
 from fusebox import happenings
 from fusebox.clock import Clock
 from fusebox.config import Config
-from fusebox.errors import ConfigError, StoreUnavailable
+from fusebox.errors import StoreUnavailable
 from fusebox.store import Store, open_store
 from rabbitmq.amqp import AmqpBroker
 from rabbitmq.amqp_address import Address
@@ -47,23 +46,6 @@ def shared_state(config: Config, clock: Clock) -> Store:
                 happenings.emit(STORE_ABSENT, error=str(error))
                 return store
             clock.sleep(0.05)
-
-
-def sinks(config: Config, clock: Clock) -> list[Sink]:
-    """Where alerts go.
-
-    Raises:
-        ConfigError: the webhook's address or secret is wrong.
-    """
-    log = LogSink(config.data_dir / "alerts.log")
-    if config.alert_webhook_url is None:
-        return [log]
-    secret = config.secret("alert_webhook_secret")
-    if secret is None:
-        raise ConfigError(
-            "alert_webhook_url is set but alert_webhook_secret is not; a webhook must be signed (whsec_…)"
-        )
-    return [log, WebhookSink(config.alert_webhook_url, secret, clock, private=config.alert_webhook_private)]
 
 
 def broker(config: Config, clock: Clock) -> BrokerCarrier | None:

@@ -7,21 +7,32 @@ changed, also while it was away.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
-from collector.tokens import Tokens
-from collector.watch.journal import Journal, JournalBroken, Note
+from collector.audit.entry import Note
+from collector.audit.journal import Journal, JournalBroken
 from fusebox.errors import ConfigError
+
+
+class Named(Protocol):
+    """A list of those who have a token."""
+
+    def names(self) -> tuple[str, ...]:
+        """Everyone on it.
+
+        Raises:
+            ConfigError: the file is damaged.
+        """
 
 
 class Roster:
     """Compares lists of tokens with what the journal says of them.
 
     Args:
-        lists: by the word that describes their members (``operator``, ``principal``).
+        lists: by the word that describes their members (``operator``, ``principal``, ``reader``).
     """
 
-    def __init__(self, lists: Mapping[str, Tokens], journal: Journal) -> None:
+    def __init__(self, lists: Mapping[str, Named], journal: Journal) -> None:
         self._lists, self._journal = lists, journal
         self._known: dict[str, set[str]] = {word: set() for word in lists}
 

@@ -18,9 +18,10 @@ from dataclasses import asdict
 from typing import Final
 
 from breakers.circuit import Circuits
+from collector.audit.entry import Note
+from collector.audit.journal import Journal, JournalBroken
 from collector.watch.dispatch import Dispatch
 from collector.watch.history import History
-from collector.watch.journal import Journal, JournalBroken, Note
 from collector.watch.refusal import UNAVAILABLE, Refusal
 from fusebox import happenings
 from fusebox.clock import Clock
@@ -48,7 +49,7 @@ class Trips:
     """Opens circuits for detectors and adopts what processes report.
 
     Args:
-        alert: tells people about an opening; durable when it returns.
+        alert: tells people about a transition; durable when it returns.
         moved: called with the agent of every recorded transition.
         refusal: why detectors may not open one more circuit, ``""`` when they may.
         page: tells people of a Finding that was not acted on, and why; durable when it returns.
@@ -141,10 +142,9 @@ class Trips:
         """What follows once a transition is recorded."""
         self._history.record(transition)
         self._moved(transition.agent)
-        if transition.after is not State.OPEN:
-            return
-        happenings.emit(TRIPPED, agent=transition.agent, actor=transition.actor, reason=transition.reason)
-        self._dispatch.send(self._command(transition))
+        if transition.after is State.OPEN:
+            happenings.emit(TRIPPED, agent=transition.agent, actor=transition.actor, reason=transition.reason)
+            self._dispatch.send(self._command(transition))
         self._alert(transition)
 
     def _command(self, transition: Transition) -> Command:

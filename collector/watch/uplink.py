@@ -13,14 +13,15 @@ from typing import Any, Final
 
 from breakers.circuit import Circuits
 from breakers.latch import Latch
+from collector.audit.entry import Note
+from collector.audit.journal import Journal, JournalBroken
 from collector.tokens import Principal
 from collector.watch import bodies
 from collector.watch.dispatch import Dispatch
-from collector.watch.journal import Journal, JournalBroken, Note
 from collector.watch.leases import Leases, Receipts
 from collector.watch.poll import CommandLog
-from collector.watch.refusal import BAD_REQUEST, FORBIDDEN, NOT_FOUND, UNAVAILABLE, Refusal
-from collector.watch.roll import Roll
+from collector.watch.refusal import BAD_REQUEST, FORBIDDEN, NOT_FOUND, Refusal
+from collector.watch.rulings import Rulings
 from collector.watch.trips import Trips
 from fusebox import happenings
 from fusebox.clock import Clock
@@ -70,11 +71,11 @@ class Uplink:
 
     def __init__(
         self, latch: Latch, circuits: Circuits, journal: Journal, dispatch: Dispatch, log: CommandLog, leases: Leases,
-        receipts: Receipts, trips: Trips, roll: Roll, lifted: Lifted, clock: Clock,
+        receipts: Receipts, trips: Trips, rulings: Rulings, lifted: Lifted, clock: Clock,
     ) -> None:  # fmt: skip
         self._latch, self._circuits, self._journal, self._dispatch = latch, circuits, journal, dispatch
         self._log, self._leases, self._receipts, self._trips = log, leases, receipts, trips
-        self._roll, self._lifted, self._clock = roll, lifted, clock
+        self._rulings, self._lifted, self._clock = rulings, lifted, clock
         self._handlers: dict[str, Callable[[Principal, Any], Json]] = {
             "snapshot": self.snapshot, "poll": self.poll, "receipts": self.receipt, "reports": self.report,
             "denials": self.denials, "leave": self.leave,
@@ -145,19 +146,18 @@ class Uplink:
         return {}
 
     def denials(self, principal: Principal, data: Any) -> Json:
-        """Guards of the process said no."""
+        """Guards of the process ruled."""
         body = bodies.parse(bodies.Denials, data)
         _refuse_foreign(principal, [row.agent for row in body.rows])
         self._leases.own(principal.name, body.process)
-        for row in body.rows:
-            payload = {"process": body.process, "action": row.action, "minute": row.minute, "count": row.count}
-            self._append(Note("denial", row.guard, row.agent, row.reason, row.trace_id, payload=payload))
-            self._roll.denied(row.agent, row.count)
+        self._rulings.take(principal.name, body)
         return {}
 
     def leave(self, principal: Principal, data: Any) -> Json:
         """An orderly stop."""
-        self._leases.leave(principal.name, bodies.parse(bodies.Leave, data).process)
+        body = bodies.parse(bodies.Leave, data)
+        self._leases.leave(principal.name, body.process)
+        self._receipts.left(body.process)
         return {}
 
     def _kills(self, agents: Iterable[str]) -> dict[str, str]:
@@ -184,12 +184,6 @@ class Uplink:
             self._journal.append(Note("receipt", body.process, body.command, payload=payload))
         except JournalBroken as error:
             happenings.emit(RECEIPT_UNJOURNALED, command=body.command, error=str(error))
-
-    def _append(self, note: Note) -> None:
-        try:
-            self._journal.append(note)
-        except JournalBroken as error:
-            raise Refusal(UNAVAILABLE, str(error)) from error
 
 
 def answer(cursor: int, commands: list[str]) -> Json:

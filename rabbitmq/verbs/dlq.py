@@ -20,7 +20,8 @@ class DlqVerb:
   fusebox dlq replay ticket-helper --reason "KeyError: 'price'"
   fusebox dlq purge ticket-helper --all
 
-A replayed message keeps its id, its lineage and its trace, and starts again at its first attempt."""
+A replayed message keeps its id, its lineage and its trace, and starts again at its first attempt. Replays and purges
+are recorded in the audit log with your name, before and after; without a running watch they are refused."""
 
     def configure(self, parser: argparse.ArgumentParser) -> None:
         actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
@@ -40,9 +41,9 @@ A replayed message keeps its id, its lineage and its trace, and starts again at 
             elif args.action == "show":
                 return messages.print_one(shelf.look(), args.message)
             elif args.action == "replay":
-                print(f"{shelf.put_back(messages.wanted(args))} replayed")
+                print(f"{messages.replay(config, shelf, args, 'dead')} replayed")
             else:
-                print(f"{shelf.discard(messages.wanted(args))} thrown away")
+                print(f"{messages.discard(config, shelf, args, 'dead')} thrown away")
         return 0
 
 

@@ -43,7 +43,7 @@ is stopped again and the rest stays held."""
             if args.action == "list":
                 messages.print_list(shelf.look(), args.json)
             else:
-                print(f"{shelf.discard(messages.wanted(args))} thrown away")
+                print(f"{messages.discard(config, shelf, args, 'held')} thrown away")
         return 0
 
 

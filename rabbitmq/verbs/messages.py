@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -12,10 +12,12 @@ from rich.table import Table
 
 from fusebox import names
 from fusebox.config import Config
+from fusebox.control import ControlClient
 from fusebox.errors import ConfigError
 from rabbitmq.amqp import AmqpBroker
 from rabbitmq.shelf import Shelf, Shelved, Wanted
 
+_MAX_ERROR = 2_000
 _COLUMNS = ("message", "key", "reason", "trace_id", "bytes")
 
 
@@ -61,6 +63,39 @@ def wanted(args: argparse.Namespace) -> Wanted:
         return bool(args.all or shelved.finding == args.like)
 
     return choose
+
+
+def replay(config: Config, shelf: Shelf, args: argparse.Namespace, queue: str) -> int:
+    """Put the chosen messages back, on record; how many. Raises like :func:`recorded`."""
+    return _recorded(config, args, "replay", queue, shelf.put_back)
+
+
+def discard(config: Config, shelf: Shelf, args: argparse.Namespace, queue: str) -> int:
+    """Throw the chosen messages away, on record; how many. Raises like :func:`replay`."""
+    return _recorded(config, args, "discard", queue, shelf.discard)
+
+
+def _recorded(config: Config, args: argparse.Namespace, act: str, queue: str, work: Callable[[Wanted], int]) -> int:
+    """
+    Raises:
+        ControlUnavailable: *watch* could not journal it; nothing was done.
+        ControlRefused: this is no operator.
+    """
+    control = ControlClient.local(config)
+    order = control.messages(args.agent, act, queue, _chosen(args))["order"]
+    try:
+        count = work(wanted(args))
+    except Exception as error:
+        control.outcome(order, 0, f"broke off: {error}"[:_MAX_ERROR])
+        raise
+    control.outcome(order, count)
+    return count
+
+
+def _chosen(args: argparse.Namespace) -> str:
+    """The filter in words, for the journal."""
+    named = (f"{name} {value}" for name in ("message", "reason", "like") if (value := getattr(args, name)))
+    return next(named, "all")[:_MAX_ERROR]
 
 
 def print_list(shelved: list[Shelved], as_json: bool) -> None:

@@ -54,11 +54,27 @@ def test_check_refuses_a_knob_that_nothing_reads(tmp_path: Path) -> None:
 
 def test_explain_tells_of_every_detector_in_its_own_words(capsys: pytest.CaptureFixture[str]) -> None:
     told = json.loads(said(capsys, "explain", "--json"))
-    assert set(told) == set(DETECTORS)
+    assert set(told) == {*DETECTORS, "circuit", "fleet"}
     assert all(len(each["about"]) > 60 and each["knobs"] for each in told.values())
     assert "memory_s" in said(capsys, "explain", "cycle")
     with pytest.raises(ConfigError, match="is no detector; there are"):
         said(capsys, "explain", "cycel")
+
+
+def test_explain_tells_which_rules_kill_and_how_circuits_behave(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text("[rate]\nkill = true\n[circuit]\nprobes = 3\n")
+    text = said(capsys, "explain", "--rules", str(file))
+    assert "rate (enforce, and kills)" in text
+    assert "repetition (enforce)" in text
+    assert "half-open admits" in text
+    told = json.loads(said(capsys, "explain", "--rules", str(file), "--json"))
+    assert (told["rate"]["kill"], told["cycle"]["kill"]) == (True, False)
+    assert told["circuit"]["knobs"]["probes"] == [3, 1]
+    assert told["fleet"]["knobs"]["max_share"] == [0.5, 0.5]
+    assert "max_share" in said(capsys, "explain", "fleet")
 
 
 class Quiet:

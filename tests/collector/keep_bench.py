@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from collector import schema
+from collector.audit.journal import Journal
 from collector.keep.batch import Batch
 from collector.keep.deadletters import DeadLetters
 from collector.keep.engine import Engine
 from collector.keep.insert import Inserter
+from collector.keep.replay import Replay
 from fusebox.clock import ManualClock
 
 
@@ -19,6 +21,7 @@ class Bench:
     def __init__(self, folder: Path, url: str | None = None) -> None:
         self.engine = Engine(None, url) if url else Engine(folder / "clickhouse")
         self.letters = folder / "dead_letters"
+        self.journal = folder / "journal" / "keep"
         self.inserter = Inserter(self.engine, DeadLetters(self.engine, self.letters, ManualClock()))
         self._number = 0
 
@@ -49,3 +52,9 @@ class Bench:
     def one(self, statement: str) -> Any:
         """The first column of the first row."""
         return self.rows(statement)[0][0]
+
+
+def replay_of(bench: Bench) -> Replay:
+    """The part that replays dead letters, with a journal beside them."""
+    clock = ManualClock()
+    return Replay(bench.engine, bench.letters, clock, Journal(bench.journal, clock, "keep"))

@@ -11,6 +11,7 @@ from pathlib import Path
 import requests
 import uvicorn
 
+from collector.audit.journal import Journal
 from collector.keep.app import sql_port
 from collector.ports import bind, port_of
 from fusebox.clock import ManualClock
@@ -44,7 +45,9 @@ def serving(folder: Path) -> Iterator[Port]:
         attributes = {"fusebox.action": "tool_call", "gen_ai.tool.name": "tickets.comment", "gen_ai.agent.id": "ann's"}
         bench.store(request(*(Span(n, attributes=attributes) for n in range(1, 2001))))
         clock = ManualClock()
-        application = sql_port(Config(data_dir=folder), bench.engine, clock, {})
+        application = sql_port(
+            Config(data_dir=folder), bench.engine, clock, {}, Journal(folder / "journal", clock, "keep")
+        )
         server = uvicorn.Server(uvicorn.Config(application, lifespan="off", log_config=None))
         sock = bind("127.0.0.1", 0, "sql_port")
         thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]})

@@ -213,6 +213,23 @@ def test_while_records_keep_coming_a_batch_waits_the_longer_the_slower_inserts_a
     assert wait.seconds == 0.1, "it was quiet"
 
 
+@pytest.mark.parametrize(("size", "waits"), [(1 << 20, 3), (1, 5)])
+def test_a_sizeable_batch_waits_only_while_more_comes(tmp_path: Path, size: int, waits: int) -> None:
+    disk, clock = Disk(), ManualClock()
+    batches = Batches(Source(disk), Promises(tmp_path), BatchSettings(), clock)
+    linger = Linger(0.1, clock.monotonic)
+    with linger.timed():
+        clock.advance(3)
+    disk.records = [Record(1, b"x" * size)]
+    assert batches.look()
+    waited = []
+    for seconds in linger.steps(batches):
+        waited.append(seconds)
+        if len(waited) < 3:
+            disk.records.append(Record(len(waited) + 1, b"x" * size))
+    assert waited == pytest.approx([0.1] * waits)
+
+
 def test_a_full_batch_waits_for_nobody_and_a_small_one_as_long_as_the_last_insert_asks(tmp_path: Path) -> None:
     disk, clock, waits = Disk(), ManualClock(), []
     disk.records = [Record(n, b"x") for n in range(1, 7)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from collector.audit.entry import START, Entry, Note, line, make, payload_of
 from collector.spool import Writer
 from fusebox.config import PREFIX
 from tests.collector.spans import Span, request
@@ -92,8 +92,8 @@ _SEQUENCE = "SELECT groupArray(seq) FROM (SELECT seq FROM audit_log WHERE writer
 
 def test_the_journal_is_copied_once_across_restarts(roles: StartRoles, tmp_path: Path) -> None:
     running = roles("keep")
-    journal = running.config.data_dir / "journal" / "watch-000000000000.jsonl"
-    journal.parent.mkdir(exist_ok=True)
+    journal = running.config.data_dir / "journal" / "watch" / "000000000000.jsonl"
+    journal.parent.mkdir(parents=True, exist_ok=True)
     with journal.open("a") as file:
         file.write(_entry(0) + "\n" + _entry(1) + "\n" + "not json\n" + _entry(2)[:20])
     until(lambda: _rows(running, "SELECT max(seq) FROM audit_log WHERE writer = 'watch'") == [[1]], "two entries")
@@ -106,9 +106,11 @@ def test_the_journal_is_copied_once_across_restarts(roles: StartRoles, tmp_path:
     )
     row = _rows(
         running,
-        "SELECT writer, kind, actor, subject, reason, payload, hash FROM audit_log WHERE writer = 'watch' AND seq = 3",
+        "SELECT writer, kind, actor, subject, reason, payload, hash, toUnixTimestamp64Micro(time) FROM audit_log "
+        "WHERE writer = 'watch' AND seq = 3",
     )[0]
-    assert row == ["watch", "kill", "operator:ann", "helper", "too loud", '{"scope": "agent:helper"}', "h3"]
+    payload, hash, time = '{"scope":"agent:helper"}', _made(3).hash, 1_760_000_003_123_457
+    assert row == ["watch", "kill", "operator:ann", "helper", "too loud", payload, hash, time]
 
 
 def test_a_second_keep_says_who_owns_the_data(roles: StartRoles) -> None:
@@ -159,9 +161,10 @@ def _stored(answer: requests.Response) -> dict[str, object] | None:
     return body if body["last_stored"] else None
 
 
+def _made(seq: int) -> Entry:
+    note = Note("kill", "operator:ann", "helper", "too loud", payload={"scope": "agent:helper"})
+    return make(seq, "watch", 1.76e9 + seq + 0.123457, note, payload_of(note), START)
+
+
 def _entry(seq: int) -> str:
-    return json.dumps({
-        "seq": seq, "writer": "watch", "time": 1.76e9 + seq, "kind": "kill", "actor": "operator:ann",
-        "subject": "helper", "reason": "too loud", "trace_id": "", "span_id": "", "payload": {"scope": "agent:helper"},
-        "prev": f"h{seq - 1}", "hash": f"h{seq}",
-    })  # fmt: skip
+    return line(_made(seq)).decode()

@@ -15,11 +15,10 @@ from collector.keep.engine import Engine
 from collector.keep.errors import EngineDown
 from collector.keep.insert import Inserter
 from collector.keep.orders import ANSWER, ORDER
-from collector.keep.replay import Replay
 from fusebox.clock import ManualClock
 from fusebox.rundir import write_atomic
 from tests.collector.clickhouse_standin import StandIn
-from tests.collector.keep_bench import Bench
+from tests.collector.keep_bench import Bench, replay_of
 from tests.collector.spans import NOW, Span, request
 
 
@@ -106,7 +105,7 @@ def test_poison_among_ten_thousand_spans_is_found_and_replayed_once_it_is_none(s
     assert bench.rows("SELECT count(), countIf(reason LIKE 'agent_events_mv: %') FROM dead_letters") == [(2, 1)]
     server.run(f"ALTER TABLE agent_events_mv MODIFY QUERY {select}")
     write_atomic(bench.letters / ORDER, json.dumps({"id": "1", "reason": ""}))
-    Replay(bench.engine, bench.letters, ManualClock()).step()
+    replay_of(bench).step()
     answer = json.loads((bench.letters / ANSWER).read_text())
     assert (answer["replayed"], answer["refused"]) == (1, 1)
     assert _counts(server) == (10_001, 10_001)

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from collector import queries
-from collector.keep.audit_copy import COLUMNS
+from collector.audit.entry import COLUMNS
 from collector.repricing import changes
 from collector.verbs import explain
 from fusebox.prices import PriceBook
@@ -179,6 +179,7 @@ def test_a_repricing_is_an_entry_of_the_journal_and_the_ledger_follows(bench: Be
         "",
         "",
         json.dumps({"rows": rows}),
+        "",
         "",
         "",
     ]

@@ -34,7 +34,7 @@ _OTHER = {"messaging.operation.type": "process", "gen_ai.agent.id": "bot", "mess
 
 EXAMPLES = {
     "since": NOW, "spans": ["x:y"], "agent": "a", "span_id": "a", "trace_id": "b", "message_id": "m", "emitter": "e",
-    "since_ns": 0, "until_ns": int(NOW * 1e9),
+    "since_ns": 0, "until_ns": int(NOW * 1e9), "row": "r", "traces": ["t"], "subjects": ["a"], "until": NOW + 60,
 }  # fmt: skip
 
 
@@ -106,17 +106,18 @@ def test_spans_children_and_links(client: Client) -> None:
     for found in (
         queries.run(client, "span_of_any_trace", span_id=f"{2:016x}"),
         queries.run(client, "span", trace_id=f"{1:032x}", span_id=f"{2:016x}"),
+        queries.run(client, "spans_at", spans=[f"{1:032x}:{2:016x}"]),
     ):
         assert [(row["parent_id"], row["attributes"]["fusebox.target"]) for row in found] == [(f"{1:016x}", "T-1")]
     assert queries.run(client, "span", trace_id=f"{2:032x}", span_id=f"{2:016x}") == []
-    children = queries.run(client, "span_children", trace_id=f"{1:032x}", span_id=f"{1:016x}")
-    assert [row["span_id"] for row in children] == [f"{2:016x}"]
-    assert queries.run(client, "span", trace_id=f"{2:032x}", span_id=f"{4:016x}")[0]["links"] == [
-        (f"{1:032x}", f"{2:016x}")
-    ]
+    below = queries.run(client, "spans_below", spans=[f"{1:032x}:{1:016x}"])
+    assert [row["span_id"] for row in below] == [f"{2:016x}"]
+    linking = queries.run(client, "spans_linking", spans=[f"{1:032x}:{2:016x}"])
+    assert [row["span_id"] for row in linking] == [f"{4:016x}"]
     tree = queries.run(client, "trace_spans", trace_id=f"{1:032x}")
     assert [row["span_id"] for row in tree] == [f"{number:016x}" for number in (1, 5, 2, 3)]
     assert "attributes" not in tree[0]
+    assert queries.run(client, "trace_spans", trace_id=f"{2:032x}")[0]["links"] == [(f"{1:032x}", f"{2:016x}")]
 
 
 def test_values_are_never_text_of_a_statement(client: Client) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from collector.otlp import facts_of
-from collector.receive.clean import MAX_ATTRIBUTES, MAX_VALUE, cut
+from collector.receive.clean import MAX_ATTRIBUTES, MAX_VALUE, cut, latest
 from collector.receive.decode import Encoding, decode
 from collector.receive.identity import speaker
 from collector.receive.outline import MAX_ITEMS
@@ -243,3 +243,62 @@ def test_any_json_is_a_request_or_a_refusal(data: object) -> None:
     except Refusal:
         return
     stamp(message, ANYBODY, NOW)
+
+
+OPENINFERENCE = {
+    "openinference.span.kind": "LLM", "llm.system": "openai", "llm.model_name": "gpt-5-mini",
+    "llm.token_count.prompt": 1000, "llm.token_count.completion": 500,
+    "llm.token_count.prompt_details.cache_read": 100,
+}  # fmt: skip
+
+
+def test_what_openinference_says_is_said_again_in_the_conventions_names_and_priced() -> None:
+    kept = stamped(span(OPENINFERENCE))
+    plain = stamped(span(INFERENCE | {"gen_ai.usage.cache_read.input_tokens": 100}))
+    assert plain.items() - {(names.GEN_AI_AGENT_ID, "svc")} <= kept.items()
+    assert OPENINFERENCE.items() <= kept.items()
+    assert kept[names.COST_USD]
+
+
+@pytest.mark.parametrize(
+    ("attributes", "operation", "tool"),
+    [
+        ({"openinference.span.kind": "TOOL", "tool.name": "search"}, "execute_tool", "search"),
+        ({"traceloop.span.kind": "tool", "traceloop.entity.name": "search"}, "execute_tool", "search"),
+        ({"openinference.span.kind": "EMBEDDING"}, "embeddings", None),
+        ({"llm.request.type": "completion"}, "text_completion", None),
+        ({"openinference.span.kind": "CHAIN"}, None, None),
+        ({"openinference.span.kind": "LLM", "gen_ai.operation.name": "generate_content"}, "generate_content", None),
+    ],
+)
+def test_kinds_of_others_are_operations_of_the_conventions(
+    attributes: dict[str, Any], operation: str | None, tool: str | None
+) -> None:
+    kept = stamped(span(attributes))
+    assert (kept.get(names.GEN_AI_OPERATION), kept.get(names.GEN_AI_TOOL_NAME)) == (operation, tool)
+
+
+@pytest.mark.parametrize("turns", [200, 2_000])
+def test_of_a_long_conversation_the_last_message_is_kept(turns: int) -> None:
+    parts = [{"type": "tool_call_response", "response": "nothing found ☃"}]
+    last = {"role": "tool", "parts": parts}
+    told = [{"role": "user", "parts": [{"type": "text", "content": f'{n} "said" {{"role"'}]} for n in range(turns)]
+    text = json.dumps([*told, {"role": "assistant", "parts": ["x" * 60_000]}, last], ensure_ascii=False)
+    kept = str(stamped(span({names.GEN_AI_INPUT_MESSAGES: text}))[names.GEN_AI_INPUT_MESSAGES])
+    assert len(kept.encode()) <= MAX_VALUE
+    assert json.loads(kept)[-1] == last
+    assert str(len(text.encode())) in json.loads(kept)[0]
+
+
+@given(st.text(max_size=300), st.integers(100, 400))
+def test_any_text_in_the_place_of_a_conversation_is_bounded(text: str, limit: int) -> None:
+    for told in (text, f'[{{"role": {text}', json.dumps([{"role": text}] * 3)):
+        assert len(latest(told, limit).encode()) <= limit
+
+
+def test_of_too_many_attributes_the_last_message_and_the_marks_are_kept() -> None:
+    told = {f"llm.input_messages.{n}.message.content": f"said {n}" for n in range(300)}
+    kept = stamped(span({**told, **OPENINFERENCE, "llm.output_messages.0.message.content": "answer"}))
+    assert kept["llm.input_messages.299.message.content"] == "said 299"
+    assert kept["llm.output_messages.0.message.content"] == "answer"
+    assert OPENINFERENCE.items() <= kept.items()

@@ -2,7 +2,10 @@
 
 import os
 import signal
+import socket
 import stat
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -58,3 +61,32 @@ def test_a_long_data_folder_still_gets_a_socket(tmp_path: Path) -> None:
         RedisStore(info["url"]).ping()
     finally:
         twin.stop()
+
+
+def test_health_and_metrics_are_the_servers_own(roles: StartRoles) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        port = found.getsockname()[1]
+    running = roles("redis", env={"FUSEBOX_REDIS_METRICS_PORT": str(port)})
+    until(lambda: _page(port, "/healthz")[0] == 200, "it is healthy")
+    text = _page(port, "/metrics")[1]
+    for line in (
+        "fusebox_redis_answers 1",
+        "# TYPE redis_commands_processed_total counter",
+        "redis_memory_used_bytes ",
+    ):
+        assert line in text
+    os.kill(running.info("redis")["server"], signal.SIGSTOP)
+    try:
+        status, text = _page(port, "/healthz")
+        assert (status, "does not answer" in text) == (503, True)
+    finally:
+        os.kill(running.info("redis")["server"], signal.SIGCONT)
+
+
+def _page(port: int, path: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()

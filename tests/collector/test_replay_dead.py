@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from collector.audit.files import entries
 from collector.keep.deadletters import DeadLetters
 from collector.keep.orders import ANSWER, ORDER
-from collector.keep.replay import Replay
 from collector.spool import Writer
 from fusebox import cli
 from fusebox.clock import ManualClock
 from fusebox.rundir import write_atomic
-from tests.collector.keep_bench import Bench
+from tests.collector.keep_bench import Bench, replay_of
 from tests.collector.spans import Span, request
 from tests.fixtures.collector import StartRoles, until
 
@@ -30,8 +30,8 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
 
 def _replay(bench: Bench, reason: str = "") -> dict[str, object]:
-    write_atomic(bench.letters / ORDER, json.dumps({"id": "7", "reason": reason}))
-    Replay(bench.engine, bench.letters, ManualClock()).step()
+    write_atomic(bench.letters / ORDER, json.dumps({"id": "7", "user": "jo", "reason": reason}))
+    replay_of(bench).step()
     assert not (bench.letters / ORDER).exists()
     answer: dict[str, object] = json.loads((bench.letters / ANSWER).read_text())
     assert answer["id"] == "7"
@@ -118,7 +118,7 @@ def test_a_database_that_is_away_is_part_of_the_answer(bench: Bench) -> None:
 
 def test_a_damaged_order_is_dropped(bench: Bench) -> None:
     write_atomic(bench.letters / ORDER, "[1")
-    Replay(bench.engine, bench.letters, ManualClock()).step()
+    replay_of(bench).step()
     assert not (bench.letters / ORDER).exists()
 
 
@@ -140,3 +140,17 @@ def test_the_command_asks_the_running_keep(
     assert "0 replayed, 1 refused again\n  the record is neither" in capsys.readouterr().out
     assert cli.main(["sql", "--csv", "SELECT time, reason, length(raw) FROM dead_letters_waiting ORDER BY time"]) == 0
     assert capsys.readouterr().out.count("the record is neither") == 1
+
+
+def test_a_replay_is_on_record_before_and_after_or_not_done(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.store(b"\x0a\x05\x0a\x03\xff\xff\xff", request(Span(1)))
+    assert _replay(bench)["refused"] == 1
+    intent, outcome = entries(bench.journal, "keep")
+    assert (intent["kind"], intent["actor"], intent["subject"]) == ("replay", "user:jo", "dead_letters")
+    assert (outcome["kind"], outcome["subject"], outcome["payload"]) == ("outcome", "7", {"count": 0, "refused": 1})
+    monkeypatch.setattr("os.fdatasync", _no_disk)
+    assert "nothing was replayed" in str(_replay(bench)["error"])
+
+
+def _no_disk(_fd: int) -> None:
+    raise OSError(5, "input/output error")

@@ -11,6 +11,7 @@ import pytest
 
 from collector import queries, schema
 from collector.keep.engine import Engine
+from collector.questions import ASKED
 from collector.schema import drift, retention
 from collector.schema.build import build
 from collector.verbs.schema import verb
@@ -80,9 +81,12 @@ def test_old_rows_go_and_the_audit_stays_longer(bench: Bench) -> None:
 def test_every_table_of_rows_has_its_retention(bench: Bench) -> None:
     rows = bench.rows("""SELECT name, engine_full FROM system.tables WHERE engine LIKE '%MergeTree'
         AND database = currentDatabase() AND NOT startsWith(name, 'fusebox_')""")
-    assert {name for name, _ in rows} <= {*retention.SPANS, *retention.AUDIT}
+    assert {name for name, _ in rows} <= {*retention.SPANS, *retention.AUDIT, *retention.COPIES}
     for name, engine in rows:
-        assert f"toIntervalDay({400 if name in retention.AUDIT else 30})" in engine, name
+        if name in retention.COPIES:
+            assert "TTL" not in engine, "the journal says when its rows go"
+        else:
+            assert f"toIntervalDay({400 if name in retention.AUDIT else 30})" in engine, name
 
 
 def test_for_ever_takes_the_retention_away(bench: Bench) -> None:
@@ -133,14 +137,16 @@ def test_a_stock_table_answers_the_named_queries_and_is_only_read(tmp_path: Path
     activity = queries.run(client, "agent_activity", since=0.0)[0]
     assert (activity["agent"], activity["actions"], activity["errors"], activity["input_tokens"]) == ("svc", 2, 1, 14)
     examples = {"since": 0.0, "spans": ["x:y"], "agent": "a", "span_id": "a", "trace_id": "b", "message_id": "m",
-                "emitter": "e", "since_ns": 0, "until_ns": 1}  # fmt: skip
+                "emitter": "e", "since_ns": 0, "until_ns": 1, "row": "r", "traces": ["t"], "subjects": ["s"],
+                "writer": "w", "until": 1}  # fmt: skip
     missing = set()
     for name, query in queries.QUERIES.items():
         try:
             queries.run(client, name, **{key: examples[key] for key in query.parameters - set(query.defaults)})
         except queries.KeepUnavailable:
             missing.add(name)
-    assert missing == {"audit", "span_gaps", "gap_numbers", "freshness", "canary"}
+    of_ours = {"agent_scores", "dead_letters_by_reason", "span_gaps", "gap_numbers", "freshness", "canary"}
+    assert {name for name in missing if not name.startswith("audit")} == of_ours | set(ASKED)
     assert [row[0] for row in client.query("SHOW TABLES").result_rows] == ["otel_traces"]
     assert drift.exporter_columns(client) == []
     engine.close()

@@ -15,13 +15,14 @@ import pytest
 import requests
 
 from collector import setup
+from collector.audit.files import entries
+from collector.audit.journal import Journal
 from collector.keep.audit_copy import AuditCopy
 from collector.readers import Reader, Readers
 from collector.sql.errors import StatementRefused
 from collector.sql.query_log import QueryLog
 from collector.sql.quota import MAX_IN_FLIGHT, Quotas
 from collector.sql.statement import Outcome, Statement
-from collector.watch.journal import Journal, entries
 from fusebox.cli import main
 from fusebox.clock import ManualClock
 from fusebox.config import Config
@@ -194,7 +195,7 @@ def test_statements_beyond_those_in_flight_are_told_to_come_back(port: Port) -> 
 
 
 def journal(port: Port) -> list[dict[str, Any]]:
-    return list(entries(port.folder / "journal" / "keep"))
+    return list(entries(port.folder / "journal", "keep"))
 
 
 def test_every_statement_is_journaled_before_it_is_answered(port: Port) -> None:
@@ -211,7 +212,7 @@ def test_every_statement_is_journaled_before_it_is_answered(port: Port) -> None:
     assert json.loads(answered["payload"]["parameters"]) == {"x": "who?"}
     assert (answered["payload"]["rows"], answered["payload"]["code"]) == (1, 0)
     assert (refused["payload"]["code"], failed["payload"]["code"]) == (497, 60)
-    AuditCopy(port.bench.engine, port.folder / "journal" / "keep").step()
+    AuditCopy(port.bench.engine, port.folder / "journal").step()
     copied = "SELECT count() FROM audit_log WHERE writer = 'keep' AND kind = 'sql' AND actor = 'ann'"
     assert port.bench.one(copied) == 3
 
@@ -261,7 +262,7 @@ def test_the_same_statement_is_written_once_and_counted(tmp_path: Path) -> None:
     log.record("grafana", Statement("SELECT 1"), Outcome(error="x", code=60), 1.0)
     clock.advance(60)
     log.settle()
-    first, failed, counted = entries(tmp_path)
+    first, failed, counted = entries(tmp_path, "keep")
     assert (first["subject"], failed["subject"], counted["kind"]) == ("answered", "failed", "sql_count")
     assert counted["payload"]["answered"] == 999
     assert (counted["payload"]["read_rows"], counted["payload"]["ms"]) == (6993, 1998)
@@ -277,9 +278,9 @@ def test_no_reader_can_flood_the_journal(tmp_path: Path) -> None:
         log.record("ann", Statement("SELECT 'still heard'"), Outcome(), 1.0)
         clock.advance(60)
     log.close()
-    written = list(entries(tmp_path))
+    written = list(entries(tmp_path, "keep"))
     assert len(written) == 3 * (30 + 1 + 1)
-    assert sum(file.stat().st_size for file in tmp_path.iterdir()) < 400_000
+    assert sum(file.stat().st_size for file in tmp_path.glob("keep/0*")) < 400_000
     assert sum(e["payload"]["answered"] for e in written if e["kind"] == "sql_count") == 3 * (500 - 30)
     assert [e["actor"] for e in written if e["reason"] == "SELECT 'still heard'"] == ["ann"] * 3
     assert all(e["payload"]["length"] > 100_000 for e in written if e["actor"] == "mallory" and e["kind"] == "sql")
@@ -289,7 +290,7 @@ def test_what_cannot_be_journaled_is_not_answered(port: Port, monkeypatch: pytes
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("collector.watch.journal.os.fdatasync", full)
+    monkeypatch.setattr("collector.audit.chain.os.fdatasync", full)
     reply = get(port, "SELECT 'a word nobody may see'")
     monkeypatch.undo()
     assert reply.status_code == 503

@@ -7,10 +7,18 @@ from collections.abc import Iterator
 
 import pytest
 from clickhouse_connect.driver.client import Client
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.console import Console
 
+from collector.audit.entry import Note
+from collector.audit.journal import Journal
+from collector.keep.audit_copy import AuditCopy
 from collector.verbs.why import render
-from collector.why import NotFound, explain, message_text
+from collector.why import Direction, NotFound, Why, explain, message_text
+from collector.why.model import Row
+from collector.why.walk import Walk
+from fusebox.clock import ManualClock
 from tests.collector.keep_bench import Bench
 from tests.collector.spans import NOW, Span, Value, request
 
@@ -43,9 +51,23 @@ SPANS = [
          attributes=_chat("answer [bold]it is late[/]", "we\x1b[31m are sorry")),
     Span(22, 2, 20, "execute_tool tickets.comment", 1, NOW + 5, status=2, attributes=_tool("tickets.comment")),
     Span(23, 2, 20, "chat gpt-5-mini", 3, NOW + 6, attributes=_chat("anything else?", "no")),
+    # auditor, trace 6: one handler of a batch that links to two messages, one of them lost
+    Span(60, 6, name="process batch", kind=5, start=NOW + 7, links=[(1, 12), (8, 80)],
+         attributes=_message("process", "b-1", "auditor")),
+    Span(61, 6, 60, "execute_tool files.write", 1, NOW + 8,
+         attributes=_tool("files.write") | {"fusebox.target": "R-7"}),
     Span(30, 3, 99, "execute_tool orphan", 1, NOW, attributes=_tool("orphan")),
     Span(40, 4, 41, "execute_tool ring", 1, NOW, attributes=_tool("ring")),
     Span(41, 4, 40, "process ring", 5, NOW, attributes=_message("process", "m-9", "ring")),
+]  # fmt: skip
+
+
+FINDING = {"finding": {"spans": [f"{2:032x}:{21:016x}", f"{2:032x}:{22:016x}"]}}
+NOTES = [
+    Note("resume", "operator:jo", "agent:helper", "prompt fixed", payload={"command": {"id": "c"}}),
+    Note("denial", "circuit", "helper", "it is open", trace_id=f"{2:032x}"),
+    Note("trip", "detector:repetition", "helper", "the same 5 times", f"{2:032x}", payload={"transition": FINDING}),
+    Note("kill", "operator:jo", "agent:elsewhere", "just so", payload={"command": {"id": "d"}}),
 ]  # fmt: skip
 
 
@@ -53,6 +75,10 @@ SPANS = [
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     with Bench(tmp_path_factory.mktemp("why")) as bench:
         bench.store(request(*SPANS))
+        journal = Journal(bench.journal, ManualClock(NOW + 1), "watch")
+        for note in NOTES:
+            journal.append(note)
+        AuditCopy(bench.engine, bench.journal).step()
         yield bench.engine.reader()
 
 
@@ -74,11 +100,82 @@ def test_a_message_leads_to_its_publisher(client: Client) -> None:
     assert [step.span_id for step in explain(client, "m-1").steps] == [f"{n:016x}" for n in (12, 10)]
 
 
-def test_the_tree_reads_from_effect_to_cause(client: Client) -> None:
-    console = Console(width=160, highlight=False, color_system=None)
+def test_verdicts_and_who_let_the_agent_act_stand_beside_the_steps(client: Client) -> None:
+    effect = explain(client, f"{22:016x}").steps[0]
+    assert [(ruling.kind, ruling.actor, ruling.seq) for ruling in effect.rulings] == [
+        ("denial", "circuit", 1), ("trip", "detector:repetition", 2), ("resume", "operator:jo", 0)
+    ]  # fmt: skip
+    assert explain(client, f"{10:016x}").steps[0].rulings == (), "an order about another agent is not about this one"
+
+
+def test_an_entry_of_the_audit_log_leads_to_its_evidence(client: Client) -> None:
+    why = explain(client, "watch:2")
+    assert why.entry is not None
+    assert (why.entry.kind, why.entry.reason) == ("trip", "the same 5 times")
+    assert why.steps[0].span_id == f"{22:016x}"
+    ordered = explain(client, "watch/3")
+    assert ordered.entry is not None
+    assert (ordered.entry.actor, ordered.steps, ordered.complete) == ("operator:jo", (), True)
+    assert "kill by operator:jo about agent:elsewhere: just so" in printed(ordered)
+
+
+def test_a_row_leads_to_the_newest_call_that_named_it(client: Client) -> None:
+    assert explain(client, "R-7").steps[0].span_id == f"{61:016x}"
+
+
+def test_a_batch_has_several_causes_and_the_lost_one_is_named(client: Client) -> None:
+    why = explain(client, "R-7")
+    assert {step.span_id for step in why.steps} == {f"{n:016x}" for n in (61, 60, 12, 10)}
+    assert why.gaps == (f"what came before is not stored: {8:032x}:{80:016x}",)
+    assert f"{8:032x}:{80:016x}" in printed(why)
+
+
+def test_the_way_forward_crosses_queues_and_says_what_was_touched(client: Client) -> None:
+    why = explain(client, "m-1", Direction.FORWARD)
+    assert {step.span_id for step in why.steps} == {f"{n:016x}" for n in (12, 20, 21, 22, 23, 60, 61)}
+    assert why.complete
+    assert ("helper", "execute_tool files.write", "R-7", 1) in why.touched()
+    text = printed(why)
+    assert text.index("publish ticket.commented") < text.index("process batch") < text.index("files.write")
+    assert "execute_tool files.write on R-7 × 1" in text
+
+
+def test_what_followed_a_model_call_is_what_its_handler_did_then(client: Client) -> None:
+    why = explain(client, f"{21:016x}", Direction.FORWARD)
+    assert [step.span_id for step in why.steps] == [f"{n:016x}" for n in (21, 22, 23)]
+    assert why.steps[0].model_calls[0].answer.endswith("we\x1b[31m are sorry")
+
+
+def test_an_endless_chain_ends_and_says_so(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("collector.why.walk.MAX_STEPS", 3)
+    for direction in Direction:
+        why = explain(client, f"{22 if direction is Direction.BACK else 10:016x}", direction)
+        assert len(why.steps) == 3
+        assert any("it goes on" in gap for gap in why.gaps)
+    monkeypatch.setattr("collector.why.walk.MAX_STEPS", 500)
+    monkeypatch.setattr("collector.why.walk.MAX_LEVELS", 2)
+    assert len(explain(client, f"{22:016x}").steps) == 3
+    assert not explain(client, f"{22:016x}").complete
+
+
+def test_edges_are_there_in_sql(client: Client) -> None:
+    rows = client.query("SELECT via, span_id, cause_span_id FROM span_causes WHERE trace_id LIKE '%6'").result_rows
+    assert set(rows) == {
+        ("parent", f"{61:016x}", f"{60:016x}"),
+        ("link", f"{60:016x}", f"{12:016x}"),
+        ("link", f"{60:016x}", f"{80:016x}"),
+    }
+
+
+def printed(why: Why) -> str:
+    console = Console(width=400, highlight=False, color_system=None)
     with console.capture() as capture:
-        console.print(render(explain(client, f"{22:016x}")))
-    text = capture.get()
+        console.print(render(why))
+    return capture.get()
+
+
+def test_the_tree_reads_from_effect_to_cause(client: Client) -> None:
+    text = printed(explain(client, f"{22:016x}"))
     lines = ["execute_tool tickets.comment", "process ticket.commented", "answer [bold]it is late[/]", "we·[31m are",
              "publish ticket.commented", "process ticket.opened", "summarise T-1"]  # fmt: skip
     assert [text.index(line) for line in lines] == sorted(text.index(line) for line in lines)
@@ -92,12 +189,15 @@ def test_a_lost_parent_is_said(client: Client) -> None:
 
 
 def test_a_ring_of_parents_ends(client: Client) -> None:
-    assert len(explain(client, f"{40:016x}").steps) == 2
+    why = explain(client, f"{40:016x}")
+    assert len(why.steps) == 2
+    assert why.gaps == ("it has no beginning: these spans go round in a ring",)
+    assert len(explain(client, f"{40:016x}", Direction.FORWARD).steps) == 2
 
 
-@pytest.mark.parametrize("id", ["f" * 16, "f" * 32, "no such message", "", "' OR 1=1"])
+@pytest.mark.parametrize("id", ["f" * 16, "f" * 32, "no such message", "", "' OR 1=1", "watch:999"])
 def test_an_unknown_id_is_said(client: Client, id: str) -> None:
-    with pytest.raises(NotFound, match="is stored"):
+    with pytest.raises(NotFound, match=r"is stored|has no entry"):
         explain(client, id)
 
 
@@ -118,3 +218,24 @@ def test_an_unknown_id_is_said(client: Client, id: str) -> None:
 )
 def test_captured_messages_are_readable_in_any_shape(captured: str, text: str) -> None:
     assert message_text(captured) == text
+
+
+@given(st.integers(2, 9).flatmap(lambda n: st.lists(st.tuples(st.integers(0, n), st.integers(0, n)), max_size=25)))
+def test_a_walk_finds_what_can_be_reached_and_nothing_twice(edges: list[tuple[int, int]]) -> None:
+    rows = {number: {"trace_id": "t", "span_id": str(number)} for number in range(11)}
+
+    def neighbours(_: Walk, level: list[Row]) -> Iterator[tuple[Row, str]]:
+        for row in level:
+            for cause, effect in edges:
+                if str(effect) == row["span_id"]:
+                    yield rows[cause], f"t:{effect}"
+
+    found = Walk(None)  # type: ignore[arg-type]
+    found.go(rows[0], neighbours)
+    reached, before = {0}, set[int]()
+    while reached != before:
+        before, reached = reached, reached | {cause for cause, effect in edges if effect in reached}
+    assert set(found.rows) == {f"t:{number}" for number in reached}
+    assert not found.cut
+    for _, next_to in found.rows.values():
+        assert next_to == "" or next_to in found.rows

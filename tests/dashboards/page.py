@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
+from streamlit.util import calc_hash
 
 from dashboards.service import APP
 from tests.dashboards.standin import TOKEN, Standin
@@ -53,3 +54,11 @@ def words(page: AppTest) -> str:
 def tables(page: AppTest) -> list[list[dict[str, Any]]]:
     """Every table as rows."""
     return [frame.value.to_dict("records") for frame in page.dataframe]
+
+
+def turn_to(page: AppTest, name: str, **filters: str) -> AppTest:
+    """Go to another page by its address."""
+    page._page_hash = calc_hash(name)  # what the browser sends; AppTest's own switch_page knows files only
+    for key, value in filters.items():
+        page.query_params[key] = value
+    return page.run()

@@ -54,6 +54,7 @@ class Standin:
         self.tokens = {TOKEN}
         self.refusal = ""
         self.silent = False
+        self.alerts = {"pending": 0, "delivered": 1, "failed": 0, "undelivered": 0}
         self.freshness: Json = {"stored": NOW - 1, "canary_seconds": 0.4, "incomplete": []}
 
     def answer(self, path: str, body: Json) -> tuple[int, Json]:
@@ -76,7 +77,7 @@ class Standin:
         return {
             "time": NOW, "watermark": NOW - 1, "freshness": self.freshness, "circuits": self.tiles,
             "processes": self.processes, "latches": self.latches, "trips": self.trips, "counters": {},
-            "alerts": {"pending": 0, "delivered": 1, "failed": 0},
+            "alerts": self.alerts,
         }  # fmt: skip
 
     def _kill(self, body: Json) -> None:

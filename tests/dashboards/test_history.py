@@ -19,7 +19,7 @@ from tests.fixtures.collector import until
 SPAN = {
     "time": 1_760_000_000.0, "action": "tool_call", "operation": "tickets.comment", "target": "TICK-12",
     "workflow": "", "request_hash": 170, "result_hash": 0, "ok": True, "error_type": "", "input_tokens": 9,
-    "output_tokens": 1, "cost_usd": 0.5, "duration_s": 0.25, "trace_id": "a" * 32, "span_id": "b" * 16,
+    "output_tokens": 1, "cost_usd": 0.5, "price": "", "duration_s": 0.25, "trace_id": "a" * 32, "span_id": "b" * 16,
 }  # fmt: skip
 
 
@@ -74,6 +74,11 @@ def test_what_repeats_lines_up() -> None:
     assert rows["request"] == {"Fact": "request", "Same": "=", "Span 1": f"{170:016x}", "Span 2": f"{170:016x}"}
     assert rows["span"]["Same"] == rows["ended"]["Same"] == ""
     assert rows["result"]["Span 1"] == "not known"
+
+
+def test_what_nobody_can_price_is_not_free() -> None:
+    rows = {row["Fact"]: row for row in side_by_side([SPAN, {**SPAN, "cost_usd": None, "price": "unpriced"}])}
+    assert (rows["cost"]["Span 1"], rows["cost"]["Span 2"]) == ("$0.500", "unpriced")
 
 
 ROWS = st.lists(

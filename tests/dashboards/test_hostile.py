@@ -68,7 +68,7 @@ def test_the_page_has_no_door_for_html_and_no_sql(source: Path) -> None:
 
     assert "unsafe_allow_html" not in text
     assert "components" not in text
-    assert calls.count("html") == (1 if source.name == "page.py" else 0)
+    assert calls.count("html") == (1 if source.name == "app.py" else 0)
     assert not re.search(r"\bSELECT\b|\bFROM otel|\bagent_events\b", text)
 
 

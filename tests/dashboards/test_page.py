@@ -190,3 +190,10 @@ def test_a_watch_of_an_earlier_release_says_nothing_about_freshness(
     standin.freshness = {}
     page = signed_in(monkeypatch, tmp_path, standin)
     assert "incomplete" not in words(page)
+
+
+def test_an_alert_that_reached_nobody_is_shown_in_red(monkeypatch: Patch, tmp_path: Path, standin: Standin) -> None:
+    assert "reached nobody" not in words(signed_in(monkeypatch, tmp_path, standin))
+    standin.alerts["undelivered"] = 2
+    page = signed_in(monkeypatch, tmp_path, standin)
+    assert ":red-badge[:material/notifications_off: 2 alerts reached nobody]" in words(page)

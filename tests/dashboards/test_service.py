@@ -23,7 +23,8 @@ from tests.fixtures.collector import StartRoles, until
 @pytest.fixture
 def process(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     """``fusebox service dashboard`` on a free port."""
-    settings = {"FUSEBOX_DATA_DIR": str(tmp_path), "FUSEBOX_DASHBOARD_PORT": "0"}
+    ports = {"FUSEBOX_DASHBOARD_PORT": "0", "FUSEBOX_DASHBOARD_METRICS_PORT": "0"}
+    settings = {"FUSEBOX_DATA_DIR": str(tmp_path), **ports}
     started = subprocess.Popen(
         [sys.executable, "-m", "fusebox", "service", ROLE],
         env={**os.environ, **settings}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -72,10 +73,14 @@ def test_it_ends_with_an_error_when_streamlit_dies(process: subprocess.Popen[byt
     assert lookup(tmp_path, ROLE) is None
 
 
-def test_it_runs_under_the_supervisor(roles: StartRoles) -> None:
-    running = roles(ROLE, env={"FUSEBOX_DASHBOARD_PORT": "0"})
+def test_it_runs_under_the_supervisor_and_tells_how_it_is(roles: StartRoles) -> None:
+    pages = free_port("127.0.0.1", 0)
+    running = roles(ROLE, env={"FUSEBOX_DASHBOARD_PORT": "0", "FUSEBOX_DASHBOARD_METRICS_PORT": str(pages)})
 
     assert _answers(running.info(ROLE)["url"])
+    assert _answers(f"http://127.0.0.1:{pages}/healthz")
+    with urllib.request.urlopen(f"http://127.0.0.1:{pages}/metrics", timeout=10) as answer:
+        assert b"fusebox_dashboard_answers 1" in answer.read()
 
 
 def test_a_port_in_use_is_named_with_the_setting_that_moves_it(tmp_path: Path) -> None:

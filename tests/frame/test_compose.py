@@ -114,7 +114,7 @@ def test_ports_are_those_of_the_configuration() -> None:
     fields = Config.model_fields
     for name, ports in {
         "receive": ("http_port", "grpc_port"), "keep": ("sql_port",), "watch": ("control_port",),
-        "dashboards": ("dashboard_port",),
+        "dashboards": ("dashboard_port", "dashboard_metrics_port"),
     }.items():  # fmt: skip
         inside = {int(port.split(":")[2]) for port in SERVICES[name]["ports"]}
         assert inside == {fields[port].default for port in ports}, name

@@ -1,11 +1,23 @@
 """Fingerprints: what varies without meaning anything does not count; what means something does."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from fusebox.fingerprint import distance, error_hash, hash64, normalise, request_hash, result_hash, simhash, text_of
+from fusebox.fingerprint import (
+    distance,
+    error_hash,
+    hash64,
+    is_waiting,
+    normalise,
+    request_hash,
+    result_hash,
+    simhash,
+    text_of,
+)
 
 
 @pytest.mark.parametrize(
@@ -66,6 +78,20 @@ def test_any_text_has_unsigned_hashes_that_stay_the_same(text: str) -> None:
     for value in (hash64(text), simhash(text), request_hash("op", "", text)):
         assert 0 <= value < 1 << 64
     assert simhash(text) == simhash(text.replace(" ", "   "))
+
+
+@given(st.text(max_size=200))
+def test_what_varies_in_one_word_does_not_change_how_the_others_are_read(text: str) -> None:
+    assert normalise(f"{text} 7") == f"{normalise(text)} #".strip()
+
+
+@pytest.mark.parametrize(
+    "state", ["running", "in_progress", "In Progress", "QUEUED", "not yet", "not_ready", "Runnıng"]
+)
+def test_a_state_that_waits_is_told_in_any_case(state: str) -> None:
+    assert is_waiting(json.dumps({"state": state}, ensure_ascii=False))
+    assert not is_waiting(json.dumps({"state": f"x{state}"}, ensure_ascii=False))
+    assert not is_waiting(f"{state} {'.' * 200}")
 
 
 def test_near_duplicates_are_near_and_strangers_far() -> None:

@@ -74,7 +74,28 @@ def openinference_model(turn: int) -> Attributes:
     }  # fmt: skip
 
 
-KINDS = [semconv, semconv_tool, traceloop_tool, indexed, openinference_tool, openinference_model]
+def openinference_wire(turn: int) -> Attributes:
+    """As its OpenAI instrumentation writes it: beside the messages the provider's JSON, new in every call."""
+    return openinference_model(turn) | {
+        "input.value": json.dumps({"model": "m", "messages": ["find it"] * turn}),
+        "output.value": json.dumps({"id": f"chatcmpl-{turn}aX", "usage": {"prompt_tokens": 100 + turn}}),
+    }
+
+
+def langchain_tool(turn: int) -> Attributes:
+    """As Traceloop writes what LangChain's callbacks hand it."""
+    message = {"lc": 1, "type": "constructor", "id": ["ToolMessage"], "kwargs": {"content": "not found", "id": turn}}
+    return {
+        "traceloop.span.kind": "tool", "traceloop.entity.name": "search",
+        "traceloop.entity.input": json.dumps({"input_str": "{'q': 'parcel'}", "tags": [], "metadata": {"step": turn}}),
+        "traceloop.entity.output": json.dumps({"output": message, "kwargs": {"tags": [f"step:{turn}"]}}),
+    }  # fmt: skip
+
+
+KINDS = [
+    semconv, semconv_tool, traceloop_tool, indexed, openinference_tool, openinference_model, openinference_wire,
+    langchain_tool,
+]  # fmt: skip
 
 
 def span(turn: int, attributes: Attributes) -> SpanFacts:
@@ -102,6 +123,18 @@ def test_without_content_there_is_nothing_to_judge(kind: Callable[[int], Attribu
         event = event_of(span(turn, bare))
         assert event is not None
         assert (event.request, event.result) == (0, 0)
+
+
+def test_a_tools_own_json_is_left_as_it_is() -> None:
+    for text in ('{"output": "", "exit_code": 3}', '{"type": "order", "data": {"lines": 2}}', '{"lc": 1}'):
+        assert got({"openinference.span.kind": "TOOL", "output.value": text}) == text
+
+
+def test_of_a_message_in_parts_all_texts_are_the_request() -> None:
+    start = "llm.input_messages.1.message"
+    parts = {f"{start}.contents.{n}.message_content.text": text for n, text in enumerate(("see", "this"))}
+    span = {"openinference.span.kind": "LLM", "llm.input_messages.0.message.content": "old", f"{start}.role": "user"}
+    assert asked({**span, **parts}) == "see this"
 
 
 def test_a_failure_without_a_result_is_known_by_what_its_status_says() -> None:

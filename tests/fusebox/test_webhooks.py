@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fusebox.errors import ConfigError
-from fusebox.webhooks import BadWebhook, new_secret, sign, signed_headers, verify
+from fusebox.webhooks import BadWebhook, new_key_pair, new_secret, public_of, sign, signed_headers, verify
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 NOW = 1_614_265_330
@@ -76,3 +76,38 @@ def test_a_changed_body_or_a_foreign_key_is_refused() -> None:
 def test_a_secret_that_is_none_says_what_one_is(secret: str) -> None:
     with pytest.raises(ConfigError, match="whsec_"):
         sign(secret, "a", NOW, b"")
+
+
+@given(st.binary(max_size=200), st.integers(0, 4_000_000_000))
+def test_ed25519_verifies_with_the_public_key_alone(body: bytes, at: int) -> None:
+    private, public = new_key_pair()
+    headers = signed_headers(private, "alert_1", at, body)
+    assert headers["webhook-signature"].startswith("v1a,")
+    assert verify([public], headers, body, now=at) == "alert_1"
+    with pytest.raises(BadWebhook, match="no signature fits"):
+        verify([new_key_pair()[1]], headers, body, now=at)
+
+
+def test_both_kinds_of_key_sign_one_attempt_while_receivers_move_from_one_to_the_other() -> None:
+    secret, (private, public) = new_secret(), new_key_pair()
+    headers = signed_headers([secret, private], "a", NOW, b"x")
+    for key in (secret, public):
+        assert verify([key], headers, b"x", now=NOW) == "a"
+
+
+def test_a_signature_of_one_version_is_none_of_the_other() -> None:
+    private, public = new_key_pair()
+    headers = signed_headers(private, "a", NOW, b"x")
+    headers["webhook-signature"] = headers["webhook-signature"].replace("v1a,", "v1,")
+    with pytest.raises(BadWebhook):
+        verify([public], headers, b"x", now=NOW)
+
+
+def test_a_private_key_is_read_with_and_without_its_public_half() -> None:
+    private, public = new_key_pair()
+    seed = base64.b64encode(base64.b64decode(private.removeprefix("whsk_"))[:32]).decode()
+    assert public_of(private) == public_of(f"whsk_{seed}") == public
+    other = base64.b64decode(new_key_pair()[0].removeprefix("whsk_"))
+    mixed = base64.b64encode(base64.b64decode(seed) + other[32:]).decode()
+    with pytest.raises(ConfigError, match="whsk_"):
+        public_of(f"whsk_{mixed}")

@@ -10,7 +10,7 @@ from fusebox import happenings
 from fusebox.clock import ManualClock
 from fusebox.errors import ControlUnavailable, Permanent
 from fusebox.records import Action, ActionKind, Decision, Verdict
-from governance.audit import MAX_ROWS, AuditClient
+from governance.audit import MAX_REASONS, MAX_ROWS, OTHERS, AuditClient
 
 
 class Watch:
@@ -43,7 +43,7 @@ def running(watch: Watch, clock: ManualClock) -> Iterator[AuditClient]:
 def deny(client: AuditClient, agent: str = "bot", reason: str = "circuit is open", times: int = 1) -> None:
     for _ in range(times):
         action = Action(ActionKind.TOOL_CALL, agent, "tickets.comment", trace_id="ab" * 16)
-        client.deny(action, Verdict(Decision.DENY, "circuit", reason))
+        client.ruled(action, Verdict(Decision.DENY, "circuit", reason))
 
 
 def eventually(holds: Callable[[], bool], seconds: float = 5) -> None:
@@ -76,6 +76,29 @@ def test_reasons_that_differ_only_in_numbers_are_one_reason(clock: ManualClock) 
         for seconds in range(30):
             deny(client, reason=f"open for {seconds}.5 s more")
     assert [row["count"] for row in watch.rows] == [1, 29]
+
+
+def test_what_was_held_or_let_through_is_counted_apart_from_denials(clock: ManualClock) -> None:
+    watch = Watch()
+    action = Action(ActionKind.PUBLISH, "bot", "ticket.suggested")
+    with running(watch, clock) as client:
+        for decision in (*Decision, *Decision):
+            client.ruled(action, Verdict(decision, "masking", "EMAIL"))
+    counts = {(row["decision"], row["guard"], row["reason"]): 0 for row in watch.rows}
+    for row in watch.rows:
+        counts[row["decision"], row["guard"], row["reason"]] += row["count"]
+    assert counts == {(decision.value, "masking", "EMAIL"): 2 for decision in Decision}
+
+
+def test_reasons_without_end_share_a_row(clock: ManualClock) -> None:
+    watch = Watch()
+    with running(watch, clock) as client:
+        for first in range(26):
+            for second in range(26):
+                deny(client, reason=f"reason {chr(97 + first)}{chr(97 + second)}")
+    assert sum(row["count"] for row in watch.rows) == 26 * 26
+    assert len({row["reason"] for row in watch.rows}) == MAX_REASONS + 1
+    assert sum(row["count"] for row in watch.rows if row["reason"] == OTHERS) == 26 * 26 - MAX_REASONS
 
 
 def test_each_agent_and_reason_has_its_own_first_denial(clock: ManualClock) -> None:

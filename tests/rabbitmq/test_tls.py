@@ -1,62 +1,20 @@
 """``amqps://`` with certificates, against a RabbitMQ that insists on them."""
 
-import datetime
-import ipaddress
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from fusebox.errors import BrokerUnavailable, ConfigError
 from rabbitmq.amqp import AmqpBroker
 from rabbitmq.broker import Message, Queue, Topology
 from rabbitmq.node import PrivateNode
 from rabbitmq.node_programs import free_ports
+from tests.fixtures.authority import Authority
 from tests.fixtures.broker import Unique
 from tests.need import missing
-
-DAY = datetime.timedelta(days=1)
-
-
-class Authority:
-    """A certificate authority of our own; everything it writes is a file in ``folder``."""
-
-    def __init__(self, folder: Path, name: str) -> None:
-        self._folder, self._name = folder, x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self.file = folder / f"{name}.pem"
-        certificate = self._builder(self._name, self._key).add_extension(x509.BasicConstraints(True, None), True)
-        usage = x509.KeyUsage(True, False, False, False, False, True, True, False, False)
-        identity = x509.SubjectKeyIdentifier.from_public_key(self._key.public_key())
-        self._write(self.file, certificate.add_extension(usage, True).add_extension(identity, False))
-
-    def issue(self, name: str) -> tuple[Path, Path]:
-        """A certificate for 127.0.0.1 and its key."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
-        certificate, secret = self._folder / f"{name}.pem", self._folder / f"{name}.key"
-        self._write(certificate, self._builder(subject, key).add_extension(address, False).add_extension(issuer, False))
-        plain = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        secret.write_bytes(key.private_bytes(*plain))
-        return certificate, secret
-
-    def _builder(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
-        now = datetime.datetime.now(datetime.UTC)
-        return x509.CertificateBuilder(
-            self._name, subject, key.public_key(), x509.random_serial_number(), now - DAY, now + DAY
-        )
-
-    def _write(self, path: Path, builder: x509.CertificateBuilder) -> None:
-        signed = builder.sign(self._key, hashes.SHA256())
-        path.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
 
 
 @dataclass(frozen=True)

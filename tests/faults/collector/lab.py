@@ -25,7 +25,7 @@ from tests.fixtures.collector import until
 
 ROLES: Final = ("keep", "watch", "receive")
 _SPOOL_BYTES: Final = 64 << 20
-_DRAIN_S: Final = 90.0
+_DRAIN_S: Final = 300.0
 
 
 class Lab:

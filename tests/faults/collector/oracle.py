@@ -111,5 +111,5 @@ class Oracle:
         return wrong + [f"miscounted: {row} in agent_minutes or agent_events alone" for row in rows(MINUTES)]
 
     def _ids(self, rows: Rows, table: str) -> Counter[str]:
-        sent = f"WHERE SpanName != '{SCORE_SPAN}'" if table == SPANS.table else ""  # those are watch's own, once a minute
-        return Counter(span for (span,) in rows(f"SELECT {SPAN_TABLES[table]} FROM {table} {sent}"))
+        mine = f" WHERE SpanName != '{SCORE_SPAN}'" if table == SPANS.table else ""  # watch sends those by itself
+        return Counter(span for (span,) in rows(f"SELECT {SPAN_TABLES[table]} FROM {table}{mine}"))

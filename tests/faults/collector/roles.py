@@ -27,8 +27,8 @@ from fusebox.supervisor import SERVICES
 from tests.faults.collector.failpoints import Failpoint, arm
 from tests.fixtures.collector import FREE_PORTS, until
 
-READY_S: Final = 60.0
-_DEATH_S: Final = 60.0
+READY_S: Final = 300.0
+_DEATH_S: Final = 300.0
 _CONTEXT: Final = multiprocessing.get_context("forkserver")
 _SEGMENT_BYTES: Final = 64 << 10
 _OVERLAP_S: Final = 1.0

@@ -1,0 +1,1 @@
+"""Audit logs made at random, and every way to tamper with them."""

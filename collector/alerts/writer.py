@@ -1,0 +1,218 @@
+"""Writes alerts: who, why, the evidence, where to look, and the commands that show more or set things right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+from urllib.parse import quote
+
+from collector.alerts import alert as types
+from collector.alerts.alert import Alert, Severity, iso
+from fusebox.command import Command, Order, agent_scope
+from fusebox.fingerprint import hash64
+from fusebox.records import Event, Finding, State, Transition, new_id
+
+_MAX_SPANS: Final = 20
+_MAX_TEXT: Final = 500
+_AGENT: Final = agent_scope("")
+OPERATOR: Final = "operator:"
+INCIDENT: Final = "incident?trip="
+"""Where the dashboard shows an opening, behind its address."""
+
+Data = dict[str, Any]
+
+
+class Writer:
+    """One method for each thing that people are told.
+
+    Args:
+        dashboard: the dashboard's address, when it runs.
+    """
+
+    def __init__(self, dashboard: Callable[[], str | None]) -> None:
+        self._dashboard = dashboard
+
+    # --- circuits and orders ----------------------------------------------------------------------------------------
+    def moved(self, transition: Transition) -> Alert:
+        """A circuit moved. What a person ordered is news, no emergency."""
+        by_person = transition.actor.startswith(OPERATOR)
+        severity: Data = {"severity": Severity.INFO.value} if by_person else {}
+        if transition.after is State.OPEN:
+            return self._opened(transition, severity)
+        data = {
+            "agent": transition.agent,
+            "reason": f"{transition.agent}: {transition.before} → {transition.after}: {transition.reason}"[:_MAX_TEXT],
+            "before": transition.before.value,
+            "after": transition.after.value,
+            "actor": transition.actor,
+            "commands": ["fusebox status"],
+        }
+        return self._alert(f"alert_{transition.id}", types.CIRCUIT_MOVED, transition.time, data | severity)
+
+    def _opened(self, transition: Transition, severity: Data) -> Alert:
+        finding, agent = transition.finding, transition.agent
+        spans = list(finding.spans[-_MAX_SPANS:]) if finding else []
+        data = {
+            "agent": agent,
+            "detector": finding.detector if finding else transition.actor,
+            "reason": transition.reason[:_MAX_TEXT],
+            "evidence": {"score": finding.score, "threshold": finding.threshold} if finding else {},
+            "repeated": finding.repeated[:_MAX_TEXT] if finding else "",
+            "spans": spans,
+            "actions": len(finding.spans) if finding else 0,
+            "finding": finding.id if finding else "",
+            "transition": transition.id,
+            "commands": _commands(agent, spans),
+        }
+        made = self._alert(f"alert_{transition.id}", types.CIRCUIT_OPENED, transition.time, data | severity)
+        return made if not self._dashboard() else self._with(made, incident=self._page(transition.id))
+
+    def withheld(self, finding: Finding, why: str) -> Alert:
+        """A detector wants a circuit open, and too many are: the agent goes on until a person decides."""
+        agent, spans = finding.agent, list(finding.spans[-_MAX_SPANS:])
+        data = {
+            "agent": agent,
+            "detector": finding.detector,
+            "reason": f"{agent} goes on: {why}. The finding: {finding.reason}"[:_MAX_TEXT],
+            "evidence": {"score": finding.score, "threshold": finding.threshold},
+            "repeated": finding.repeated[:_MAX_TEXT],
+            "spans": spans,
+            "finding": finding.id,
+            "commands": ["fusebox status", *_commands(agent, spans)],
+        }
+        return self._alert(f"alert_{finding.id}", types.OPENING_WITHHELD, finding.time, data)
+
+    def ordered(self, command: Command, time: float) -> Alert | None:
+        """A kill or a resume; None for orders that move a circuit, which is told by itself."""
+        if command.order not in (Order.KILL, Order.RESUME):
+            return None
+        killed = command.order is Order.KILL
+        agent = command.scope.removeprefix(_AGENT) if command.scope.startswith(_AGENT) else ""
+        by_rule = command.operator.startswith("detector:")
+        target = agent or _words(command.scope)
+        data = {
+            "severity": (Severity.CRITICAL if by_rule else Severity.INFO).value,
+            "agent": agent,
+            "scope": command.scope,
+            "reason": f"{command.operator} {'killed' if killed else 'resumed'} {command.scope}: {command.reason}",
+            "command": command.id,
+            "commands": ["fusebox status", *([f"fusebox resume {target} --reason '...'"] if killed else [])],
+        }
+        return self._alert(f"alert_{command.id}", types.AGENT_KILLED if killed else types.AGENT_RESUMED, time, data)
+
+    def unconfirmed(self, command: str, order: str, scope: str, missing: Sequence[str], time: float) -> Alert:
+        """Processes have not said that they applied an order to stop."""
+        agent = scope.removeprefix(_AGENT) if scope.startswith(_AGENT) else ""
+        named = ", ".join(missing[:_MAX_SPANS])
+        data = {
+            "agent": agent,
+            "scope": scope,
+            "reason": f"{len(missing)} processes have not confirmed the {order} of {scope}: {named}"[:_MAX_TEXT],
+            "missing": list(missing[:_MAX_SPANS]),
+            "command": command,
+            "commands": ["fusebox status", "fusebox doctor", f"fusebox kill {agent or _words(scope)} --reason '...'"],
+        }
+        return self._alert(f"alert_receipts_{command}", types.RECEIPTS_MISSING, time, data)
+
+    # --- agents -----------------------------------------------------------------------------------------------------
+    def unregistered(self, event: Event) -> Alert:
+        """An agent nobody registered has spoken."""
+        data = {
+            "agent": event.agent,
+            "reason": f"{event.agent} is not in the registry; it is watched like any other, and nobody owns it",
+            "spans": [f"{event.trace_id}:{event.span_id}"],
+            "commands": ["fusebox agents --unregistered", f"fusebox kill {event.agent} --reason '...'"],
+        }
+        return self._alert(_id("stranger", event.agent), types.AGENT_UNREGISTERED, event.time, data)
+
+    def burning(self, finding: Finding) -> Alert:
+        """An agent uses more than its budget, and goes on."""
+        spans = list(finding.spans[-_MAX_SPANS:])
+        data = {
+            "agent": finding.agent,
+            "detector": finding.detector,
+            "reason": f"{finding.agent}: {finding.reason}"[:_MAX_TEXT],
+            "evidence": {"score": finding.score, "threshold": finding.threshold},
+            "spans": spans,
+            "finding": finding.id,
+            "commands": [
+                f"fusebox tokens explain --agent {finding.agent}",
+                f"fusebox kill {finding.agent} --reason '...'",
+            ],
+        }
+        return self._alert(f"alert_{finding.id}", types.BUDGET_BURNING, finding.time, data)
+
+    def dead_letters(self, agent: str, count: int, time: float) -> Alert:
+        """Messages wait in an agent's dead letters."""
+        data = {
+            "agent": agent,
+            "reason": f"{count} messages wait in the dead letters of {agent}",
+            "count": count,
+            "commands": [f"fusebox dlq list {agent}", f"fusebox dlq show {agent}"],
+        }
+        return self._alert(new_id("alert_dead"), types.MESSAGES_DEAD, time, data)
+
+    # --- the path ---------------------------------------------------------------------------------------------------
+    def damaged(self, path: str, time: float) -> Alert:
+        """Telemetry was put aside because it was damaged, or because the database could not take it."""
+        data = {
+            "path": path,
+            "reason": f"{path} was put aside: damaged, or refused by the database; everything else goes on",
+            "commands": ["fusebox doctor", "fusebox collector replay-dead"],
+        }
+        return self._alert(_id("damaged", path), types.DATA_DAMAGED, time, data)
+
+    def gap(self, agent: str, lost: int, time: float) -> Alert:
+        """Spans of an agent never arrived."""
+        data = {
+            "agent": agent,
+            "reason": f"{lost} spans of {agent} never arrived; what detectors and tables say of it is incomplete",
+            "lost": lost,
+            "commands": ["fusebox status", "fusebox sql 'SELECT * FROM span_gaps'"],
+        }
+        return self._alert(new_id("alert_gap"), types.SPANS_MISSING, time, data)
+
+    def broken_path(self, reason: str, since: float) -> Alert:
+        """Telemetry does not come through: a quiet board may hide a loop."""
+        data = {"reason": reason[:_MAX_TEXT], "commands": ["fusebox status", "fusebox doctor"]}
+        return self._alert(f"alert_path_{since:.0f}", types.TELEMETRY_INCOMPLETE, since, data)
+
+    def audit_failed(self, reason: str, where: str, time: float) -> Alert:
+        """The audit journal does not verify; told once for each ``where``."""
+        data = {
+            "reason": f"the audit journal does not verify: {reason}"[:_MAX_TEXT],
+            "where": where[:_MAX_TEXT],
+            "commands": ["fusebox doctor"],
+        }
+        return self._alert(_id("audit", where), types.AUDIT_FAILED, time, data)
+
+    def test(self, operator: str, time: float) -> Alert:
+        """Whether anything arrives at all."""
+        data = {"reason": f"{operator} asked whether alerts arrive; this one has", "commands": ["fusebox alerts list"]}
+        return self._alert(new_id("alert_test"), types.TEST, time, data)
+
+    # --- inside -----------------------------------------------------------------------------------------------------
+    def _alert(self, id: str, type: str, time: float, data: Data) -> Alert:
+        dashboard = self._dashboard()
+        return Alert(id, type, iso(time), data | ({"dashboard": dashboard} if dashboard else {}))
+
+    def _page(self, transition: str) -> str:
+        return f"{(self._dashboard() or '').rstrip('/')}/{INCIDENT}{quote(transition, safe='')}"
+
+    @staticmethod
+    def _with(alert: Alert, **more: str) -> Alert:
+        return Alert(alert.id, alert.type, alert.timestamp, alert.data | more)
+
+
+def _commands(agent: str, spans: Sequence[str]) -> list[str]:
+    why = [f"fusebox why {spans[-1]}"] if spans else []
+    return [*why, f"fusebox resume {agent} --reason '...'", f"fusebox kill {agent} --reason '...'"]
+
+
+def _words(scope: str) -> str:
+    kind, _, name = scope.partition(":")
+    return f"--{kind} {name}".rstrip()
+
+
+def _id(kind: str, text: str) -> str:
+    return f"alert_{kind}_{hash64(text):016x}"

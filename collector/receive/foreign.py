@@ -1,0 +1,66 @@
+"""GenAI spans in other words than OpenTelemetry's: what they say is said again under the names of its conventions.
+
+OpenInference and Traceloop's older spans name kinds, models and tokens in words of their own. Tables, prices and
+queries read the conventions' names; so these are added beside, and nothing is replaced. Which span is which action,
+:mod:`fusebox.eventmap` says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from collector.receive.clean import Attributes
+from fusebox import names
+from fusebox.eventmap import Value, action_of
+from fusebox.records import ActionKind
+
+_MARKS: Final = (names.OPENINFERENCE_KIND, names.TRACELOOP_KIND, names.LLM_REQUEST_TYPE)
+_OPERATIONS: Final = {"embedding": "embeddings", "completion": "text_completion"}
+_MODEL_CALL: Final = {
+    names.GEN_AI_PROVIDER: (names.LLM_PROVIDER, names.LLM_SYSTEM),
+    names.GEN_AI_REQUEST_MODEL: (names.LLM_MODEL,),
+    names.USAGE_INPUT: (names.LLM_TOKENS_INPUT,),
+    names.USAGE_OUTPUT: (names.LLM_TOKENS_OUTPUT,),
+    names.USAGE_CACHE_READ: (names.LLM_TOKENS_CACHE_READ,),
+    names.USAGE_CACHE_CREATION: (names.LLM_TOKENS_CACHE_CREATION,),
+    names.USAGE_REASONING: (names.LLM_TOKENS_REASONING,),
+}
+_TOOL_CALL: Final = {names.GEN_AI_TOOL_NAME: (names.TOOL_NAME, names.TRACELOOP_ENTITY)}
+_WORDS: Final[Mapping[ActionKind, Mapping[str, tuple[str, ...]]]] = {
+    ActionKind.MODEL_CALL: _MODEL_CALL,
+    ActionKind.TOOL_CALL: _TOOL_CALL,
+}
+
+
+def translate(attributes: Attributes, facts: dict[str, Value]) -> None:
+    """Add to ``attributes`` and ``facts`` what such a span says; nothing to any other."""
+    if names.GEN_AI_OPERATION in facts or not any(mark in facts for mark in _MARKS):
+        return
+    action = action_of(facts)
+    if action is None or action not in _WORDS:
+        return
+    said: dict[str, Value] = {names.GEN_AI_OPERATION: _operation(action, facts)}
+    for name, others in _WORDS[action].items():
+        found = next((facts[other] for other in others if facts.get(other)), None)
+        if found is not None and name not in facts:
+            said[name] = found
+    for name, value in said.items():
+        _put(attributes, name, value)
+    facts |= said
+
+
+def _operation(action: ActionKind, facts: dict[str, Value]) -> str:
+    if action is ActionKind.TOOL_CALL:
+        return "execute_tool"
+    kind = str(facts.get(names.LLM_REQUEST_TYPE) or facts.get(names.OPENINFERENCE_KIND)).lower()
+    return _OPERATIONS.get(kind, "chat")
+
+
+def _put(attributes: Attributes, name: str, value: Value) -> None:
+    pair = attributes.add()
+    pair.key = name
+    if isinstance(value, int) and not isinstance(value, bool):
+        pair.value.int_value = value
+    else:
+        pair.value.string_value = str(value)

@@ -1,0 +1,48 @@
+"""What guards of agent processes ruled: each row an entry of the journal, and a token that sends too many is counted.
+
+A client counts what repeats and sends one row a minute of each kind (:mod:`governance.audit`). A process that does not
+keep to that fills :data:`IN_FULL` entries a minute and no more.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from collector.audit.entry import Note
+from collector.audit.journal import Journal, JournalBroken
+from collector.watch.bodies import Denial, Denials
+from collector.watch.counted import Counted
+from collector.watch.refusal import UNAVAILABLE, Refusal
+from collector.watch.roll import Roll
+from fusebox.clock import Clock
+from fusebox.records import Decision
+
+IN_FULL: Final = 200
+_KINDS: Final = {Decision.DENY: "denial", Decision.HOLD: "hold", Decision.ALLOW: "allow"}
+
+
+class Rulings:
+    """Journals rows of ``denials`` and shows denials on the board."""
+
+    def __init__(self, journal: Journal, roll: Roll, clock: Clock) -> None:
+        self.counted = Counted(journal, clock, IN_FULL)
+        self._roll = roll
+
+    def take(self, principal: str, body: Denials) -> None:
+        """Take in what a process says.
+
+        Raises:
+            Refusal: 503, not all of it could be journaled; say it again.
+        """
+        for row in body.rows:
+            try:
+                self.counted.add(principal, _note(row, body.process), row.count)
+            except JournalBroken as error:
+                raise Refusal(UNAVAILABLE, str(error)) from error
+            if row.decision is Decision.DENY:
+                self._roll.denied(row.agent, row.count)
+
+
+def _note(row: Denial, process: str) -> Note:
+    payload = {"process": process, "action": row.action, "minute": row.minute}
+    return Note(_KINDS[row.decision], row.guard, row.agent, row.reason, row.trace_id, payload=payload)

@@ -1,0 +1,83 @@
+"""The page "Audit": what was decided, by whom and why; and a console for questions of one's own, in SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import streamlit as st
+
+from dashboards.ask import ask
+from dashboards.console import draw_console
+from dashboards.filters import Period, choose, typed
+from dashboards.links import Name, link
+from dashboards.live import draw_completeness, refresh
+from dashboards.sheet import draw_download
+from dashboards.text import moment, visible
+from fusebox.clock import Clock
+from fusebox.config import Config
+
+EVERY_S: Final = 5.0
+
+
+def draw(config: Config, clock: Clock) -> None:
+    """The whole page, for one session."""
+    st.title("Audit", anchor=False)
+    entries, console = st.tabs(["Entries", "SQL"], key="tab", bind="query-params")
+    with entries:
+        _draw_entries(config, clock)
+    with console:
+        draw_console(config, clock)
+
+
+def _draw_entries(config: Config, clock: Clock) -> None:
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        filters = {
+            "kind": typed("Kind", "kind", 160),
+            "actor": typed("By whom", "actor", 180),
+            "subject": typed("About", "subject", 180),
+            "words": typed("Words", "said", 220),
+        }
+        period = choose(clock)
+    _draw(config, clock, period, filters)
+
+
+@st.fragment(run_every=EVERY_S)
+def _draw(config: Config, clock: Clock, period: Period, filters: Mapping[str, str]) -> None:
+    board = refresh(config, clock)
+    if board is not None:
+        draw_completeness(board)
+    kinds = ask(config, clock, "audit_kinds", period)
+    if kinds:
+        st.caption(" · ".join(f"{visible(row['kind'], 40)} {row['entries']}" for row in kinds).replace("_", "\\_"))
+    rows = ask(config, clock, "audit_found", period, **filters)
+    if rows is None:
+        return
+    if not rows:
+        st.info(f"No entry of the last {period.label} matches.", icon=":material/search_off:")
+        return
+    shown = [_entry(row) for row in rows]
+    chosen = st.dataframe(shown, hide_index=True, key="entries", on_select="rerun", selection_mode="single-row")
+    draw_download(shown, "audit")
+    for place in chosen["selection"]["rows"][:1]:
+        _draw_entry(rows[place])
+
+
+def _entry(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "When (UTC)": moment(row["at"]),
+        "Kind": visible(row["kind"], 40),
+        "By": visible(row["actor"], 80),
+        "About": visible(row["subject"], 80),
+        "Reason": visible(row["reason"]),
+        "Writer": visible(row["writer"], 40),
+        "Number": int(row["seq"]),
+    }
+
+
+def _draw_entry(row: Mapping[str, Any]) -> None:
+    st.code(visible(row["payload"], 20_000), language="json", wrap_lines=True)
+    with st.container(horizontal=True):
+        if row["trace_id"]:
+            link(Name.TRACES, "Its trace", ":material/account_tree:", trace=str(row["trace_id"]))
+        link(Name.AGENTS, "The agent", ":material/smart_toy:", agent=str(row["subject"]))

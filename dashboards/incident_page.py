@@ -1,0 +1,157 @@
+"""The page "Incident": one trip told from the first lap to what was done about it, and as a report to keep."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import streamlit as st
+
+from dashboards.actions import draw_dialog, draw_orders
+from dashboards.ask import ask
+from dashboards.board import LOOKS
+from dashboards.filters import Period
+from dashboards.incident import AFTER_S, BEFORE_S, Spared, loop_graph, spared
+from dashboards.links import Name, link
+from dashboards.live import draw_freshness, known, refresh
+from dashboards.report import Told, report
+from dashboards.state import Asked, memory
+from dashboards.text import count, lasted, moment, money, seconds, visible
+from dashboards.trips import draw_trip, title_of
+from dashboards.view import Board, Trip
+from fusebox.clock import Clock
+from fusebox.config import Config
+
+Rows = Sequence[Mapping[str, Any]]
+EVERY_S: Final = 2.0
+TRIP: Final = "trip"
+_STEPS: Final = 60
+
+
+def draw(config: Config, clock: Clock) -> None:
+    """The whole page, for one session."""
+    st.title("Incident", anchor=False)
+    board = known(config, clock)
+    draw_dialog(config)
+    if board is None or not board.trips:
+        st.info("No circuit has opened. When one does, its story stands here.", icon=":material/sentiment_satisfied:")
+        return
+    trips = {trip.id: trip for trip in board.trips}
+    chosen = st.selectbox(
+        "Trip", list(trips), format_func=lambda each: title_of(trips[each]), key=TRIP, bind="query-params"
+    )
+    _draw(config, clock, trips.get(chosen or "", board.trips[0]))
+
+
+@st.fragment(run_every=EVERY_S)
+def _draw(config: Config, clock: Clock, trip: Trip) -> None:
+    board = refresh(config, clock)
+    if board is None:
+        return
+    draw_freshness(board, clock)
+    draw_orders(config)
+    _draw_standing(board, trip)
+    st.subheader("What repeated", anchor=False)
+    draw_trip(config, clock, trip)
+    around = Period(trip.time - BEFORE_S, trip.time + AFTER_S, trip.id)
+    rows = ask(config, clock, "agent_between", around, agent=trip.agent)
+    deeds = ask(config, clock, "audit_about", since=trip.time - BEFORE_S, agent=trip.agent)
+    if rows is None or deeds is None:
+        return
+    before = [row for row in rows if float(row["at"]) <= trip.time]
+    saving = spared(before, trip, _until(deeds, trip, board.time))
+    _draw_saving(saving)
+    _draw_loop(before, trip)
+    _draw_steps(rows, trip)
+    _draw_deeds(deeds)
+    told = Told(trip, saving, rows, deeds)
+    st.download_button(
+        "Save as a report", lambda: report(told), f"incident-{trip.id}.html", "text/html", key="report",
+        icon=":material/download:", on_click="ignore",
+    )  # fmt: skip
+
+
+def _until(deeds: Rows, trip: Trip, now: float) -> float:
+    """When somebody resumed the agent after the trip, else now."""
+    return min((float(d["at"]) for d in deeds if d["kind"] == "resume" and float(d["at"]) > trip.time), default=now)
+
+
+def _draw_standing(board: Board, trip: Trip) -> None:
+    tile = next((tile for tile in board.tiles if tile.agent == trip.agent), None)
+    with st.container(horizontal=True, vertical_alignment="center", key="standing"):
+        if tile is not None:
+            look = LOOKS[tile.standing]
+            st.badge(look.word, icon=look.icon, color=look.color)
+            st.text(f"now · {tile.held} messages held · {tile.denied} actions denied")
+        link(Name.AGENTS, "The agent", ":material/smart_toy:", agent=trip.agent)
+        silent = memory().silent_since is not None
+        if tile is not None and tile.stopped:
+            _button("Resume", trip.agent, ":material/play_arrow:", silent)
+        _button("Kill", trip.agent, ":material/dangerous:", silent)
+
+
+def _button(verb: str, agent: str, icon: str, disabled: bool) -> None:
+    if st.button(f"{verb}…", key=f"incident-{verb}", icon=icon, disabled=disabled):
+        memory().asked = Asked(verb, agent)
+        st.rerun()  # of the whole page, which owns the dialog
+
+
+def _draw_saving(saving: Spared) -> None:
+    st.subheader("What was spared", anchor=False)
+    shown = {
+        "Actions": f"about {count(saving.actions)}",
+        "Tokens": f"about {count(saving.tokens)}",
+        "Money": f"about {money(saving.usd)}".replace("$", "\\$"),
+    }
+    for column, (label, value) in zip(st.columns(len(shown)), shown.items(), strict=True):
+        column.metric(label, value, border=True)
+    st.caption(
+        f"An estimate: its pace in the last {lasted(BEFORE_S)} before the trip, for the {lasted(saving.minutes * 60)} "
+        "it has been stopped since."
+    )
+
+
+def _draw_loop(before: Rows, trip: Trip) -> None:
+    if len(before) > 1:
+        st.subheader("The loop", anchor=False)
+        st.caption("What followed what, and how often, before the trip.")
+        st.graphviz_chart(loop_graph(before, trip))
+
+
+def _draw_steps(rows: Rows, trip: Trip) -> None:
+    st.subheader("Before and after", anchor=False)
+    if not rows:
+        st.caption("None of its actions around the trip is stored yet.")
+        return
+    st.dataframe([_step(row, trip) for row in rows[-_STEPS:]], hide_index=True, key="steps")
+
+
+def _step(row: Mapping[str, Any], trip: Trip) -> dict[str, Any]:
+    return {
+        "When (UTC)": moment(row["at"]),
+        "": "before" if float(row["at"]) <= trip.time else "after",
+        "Action": row["action"],
+        "Operation": visible(row["operation"], 80),
+        "Target": visible(row["target"], 80),
+        "Ended": "well" if row["ok"] else f"failed: {visible(row['error_type'], 60)}",
+        "Tokens": int(row["tokens"]),
+        "Took": seconds(float(row["duration_s"])),
+    }
+
+
+def _draw_deeds(deeds: Rows) -> None:
+    st.subheader("Who was told, and what was done", anchor=False)
+    if not deeds:
+        st.caption("Nothing is in the audit log's copy yet.")
+        return
+    st.dataframe([deed(row) for row in deeds], hide_index=True, key="deeds")
+
+
+def deed(row: Mapping[str, Any]) -> dict[str, Any]:
+    """An entry of the audit log as a row to read."""
+    return {
+        "When (UTC)": moment(row["at"]),
+        "What": visible(row["kind"], 40),
+        "By": visible(row["actor"], 80),
+        "Reason": visible(row["reason"]),
+    }

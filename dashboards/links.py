@@ -1,0 +1,35 @@
+"""Ways from one page to another. A page's filters stand in its address, so what is seen can be sent to somebody."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final
+
+import streamlit as st
+from streamlit.navigation.page import Page
+
+_KEY: Final = "fusebox-pages"
+
+
+class Name(StrEnum):
+    """The pages, as they stand in the address."""
+
+    BOARD = "board"
+    INCIDENT = "incident"
+    AGENTS = "agents"
+    TRACES = "traces"
+    WHY = "why"
+    SPEND = "spend"
+    AUDIT = "audit"
+    HEALTH = "health"
+
+
+def remember(pages: Mapping[Name, Page]) -> None:
+    """Keep the pages of this run, which links need."""
+    st.session_state[_KEY] = pages
+
+
+def link(name: Name, label: str, icon: str, **filters: str) -> None:
+    """Draw a link to another page. ``label`` and ``icon`` are ours: they are read as markup."""
+    st.page_link(st.session_state[_KEY][name], label=label, icon=icon, query_params=filters)

@@ -1,0 +1,74 @@
+"""The board as *watch* says it, read again when it is old; and how far what you see can be trusted."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import streamlit as st
+
+from dashboards import data
+from dashboards.state import forget, memory
+from dashboards.text import ago, hour, lasted, visible
+from dashboards.view import Board
+from fusebox.clock import Clock
+from fusebox.config import Config
+from fusebox.control import ControlRefused
+from fusebox.errors import ControlUnavailable
+
+BEHIND_S: Final = 30.0
+
+
+def known(config: Config, clock: Clock) -> Board | None:
+    """The board as it was last read, or read now for the first time."""
+    return memory().board or refresh(config, clock)
+
+
+def refresh(config: Config, clock: Clock) -> Board | None:
+    """The board of now, the last one while *watch* is silent; None when there never was one.
+
+    A token that is no longer good ends the session and starts the script again.
+    """
+    remembered = memory()
+    try:
+        remembered.remember(data.board(config, remembered.token), clock.wall())
+    except ControlUnavailable:
+        remembered.missed(clock.wall())
+    except ControlRefused:
+        forget("Your token is no longer accepted. Ask for a new one, or sign in again.")
+        st.rerun()
+    return remembered.board
+
+
+def draw_freshness(board: Board, clock: Clock) -> None:
+    """One line when all is well; what is missing, in words, when it is not."""
+    remembered = memory()
+    if remembered.silent_since is not None:
+        _draw_silence(remembered.silent_since, remembered.read_at, clock.wall())
+        return
+    st.caption(f"Live · {hour(remembered.read_at)}")
+    if board.watermark and board.time - board.watermark > BEHIND_S:
+        st.caption(f"The last span that watch has read is from {ago(board.time - board.watermark)}.")
+    draw_completeness(board)
+
+
+def draw_completeness(board: Board) -> None:
+    """Up to when history is complete, and what is known to be missing from it."""
+    if board.stored and board.time - board.stored > BEHIND_S:
+        st.caption(
+            f"History is complete up to {ago(board.time - board.stored)}; what came later may be missing from it."
+        )
+    if board.incomplete:
+        st.warning(
+            "**What you see is incomplete.** A quiet agent may be one that is not heard.", icon=":material/warning:"
+        )
+        for sentence in board.incomplete:
+            st.text(visible(sentence))
+
+
+def _draw_silence(since: float, read_at: float, now: float) -> None:
+    st.error(
+        f"**watch does not answer** since {hour(since)} ({lasted(now - since)}). You see the board as it was at "
+        f"{hour(read_at)}. Agents keep the state they have; kills and trips cannot be ordered from here "
+        f"until it is back: `{data.START}`",
+        icon=":material/cloud_off:",
+    )

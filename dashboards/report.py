@@ -1,0 +1,77 @@
+"""An incident as one HTML file: no script, no reference to anything outside, every stored text escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any, Final
+
+from dashboards.incident import Spared
+from dashboards.text import count, moment, money, seconds, visible
+from dashboards.view import Trip
+
+Rows = Sequence[Mapping[str, Any]]
+_STYLE: Final = (
+    "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:60rem;padding:0 1rem}"
+    "table{border-collapse:collapse;width:100%}"
+    "th,td{text-align:left;padding:.25rem .6rem;border-bottom:1px solid #8884}"
+    "td{overflow-wrap:anywhere}caption{text-align:left;font-weight:600;padding:.8rem 0 .3rem}"
+)
+_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a report tells: the trip, what was spared, the actions around it, and the audit log about it."""
+
+    trip: Trip
+    saving: Spared
+    actions: Rows
+    deeds: Rows
+
+
+def report(told: Told) -> str:
+    """The file's text."""
+    trip = told.trip
+    body = (
+        _table("The trip", ("", ""), _facts(trip, told.saving)),
+        _table(
+            "What it did", ("When (UTC)", "Action", "Operation", "Target", "Ended", "Took"), map(_action, told.actions)
+        ),
+        _table("What was decided", ("When (UTC)", "What", "By", "Reason"), map(_deed, told.deeds)),
+    )
+    title = f"Incident: {_text(trip.agent)}, {moment(trip.time)} UTC"
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}"><style>{_STYLE}</style></head>'
+        f"<body><h1>{title}</h1>{''.join(body)}</body></html>"
+    )
+
+
+def _facts(trip: Trip, saving: Spared) -> list[tuple[Any, ...]]:
+    spared = f"about {count(saving.actions)} actions, {count(saving.tokens)} tokens, {money(saving.usd)} (an estimate)"
+    return [
+        ("Agent", trip.agent), ("Stopped by", trip.detector or trip.actor), ("Reason", trip.reason),
+        ("What repeated", trip.repeated), ("Circuit", f"{trip.before} → {trip.after}"), ("Spared", spared),
+        ("Evidence (trace:span)", ", ".join(trip.spans)),
+    ]  # fmt: skip
+
+
+def _action(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    ended = "well" if row["ok"] else f"failed: {row['error_type']}"
+    return moment(row["at"]), row["action"], row["operation"], row["target"], ended, seconds(float(row["duration_s"]))
+
+
+def _deed(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return moment(row["at"]), row["kind"], row["actor"], row["reason"]
+
+
+def _table(title: str, heads: Sequence[str], rows: Any) -> str:
+    head = "".join(f"<th>{_text(name)}</th>" for name in heads)
+    body = "".join("<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<table><caption>{_text(title)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _text(value: object) -> str:
+    return escape(visible(value, 2_000))

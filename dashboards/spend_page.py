@@ -1,0 +1,112 @@
+"""The page "Tokens and cost": who spends what, on which models, for which workflows, and what of it was wasted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import streamlit as st
+
+from dashboards.ask import ask
+from dashboards.filters import Period, choose
+from dashboards.live import draw_completeness, refresh
+from dashboards.text import count, money, visible
+from dashboards.view import Board, Tile
+from fusebox.clock import Clock
+from fusebox.config import Config
+
+Row = Mapping[str, Any]
+EVERY_S: Final = 5.0
+_SUMS: Final = ("attempts", "tokens", "cost_usd", "wasted_tokens", "wasted_usd", "unpriced_tokens")
+_DRAWN: Final = 12
+
+
+def draw(config: Config, clock: Clock) -> None:
+    """The whole page, for one session."""
+    st.title("Tokens and cost", anchor=False)
+    _draw(config, clock, choose(clock))
+
+
+@st.fragment(run_every=EVERY_S)
+def _draw(config: Config, clock: Clock, period: Period) -> None:
+    board = refresh(config, clock)
+    agents = ask(config, clock, "spend_by_agent", period)
+    if board is None or agents is None:
+        return
+    draw_completeness(board)
+    if not agents:
+        st.info(f"No model was called in the last {period.label}.", icon=":material/savings:")
+        return
+    _draw_sums(agents)
+    _draw_days(ask(config, clock, "spend_by_day", period))
+    _draw_budgets(board)
+    _draw_rows("By agent", agents, {"Agent": "agent"})
+    _draw_rows("By model", ask(config, clock, "spend_by_model", period), {"Provider": "provider", "Model": "model"})
+    _draw_rows("By workflow", ask(config, clock, "spend_by_workflow", period), {"Workflow": "workflow"})
+
+
+def _draw_sums(agents: Sequence[Row]) -> None:
+    sums = {name: sum(row[name] for row in agents) for name in _SUMS}
+    shown = {
+        "Spent": money(float(sums["cost_usd"])).replace("$", "\\$"),
+        "Tokens": count(float(sums["tokens"])),
+        "Wasted": money(float(sums["wasted_usd"])).replace("$", "\\$"),
+        "Model calls": count(float(sums["attempts"])),
+    }
+    for column, (label, value) in zip(st.columns(len(shown)), shown.items(), strict=True):
+        column.metric(label, value, border=True)
+    if sums["unpriced_tokens"]:
+        st.warning(
+            f"{count(float(sums['unpriced_tokens']))} tokens have no known price, so the sums are too low. Give their "
+            "models prices of your own, then `fusebox tokens reprice`.",
+            icon=":material/money_off:",
+        )
+
+
+def _draw_days(rows: Sequence[Row] | None) -> None:
+    days = {row["day"] for row in rows or ()}
+    if not rows or len(days) < 2:
+        return
+    points = [_day(row) for row in rows]
+    st.caption("US dollars a day (UTC), by agent")
+    st.bar_chart(points, x="day", y="usd", color="agent", x_label="", y_label="")
+
+
+def _day(row: Row) -> dict[str, Any]:
+    day = datetime.fromtimestamp(int(row["day"]), UTC)
+    return {"day": day, "agent": visible(row["agent"], 40), "usd": float(row["cost_usd"])}
+
+
+def _draw_budgets(board: Board) -> None:
+    tiles = sorted((tile for tile in board.tiles if tile.budget), key=_share, reverse=True)
+    if not tiles:
+        return
+    st.subheader("Budgets", anchor=False)
+    for tile in tiles[:_DRAWN]:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.text(visible(tile.agent, 60), width=240)
+            st.progress(min(1.0, _share(tile)), f"{_share(tile):.0%} of {count(tile.budget or 0)} tokens a minute")
+
+
+def _share(tile: Tile) -> float:
+    return tile.tokens / tile.budget if tile.budget else 0.0
+
+
+def _draw_rows(title: str, rows: Sequence[Row] | None, names: Mapping[str, str]) -> None:
+    if not rows:
+        return
+    st.subheader(title, anchor=False)
+    st.dataframe([_row(row, names) for row in rows], hide_index=True, key=title)
+
+
+def _row(row: Row, names: Mapping[str, str]) -> dict[str, Any]:
+    told = {label: visible(row[column] or "not told", 80) for label, column in names.items()}
+    return told | {
+        "Calls": int(row["attempts"]),
+        "Tokens": int(row["tokens"]),
+        "Cost": money(float(row["cost_usd"])),
+        "Wasted tokens": int(row["wasted_tokens"]),
+        "Wasted": money(float(row["wasted_usd"])),
+        "Tokens without a price": int(row["unpriced_tokens"]),
+    }

@@ -1,0 +1,459 @@
+"""The audit log: its hashes are those of the standards, and what was tampered with is named at the exact entry."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import http.server
+import io
+import json
+import os
+import random
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import orjson
+import pytest
+import rfc8785
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from benchmarks.audit_data.both import judge, second
+from benchmarks.audit_data.logs import clean
+from benchmarks.audit_data.tampering import TAMPERINGS
+from collector.audit import checkpoint, retention
+from collector.audit.anchors import Anchor, AnchorFailed, into_file, into_git, to_webhook
+from collector.audit.canonical import canonical
+from collector.audit.entry import Entry, Note, decode, erased, leaf, line, make, payload_of
+from collector.audit.erasure import erase, find
+from collector.audit.files import chain_files, entries
+from collector.audit.journal import Journal
+from collector.audit.keys import PUBLIC, plan_change, read_public
+from collector.audit.merkle import Frontier, Tree, consistent, includes, node
+from collector.audit.signing import JournalSettings
+from collector.verbs.audit_export import safe
+from fusebox.clock import ManualClock
+from fusebox.webhooks import new_secret, verify
+from tests.collector.audit_bench import verified
+from tests.fixtures.agents import eventually
+
+TEXT = st.text(max_size=20)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.floats(allow_nan=False, allow_infinity=False)
+    | TEXT, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3), max_leaves=8,
+)  # fmt: skip
+NOTES = st.builds(
+    Note, TEXT, TEXT, TEXT, TEXT, TEXT, TEXT, st.dictionaries(TEXT, JSON, max_size=4)
+)  # fmt: skip
+
+
+class TestFormat:
+    @settings(max_examples=100, deadline=None)
+    @given(note=NOTES, seq=st.integers(0, 2**53 - 1), time=st.floats(0, 2e9))
+    def test_an_entry_is_canonical_json_and_comes_back(self, note: Note, seq: int, time: float) -> None:
+        entry = make(seq, "watch", time, note, payload_of(note), "0" * 64)
+        text = line(entry)
+        assert rfc8785.dumps(json.loads(text, parse_int=float)) == text
+        assert decode(text) == entry
+        assert entry.genuine
+
+    @settings(max_examples=100)
+    @given(note=NOTES)
+    def test_an_erased_payload_leaves_the_hash_and_the_length(self, note: Note) -> None:
+        entry = make(0, "watch", 1.0, note, payload_of(note), "0" * 64)
+        text = erased(entry)
+        assert len(text) == max(len(line(entry)), len(line(entry)) - len(entry.payload) + 4)
+        assert decode(text) == entry._replace(payload=b"")
+        assert decode(text).genuine
+
+    @settings(max_examples=100)
+    @given(note=NOTES, field=st.sampled_from(Entry._fields), junk=TEXT)
+    def test_every_field_is_under_the_hash(self, note: Note, field: str, junk: str) -> None:
+        entry = make(3, "watch", 1.0, note, payload_of(note), "0" * 64)
+        value: Any = getattr(entry, field)
+        other: Any = value + 1 if isinstance(value, int) else value + (b"x" if isinstance(value, bytes) else f"{junk}x")
+        assert not entry._replace(**{field: other}).genuine
+
+    @given(value=JSON)
+    def test_canonical_is_rfc_8785(self, value: Any) -> None:
+        assert canonical(value) == rfc8785.dumps(value)
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            2**64,
+            float("nan"),
+            "\ud800",
+            {"\udfff": 1},
+            {1: 2},
+            {
+                "x": {
+                    3,
+                }
+            },
+            object(),
+        ],
+    )
+    def test_what_json_cannot_hold_becomes_text(self, value: Any) -> None:
+        assert orjson.loads(canonical({"value": value}))
+
+    @pytest.mark.parametrize(
+        "edit", [lambda t: t.replace(b":", b": ", 1), lambda t: t[:-1] + b',"more":1}', lambda t: b'{"seq":1,' + t[1:]]
+    )
+    def test_bytes_that_mean_the_same_are_not_the_same(self, edit: Any) -> None:
+        note = Note("kill", "operator:jo", "agent:a")
+        with pytest.raises(ValueError, match="no entry"):
+            decode(edit(line(make(0, "watch", 1.0, note, payload_of(note), "0" * 64))))
+
+
+def naive_root(leaves: list[bytes]) -> bytes:
+    """RFC 6962, section 2.1, word for word."""
+    if len(leaves) == 1:
+        return leaves[0]
+    split = 1
+    while split * 2 < len(leaves):
+        split *= 2
+    return node(naive_root(leaves[:split]), naive_root(leaves[split:]))
+
+
+LEAVES = [hashlib.sha256(bytes([number])).digest() for number in range(70)]
+
+
+class TestTree:
+    @given(size=st.integers(1, 70))
+    def test_it_grows_to_the_root_of_the_standard(self, size: int) -> None:
+        tree = Frontier()
+        for each in LEAVES[:size]:
+            tree.append(each)
+        assert tree.root() == naive_root(LEAVES[:size]) == Tree(LEAVES).root(size)
+
+    @given(size=st.integers(1, 70), data=st.data(), base=st.integers(0, 69))
+    def test_a_proof_of_inclusion_holds_for_its_entry_alone(self, size: int, data: st.DataObject, base: int) -> None:
+        index = data.draw(st.integers(min(base, size - 1), size - 1))
+        before = Frontier()
+        for each in LEAVES[: min(base, index)]:
+            before.append(each)
+        tree = Tree(LEAVES[before.size :], before)
+        proof, root = tree.inclusion(index, size), naive_root(LEAVES[:size])
+        assert includes(LEAVES[index], index, size, proof, root)
+        assert not includes(LEAVES[(index + 1) % 70], index, size, proof, root)
+        assert not includes(LEAVES[index], (index + 1) % size, size, proof, root) or size == 1
+        assert not includes(LEAVES[index], index, size, [*proof, root], root)
+
+    @given(second=st.integers(1, 70), data=st.data())
+    def test_a_proof_of_consistency_holds_for_its_past_alone(self, second: int, data: st.DataObject) -> None:
+        first = data.draw(st.integers(1, second))
+        tree = Tree(LEAVES)
+        proof, roots = tree.consistency(first, second), (naive_root(LEAVES[:first]), naive_root(LEAVES[:second]))
+        assert consistent(first, second, proof, *roots)
+        assert not consistent(first, second, proof, bytes(32), roots[1])
+        assert not consistent(first, second, [*proof, roots[0]], *roots)
+
+
+@pytest.fixture(scope="module")
+def tool() -> ModuleType:
+    return second()
+
+
+ROUNDS = 6
+
+
+class TestTampering:
+    """``python -m benchmarks.audit`` does the same ten thousand times."""
+
+    @pytest.mark.parametrize("tamper", TAMPERINGS, ids=lambda tamper: tamper.__name__)
+    def test_it_is_named_at_the_exact_entry_by_both_verifiers(self, tamper: Any, tool: ModuleType) -> None:
+        for seed in range(ROUNDS):
+            rng = random.Random(f"{tamper.__name__} {seed}")
+            found = tamper(rng, clean(rng, rng.randrange(100, 200)))
+            ours, theirs, report = judge(found.log, tool)
+            assert (ours.status, ours.first) == (1, (found.writer, found.seq)), [str(p) for p in report.problems]
+            assert theirs == ours
+
+    def test_a_clean_log_is_not_accused(self, tool: ModuleType) -> None:
+        for seed in range(25):
+            rng = random.Random(seed)
+            ours, theirs, report = judge(clean(rng, rng.randrange(100, 200)), tool)
+            assert ours.status == theirs.status == 0, report.json()
+
+    def test_nothing_is_not_verified(self, tool: ModuleType, tmp_path: Path) -> None:
+        assert verified(tmp_path).status == 2
+        assert tool.verify(tmp_path)[0] == 2
+
+    def test_without_the_copy_it_is_incomplete(self, tool: ModuleType, tmp_path: Path) -> None:
+        clean(random.Random(1), 100).write(tmp_path)
+        assert tool.verify(tmp_path, None)[0] == 2
+
+
+def trip(number: int) -> Note:
+    return Note("trip", "detector:cycle", f"agent{number}", payload={"n": number})
+
+
+@pytest.fixture
+def journal(tmp_path: Path, clock: ManualClock) -> Iterator[Journal]:
+    opened = Journal(tmp_path, clock)
+    yield opened
+    opened.close()
+
+
+class TestKeys:
+    def test_a_change_is_recorded_and_the_old_key_is_worth_nothing_afterwards(
+        self, journal: Journal, tmp_path: Path
+    ) -> None:
+        folder = tmp_path / "watch"
+        first = read_public(folder / PUBLIC)
+        journal.append(trip(0))
+        journal.sign()
+        stolen = (folder / "key").read_bytes()
+        new = plan_change(folder, "cli:jo", "stolen")
+        eventually(lambda: not (folder / "key.next").exists(), what="the key is changed")
+        journal.append(trip(1))
+        journal.sign()
+        (said,) = [entry for entry in entries(tmp_path) if entry["kind"] == "key"]
+        assert (said["actor"], said["subject"], said["reason"]) == ("cli:jo", new, "stolen")
+        assert verified(tmp_path, keys=first).chains["watch"].keys == [*first, new]
+        assert (folder / "key").stat().st_mode & 0o777 == 0o600
+        journal.append(trip(2))
+        journal.close()
+        (folder / "key").write_bytes(stolen)
+        with_stolen = Journal(tmp_path, ManualClock())
+        with_stolen.append(trip(3))
+        with_stolen.close()
+        problem = verified(tmp_path, keys=first).first
+        assert problem
+        assert (problem.kind, problem.where, problem.seq) == ("wrong key", "checkpoints", 4)
+
+    def test_another_installation_has_other_keys(self, journal: Journal, tmp_path: Path, clock: ManualClock) -> None:
+        journal.append(trip(0))
+        journal.sign()
+        other = Journal(tmp_path / "other", clock)
+        other.append(trip(0))
+        other.close()
+        problem = verified(tmp_path, keys=read_public(tmp_path / "other" / "watch" / PUBLIC)).first
+        assert problem
+        assert (problem.seq, problem.kind) == (0, "wrong key")
+
+
+class TestErasure:
+    def test_the_payload_goes_the_hash_stays_and_an_entry_says_so(self, journal: Journal, tmp_path: Path) -> None:
+        journal.append(Note("sql", "jo", "answered", payload={"secret": "4111 1111 1111 1111"}))
+        found = find(tmp_path / "watch", 0)
+        assert found
+        assert not erase(tmp_path / "watch", 0, "another hash")
+        assert erase(tmp_path / "watch", 0, found[2].payload_hash)
+        assert b"4111" not in b"".join(path.read_bytes() for path in chain_files(tmp_path / "watch"))
+        journal.append(trip(1))  # the writer goes on behind it
+        journal.sign()
+        problem = verified(tmp_path).first
+        assert problem
+        assert (problem.seq, problem.kind) == (0, "erased")
+        payload = {"writer": "watch", "seq": 0, "payload_hash": found[2].payload_hash}
+        journal.append(Note("erasure", "operator:jo", "watch/0", "asked for", payload=payload))
+        journal.sign()
+        assert verified(tmp_path).status == 0
+        assert [entry["seq"] for entry in entries(tmp_path)] == [1, 2], "it teaches nothing any more"
+
+
+class TestRetention:
+    def test_whole_files_go_behind_a_checkpoint_and_the_record_says_so(
+        self, tmp_path: Path, clock: ManualClock
+    ) -> None:
+        for number in range(4):
+            one = Journal(tmp_path, clock)
+            one.append(trip(number))
+            one.close()
+            for path in chain_files(tmp_path / "watch"):
+                os.utime(path, (clock.now(), clock.now()))
+        clock.advance(40 * 86_400)
+        journal = Journal(tmp_path, clock, settings=JournalSettings(keep_s=30 * 86_400.0))
+        journal.append(trip(4))
+        eventually(lambda: len(chain_files(tmp_path / "watch")) < 4, what="old files are gone")
+        journal.close()
+        (said,) = [entry for entry in entries(tmp_path) if entry["kind"] == "retention"]
+        report = verified(tmp_path)
+        assert report.status == 0
+        assert report.chains["watch"].first == said["payload"]["below"] == 4
+        assert Journal(tmp_path, clock).append(trip(5)) == 6
+        chain_files(tmp_path / "watch")[0].unlink()
+        problem = verified(tmp_path).first
+        assert problem
+        assert (problem.kind, problem.where) == ("deleted", "journal")
+
+    def test_what_is_in_force_is_not_deleted(self, tmp_path: Path, clock: ManualClock) -> None:
+        command = {"id": "k1", "scope": "agent:a", "lifts": []}
+        for note in (trip(0), Note("kill", "operator:jo", "agent:a", payload={"command": command}), trip(2), trip(3)):
+            one = Journal(tmp_path, clock)
+            one.append(note)
+            one.close()
+        folder, later = tmp_path / "watch", clock.now() + 1e9
+        assert retention.prunable(folder, later, 4) == 1
+        assert retention.prunable(folder, later, 0) == 0, "nothing that is not signed"
+        one = Journal(tmp_path, clock)
+        one.append(Note("resume", "operator:jo", "agent:a", payload={"command": {"id": "r", "lifts": ["k1"]}}))
+        one.close()
+        assert retention.prunable(folder, later, 4) == 4
+
+
+class SecondHost(http.server.ThreadingHTTPServer):
+    """Fails once, then takes what it is given."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.got: list[tuple[dict[str, str], bytes]] = []
+        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
+
+    def __exit__(self, *details: Any) -> None:
+        self.shutdown()
+        self.server_close()
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    server: SecondHost
+
+    def do_POST(self) -> None:
+        self.server.got.append((dict(self.headers), self.rfile.read(int(self.headers["content-length"]))))
+        self.send_response(500 if len(self.server.got) == 1 else 204)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        return
+
+
+class TestAnchors:
+    def test_a_file_and_a_repository_hold_what_the_machine_cannot_take_back(
+        self, tmp_path: Path, clock: ManualClock
+    ) -> None:
+        repository, file = tmp_path / "git", tmp_path / "anchor.jsonl"
+        subprocess.run(["git", "init", "-q", repository], check=True)
+        anchors = [Anchor("file", into_file(file)), Anchor("git", into_git(repository))]
+        journal = Journal(tmp_path / "j", clock, settings=JournalSettings(anchors=anchors))
+        for number in range(3):
+            journal.append(trip(number))
+            journal.sign()
+        journal.close()
+        log = subprocess.run(
+            ["git", "-C", repository, "log", "--format=%s"], check=True, capture_output=True, text=True
+        )
+        assert log.stdout.splitlines()[0] == "watch: 3 entries"
+        anchored = [checkpoint.parse(text) for text in file.read_bytes().splitlines()]
+        assert anchored[-1].size == 3
+        assert verified(tmp_path / "j", remembered=anchored).status == 0
+        folder = tmp_path / "j" / "watch"
+        (path,) = chain_files(folder)
+        path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:1]))
+        signed = folder / checkpoint.FILE
+        signed.write_bytes(signed.read_bytes().splitlines(keepends=True)[0])
+        assert verified(tmp_path / "j").status == 0, "nobody on this machine knows"
+        problem = verified(tmp_path / "j", remembered=anchored).first
+        assert problem
+        assert (problem.kind, problem.seq) == ("rolled back", 1)
+
+    def test_a_second_host_is_posted_to_and_tried_again(self, tmp_path: Path, clock: ManualClock) -> None:
+        secret = new_secret()
+        journal = Journal(tmp_path, clock)
+        journal.append(trip(0))
+        journal.close()
+        signed = checkpoint.last(tmp_path / "watch")
+        assert signed
+        with SecondHost() as host:
+            put = to_webhook(f"http://127.0.0.1:{host.server_port}/anchors", secret)
+            with pytest.raises(AnchorFailed, match="500"):
+                put(signed)
+            put(signed)
+        assert [checkpoint.parse(body) for _, body in host.got] == [signed, signed]
+        headers, body = host.got[1]
+        assert verify([secret], headers, body, now=float(headers["webhook-timestamp"])) == "checkpoint-watch-1"
+
+
+class TestExport:
+    @pytest.mark.parametrize(
+        "cell", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\uff1d1", " =1", '"=1', "\ufeff=cmd|' /C calc'!A0"]
+    )
+    def test_a_spreadsheet_computes_nothing(self, cell: str) -> None:
+        text = io.StringIO()
+        csv.writer(text, quoting=csv.QUOTE_ALL).writerow([safe(cell)])
+        assert next(csv.reader(io.StringIO(text.getvalue(), newline="")))[0] == f"'{cell}"
+
+    @pytest.mark.parametrize("cell", ["plain", "", "a=b", "2026", "'quoted'"])
+    def test_other_text_stays(self, cell: str) -> None:
+        assert safe(cell) == cell
+
+
+def test_a_proof_convinces_somebody_who_has_only_the_checkpoint(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, clock: ManualClock
+) -> None:
+    from fusebox.cli import main
+
+    monkeypatch.setenv("FUSEBOX_DATA_DIR", str(tmp_path))
+    journal = Journal(tmp_path / "journal", clock)
+    for number in range(9):
+        journal.append(trip(number))
+    journal.close()
+    assert main(["audit", "prove", "3"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    proof = [bytes.fromhex(step) for step in told["proof"]]
+    entry = decode(rfc8785.dumps(told["entry"]))
+    assert includes(leaf(entry), 3, told["size"], proof, bytes.fromhex(told["checkpoint"]["root"]))
+    assert main(["audit", "consistency", "4", "9"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    roots = bytes.fromhex(told["first_root"]), bytes.fromhex(told["second_root"])
+    assert consistent(4, 9, [bytes.fromhex(step) for step in told["proof"]], *roots)
+    assert main(["audit", "prove", "9"]) == 2
+    assert "no signed entry 9" in capsys.readouterr().err
+    assert main(["audit", "verify", "--pubkey", "nowhere"]) == 3
+    with pytest.raises(SystemExit, match="3"):
+        main(["audit", "verify", "--bogus"])
+    capsys.readouterr()
+    assert main(["audit", "export", "--format", "csv"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 10
+    assert main(["audit", "keys"]) == 0
+    assert capsys.readouterr().out.split()[1:] == ["watch", "0"]
+
+
+def test_the_second_verifier_runs_alone(tmp_path: Path) -> None:
+    log = clean(random.Random(3), 100)
+    log.write(tmp_path / "journal")
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("".join(json.dumps(row) + "\n" for row in log.rows_json()))
+    (tmp_path / "keys").write_text("".join(f"{public} watch\n" for public in log.keys.values()))
+    command = [
+        sys.executable,
+        "tools/verify_audit.py",
+        tmp_path / "journal",
+        "--rows",
+        rows,
+        "--pubkey",
+        tmp_path / "keys",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode in (0, 2), done.stderr
+    log.rows["watch"][7] = log.rows["watch"][7]._replace(actor="somebody else")
+    rows.write_text("".join(json.dumps(row) + "\n" for row in log.rows_json()))
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert f"TAMPERED watch {log.rows['watch'][7].seq} (copy)" in done.stdout
+    assert subprocess.run([*command[:2], "--rows"], capture_output=True, check=False).returncode == 3
+
+
+def test_replace_keeps_checkpoints_honest() -> None:
+    """A checkpoint is not valid with any field changed."""
+    log = clean(random.Random(4), 100)
+    signed = log.signed["watch"][0]
+    (public,) = log.keys.values()
+    assert signed.signed_by(public)
+    for change in (
+        {"size": 1},
+        {"root": "0"},
+        {"time": 1},
+        {"head": "1"},
+        {"previous": "x"},
+        {"next": "x"},
+        {"writer": "k"},
+    ):
+        assert not replace(signed, **change).signed_by(public)  # type: ignore[arg-type]

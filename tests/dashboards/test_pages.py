@@ -1,0 +1,191 @@
+"""Every page over what the real roles stored: what a person finds there, and that hostile words stay words."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from collector import queries
+from dashboards.links import Name
+from dashboards.text import visible
+from tests.dashboards.hostile import HOSTILE
+from tests.dashboards.page import opened, press, sign_in, tables, texts, turn_to, words
+from tests.dashboards.test_hostile import MARKUP
+from tests.dashboards.traffic import LAPS, LOOPER, TASKS, TRACE, WORKER, send
+from tests.fixtures.collector import Roles, starting, until
+
+Patch = pytest.MonkeyPatch
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Roles]:
+    """Roles that have seen the traffic."""
+    with starting(tmp_path_factory.mktemp("pages")) as start:
+        roles = start("receive", "keep", "watch")
+        send(roles)
+        yield roles
+
+
+@pytest.fixture
+def page(running: Roles, monkeypatch: Patch) -> AppTest:
+    """An operator's session."""
+    return sign_in(opened(monkeypatch, running.config.data_dir, None), running.token("operator"))
+
+
+def settled(page: AppTest) -> AppTest:
+    """The page when everything it asked for has come."""
+    until(lambda: "Reading…" not in words(page.run()), "the page is read")
+    assert not page.exception
+    return page
+
+
+def table(page: AppTest, column: str) -> list[dict[str, Any]]:
+    """The rows of the table that has this column."""
+    return next((rows for rows in tables(page) if rows and column in rows[0]), [])
+
+
+def test_the_agents_are_listed_with_what_they_did(page: AppTest) -> None:
+    settled(turn_to(page, Name.AGENTS))
+
+    rows = {row["Agent"]: row for row in table(page, "Belongs to")}
+    assert rows[LOOPER]["Actions"] == LAPS
+    assert rows[LOOPER]["State"] == "Open"
+    assert (rows[WORKER]["Model calls"], rows[WORKER]["Tool calls"]) == (TASKS, TASKS)
+    assert rows[WORKER]["Failed"] == f"{1 / (3 * TASKS):.1%}"
+
+
+def test_one_agent_shows_its_operations_and_partners(page: AppTest) -> None:
+    settled(turn_to(page, Name.AGENTS, agent=WORKER))
+
+    operations = {row["Operation"]: row for row in table(page, "Operation")}
+    assert operations["labels.add"]["Number"] == TASKS
+    assert operations["labels.add"]["Failed"] == 1
+    assert [(row["From"], row["Messages"]) for row in table(page, "From")] == [("listener", TASKS)]
+
+
+def test_traces_are_found_by_words_and_failures(page: AppTest) -> None:
+    found = table(settled(turn_to(page, Name.TRACES, agent=WORKER)), "Trace")
+    assert [(row["Trace"], row["Actions"]) for row in found] == [(TRACE.hex(), 3 * TASKS)]
+
+    page.text_input(key="words").input("labels")
+    assert table(settled(page), "Trace")
+    page.text_input(key="words").input("no such thing")
+    assert "No trace" in words(settled(page))
+    page.text_input(key="words").input("")
+    page.text_input(key="agent").input(LOOPER)
+    page.toggle(key="failed").set_value(True)
+    assert "No trace" in words(settled(page))
+
+
+def test_a_trace_is_a_tree_in_the_order_of_its_spans(page: AppTest) -> None:
+    settled(turn_to(page, Name.TRACES, trace=TRACE.hex()))
+
+    tree = [row for row in table(page, "Span") if row["Service"]]
+    depths = [(row["Span"].strip("\u2007"), len(row["Span"]) - len(row["Span"].lstrip("\u2007"))) for row in tree]
+    mine = [each for each in depths if each[0] in ("consume", "chat", "execute_tool labels.add")]
+    assert mine == [("consume", 0), ("chat", 2), ("execute_tool labels.add", 2)] * TASKS
+    assert "took too long" in [row["Says"] for row in tree]
+
+
+def test_what_was_spent_is_told_by_agent_model_and_workflow(page: AppTest) -> None:
+    settled(turn_to(page, Name.SPEND))
+
+    assert {row["Agent"]: row["Tokens"] for row in table(page, "Agent")}[WORKER] == TASKS * 1280
+    calls = {row["Provider"]: row["Calls"] for row in table(page, "Model") if row["Model"] == "gpt-5-mini"}
+    assert calls == {"openai": TASKS, "not told": LAPS}
+    assert {row["Workflow"]: row["Tokens"] for row in table(page, "Workflow")}["labelling"] == TASKS * 1280
+    assert "no known price" in words(page)
+
+
+def test_the_audit_log_is_filtered_and_saved_as_a_harmless_sheet(page: AppTest) -> None:
+    settled(turn_to(page, Name.AUDIT, subject=LOOPER))
+
+    rows = table(page, "About")
+    assert {row["About"] for row in rows} == {LOOPER}
+    page.text_input(key="kind").input("no-such-kind")
+    assert "No entry" in words(settled(page))
+
+
+def test_a_question_in_sql_is_answered_and_a_write_is_refused(page: AppTest) -> None:
+    turn_to(page, Name.AUDIT, tab="SQL")
+    page.text_area(key="sql").input("SELECT agent, count() AS actions FROM agent_events GROUP BY agent")
+    press(page, "Run")
+    until(lambda: table(page.run(), "actions"), "the answer")
+    assert {row["agent"]: row["actions"] for row in table(page, "actions")}[LOOPER] == LAPS
+
+    page.text_area(key="sql").input("DROP TABLE agent_events")
+    press(page, "Run")
+    until(lambda: "refused" in words(page.run()), "the refusal")
+
+
+def test_a_statement_is_audited_under_the_name_of_who_asked(page: AppTest, running: Roles) -> None:
+    turn_to(page, Name.AUDIT, tab="SQL")
+    page.text_area(key="sql").input("SELECT 'my own question' AS a")
+    press(page, "Run")
+    until(lambda: table(page.run(), "a"), "the answer")
+
+    def asked() -> list[dict[str, Any]]:
+        return table(settled(turn_to(page, Name.AUDIT, tab="Entries", kind="sql", said="my own question")), "By")
+
+    assert until(asked, "the statement is in the copy")[0]["By"] == "local"
+
+
+def test_an_incident_is_told_from_the_loop_to_what_was_done(page: AppTest) -> None:
+    settled(turn_to(page, Name.INCIDENT))
+
+    steps = table(page, "Ended")
+    assert len(steps) == LAPS
+    assert {row["Operation"] for row in steps} == {"tickets.comment"}
+    assert "trip" in {row["What"] for row in table(page, "What")}
+    assert "about" in " ".join(metric.value for metric in page.metric)
+
+
+def test_health_says_what_runs_and_what_is_stored(page: AppTest) -> None:
+    settled(turn_to(page, Name.HEALTH))
+    until(lambda: "keep is well" in " ".join(m.value for m in page.run().markdown), "the roles answered")
+
+    assert "No numbered span is missing." in words(page)
+    assert {row["Table"] for row in table(page, "Table")} >= {"agent_events", "otel_traces", "audit_log"}
+
+
+@pytest.mark.parametrize("name", [Name.AGENTS, Name.TRACES, Name.SPEND, Name.INCIDENT, Name.AUDIT, Name.HEALTH])
+def test_hostile_words_are_shown_as_words(page: AppTest, name: Name) -> None:
+    settled(turn_to(page, name, **({"trace": TRACE.hex()} if name is Name.TRACES else {})))
+
+    markup = [str(element.value) for kind in MARKUP for element in getattr(page, kind)]
+    for text in HOSTILE:
+        assert not [shown for shown in markup if text in shown or visible(text) in shown]
+    assert not [element for element in page.markdown if element.allow_html]
+
+
+def test_a_sheet_holds_no_formula() -> None:
+    from dashboards.sheet import safe_csv
+
+    sheet = safe_csv([{"=head": text, "number": -1} for text in HOSTILE])
+    cells = [cell for row in csv.reader(io.StringIO(sheet)) for cell in row if cell != "-1"]
+
+    assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
+    assert '\'=HYPERLINK("https://evil.example")' in cells
+
+
+def test_the_pages_without_keep_say_so(monkeypatch: Patch, tmp_path: Path) -> None:
+    from tests.dashboards.standin import Standin, running, tile
+
+    with running(Standin(tile("ticket-helper"))) as scripted:
+        page = sign_in(opened(monkeypatch, tmp_path, scripted.url))
+        for name in (Name.AGENTS, Name.TRACES, Name.SPEND, Name.AUDIT, Name.HEALTH):
+            until(lambda name=name: "keep does not answer" in words(turn_to(page, name)), f"{name} says so")
+            assert not page.exception
+            assert "ticket-helper" not in texts(page) or name is Name.HEALTH
+
+
+@pytest.mark.parametrize("title", queries.EXAMPLES)
+def test_every_example_of_the_console_may_run(running: Roles, title: str) -> None:
+    rows = queries.select(running.config, running.token("operator"), queries.EXAMPLES[title], 10)
+    assert rows or "Denials" in title, "nothing was denied"

@@ -1,0 +1,120 @@
+"""A person who has read nothing finds the runaway agent, understands why it was stopped, and resumes it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from dashboards.service import ROLE
+from fusebox.control import ControlClient
+from tests.dashboards.traffic import LAPS, LOOPER, TRACE, WORKER, send
+from tests.fixtures.collector import Roles, starting, until
+
+SLOW = 20_000
+PICTURES = Path(os.environ.get("SCREENSHOTS", "artifacts/screenshots"))
+"""Every page's picture is left here, for people who look at a run of the tests."""
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Roles]:
+    """All roles, after the loop has tripped."""
+    with starting(tmp_path_factory.mktemp("walk")) as start:
+        roles = start("receive", "keep", "watch", ROLE, env={"FUSEBOX_DASHBOARD_PORT": "0"})
+        send(roles)
+        yield roles
+
+
+@pytest.fixture
+def page(running: Roles, window: Page) -> Page:
+    """Signed in, on the board."""
+    window.goto(running.info(ROLE)["url"])
+    window.get_by_label("Operator token").fill(running.token("operator"))
+    window.get_by_role("button", name="Sign in").click()
+    expect(window.get_by_role("button", name="Sign out")).to_be_visible(timeout=SLOW)
+    return window
+
+
+def go(page: Page, name: str) -> None:
+    """Choose a page at the top, and wait until it stands."""
+    page.get_by_role("link", name=re.compile(f"{name}$")).first.click()
+    expect(page.get_by_role("heading", name=name, level=1)).to_be_visible(timeout=SLOW)
+
+
+def picture(page: Page, name: str) -> None:
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=PICTURES / f"{name}.png", full_page=True)
+
+
+def test_a_new_user_finds_understands_and_resumes_the_runaway(page: Page, running: Roles) -> None:
+    expect(page.get_by_text(LOOPER, exact=True).first).to_be_visible(timeout=SLOW)
+    picture(page, "board")
+
+    go(page, "Incident")
+    expect(page.get_by_role("heading", name="What repeated")).to_be_visible(timeout=SLOW)
+    expect(page.get_by_role("heading", name="The loop")).to_be_visible(timeout=SLOW)
+    expect(page.locator("svg").get_by_text("tickets.comment").first).to_be_visible(timeout=SLOW)
+    expect(page.get_by_text(re.compile("An estimate: its pace"))).to_be_visible(timeout=SLOW)
+    picture(page, "incident")
+    page.get_by_role("button", name="Resume…").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Reason (recorded with your name)").fill("the prompt is mended")
+    dialog.get_by_role("button", name="Resume this agent").click()
+
+    client = ControlClient(running.info("watch")["url"], running.token("operator"))
+    until(lambda: _state(client) in ("half_open", "closed"), "it is resumed")
+
+
+def _state(client: ControlClient) -> str:
+    return next(str(tile["state"]) for tile in client.board()["circuits"] if tile["agent"] == LOOPER)
+
+
+def test_an_incident_is_saved_as_a_report_that_runs_nothing(page: Page, tmp_path: Path) -> None:
+    go(page, "Incident")
+    with page.expect_download(timeout=SLOW) as saved:
+        page.get_by_role("button", name="Save as a report").click(timeout=SLOW)
+    text = Path(saved.value.path()).read_text()
+
+    assert text.count("tickets.comment") >= LAPS
+    assert "<script" not in text
+    assert "default-src 'none'" in text
+
+
+def test_from_an_agent_to_its_trace_and_back_by_its_address(page: Page) -> None:
+    go(page, "Agents")
+    picture(page, "agents")
+    page.get_by_role("combobox", name="Agent").fill(WORKER)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="What it does")).to_be_visible(timeout=SLOW)
+    picture(page, "agent")
+    page.get_by_role("link", name="Its traces").click()
+
+    expect(page.get_by_role("heading", name="Traces", level=1)).to_be_visible(timeout=SLOW)
+    expect(page.get_by_label("Agent")).to_have_value(WORKER, timeout=SLOW)
+    assert f"agent={WORKER}" in page.url
+
+
+@pytest.mark.parametrize("name", ["Tokens and cost", "Audit", "Health", "Traces"])
+def test_the_page_stands(page: Page, name: str) -> None:
+    go(page, name)
+    expect(page.get_by_text("Reading…")).to_have_count(0, timeout=SLOW)
+    expect(page.get_by_test_id("stException")).to_have_count(0)
+    picture(page, name.split()[0].lower())
+
+
+def test_a_trace_of_the_list_opens_by_a_click_and_is_in_the_address(page: Page) -> None:
+    go(page, "Traces")
+    page.get_by_label("Agent").fill(WORKER)
+    page.keyboard.press("Enter")
+    table = page.get_by_test_id("stDataFrame").first
+    expect(table).to_be_visible(timeout=SLOW)
+    table.click(position={"x": 15, "y": 52})  # the box before the first row
+
+    expect(page.get_by_role("button", name="Back to the list")).to_be_visible(timeout=SLOW)
+    expect(page.get_by_label("Trace id")).to_have_value(TRACE.hex())
+    assert f"trace={TRACE.hex()}" in page.url
+    picture(page, "trace")
