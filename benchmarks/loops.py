@@ -132,7 +132,7 @@ def _real_table(scores: Mapping[str, RealScore]) -> None:
     table.add_row("false / 1000 normal successful", *(s.false.text(1000) for s in scores.values()))
     table.add_row("opens / 1000 successful", *(s.in_successes.text(1000) for s in scores.values()))
     table.add_row("onset to open, median / p90", *(_delays(s.delays) for s in scores.values()))
-    Console(width=200).print(table)
+    Console(width=230).print(table)
 
 
 def _stream_table(scores: Mapping[str, StreamScore]) -> None:
@@ -143,7 +143,7 @@ def _stream_table(scores: Mapping[str, StreamScore]) -> None:
     table.add_row("start to open, median / p90", *(_delays(s.delays) for s in scores.values()))
     table.add_row("false / 1000 normal agents", *(s.false.text(1000) for s in scores.values()))
     table.add_row("bursts tripped, undeclared", *(total(s.bursts.values()).text() for s in scores.values()))
-    Console(width=200).print(table)
+    Console(width=230).print(table)
 
 
 def _delays(delays: list[int]) -> str:

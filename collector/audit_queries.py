@@ -18,7 +18,7 @@ COPY: Final[Mapping[str, Query]] = {
         """SELECT seq, writer, toUnixTimestamp64Micro(time) AS us, kind, actor, subject, reason, trace_id, span_id,
                 payload, payload_hash, prev, hash
             FROM audit_log
-            WHERE writer = {writer:String} AND payload_hash != '' AND seq >= {since:UInt64} AND seq < {until:UInt64}
+            WHERE writer = {writer:String} AND payload_hash != '' AND seq >= {first:UInt64} AND seq < {below:UInt64}
             ORDER BY seq""",
     ),
 }

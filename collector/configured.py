@@ -1,9 +1,9 @@
 """What a role was configured with: written down at its start, so that *watch* can journal what changed.
 
 ``<data_dir>/configured/<role>.json`` is ``{"user", "values": {name: text}}``. ``values`` are the settings that are not
-the default, and the files behind them (registry, rules, prices) as dotted names; their :func:`digest` is the SHA-256 of
-their canonical JSON. A secret is never among them: of an address the password is left out, of a secret web address the
-path, too (it may be the secret), and of any other secret it is said that it is set.
+the default, and the files behind them (registry, rules, prices, alerts) as dotted names; their :func:`digest` is the
+SHA-256 of their canonical JSON. A secret is never among them: of an address the password is left out, of a secret web
+address the path, too (it may be the secret), and of any other secret it is said that it is set.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import pwd
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -26,7 +27,9 @@ from fusebox.rundir import write_atomic
 from fusebox.version import __version__
 
 FOLDER: Final = "configured"
-_FILES: Final = {"agents_file": "agents", "rules_file": "rules", "prices_file": "prices"}
+_FILES: Final = {"agents_file": "agents", "rules_file": "rules", "prices_file": "prices", "alerts_file": "alerts"}
+_SECRET: Final = re.compile(r"\.(secret|password|token|key|url)$")
+"""How the name of a value in a file ends that may be one: a chat's address is its key."""
 _SET: Final = "set"
 _MASK: Final = "***"
 
@@ -57,7 +60,12 @@ def _values(config: Config) -> Iterator[tuple[str, str]]:
         if value != field.default:
             yield f"settings.{name}", _masked(value)
         if name in _FILES and isinstance(value, Path):
-            yield from _leaves(_FILES[name], _read(value))
+            yield from ((leaf, _shown(leaf, text)) for leaf, text in _leaves(_FILES[name], _read(value)))
+
+
+def _shown(name: str, text: str) -> str:
+    """A value of a file; ``env:NAME`` only says where the secret is."""
+    return _masked(SecretStr(text)) if _SECRET.search(name) and not text.startswith("env:") else text
 
 
 def _masked(value: object) -> str:
@@ -88,5 +96,8 @@ def _leaves(name: str, value: Any) -> Iterator[tuple[str, str]]:
     if isinstance(value, dict):
         for key in value:
             yield from _leaves(f"{name}.{key}", value[key])
+    elif isinstance(value, list) and any(isinstance(each, dict) for each in value):
+        for number, each in enumerate(value):
+            yield from _leaves(f"{name}.{number}", each)
     else:
         yield name, value if isinstance(value, str) else json.dumps(value, default=str)

@@ -58,7 +58,7 @@ class SqlGrant(BaseModel):
     verbs: frozenset[SqlVerb] = frozenset({SqlVerb.SELECT})
     tables: dict[str, tuple[str, ...]] = Field(min_length=1)
     """Tables as statements name them, with their columns; ``*`` for all."""
-    max_rows: int = Field(1000, ge=0)
+    max_rows: int = Field(default=1000, ge=0)
     """Rows that a read without a real WHERE may ask for by LIMIT; 0 allows whole tables."""
 
     def columns(self, table: str) -> tuple[str, ...] | None:

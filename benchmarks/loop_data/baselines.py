@@ -83,5 +83,6 @@ BASELINES: dict[str, Callable[[], Baseline]] = {
     "identical-3": lambda: Identical(3),
     "identical-4": lambda: Identical(4),
     "cap-10": lambda: Cap(10),
+    "cap-20": lambda: Cap(20),
     "cap-25": lambda: Cap(25),
 }

@@ -137,8 +137,7 @@ class Repetition:
     def _turn_to(self, trace: str) -> None:
         """Another trace after one of several steps is another task, which may well begin like the one before."""
         if self._in_trace >= _TASK:
-            self._memory.forget()
-            self._old = 0.0
+            self._memory, self._old = Memory(_SEEN), 0.0
             self._task += 1
         self._trace, self._in_trace = trace, 0
 

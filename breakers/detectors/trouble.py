@@ -11,7 +11,7 @@ from __future__ import annotations
 from breakers.detectors.base import finding
 from fusebox.records import ActionKind, Event, Finding
 
-_CALLS = (ActionKind.TOOL_CALL, ActionKind.MODEL_CALL)
+_TOOL, _MODEL = ActionKind.TOOL_CALL, ActionKind.MODEL_CALL
 
 
 class Trouble:
@@ -41,7 +41,8 @@ class Trouble:
     def observe(self, event: Event) -> Finding | None:
         """Count one call."""
         self.score = 0.0
-        if event.action not in _CALLS:
+        action = event.action
+        if action is not _TOOL and action is not _MODEL:
             return None
         late = event.duration >= self._slow_s
         if event.ok and not late and not self._failed and not self._late:

@@ -171,6 +171,11 @@ class Register:
         with self._lock:
             return self._silences.pop(id, None) is not None
 
+    def silences(self, now: float) -> list[Silence]:
+        """Those in force."""
+        with self._lock:
+            return [silence for silence in self._silences.values() if silence.until > now]
+
     def silenced(self, alert: Alert, now: float) -> str:
         """Which silence keeps an alert back; empty when none does."""
         with self._lock:
@@ -183,11 +188,10 @@ class Register:
         """The newest alerts, newest first, and the silences in force."""
         with self._lock:
             entries = list(self._entries.values())[::-1]
-            silences = [each.json() for each in self._silences.values() if each.until > now]
         return {
             "alerts": [entry.json(now) for entry in entries[:_SHOWN]],
             "undelivered": [entry.alert.id for entry in entries if entry.reached_nobody(now)],
-            "silences": silences,
+            "silences": [silence.json() for silence in self.silences(now)],
         }
 
     def _make_room(self) -> None:

@@ -112,8 +112,8 @@ class Journal:
         with self._writing:
             if ticket.seq < 0 and ticket.broken is None:
                 self._write()
-        if ticket.broken is not None:
-            raise ticket.broken
+        if ticket.seq < 0:
+            raise ticket.broken or JournalBroken(f"an entry of the journal in {self._folder} was not written")
         return ticket.seq
 
     def owe(self, note: Note) -> None:

@@ -10,7 +10,6 @@ again, which a verification allows: the old key counts until the new one's first
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import math
 import os
@@ -139,12 +138,19 @@ class Signing:
         while not self._stopping.is_set():
             asked = self._wake.wait(_TICK_S)
             self._wake.clear()
-            with contextlib.suppress(FuseboxError):  # the journal is broken, or key.next cannot be read: next time
-                self.change_key()
-                self._prune()
+            self._tend()
             if asked or self.waiting_s >= self._settings.every_s:
                 while not self.sign() and not self._stopping.wait(_TICK_S):
                     pass
+
+    def _tend(self) -> None:
+        try:
+            self.change_key()
+            self._prune()
+        except FuseboxError:
+            return  # the journal is broken, which was said, or key.next cannot be read: next time
+        except OSError as error:
+            happenings.emit(FAILED, folder=str(self._folder), error=str(error))
 
     def _sign(self, next: str) -> None:
         """

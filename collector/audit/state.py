@@ -38,12 +38,12 @@ class State:
     def _take(self, entry: Entry, payload: Mapping[str, Any]) -> None:
         command, moved = payload.get("command"), payload.get("transition")
         if entry.kind == "kill" and command:
-            self.kills[command["id"]] = (entry.seq, command["scope"])
+            self.kills[str(command.get("id"))] = (entry.seq, str(command.get("scope")))
         elif entry.kind == "resume" and command:
-            for lifted in command["lifts"]:
+            for lifted in command.get("lifts", ()):
                 self.kills.pop(lifted, None)
-        if moved:
-            self.circuits[moved["agent"]] = (entry.seq, moved["after"])
+        if moved and "agent" in moved:
+            self.circuits[str(moved["agent"])] = (entry.seq, str(moved.get("after")))
 
     def standing(self) -> Iterator[int]:
         """Numbers of the entries that something in force comes from."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import threading
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -102,6 +103,10 @@ class AuditCopy:
             offset = min(self._offsets.get(path, 0), path.stat().st_size)
             file.seek(offset)
             data = file.read()
+            if data:
+                os.fdatasync(
+                    file.fileno()
+                )  # the writer may not have got to it, and the copy must not outlive the record
         whole = data.rfind(b"\n") + 1
         return data[:whole].split(b"\n")[:-1], offset + whole
 

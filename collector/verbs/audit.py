@@ -36,7 +36,9 @@ _ACTIONS: Final[dict[str, Action]] = {
 
 
 class _Parser(argparse.ArgumentParser):
-    """Wrong usage has an exit status of its own here: 1 and 2 are verdicts."""
+    """Wrong usage may have another exit status than 2, which is a verdict of ``verify``."""
+
+    wrong = 2
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         found, rest = super().parse_known_args(args, namespace)
@@ -46,7 +48,7 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
-        self.exit(USAGE, f"{self.prog}: error: {message}\n")
+        self.exit(self.wrong, f"{self.prog}: error: {message}\n")
 
 
 class AuditVerb:
@@ -73,7 +75,9 @@ could not be verified, 3 for wrong usage. docs/guide/audit.md explains what is p
     def configure(self, parser: argparse.ArgumentParser) -> None:
         actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=_Parser)
         for name, action in _ACTIONS.items():
-            action.configure(actions.add_parser(name, help=action.help))
+            made = actions.add_parser(name, help=action.help)
+            made.wrong = USAGE if name == "verify" else made.wrong
+            action.configure(made)
 
     def run(self, args: argparse.Namespace, config: Config) -> int:
         return _ACTIONS[args.action].run(args, config)

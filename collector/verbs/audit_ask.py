@@ -16,7 +16,6 @@ from collector.questions import END, PREFIX, QUESTIONS
 from collector.verbs.since import FORMS, moment, utc
 from fusebox import terminal
 from fusebox.config import Config
-from fusebox.errors import ConfigError
 
 _TIMES: Final = frozenset({"time", "since", "until", "first", "last", "lifted", "acted", "stopped"})
 _LONGEST: Final = 200
@@ -33,6 +32,7 @@ class Ask:
         parser.description = "Without a NAME the questions are listed. There are:\n\n" + "\n".join(
             f"  {name:14}{query.about}" for name, query in QUESTIONS.items()
         )
+        parser.set_defaults(refuse=parser.error)
         parser.add_argument("name", nargs="?", choices=tuple(QUESTIONS), metavar="NAME", help="the question")
         parser.add_argument("--since", type=moment, metavar="WHEN", help=f"only what is newer: {FORMS}")
         parser.add_argument("--agent", metavar="ID", help="only what concerns this agent")
@@ -48,26 +48,24 @@ class Ask:
         chosen = _chosen(args)
         with closing(queries.connect(config)) as client:
             rows = queries.run(client, PREFIX + args.name, **chosen)
+        question = QUESTIONS[args.name]
+        cut = len(rows) >= chosen.get("limit", question.defaults["limit"])
         if args.json:
-            answer = {"question": args.name, "about": QUESTIONS[args.name].about, "rows": rows}
+            answer = {"question": args.name, "about": question.about, "rows": rows, "cut": cut}
             print(json.dumps(answer, default=str, ensure_ascii=False))
         else:
-            _show(args.name, rows)
+            _show(question.about, rows, cut=cut)
         return 0
 
 
 def _chosen(args: argparse.Namespace) -> dict[str, Any]:
-    """The parameters that were given.
-
-    Raises:
-        ConfigError: the question does not take one of them.
-    """
+    """The parameters that were given; one that the question does not take is wrong usage."""
     given = {name: getattr(args, name) for name in ("since", "agent", "who", "limit")}
     given = {name: value for name, value in given.items() if value is not None}
     unknown = given.keys() - QUESTIONS[args.name].parameters
     if unknown:
         takes = ", ".join(f"--{name}" for name in sorted(QUESTIONS[args.name].parameters))
-        raise ConfigError(f"{args.name!r} takes no --{min(unknown)}; it takes {takes}")
+        args.refuse(f"{args.name!r} takes no --{min(unknown)}; it takes {takes}")
     return given
 
 
@@ -81,9 +79,9 @@ def _list(as_json: bool) -> None:
     terminal.console().print(table)
 
 
-def _show(name: str, rows: list[dict[str, Any]]) -> None:
+def _show(about: str, rows: list[dict[str, Any]], *, cut: bool) -> None:
     console = terminal.console()
-    console.print(Text(QUESTIONS[name].about, "dim"))
+    console.print(Text(about, "dim"))
     if not rows:
         console.print(Text("nothing on record"))
         return
@@ -93,6 +91,8 @@ def _show(name: str, rows: list[dict[str, Any]]) -> None:
     for row in rows:
         table.add_row(*(Text(_cell(column, value)) for column, value in row.items()))
     console.print(table)
+    if cut:
+        console.print(Text(f"only the first {len(rows)}; there may be more: --limit N, or --since WHEN", "yellow"))
 
 
 def _is_number(column: str, value: object) -> bool:

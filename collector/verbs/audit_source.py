@@ -125,8 +125,7 @@ def _client(config: Config) -> Client:
 
 def rows_of(client: Client, writer: str, below: int) -> Iterator[Entry]:
     """The copy's rows of a writer, in the order of their numbers."""
-    for since in range(0, below, _PAGE):
-        until = min(since + _PAGE, below)
-        for row in queries.run(client, "audit_rows", writer=writer, since=since, until=until):
+    for first in range(0, below, _PAGE):
+        for row in queries.run(client, "audit_rows", writer=writer, first=first, below=min(first + _PAGE, below)):
             yield Entry(**{name: value for name, value in row.items() if name not in ("us", "payload")},
                         time=int(row["us"]), payload=str(row["payload"]).encode())  # fmt: skip

@@ -6,7 +6,6 @@ import argparse
 import json
 import os
 import sys
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -22,10 +21,12 @@ from collector.audit.state import State
 from collector.audit.verify import Found, Wish, snapshots, verify
 from collector.verbs.audit_source import Table, compare_live
 from fusebox import terminal
+from fusebox.clock import system_clock
 from fusebox.config import Config
 from fusebox.control import ControlClient
 from fusebox.errors import ConfigError, FuseboxError
 
+_MAX_REASON: Final = 500
 _COLOURS: Final = {"verified": "green", "tampered": "bold red", "incomplete": "yellow"}
 
 
@@ -70,7 +71,7 @@ def verify_all(config: Config, keys: Mapping[str, str], remembered: Sequence[Che
     table = Table(config, gaps)
     chains = snapshots(root)
     copy = table.caught_up({writer: chain.end for writer, chain in chains.items()})
-    wish = Wish(chains, copy, time.time(), keys, remembered)
+    wish = Wish(chains, copy, system_clock().now(), keys, remembered)
     found = verify(wish, state.learn, _progress)
     found.report.incomplete += gaps
     if not found.report.problems:
@@ -104,11 +105,16 @@ def _remember(witness: Path | None, known: list[Checkpoint], found: Found) -> No
 
 
 def _record(config: Config, report: Report) -> None:
-    """Tell *watch*, which journals it; ``verified_to`` in SQL follows from that. Nobody minds when it is away."""
-    if report.status != VERIFIED:
-        return
+    """Tell *watch*, which journals what is verified (``verified_to`` in SQL) and tells people of what is not.
+
+    Nobody minds when it is away.
+    """
+    first = report.first
     try:
-        ControlClient.local(config).verified({name: chain.verified_to for name, chain in report.chains.items()})
+        if first is not None:
+            ControlClient.local(config).audit_failed(str(first)[:_MAX_REASON], f"{first.writer} {first.seq}")
+        elif report.status == VERIFIED:
+            ControlClient.local(config).verified({name: chain.verified_to for name, chain in report.chains.items()})
     except FuseboxError:
         return
 

@@ -14,9 +14,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
+from collector.alerts.build import Workshop
+from collector.alerts.rules import load_alert_rules
 from collector.spool.segment import quarantined
 from collector.verbs.roles import get, standings
-from fusebox.clock import SPEED_ENV
+from fusebox.clock import SPEED_ENV, system_clock
 from fusebox.command import WINDOW_S
 from fusebox.config import Config
 from fusebox.errors import FuseboxError
@@ -64,7 +66,7 @@ def all_checks(config: Config) -> list[Check]:
     return [
         *_packages(), _python(), *_folder(config.data_dir), *_put_aside(config.data_dir), *_ports(config),
         *_roles(config), _broker(config),
-        *_permissions(config), _redis(config), _clock(config),
+        *_permissions(config), _redis(config), _alerts(config), _clock(config),
     ]  # fmt: skip
 
 
@@ -177,6 +179,15 @@ def _redis(config: Config) -> Check:
     except FuseboxError as error:
         return Check("redis", Result.FAIL, str(error), "start Redis, or correct FUSEBOX_REDIS_URL")
     return Check("redis", Result.OK, "Redis answers")
+
+
+def _alerts(config: Config) -> Check:
+    try:
+        sinks = Workshop(config, load_alert_rules(config.alerts_file), system_clock(), "").sinks()
+    except FuseboxError as error:
+        return Check("alerts", Result.FAIL, str(error), "correct it, or watch does not start")
+    names = ", ".join(sink.name for sink, _ in sinks)
+    return Check("alerts", Result.OK, f"sinks: {names}; 'fusebox alerts test' tries them")
 
 
 def _clock(config: Config) -> Check:

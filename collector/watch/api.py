@@ -78,7 +78,7 @@ class Api:
             "kill": lambda who, body, _second: orders.kill(who, body.scope, body.reason),
             "resume": lambda who, body, second: orders.resume(who, body.scope, body.reason, second),
         }
-        self._pages = Pages(operators, clock, perform, self._for_people)
+        self._pages = Pages(operators, clock, perform, self._for_people, self._enter)
 
     def app(self) -> Starlette:
         """The application."""
@@ -166,14 +166,19 @@ class Api:
     async def _for_people(self, call: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._people, call, *arguments)
 
-    async def _operator(self, request: Request, header: str = "authorization") -> str:
-        name = self._door.open(bearer(request.headers.get(header)))
-        address = request.client.host if request.client else ""
+    async def _enter(self, token: str | None, request: Request) -> str | None:
+        """The operator whose token this is, or None; who came, and who was turned away, is written down."""
+        name, address = self._door.open(token), request.client.host if request.client else ""
         if name is None:
             await run_in_threadpool(self._door.turned_away, address, request.url.path[:_MAX_PATH])
-            raise Refusal(UNAUTHORISED, f"no valid operator token in {header}; 'fusebox operators add NAME' makes one")
-        if self._door.is_news(name, address):
+        elif self._door.is_news(name, address):
             await self._for_people(self._door.came, name, address)
+        return name
+
+    async def _operator(self, request: Request, header: str = "authorization") -> str:
+        name = await self._enter(bearer(request.headers.get(header)), request)
+        if name is None:
+            raise Refusal(UNAUTHORISED, f"no valid operator token in {header}; 'fusebox operators add NAME' makes one")
         return name
 
     async def _second(self, request: Request) -> str:

@@ -25,7 +25,7 @@ from collector.alerts.rules import load_alert_rules
 from collector.alerts.writer import Writer
 from collector.audit import EVERY_S
 from collector.audit.entry import Note
-from collector.audit.files import entries
+from collector.audit.files import DAMAGED, entries
 from collector.audit.journal import Journal, JournalBroken
 from collector.configured import declare
 from collector.readers import Readers
@@ -282,6 +282,7 @@ class Watch:
     def _restore(self) -> None:
         """Take up what the journal says, and write down what is new since."""
         relatch = Relatch(self._latch)
+        passed_over = happenings.counts()[DAMAGED.name]
         learners = (relatch, self._history, self._lifted, self._telling, self._desk, self._roster, self._changes)
         for entry in entries(self._config.data_dir / "journal"):
             for learner in learners:
@@ -291,6 +292,9 @@ class Watch:
         for transition in self._history.recent():
             self._circuits.adopt(transition)
         self._begin()
+        damaged = happenings.counts()[DAMAGED.name] - passed_over
+        if damaged:
+            self._telling.audit_failed(f"{damaged} lines are no genuine entries", f"{damaged} lines of {ROLE}")
 
     def _begin(self) -> None:
         """Say that watch runs, and as what; where that cannot be recorded people are told, and can still kill."""

@@ -13,6 +13,7 @@ An acknowledged alert is sent nowhere any more: what still waited for a sink is 
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from collector.alerts.outbox import Outbox
@@ -66,7 +67,7 @@ class Desk:
         Raises:
             Refusal: 404, there is none.
         """
-        if all(each["id"] != body.silence for each in self._register.json(self._clock.wall())["silences"]):
+        if body.silence not in {silence.id for silence in self._register.silences(self._clock.wall())}:
             raise Refusal(NOT_FOUND, f"there is no silence {body.silence}; see 'fusebox alerts list'")
         self._record(Note("unsilence", f"{OPERATOR}{operator}", body.silence, body.reason))
         self._register.unsilence(body.silence)
@@ -99,7 +100,8 @@ class Desk:
             raise Refusal(NOT_FOUND, f"there is no sink {body.sink!r}; there are {', '.join(self._outbox.sinks)}")
         alert = self._writer.test(operator, self._clock.now()).owned()
         self._record(Note("alert_test", f"{OPERATOR}{operator}", alert.id, ", ".join(names)))
-        outcomes = {name: self._outbox.probe(alert, name) for name in names}
+        with ThreadPoolExecutor(len(names), "alert-test") as pool:  # one that hangs delays no other's answer
+            outcomes = dict(zip(names, pool.map(lambda name: self._outbox.probe(alert, name), names), strict=True))
         return {
             "alert": alert.id,
             "sinks": {name: {"fate": each.fate.value, "detail": each.detail} for name, each in outcomes.items()},

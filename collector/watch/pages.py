@@ -15,7 +15,7 @@ nowhere and framed by nobody.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from html import escape
 from typing import Any, Final
 from urllib.parse import parse_qs, quote
@@ -52,6 +52,8 @@ _STYLE: Final = (
 Json = dict[str, Any]
 Perform = Callable[[str, bodies.ScopeBody, str], Json]
 """``perform(operator, body, second operator)``; raises :class:`Refusal`."""
+Enter = Callable[[str | None, Request], Awaitable[str | None]]
+"""The operator whose token it is, or None."""
 
 
 class Pages:
@@ -60,10 +62,13 @@ class Pages:
     Args:
         perform: what carries out each order.
         run: runs a call on a thread for people.
+        enter: tells whose token it is, and writes down who came.
     """
 
-    def __init__(self, operators: Tokens, clock: Clock, perform: dict[str, Perform], run: Callable[..., Any]) -> None:
-        self._operators, self._sessions, self._perform, self._run = operators, Sessions(operators, clock), perform, run
+    def __init__(
+        self, operators: Tokens, clock: Clock, perform: dict[str, Perform], run: Callable[..., Any], enter: Enter
+    ) -> None:
+        self._sessions, self._perform, self._run, self._enter = Sessions(operators, clock), perform, run, enter
 
     def routes(self) -> list[Route]:
         """For the application."""
@@ -83,7 +88,8 @@ class Pages:
         order, scope = form.get("order", ""), form.get("scope", "")
         if order not in self._perform:
             raise Refusal(NOT_FOUND, f"there is no order {order!r}")
-        key = self._sessions.open(form.get("token", "").strip())
+        token = form.get("token", "").strip()
+        key = self._sessions.open(token) if await self._enter(token, request) else None
         if key is None:
             return _login_page(order, scope, "That is no operator's token. 'fusebox operators add NAME' makes one.")
         back = RedirectResponse(f"/confirm/{order}?scope={quote(scope, safe='')}", _SEE_OTHER, headers=_HEADERS)
@@ -101,18 +107,18 @@ class Pages:
             raise Refusal(FORBIDDEN, "this form is not of your session; open the page again")
         try:
             body = bodies.parse(bodies.ScopeBody, {"scope": scope, "reason": form.get("reason", "")})
-            answer = await self._run(self._perform[order], operator, body, self._second(form))
+            answer = await self._run(self._perform[order], operator, body, await self._second(form, request))
         except Refusal as refusal:
             return _confirm_page(order, scope, operator, word, str(refusal), refusal.status)
         return _done_page(order, scope, answer)
 
-    def _second(self, form: dict[str, str]) -> str:
+    async def _second(self, form: dict[str, str], request: Request) -> str:
         """The operator who agrees; nobody when the field is empty."""
         token = form.get("second", "").strip()
-        principal = self._operators.authenticate(token) if token else None
-        if token and principal is None:
+        name = await self._enter(token, request) if token else ""
+        if name is None:
             raise Refusal(UNAUTHORISED, "the second token is no operator's")
-        return principal.name if principal else ""
+        return name
 
     def _order(self, request: Request) -> str:
         order = str(request.path_params["order"])

@@ -12,7 +12,12 @@ from collector.watch.bodies import EraseBody, VerifiedBody
 from collector.watch.refusal import CONFLICT, UNAVAILABLE, Refusal
 
 Json = dict[str, Any]
-_KEPT: Final = frozenset({"kill", "resume", "trip", "transition", "key", "erasure", "retention", "operator", "reprice"})
+_KEPT: Final = frozenset(
+    (
+        "kill", "resume", "trip", "transition", "key", "erasure", "retention", "operator", "reprice", "config",
+        "verification",
+    )
+)  # fmt: skip
 """Kinds whose payload the state of the installation, or its proof, is made from."""
 
 

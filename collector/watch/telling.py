@@ -134,12 +134,11 @@ class Telling:
             self._learn_alert(entry)
 
     def _learn_alert(self, entry: Json) -> None:
-        alert = self._alert(entry)
-        if alert is None:
-            return
         if entry["kind"] in _OWN:
-            self._remember(alert.id)
-        if self._clock.now() - entry["time"] <= MAX_AGE_S:  # else it is no news
+            self._remember(entry["payload"]["alert"]["id"])
+        is_news = self._clock.now() - entry["time"] <= MAX_AGE_S
+        alert = self._alert(entry) if is_news else None
+        if alert is not None:
             alert = self._owned(alert)
             self._register.add(alert, self._routes.sinks_of(alert), entry["time"])
 

@@ -20,7 +20,7 @@ class Vigil:
 
     Args:
         lost: spans that never arrived lately, by agent.
-        unconfirmed: told of an order to stop and the processes that have not confirmed it, again and again.
+        unconfirmed: told of an order to stop and the processes that have not confirmed it.
         gap: told of an agent and its lost spans, once for each time that some are missing.
     """
 
@@ -30,6 +30,7 @@ class Vigil:
     ) -> None:  # fmt: skip
         self._receipts, self._lost, self._clock = receipts, lost, clock
         self._unconfirmed, self._gap = unconfirmed, gap
+        self._late: set[str] = set()
         self._gaps: set[str] = set()
         self._looked = -math.inf
 
@@ -39,8 +40,11 @@ class Vigil:
         if now - self._looked < _LOOK_EVERY_S:
             return
         self._looked = now
-        for command, missing in self._receipts.overdue(RECEIPT_DUE_S):
-            self._unconfirmed(command, missing)
+        overdue = self._receipts.overdue(RECEIPT_DUE_S)
+        for command, missing in overdue:
+            if command.id not in self._late:
+                self._unconfirmed(command, missing)
+        self._late = {command.id for command, _ in overdue}
         lost = self._lost()
         for agent in lost.keys() - self._gaps:
             self._gap(agent, lost[agent])

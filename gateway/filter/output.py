@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from fusebox import happenings
 from fusebox.guard import deny
@@ -14,9 +14,13 @@ from gateway.filter.injection import score, signals
 from gateway.filter.links import links
 from gateway.filter.settings import FilterSettings
 from gateway.filter.shell import shell
-from gateway.filter.sql import judge
+from gateway.filter.sql import UNREADABLE, judge
+from gateway.filter.sql_calls import COMMAND
 from gateway.filter.statements import Found, fragments, in_argument, in_text, texts
 from gateway.filter.threats import GUARD, Ruling, Threat, Weight, ruling
+
+_NOTHING: Final = SqlGrant(dialect="postgres", tables={"": ()})
+"""Only to see whether a text is SQL at all."""
 
 
 class OutputFilter:
@@ -54,8 +58,9 @@ class OutputFilter:
 
     def _in_arguments(self, agent: str, tool: str, value: Any, canaries: tuple[str, ...]) -> Iterator[Threat]:
         grants = self._registry.sql_grants(agent, tool)
+        runs_sql = any(grant.tool != "*" for grant in grants)
         for name, text in texts(value):
-            found = list(in_argument(name, text))
+            found = list(in_argument(name, text, runs_sql))
             for each in found:
                 yield from _judged(each, grants, f"{agent} has no SQL grant for {tool}")
             if not found:
@@ -84,13 +89,10 @@ class OutputFilter:
 def _judged(found: Found, grants: Iterable[SqlGrant], without: str) -> Iterator[Threat]:
     """One grant that allows the statement is enough; else what the closest one says."""
     judged = [judge(found.sql, grant) for grant in grants]
-    if not judged:
-        yield Threat("sql.grant", without)
-        return
-    closest = min(judged, key=len)
-    unreadable = any(threat.rule == "sql.unreadable" for threat in closest)
-    if found.certain or not unreadable:
-        yield from closest
+    closest = min(judged or [judge(found.sql, _NOTHING)], key=len)
+    if not found.certain and any(threat.rule in (UNREADABLE, COMMAND) for threat in closest):
+        return  # prose
+    yield from closest if judged else [Threat("sql.grant", without)]
 
 
 def _canary(text: str, canaries: tuple[str, ...]) -> Iterator[Threat]:

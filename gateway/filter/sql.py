@@ -13,6 +13,7 @@ from typing import Final
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
+from sqlglot.optimizer.normalize_identifiers import normalize_identifiers
 
 from fusebox.registry import SqlGrant, SqlVerb
 from gateway.filter.sql_calls import called, calls
@@ -24,6 +25,7 @@ from gateway.filter.threats import Threat
 # sqlglot warns of statements it only knows by their first word, and quotes them whole: values do not belong in logs
 logging.getLogger("sqlglot").setLevel(logging.ERROR)
 
+UNREADABLE: Final = "sql.unreadable"
 _VERBS: Final[tuple[tuple[type[exp.Expr], SqlVerb], ...]] = (
     (exp.Insert, SqlVerb.INSERT),
     (exp.Update, SqlVerb.UPDATE),
@@ -32,17 +34,8 @@ _VERBS: Final[tuple[tuple[type[exp.Expr], SqlVerb], ...]] = (
 )
 _COLLECTING: Final = (exp.GroupConcat, exp.ArrayAgg, exp.ArrayConcatAgg, exp.JSONArrayAgg, exp.JSONObjectAgg)
 _COLLECTORS: Final = frozenset(
-    (
-        "grouparray",
-        "groupuniqarray",
-        "json_agg",
-        "jsonb_agg",
-        "xmlagg",
-        "json_arrayagg",
-        "json_objectagg",
-        "string_agg",
-        "topk",
-    )
+    ("grouparray", "groupuniqarray", "json_agg", "jsonb_agg", "xmlagg", "string_agg", "topk")
+    + ("json_arrayagg", "json_objectagg")
 )
 
 
@@ -52,19 +45,17 @@ def judge(sql: str, grant: SqlGrant) -> list[Threat]:
     try:
         statements = [each for each in sqlglot.parse(sql, read=grant.dialect) if each is not None]
     except (SqlglotError, RecursionError) as error:
-        return [
-            *threats,
-            Threat("sql.unreadable", f"not {grant.dialect} SQL as far as can be told ({type(error).__name__})"),
-        ]
+        what = f"not {grant.dialect} SQL as far as can be told ({type(error).__name__})"
+        return [*threats, Threat(UNREADABLE, what)]
     if not statements:
-        return [*threats, Threat("sql.unreadable", "no statement")]
+        return [*threats, Threat(UNREADABLE, "no statement")]
     if len(statements) > 1:
         threats.append(Threat("sql.stacked", f"{len(statements)} statements in one"))
     try:
         for statement in statements:
-            threats.extend(_statement(statement, grant))
+            threats.extend(_statement(normalize_identifiers(statement, dialect=grant.dialect), grant))
     except (SqlglotError, RecursionError) as error:
-        threats.append(Threat("sql.unreadable", f"too tangled to follow ({type(error).__name__})"))
+        threats.append(Threat(UNREADABLE, f"too tangled to follow ({type(error).__name__})"))
     return list(dict.fromkeys(threats))
 
 
@@ -83,7 +74,7 @@ def _statement(root: exp.Expr, grant: SqlGrant) -> Iterator[Threat]:
 def _verbs(root: exp.Expr, grant: SqlGrant) -> Iterator[Threat]:
     """The statement's own verb, and those inside it (a DELETE may hide in a WITH)."""
     verb = next((verb for kind, verb in _VERBS if isinstance(root, kind)), None)
-    if verb is None or isinstance(root, exp.Table):
+    if (verb is None and not isinstance(root, exp.Command)) or isinstance(root, exp.Table):
         yield Threat("sql.verb", f"{root.key} is never granted")
     for kind, inner in _VERBS[:3]:
         if root.find(kind) and inner not in grant.verbs:

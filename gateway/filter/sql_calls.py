@@ -14,6 +14,8 @@ from sqlglot import exp
 
 from gateway.filter.threats import Threat
 
+COMMAND: Final = "sql.command"
+
 
 def _kinds(*names: str) -> tuple[type[exp.Expr], ...]:
     """Those kinds of node that this release of sqlglot has."""
@@ -21,7 +23,7 @@ def _kinds(*names: str) -> tuple[type[exp.Expr], ...]:
 
 
 _NEVER: Final = _kinds(
-    *("Alter", "Analyze", "Attach", "Block", "Cache", "Command", "Comment", "Commit", "Copy", "Create", "Declare"),
+    *("Alter", "Analyze", "Attach", "Block", "Cache", "Comment", "Commit", "Copy", "Create", "Declare"),
     *("Describe", "Detach", "Drop", "Execute", "Export", "Grant", "Into", "Kill", "LoadData", "Lock", "Merge"),
     *("Pragma", "Refresh", "Revoke", "Rollback", "SessionParameter", "Set", "Show", "Transaction", "TruncateTable"),
     *("Uncache", "Use"),
@@ -51,7 +53,9 @@ _PLAIN: Final = frozenset(
 def calls(root: exp.Expr) -> Iterator[Threat]:
     """Words that are never granted."""
     for node in root.walk():
-        if isinstance(node, _NEVER):
+        if isinstance(node, exp.Command):
+            yield Threat(COMMAND, "a statement that is known by its first word only")
+        elif isinstance(node, _NEVER):
             yield Threat("sql.verb", f"{node.key} is never granted")
         elif isinstance(node, _ENCODED):
             yield Threat("sql.encoded", f"a text spelled by {node.key}")

@@ -16,14 +16,34 @@ ALL = "*"
 
 def tables(root: exp.Expr, grant: SqlGrant) -> Iterator[Threat]:
     """Tables that are not granted, and what stands where a table should."""
-    own = {cte.alias for cte in root.find_all(exp.CTE)}
+    own = _ctes(root)
     for table in root.find_all(exp.Table):
         if not isinstance(table.this, exp.Identifier):
             yield Threat("sql.function", f"{called(table.this) if table.this else 'nothing'} in the place of a table")
         elif table.args.get("alias") and table.args["alias"].columns:
             yield Threat("sql.column", "an alias that gives a table's columns other names")
-        elif not (table.name in own and not table.db) and grant.columns(full_name(table)) is None:
+        elif grant.columns(full_name(table)) is None and not _is_cte(table, own):
             yield Threat("sql.table", f"table {full_name(table)} is not granted")
+
+
+def _ctes(root: exp.Expr) -> list[exp.CTE]:
+    """The WITHs of the statement itself, in order; those of its subqueries are not followed."""
+    places = (root, root.args.get("expression")) if isinstance(root, exp.Insert) else (root,)
+    withs = (place.args.get("with_") for place in places if place is not None)
+    return [cte for with_ in withs if with_ is not None for cte in with_.expressions]
+
+
+def _is_cte(table: exp.Table, own: list[exp.CTE]) -> bool:
+    """True when the name stands for a WITH and not for a table that is called the same.
+
+    Inside a WITH only those before it have their names, and itself only when the WITH is recursive.
+    """
+    at = next((i for i, cte in enumerate(own) if cte is table.find_ancestor(exp.CTE)), None)
+    if at is None and table.find_ancestor(exp.CTE):
+        return False
+    recursive = bool(own) and bool(own[0].parent and own[0].parent.args.get("recursive"))
+    seen = own if at is None else own[: at + recursive]
+    return not table.db and table.name in {cte.alias for cte in seen}
 
 
 def full_name(table: exp.Table) -> str:
@@ -133,7 +153,8 @@ def _unqualified(name: str, granted: dict[str, tuple[str, ...]]) -> bool:
 def _written(root: exp.Expr, grant: SqlGrant) -> Iterator[Threat]:
     """INSERT, UPDATE and DELETE: the columns they name, their own subqueries included."""
     target = root.find(exp.Table)
-    granted = {(target.alias_or_name): grant.columns(full_name(target)) or ()} if target else {}
+    its = (grant.columns(full_name(target)) or ()) if target else ()
+    granted = {target.alias_or_name: its, "excluded": its} if target else {}  # what ON CONFLICT could not insert
     for query in root.find_all(exp.Select):
         if not query.find_ancestor(exp.Select):
             for scope in traverse_scope(query):

@@ -16,6 +16,7 @@ from gateway.filter.threats import Threat
 
 MAX_CHARS: Final = 20_000
 
+_ESCAPED: Final = re.compile(r"(?<!\w)[eE]$")
 _TAG: Final = re.compile(r"\$[A-Za-z_]*\$")
 
 
@@ -64,7 +65,7 @@ def _part_at(sql: str, at: int, dialect: str) -> _Part | None:
 
 def _quote_end(sql: str, at: int, dialect: str) -> int:
     quote, i = sql[at], at + 1
-    escapes = quote != "`" and (dialect != "postgres" or (at > 0 and sql[at - 1] in "eE"))
+    escapes = quote != "`" and (dialect != "postgres" or bool(_ESCAPED.search(sql, max(0, at - 2), at)))
     while i < len(sql):
         if escapes and sql[i] == "\\":
             i += 2

@@ -1,6 +1,7 @@
 """Where is SQL in a text or in a tool's arguments?
 
-An argument is SQL when its name says so, or when it begins like a statement; in an answer SQL is what stands in a
+An argument is SQL when its name says so, or when it begins like a statement and either goes to a tool that runs SQL or
+can be parsed (people write "delete from my account the old address"); in an answer SQL is what stands in a
 fenced block, what begins a line like a statement, or what follows ``UNION``. Fragments that are made to be pasted into
 somebody else's statement are looked for in every argument.
 """
@@ -26,7 +27,7 @@ _LOOKS: Final = re.compile(
     r"\bselect\b.{1,2000}?\bfrom\b\s*[\"`\w(\[/]|\binsert\s+into\b|\bupdate\b\s+\S+\s+\bset\b|\bdelete\s+from\b"
     r"|\b(?:drop|truncate|alter|create)\s+(?:or\s+replace\s+)?(?:table|database|schema|user|role|view|index|function|"
     r"procedure|trigger|dictionary|extension)\b|\btruncate\s+\w+\s*;?\s*$|\bunion\b\s+(?:all\s+)?\bselect\b"
-    r"|\bgrant\b.{1,500}?\bto\b\s+\w|\bcopy\b\s+\S+\s+(?:to|from)\b|\binto\s+(?:out|dump)file\b|\bload\s+data\b"
+    r"|\bgrant\b.{1,500}?\bto\b\s+\w|\bcopy\b\s+\S+\s+(?:to|from)\b|\binto\s+(?:out|dump)file\b|\bload\s+(?:data|xml)\s+(?:\w+\s+){0,2}infile\b"
     r"|\b(?:pg_sleep|sleep|benchmark)\s*\(|\bcall\s+\w+\s*\(|\bexec(?:ute)?\s+(?:immediate\b|xp_|sp_)",
     re.IGNORECASE | re.DOTALL,
 )
@@ -44,12 +45,15 @@ _FRAGMENTS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(
             r"['\"]\s*\)*\s*(?:or|and|\|\||&&)\s*\(*\s*(?:['\"]?(\w+)['\"]?\s*(?:=|like)\s*['\"]?\1\b|true\b|\d+\s*[<>]\s*\d+|not\s)",
         ),
         ("a number, then an OR that is always true", r"^\s*-?\d+\s*\)*\s*(?:or|\|\|)\s+\(*(\w+)\s*=\s*\1\b"),
-        ("a UNION SELECT", r"\bunion\b(?:\s|/\*.*?\*/)+(?:all(?:\s|/\*.*?\*/)+)?select\b"),
+        (
+            "a UNION SELECT",
+            r"\bunion\b(?:\s|/\*.*?\*/)+(?:all(?:\s|/\*.*?\*/)+)?select\b(?=.{0,200}(?:,|\bfrom\b|\bnull\b|\())",
+        ),
         (
             "a second statement after a quote",
             r"['\")\d]\s*;\s*(?:drop|delete|insert|update|alter|create|truncate|exec|grant|copy|select|shutdown|call|set)\b",
         ),
-        ("a quote and a comment that ends the statement", r"['\"]\s*\)*\s*(?:--(?:\s|$)|#\s*$|/\*)"),
+        ("a quote and a comment that ends the statement", r"['\"]\s*\)*\s*(?:--[\s+-]*|#\s*|/\*\s*)$"),
         ("a function that waits", r"\b(?:pg_sleep|sleep|benchmark|sleepEachRow)\s*\(\s*['\"]?[\d.]|waitfor\s+delay\b"),
         ("a function that shows by its error", r"\b(?:extractvalue|updatexml)\s*\("),
         ("INTO OUTFILE", r"\binto\s+(?:out|dump)file\b|\bload_file\s*\("),
@@ -66,10 +70,16 @@ class Found:
     """True when it must be SQL: by its argument's name or its fence. Else what cannot be parsed is prose."""
 
 
-def in_argument(name: str, text: str) -> Iterator[Found]:
-    """The statement that an argument is, if it is one."""
-    if name.lower() in SQL_NAMES or (_BEGINS.match(text) and _LOOKS.search(text)):
+def in_argument(name: str, text: str, sql_tool: bool) -> Iterator[Found]:
+    """The statement that an argument is, if it is one.
+
+    Args:
+        sql_tool: the tool is one that runs SQL, so what begins like a statement is one.
+    """
+    if name.lower() in SQL_NAMES:
         yield Found(text, True)
+    elif _BEGINS.match(text) and _LOOKS.search(text):
+        yield Found(text, sql_tool)
     else:
         yield from in_text(text)
 

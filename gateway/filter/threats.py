@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from fusebox.guard import allow, deny
+from fusebox.guard import allow
 from fusebox.records import Decision, Verdict
 
 GUARD: Final = "filter"
@@ -55,8 +55,5 @@ def ruling(threats: list[Threat], score: float = 0.0) -> Ruling:
         told = [f"{threat.rule}: {threat.what}" for threat in threats if threat.weight is weight]
         if told:
             reason = "; ".join(dict.fromkeys(told))
-            verdict = deny(GUARD, reason, narrow=True)
-            return Ruling(
-                tuple(threats), score, verdict if decision is Decision.DENY else Verdict(decision, GUARD, reason)
-            )
+            return Ruling(tuple(threats), score, Verdict(decision, GUARD, reason, narrow=True))
     return Ruling(tuple(threats), score)

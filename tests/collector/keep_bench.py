@@ -21,7 +21,7 @@ class Bench:
     def __init__(self, folder: Path, url: str | None = None) -> None:
         self.engine = Engine(None, url) if url else Engine(folder / "clickhouse")
         self.letters = folder / "dead_letters"
-        self.journal = folder / "journal" / "keep"
+        self.journal = folder / "journal"
         self.inserter = Inserter(self.engine, DeadLetters(self.engine, self.letters, ManualClock()))
         self._number = 0
 

@@ -11,7 +11,20 @@ from collector.alerts.build import Workshop
 from collector.alerts.matching import Match
 from collector.alerts.register import LATE_S, MAX_ALERTS, Register, Silence
 from collector.alerts.routing import Router
-from collector.alerts.rules import AlertRules, load_alert_rules
+from collector.alerts.rules import (
+    AlertRules,
+    AmqpRule,
+    AppriseRule,
+    EmailRule,
+    HeartbeatRule,
+    Inhibition,
+    Links,
+    Route,
+    SlackRule,
+    WebhookRule,
+    Wording,
+    load_alert_rules,
+)
 from fusebox.clock import ManualClock
 from fusebox.config import Config
 from fusebox.errors import ConfigError
@@ -78,6 +91,13 @@ class TestWhatIsRefused:
         with pytest.raises(ConfigError) as refused:
             Workshop(config, made, ManualClock(), "http://127.0.0.1:4320").sinks()
         assert complaint in str(refused.value)
+
+    def test_no_knob_without_a_reader(self) -> None:
+        kinds = [WebhookRule, SlackRule, EmailRule, AmqpRule, AppriseRule, Route, Inhibition, HeartbeatRule, Links]
+        source = "\n".join(path.read_text() for path in (ROOT / "collector").rglob("*.py"))
+        for kind in (*kinds, Wording, AlertRules):
+            for field in kind.model_fields.keys() - {"type"}:  # which tells the kinds of sinks apart
+                assert re.search(rf"\b(self|_?rule|route|rules|links|templates|_alert_rules)\.{field}\b", source), field
 
     def test_a_file_that_is_not_there(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="alerts_file"):

@@ -79,8 +79,12 @@ class TestSlack:
         assert all("value" not in button and "action_id" not in button for button in actions["elements"])
 
     def test_a_digest_names_every_alert_in_it(self, receiver: Receiver) -> None:
-        message = self.sent(receiver, STORM)
-        assert "30 alerts: 30 circuit.opened" in json.dumps(message)
+        storm = digest([single(alert(n, agent=f"bot-{n}!", reason="<loop>" * 50), 0.0) for n in range(100)], 0.0)
+        message = self.sent(receiver, storm)
+        assert "100 alerts: 100 circuit.opened" in json.dumps(message)
+        assert all(f"bot-{n}!" in json.dumps(message) for n in range(100))
+        assert all(len(block["text"]["text"]) <= 3_000 for block in message["blocks"])
+        assert len(message["blocks"]) <= 50
         assert not [block for block in message["blocks"] if block["type"] == "actions"]
 
 

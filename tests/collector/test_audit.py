@@ -25,7 +25,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.audit_data.both import judge, second
-from benchmarks.audit_data.logs import clean
+from benchmarks.audit_data.logs import NOW, clean
 from benchmarks.audit_data.tampering import TAMPERINGS
 from collector.audit import checkpoint, retention
 from collector.audit.anchors import Anchor, AnchorFailed, into_file, into_git, to_webhook
@@ -175,6 +175,23 @@ class TestTampering:
             ours, theirs, report = judge(found.log, tool)
             assert (ours.status, ours.first) == (1, (found.writer, found.seq)), [str(p) for p in report.problems]
             assert theirs == ours
+
+    def test_no_byte_of_the_files_may_change(self, tool: ModuleType, tmp_path: Path) -> None:
+        for seed in range(40):
+            rng, folder = random.Random(seed), tmp_path / str(seed)
+            log = clean(rng, rng.randrange(20, 60))
+            log.write(folder)
+            path = rng.choice(sorted(folder.glob("*/*.jsonl")))
+            data = bytearray(path.read_bytes())
+            data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+            path.write_bytes(data)
+            ours = verified(folder, log.rows, given=log.given, keys=log.keys, remembered=log.remembered, now=NOW + 1)
+            rows = {writer: [row._asdict() for row in held] for writer, held in log.rows.items()}
+            remembered = [json.loads(each.line) for each in log.remembered]
+            status, bad, _ = tool.verify(folder, rows, dict(log.keys), remembered, NOW + 1)
+            assert ours.first, seed
+            assert (ours.status, ours.first.writer, ours.first.seq) == (1, *min(bad)[:2]), seed
+            assert status == 1
 
     def test_a_clean_log_is_not_accused(self, tool: ModuleType) -> None:
         for seed in range(25):

@@ -20,6 +20,7 @@ from collector.questions import END, PREFIX, QUESTIONS
 from collector.tokens import Tokens
 from fusebox.cli import main
 from fusebox.clock import SystemClock
+from fusebox.command import Order
 from fusebox.config import Config
 from fusebox.control import ControlClient, ControlRefused
 from fusebox.errors import FuseboxError
@@ -271,21 +272,32 @@ class TestOnTheCommandLine:
         assert "not yet" in out
         assert main(["audit", "ask", "spend", "--json", "--limit", "2"]) == 0
         answer = json.loads(capsys.readouterr().out)
-        assert (answer["question"], len(answer["rows"])) == ("spend", 2)
+        assert (answer["question"], len(answer["rows"]), answer["cut"]) == ("spend", 2, True)
+        assert main(["audit", "ask", "spend", "--limit", "1"]) == 0
+        assert "only the first 1; there may be more" in capsys.readouterr().out
 
     def test_without_a_name_the_questions_are_listed(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["audit", "ask", "--json"]) == 0
         assert json.loads(capsys.readouterr().out).keys() == QUESTIONS.keys()
 
     def test_what_a_question_does_not_take_is_said(self, capsys: pytest.CaptureFixture[str]) -> None:
-        assert main(["audit", "ask", "logins", "--agent", "bot"]) == 2
+        with pytest.raises(SystemExit, match="3"):
+            main(["audit", "ask", "logins", "--agent", "bot"])
         assert "'logins' takes no --agent; it takes --limit, --since, --who" in capsys.readouterr().err
-        with pytest.raises(SystemExit, match="2"):
+        with pytest.raises(SystemExit, match="3"):
             main(["audit", "ask", "nonsense"])
 
     def test_nothing_is_said_to_be_nothing(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["audit", "ask", "did", "--who", "\x1b[31mnobody"]) == 0
         assert "nothing on record" in capsys.readouterr().out
+
+
+def test_every_kind_of_entry_is_in_the_guide() -> None:
+    guide = (ROOT / "docs" / "guide" / "audit-questions.md").read_text()
+    sources = [path.read_text() for path in (ROOT / "collector").rglob("*.py")]
+    kinds = {kind for text in sources for kind in re.findall(r"\bNote\(\s*\"(\w+)\"", text)}
+    assert "config" in kinds
+    assert [kind for kind in sorted(kinds | {order.value for order in Order}) if f"`{kind}`" not in guide] == []
 
 
 def test_the_statements_in_the_guide_run(story: Story) -> None:

@@ -166,12 +166,17 @@ class TestKinds:
         for number in range(3):
             harness.operator().kill("agent:bot", f"reason {number}")
         harness.stop()
-        (file,) = (harness.config.data_dir / "journal").glob("watch-*.jsonl")
+        (file,) = (harness.config.data_dir / "journal" / "watch").glob("0*.jsonl")
         file.write_text(file.read_text().replace("reason 1", "reason 9"))
         harness.start()
         until(lambda: paged(receiver) == ["audit.failed"], "people were paged", 5)
         harness.restart()
         assert len(told(harness, "audit.failed")) == 1
+        with pytest.MonkeyPatch.context() as environment:
+            environment.setenv("FUSEBOX_DATA_DIR", str(harness.config.data_dir))
+            environment.setenv("FUSEBOX_CONTROL_URL", harness.watch.url)
+            assert cli.main(["audit", "verify"]) == 1
+        assert "edited" in told(harness, "audit.failed")[0]["reason"]
 
     def test_an_auditor_who_finds_it_broken_tells_everybody(self, ruled: Any, receiver: Receiver) -> None:
         harness = ruled()
@@ -269,7 +274,7 @@ class TestSinks:
         until(lambda: harness.operator().alerts()["undelivered"] == ["alert_trn_1"], "it is named", 5)
         assert harness.operator().board()["alerts"]["undelivered"] == 1
         assert "fusebox_watch_alerts_undelivered 1" in _metrics(harness)
-        assert 'fusebox_watch_alert_sink_up{sink="pager"} 1' in _metrics(harness)
+        assert 'fusebox_watch_alert_sink_up{sink="pager"} 0' in _metrics(harness)  # left alone, as it asked
 
     def test_a_test_says_what_each_sink_answered_and_revives_one_that_was_disabled(
         self, ruled: Any, receiver: Receiver

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
@@ -145,6 +146,15 @@ class TestWhoCame:
         assert len(failed) <= 4, "one and a count, of two minutes at most"
         assert not harness.journal("login")
 
+    def test_a_guess_on_a_confirmation_page_counts_too(self, harness: Harness) -> None:
+        form = {"order": "kill", "scope": "agent:bot", "token": "guess"}
+        requests.post(f"{harness.watch.url}/login", data=form, timeout=5)
+        (failed,) = harness.journal("login_failed")
+        assert (failed["actor"], failed["subject"]) == ("address:127.0.0.1", "/login")
+        local = form | {"token": (harness.config.data_dir / "operator.token").read_text()}
+        requests.post(f"{harness.watch.url}/login", data=local, timeout=5)
+        assert [entry["actor"] for entry in harness.journal("login")] == ["operator:local"]
+
     def test_readers_come_and_go_on_record(self, harness: Harness) -> None:
         Readers(harness.config.data_dir).add(Reader("auditor-jo"))
         found = until(lambda: [e for e in harness.journal("operator") if e["subject"] == "auditor-jo"], "seen", 5)
@@ -195,9 +205,15 @@ class TestConfiguration:
         harness.config.agents_file.write_text('[agents.bot]\nowner = "jo"\nrisk = "high"\n')
         rules = harness.config.data_dir / "rules.toml"
         rules.write_text('[repetition]\nmode = "warn"\n')
+        alerts = harness.config.data_dir / "alerts.toml"
+        alerts.write_text(
+            '[sinks.chat]\ntype = "slack"\nurl = "https://chat.example/T/hunter5"\n'
+            '[sinks.pager]\ntype = "pagerduty"\nkey = "hunter6"\nsecret = "env:PAGER"\n'
+            '[[routes]]\nto = ["chat"]\n[[routes]]\nurl = "https://x.example/hunter7"\n'
+        )
         secrets = {
             "amqp_url": SecretStr("amqp://ann:hunter2@mq.example:5672/prod"), "lineage_key": SecretStr("hunter3"),
-            "rules_file": rules, "management_url": SecretStr("https://mq.example/hunter4"),
+            "rules_file": rules, "alerts_file": alerts, "management_url": SecretStr("https://mq.example/hunter4"),
         }  # fmt: skip
         declare(harness.config.model_copy(update=secrets), "receive")
         until(lambda: self.config_entries(harness, "receive"), "another role's start is seen", 5)
@@ -213,6 +229,10 @@ class TestConfiguration:
         assert receive["settings.management_url"] == "https://mq.example"
         assert receive["settings.lineage_key"] == "set"
         assert receive["rules.repetition.mode"] == "warn"
+        assert receive["alerts.sinks.chat.url"] == "https://chat.example"
+        assert receive["alerts.sinks.pager.key"] == "set"
+        assert receive["alerts.sinks.pager.secret"] == "env:PAGER"
+        assert receive["alerts.routes.0.to"] == '["chat"]'
         assert "hunter" not in json.dumps(harness.journal())
         harness.restart()
         assert len(self.config_entries(harness)) == 2, "an unchanged configuration is no news"

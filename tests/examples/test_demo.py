@@ -96,6 +96,19 @@ def test_the_unprotected_twin_alone(tmp_path: Path) -> None:
     assert (result["trip"], result["comments"], result["alerts_delivered"]) == (None, None, 0)
 
 
+def test_who_edits_the_record_is_found_out(tmp_path: Path) -> None:
+    done = subprocess.run(
+        command("--tamper", "--json"), cwd=tmp_path, env=environment(tmp_path), stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, timeout=LIMIT_S, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told["held"]
+    assert told["named"] == told["forged"]
+    assert f"TAMPERED watch {told['forged'][0]}: edited (copy)" in done.stdout
+    assert f"TAMPERED watch {told['forged'][1]}: edited (journal)" in done.stdout
+
+
 def test_it_stays_up_with_the_dashboard_until_ctrl_c_and_leaves_nothing_behind(tmp_path: Path) -> None:
     temporary, out = tmp_path / "tmp", tmp_path / "out"
     temporary.mkdir()

@@ -11,7 +11,7 @@ from fusebox.cli import main
 from fusebox.records import Decision
 from fusebox.registry import Registry
 from gateway.filter import Canaries, FilterSettings, OutputFilter, Ruling, StreamFilter, Weight, self_test
-from gateway.verbs.filter import _cases
+from gateway.verbs.filter import _Case, _cases
 from governance.registry import load_registry
 
 DATA = Path(__file__).parent / "filter_data"
@@ -41,6 +41,17 @@ def test_an_ordinary_text_of_the_list_passes(look: str, text: str) -> None:
     ruling = LOOKS[look](text)
     assert ruling.verdict.allowed
     assert ruling.score < SURE
+
+
+@pytest.mark.parametrize("case", list(_cases(DATA / "ordinary" / "prose.txt", True)), ids=lambda case: case.text)
+def test_prose_that_begins_like_sql_passes(case: _Case) -> None:
+    assert FILTER.arguments("clerk", "tickets.comment", {"note": case.text}).verdict.allowed
+    assert FILTER.answer("clerk", case.text).verdict.allowed
+
+
+@pytest.mark.parametrize("text", ["DROP TABLE orders", "select password from users where id = 1", "DELETE FROM orders"])
+def test_sql_is_seen_where_nobody_expects_it(text: str) -> None:
+    assert FILTER.arguments("clerk", "tickets.comment", {"note": text}).counts == {"sql.grant": 1}
 
 
 def test_arguments_are_looked_at_wherever_they_are() -> None:

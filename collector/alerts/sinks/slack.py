@@ -45,13 +45,12 @@ class SlackSink:
         subject = f"{_MARKS[parcel.severity]} {self._templates.subject_of(parcel)}"
         blocks: list[Block] = [
             {"type": "header", "text": {"type": "plain_text", "text": subject[:_MAX_HEADER], "emoji": True}},
-            _section(escaped(self._templates.text_of(parcel))[:_MAX_TEXT]),
+            *map(_section, _chunks(escaped(self._templates.text_of(parcel)))),
         ]
         if len(parcel.alerts) > 1:
             return blocks
         alert = parcel.alerts[0]
-        told = evidence(alert)
-        context = [{"type": "mrkdwn", "text": escaped(f"{parcel.id} {told}")[:_MAX_TEXT]}]
+        context = [{"type": "mrkdwn", "text": escaped(f"{parcel.id} {evidence(alert)}")[:_MAX_TEXT]}]
         buttons = self._buttons(alert)
         return [*blocks, {"type": "context", "elements": context}, *([_actions(buttons)] if buttons else [])]
 
@@ -69,6 +68,16 @@ class SlackSink:
 def escaped(text: str) -> str:
     """Text that Slack shows as it is: no mention, no link, no channel can be made of what an agent wrote."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _chunks(text: str) -> list[str]:
+    """The text in parts that fit into a block, whole lines as far as they do."""
+    chunks = [""]
+    for line in text.splitlines():
+        if len(chunks[-1]) + len(line) >= _MAX_TEXT:
+            chunks.append("")
+        chunks[-1] += f"{line[: _MAX_TEXT - 1]}\n"
+    return chunks
 
 
 def _section(text: str) -> Block:

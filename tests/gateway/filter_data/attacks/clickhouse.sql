@@ -237,3 +237,8 @@ SELECT id FROM orders WHERE
 FROM users
 FROM users SELECT password
 x' OR 1 = 1 --
+## names of a WITH that are those of tables
+WITH users AS (SELECT * FROM users WHERE id = 1) SELECT id FROM users WHERE id = 1
+SELECT password FROM users WHERE id IN (WITH users AS (SELECT 1 AS id) SELECT id FROM users)
+WITH a AS (SELECT id FROM b WHERE id = 1), b AS (SELECT 1 AS id) SELECT id FROM a WHERE id = 1
+INSERT INTO events (kind) WITH users AS (SELECT password FROM users WHERE id = 1) SELECT password FROM users WHERE password = 'x'

@@ -205,3 +205,8 @@ SELECT id FROM orders WHERE id = 3 INTO
 admin' --
 SELECT id FROM orders WHERE id = 3 AND 1 = 1 UNION
 SELECT id FROM orders WHERE note = 'x' AND 'y
+## names of a WITH that are those of tables
+WITH users AS (SELECT * FROM users WHERE id = 1) SELECT id FROM users WHERE id = 1
+SELECT password FROM users WHERE id IN (WITH users AS (SELECT 1 AS id) SELECT id FROM users)
+WITH a AS (SELECT id FROM b WHERE id = 1), b AS (SELECT 1 AS id) SELECT id FROM a WHERE id = 1
+INSERT INTO events (kind) WITH users AS (SELECT password FROM users WHERE id = 1) SELECT password FROM users WHERE password = 'x'

@@ -261,3 +261,11 @@ SELECT id FROM orders​ WHERE id = 3
 SELECT id FROM orders WHERE id = 3 \gexec
 \copy users to '/tmp/x'
 \! id
+## names of a WITH that are those of tables
+WITH users AS (SELECT * FROM users WHERE id = 1) SELECT id FROM users WHERE id = 1
+SELECT password FROM users WHERE id IN (WITH users AS (SELECT 1 AS id) SELECT id FROM users)
+WITH a AS (SELECT id FROM b WHERE id = 1), b AS (SELECT 1 AS id) SELECT id FROM a WHERE id = 1
+INSERT INTO events (kind) WITH users AS (SELECT password FROM users WHERE id = 1) SELECT password FROM users WHERE password = 'x'
+SELECT id FROM orders WHERE note LIKE'\' OR 1 = 1 --'
+SELECT id FROM orders WHERE note = E'\' OR 1 = 1 --'
+SELECT id FROM orders WHERE note = $$x$$ OR 1 = 1

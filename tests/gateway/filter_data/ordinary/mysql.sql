@@ -106,3 +106,4 @@ UPDATE orders SET status = 'late' WHERE created_at < '2026-01-01' AND status = '
 DELETE FROM orders WHERE id = 3
 DELETE FROM items WHERE order_id = 3 AND name = 'x'
 DELETE FROM items WHERE order_id IN (SELECT id FROM orders WHERE status = 'void')
+INSERT INTO orders (id, status) VALUES (1, 'open') ON DUPLICATE KEY UPDATE status = VALUES(status)

@@ -129,3 +129,8 @@ DELETE FROM orders WHERE id = 3
 DELETE FROM items WHERE order_id = 3 AND name = 'x'
 DELETE FROM items WHERE order_id IN (SELECT id FROM orders WHERE status = 'void')
 DELETE FROM orders WHERE id = 3 RETURNING id
+INSERT INTO orders (id, status) VALUES (1, 'open') ON CONFLICT (id) DO UPDATE SET status = excluded.status
+SELECT ID, Status FROM Orders WHERE ID = 3
+WITH a AS (SELECT id FROM orders WHERE status = 'open'), b AS (SELECT id FROM a WHERE id = 3) SELECT id FROM b
+INSERT INTO events (kind) WITH a AS (SELECT note FROM orders WHERE id = 3) SELECT note FROM a
+SELECT id FROM orders WHERE note = $$it's late$$

@@ -1,0 +1,135 @@
+"""How soon the dashboard shows something useful, and how long a page takes to show it anew, over ten million spans.
+
+The roles *keep*, *watch* and *dashboard* run on ``benchmarks.warehouse``'s data; a real Chromium is the reader.
+first_paint_s is from choosing a page (for the board: from signing in) until what it is for can be seen (its first table
+or tile), with nothing kept from before. refresh_s is from choosing another period until the answer for it stands. Both
+are the worst page's median, and include the browser's drawing, the SQL port and the database.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from playwright.sync_api import Page, expect, sync_playwright
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.report import Report
+from benchmarks.warehouse import warehouse
+from fusebox.config import PREFIX, Config, load_config
+from fusebox.rundir import lookup
+from fusebox.supervisor import Supervisor
+
+_FLAGS: Final = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
+_PORTS: Final = ("http", "grpc", "control", "sql", "dashboard", "dashboard_metrics")
+_WAIT_MS: Final = 30_000
+_PAGES: Final = {
+    "Agents": "[data-testid=stDataFrame]",
+    "Traces": "[data-testid=stDataFrame]",
+    "Tokens and cost": "[data-testid=stDataFrame]",
+    "Health": "[data-testid=stMetric]",
+}
+"""Pages by name, and what they are for."""
+_PERIODS: Final = ("6 h", "24 h", "1 h")
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[Config]:
+    """The roles on ``folder``."""
+    settings = {"DATA_DIR": str(folder), **{f"{name.upper()}_PORT": "0" for name in _PORTS}}
+    variables = {PREFIX + name: value for name, value in settings.items()}
+    os.environ.update(variables)
+    config = load_config()
+    supervisor = Supervisor(config, ("keep", "watch", "dashboard"), variables)
+    supervisor.start()
+    try:
+        yield config
+    finally:
+        supervisor.stop()
+
+
+def sign_in(page: Page, config: Config) -> float:
+    """Seconds from pressing the button until the board stands."""
+    info = lookup(config.data_dir, "dashboard")
+    assert info
+    page.goto(info["url"])
+    page.get_by_label("Operator token").fill((config.data_dir / "operator.token").read_text().strip())
+    begun = time.perf_counter()
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_text("Live ·")).to_be_visible(timeout=_WAIT_MS)
+    return time.perf_counter() - begun
+
+
+def first(page: Page, name: str, shown: str) -> float:
+    """Seconds from choosing a page until it shows what it is for."""
+    begun = time.perf_counter()
+    page.get_by_role("link", name=name).first.click()
+    expect(page.get_by_role("heading", name=name, level=1)).to_be_visible(timeout=_WAIT_MS)
+    expect(page.locator(shown).first).to_be_visible(timeout=_WAIT_MS)
+    return time.perf_counter() - begun
+
+
+def again(page: Page, period: str) -> float:
+    """Seconds from choosing a period until nothing is being read any more."""
+    begun = time.perf_counter()
+    page.get_by_role("radio", name=period).click()
+    page.wait_for_function("!document.querySelector('[data-testid=stStatusWidget]')", timeout=_WAIT_MS)
+    expect(page.get_by_text("Reading…")).to_have_count(0, timeout=_WAIT_MS)
+    return time.perf_counter() - begun
+
+
+def measure(config: Config, rounds: int) -> dict[str, tuple[float, float]]:
+    """For each page the median of first paint and of refresh."""
+    firsts: dict[str, list[float]] = {}
+    refreshes: dict[str, list[float]] = {}
+    program = shutil.which("chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=list(_FLAGS))
+        for _ in range(rounds):
+            page = browser.new_context(viewport={"width": 1360, "height": 900}).new_page()
+            firsts.setdefault("Board", []).append(sign_in(page, config))
+            for name, shown in _PAGES.items():
+                firsts.setdefault(name, []).append(first(page, name, shown))
+                refreshes.setdefault(name, []).extend(again(page, period) for period in _PERIODS)
+            page.context.close()
+        browser.close()
+    return {name: (statistics.median(firsts[name]), statistics.median(refreshes.get(name, [0.0]))) for name in firsts}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a million spans, one round: is it alive?")
+    rows, rounds = (1_000_000, 1) if parser.parse_args().quick else (10_000_000, 5)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with warehouse(folder) as data:
+            data.grow(rows)
+            stored = data.rows()
+        with running(folder) as config:
+            found = measure(config, rounds)
+    _show(found)
+    report = Report("dashboard")
+    report.add("first_paint_s", max(paint for paint, _ in found.values()), ("<=", 2.0))
+    report.add("refresh_s", max(refresh for _, refresh in found.values()), ("<=", 1.0))
+    report.add("rows", stored)
+    report.show()
+
+
+def _show(found: dict[str, tuple[float, float]]) -> None:
+    table = Table("page", "first paint, s", "refresh, s")
+    for name, (paint, refresh) in found.items():
+        table.add_row(name, f"{paint:.2f}", f"{refresh:.2f}" if refresh else "")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
