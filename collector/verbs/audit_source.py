@@ -44,13 +44,24 @@ class Table:
         self._root, self._gaps = config.data_dir / "journal", gaps
         self._patience = _LATE_S if lookup(config.data_dir, "keep") else 0.0
         self._client: Client | None = None
+        self._sizes: dict[str, int] = {}
         self._given = copied.read(self._root)
+        deadline = time.monotonic() + self._patience
+        while why := self._open(config):
+            if time.monotonic() > deadline:
+                gaps.append(f"the copy in ClickHouse was not compared: {why}")
+                return
+            time.sleep(_POLL_S)
+
+    def _open(self, config: Config) -> str:
+        """Connect; why that failed, or nothing."""
         try:
-            self._client = _client(config)
-            self._sizes = self._ask(self._client)
+            client = _client(config)
+            self._sizes = self._ask(client)
         except (FuseboxError, ClickHouseError) as error:
-            self._client = None
-            gaps.append(f"the copy in ClickHouse was not compared: {error}")
+            return str(error)
+        self._client = client
+        return ""
 
     def caught_up(self, ends: Mapping[str, int]) -> Copy | None:
         """The copy, once it has what the files have (``ends`` by writer), or after ten seconds."""
