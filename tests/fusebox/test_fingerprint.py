@@ -85,7 +85,9 @@ def test_what_varies_in_one_word_does_not_change_how_the_others_are_read(text: s
     assert normalise(f"{text} 7") == f"{normalise(text)} #".strip()
 
 
-@pytest.mark.parametrize("state", ["running", "in_progress", "In Progress", "QUEUED", "not yet", "not_ready", "Runnıng"])
+@pytest.mark.parametrize(
+    "state", ["running", "in_progress", "In Progress", "QUEUED", "not yet", "not_ready", "Runnıng"]
+)
 def test_a_state_that_waits_is_told_in_any_case(state: str) -> None:
     assert is_waiting(json.dumps({"state": state}, ensure_ascii=False))
     assert not is_waiting(json.dumps({"state": f"x{state}"}, ensure_ascii=False))
