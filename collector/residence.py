@@ -1,9 +1,9 @@
 """Gives back the memory of a library that was only needed to load it.
 
 The engine's library is half a gigabyte. Loading it reads its tables of symbols and relocations from one end to the
-other, and the kernel maps what lies around each page that is touched: a third of a gigabyte is resident before the first
-statement. What a process runs is a part of that. Pages that are as the file has them can be unmapped at any time: the
-next access maps them again, from the page cache.
+other, and the kernel maps what lies around each page that is touched: a third of a gigabyte is resident before the
+first statement. What a process runs is a part of that. Pages that are as the file has them can be unmapped at any time:
+the next access maps them again, from the page cache.
 """
 
 from __future__ import annotations

@@ -161,7 +161,7 @@ def is_waiting(text: str) -> bool:
         return False
     if text.isascii():
         lowered = text.lower()
-        if not any([word in lowered for word in _MAY_WAIT]):
+        if not any(word in lowered for word in _MAY_WAIT):
             return False
     return _WAITING.search(text) is not None
 

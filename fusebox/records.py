@@ -1,7 +1,8 @@
 """The nouns: what an agent wants (Action), what it did (Event), what was ruled (Verdict) and what followed.
 
-All are slotted and, but for Event, frozen; they compare by value and cross threads freely. Times are seconds since the Unix epoch on
-:mod:`fusebox.clock`, durations are seconds, money is US dollars, hashes are unsigned 64-bit integers (0 = not known).
+All are slotted and, but for Event, frozen; they compare by value and cross threads freely. Times are seconds since the
+Unix epoch on :mod:`fusebox.clock`, durations are seconds, money is US dollars, hashes are unsigned 64-bit integers (0 =
+not known).
 """
 
 from __future__ import annotations
