@@ -33,7 +33,7 @@ _OTHER = {"messaging.operation.type": "process", "gen_ai.agent.id": "bot", "mess
 
 
 EXAMPLES = {
-    "since": NOW, "spans": ["x:y"], "agent": "a", "span_id": "a", "trace_id": "b", "message_id": "m", "emitter": "e",
+    "since": int(NOW), "spans": ["x:y"], "agent": "a", "span_id": "a", "trace_id": "b", "message_id": "m", "emitter": "e",
     "since_ns": 0, "until_ns": int(NOW * 1e9), "row": "r", "traces": ["t"], "subjects": ["a"], "until": NOW + 60,
     "writer": "watch",
 }  # fmt: skip
