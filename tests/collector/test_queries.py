@@ -33,8 +33,9 @@ _OTHER = {"messaging.operation.type": "process", "gen_ai.agent.id": "bot", "mess
 
 
 EXAMPLES = {
-    "since": NOW, "spans": ["x:y"], "agent": "a", "span_id": "a", "trace_id": "b", "message_id": "m", "emitter": "e",
-    "since_ns": 0, "until_ns": int(NOW * 1e9), "row": "r", "traces": ["t"], "subjects": ["a"], "until": NOW + 60,
+    "since": int(NOW), "spans": ["x:y"], "agent": "a", "span_id": "a", "trace_id": "b", "message_id": "m",
+    "since_ns": 0, "until_ns": int(NOW * 1e9), "row": "r", "traces": ["t"], "subjects": ["a"], "until": int(NOW) + 60,
+    "emitter": "e", "writer": "watch",
 }  # fmt: skip
 
 
