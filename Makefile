@@ -27,7 +27,7 @@ demo: install
 	$(BIN)/fusebox demo $(ARGS)
 
 test: $(VENV)/.dev system
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n 2 --dist worksteal $(ARGS)
 
 # A cycle of the bus stands for six of the collector: some hundred faults of the one, a thousand kills of the other.
 faults: $(VENV)/.dev system
