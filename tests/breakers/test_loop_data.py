@@ -59,7 +59,7 @@ def test_openhands_rules(times: int, status: str) -> None:
 def test_identical_and_caps() -> None:
     assert [one.seq for one in baseline(repeats(9, "x"), lambda: Identical(3)).values()] == [2]
     assert [one.seq for one in baseline(repeats(9, "x"), lambda: Cap(5)).values()] == [5]
-    assert set(BASELINES) == {"openhands", "identical-3", "identical-4", "cap-10", "cap-25"}
+    assert set(BASELINES) == {"openhands", "identical-3", "identical-4", "cap-10", "cap-20", "cap-25"}
 
 
 @pytest.mark.faults
