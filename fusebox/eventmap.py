@@ -82,6 +82,15 @@ def action_of(attributes: Mapping[str, Value]) -> ActionKind | None:
     return _MESSAGING.get(str(attributes.get(names.MESSAGING_OPERATION_TYPE)))
 
 
+_YES: Final = (True, "true")
+
+
+def told_elsewhere(span: SpanFacts) -> bool:
+    """True for a call that another span tells, too: the gateway's own of it, or the attempt that followed this one."""
+    a = span.attributes
+    return a.get(names.DELEGATED) in _YES or a.get(names.SUPERSEDED) in _YES
+
+
 def event_of(span: SpanFacts) -> Event | None:
     """The Event a span reports, or None when the span is no action of an agent."""
     a = span.attributes

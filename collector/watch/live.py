@@ -26,9 +26,9 @@ from collector.watch.completeness import Completeness
 from collector.watch.history import History
 from collector.watch.roll import Roll
 from collector.watch.trips import Trips
-from fusebox import happenings, names
+from fusebox import happenings
 from fusebox.clock import Clock
-from fusebox.eventmap import SpanFacts, event_of
+from fusebox.eventmap import SpanFacts, event_of, told_elsewhere
 from fusebox.records import ActionKind, Event, Finding
 from fusebox.registry import Registry
 from governance.registry import Strangers
@@ -84,7 +84,7 @@ class Judge:
         """Take a span in: count it, and judge the event it reports."""
         if self._complete.look(span):
             self._mark(span.end)
-        event = None if _told_elsewhere(span) else event_of(span)
+        event = None if told_elsewhere(span) else event_of(span)
         if event is not None:
             self.judge(event)
 
@@ -127,11 +127,6 @@ class Judge:
             return True
         happenings.emit(STRANGERS_FULL)
         return False
-
-
-def _told_elsewhere(span: SpanFacts) -> bool:
-    """A call that another span tells, too: the gateway's own of it, or the attempt that followed this one."""
-    return bool(span.attributes.get(names.DELEGATED) or span.attributes.get(names.SUPERSEDED))
 
 
 class Live:

@@ -7,7 +7,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Status
 from collector.otlp import facts_of
 from collector.receive.repeats import hash_of, key_in, sealed
 from fusebox import names
-from fusebox.eventmap import READ, SpanFacts, event_of
+from fusebox.eventmap import READ, SpanFacts, event_of, told_elsewhere
 from tests.collector.otlp_samples import START_NS, request, span
 
 
@@ -41,6 +41,7 @@ def test_facts_of_a_span() -> None:
                 names.TARGET: "x",
                 names.USAGE_INPUT: 3,
                 names.COST_USD: 0.5,
+                names.DELEGATED: True,
                 names.ACTION: False,
                 names.LINEAGE: "",
                 names.ERROR_TYPE: 0,
@@ -89,6 +90,8 @@ def test_an_event_is_read_from_the_attributes_that_readers_are_told_of_and_no_ot
         {names.GEN_AI_OPERATION: "no action"},
     ):
         watched = Watched(attributes)
-        event_of(SpanFacts("t", "s", "", 1.0, 2.0, False, "svc", watched))
+        facts = SpanFacts("t", "s", "", 1.0, 2.0, False, "svc", watched)
+        assert not told_elsewhere(facts)
+        event_of(facts)
         asked |= watched.asked
     assert asked == set(READ)
