@@ -238,6 +238,7 @@ class TestAcknowledgements:
         receiver.answers = [BUSY]
         trip(harness, "trn_1")
         until(lambda: receiver.got, "the pager was busy", 5)
+        until(lambda: harness.operator().board()["alerts"]["delivered"] == 1, "the log has it", 5)
         assert harness.operator().acknowledge("alert_trn_1", "on it")["withdrawn"] == ["pager"]
         harness.restart()
         (alert,) = told(harness, "circuit.opened")
