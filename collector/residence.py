@@ -1,4 +1,4 @@
-"""Gives back the memory of a library that was only needed to load it.
+"""Keeps resident memory to what is used: pages of a library, arenas of the allocator.
 
 The engine's library is half a gigabyte. Loading it reads its tables of symbols and relocations from one end to the
 other, and the kernel maps what lies around each page that is touched: a third of a gigabyte is resident before the
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 ENGINE: Final = "_chdb.abi3.so"
+_M_ARENA_MAX: Final = -8
 _SMAPS: Final = Path("/proc/self/smaps")
 _MAPPING: Final = re.compile(r"([0-9a-f]+)-([0-9a-f]+) (\S{4}) .*?(\S*)$")
 _ANONYMOUS: Final = re.compile(r"Anonymous: +(\d+) kB")
@@ -28,6 +29,17 @@ def let_go(library: str) -> None:
     madvise = ctypes.CDLL(None).madvise
     for start, end in _untouched(library):
         madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), mmap.MADV_DONTNEED)
+
+
+def share_arenas(count: int) -> None:
+    """Let all threads allocate from ``count`` arenas; where the C library is not glibc, nothing happens.
+
+    By default each thread gets one of its own, up to eight for a core, and what one thread has freed is no use to
+    another: the largest request would be paid for once in every arena. (mallopt(3), M_ARENA_MAX.)
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_ARENA_MAX, count)
 
 
 def _untouched(library: str) -> Iterator[tuple[int, int]]:

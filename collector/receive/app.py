@@ -14,6 +14,7 @@ from collector.receive.intake import Answer, Intake
 from collector.receive.repeats import Repeats, key_in
 from collector.receive.signals import SPANS_STORED
 from collector.receive.stamp import MISSHAPEN
+from collector.residence import share_arenas
 from collector.setup import prepare
 from collector.spool import Record, Writer, cursors, quarantined, recent
 from collector.tokens import Tokens
@@ -28,6 +29,7 @@ from fusebox.prices import PriceBook
 from fusebox.rundir import announce, withdraw
 
 _WORKERS: Final = 8
+_ARENAS: Final = 2
 
 
 class Receive:
@@ -113,6 +115,7 @@ class Receive:
 
 def main(config: Config) -> None:
     """Run until SIGTERM."""
+    share_arenas(_ARENAS)
     prepare(config)
     serve(Receive(config, system_clock()))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 import zlib
 from collections.abc import Callable, Mapping
+from mmap import mmap
 from typing import Final, Protocol
 
 from collector.receive.refusal import Refusal, Why
@@ -63,23 +64,37 @@ def inflate(body: bytes, encoding: str, large: Callable[[], object] = bool) -> b
 
 
 class _Output:
-    """What was inflated so far."""
+    """What was inflated so far.
+
+    From :data:`LARGE` on it lies in memory of its own, which goes back to the system at once. In small pieces it would
+    stay with the allocator's arena of whichever thread was refused, one arena after the other.
+    """
 
     def __init__(self, large: Callable[[], object]) -> None:
         self._parts: list[bytes] = []
+        self._memory: mmap | None = None
         self._length = 0
         self._large = large
 
     def add(self, part: bytes) -> None:
-        if self._length <= LARGE < self._length + len(part):
-            self._large()
         self._length += len(part)
         if self._length > MAX_BODY:
             raise Refusal(Why.TOO_LARGE, f"the body inflates beyond {MAX_BODY} bytes; send smaller batches")
-        self._parts.append(part)
+        if self._memory is None and self._length > LARGE:
+            self._grow()
+        if self._memory is None:
+            self._parts.append(part)
+        else:
+            self._memory.write(part)
 
     def whole(self) -> bytes:
-        return b"".join(self._parts)
+        return b"".join(self._parts) if self._memory is None else self._memory[: self._length]
+
+    def _grow(self) -> None:
+        self._large()
+        self._memory = mmap(-1, MAX_BODY)
+        self._memory.write(b"".join(self._parts))
+        self._parts.clear()
 
 
 def _members(body: bytes, begin: Callable[[], _Inflater], output: _Output) -> bytes:
