@@ -4,9 +4,9 @@
   ``verify_with_copy_per_s``: the same, held against their rows in chDB.
 * ``append_per_s``: entries a second that 64 threads append, each durable (``fdatasync`` in groups) before it is
   acknowledged; ``append_alone_per_s`` with one thread, for the disk's sake.
-* ``tamperings``: random ones, every kind in turn, over logs of 100 to 10,000 entries; ``tamperings_detected``: the share
-  of those that was detected at the exact entry. ``clean_logs`` and, of those, ``false_alarms``. ``disagreements``: verdicts in which
-  the second verifier differs.
+* ``tamperings``: random ones, every kind in turn, over logs of 100 to 10,000 entries; ``tamperings_detected``: the
+  share of them that was detected at the exact entry. ``clean_logs`` and, of those, ``false_alarms``.
+  ``disagreements``: verdicts in which the second verifier differs.
 
 Sizes are drawn so that small logs are more frequent: half are below 180 entries, one in nineteen above 5,000. The kinds
 are those of :mod:`benchmarks.audit_data.tampering`.
