@@ -86,6 +86,7 @@ def unprotected(stage: Stage, screen: Screen) -> int:
     """
     for agent in _AGENTS:
         _set_mode(stage, agent, "observe_only")
+    _settled(stage)  # what the resume released is done: else it would start a second loop, beside this one
     stage.tickets.unmute(COMMENTED)
     stage.pace.speed = _TWIN_SPEED
     try:
@@ -138,8 +139,8 @@ def _reached(stage: Stage, ticket: str, goal: int) -> bool:
     return stage.tickets.written(ticket) >= goal
 
 
-def _settled(stage: Stage, ticket: str) -> int:
-    """The ticket's comments once none was added for a second."""
+def _settled(stage: Stage, ticket: str = "") -> int:
+    """The ticket's comments, or those of all, once none was added for a second."""
     count, since = -1, 0.0
     while count != stage.tickets.written(ticket) or time.monotonic() < since + CALM_S:
         if count != stage.tickets.written(ticket):

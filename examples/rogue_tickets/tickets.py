@@ -103,10 +103,11 @@ class Tickets:
             self._tell(LABELLED, found, label=label, author=author)
             return asdict(found)
 
-    def written(self, ticket: str) -> int:
-        """How many comments the ticket has."""
+    def written(self, ticket: str = "") -> int:
+        """How many comments the ticket has, or all tickets have."""
         with self._lock:
-            return len(self._find(ticket).comments)
+            found = [self._find(ticket)] if ticket else self._tickets.values()
+            return sum(len(each.comments) for each in found)
 
     def mute(self, notice: str) -> None:
         """An administrator switches one kind of notice off."""

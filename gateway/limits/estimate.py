@@ -2,8 +2,9 @@
 
 Input: a token of any byte-level tokenizer stands for at least one byte, so a body of n UTF-8 bytes is at most n tokens;
 media that the body only points to (an image's URL) are counted at a fixed worst case each. Output: ``max_tokens`` of
-the request, or else what the agent's answers by this model have stayed under 99 times of 100; the gateway then writes
-that number into the request, so that the provider keeps to it.
+the request, or else twice what the agent's answers by this model have stayed under 99 times of 100; the gateway then
+writes that number into the request, so that the provider keeps to it. Twice, because an answer that is cut short may
+mean something else, and what is not used is given back.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ MEDIA_TOKENS: Final = 16_384
 
 _REMEMBERED: Final = 200
 _ENOUGH: Final = 20
+_MARGIN: Final = 2
 
 Price = Callable[[int, int], Decimal]
 """US dollars for so many input and output tokens."""
@@ -60,13 +62,7 @@ class Learner:
         self._lock = Lock()
 
     def saw(self, agent: str, model: str, output_tokens: int) -> None:
-        """Note the length of one answer.
-
-        One of just the length that is reserved was cut there: it counts twice as long, or a reservation that was too
-        small could never grow.
-        """
-        if output_tokens == self.output(agent, model):
-            output_tokens *= 2
+        """Note the length of one answer; one that was cut at its reservation makes the next reservations larger."""
         with self._lock:
             seen = self._seen.setdefault((agent, model), deque(maxlen=_REMEMBERED))
             seen.append(output_tokens)
@@ -75,7 +71,7 @@ class Learner:
                 self._seen.popitem(last=False)
 
     def output(self, agent: str, model: str) -> int:
-        """Tokens to reserve for an answer: the 99th percentile (nearest rank) of the last 200, or the default."""
+        """Tokens to reserve for an answer: twice the 99th percentile (nearest rank) of the last 200, or the default."""
         with self._lock:
             seen = sorted(self._seen.get((agent, model), ()))
-        return max(1, seen[math.ceil(0.99 * len(seen)) - 1]) if len(seen) >= _ENOUGH else self._default
+        return max(1, _MARGIN * seen[math.ceil(0.99 * len(seen)) - 1]) if len(seen) >= _ENOUGH else self._default

@@ -245,12 +245,12 @@ def test_worst_case_counts_bytes_media_and_choices() -> None:
     assert demand.usd == demand.input_tokens + demand.output_tokens
 
 
-def test_the_learner_reserves_what_99_of_100_answers_need() -> None:
+def test_the_learner_reserves_twice_what_99_of_100_answers_need() -> None:
     learner = Learner(default=4096)
     assert learner.output("helper", "m") == 4096
     for tokens in range(1, 101):
         learner.saw("helper", "m", tokens)
-    assert learner.output("helper", "m") == 99
+    assert learner.output("helper", "m") == 198
     assert learner.output("helper", "other") == 4096
 
 
