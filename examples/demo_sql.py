@@ -10,6 +10,7 @@ from typing import Any, Final
 from collector import queries
 from collector.why import Why, explain
 from examples.demo_incident import Incident
+from examples.demo_stage import patiently
 from examples.rogue_tickets.agents import HELPER
 from fusebox.config import Config
 
@@ -24,6 +25,7 @@ _LOOP: Final = (
 _QUIET_S: Final = 1.0
 _DEADLINE_S: Final = 15.0
 _POLL_S: Final = 0.2
+_STORED_S: Final = 10.0
 _MANY: Final = 1_000
 
 
@@ -73,14 +75,14 @@ class Database:
         return sum(e["action"] != "consume" and e["time"] >= incident.finding.get("first_time", 0.0) for e in events)
 
     def why_last_comment(self) -> Why:
-        """Which prompt caused the helper's latest comment.
+        """Which prompt caused the helper's latest comment; its model call may be stored a moment after the comment.
 
         Raises:
             NotFound: no comment is stored.
         """
-        return explain(
-            self._client, str(self._row("last_tool_call", agent=HELPER, operation="tickets.comment")["span_id"])
-        )
+        span = str(self._row("last_tool_call", agent=HELPER, operation="tickets.comment")["span_id"])
+        patiently(lambda: explain(self._client, span).cause, _STORED_S)
+        return explain(self._client, span)
 
     def close(self) -> None:
         """Give the connection back."""

@@ -189,7 +189,14 @@ def test_idle_connections_lock_nobody_out(
     monkeypatch.setattr(http.Wire, "most", 20)
     provider.answers = [whole("openai_chat.json")]
     idle = [raw(running) for _ in range(60)]
-    assert ask(running, "/v1/chat/completions", CHAT)[0] == 200
+
+    def answered() -> bool:
+        try:
+            return ask(running, "/v1/chat/completions", CHAT)[0] == 200
+        except ConnectionError:  # one that is slow to speak may be taken for an idle one: ask again
+            return False
+
+    eventually(answered)
     for sock in idle:
         sock.close()
 
