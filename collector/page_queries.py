@@ -60,10 +60,10 @@ PAGES: Final[Mapping[str, Query]] = {
         _TENANT,
     ),
     "agent_between": Query(
-        "an agent's actions in a period, oldest first",
+        "the newest actions of an agent in a period, newest first",
         f"""SELECT toUnixTimestamp64Micro(t.time) / 1000000 AS at, action, operation, target, ok, error_type,
-                input_tokens + output_tokens AS tokens, cost_usd, duration_s, trace_id, span_id
-            FROM {_OF_AGENT} ORDER BY t.time, span_id LIMIT {{limit:UInt32}}""",
+                input_tokens + output_tokens AS tokens, duration_s
+            FROM {_OF_AGENT} ORDER BY t.time DESC, span_id DESC LIMIT {{limit:UInt32}}""",
         {**_TENANT, "limit": 500},
     ),
     "traces_found": Query(
@@ -145,7 +145,7 @@ PAGES: Final[Mapping[str, Query]] = {
         """SELECT table, name, type FROM system.columns
             WHERE database = currentDatabase() AND table NOT LIKE '.inner%' ORDER BY table, position""",
     ),
-    "versions": Query("versions of the database and the schema", "SELECT version() AS clickhouse"),
+    "versions": Query("the version of the database", "SELECT version() AS clickhouse"),
 }
 
 EXAMPLES: Final[Mapping[str, str]] = {

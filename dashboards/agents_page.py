@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -19,6 +19,7 @@ from fusebox.clock import Clock
 from fusebox.config import Config
 
 Rows = Sequence[Mapping[str, Any]]
+Shape = Callable[[Mapping[str, Any]], dict[str, Any]]
 EVERY_S: Final = 5.0
 AGENT: Final = "agent"
 
@@ -29,7 +30,7 @@ def draw(config: Config, clock: Clock) -> None:
     board = known(config, clock)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         agent = _choose(board)
-        period = choose(clock)
+        period = choose()
     _draw(config, clock, period, agent)
 
 
@@ -149,7 +150,7 @@ def _draw_scores(config: Config, clock: Clock, period: Period, agent: str, limit
     st.line_chart(points, x="minute", y="share", color="detector", x_label="", y_label="score / limit")
 
 
-def _draw_table(title: str, rows: Rows | None, shape: Any, period: Period) -> None:
+def _draw_table(title: str, rows: Rows | None, shape: Shape, period: Period) -> None:
     if rows is None:
         return
     st.subheader(title, anchor=False)

@@ -38,7 +38,7 @@ def _draw_entries(config: Config, clock: Clock) -> None:
             "subject": typed("About", "subject", 180),
             "words": typed("Words", "said", 220),
         }
-        period = choose(clock)
+        period = choose()
     _draw(config, clock, period, filters)
 
 
@@ -49,7 +49,7 @@ def _draw(config: Config, clock: Clock, period: Period, filters: Mapping[str, st
         draw_completeness(board)
     kinds = ask(config, clock, "audit_kinds", period)
     if kinds:
-        st.caption(" · ".join(f"{visible(row['kind'], 40)} {row['entries']}" for row in kinds).replace("_", "\\_"))
+        st.text(" · ".join(f"{visible(row['kind'], 40)} {row['entries']}" for row in kinds))
     rows = ask(config, clock, "audit_found", period, **filters)
     if rows is None:
         return

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from decimal import Decimal
 from itertools import groupby
 from typing import Any, Final
 
@@ -97,7 +98,7 @@ def _shown(value: Any) -> Any:
         return value
     if hasattr(value, "isoformat"):
         return value.isoformat(sep=" ")
-    return float(value) if value.__class__.__name__ == "Decimal" else visible(value, _CELL)
+    return float(value) if isinstance(value, Decimal) else visible(value, _CELL)
 
 
 def _run(config: Config, token: str, statement: str) -> Answer:

@@ -7,8 +7,6 @@ from typing import Final
 
 import streamlit as st
 
-from fusebox.clock import Clock
-
 KEY: Final = "period"
 LENGTHS: Final = {"15 min": 900, "1 h": 3_600, "6 h": 21_600, "24 h": 86_400, "7 d": 604_800, "30 d": 2_592_000}
 DEFAULT: Final = "1 h"
@@ -16,18 +14,19 @@ DEFAULT: Final = "1 h"
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """From ``since`` to before ``until``, Unix seconds."""
+    """The last ``length_s`` seconds, whenever it is asked."""
 
-    since: float
-    until: float
     label: str
 
+    @property
+    def length_s(self) -> float:
+        return LENGTHS[self.label]
 
-def choose(clock: Clock) -> Period:
-    """Draw the choice and return what is chosen, up to now."""
+
+def choose() -> Period:
+    """Draw the choice and return what is chosen."""
     label = st.segmented_control("Period", list(LENGTHS), default=DEFAULT, key=KEY, bind="query-params", required=True)
-    until = clock.now()
-    return Period(until - LENGTHS[label], until, label)
+    return Period(label)
 
 
 def typed(label: str, key: str, width: int = 200, placeholder: str | None = None) -> str:

@@ -31,7 +31,7 @@ _FAILING: Final = Look("is not well", ":material/error:", "red")
 def draw(config: Config, clock: Clock) -> None:
     """The whole page, for one session."""
     st.title("Health", anchor=False)
-    period = choose(clock)
+    period = choose()
     _draw(config, clock, period)
     draw_details()
 
@@ -45,7 +45,7 @@ def _draw(config: Config, clock: Clock, period: Period) -> None:
     _draw_roles(config, clock)
     _draw_flow(board)
     _draw_counters(board)
-    _draw_gaps(ask(config, clock, "span_gaps", since=period.since // 60 * 60))
+    _draw_gaps(ask(config, clock, "span_gaps", period))
     _draw_letters(ask(config, clock, "dead_letters_by_reason"))
     _draw_tables(ask(config, clock, "written"), ask(config, clock, "versions"))
 

@@ -1,7 +1,7 @@
 """One trip as a story: what repeated, the loop as a graph, what was spared. Values only; nothing here draws.
 
-What was spared is an estimate, and says how it was made: the actions, tokens and dollars of the last minutes before the
-trip, a minute, times the minutes the circuit has been open since.
+What was spared is an estimate, and says how it was made: the pace of the last minutes before the trip (actions stored,
+tokens and dollars of the ledger), for as long as the circuit stayed open.
 """
 
 from __future__ import annotations
@@ -18,8 +18,11 @@ from dashboards.view import Trip
 Row = Mapping[str, Any]
 BEFORE_S: Final = 300.0
 AFTER_S: Final = 600.0
+JUST_S: Final = 0.001
+"""Times go through the database as microseconds; a stretch that ends with the trip ends this much later."""
 NODES: Final = 12
 _LABEL: Final = 40
+_MOVES: Final = frozenset({"resume", "reset", "transition"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,22 +33,29 @@ class Spared:
     actions: float
     tokens: float
     usd: float
+    unpriced: int
+    """Tokens before the trip whose price nobody knows: ``usd`` leaves them out."""
 
 
-def spared(before: Sequence[Row], trip: Trip, until: float) -> Spared:
-    """The estimate from the actions ``before`` the trip.
+def spared(actions: int, spent: Row, since: float, trip: Trip, until: float) -> Spared:
+    """The estimate.
 
     Args:
-        before: rows of ``agent_between``, all older than the trip.
-        until: when the circuit closed again, or now (Unix seconds).
+        actions: what the agent did from ``since`` (Unix seconds) to the trip.
+        spent: the row of ``ledger_totals`` for the same stretch.
+        until: when the circuit moved on, or now.
     """
     minutes = max(0.0, until - trip.time) / 60
-    if not before:
-        return Spared(minutes, 0.0, 0.0, 0.0)
-    measured = max(trip.time - float(before[0]["at"]), 1.0) / 60
-    pace = minutes / measured
-    usd = float(sum(row["cost_usd"] for row in before))
-    return Spared(minutes, len(before) * pace, sum(int(row["tokens"]) for row in before) * pace, usd * pace)
+    pace = minutes * 60 / max(trip.time - since, 1.0)
+    tokens = int(spent["input_tokens"]) + int(spent["output_tokens"])
+    return Spared(
+        minutes, actions * pace, tokens * pace, float(spent["cost_usd"]) * pace, int(spent["unpriced_tokens"])
+    )
+
+
+def ended(deeds: Sequence[Row], trip: Trip, now: float) -> float:
+    """When the circuit moved on after the trip (somebody resumed it, or a probe was let through), else now."""
+    return min((float(d["at"]) for d in deeds if d["kind"] in _MOVES and float(d["at"]) > trip.time), default=now)
 
 
 def loop_graph(rows: Sequence[Row], trip: Trip) -> str:

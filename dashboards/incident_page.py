@@ -10,8 +10,7 @@ import streamlit as st
 from dashboards.actions import draw_dialog, draw_orders
 from dashboards.ask import ask
 from dashboards.board import LOOKS
-from dashboards.filters import Period
-from dashboards.incident import AFTER_S, BEFORE_S, Spared, loop_graph, spared
+from dashboards.incident import AFTER_S, BEFORE_S, JUST_S, Spared, ended, loop_graph, spared
 from dashboards.links import Name, link
 from dashboards.live import draw_freshness, known, refresh
 from dashboards.report import Told, report
@@ -25,7 +24,8 @@ from fusebox.config import Config
 Rows = Sequence[Mapping[str, Any]]
 EVERY_S: Final = 2.0
 TRIP: Final = "trip"
-_STEPS: Final = 60
+_BEFORE: Final = 40
+_AFTER: Final = 20
 
 
 def draw(config: Config, clock: Clock) -> None:
@@ -53,27 +53,31 @@ def _draw(config: Config, clock: Clock, trip: Trip) -> None:
     _draw_standing(board, trip)
     st.subheader("What repeated", anchor=False)
     draw_trip(config, clock, trip)
-    around = Period(trip.time - BEFORE_S, trip.time + AFTER_S, trip.id)
-    rows = ask(config, clock, "agent_between", around, agent=trip.agent)
+    _draw_story(config, clock, trip, board.time)
+
+
+def _draw_story(config: Config, clock: Clock, trip: Trip, now: float) -> None:
+    until = trip.time + JUST_S
+    before = ask(config, clock, "agent_between", agent=trip.agent, since=trip.time - BEFORE_S, until=until)
+    after = ask(config, clock, "agent_between", agent=trip.agent, since=until, until=trip.time + AFTER_S)
     deeds = ask(config, clock, "audit_about", since=trip.time - BEFORE_S, agent=trip.agent)
-    if rows is None or deeds is None:
+    if before is None or after is None or deeds is None:
         return
-    before = [row for row in rows if float(row["at"]) <= trip.time]
-    saving = spared(before, trip, _until(deeds, trip, board.time))
+    since = float(before[-1]["at"]) if before else trip.time
+    spent = ask(config, clock, "ledger_totals", agent=trip.agent, since=since, until=until)
+    if not spent:
+        return
+    saving = spared(len(before), spent[0], since, trip, ended(deeds, trip, now))
+    done, later = before[::-1], after[::-1]
     _draw_saving(saving)
-    _draw_loop(before, trip)
-    _draw_steps(rows, trip)
+    _draw_loop(done, trip)
+    _draw_steps([*done[-_BEFORE:], *later[:_AFTER]], trip)
     _draw_deeds(deeds)
-    told = Told(trip, saving, rows, deeds)
+    told = Told(trip, saving, [*done, *later], deeds)
     st.download_button(
         "Save as a report", lambda: report(told), f"incident-{trip.id}.html", "text/html", key="report",
         icon=":material/download:", on_click="ignore",
     )  # fmt: skip
-
-
-def _until(deeds: Rows, trip: Trip, now: float) -> float:
-    """When somebody resumed the agent after the trip, else now."""
-    return min((float(d["at"]) for d in deeds if d["kind"] == "resume" and float(d["at"]) > trip.time), default=now)
 
 
 def _draw_standing(board: Board, trip: Trip) -> None:
@@ -107,8 +111,12 @@ def _draw_saving(saving: Spared) -> None:
         column.metric(label, value, border=True)
     st.caption(
         f"An estimate: its pace in the last {lasted(BEFORE_S)} before the trip, for the {lasted(saving.minutes * 60)} "
-        "it has been stopped since."
+        "it stayed stopped."
     )
+    if saving.unpriced:
+        st.caption(
+            f"{count(saving.unpriced)} tokens before the trip have no known price and are left out of the money."
+        )
 
 
 def _draw_loop(before: Rows, trip: Trip) -> None:
@@ -123,13 +131,13 @@ def _draw_steps(rows: Rows, trip: Trip) -> None:
     if not rows:
         st.caption("None of its actions around the trip is stored yet.")
         return
-    st.dataframe([_step(row, trip) for row in rows[-_STEPS:]], hide_index=True, key="steps")
+    st.dataframe([_step(row, trip) for row in rows], hide_index=True, key="steps")
 
 
 def _step(row: Mapping[str, Any], trip: Trip) -> dict[str, Any]:
     return {
         "When (UTC)": moment(row["at"]),
-        "": "before" if float(row["at"]) <= trip.time else "after",
+        "": "before" if float(row["at"]) < trip.time + JUST_S else "after",
         "Action": row["action"],
         "Operation": visible(row["operation"], 80),
         "Target": visible(row["target"], 80),

@@ -25,7 +25,7 @@ _DRAWN: Final = 12
 def draw(config: Config, clock: Clock) -> None:
     """The whole page, for one session."""
     st.title("Tokens and cost", anchor=False)
-    _draw(config, clock, choose(clock))
+    _draw(config, clock, choose())
 
 
 @st.fragment(run_every=EVERY_S)

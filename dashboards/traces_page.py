@@ -12,6 +12,7 @@ import streamlit as st
 
 from dashboards.ask import ask
 from dashboards.filters import Period, choose, typed
+from dashboards.live import draw_completeness, refresh
 from dashboards.state import memory
 from dashboards.text import moment, seconds, visible
 from dashboards.waterfall import Branch, grow, linked, waterfall
@@ -21,6 +22,8 @@ from fusebox.config import Config
 Rows = Sequence[Mapping[str, Any]]
 TRACE: Final = "trace"
 FOUND: Final = "traces"
+EVERY_S: Final = 5.0
+DRAWN: Final = 500
 
 
 def draw(config: Config, clock: Clock) -> None:
@@ -28,15 +31,16 @@ def draw(config: Config, clock: Clock) -> None:
     st.title("Traces", anchor=False)
     if memory().chosen:
         st.session_state[TRACE], memory().chosen = memory().chosen, ""
-    filters, period = _filters(clock)
+    filters, period = _filters()
     trace = typed("Trace id", TRACE, 400, "chosen below, or pasted")
     if trace:
+        st.button("Back to the list", icon=":material/arrow_back:", type="tertiary", on_click=_close)
         _draw_trace(config, clock, trace)
     else:
         _draw_found(config, clock, period, filters)
 
 
-def _filters(clock: Clock) -> tuple[dict[str, Any], Period]:
+def _filters() -> tuple[dict[str, Any], Period]:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         filters = {
             "agent": typed("Agent", "agent"),
@@ -44,11 +48,21 @@ def _filters(clock: Clock) -> tuple[dict[str, Any], Period]:
             "words": typed("Words", "words", 240, "operation, target, error"),
             "failed": st.toggle("Only with failures", key="failed", bind="query-params"),
         }
-        return filters, choose(clock)
+        return filters, choose()
 
 
-@st.fragment(run_every=5.0)
+def _close() -> None:
+    st.session_state[TRACE] = ""
+
+
+def _open(trace: str) -> None:
+    memory().chosen = trace
+    st.rerun()  # of the whole page, which owns the field
+
+
+@st.fragment(run_every=EVERY_S)
 def _draw_found(config: Config, clock: Clock, period: Period, filters: dict[str, Any]) -> None:
+    _draw_state(config, clock)
     rows = ask(config, clock, "traces_found", period, **filters)
     if rows is None:
         return
@@ -60,8 +74,7 @@ def _draw_found(config: Config, clock: Clock, period: Period, filters: dict[str,
         [_found(row) for row in rows], hide_index=True, key=FOUND, on_select="rerun", selection_mode="single-row"
     )
     for place in chosen["selection"]["rows"][:1]:
-        memory().chosen = str(rows[place]["trace_id"])
-        st.rerun()  # of the whole page, which owns the field
+        _open(str(rows[place]["trace_id"]))
 
 
 def _found(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -77,8 +90,16 @@ def _found(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _draw_state(config: Config, clock: Clock) -> None:
+    """What is missing; a token that is no longer good ends the session here, before anything stored is shown."""
+    board = refresh(config, clock)
+    if board is not None:
+        draw_completeness(board)
+
+
+@st.fragment(run_every=EVERY_S)
 def _draw_trace(config: Config, clock: Clock, trace: str) -> None:
-    st.button("Back to the list", icon=":material/arrow_back:", type="tertiary", on_click=_show, args=("",))
+    _draw_state(config, clock)
     rows = ask(config, clock, "trace_spans", trace_id=trace)
     if rows is None:
         return
@@ -86,7 +107,9 @@ def _draw_trace(config: Config, clock: Clock, trace: str) -> None:
     if not branches:
         st.info("No span of this trace is stored. It may be on its way, or older than what is kept.")
         return
-    st.altair_chart(waterfall(branches))
+    st.altair_chart(waterfall(branches[:DRAWN]))
+    if len(branches) > DRAWN:
+        st.caption(f"The picture shows the first {DRAWN} of {len(branches)} spans; the table has them all.")
     chosen = st.dataframe(
         [_branch(branch) for branch in branches], hide_index=True, key=f"tree-{trace}", on_select="rerun",
         selection_mode="single-row",
@@ -97,10 +120,6 @@ def _draw_trace(config: Config, clock: Clock, trace: str) -> None:
         _draw_span(config, clock, trace, branches[places[0]])
     else:
         st.caption("Choose a row to see the span's attributes, and why it came about.")
-
-
-def _show(trace: str) -> None:
-    st.session_state[TRACE] = trace
 
 
 def _branch(branch: Branch) -> dict[str, Any]:
@@ -121,7 +140,8 @@ def _draw_linked(traces: Sequence[str]) -> None:
     st.caption("Messages link it to other traces:")
     with st.container(horizontal=True):
         for other in traces:
-            st.button(f"`{other}`", icon=":material/link:", type="tertiary", on_click=_show, args=(other,))
+            if st.button(f"`{other}`", key=f"to-{other}", icon=":material/link:", type="tertiary"):
+                _open(other)
 
 
 def _draw_span(config: Config, clock: Clock, trace: str, branch: Branch) -> None:

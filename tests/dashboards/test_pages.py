@@ -13,9 +13,12 @@ from streamlit.testing.v1 import AppTest
 
 from collector import queries
 from dashboards.links import Name
+from dashboards.sheet import safe_csv
 from dashboards.text import visible
 from tests.dashboards.hostile import HOSTILE
 from tests.dashboards.page import opened, press, sign_in, tables, texts, turn_to, words
+from tests.dashboards.standin import Standin, tile, trip
+from tests.dashboards.standin import running as serving
 from tests.dashboards.test_hostile import MARKUP
 from tests.dashboards.traffic import LAPS, LOOPER, TASKS, TRACE, WORKER, send
 from tests.fixtures.collector import Roles, starting, until
@@ -165,8 +168,6 @@ def test_hostile_words_are_shown_as_words(page: AppTest, name: Name) -> None:
 
 
 def test_a_sheet_holds_no_formula() -> None:
-    from dashboards.sheet import safe_csv
-
     sheet = safe_csv([{"=head": text, "number": -1} for text in HOSTILE])
     cells = [cell for row in csv.reader(io.StringIO(sheet)) for cell in row if cell != "-1"]
 
@@ -174,10 +175,21 @@ def test_a_sheet_holds_no_formula() -> None:
     assert '\'=HYPERLINK("https://evil.example")' in cells
 
 
-def test_the_pages_without_keep_say_so(monkeypatch: Patch, tmp_path: Path) -> None:
-    from tests.dashboards.standin import Standin, running, tile
+@pytest.mark.parametrize("name", [name for name in Name if name is not Name.WHY])
+def test_a_token_that_is_withdrawn_ends_the_session_on_every_page(
+    monkeypatch: Patch, tmp_path: Path, name: Name
+) -> None:
+    with serving(Standin(tile("ticket-helper"), trips=(trip("ticket-helper"),))) as scripted:
+        page = turn_to(sign_in(opened(monkeypatch, tmp_path, scripted.url)), name)
+        scripted.tokens.clear()
+        page.run()
 
-    with running(Standin(tile("ticket-helper"))) as scripted:
+    assert "no longer accepted" in words(page)
+    assert page.session_state["fusebox"].token == ""
+
+
+def test_the_pages_without_keep_say_so(monkeypatch: Patch, tmp_path: Path) -> None:
+    with serving(Standin(tile("ticket-helper"))) as scripted:
         page = sign_in(opened(monkeypatch, tmp_path, scripted.url))
         for name in (Name.AGENTS, Name.TRACES, Name.SPEND, Name.AUDIT, Name.HEALTH):
             until(lambda name=name: "keep does not answer" in words(turn_to(page, name)), f"{name} says so")

@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 
 from dashboards.service import ROLE
 from fusebox.control import ControlClient
-from tests.dashboards.traffic import LAPS, LOOPER, TRACE, WORKER, send
+from tests.dashboards.traffic import LAPS, LOOPER, TRACE, WORKER, call_once, send
 from tests.fixtures.collector import Roles, starting, until
 
 SLOW = 20_000
@@ -71,6 +71,16 @@ def test_a_new_user_finds_understands_and_resumes_the_runaway(page: Page, runnin
 
 def _state(client: ControlClient) -> str:
     return next(str(tile["state"]) for tile in client.board()["circuits"] if tile["agent"] == LOOPER)
+
+
+def test_a_page_goes_on_by_itself(page: Page, running: Roles) -> None:
+    go(page, "Tokens and cost")
+    calls = page.get_by_test_id("stMetricValue").nth(3)
+    expect(calls).to_have_text(re.compile(r"\d"), timeout=SLOW)
+    before = int(calls.inner_text())
+    call_once(running)
+
+    expect(calls).to_have_text(str(before + 1), timeout=SLOW)
 
 
 def test_an_incident_is_saved_as_a_report_that_runs_nothing(page: Page, tmp_path: Path) -> None:

@@ -22,15 +22,25 @@ SPANS = LAPS + 3 * TASKS + len(HOSTILE)
 
 def send(running: Roles) -> None:
     """Send it all, and wait until it is stored and the loop has tripped."""
-    headers = {"content-type": "application/x-protobuf", "authorization": f"Bearer {running.token()}"}
-    body = request(*_loop(), *_work(), *_hostile()).SerializeToString()
-    address = running.info("receive")["url"] + "/v1/traces"
-    with urllib.request.urlopen(urllib.request.Request(address, body, headers), timeout=10) as answer:
-        assert answer.status == 200
+    _post(running, *_loop(), *_work(), *_hostile())
     client = ControlClient(running.info("watch")["url"], running.token("operator"))
     until(lambda: client.board()["trips"], "the loop trips")
     until(lambda: _stored(running) >= SPANS, "everything is stored")
     until(lambda: _about(running), "the trip is in the audit log's copy")
+
+
+def call_once(running: Roles) -> None:
+    """One more model call, now."""
+    now = time.time_ns()
+    attributes = {"gen_ai.agent.id": "late-caller", "gen_ai.operation.name": "chat", "gen_ai.usage.input_tokens": 5}
+    _post(running, span(attributes, start_time_unix_nano=now - 1_000_000, end_time_unix_nano=now))
+
+
+def _post(running: Roles, *spans: Span) -> None:
+    headers = {"content-type": "application/x-protobuf", "authorization": f"Bearer {running.token()}"}
+    address, body = running.info("receive")["url"] + "/v1/traces", request(*spans).SerializeToString()
+    with urllib.request.urlopen(urllib.request.Request(address, body, headers), timeout=10) as answer:
+        assert answer.status == 200
 
 
 def _stored(running: Roles) -> int:
