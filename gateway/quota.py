@@ -7,6 +7,7 @@ written into requests; with one, a request that names no limit of its own is giv
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -50,6 +51,8 @@ class Hold:
         self._stream: StreamMeter = reservation.meter()
         self.spent: Demand | None = None
         """What its attempts used; None while none was sent."""
+        self.answered = 0
+        """Output tokens of the attempt that had most."""
 
     def passed(self, size: int) -> bool:
         """So many bytes of text went by; False when the reservation is used up."""
@@ -59,6 +62,7 @@ class Hold:
         """An attempt is over."""
         usage, worst = metered.usage, self._reservation.demand
         before = self.spent or Demand(requests=worst.requests)
+        self.answered = max(self.answered, usage.output_tokens)
         try:
             usd = self._price(usage, target)
         except Denied:  # a usage that nobody can price costs what was set aside
@@ -121,16 +125,18 @@ class Quota:
         if self._limiter is None:
             yield None
             return
+        chosen = ask.max_tokens is not None  # such a length says nothing about how long answers are by themselves
         output = self._output(identity, dialect, ask) if self._tokens else 0
-        demand = worst_case(len(ask.raw), output, media=_media(ask), choices=_choices(ask))
+        choices = _choices(ask)
+        demand = worst_case(len(ask.raw), output, media=_media(ask), choices=choices)
         if self._money:
             usage = Usage(demand.input_tokens, demand.output_tokens)
             usd = max(self._price(usage, target) for target in targets)
             demand = Demand(demand.input_tokens, demand.output_tokens, usd)
         with self._held(identity, action, demand, reply) as hold:
             yield hold
-        if hold.spent is not None:
-            self._learner.saw(identity.agent, ask.model, hold.spent.output_tokens)
+        if hold.spent is not None and not chosen:
+            self._learner.saw(identity.agent, ask.model, math.ceil(hold.answered / choices))
 
     @contextmanager
     def for_tool(self, identity: Identity, action: Action, reply: Reply) -> Iterator[None]:

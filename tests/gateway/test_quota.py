@@ -2,6 +2,7 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice, permutations
 
 import openai
 import pytest
@@ -22,7 +23,8 @@ def used(running: Running, tokens: int) -> Answer:
     """An answer that used so many tokens."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
-        message = {"role": "assistant", "content": "ok"}
+        asked = await request.json()
+        message = {"role": "assistant", "content": str(asked["messages"][-1]["content"])}
         usage = {"prompt_tokens": tokens // 2, "completion_tokens": tokens - tokens // 2, "total_tokens": tokens}
         choice = {"index": 0, "message": message, "finish_reason": "stop"}
         return web.json_response({"id": "c", "model": "m", "choices": [choice], "usage": usage})
@@ -56,6 +58,22 @@ def test_a_request_without_a_limit_is_given_the_reserved_one(gateways: StartGate
     assert provider.seen[0].body["max_completion_tokens"] == 4096
     ask(running, "/v1/chat/completions", {**CHAT, "max_tokens": 5})
     assert "max_completion_tokens" not in provider.seen[1].body
+
+
+def test_the_reserved_length_is_learned_from_answers_that_nobody_cut(
+    gateways: StartGateway, provider: Provider
+) -> None:
+    running = gateways(TOKENS.format(limit=10_000_000))
+    provider.answers = [used(running, 200)]  # a hundred tokens of output: two answers of fifty
+    for number, word in enumerate(islice(permutations("lorem ipsum"), 40)):  # the same again and again would trip
+        said = {"messages": [{"role": "user", "content": "".join(word)}]}
+        status, _, _ = ask(
+            running, "/v1/chat/completions", CHAT | said | ({"max_tokens": 5} if number % 2 else {"n": 2})
+        )
+        assert status == 200
+    ask(running, "/v1/chat/completions", CHAT)
+
+    assert provider.seen[-1].body["max_completion_tokens"] == 100
 
 
 def test_what_was_not_used_goes_back_and_what_failed_costs_nothing(gateways: StartGateway, provider: Provider) -> None:
