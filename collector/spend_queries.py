@@ -1,7 +1,7 @@
 """Named queries of the page about money: what was used in a period, by agent, workflow, model and day.
 
-A row's price may have been corrected since (``ledger_repricings``). To look each row up there would mean to read its ids,
-which costs ten times what the sums do, and almost no row was corrected. So all rows are summed as they were written, and
+A row's price may have been corrected since (``ledger_repricings``). Looking each row up there means reading its ids,
+which costs ten times what the sums do, and few rows were corrected. So all rows are summed as they were written, and
 the corrected ones, found by their traces, once more: as they were with the sign -1, as they stand now with +1.
 """
 
