@@ -185,7 +185,7 @@ def is_waiting(text: str) -> bool:
         return False
     if text.isascii():
         lowered = text.lower()
-        if not any([word in lowered for word in _MAY_WAIT]):  # a list is made in half the time of a generator
+        if not any([word in lowered for word in _MAY_WAIT]):  # noqa: C419 - a list is made in half the time of a generator
             return False
     return _WAITING.search(text) is not None
 
