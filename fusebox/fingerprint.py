@@ -68,7 +68,8 @@ _BRIEF: Final = 160
 _REPLY: Final = re.compile(r"^(?:\s*(?:re|fwd?|aw)\s*:\s*)+")
 _PUNCTUATION: Final = ".,;:!?()[]{}\"'"
 _WORD: Final = re.compile(r"\w+")
-_MASK: Final = (1 << 64) - 1
+_BITS: Final = 64
+_MASK: Final = (1 << _BITS) - 1
 
 
 NOTHING: Final = xxhash.xxh3_64_intdigest(b"nothing")
@@ -194,27 +195,28 @@ def simhash(text: str) -> int:
     """64-bit SimHash of the normalised text's words and word pairs; 0 when there are no words."""
     words = _WORD.findall(normalise(text))
     features = {*words, *[f"{a} {b}" for a, b in pairwise(words)]}
-    return _majority(list(map(xxhash.xxh3_64_intdigest, map(_utf8, features))))
+    return _majority([xxhash.xxh3_64_digest(_utf8(feature)) for feature in features])
 
 
-def _majority(hashes: list[int]) -> int:
-    """The bits that are set in more than half of ``hashes``, counted in all 64 positions at once.
+def _majority(hashes: list[bytes]) -> int:
+    """The bits that are set in more than half of ``hashes`` (of 8 bytes), counted in all 64 positions at once.
 
     ``planes[i]`` holds bit i of each position's count. Three numbers of one weight are added to one of that weight
-    and a carry of the next, as hardware adds partial products (carry-save adder; C. S. Wallace, 1964).
+    and a carry of the next, as hardware adds partial products (carry-save adder; C. S. Wallace, 1964). All hashes lie
+    side by side in one long number, so a third of them is added to another third and to the rest at a time.
     """
-    planes, column = [], hashes
+    planes, column, count = [], int.from_bytes(b"".join(hashes), "big"), len(hashes)
     while column:
-        carries, total, numbers = [], 0, iter(column)
-        for a, b in zip(numbers, numbers, strict=False):
-            odd = total ^ a
-            carries.append((total & a) | (odd & b))
-            total = odd ^ b
-        if len(column) % 2:
-            carries.append(total & column[-1])
-            total ^= column[-1]
-        planes.append(total)
-        column = carries if any(carries) else []
+        carries = width = 0
+        while count > 1:
+            count = -(-count // 3)
+            third = _BITS * count
+            a, b, c = column & (1 << third) - 1, column >> third & (1 << third) - 1, column >> 2 * third
+            odd = a ^ b
+            carries |= (a & b | odd & c) << width
+            column, width = odd ^ c, width + third
+        planes.append(column)
+        column, count = carries, width // _BITS
     return _above(planes, len(hashes) // 2)
 
 
