@@ -63,6 +63,7 @@ class Panel:
         self._agents: OrderedDict[str, _Watch] = OrderedDict()
         self._fleet = tuple(rules.build(name) for name in rules.detectors if watches_fleet(name))
         self._own = [name for name in rules.detectors if not watches_fleet(name)]
+        self._makers = [rules.maker(name) for name in self._own]
         self._scores: dict[tuple[str, str], float] = {}
         self._lock = Lock()
 
@@ -88,17 +89,18 @@ class Panel:
             return taken
 
     def _judge(self, event: Event) -> Finding | None:
-        agent = event.agent
+        agent, noted = event.agent, self._scores
         watch = self._agents.get(agent)
         if watch is None:
             watch = self._begin(agent)
         else:
             self._agents.move_to_end(agent)
         worst: Finding | None = None
-        for detector in watch.detectors if event.operation not in watch.periodic else watch.of_periodic:
+        for detector in watch.of_periodic if event.operation in watch.periodic else watch.detectors:
             found = detector.observe(event)
-            if detector.score > _NOTED:
-                self._note(agent, detector)
+            score = detector.score
+            if score > _NOTED and score > noted.get((agent, detector.name), 0.0):
+                self._note(agent, detector.name, score)
             if found is not None:
                 worst = _worse(worst, self._ruled(found))
         return worst
@@ -106,16 +108,19 @@ class Panel:
     def _begin(self, agent: str) -> _Watch:
         """Watch an agent: detectors of its own, then those of the fleet."""
         entry = self._entries.get(agent)
-        own = (self._rules.build(name, **_extra(name, entry)) for name in self._own)
+        own = [make() for make in self._makers]
+        if entry is not None:
+            own = [self._rules.build(name, **_extra(name, entry)) for name in self._own]
         watch = self._agents[agent] = _Watch((*own, *self._fleet), entry.periodic if entry else frozenset())
         if len(self._agents) > self._max_agents:
             self._agents.popitem(last=False)
         return watch
 
-    def _note(self, agent: str, detector: Detector) -> None:
-        key = (agent, detector.name)
-        if detector.score > self._scores.get(key, 0.0) and (key in self._scores or len(self._scores) < MAX_AGENTS):
-            self._scores[key] = detector.score
+    def _note(self, agent: str, detector: str, score: float) -> None:
+        """A new highest score; of no more agents and detectors than are kept."""
+        key = (agent, detector)
+        if key in self._scores or len(self._scores) < MAX_AGENTS:
+            self._scores[key] = score
 
     def _ruled(self, found: Finding) -> Finding:
         mode = self._rules.rule(found.detector).mode

@@ -25,16 +25,20 @@ class Sliding:
     def add(self, time: float, amount: float) -> float:
         """Count ``amount`` at ``time`` (seconds) and return the sum."""
         passed = time - self._start
-        if passed < self._window and not self._previous:  # mostly
-            self._current += amount
-            return self._current
         if passed >= self._window:
-            self._previous = self._current if passed < 2 * self._window else 0.0
-            self._current = 0.0
-            self._start = self._start + self._window if passed < 2 * self._window else time
+            self._roll(time, passed)
             passed = time - self._start
         self._current += amount
+        if not self._previous:
+            return self._current
         return self._current + self._previous * (1 - max(0.0, passed) / self._window)
+
+    def _roll(self, time: float, passed: float) -> None:
+        """Begin a window, ``passed`` seconds after the start of the one before."""
+        lately = passed < 2 * self._window
+        self._previous = self._current if lately else 0.0
+        self._current = 0.0
+        self._start = self._start + self._window if lately else time
 
 
 class Rate:
