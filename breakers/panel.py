@@ -71,11 +71,22 @@ class Panel:
         """Judge one event; the gravest finding. Refused actions did not happen and are not judged."""
         if event.error_type and event.error_type in _REFUSED:
             return None
+        agent, worst = event.agent, None
         with self._lock:
-            found = self._judge(event)
-            if found is not None and found.action == OPEN:
-                self._agents.pop(event.agent, None)
-            return found
+            watch = self._agents.get(agent)
+            if watch is None:
+                watch = self._begin(agent)
+            else:
+                self._agents.move_to_end(agent)
+            for detector in watch.of_periodic if event.operation in watch.periodic else watch.detectors:
+                found = detector.observe(event)
+                if detector.score > _NOTED:
+                    self._note(agent, detector)
+                if found is not None:
+                    worst = _worse(worst, self._ruled(found))
+            if worst is not None and worst.action == OPEN:
+                self._agents.pop(agent, None)
+        return worst
 
     def forget(self, agent: str) -> None:
         """Start anew with an agent: its circuit moved."""
@@ -88,23 +99,6 @@ class Panel:
             taken, self._scores = self._scores, {}
             return taken
 
-    def _judge(self, event: Event) -> Finding | None:
-        agent, noted = event.agent, self._scores
-        watch = self._agents.get(agent)
-        if watch is None:
-            watch = self._begin(agent)
-        else:
-            self._agents.move_to_end(agent)
-        worst: Finding | None = None
-        for detector in watch.of_periodic if event.operation in watch.periodic else watch.detectors:
-            found = detector.observe(event)
-            score = detector.score
-            if score > _NOTED and score > noted.get((agent, detector.name), 0.0):
-                self._note(agent, detector.name, score)
-            if found is not None:
-                worst = _worse(worst, self._ruled(found))
-        return worst
-
     def _begin(self, agent: str) -> _Watch:
         """Watch an agent: detectors of its own, then those of the fleet."""
         entry = self._entries.get(agent)
@@ -116,11 +110,12 @@ class Panel:
             self._agents.popitem(last=False)
         return watch
 
-    def _note(self, agent: str, detector: str, score: float) -> None:
-        """A new highest score; of no more agents and detectors than are kept."""
-        key = (agent, detector)
-        if key in self._scores or len(self._scores) < MAX_AGENTS:
-            self._scores[key] = score
+    def _note(self, agent: str, detector: Detector) -> None:
+        """Keep a new highest score; of no more agents and detectors than ``MAX_AGENTS``."""
+        key, scores = (agent, detector.name), self._scores
+        highest = scores.get(key)
+        if (len(scores) < MAX_AGENTS) if highest is None else (detector.score > highest):
+            scores[key] = detector.score
 
     def _ruled(self, found: Finding) -> Finding:
         mode = self._rules.rule(found.detector).mode

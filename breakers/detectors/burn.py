@@ -54,8 +54,9 @@ class Burn:
         self._budget, self._over, self._lasting = budget or 0, over, lasting
         self._growth, self._calls, self._swell, self._floor = growth, calls, swell, floor
         self._ceiling, self._rising = ceiling, rising
-        self._windows = (Sliding(60.0), Sliding(_LASTING_S)) if budget else None
-        self._run: list[int] = []
+        if budget:
+            self._minute, self._quarter = Sliding(60.0), Sliding(_LASTING_S)
+        self._run: tuple[int, ...] = ()
         self._last = 0
         self._since = 0.0
         self._rose = 0
@@ -65,16 +66,15 @@ class Burn:
     def observe(self, event: Event) -> Finding | None:
         """Count one event's tokens."""
         self.score = 0.0
-        over = None
-        if self._windows and (event.input_tokens or event.output_tokens):
-            over = self._over_budget(event, *self._windows)
-        growing = self._growing(event, event.input_tokens) if event.input_tokens else None
+        tokens = event.input_tokens
+        over = self._over_budget(event) if self._budget and (tokens or event.output_tokens) else None
+        growing = self._growing(event, tokens) if tokens else None
         return growing if over is None or (over.action == WARN and growing is not None) else over
 
-    def _over_budget(self, event: Event, last_minute: Sliding, last_quarter: Sliding) -> Finding | None:
+    def _over_budget(self, event: Event) -> Finding | None:
         tokens = event.input_tokens + event.output_tokens
-        minute = last_minute.add(event.time, tokens)
-        quarter = last_quarter.add(event.time, tokens) * 60.0 / _LASTING_S
+        minute = self._minute.add(event.time, tokens)
+        quarter = self._quarter.add(event.time, tokens) * 60.0 / _LASTING_S
         self.score = minute / (self._budget * self._over)
         if self.score > 1:
             reason = f"{minute:.0f} tokens in a minute; the budget opens at {self._budget * self._over:.0f}"
@@ -87,18 +87,18 @@ class Burn:
         return finding(event, self.name, reason, action=WARN, score=score, threshold=1.0)
 
     def _growing(self, event: Event, tokens: int) -> Finding | None:
-        run, last = self._run, self._last
+        last, self._last = self._last, tokens
         self._rose = self._rose + 1 if tokens >= last else 0
-        self._last = tokens
         if tokens < last * self._growth or not last:
-            run.clear()
-            self._since = event.time
-        run.append(tokens)
-        if len(run) > self._calls:
-            del run[: -self._calls - 1]
-            if tokens >= self._floor and self._swells():
-                return self._feeds_on_itself(event)
+            self._run, self._since = (tokens,), event.time
+        elif self._grew(tokens):
+            return self._feeds_on_itself(event)
         return self._ever_longer(event) if tokens >= self._ceiling else None
+
+    def _grew(self, tokens: int) -> bool:
+        """Another call that brings more; true when there were enough of them, and by ever more."""
+        self._run = (*self._run[-self._calls :], tokens)
+        return tokens >= self._floor and len(self._run) > self._calls and self._swells()
 
     def _feeds_on_itself(self, event: Event) -> Finding:
         self.score = max(self.score, 1.0)

@@ -90,22 +90,32 @@ class Cycle:
         elif event.input_tokens and self._speaks(event) >= self._monologue:
             self.score = self._stale
             return self._found(event, Chain(event), OPEN, f"the same said {self._monologue} times running")
-        before = self._before(event)
+        told = self._told
+        before = self._before(event, told.get(event.agent))
         if before is None:
             self._lead(event, event)
             return None
         chain = Chain(event)
-        chain.follow(event, before, bool(event.target) and event.agent in self._told, self._alike)
-        _put(self._told, event.agent, chain)
+        chain.follow(event, before, bool(event.target) and event.agent in told, self._alike)
+        _put(told, event.agent, chain)
         self._lead(event, chain)
         return self._judge(event, chain)
 
     def _lead(self, event: Event, what: Event | Chain) -> None:
         """From now on, what the target does, or another agent in this trace, follows from this."""
-        if event.target:
-            _put(self._told, event.target, what)
-        if event.trace_id:
-            _put(self._traces, event.trace_id, what)
+        target, trace = event.target, event.trace_id
+        if target:
+            told = self._told
+            told[target] = what
+            told.move_to_end(target)
+            if len(told) > _CHAINS:
+                told.popitem(last=False)
+        if trace:
+            traces = self._traces
+            traces[trace] = what
+            traces.move_to_end(trace)
+            if len(traces) > _CHAINS:
+                traces.popitem(last=False)
 
     def _speaks(self, event: Event) -> int:
         """How often the agent has said this running, in this trace."""
@@ -120,15 +130,15 @@ class Cycle:
         _put(self._spoken, event.trace_id, speakers)
         return times
 
-    def _before(self, event: Event) -> Chain | None:
-        found = self._told.get(event.agent)
-        if found is None:
-            found = self._traces.get(event.trace_id)
-            if found is None or found.agent == event.agent:
+    def _before(self, event: Event, told: Event | Chain | None) -> Chain | None:
+        """What led to ``event``: what the agent was told, else what another agent did in its trace."""
+        if told is None:
+            told = self._traces.get(event.trace_id)
+            if told is None or told.agent == event.agent:
                 return None
-        if event.time - found.time > self._memory_s:
+        if event.time - told.time > self._memory_s:
             return None
-        chain = Chain(found) if isinstance(found, Event) else found
+        chain = Chain(told) if isinstance(told, Event) else told
         # Another trace after one of several steps is another task, which may well begin like the one before.
         return chain if chain.trace == event.trace_id or chain.in_trace < _TASK else None
 

@@ -35,6 +35,7 @@ class Trouble:
         self._failed = self._late = 0
         self._mask = (1 << self._window) - 1
         self._seen = 0
+        self._clean = True
         self._told = False
         self.score = 0.0
 
@@ -44,25 +45,27 @@ class Trouble:
         action = event.action
         if action is not _TOOL and action is not _MODEL:
             return None
-        late = event.duration >= self._slow_s
-        if event.ok and not late and not self._failed and not self._late:
-            if self._seen < self._window:
-                self._seen += 1
-            return None
-        self._failed = (self._failed << 1 | (not event.ok)) & self._mask
-        self._late = (self._late << 1 | late) & self._mask
         if self._seen < self._window:
             self._seen += 1
+        if self._clean and event.ok and event.duration < self._slow_s:
+            return None
+        return self._judge(event)
+
+    def _judge(self, event: Event) -> Finding | None:
+        """One of the calls that are looked at failed or was slow."""
+        failed = self._failed = (self._failed << 1 | (not event.ok)) & self._mask
+        late = self._late = (self._late << 1 | (event.duration >= self._slow_s)) & self._mask
+        self._clean = not failed and not late
         if self._seen < self._enough:
             return None
-        failed, slow = self._failed.bit_count() / self._seen, self._late.bit_count() / self._seen
-        self.score = max(failed / self._failures, slow / self._slow)
+        failures, slow = failed.bit_count() / self._seen, late.bit_count() / self._seen
+        self.score = max(failures / self._failures, slow / self._slow)
         if self.score < 1:
             self._told = False
             return None
         if self._told:
             return None
         self._told = True
-        what = f"{failed:.0%} failed" if failed / self._failures >= slow / self._slow else f"{slow:.0%} were slow"
+        what = f"{failures:.0%} failed" if failures / self._failures >= slow / self._slow else f"{slow:.0%} were slow"
         reason = f"of the last {self._seen} calls {what}"
         return finding(event, self.name, reason, score=self.score, threshold=1.0, repeated=event.operation)
