@@ -36,6 +36,11 @@ class Burn:
         ceiling, rising: tokens of input, and calls without a shorter one, that warn.
     """
 
+    __slots__ = (
+        "_budget", "_calls", "_ceiling", "_floor", "_growth", "_last", "_lasting", "_minute", "_over", "_quarter",
+        "_rising", "_rose", "_run", "_since", "_swell", "_warned", "score",
+    )  # fmt: skip
+
     name = "burn"
 
     def __init__(
@@ -67,12 +72,16 @@ class Burn:
         """Count one event's tokens."""
         self.score = 0.0
         tokens = event.input_tokens
-        over = self._over_budget(event) if self._budget and (tokens or event.output_tokens) else None
-        growing = self._growing(event, tokens) if tokens else None
+        over = self._over_budget(event) if self._budget else None
+        if not tokens:
+            return over
+        growing = self._growing(event, tokens)
         return growing if over is None or (over.action == WARN and growing is not None) else over
 
     def _over_budget(self, event: Event) -> Finding | None:
         tokens = event.input_tokens + event.output_tokens
+        if not tokens:
+            return None
         minute = self._minute.add(event.time, tokens)
         quarter = self._quarter.add(event.time, tokens) * 60.0 / _LASTING_S
         self.score = minute / (self._budget * self._over)
@@ -90,14 +99,14 @@ class Burn:
         last, self._last = self._last, tokens
         self._rose = self._rose + 1 if tokens >= last else 0
         if tokens < last * self._growth or not last:
-            self._run, self._since = (tokens,), event.time
-        elif self._grew(tokens):
+            self._run, self._since = (), event.time
+        elif self._grew(last, tokens):
             return self._feeds_on_itself(event)
         return self._ever_longer(event) if tokens >= self._ceiling else None
 
-    def _grew(self, tokens: int) -> bool:
+    def _grew(self, last: int, tokens: int) -> bool:
         """Another call that brings more; true when there were enough of them, and by ever more."""
-        self._run = (*self._run[-self._calls :], tokens)
+        self._run = (*(self._run[-self._calls :] or (last,)), tokens)
         return tokens >= self._floor and len(self._run) > self._calls and self._swells()
 
     def _feeds_on_itself(self, event: Event) -> Finding:

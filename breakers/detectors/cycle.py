@@ -90,14 +90,13 @@ class Cycle:
         elif event.input_tokens and self._speaks(event) >= self._monologue:
             self.score = self._stale
             return self._found(event, Chain(event), OPEN, f"the same said {self._monologue} times running")
-        told = self._told
-        before = self._before(event, told.get(event.agent))
+        before = self._before(event)
         if before is None:
             self._lead(event, event)
             return None
         chain = Chain(event)
-        chain.follow(event, before, bool(event.target) and event.agent in told, self._alike)
-        _put(told, event.agent, chain)
+        chain.follow(event, before, bool(event.target) and event.agent in self._told, self._alike)
+        _put(self._told, event.agent, chain)
         self._lead(event, chain)
         return self._judge(event, chain)
 
@@ -130,8 +129,9 @@ class Cycle:
         _put(self._spoken, event.trace_id, speakers)
         return times
 
-    def _before(self, event: Event, told: Event | Chain | None) -> Chain | None:
-        """What led to ``event``: what the agent was told, else what another agent did in its trace."""
+    def _before(self, event: Event) -> Chain | None:
+        """What led to ``event``: what its agent was told, else what another agent did in its trace."""
+        told = self._told.get(event.agent)
         if told is None:
             told = self._traces.get(event.trace_id)
             if told is None or told.agent == event.agent:

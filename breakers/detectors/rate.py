@@ -44,6 +44,10 @@ class Sliding:
 class Rate:
     """Opens when an agent takes more than ``per_minute`` actions in a minute, warns at half of that."""
 
+    __slots__ = (
+        "_actions", "_limit", "_warned", "score",
+    )  # fmt: skip
+
     name = "rate"
 
     def __init__(self, *, per_minute: float = 1000.0) -> None:

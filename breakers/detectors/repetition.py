@@ -117,13 +117,7 @@ class Repetition:
         """Judge one event of the agent."""
         self.score = 0.0
         action = event.action
-        if action is _MODEL or action is _CONSUME:
-            self._thoughts += 1
-        if not event.request or action is _CONSUME:
-            return None
-        if not event.result and action is not _TOOL:
-            if event.input_tokens and self._memory.recall(event) == NEW:
-                self._renew(NEW)
+        if action is not _TOOL and not self._answered(event) or not event.request:
             return None
         if event.trace_id != self._trace:
             self._turn_to(event.trace_id)
@@ -143,6 +137,17 @@ class Repetition:
         files[key] = file
         self._repeat(file, event, step)
         return self._judge(file, event)
+
+    def _answered(self, event: Event) -> bool:
+        """What is no tool call is judged when there was an answer; what an agent says first may still be new."""
+        action = event.action
+        if action is _MODEL or action is _CONSUME:
+            self._thoughts += 1
+        if action is _CONSUME or event.result:
+            return action is not _CONSUME
+        if event.request and event.input_tokens and self._memory.recall(event) == NEW:
+            self._renew(NEW)
+        return False
 
     def _turn_to(self, trace: str) -> None:
         """Another trace after one of several steps is another task, which may well begin like the one before."""

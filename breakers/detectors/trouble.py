@@ -8,9 +8,14 @@ shipped rules let it warn.
 
 from __future__ import annotations
 
+from typing import Final
+
 from breakers.detectors.base import finding
 from fusebox.records import ActionKind, Event, Finding
 
+_LANE: Final = 65
+"""Bit from which on it is written which calls were slow; below it, which failed. The latest call is the lowest bit."""
+_LATE: Final = 1 << _LANE
 _TOOL, _MODEL = ActionKind.TOOL_CALL, ActionKind.MODEL_CALL
 
 
@@ -24,6 +29,10 @@ class Trouble:
         slow_s: seconds from which a call is slow.
     """
 
+    __slots__ = (
+        "_bad", "_both", "_enough", "_failures", "_mask", "_seen", "_slow", "_slow_s", "_told", "_window", "score",
+    )  # fmt: skip
+
     name = "trouble"
     mode = "warn"
 
@@ -32,10 +41,10 @@ class Trouble:
     ) -> None:
         self._window, self._enough = min(window, 64), enough
         self._failures, self._slow, self._slow_s = failures, slow, slow_s
-        self._failed = self._late = 0
         self._mask = (1 << self._window) - 1
+        self._both = self._mask << _LANE | self._mask
+        self._bad = 0
         self._seen = 0
-        self._clean = True
         self._told = False
         self.score = 0.0
 
@@ -47,18 +56,19 @@ class Trouble:
             return None
         if self._seen < self._window:
             self._seen += 1
-        if self._clean and event.ok and event.duration < self._slow_s:
-            return None
-        return self._judge(event)
+        if event.ok and event.duration < self._slow_s:
+            if not self._bad:
+                return None
+            self._bad = self._bad << 1 & self._both
+        else:
+            late = _LATE if event.duration >= self._slow_s else 0
+            self._bad = self._bad << 1 & self._both | late | (not event.ok)
+        return self._judge(event) if self._seen >= self._enough else None
 
     def _judge(self, event: Event) -> Finding | None:
         """One of the calls that are looked at failed or was slow."""
-        failed = self._failed = (self._failed << 1 | (not event.ok)) & self._mask
-        late = self._late = (self._late << 1 | (event.duration >= self._slow_s)) & self._mask
-        self._clean = not failed and not late
-        if self._seen < self._enough:
-            return None
-        failures, slow = failed.bit_count() / self._seen, late.bit_count() / self._seen
+        failures = (self._bad & self._mask).bit_count() / self._seen
+        slow = (self._bad >> _LANE).bit_count() / self._seen
         self.score = max(failures / self._failures, slow / self._slow)
         if self.score < 1:
             self._told = False
