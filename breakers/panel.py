@@ -63,6 +63,7 @@ class Panel:
         self._agents: OrderedDict[str, _Watch] = OrderedDict()
         self._fleet = tuple(rules.build(name) for name in rules.detectors if watches_fleet(name))
         self._own = [name for name in rules.detectors if not watches_fleet(name)]
+        self._makers = [rules.maker(name) for name in self._own]
         self._scores: dict[tuple[str, str], float] = {}
         self._lock = Lock()
 
@@ -70,11 +71,22 @@ class Panel:
         """Judge one event; the gravest finding. Refused actions did not happen and are not judged."""
         if event.error_type and event.error_type in _REFUSED:
             return None
+        agent, worst = event.agent, None
         with self._lock:
-            found = self._judge(event)
-            if found is not None and found.action == OPEN:
-                self._agents.pop(event.agent, None)
-            return found
+            watch = self._agents.get(agent)
+            if watch is None:
+                watch = self._begin(agent)
+            else:
+                self._agents.move_to_end(agent)
+            for detector in watch.of_periodic if event.operation in watch.periodic else watch.detectors:
+                found = detector.observe(event)
+                if detector.score > _NOTED:
+                    self._note(agent, detector)
+                if found is not None:
+                    worst = _worse(worst, self._ruled(found))
+            if worst is not None and worst.action == OPEN:
+                self._agents.pop(agent, None)
+        return worst
 
     def forget(self, agent: str) -> None:
         """Start anew with an agent: its circuit moved."""
@@ -87,35 +99,23 @@ class Panel:
             taken, self._scores = self._scores, {}
             return taken
 
-    def _judge(self, event: Event) -> Finding | None:
-        agent = event.agent
-        watch = self._agents.get(agent)
-        if watch is None:
-            watch = self._begin(agent)
-        else:
-            self._agents.move_to_end(agent)
-        worst: Finding | None = None
-        for detector in watch.detectors if event.operation not in watch.periodic else watch.of_periodic:
-            found = detector.observe(event)
-            if detector.score > _NOTED:
-                self._note(agent, detector)
-            if found is not None:
-                worst = _worse(worst, self._ruled(found))
-        return worst
-
     def _begin(self, agent: str) -> _Watch:
         """Watch an agent: detectors of its own, then those of the fleet."""
         entry = self._entries.get(agent)
-        own = (self._rules.build(name, **_extra(name, entry)) for name in self._own)
+        own = [make() for make in self._makers]
+        if entry is not None:
+            own = [self._rules.build(name, **_extra(name, entry)) for name in self._own]
         watch = self._agents[agent] = _Watch((*own, *self._fleet), entry.periodic if entry else frozenset())
         if len(self._agents) > self._max_agents:
             self._agents.popitem(last=False)
         return watch
 
     def _note(self, agent: str, detector: Detector) -> None:
-        key = (agent, detector.name)
-        if detector.score > self._scores.get(key, 0.0) and (key in self._scores or len(self._scores) < MAX_AGENTS):
-            self._scores[key] = detector.score
+        """Keep a new highest score; of no more agents and detectors than ``MAX_AGENTS``."""
+        key, scores = (agent, detector.name), self._scores
+        highest = scores.get(key)
+        if (len(scores) < MAX_AGENTS) if highest is None else (detector.score > highest):
+            scores[key] = detector.score
 
     def _ruled(self, found: Finding) -> Finding:
         mode = self._rules.rule(found.detector).mode

@@ -14,7 +14,7 @@ import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -78,9 +78,13 @@ class Rules:
         """The rule of one detector."""
         return self.by_detector.get(detector) or Rule(_default_mode(detector))
 
+    def maker(self, detector: str, **extra: Any) -> Callable[[], Detector]:
+        """What makes fresh detectors with the rule's knobs."""
+        return partial(kinds()[detector], **self.rule(detector).knobs, **extra)
+
     def build(self, detector: str, **extra: Any) -> Detector:
         """A fresh detector with the rule's knobs."""
-        return kinds()[detector](**self.rule(detector).knobs, **extra)
+        return self.maker(detector, **extra)()
 
     def threshold(self, detector: str) -> float:
         """The score at which the detector opens: its attribute ``threshold``, else 1."""

@@ -36,6 +36,11 @@ class Burn:
         ceiling, rising: tokens of input, and calls without a shorter one, that warn.
     """
 
+    __slots__ = (
+        "_budget", "_calls", "_ceiling", "_floor", "_growth", "_last", "_lasting", "_minute", "_over", "_quarter",
+        "_rising", "_rose", "_run", "_since", "_swell", "_warned", "score",
+    )  # fmt: skip
+
     name = "burn"
 
     def __init__(
@@ -54,8 +59,10 @@ class Burn:
         self._budget, self._over, self._lasting = budget or 0, over, lasting
         self._growth, self._calls, self._swell, self._floor = growth, calls, swell, floor
         self._ceiling, self._rising = ceiling, rising
-        self._minute, self._quarter = Sliding(60.0), Sliding(_LASTING_S)
-        self._run: list[int] = []
+        if budget:
+            self._minute, self._quarter = Sliding(60.0), Sliding(_LASTING_S)
+        self._run: tuple[int, ...] = ()
+        self._last = 0
         self._since = 0.0
         self._rose = 0
         self._warned = False
@@ -64,14 +71,17 @@ class Burn:
     def observe(self, event: Event) -> Finding | None:
         """Count one event's tokens."""
         self.score = 0.0
-        if not event.input_tokens and not event.output_tokens:
-            return None
+        tokens = event.input_tokens
         over = self._over_budget(event) if self._budget else None
-        growing = self._growing(event) if event.input_tokens else None
+        if not tokens:
+            return over
+        growing = self._growing(event, tokens)
         return growing if over is None or (over.action == WARN and growing is not None) else over
 
     def _over_budget(self, event: Event) -> Finding | None:
         tokens = event.input_tokens + event.output_tokens
+        if not tokens:
+            return None
         minute = self._minute.add(event.time, tokens)
         quarter = self._quarter.add(event.time, tokens) * 60.0 / _LASTING_S
         self.score = minute / (self._budget * self._over)
@@ -85,23 +95,23 @@ class Burn:
         score = quarter / (self._budget * self._lasting)
         return finding(event, self.name, reason, action=WARN, score=score, threshold=1.0)
 
-    def _growing(self, event: Event) -> Finding | None:
-        run, tokens = self._run, event.input_tokens
-        last = run[-1] if run else 0
+    def _growing(self, event: Event, tokens: int) -> Finding | None:
+        last, self._last = self._last, tokens
         self._rose = self._rose + 1 if tokens >= last else 0
-        if tokens < last * self._growth:
-            run.clear()
-        if not run:
-            self._since = event.time
-        run.append(tokens)
-        if len(run) <= self._calls:
-            return self._ever_longer(event)
-        del run[: -self._calls - 1]
-        if tokens < self._floor:
-            return self._ever_longer(event)
-        if not self._swells():
-            return self._ever_longer(event)
+        if tokens < last * self._growth or not last:
+            self._run, self._since = (), event.time
+        elif self._grew(last, tokens):
+            return self._feeds_on_itself(event)
+        return self._ever_longer(event) if tokens >= self._ceiling else None
+
+    def _grew(self, last: int, tokens: int) -> bool:
+        """Another call that brings more; true when there were enough of them, and by ever more."""
+        self._run = (*(self._run[-self._calls :] or (last,)), tokens)
+        return tokens >= self._floor and len(self._run) > self._calls and self._swells()
+
+    def _feeds_on_itself(self, event: Event) -> Finding:
         self.score = max(self.score, 1.0)
+        run = self._run
         reason = f"input grew {self._calls} times running, by ever more: {', '.join(map(str, run))} tokens"
         return finding(
             event, self.name, reason,
@@ -118,7 +128,7 @@ class Burn:
         return added_last >= self._swell * added_first and max(factors) <= _EVEN * min(factors)
 
     def _ever_longer(self, event: Event) -> Finding | None:
-        if event.input_tokens < self._ceiling or self._rose < self._rising or self._warned:
+        if self._rose < self._rising or self._warned:
             return None
         self._warned = True
         reason = f"the context has only grown for {self._rose} calls, to {event.input_tokens} tokens"

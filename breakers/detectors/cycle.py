@@ -30,6 +30,7 @@ from fusebox.records import ActionKind, Event, Finding, Hop
 _CHAINS: Final = 4_096
 _TASK: Final = 4
 _SPEAKERS: Final = 16
+_NOTHING_SAID: Final = (0, 0)
 _MODEL, _CONSUME = ActionKind.MODEL_CALL, ActionKind.CONSUME
 
 
@@ -75,7 +76,8 @@ class Cycle:
     def observe(self, event: Event) -> Finding | None:
         """Judge one event of the fleet; model calls and consumes are no steps of a cycle."""
         self.score = 0.0
-        if not event.request or event.action is _MODEL or event.action is _CONSUME:
+        action = event.action
+        if action is _MODEL or action is _CONSUME or not event.request:
             return None
         if event.lineage:
             rounds = _rounds(event)
@@ -85,7 +87,7 @@ class Cycle:
         if event.result:
             if event.trace_id in self._spoken and not delegates(event.operation):
                 del self._spoken[event.trace_id]  # somebody does something
-        elif self._speaks(event) >= self._monologue:
+        elif event.input_tokens and self._speaks(event) >= self._monologue:
             self.score = self._stale
             return self._found(event, Chain(event), OPEN, f"the same said {self._monologue} times running")
         before = self._before(event)
@@ -100,39 +102,43 @@ class Cycle:
 
     def _lead(self, event: Event, what: Event | Chain) -> None:
         """From now on, what the target does, or another agent in this trace, follows from this."""
-        told, traces = self._told, self._traces
-        if event.target:
-            told[event.target] = what
-            told.move_to_end(event.target)
+        target, trace = event.target, event.trace_id
+        if target:
+            told = self._told
+            told[target] = what
+            told.move_to_end(target)
             if len(told) > _CHAINS:
                 told.popitem(last=False)
-        if event.trace_id:
-            traces[event.trace_id] = what
-            traces.move_to_end(event.trace_id)
+        if trace:
+            traces = self._traces
+            traces[trace] = what
+            traces.move_to_end(trace)
             if len(traces) > _CHAINS:
                 traces.popitem(last=False)
 
     def _speaks(self, event: Event) -> int:
-        """How often the agent has said this running, in this trace; 0 for what is no speech (no tokens of its own)."""
-        if not event.input_tokens:
-            return 0
-        speakers = self._spoken.get(event.trace_id, {})
-        said, times = speakers.get(event.agent, (0, 0))
+        """How often the agent has said this running, in this trace."""
+        speakers = self._spoken.get(event.trace_id)
+        if speakers is None:
+            speakers = {}
+        said, times = speakers.get(event.agent, _NOTHING_SAID)
         now = event.request_exact or event.request
+        times = times + 1 if said == now else 1
         if len(speakers) < _SPEAKERS or event.agent in speakers:
-            speakers[event.agent] = now, times + 1 if said == now else 1
+            speakers[event.agent] = now, times
         _put(self._spoken, event.trace_id, speakers)
-        return times + 1 if said == now else 1
+        return times
 
     def _before(self, event: Event) -> Chain | None:
-        found = self._told.get(event.agent)
-        if found is None and event.trace_id:
-            found = self._traces.get(event.trace_id)
-            if found is not None and found.agent == event.agent:
+        """What led to ``event``: what its agent was told, else what another agent did in its trace."""
+        told = self._told.get(event.agent)
+        if told is None:
+            told = self._traces.get(event.trace_id)
+            if told is None or told.agent == event.agent:
                 return None
-        if found is None or event.time - found.time > self._memory_s:
+        if event.time - told.time > self._memory_s:
             return None
-        chain = Chain(found) if isinstance(found, Event) else found
+        chain = Chain(told) if isinstance(told, Event) else told
         # Another trace after one of several steps is another task, which may well begin like the one before.
         return chain if chain.trace == event.trace_id or chain.in_trace < _TASK else None
 
@@ -142,7 +148,7 @@ class Cycle:
         if len(echoes) >= self._echo and event.agent in echoes[:-1] and len(set(echoes)) > 1:
             self.score = max(self._stale, len(echoes) / self._echo * self._stale)
             return self._found(event, chain, OPEN, f"{len(echoes)} messages that say the same")
-        if len({agent for agent, _, _ in chain.coarse}) < 2 or chain.stale < self._warn:
+        if chain.stale < self._warn or len(set(chain.agents)) < 2:
             return None
         action = OPEN if chain.stale >= self._stale else WARN
         return self._found(event, chain, action, f"{chain.stale:.1f} steps made before with the same outcome")
@@ -150,15 +156,15 @@ class Cycle:
     def _found(self, event: Event, chain: Chain, action: str, what: str) -> Finding:
         found = self._finding(event, chain, action, what)
         if action == OPEN:
-            chain.start_anew(event)
+            chain.start_anew()
         return found
 
     def _finding(self, event: Event, chain: Chain, action: str, what: str) -> Finding:
-        agents = list(dict.fromkeys([*chain.echoes, *[agent for agent, _, _ in chain.coarse[-EVIDENCE:]]]))
+        agents, steps = list(dict.fromkeys([*chain.echoes, *chain.agents[-EVIDENCE:]])), chain.steps
         return finding(
             event, self.name, f"{what}, between {', '.join(agents)}: no progress", action=action, score=self.score,
-            threshold=self._stale if action == OPEN else self._warn, spans=chain.spans,
-            repeated=f"{event.action} {event.operation} × {len(chain.spans)}", first_time=chain.times[0],
+            threshold=self._stale if action == OPEN else self._warn, spans=[f"{step.trace}:{step.span}" for step in steps],
+            repeated=f"{event.action} {event.operation} × {len(steps)}", first_time=steps[0].time,
         )  # fmt: skip
 
     def _lineage(self, event: Event, rounds: int) -> Finding:

@@ -70,7 +70,7 @@ class Delegation:
     def observe(self, event: Event) -> Finding | None:
         """Judge one event of the fleet; only delegations count."""
         self.score = 0.0
-        if not event.target or event.target == event.agent or not delegates(event.operation):
+        if not delegates(event.operation) or not event.target or event.target == event.agent:
             return None
         me = self._place(event.agent, event.time) or _Place(event.agent, 0, event.time)
         if self._place(event.target, event.time) is None:

@@ -25,20 +25,28 @@ class Sliding:
     def add(self, time: float, amount: float) -> float:
         """Count ``amount`` at ``time`` (seconds) and return the sum."""
         passed = time - self._start
-        if passed < self._window and not self._previous:  # mostly
-            self._current += amount
-            return self._current
         if passed >= self._window:
-            self._previous = self._current if passed < 2 * self._window else 0.0
-            self._current = 0.0
-            self._start = self._start + self._window if passed < 2 * self._window else time
-            passed = time - self._start
-        self._current += amount
-        return self._current + self._previous * (1 - max(0.0, passed) / self._window)
+            passed = self._roll(time, passed)
+        current = self._current = self._current + amount
+        if not self._previous:
+            return current
+        return current + self._previous * (1 - (passed / self._window if passed > 0 else 0.0))
+
+    def _roll(self, time: float, passed: float) -> float:
+        """Begin a window, ``passed`` seconds after the start of the one before; seconds since the start of the new."""
+        lately = passed < 2 * self._window
+        self._previous = self._current if lately else 0.0
+        self._current = 0.0
+        self._start = self._start + self._window if lately else time
+        return time - self._start
 
 
 class Rate:
     """Opens when an agent takes more than ``per_minute`` actions in a minute, warns at half of that."""
+
+    __slots__ = (
+        "_actions", "_limit", "_warned", "score",
+    )  # fmt: skip
 
     name = "rate"
 
@@ -54,13 +62,13 @@ class Rate:
             self.score = 0.0
             return None
         count = self._actions.add(event.time, 1.0)
-        self.score = count / self._limit
-        if self.score <= 0.5:
+        score = self.score = count / self._limit
+        if score <= 0.5:
             return None
         reason = f"{count:.0f} actions in a minute; {self._limit:.0f} are allowed"
-        if self.score > 1:
-            return finding(event, self.name, reason, score=self.score, threshold=1.0, repeated=f"actions × {count:.0f}")
+        if score > 1:
+            return finding(event, self.name, reason, score=score, threshold=1.0, repeated=f"actions × {count:.0f}")
         if self._warned:
             return None
         self._warned = True
-        return finding(event, self.name, reason, action=WARN, score=self.score, threshold=0.5)
+        return finding(event, self.name, reason, action=WARN, score=score, threshold=0.5)

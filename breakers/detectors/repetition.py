@@ -29,7 +29,6 @@ A publish has no result: it cannot be said to make no progress and is not judged
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import Final
 
 from breakers.detectors.base import OPEN, WARN, finding
@@ -71,6 +70,11 @@ class Repetition:
     """
 
     name = "repetition"
+    __slots__ = (
+        "_alike", "_alike_distance", "_drain", "_drift", "_evidence", "_faint", "_files", "_fresh", "_idle", "_in_trace",
+        "_memory", "_memory_s", "_near", "_near_distance", "_novelties", "_old", "_open", "_stale", "_task",
+        "_thoughts", "_trace", "_warn", "_works", "score",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -94,7 +98,7 @@ class Repetition:
         self._near, self._alike, self._faint, self._idle = near, alike, faint, idle
         self._drain, self._drift = drain, drift
         self._memory_s = memory_s
-        self._files: OrderedDict[_Key, OutcomeFile] = OrderedDict()
+        self._files: dict[_Key, OutcomeFile] = {}  # the one that came last is the last
         self._memory = Memory(_SEEN)
         self._evidence: list[tuple[float, str, str, str]] = []
         self._old = 0.0
@@ -113,26 +117,37 @@ class Repetition:
         """Judge one event of the agent."""
         self.score = 0.0
         action = event.action
-        if action is _MODEL or action is _CONSUME:
-            self._thoughts += 1
-        if not event.request or action is _CONSUME:
-            return None
-        if not event.result and action is not _TOOL:
-            if event.input_tokens and self._memory.recall(event) == NEW:
-                self._renew(NEW)
+        if action is not _TOOL and not self._answered(event) or not event.request:
             return None
         if event.trace_id != self._trace:
             self._turn_to(event.trace_id)
         self._in_trace += 1
         step = self._memory.recall(event)
-        key = (event.operation, event.target, event.result)
-        file = self._files.get(key)
+        files, key = self._files, (event.operation, event.target, event.result)
+        file = files.pop(key, None)
         if file is None or event.time - file.time > self._memory_s:
-            self._open_file(key, event, step)
+            # A thought is no work: what a model says is always new and must not hide that nothing gets done.
+            if step <= CHANGED and action is not _MODEL and event.ok:
+                self._renew(step)
+            files[key] = OutcomeFile(event, self._novelties, self._works, self._thoughts, self._task)
+            if len(files) > _FILES:
+                del files[next(iter(files))]
+            self._note(event)
             return None
-        self._files.move_to_end(key)
+        files[key] = file
         self._repeat(file, event, step)
         return self._judge(file, event)
+
+    def _answered(self, event: Event) -> bool:
+        """What is no tool call is judged when there was an answer; what an agent says first may still be new."""
+        action = event.action
+        if action is _MODEL or action is _CONSUME:
+            self._thoughts += 1
+        if action is _CONSUME or event.result:
+            return action is not _CONSUME
+        if event.request and event.input_tokens and self._memory.recall(event) == NEW:
+            self._renew(NEW)
+        return False
 
     def _turn_to(self, trace: str) -> None:
         """Another trace after one of several steps is another task, which may well begin like the one before."""
@@ -140,17 +155,6 @@ class Repetition:
             self._memory, self._old = Memory(_SEEN), 0.0
             self._task += 1
         self._trace, self._in_trace = trace, 0
-
-    def _open_file(self, key: _Key, event: Event, step: int) -> None:
-        # A thought is no work: what a model says is always new and must not hide that nothing gets done.
-        if step <= CHANGED and event.ok and event.action is not _MODEL:
-            self._renew(step)
-        files = self._files
-        files[key] = OutcomeFile(event, self._novelties, self._works, self._thoughts, self._task)
-        files.move_to_end(key)
-        if len(files) > _FILES:
-            files.popitem(last=False)
-        self._note(event)
 
     def _note(self, event: Event) -> None:
         evidence = self._evidence
@@ -160,7 +164,8 @@ class Repetition:
 
     def _renew(self, step: int) -> None:
         self._novelties += 1
-        self._works += step == NEW
+        if step == NEW:
+            self._works += 1
         if self._old:
             self._old = max(0.0, self._old - (self._fresh if step == NEW else self._fresh / 2))
 

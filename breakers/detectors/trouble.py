@@ -8,9 +8,14 @@ shipped rules let it warn.
 
 from __future__ import annotations
 
+from typing import Final
+
 from breakers.detectors.base import finding
 from fusebox.records import ActionKind, Event, Finding
 
+_LANE: Final = 65
+"""Bit from which on it is written which calls were slow; below it, which failed. The latest call is the lowest bit."""
+_LATE: Final = 1 << _LANE
 _TOOL, _MODEL = ActionKind.TOOL_CALL, ActionKind.MODEL_CALL
 
 
@@ -24,6 +29,10 @@ class Trouble:
         slow_s: seconds from which a call is slow.
     """
 
+    __slots__ = (
+        "_bad", "_both", "_enough", "_failures", "_mask", "_seen", "_slow", "_slow_s", "_told", "_window", "score",
+    )  # fmt: skip
+
     name = "trouble"
     mode = "warn"
 
@@ -32,8 +41,9 @@ class Trouble:
     ) -> None:
         self._window, self._enough = min(window, 64), enough
         self._failures, self._slow, self._slow_s = failures, slow, slow_s
-        self._failed = self._late = 0
         self._mask = (1 << self._window) - 1
+        self._both = self._mask << _LANE | self._mask
+        self._bad = 0
         self._seen = 0
         self._told = False
         self.score = 0.0
@@ -44,25 +54,28 @@ class Trouble:
         action = event.action
         if action is not _TOOL and action is not _MODEL:
             return None
-        late = event.duration >= self._slow_s
-        if event.ok and not late and not self._failed and not self._late:
-            if self._seen < self._window:
-                self._seen += 1
-            return None
-        self._failed = (self._failed << 1 | (not event.ok)) & self._mask
-        self._late = (self._late << 1 | late) & self._mask
         if self._seen < self._window:
             self._seen += 1
-        if self._seen < self._enough:
-            return None
-        failed, slow = self._failed.bit_count() / self._seen, self._late.bit_count() / self._seen
-        self.score = max(failed / self._failures, slow / self._slow)
+        if event.ok and event.duration < self._slow_s:
+            if not self._bad:
+                return None
+            self._bad = self._bad << 1 & self._both
+        else:
+            late = _LATE if event.duration >= self._slow_s else 0
+            self._bad = self._bad << 1 & self._both | late | (not event.ok)
+        return self._judge(event) if self._seen >= self._enough else None
+
+    def _judge(self, event: Event) -> Finding | None:
+        """One of the calls that are looked at failed or was slow."""
+        failures = (self._bad & self._mask).bit_count() / self._seen
+        slow = (self._bad >> _LANE).bit_count() / self._seen
+        self.score = max(failures / self._failures, slow / self._slow)
         if self.score < 1:
             self._told = False
             return None
         if self._told:
             return None
         self._told = True
-        what = f"{failed:.0%} failed" if failed / self._failures >= slow / self._slow else f"{slow:.0%} were slow"
+        what = f"{failures:.0%} failed" if failures / self._failures >= slow / self._slow else f"{slow:.0%} were slow"
         reason = f"of the last {self._seen} calls {what}"
         return finding(event, self.name, reason, score=self.score, threshold=1.0, repeated=event.operation)
