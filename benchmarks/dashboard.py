@@ -105,15 +105,36 @@ def measure(config: Config, rounds: int) -> dict[str, tuple[float, float]]:
     return {name: (statistics.median(firsts[name]), statistics.median(refreshes.get(name, [0.0]))) for name in firsts}
 
 
+@contextmanager
+def data_folder(kept: Path | None) -> Iterator[Path]:
+    """``kept``, or a folder that goes away."""
+    if kept:
+        kept.mkdir(parents=True, exist_ok=True)
+        yield kept
+    else:
+        with tempfile.TemporaryDirectory(prefix="fusebox-bench-") as name:
+            yield Path(name)
+
+
+def built(folder: Path, rows: int) -> int:
+    """How many spans ``folder`` holds; at least ``rows``."""
+    with warehouse(folder) as data:
+        if data.rows() < rows:
+            data.grow(rows)
+        return data.rows()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a million spans, one round: is it alive?")
-    rows, rounds = (1_000_000, 1) if parser.parse_args().quick else (10_000_000, 5)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        with warehouse(folder) as data:
-            data.grow(rows)
-            stored = data.rows()
+    parser.add_argument("--data", type=Path, help="a folder to keep the spans in, and to find them in again")
+    parser.add_argument("--build", action="store_true", help="only make the spans")
+    args = parser.parse_args()
+    rows, rounds = (1_000_000, 1) if args.quick else (10_000_000, 5)
+    with data_folder(args.data) as folder:
+        stored = built(folder, rows)
+        if args.build:
+            return
         with running(folder) as config:
             found = measure(config, rounds)
     _show(found)

@@ -28,14 +28,16 @@ def draw(config: Config, clock: Clock) -> None:
     """The whole page, for one session."""
     st.title("Agents", anchor=False)
     board = known(config, clock)
+    if board is None:
+        return
     with st.container(horizontal=True, vertical_alignment="bottom"):
         agent = _choose(board)
         period = choose()
     _draw(config, clock, period, agent)
 
 
-def _choose(board: Board | None) -> str:
-    names = sorted(tile.agent for tile in board.tiles) if board else []
+def _choose(board: Board) -> str:
+    names = sorted(tile.agent for tile in board.tiles)
     chosen = st.selectbox(
         "Agent", names, index=None, key=AGENT, format_func=lambda name: visible(name, 80), bind="query-params",
         placeholder="All of them", width=400,

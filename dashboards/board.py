@@ -52,8 +52,8 @@ def draw_summary(board: Board) -> None:
             st.badge(told, icon=":material/notifications_off:", color="red")
 
 
-def draw_board(board: Board) -> None:
-    """Every circuit: registered agents first, unregistered ones under a heading of their own."""
+def draw_board(board: Board, *, acting: bool) -> None:
+    """Every circuit: registered agents first, unregistered ones under a heading of their own; buttons if ``acting``."""
     shown = matching(board.tiles, st.session_state.get(FIND, ""))
     strangers = [tile for tile in shown if not tile.registered]
     known = [tile for tile in shown if tile.registered]
@@ -61,25 +61,25 @@ def draw_board(board: Board) -> None:
         st.info("No agent, owner or team matches what you are looking for.", icon=":material/search_off:")
     if known:
         st.subheader("Circuits", anchor=False)
-        _draw_group("known", known, board.time)
+        _draw_group("known", known, board.time, acting=acting)
     if strangers:
         st.subheader("Unregistered agents", anchor=False)
         st.caption("They act, and nobody has said whose they are. Add them to `agents.toml`, or stop them.")
-        _draw_group("stranger", strangers, board.time)
+        _draw_group("stranger", strangers, board.time, acting=acting)
 
 
-def _draw_group(name: str, tiles: Sequence[Tile], now: float) -> None:
+def _draw_group(name: str, tiles: Sequence[Tile], now: float, *, acting: bool) -> None:
     for start in range(0, min(len(tiles), TILES), COLUMNS):
         for column, tile in zip(st.columns(COLUMNS), tiles[start : min(start + COLUMNS, TILES)], strict=False):
             with column:
-                _draw_tile(tile, now)
+                _draw_tile(tile, now, acting=acting)
     rest = tiles[TILES:]
     if rest:
         st.caption(f"{len(rest)} more. Find one above to see its tile and to act on it.")
         st.dataframe([_row(tile, now) for tile in rest], hide_index=True, key=f"rest-{name}")
 
 
-def _draw_tile(tile: Tile, now: float) -> None:
+def _draw_tile(tile: Tile, now: float, *, acting: bool) -> None:
     name = tag(tile.agent)
     with st.container(border=True, height="stretch", gap="xsmall", key=f"tile-{tile.standing}-{name}"):
         _draw_badges(tile)
@@ -93,7 +93,8 @@ def _draw_tile(tile: Tile, now: float) -> None:
             st.markdown(_facts(tile))
         if tile.budget:
             _draw_budget(tile.tokens / tile.budget, tile.budget, name)
-        _draw_buttons(tile, name)
+        if acting:
+            _draw_buttons(tile, name)
 
 
 def _draw_budget(share: float, budget: float, name: str) -> None:

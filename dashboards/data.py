@@ -52,6 +52,19 @@ def board(config: Config, token: str) -> Board:
     return read_board(_control(config, token).board())
 
 
+def own_token(config: Config) -> str:
+    """The token with which the dashboard itself reads, for people whom the provider signed in; empty without one."""
+    try:
+        return (config.data_dir / "dashboard.token").read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""  # watch and keep refuse it, and the page says so
+
+
+def database_token(config: Config) -> str | None:
+    """The token for what is shown of the database; None: the machine's operator's, or what ``sql_url`` holds."""
+    return None if config.oidc_file is None or config.sql_url else own_token(config)
+
+
 def kill(config: Config, token: str, agent: str, reason: str) -> Order:
     """Kill ``agent`` (empty: every agent). Raises like :func:`board`."""
     answer = _control(config, token).kill(_scope(agent), reason)

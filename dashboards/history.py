@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 
 from collector import queries
 from collector.queries import KeepUnavailable
+from dashboards.data import database_token
 from fusebox.config import Config
 
 __all__ = ["History", "KeepUnavailable", "evidence", "run", "submit", "tokens_by_minute"]
@@ -75,7 +76,7 @@ def evidence(config: Config, spans: tuple[str, ...]) -> Rows:
     Raises:
         KeepUnavailable: *keep* does not answer.
     """
-    with closing(queries.connect(config)) as client:
+    with closing(queries.connect(config, database_token(config))) as client:
         actions = queries.run(client, "trip_evidence", spans=list(spans))
         ledger = queries.run(client, "ledger_of_spans", spans=list(spans))
     prices = {(row["trace_id"], row["span_id"]): row for row in ledger}
@@ -92,11 +93,8 @@ def run(config: Config, name: str, **parameters: Any) -> Rows:
     """The rows of a named query, of this installation's tenant. Raises :class:`KeepUnavailable`."""
     if "tenant" in queries.QUERIES[name].parameters:
         parameters = {"tenant": config.tenant, **parameters}
-    client = queries.connect(config)
-    try:
+    with closing(queries.connect(config, database_token(config))) as client:
         return queries.run(client, name, **parameters)
-    finally:
-        client.close()
 
 
 def _put(store: dict[str, Any], key: str, value: object) -> None:

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from dashboards.service import ROLE, Dashboard, command, environment, free_port
+from dashboards.launch import command, environment
+from dashboards.service import ROLE, Dashboard, free_port
 from fusebox.config import Config
 from fusebox.errors import ConfigError, PortInUse
 from fusebox.rundir import lookup
