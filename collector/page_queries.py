@@ -18,16 +18,17 @@ _SPENT: Final = """count() AS attempts, sum(t.input_tokens + t.output_tokens) AS
     sumIf(t.input_tokens + t.output_tokens, t.price = 'unpriced') AS unpriced_tokens"""
 _LATENCY: Final = """quantile(0.5)(duration_s) AS p50_s, quantile(0.95)(duration_s) AS p95_s,
     countIf(NOT ok) AS errors"""
+_USED: Final = "sum(input_tokens + output_tokens) AS tokens, sum(t.cost_usd) AS cost_usd"
 _LAST: Final = "toUnixTimestamp64Micro(max(t.time)) / 1000000 AS last"
 _HOPS: Final = "splitByChar(',', lineage)"
 _TENANT: Final = {"tenant": "default"}
 
 PAGES: Final[Mapping[str, Query]] = {
     "agents_active": Query(
-        "each agent's actions, errors and latency in a period, busiest first",
+        "each agent's actions, errors, latency, tokens and cost in a period, busiest first",
         f"""SELECT agent, count() AS actions, countIf(action = 'model_call') AS model_calls,
                 countIf(action = 'tool_call') AS tool_calls, countIf(action = 'publish') AS published, {_LATENCY},
-                {_LAST}
+                {_USED}, {_LAST}
             FROM {_EVENTS} GROUP BY agent ORDER BY actions DESC, agent LIMIT 1000""",
         _TENANT,
     ),
@@ -45,9 +46,9 @@ PAGES: Final[Mapping[str, Query]] = {
         _TENANT,
     ),
     "agent_minutes": Query(
-        "an agent's actions, errors and tokens in each minute",
+        "an agent's actions, errors, tokens and cost in each minute",
         f"""SELECT toUnixTimestamp(toStartOfMinute(t.time)) AS minute, count() AS actions, countIf(NOT ok) AS errors,
-                sum(input_tokens + output_tokens) AS tokens, quantile(0.95)(duration_s) AS p95_s
+                {_USED}, quantile(0.95)(duration_s) AS p95_s
             FROM {_OF_AGENT} GROUP BY minute ORDER BY minute LIMIT 20000""",
         _TENANT,
     ),

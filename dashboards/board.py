@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 import streamlit as st
 
 from dashboards.state import Asked, memory
-from dashboards.text import count, lasted, money, tag, visible
+from dashboards.text import count, lasted, money, spark, tag, visible
 from dashboards.view import NORMAL, Board, Standing, Tile, matching
 
 TILES: Final = 50
@@ -47,6 +47,11 @@ def draw_summary(board: Board) -> None:
         strangers = sum(not tile.registered for tile in board.tiles)
         if strangers:
             st.badge(f"{strangers} unregistered", icon=":material/help:", color="violet")
+        late = {process for each in board.awaited if each.overdue for process in each.missing}
+        if late:
+            st.badge(
+                f"{len(late)} processes have not confirmed a stop", icon=":material/running_with_errors:", color="red"
+            )
         if board.alerts.get("undelivered"):
             told = f"{board.alerts['undelivered']} alerts reached nobody"
             st.badge(told, icon=":material/notifications_off:", color="red")
@@ -113,12 +118,13 @@ def _draw_badges(tile: Tile) -> None:
 
 
 def _facts(tile: Tile) -> str:
-    """Numbers only: this is the one place of a tile that is markdown."""
+    """Numbers and bars only: this is the one place of a tile that is markdown."""
     facts = [
         f"**{count(tile.actions)}** actions/min",
         f"**{count(tile.tokens)}** tokens/min",
         f"**{_dollars(tile.cost)}** per minute",
         f"**{tile.held}** held · **{tile.denied}** denied",
+        f"{spark(tile.course)} last minute",
     ]
     return "\n".join(f"- {fact}" for fact in facts)
 

@@ -66,6 +66,8 @@ class Tile:
     budget: float | None
     held: int
     denied: int
+    course: tuple[float, ...] = ()
+    """Its actions in each five seconds of the last minute, oldest first."""
 
     @property
     def stopped(self) -> bool:
@@ -199,6 +201,7 @@ def _tile(data: Json, latches: Iterable[Latch]) -> Tile:
         budget=float(budget) if budget else None,
         held=int(data["held"] or 0),
         denied=int(data["denied"] or 0),
+        course=tuple(float(number) for number in data.get("course", ())),
     )
 
 

@@ -90,6 +90,7 @@ class BoardView:
             "budget_tokens_per_minute": entry.tokens_per_minute if entry else None,
             "held": held.get(agent, 0),
             "denied": figures.denied,
+            "course": self._roll.course(agent),
             "finding": circuit.finding,
         }
 
