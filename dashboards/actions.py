@@ -61,9 +61,11 @@ VERBS: Final = {
 
 
 def draw_dialog(config: Config, clock: Clock) -> None:
-    """Show the dialog of what was asked, until it is confirmed or closed."""
+    """Show the dialog of what was asked, until it is confirmed or closed, or whoever asked may order no more."""
     asked = memory().asked
-    if asked is not None:
+    if not may(config, clock, Role.OPERATOR):
+        _forget_question()
+    elif asked is not None:
         title = f"{asked.verb} {'one agent' if asked.agent else 'every agent'}?"
         st.dialog(title, on_dismiss=_forget_question)(_confirm)(config, clock, asked)
 

@@ -35,7 +35,7 @@ _PAGES: Final = {
     Name.AUDIT: (audit_page.draw, "Audit", ":material/fact_check:", Role.AUDITOR),
     Name.HEALTH: (health_page.draw, "Health", ":material/monitor_heart:", Role.VIEWER),
 }
-"""How each page is drawn, its title and icon, and the least role that has it."""
+# How each page is drawn, its title and icon, and the least role that has it.
 
 
 def main() -> None:

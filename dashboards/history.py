@@ -1,8 +1,8 @@
 """What the database remembers: named queries on the SQL port of *keep*, asked on threads of their own.
 
 Streamlit draws the parts of a session one after the other. A database that hangs must not stop the board, which does
-not need it, so a question is given :data:`PATIENCE_S` seconds; after that the page goes on without the answer and
-finds it at a later refresh.
+not need it, so a question is given :data:`PATIENCE_S` seconds; after that the page goes on without the answer, or with
+the last one, and finds it at a later refresh. A page that is nothing without its answers may wait longer for the first.
 """
 
 from __future__ import annotations
@@ -41,8 +41,21 @@ class History:
         self._open: dict[str, _Question] = {}
         self._answers: dict[str, Rows] = {}
 
-    def rows(self, key: str, ask: Callable[[], Rows], now: float, lasting: float) -> Rows | None:
+    def ask(self, key: str, ask: Callable[[], Rows], now: float, lasting: float) -> Future[Rows]:
+        """Ask without waiting, unless the last question is younger than ``lasting`` seconds at ``now``."""
+        question = self._open.get(key)
+        if question is None or (question.future.done() and now - question.asked >= lasting):
+            question = _Question(_THREADS.submit(ask), now)
+            _put(self._open, key, question)
+        return question.future
+
+    def rows(
+        self, key: str, ask: Callable[[], Rows], now: float, lasting: float, first_s: float = PATIENCE_S
+    ) -> Rows | None:
         """The answer to ``ask``, asked again when the last one is ``lasting`` seconds old at ``now``.
+
+        Args:
+            first_s: seconds to wait when there is no earlier answer to show meanwhile.
 
         Returns:
             None while the first answer is being waited for.
@@ -50,12 +63,9 @@ class History:
         Raises:
             KeepUnavailable: *keep* did not answer the last time it was asked.
         """
-        question = self._open.get(key)
-        if question is None or (question.future.done() and now - question.asked >= lasting):
-            question = _Question(_THREADS.submit(ask), now)
-            _put(self._open, key, question)
-        if wait([question.future], PATIENCE_S).done:
-            _put(self._answers, key, question.future.result())
+        future = self.ask(key, ask, now, lasting)
+        if wait([future], PATIENCE_S if key in self._answers else first_s).done:
+            _put(self._answers, key, future.result())
         return self._answers.get(key)
 
     def last(self, key: str) -> Rows:

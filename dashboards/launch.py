@@ -27,6 +27,7 @@ OPTIONS: Final = {
     "server.enableXsrfProtection": "true",
     "server.enableAgentApi": "false",
     "browser.gatherUsageStats": "false",
+    "runner.magicEnabled": "false",
     "client.toolbarMode": "minimal",
     "client.showErrorDetails": "none",
     "client.showErrorLinks": "false",

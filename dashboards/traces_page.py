@@ -72,7 +72,7 @@ def _draw_found(config: Config, clock: Clock, period: Period, filters: dict[str,
     if not rows:
         st.info(f"No trace of the last {period.label} matches.", icon=":material/search_off:")
         return
-    st.caption("Choose a row to see the trace.")
+    st.caption("The newest that match, among 20,000 actions. Choose a row to see the trace.")
     chosen = st.dataframe(
         [_found(row) for row in rows], hide_index=True, key=FOUND, on_select="rerun", selection_mode="single-row"
     )
