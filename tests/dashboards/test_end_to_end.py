@@ -6,7 +6,7 @@ import os
 import signal
 import time
 import urllib.request
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
@@ -21,18 +21,26 @@ from rabbitmq.inprocess import InProcessBroker
 from tests.collector.otlp_samples import request as otlp
 from tests.collector.otlp_samples import span
 from tests.dashboards.page import opened, sign_in, tables, texts, words
-from tests.fixtures.collector import Roles, StartRoles, until
+from tests.fixtures.collector import Roles, starting, until
 
 SLOW = 20_000
 LAPS = 8
 
 
-def test_a_kill_from_the_page_stops_a_live_agent_and_a_resume_lifts_it(
-    roles: StartRoles, window: Page, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
-    registry = tmp_path / "agents.toml"
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Roles]:
+    """All roles, and one registered agent."""
+    folder = tmp_path_factory.mktemp("end")
+    registry = folder / "agents.toml"
     registry.write_text('[agents.ticket-helper]\nowner = "ann"\nteam = "support"\n')
-    running = roles("watch", ROLE, env={"FUSEBOX_AGENTS_FILE": str(registry), "FUSEBOX_DASHBOARD_PORT": "0"})
+    settings = {"FUSEBOX_AGENTS_FILE": str(registry), "FUSEBOX_DASHBOARD_PORT": "0"}
+    with starting(folder) as start:
+        yield start("receive", "keep", "watch", ROLE, env=settings)
+
+
+def test_a_kill_from_the_page_stops_a_live_agent_and_a_resume_lifts_it(
+    running: Roles, window: Page, request: pytest.FixtureRequest
+) -> None:
     client = ControlClient(running.info("watch")["url"], running.token("operator"))
     runtime = Runtime.from_config(running.config, broker=InProcessBroker(), name="live", clock=SystemClock())
     agent = Agent("ticket-helper", runtime)
@@ -67,10 +75,9 @@ def _confirm(window: Page, label: str, reason: str) -> None:
 
 
 def test_the_evidence_of_a_trip_comes_from_keep_and_the_trip_outlives_it(
-    roles: StartRoles, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    running: Roles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    running = roles("receive", "keep", "watch")
-    _loop(running, "ticket-helper")
+    _loop(running, "label-bot")
     client = ControlClient(running.info("watch")["url"], running.token("operator"))
     trips = until(lambda: client.board()["trips"], "the loop trips")
 
@@ -87,7 +94,7 @@ def test_the_evidence_of_a_trip_comes_from_keep_and_the_trip_outlives_it(
     try:
         other = sign_in(opened(monkeypatch, running.config.data_dir, None), running.token("operator"))
         assert "Reading the evidence" in words(other)
-        assert "ticket-helper" in texts(other)
+        assert "label-bot" in texts(other)
     finally:
         os.kill(running.supervisor.pid("keep"), signal.SIGCONT)
 
