@@ -2,9 +2,9 @@
 
 The roles *keep*, *watch* and *dashboard* run on ``benchmarks.warehouse``'s data with a thousand registered agents; a
 real Chromium is the reader. first_paint_s is from choosing a page (for the board: from signing in) until what it is for
-can be seen (its first table or tile), with nothing kept from before. refresh_s is from choosing another period until its
-answer stands (for the board: from looking for an agent until its tile stands). Both are the worst page's median, and
-include the browser's drawing, the SQL port and the database.
+can be seen (its first table or tile), with nothing kept from before. refresh_s is from choosing another period until
+its answer stands (for the board: from looking for an agent until its tile stands). Both are the worst page's median,
+and include the browser's drawing, the SQL port and the database.
 """
 
 from __future__ import annotations
