@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Final
 
 import streamlit as st
@@ -100,6 +101,8 @@ def _perform(config: Config, token: str, asked: Asked, reason: str) -> None:
     try:
         order = VERBS[asked.verb].perform(config, token, asked.agent, reason)
     except ControlRefused as error:
+        if error.status == HTTPStatus.UNAUTHORIZED:
+            memory().token = ""  # a reader's, from the SQL console, or one that was withdrawn: ask for another
         st.error("watch refused this order. Nothing was done.")
         st.text(visible(error))
     except ControlUnavailable:
