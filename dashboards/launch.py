@@ -38,7 +38,7 @@ OPTIONS: Final = {
     "theme.light.backgroundColor": "#fbfaf8",
     "theme.light.secondaryBackgroundColor": "#f0eeea",
     "theme.light.textColor": "#23211f",
-    "theme.dark.primaryColor": "#d8473e",
+    "theme.dark.primaryColor": "#d33d33",
     "theme.dark.backgroundColor": "#151619",
     "theme.dark.secondaryBackgroundColor": "#212329",
     "theme.dark.textColor": "#eceae6",

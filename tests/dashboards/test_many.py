@@ -90,8 +90,6 @@ def test_every_button_and_link_is_reached_by_tab(page: Page) -> None:
         if not wanted:
             break
     assert not wanted
-    outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle + document.activeElement.className")
-    assert outline
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -135,8 +133,9 @@ _CONTRAST = """() => {
         return own[3] === 1 ? own.slice(0, 3) : over(own, behind(node.parentElement));
     };
     const told = [];
-    for (const node of document.querySelectorAll('main :is(p, li, h1, h2, h3, pre, strong)')) {
+    for (const node of document.querySelectorAll('main :is(p, li, h1, h2, h3, pre, strong, span, label, button)')) {
         const text = [...node.childNodes].filter(n => n.nodeType === 3).map(n => n.data.trim()).join('');
+        if (getComputedStyle(node).fontFamily.includes('Material')) continue;  // an icon, beside its word
         if (!text || !node.checkVisibility({opacityProperty: true})) continue;
         const back = behind(node), a = light(over(rgba(getComputedStyle(node).color), back)), b = light(back);
         told.push([Math.round((Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05) * 100) / 100, text.slice(0, 30)]);
