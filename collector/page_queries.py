@@ -76,8 +76,8 @@ PAGES: Final[Mapping[str, Query]] = {
         {**_TENANT, "limit": 500},
     ),
     "traces_found": Query(
-        "traces of a period, newest first, of its newest 20,000 actions; by agent, workflow, words in what was done, or "
-        "only failed ones",
+        "traces of a period, newest first, of its newest 20,000 actions; by agent, workflow, words in what was done, "
+        "or only failed ones",
         f"""SELECT trace_id, toUnixTimestamp64Micro(min(t.time)) / 1000000 AS first,
                 toUnixTimestamp64Micro(max(t.time)) / 1000000 AS last, groupUniqArray(10)(agent) AS agents,
                 any(t.workflow) AS about, count() AS actions, countIf(NOT ok) AS errors,

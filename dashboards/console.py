@@ -90,7 +90,7 @@ def _draw_saved(config: Config, clock: Clock) -> None:
         chosen = st.selectbox(
             "Statement", list(kept), index=None, key="kept", format_func=visible, placeholder=f"{len(kept)} kept"
         )
-        if chosen in kept:
+        if chosen is not None and chosen in kept:
             st.button("Use", key="use-kept", on_click=_put, args=(kept[chosen],))
             st.button("Forget", key="forget-kept", on_click=saved.forget, args=(config, who, chosen))
         with st.form("keep", border=False, clear_on_submit=True):

@@ -39,7 +39,7 @@ def signed_in(config: Config, clock: Clock) -> Person | None:
 def draw_sign_out(who: Person) -> None:
     """Who is signed in and the way out, on every page."""
     with st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center", key="person"):
-        st.text(visible(f"{who.name} · {who.role.name.lower()}", 80))
+        st.text(visible(f"{who.name} · {who.role.name.lower()}", 80), width="content")
         st.button("Sign out", key="sign-out", type="tertiary", icon=":material/logout:", on_click=_leave)
 
 
