@@ -13,16 +13,25 @@ _EVENTS: Final = f"agent_events AS t WHERE tenant = {{tenant:String}} AND {_WITH
 _OF_AGENT: Final = f"agent_events AS t WHERE tenant = {{tenant:String}} AND agent = {{agent:String}} AND {_WITHIN}"
 _LATENCY: Final = """quantile(0.5)(duration_s) AS p50_s, quantile(0.95)(duration_s) AS p95_s,
     countIf(NOT ok) AS errors"""
+_USED: Final = "sum(input_tokens + output_tokens) AS tokens, sum(t.cost_usd) AS cost_usd"
 _LAST: Final = "toUnixTimestamp64Micro(max(t.time)) / 1000000 AS last"
 _HOPS: Final = "splitByChar(',', lineage)"
+_WORDS: Final = " OR ".join(
+    f"positionCaseInsensitiveUTF8({column}, {{words:String}}) > 0" for column in ("operation", "error_type", "target")
+)
+_LOOKED_FOR: Final = f"""{_EVENTS}
+              AND ({{agent:String}} = '' OR agent = {{agent:String}})
+              AND ({{workflow:String}} = '' OR workflow = {{workflow:String}})
+              AND ({{words:String}} = '' OR trace_id = {{words:String}} OR {_WORDS})"""
+_FAILED: Final = "(NOT {failed:Bool} OR NOT ok)"
 _TENANT: Final = {"tenant": "default"}
 
 PAGES: Final[Mapping[str, Query]] = {
     "agents_active": Query(
-        "each agent's actions, errors and latency in a period, busiest first",
+        "each agent's actions, errors, latency, tokens and cost in a period, busiest first",
         f"""SELECT agent, count() AS actions, countIf(action = 'model_call') AS model_calls,
                 countIf(action = 'tool_call') AS tool_calls, countIf(action = 'publish') AS published, {_LATENCY},
-                {_LAST}
+                {_USED}, {_LAST}
             FROM {_EVENTS} GROUP BY agent ORDER BY actions DESC, agent LIMIT 1000""",
         _TENANT,
     ),
@@ -40,9 +49,9 @@ PAGES: Final[Mapping[str, Query]] = {
         _TENANT,
     ),
     "agent_minutes": Query(
-        "an agent's actions, errors and tokens in each minute",
+        "an agent's actions, errors, tokens and cost in each minute",
         f"""SELECT toUnixTimestamp(toStartOfMinute(t.time)) AS minute, count() AS actions, countIf(NOT ok) AS errors,
-                sum(input_tokens + output_tokens) AS tokens, quantile(0.95)(duration_s) AS p95_s
+                {_USED}, quantile(0.95)(duration_s) AS p95_s
             FROM {_OF_AGENT} GROUP BY minute ORDER BY minute LIMIT 20000""",
         _TENANT,
     ),
@@ -62,18 +71,18 @@ PAGES: Final[Mapping[str, Query]] = {
         {**_TENANT, "limit": 500},
     ),
     "traces_found": Query(
-        "traces of a period, newest first; by agent, workflow, words in what was done, or only failed ones",
+        "traces of a period, newest first, of its newest 20,000 actions; by agent, workflow, words in what was done, "
+        "or only failed ones",
         f"""SELECT trace_id, toUnixTimestamp64Micro(min(t.time)) / 1000000 AS first,
                 toUnixTimestamp64Micro(max(t.time)) / 1000000 AS last, groupUniqArray(10)(agent) AS agents,
                 any(t.workflow) AS about, count() AS actions, countIf(NOT ok) AS errors,
                 sum(input_tokens + output_tokens) AS tokens
-            FROM {_EVENTS}
-              AND ({{agent:String}} = '' OR agent = {{agent:String}})
-              AND ({{workflow:String}} = '' OR workflow = {{workflow:String}})
-              AND ({{words:String}} = '' OR trace_id = {{words:String}} OR positionCaseInsensitiveUTF8(
-                    concat(operation, ' ', target, ' ', error_type), {{words:String}}) > 0)
-            GROUP BY trace_id HAVING NOT {{failed:Bool}} OR errors > 0
-            ORDER BY last DESC, trace_id LIMIT {{limit:UInt32}}""",
+            FROM {_LOOKED_FOR} AND trace_id IN (
+                SELECT trace_id FROM {_LOOKED_FOR} AND {_FAILED} AND t.time >= (
+                    SELECT min(at) FROM (
+                        SELECT t.time AS at FROM {_LOOKED_FOR} AND {_FAILED} ORDER BY t.time DESC LIMIT 20000))
+                GROUP BY trace_id ORDER BY max(t.time) DESC, trace_id LIMIT {{limit:UInt32}})
+            GROUP BY trace_id ORDER BY last DESC, trace_id LIMIT {{limit:UInt32}}""",
         {**_TENANT, "agent": "", "workflow": "", "words": "", "failed": False, "limit": 200},
     ),
     "audit_found": Query(

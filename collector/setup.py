@@ -9,6 +9,7 @@ all of it runs under ``flock`` on ``<data_dir>/.setup``.
 | ``command_keys.json`` | its public half | every process that obeys Commands |
 | ``agent.token``, ``principals.json`` | principal ``local``, may speak for every agent | agents on this machine |
 | ``operator.token``, ``operators.json`` | operator ``local`` | the CLI and the dashboard on this machine |
+| ``dashboard.token``, ``readers.json`` | reader ``dashboard``, with ``oidc_file`` only | what the dashboard shows |
 
 A token is issued when its list does not exist yet, or when the list names ``local`` and the clear text is gone. A
 ``local`` that somebody removed stays removed.
@@ -24,6 +25,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from collector.readers import Reader, Readers
 from collector.tokens import Tokens
 from fusebox.command import Signer, allow_list
 from fusebox.config import Config
@@ -31,6 +33,7 @@ from fusebox.errors import ConfigError, DataDirInUse
 from fusebox.rundir import write_atomic
 
 LOCAL: Final = "local"
+DASHBOARD: Final = "dashboard"
 _PUBLIC: Final = 0o644
 _DYING_S: Final = 2.0
 _POLL_S: Final = 0.02
@@ -49,6 +52,8 @@ def prepare(config: Config) -> None:
             _keys(folder)
             _token(Tokens(folder / "principals.json"), folder / "principals.json", folder / "agent.token")
             _token(Tokens(folder / "operators.json"), folder / "operators.json", folder / "operator.token")
+            if config.oidc_file:
+                _reader(Readers(folder), folder / f"{DASHBOARD}.token")
     except OSError as error:
         raise ConfigError(
             f"data_dir {folder}: {error}; choose a folder this user may write (FUSEBOX_DATA_DIR)"
@@ -142,3 +147,9 @@ def _token(tokens: Tokens, registry: Path, clear: Path) -> None:
     if LOCAL in tokens.names():
         tokens.remove(LOCAL)
     write_atomic(clear, tokens.add(LOCAL) + "\n")
+
+
+def _reader(readers: Readers, clear: Path) -> None:
+    if not clear.exists():
+        readers.remove(DASHBOARD)
+        write_atomic(clear, readers.add(Reader(DASHBOARD)) + "\n")

@@ -31,9 +31,9 @@ _SPENT: Final = """sum(sign) AS attempts, sum(sign * used) AS tokens, sum(sign *
 _TENANT: Final = {"tenant": "default"}
 
 
-def _by(columns: str, more: str = "") -> str:
-    return f"""SELECT {columns}, {more}{_SPENT} FROM {_COSTS}
-            GROUP BY {columns} ORDER BY cost_usd DESC, tokens DESC, {columns} LIMIT 1000"""
+def _by(columns: str, where: str = "true", limit: int = 1000) -> str:
+    return f"""SELECT {columns}, {_SPENT} FROM {_COSTS} WHERE {where}
+            GROUP BY {columns} ORDER BY cost_usd DESC, tokens DESC, {columns} LIMIT {limit}"""
 
 
 SPEND: Final[Mapping[str, Query]] = {
@@ -41,9 +41,7 @@ SPEND: Final[Mapping[str, Query]] = {
         "tokens and money of each agent in a period, with what was wasted and what has no price", _by("agent"), _TENANT
     ),
     "spend_by_workflow": Query(
-        "the same of each workflow",
-        f"SELECT * FROM ({_by('workflow', 'uniqExact(agent) AS agents, ')}) WHERE workflow != ''",
-        _TENANT,
+        "the same of each workflow, the hundred that spent most", _by("workflow", "workflow != ''", 100), _TENANT
     ),
     "spend_by_model": Query("the same of each model", _by("provider, model"), _TENANT),
     "spend_by_day": Query(

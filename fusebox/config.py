@@ -56,9 +56,15 @@ class Config(BaseSettings):
     grpc_port: Port = Field(4317, description="OTLP over gRPC")
     control_port: Port = Field(4320, description="control API of watch")
     sql_port: Port = Field(8123, description="read-only SQL port of keep")
+    dashboard_host: str | None = Field(
+        None, description="address the dashboard binds to, beyond loopback only with oidc_file; unset: host"
+    )
     dashboard_port: Port = Field(8501, description="the dashboard")
     dashboard_metrics_port: Port = Field(8502, description="health and metrics of the dashboard")
     redis_metrics_port: Port = Field(9121, description="health and metrics of the Redis that up starts")
+    oidc_file: Path | None = Field(
+        None, description="who may see the dashboard, by an OpenID Connect provider; unset: operators, by their tokens"
+    )
     gateway_port: Port = Field(4330, description="the gateway")
     gateway_file: Path = Field(Path("gateway.toml"), description="what the gateway serves; absent: up starts none")
 

@@ -181,6 +181,11 @@ class Api:
             raise Refusal(UNAUTHORISED, f"no valid operator token in {header}; 'fusebox operators add NAME' makes one")
         return name
 
+    async def _spectator(self, request: Request) -> str:
+        """An operator, or a reader: who may see what is shown."""
+        reader = self._door.window(bearer(request.headers.get("authorization")))
+        return reader if reader is not None else await self._operator(request)
+
     async def _second(self, request: Request) -> str:
         """The operator who agrees; nobody when the header is left out."""
         return await self._operator(request, SECOND) if SECOND in request.headers else ""
@@ -205,15 +210,15 @@ class Api:
         return JSONResponse(await self._uplink.long_poll(body))
 
     async def _show_board(self, request: Request) -> Response:
-        await self._operator(request)
-        return JSONResponse(await self._for_people(self._board.json))
+        you = await self._spectator(request)
+        return JSONResponse({**await self._for_people(self._board.json), "you": you})
 
     async def _show_alerts(self, request: Request) -> Response:
         await self._operator(request)
         return JSONResponse(await self._for_people(self._desk.show))
 
     async def _show_receipts(self, request: Request) -> Response:
-        await self._operator(request)
+        await self._spectator(request)
         return JSONResponse(self._receipts.view(request.path_params["command"]))
 
     async def _healthz(self, _request: Request) -> Response:

@@ -244,13 +244,14 @@ class Watch:
         board = BoardView(
             self._circuits, self._latch, self._registry, self._roll, self._leases, self._history, self._clock,
             watermark=lambda: self._judge.watermark, alerts=self._desk.counts,
-            freshness=self._complete.json,
+            freshness=self._complete.json, receipts=self._receipts.outstanding,
             thresholds={name: self._rules.threshold(name) for name in self._rules.detectors},
         )  # fmt: skip
         agents, operators = Tokens(folder / "principals.json", tenant), Tokens(folder / "operators.json", tenant)
-        lists: dict[str, Named] = {"principal": agents, "operator": operators, "reader": Readers(folder)}
+        readers = Readers(folder)
+        lists: dict[str, Named] = {"principal": agents, "operator": operators, "reader": readers}
         self._roster = Roster(lists, self._journal)
-        self._door = Door(operators, self._journal, self._clock)
+        self._door = Door(operators, readers, self._journal, self._clock)
         records = Records(self._journal, folder / "journal")
         return Api(
             agents, operators, self._door, uplink, orders, Errands(self._journal), board, self._receipts, records,

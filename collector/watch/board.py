@@ -29,18 +29,19 @@ class BoardView:
         watermark: time of the newest event judged.
         alerts: counts of alerts by what became of them.
         freshness: how far the database is, and what is missing.
+        receipts: Commands that processes have not confirmed.
         thresholds: the score at which each detector opens a circuit.
     """
 
     def __init__(
         self, circuits: Circuits, latch: Latch, registry: Registry, roll: Roll, leases: Leases, history: History,
         clock: Clock, *, watermark: Callable[[], float], alerts: Callable[[], dict[str, int]],
-        freshness: Callable[[], Json], thresholds: Mapping[str, float],
+        freshness: Callable[[], Json], receipts: Callable[[], list[Json]], thresholds: Mapping[str, float],
     ) -> None:  # fmt: skip
         self._circuits, self._latch, self._registry, self._roll = circuits, latch, registry, roll
         self._leases, self._history, self._clock = leases, history, clock
         self._watermark, self._alerts, self._freshness = watermark, alerts, freshness
-        self._thresholds = dict(thresholds)
+        self._receipts, self._thresholds = receipts, dict(thresholds)
 
     def json(self) -> Json:
         """The answer of ``GET /v1/board``."""
@@ -53,6 +54,7 @@ class BoardView:
             "circuits": [self._tile(agent, held) for agent in self._agents(held)],
             "processes": [_process(lease) for lease in leases],
             "latches": self._latches(),
+            "receipts": self._receipts(),
             "trips": self._history.trips(),
             "alerts": self._alerts(),
             "thresholds": self._thresholds,
@@ -88,6 +90,7 @@ class BoardView:
             "budget_tokens_per_minute": entry.tokens_per_minute if entry else None,
             "held": held.get(agent, 0),
             "denied": figures.denied,
+            "course": self._roll.course(agent),
             "finding": circuit.finding,
         }
 

@@ -13,6 +13,7 @@ import pytest
 
 from collector.audit.entry import Note
 from collector.audit.journal import Journal
+from collector.readers import Reader, Readers
 from collector.tokens import Tokens
 from fusebox import happenings
 from fusebox.command import Command, Order
@@ -78,6 +79,31 @@ class TestKillAndResume:
         receipts = harness.operator().receipts(answer["command"])
         assert receipts["expected"] == ["p1"]
         assert not receipts["complete"]
+
+    def test_the_board_lists_the_commands_that_somebody_has_not_confirmed(
+        self, harness: Harness, process: Start
+    ) -> None:
+        process("p1", "bot").acknowledge = False
+        process("p2", "bot")
+        command = harness.operator().kill("agent:bot", "x")["command"]
+        due = until(
+            lambda: [r for r in harness.operator().board()["receipts"] if r["missing"] == ["p1"]], "p2 confirms"
+        )
+        assert [(r["command"], r["order"], r["scope"]) for r in due] == [(command, "kill", "agent:bot")]
+
+        harness.agent().send("receipts", {"process": "p1", "command": command, "agents": ["bot"], "applied_at": 1.0})
+        assert harness.operator().board()["receipts"] == []
+
+    def test_a_reader_sees_the_board_and_receipts_and_orders_nothing(self, harness: Harness) -> None:
+        token = Readers(harness.config.data_dir).add(Reader("dashboard"))
+        window = ControlClient(harness.watch.url, token)
+        assert window.board()["you"] == "dashboard"
+        assert harness.operator().board()["you"] == "local"
+        command = harness.operator().kill("agent:bot", "x")["command"]
+        assert window.receipts(command)["complete"]
+        for order in (lambda: window.kill("all", "x"), lambda: window.resume("all", "x"), window.alerts):
+            assert refused(order).status == 401
+        assert len(harness.journal("kill")) == 1
 
     def test_a_snapshot_names_the_commands_whose_receipts_are_due(self, harness: Harness, process: Start) -> None:
         bot = process("p1", "bot")

@@ -19,7 +19,8 @@ def tile(agent: str, state: str = "closed", **changes: Any) -> Json:
     return {
         "agent": agent, "state": state, "reason": "", "since": NOW - 300, "mode": "normal", "registered": True,
         "owner": "shop", "team": "support", "actions_per_minute": 12.0, "tokens_per_minute": 3400.0,
-        "cost_per_minute": 0.021, "budget_tokens_per_minute": None, "held": 0, "denied": 0, "finding": "", **changes,
+        "cost_per_minute": 0.021, "budget_tokens_per_minute": None, "held": 0, "denied": 0, "finding": "",
+        "course": [0, 1, 2, 1], **changes,
     }  # fmt: skip
 
 
@@ -50,8 +51,10 @@ class Standin:
             for n in (1, 2)
         ]
         self.received: dict[str, float] = {}
+        self.awaited: list[Json] = []
         self.orders: list[tuple[str, Json]] = []
         self.tokens = {TOKEN}
+        self.readers: set[str] = set()
         self.refusal = ""
         self.silent = False
         self.alerts = {"pending": 0, "delivered": 1, "failed": 0, "undelivered": 0}
@@ -77,7 +80,7 @@ class Standin:
         return {
             "time": NOW, "watermark": NOW - 1, "freshness": self.freshness, "circuits": self.tiles,
             "processes": self.processes, "latches": self.latches, "trips": self.trips, "counters": {},
-            "alerts": self.alerts,
+            "alerts": self.alerts, "receipts": self.awaited, "you": "ann",
         }  # fmt: skip
 
     def _kill(self, body: Json) -> None:
@@ -108,7 +111,8 @@ def running(standin: Standin) -> Iterator[Standin]:
             self._reply(json.loads(self.rfile.read(int(self.headers["content-length"]))))
 
         def _reply(self, body: Json) -> None:
-            known = (self.headers.get("authorization") or "").removeprefix("Bearer ") in standin.tokens
+            token = (self.headers.get("authorization") or "").removeprefix("Bearer ")
+            known = token in standin.tokens or (token in standin.readers and self.command == "GET")
             status, answer = standin.answer(self.path, body) if known else (401, {"error": "no such token"})
             payload = json.dumps(answer).encode()
             self.send_response(status)
