@@ -138,11 +138,11 @@ class Walk:
         for end in ends if first else ():
             checkpoint = self._believed(end) if end.checkpoint else None
             if checkpoint and end.size >= first:
-                return self._begin(first, checkpoint)
+                return self._begin(first, checkpoint) and self._remembered(end, checkpoint.root)
         return True
 
     def _begin(self, first: int, checkpoint: Checkpoint) -> bool:
-        items = list(itertools.islice(self._lines, checkpoint.size - first))
+        items: list[Item] = list(itertools.islice(self._lines, checkpoint.size - first))
         prev = items[0].prev if items and items[0] else ""
         run = Run(items, first, prev, checkpoint.size - first, checkpoint.head, self._later)
         found = diagnose(run) if items else None
