@@ -61,7 +61,8 @@ def entry_on(line):
 
 def checkpoint_on(line):
     signed = json.loads(line)
-    return signed if canonical(signed) == line and root(signed["frontier"]) == signed["root"] else None
+    told = all(type(each["size"]) is int and each["root"] for each in (signed, *signed["writers"].values()))
+    return signed if told and canonical(signed) == line and root(signed["frontier"]) == signed["root"] else None
 
 
 def believed(checkpoints, writer, keys):
@@ -156,10 +157,10 @@ class Chain:
             held = [row for row in rows if row["seq"] >= first]
             self.gaps += [f"rows before {first} are left"] if held != rows else []
             other, since, _ = walk(held, first, signed, memories) if wrong is not None else (None, 0, 0)
-            wrong = self.compare(held, items, given, wrong, start, None if since >= end else other)
+            wrong = self.compare(held, items, given, wrong, (start, end), None if since >= end else other)
         self.bad += [] if wrong is None else [(wrong, "journal")]
 
-    def compare(self, rows, items, given, wrong, start, other):
+    def compare(self, rows, items, given, wrong, run, other):
         """Hold the copy against the journal; where that is ``wrong``, a copy that is as it was signed knows better."""
         gone = bare(rows) | bare(items)
         self.gone |= bare(rows)
@@ -167,10 +168,10 @@ class Chain:
         pairs = enumerate(zip(left, right, strict=False))
         place = next((place for place, (one, two) in pairs if one != two), min(len(left), len(right)))
         differs = min([self.first + place, *(row["seq"] for row in rows[place : place + 1])])
-        if wrong is not None and differs >= start:
-            if other is None and place < len(rows):
+        if wrong is not None and differs >= run[0]:
+            if other is None and place < len(rows) and differs < run[1]:
                 return differs
-            self.bad += [(wrong if other is None else other, "copy")] if left != right else []
+            self.bad += [(wrong if other is None else other, "copy")] if differs < run[1] and left != right else []
         elif place < len(rows) or differs < min(given, self.size):
             self.bad.append((differs, "copy"))
         elif rows != items:
