@@ -11,8 +11,10 @@ import json
 import sys
 import time
 from base64 import b64decode
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
+from types import SimpleNamespace
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -43,10 +45,9 @@ def lines(path, read):
     """What ``read`` makes of each whole line; None where it cannot."""
     found = []
     for line in path.read_bytes().split(b"\n")[:-1] if path.exists() else []:
-        try:
-            found.append(read(line))
-        except WRONG:
-            found.append(None)
+        found.append(None)
+        with suppress(*WRONG):
+            found[-1] = read(line)
     return found
 
 
@@ -110,9 +111,9 @@ def walk(items, first, signed, memories):
     """
     base = min((size for size in signed if size >= first), default=sys.maxsize) if first else 0
     ends = [size for size in sorted({*signed, *memories}) if size and size >= base] + [sys.maxsize]
-    seq, start, agreed, peaks, prev = first, first, 0, [], "0" * 64
-    if first:
-        prev = items[0]["prev"] if items and items[0] and base < sys.maxsize else ""
+    seq, start, agreed, peaks, prev = first, first, 0, [], "0" * 64 if not first else ""
+    if items and items[0] and first <= base < sys.maxsize and first:
+        prev = items[0]["prev"]
     for seq, entry in enumerate([*items, None], first):
         if seq == ends[0]:
             peaks = list(signed[seq]["frontier"]) if first and seq == base else peaks
@@ -132,66 +133,69 @@ def walk(items, first, signed, memories):
     return (seq, start, ends[0]) if ends[1:] else (None, seq, sys.maxsize)
 
 
+def difference(rows, items, first):
+    """The first number at which copy and journal differ, apart from payloads that one of them has lost."""
+    gone = bare(rows) | bare(items)
+    sides = ([e | {"payload": b""} if e and e["seq"] in gone else e for e in side] for side in (rows, items))
+    places = (place for place, (one, two) in enumerate(zip(*sides, strict=False)) if one != two)
+    place = next(places, min(len(rows), len(items)))
+    return min([first + place, *(row["seq"] for row in rows[place : place + 1])])
+
+
 def bare(entries):
     """Hashes of the payloads that were erased, by number."""
     return {entry["seq"]: entry["payload_hash"] for entry in entries if entry and not entry["payload"]}
 
 
-class Chain:
-    """One writer's chain. ``bad`` are (number, source), ``gaps`` what could not be verified."""
-
-    def __init__(self, folder, rows, given, keys, memories):
-        paths = sorted(folder.glob("[0-9]*.jsonl"))
-        items = [entry for path in paths for entry in lines(path, entry_on)]
-        checkpoints = lines(folder / "checkpoints.jsonl", checkpoint_on)
-        signed = believed(checkpoints, folder.name, keys)
-        first, last = int(paths[0].name[:12]) if paths else 0, max(signed, default=0)
-        wrong, start, end = walk(items, first, signed, memories)
-        good = items[: max(0, start - first)]
-        self.bad = [(last if last >= first else 0, "checkpoints")] if len(signed) < len(checkpoints) else []
-        self.first, self.size, self.gaps, self.gone = first, first + len(good), [], bare(good)
-        self.unsigned = good[max(0, last - first) :][:1]
-        told = [entry for entry in good if entry["kind"] in ("erasure", "retention") and entry["payload"]]
-        self.orders = [(entry["kind"], json.loads(entry["payload"])) for entry in told]
-        if rows is not None:
-            held = [row for row in rows if row["seq"] >= first]
-            self.gaps += [f"rows before {first} are left"] if held != rows else []
-            other, since, _ = walk(held, first, signed, memories) if wrong is not None else (None, 0, 0)
-            wrong = self.compare(held, items, given, wrong, (start, end), None if since >= end else other)
-        self.bad += [] if wrong is None else [(wrong, "journal")]
-
-    def compare(self, rows, items, given, wrong, run, other):
-        """Hold the copy against the journal; where that is ``wrong``, a copy that is as it was signed knows better."""
-        gone = bare(rows) | bare(items)
-        self.gone |= bare(rows)
-        left, right = ([e | {"payload": b""} if e and e["seq"] in gone else e for e in side] for side in (rows, items))
-        pairs = enumerate(zip(left, right, strict=False))
-        place = next((place for place, (one, two) in pairs if one != two), min(len(left), len(right)))
-        differs = min([self.first + place, *(row["seq"] for row in rows[place : place + 1])])
-        if wrong is not None and differs >= run[0]:
-            if other is None and place < len(rows) and differs < run[1]:
-                return differs
-            self.bad += [(wrong if other is None else other, "copy")] if differs < run[1] and left != right else []
-        elif place < len(rows) or differs < min(given, self.size):
-            self.bad.append((differs, "copy"))
-        elif rows != items:
-            self.gaps.append(f"the copy is behind from {differs} on, or with an erasure")
-        return self.size if wrong is None and given > self.size else wrong
+def examine(folder, rows, given, keys, memories):
+    """One chain; ``bad`` are (number, source), ``gaps`` what could not be verified, ``gone`` erased payloads."""
+    paths = sorted(folder.glob("[0-9]*.jsonl"))
+    items = [entry for path in paths for entry in lines(path, entry_on)]
+    checkpoints = lines(folder / "checkpoints.jsonl", checkpoint_on)
+    signed = believed(checkpoints, folder.name, keys)
+    first, last = int(paths[0].name[:12]) if paths else 0, max(signed, default=0)
+    bad, gaps = [(last if last >= first else 0, "checkpoints")] if len(signed) < len(checkpoints) else [], []
+    wrong, start, end = walk(items, first, signed, memories)
+    good = items[: max(0, start - first)]
+    gone, size = bare(good), first + len(good)
+    if rows is not None:
+        held = [row for row in rows if row["seq"] >= first]
+        gaps += [f"rows before {first} are left"] if held != rows else []
+        gone |= bare(held)
+        differs = difference(held, items, first)
+        if wrong is None or differs < start:
+            if differs < max([min(given, size), *(row["seq"] + 1 for row in held)]):
+                bad.append((differs, "copy"))
+            elif held != items:
+                gaps.append(f"the copy is behind from {differs} on, or with an erasure")
+        elif differs < end:  # a copy that is as it was signed knows better where the journal is wrong
+            other, since, _ = walk(held, first, signed, memories)
+            if (other is None or since >= end) and differs - first < len(held):
+                wrong = differs
+            elif held != items:
+                bad.append((wrong if other is None or since >= end else other, "copy"))
+        wrong = size if wrong is None and given > size else wrong
+    bad += [] if wrong is None else [(wrong, "journal")]
+    told = [each for each in good if each["payload"] and each["kind"] in ("erasure", "retention")]
+    orders = [(each["kind"], json.loads(each["payload"])) for each in told]
+    unsigned = good[max(0, last - first) :][:1]
+    return SimpleNamespace(bad=bad, gaps=gaps, gone=gone, orders=orders, first=first, size=size, unsigned=unsigned)
 
 
 def verify(journal, rows=None, keys=None, remembered=(), now=None):
     """(exit status, bad as (writer, number, source), gaps)."""
     folders, copied = sorted({path.parent for path in journal.glob("*/*.jsonl")}), journal / "copied.json"
     given = json.loads(copied.read_text()) if rows is not None and copied.exists() else {}
-    gaps, chains, told = [] if rows is not None else ["the copy was not compared (--rows)"], {}, {}
     seen = [each for folder in folders for each in lines(folder / "checkpoints.jsonl", checkpoint_on) if each]
+    told, chains = {}, {}
     for writer, each in [(c["writer"], c) for c in remembered] + [pair for c in seen for pair in c["writers"].items()]:
         told.setdefault(writer, {}).setdefault(each["size"], []).append(each["root"])
     for folder in folders:
         held = None if rows is None else rows.get(folder.name, [])
-        own, memories = keys or read_keys(folder / "key.pub"), told.get(folder.name, {})
-        chains[folder.name] = Chain(folder, held, given.get(folder.name, 0), own, memories)
+        own = read_keys(folder / "key.pub") if keys is None else keys
+        chains[folder.name] = examine(folder, held, given.get(folder.name, 0), own, told.get(folder.name, {}))
     bad = [(writer, 0, "journal") for writer in {*told, *given, *(rows or ())} - chains.keys()]
+    gaps = [] if rows is not None else ["the copy was not compared (--rows)"]
     sound = not bad and not any(where == "journal" for chain in chains.values() for _, where in chain.bad)
     orders = [order for chain in chains.values() for kind, order in chain.orders if kind == "erasure"]
     erased = {(order.get("writer"), order.get("seq"), order.get("payload_hash")) for order in orders}
@@ -199,10 +203,10 @@ def verify(journal, rows=None, keys=None, remembered=(), now=None):
         below = max((order.get("below", 0) for kind, order in chain.orders if kind == "retention"), default=0)
         bad += [(writer, seq, where) for seq, where in chain.bad if where != "copy" or seq >= below]
         if sound:
-            unsaid = [seq for seq, hash in chain.gone.items() if (writer, seq, hash) not in erased]
-            bad += [(writer, seq, "journal") for seq in [*unsaid, *([below] if chain.first > below else [])]]
-            late = [each["seq"] for each in chain.unsigned if (now or time.time()) - each["time"] / 1e6 > 120]
-            chain.gaps += [f"not signed from {seq} on" for seq in late]
+            bad += [(writer, seq, "journal") for seq, hash in chain.gone.items() if (writer, seq, hash) not in erased]
+            bad += [(writer, below, "journal")] if chain.first > below else []
+            old = [each["seq"] for each in chain.unsigned if (now or time.time()) - each["time"] / 1e6 > 120]
+            chain.gaps += [f"not signed from {seq} on" for seq in old]
             chain.gaps += [f"entries before {below} are left"] if chain.first < below else []
             gaps += [f"{writer}: {gap}" for gap in chain.gaps]
     entries = sum(chain.size - chain.first for chain in chains.values())
