@@ -54,7 +54,7 @@ from collector.watch.poll import CommandLog
 from collector.watch.records import Records
 from collector.watch.relatch import Relatch
 from collector.watch.roll import Roll
-from collector.watch.roster import Named, Roster
+from collector.watch.roster import Named, Roster, VirtualKeys
 from collector.watch.rulings import Rulings
 from collector.watch.scores import Scores
 from collector.watch.server import HttpServer
@@ -249,6 +249,7 @@ class Watch:
         )  # fmt: skip
         agents, operators = Tokens(folder / "principals.json", tenant), Tokens(folder / "operators.json", tenant)
         lists: dict[str, Named] = {"principal": agents, "operator": operators, "reader": Readers(folder)}
+        lists["virtual key"] = VirtualKeys(folder)
         self._roster = Roster(lists, self._journal)
         self._door = Door(operators, self._journal, self._clock)
         records = Records(self._journal, folder / "journal")
