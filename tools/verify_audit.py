@@ -8,6 +8,7 @@ docs/guide/audit.md tells the formats, and how rows.jsonl is made. Exit: 0 verif
 
 import argparse
 import json
+import math
 import sys
 import time
 from base64 import b64decode
@@ -147,7 +148,7 @@ def bare(entries):
     return {entry["seq"]: entry["payload_hash"] for entry in entries if entry and not entry["payload"]}
 
 
-def examine(folder, rows, given, keys, memories):
+def examine(folder, rows, given, keys, memories, read_at):
     """One chain; ``bad`` are (number, source), ``gaps`` what could not be verified, ``gone`` erased payloads."""
     paths = sorted(folder.glob("[0-9]*.jsonl"))
     items = [entry for path in paths for entry in lines(path, entry_on)]
@@ -163,10 +164,11 @@ def examine(folder, rows, given, keys, memories):
         gaps += [f"rows before {first} are left"] if held != rows else []
         gone |= bare(held)
         differs = difference(held, items, first)
+        newer = next((each["seq"] for each in good if each["time"] / 1e6 >= read_at), size)  # they have no row yet
         if wrong is None or differs < start:
-            if differs < max([min(given, size), *(row["seq"] + 1 for row in held)]):
+            if differs < max([min(given, newer), *(row["seq"] + 1 for row in held)]):
                 bad.append((differs, "copy"))
-            elif held != items:
+            elif held != items[: max(len(held), newer - first)]:
                 gaps.append(f"the copy is behind from {differs} on, or with an erasure")
         elif differs < end:  # a copy that is as it was signed knows better where the journal is wrong
             other, since, _ = walk(held, first, signed, memories)
@@ -182,7 +184,7 @@ def examine(folder, rows, given, keys, memories):
     return SimpleNamespace(bad=bad, gaps=gaps, gone=gone, orders=orders, first=first, size=size, unsigned=unsigned)
 
 
-def verify(journal, rows=None, keys=None, remembered=(), now=None):
+def verify(journal, rows=None, keys=None, remembered=(), now=None, read_at=math.inf):
     """(exit status, bad as (writer, number, source), gaps)."""
     folders, copied = sorted({path.parent for path in journal.glob("*/*.jsonl")}), journal / "copied.json"
     given = json.loads(copied.read_text()) if rows is not None and copied.exists() else {}
@@ -193,7 +195,8 @@ def verify(journal, rows=None, keys=None, remembered=(), now=None):
     for folder in folders:
         held = None if rows is None else rows.get(folder.name, [])
         own = read_keys(folder / "key.pub") if keys is None else keys
-        chains[folder.name] = examine(folder, held, given.get(folder.name, 0), own, told.get(folder.name, {}))
+        memories = told.get(folder.name, {})
+        chains[folder.name] = examine(folder, held, given.get(folder.name, 0), own, memories, read_at)
     bad = [(writer, 0, "journal") for writer in {*told, *given, *(rows or ())} - chains.keys()]
     gaps = [] if rows is not None else ["the copy was not compared (--rows)"]
     sound = not bad and not any(where == "journal" for chain in chains.values() for _, where in chain.bad)
@@ -235,10 +238,13 @@ def main():
     args = parser.parse_args()
     try:
         keys, rows = args.pubkey and read_keys(args.pubkey), args.rows and read_rows(args.rows)
+        read_at = args.rows.stat().st_mtime - 10 if args.rows else math.inf  # the copy may be ten seconds late
         remembered = [json.loads(line) for path in (args.trusted, args.witness) if path for line in path.open()]
     except (*WRONG, OSError) as error:
         parser.error(str(error))
-    status, bad, gaps = verify(args.journal, rows, keys, remembered)
+    if args.pubkey and not keys:
+        parser.error(f"{args.pubkey} holds no public keys")
+    status, bad, gaps = verify(args.journal, rows, keys, remembered, read_at=read_at)
     problems = [f"TAMPERED {writer} {seq} ({where})" for writer, seq, where in bad]
     print(*problems, *gaps, ("verified", "tampered", "incomplete")[status], sep="\n")
     return status
