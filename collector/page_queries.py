@@ -11,11 +11,6 @@ _WITHIN: Final = """t.time >= fromUnixTimestamp64Micro(toInt64({since:Float64} *
               AND t.time < fromUnixTimestamp64Micro(toInt64({until:Float64} * 1000000))"""
 _EVENTS: Final = f"agent_events AS t WHERE tenant = {{tenant:String}} AND {_WITHIN}"
 _OF_AGENT: Final = f"agent_events AS t WHERE tenant = {{tenant:String}} AND agent = {{agent:String}} AND {_WITHIN}"
-_COSTS: Final = f"token_costs AS t WHERE tenant = {{tenant:String}} AND {_WITHIN}"
-_SPENT: Final = """count() AS attempts, sum(t.input_tokens + t.output_tokens) AS tokens,
-    sum(ifNull(t.cost_usd, 0)) AS cost_usd, sumIf(t.input_tokens + t.output_tokens, t.wasted) AS wasted_tokens,
-    sumIf(ifNull(t.cost_usd, 0), t.wasted) AS wasted_usd,
-    sumIf(t.input_tokens + t.output_tokens, t.price = 'unpriced') AS unpriced_tokens"""
 _LATENCY: Final = """quantile(0.5)(duration_s) AS p50_s, quantile(0.95)(duration_s) AS p95_s,
     countIf(NOT ok) AS errors"""
 _LAST: Final = "toUnixTimestamp64Micro(max(t.time)) / 1000000 AS last"
@@ -80,30 +75,6 @@ PAGES: Final[Mapping[str, Query]] = {
             GROUP BY trace_id HAVING NOT {{failed:Bool}} OR errors > 0
             ORDER BY last DESC, trace_id LIMIT {{limit:UInt32}}""",
         {**_TENANT, "agent": "", "workflow": "", "words": "", "failed": False, "limit": 200},
-    ),
-    "spend_by_agent": Query(
-        "tokens and money of each agent in a period, with what was wasted and what has no price",
-        f"""SELECT agent, {_SPENT} FROM {_COSTS}
-            GROUP BY agent ORDER BY cost_usd DESC, tokens DESC, agent LIMIT 1000""",
-        _TENANT,
-    ),
-    "spend_by_workflow": Query(
-        "the same of each workflow",
-        f"""SELECT workflow, uniqExact(agent) AS agents, {_SPENT} FROM {_COSTS} AND workflow != ''
-            GROUP BY workflow ORDER BY cost_usd DESC, tokens DESC, workflow LIMIT 1000""",
-        _TENANT,
-    ),
-    "spend_by_model": Query(
-        "the same of each model",
-        f"""SELECT provider, model, {_SPENT} FROM {_COSTS}
-            GROUP BY provider, model ORDER BY cost_usd DESC, tokens DESC, provider, model LIMIT 1000""",
-        _TENANT,
-    ),
-    "spend_by_day": Query(
-        "the same of each day (UTC) and agent",
-        f"""SELECT toUnixTimestamp(toStartOfDay(t.time, 'UTC')) AS day, agent, {_SPENT} FROM {_COSTS}
-            GROUP BY day, agent ORDER BY day, agent LIMIT 20000""",
-        _TENANT,
     ),
     "audit_found": Query(
         "entries of the audit log of a period, newest first; by kind, actor, subject and words in the reason",
