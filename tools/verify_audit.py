@@ -239,11 +239,12 @@ def main():
     try:
         keys, rows = args.pubkey and read_keys(args.pubkey), args.rows and read_rows(args.rows)
         read_at = args.rows.stat().st_mtime - 10 if args.rows else math.inf  # the copy may be ten seconds late
-        remembered = [json.loads(line) for path in (args.trusted, args.witness) if path for line in path.open()]
+        files = [path for path in (args.trusted, args.witness) if path]
+        remembered = [checkpoint_on(line) for path in files for line in path.read_bytes().splitlines()]
     except (*WRONG, OSError) as error:
-        parser.error(str(error))
-    if args.pubkey and not keys:
-        parser.error(f"{args.pubkey} holds no public keys")
+        parser.error(f"a file that was given cannot be read: {error}")
+    if (args.pubkey and not keys) or not all(remembered):
+        parser.error("a file that was given holds no public keys, or something else than checkpoints")
     status, bad, gaps = verify(args.journal, rows, keys, remembered, read_at=read_at)
     problems = [f"TAMPERED {writer} {seq} ({where})" for writer, seq, where in bad]
     print(*problems, *gaps, ("verified", "tampered", "incomplete")[status], sep="\n")

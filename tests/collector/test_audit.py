@@ -455,8 +455,8 @@ def test_the_second_verifier_runs_alone(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert f"TAMPERED watch {log.rows['watch'][7].seq} (copy)" in done.stdout
-    assert subprocess.run([*command[:2], "--rows"], capture_output=True, check=False).returncode == 3
-    assert subprocess.run([*command, "--pubkey", tmp_path / "none"], check=False).returncode == 3
+    for usage in (["--rows"], ["--pubkey", "nowhere"], ["--witness", "nowhere"], ["--trusted", rows]):
+        assert subprocess.run([*command[:3], *usage], capture_output=True, check=False).returncode == 3
 
 
 def test_replace_keeps_checkpoints_honest() -> None:
