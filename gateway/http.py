@@ -42,13 +42,13 @@ class Wire(Connection):
 
 
 class Request:
-    """One request, and whether its client is still there."""
+    """One request, who it is from once that is known, and whether its client is still there."""
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.method, self.path = str(scope["method"]), str(scope["path"])
         self.query = scope["query_string"].decode("latin-1")
         self.headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        self.left = False
+        self.left, self.agent = False, ""
         self._receive = receive
         self._task = asyncio.current_task()
         self._ended = False

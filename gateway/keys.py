@@ -26,9 +26,9 @@ from fusebox import happenings
 from fusebox.errors import ConfigError
 from fusebox.registry import AGENT_ID
 from fusebox.rundir import write_atomic
-from fusebox.secrets_file import hashed, identity, locked
+from fusebox.secrets_file import GATEWAY_KEYS, hashed, identity, locked
 
-FILE: Final = "gateway_keys.json"
+FILE: Final = GATEWAY_KEYS
 ANY: Final = "*"
 MAX_LIVE: Final = 2
 MAX_AGENTS: Final = 4096

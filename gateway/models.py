@@ -69,6 +69,13 @@ class ModelCalls:
         await self._serve(call, [replace(self._routes.passing(provider), model=ask.model)])
 
     async def _serve(self, call: Call, targets: list[Target]) -> None:
+        try:
+            await self._admit(call, targets)
+        finally:
+            if call.screen is not None:
+                call.screen.close()
+
+    async def _admit(self, call: Call, targets: list[Target]) -> None:
         await self._means.seats.take(call.identity.agent)
         with self._means.flights.flying(call.action), self._means.admission.entered(call.action):
             call.screen = self._means.screens.open(call.route, call.action)

@@ -61,7 +61,9 @@ def assemble(settings: GatewaySettings, runtime: Runtime, upstream: Upstream) ->
     )  # fmt: skip
     models, tools = ModelCalls(routes, means), Tools(settings.tools, settings.circuit, runtime.clock, means)
     circuits = [*routes.circuits(), *tools.circuits()]
-    door = Door(keys, routes, models, tools, lambda: render(_gauges(flights, circuits)), upstream.close)
+    door = Door(
+        keys, routes, models, tools, runtime.audit.ruled, lambda: render(_gauges(flights, circuits)), upstream.close
+    )
     return Parts(door, keys, means)
 
 
@@ -92,7 +94,7 @@ def screens_of(settings: GatewaySettings, runtime: Runtime, key: bytes) -> Scree
     """Masking and the filter, where the settings have their sections."""
     masker = Masker(settings.masking, key) if settings.masking is not None else None
     output = OutputFilter(settings.filter, runtime.registry) if settings.filter is not None else None
-    return Screens(masker, output, Canaries(key) if settings.plant_canaries else None, runtime.denied)
+    return Screens(masker, output, Canaries(key) if settings.plant_canaries else None, runtime.audit.ruled)
 
 
 def capture_of(settings: GatewaySettings, runtime: Runtime, key: bytes) -> Capture | None:

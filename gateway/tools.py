@@ -106,6 +106,9 @@ class Tools:
             circuit.undecided(probe=probe)
             entry.close(named(error), cut=True, found=_found(screen))
             raise
+        finally:
+            if screen is not None:
+                screen.close()
         (circuit.bad if broken else circuit.good)(probe=probe)
         entry.close(f"http_{reply.status}" if reply.status >= HTTPStatus.BAD_REQUEST else "", found=_found(screen))
 

@@ -85,13 +85,13 @@ class AuditClient:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def ruled(self, action: Action, verdict: Verdict) -> None:
-        """Note what a guard ruled. Never blocks on I/O and never raises."""
+    def ruled(self, action: Action, verdict: Verdict, count: int = 1) -> None:
+        """Note what a guard ruled, and how many times. Never blocks on I/O and never raises."""
         if verdict.decision is Decision.DENY:
             happenings.emit(DENIED, agent=action.agent, guard=verdict.guard)
         minute = int(self._clock.now() // MINUTE * MINUTE)
         with self._lock:
-            self._note(action, verdict, minute)
+            self._note(action, verdict, minute, count)
 
     def start(self) -> None:
         self._thread = threading.Thread(target=self._run, name="fusebox-audit", daemon=True)
@@ -112,7 +112,7 @@ class AuditClient:
         with self._lock:
             return sum(row.count for row in (*self._counting.values(), *self._ready, *self._sending))
 
-    def _note(self, action: Action, verdict: Verdict, minute: int) -> None:
+    def _note(self, action: Action, verdict: Verdict, minute: int, count: int) -> None:
         place = (action.agent, verdict.guard, verdict.decision.value)
         reason = verdict.reason[:_MAX_REASON]
         kind = normalise(reason)
@@ -121,14 +121,14 @@ class AuditClient:
         key = (place, kind)
         row = self._counting.get(key)
         if row is not None and row.minute == minute:
-            row.count += 1
+            row.count += count
             return
         if len(self._counting) + len(self._ready) + len(self._sending) >= MAX_ROWS:
-            happenings.emit(DENIALS_DROPPED, agent=action.agent, reason="too many rows wait")
+            happenings.emit(DENIALS_DROPPED, agent=action.agent, count=count, reason="too many rows wait")
             return
         if row is not None:
             self._ready.append(self._counting.pop(key))
-        self._place(key, _Row(*place, reason, action.kind.value, minute, action.trace_id))
+        self._place(key, _Row(*place, reason, action.kind.value, minute, action.trace_id, count))
 
     def _has_room(self, place: _Place, kind: str, minute: int) -> bool:
         """False when the guard has given too many other reasons already in this minute."""

@@ -54,7 +54,7 @@ from collector.watch.poll import CommandLog
 from collector.watch.records import Records
 from collector.watch.relatch import Relatch
 from collector.watch.roll import Roll
-from collector.watch.roster import Named, Roster
+from collector.watch.roster import Named, Roster, VirtualKeys
 from collector.watch.rulings import Rulings
 from collector.watch.scores import Scores
 from collector.watch.server import HttpServer
@@ -250,6 +250,7 @@ class Watch:
         agents, operators = Tokens(folder / "principals.json", tenant), Tokens(folder / "operators.json", tenant)
         readers = Readers(folder)
         lists: dict[str, Named] = {"principal": agents, "operator": operators, "reader": readers}
+        lists["virtual key"] = VirtualKeys(folder)
         self._roster = Roster(lists, self._journal)
         self._door = Door(operators, readers, self._journal, self._clock)
         records = Records(self._journal, folder / "journal")

@@ -63,10 +63,10 @@ class BoardView:
 
     def _agents(self, held: dict[str, int]) -> list[str]:
         """Agents in trouble, then registered ones, then those at work, then the rest; the first thousand of them."""
-        circuits = {circuit.agent: circuit.state for circuit in self._circuits.all()}
+        circuits = {circuit.agent: circuit.shown for circuit in self._circuits.all()}
         scopes = [kill.scope for kill in self._latch.kills().values()]
         killed = {scope.removeprefix(_AGENT) for scope in scopes if scope.startswith(_AGENT)}
-        trouble = {agent for agent, state in circuits.items() if state is not State.CLOSED} | killed
+        trouble = {agent for agent, shown in circuits.items() if shown is not State.CLOSED} | killed
         ranked = dict.fromkeys(
             (*sorted(trouble), *sorted(self._registry.agents), *sorted(held), *self._roll.agents()[::-1], *circuits)
         )
@@ -81,6 +81,7 @@ class BoardView:
             "reason": kill.reason if kill else circuit.reason,
             "since": kill.time if kill else circuit.since,
             "mode": circuit.mode,
+            "circuit": circuit.shown.value,
             "registered": entry is not None,
             "owner": entry.owner if entry else "",
             "team": entry.team if entry else "",

@@ -18,6 +18,7 @@ from collector.audit.entry import Note
 from collector.keep.audit_copy import AuditCopy
 from collector.questions import END, PREFIX, QUESTIONS
 from collector.tokens import Tokens
+from collector.verbs.audit_source import Table
 from fusebox.cli import main
 from fusebox.clock import SystemClock
 from fusebox.command import Order
@@ -307,3 +308,18 @@ def test_the_statements_in_the_guide_run(story: Story) -> None:
     answers = [story.client.query(each).result_rows for each in statements if each.strip()]
     assert len(answers) == 3
     assert answers[1], "a circuit was open"
+
+
+def test_a_verification_misses_the_spans_that_entries_rest_on(story: Story) -> None:
+    table, later, (trip,) = Table(story.config, []), story.harness.clock.now() + 600, story.ask("trips", agent="bot")
+    assert table.evidence_gaps(later, 90) == []
+    lost = next(row["span_id"] for row in story.ask("evidence", agent="bot") if row["seq"] == trip["seq"])
+    story.port.bench.engine.writer().command(
+        f"ALTER TABLE agent_events DELETE WHERE span_id = '{lost}' SETTINGS mutations_sync = 1"
+    )
+    (gap,) = table.evidence_gaps(later, 90)
+    assert gap.startswith("1 spans that ")
+    assert f"not stored, first those of watch {trip['seq']}:" in gap
+    assert table.evidence_gaps(later - 600, 90) == [], "they may still be on their way"
+    assert table.evidence_gaps(later + 90 * 86_400, 90) == [], "they are old enough to be deleted"
+    assert table.evidence_gaps(later + 90 * 86_400, 0) == [gap], "nothing is ever deleted"

@@ -11,9 +11,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from collector.audit.entry import Note
+from collector.audit.entry import Note, decode
+from collector.audit.files import lines
 from collector.audit.journal import Journal
 from collector.readers import Reader, Readers
+from collector.audit.state import State
 from collector.tokens import Tokens
 from fusebox import happenings
 from fusebox.command import Command, Order
@@ -243,6 +245,35 @@ class TestCircuits:
         calm = harness.tile("calm")
         assert calm is not None
         assert calm["mode"] == "observe_only"
+
+    def test_the_log_says_how_each_circuit_and_latch_stands_modes_included(self, harness: Harness) -> None:
+        operator, watch = harness.operator(), harness.watch
+        operator.trip("bot", "smells")
+        operator.trip("shy", "smells")
+        operator.mode("shy", "disabled", "a demonstration")
+        operator.mode("calm", "observe_only", "trial")
+        kill = operator.kill("agent:calm", "enough")["kill"]
+        assert disagreements(harness) == []
+        unsaid = {"reason": "an old backup", "actor": "nobody"}
+        watch._circuits.reset("bot", **unsaid)
+        watch._circuits.set_mode("shy", "normal", **unsaid)
+        watch._circuits.set_mode("calm", "normal", **unsaid)
+        watch._latch.lift((kill,))
+        assert disagreements(harness) == [
+            f"the kill {kill} of agent:calm is not in force",
+            "the circuit of bot is closed, the log says open",
+            "the circuit of calm is closed, the log says observe_only",
+            "the circuit of shy is open, the log says disabled",
+        ]
+
+
+def disagreements(harness: Harness) -> list[str]:
+    """What the board shows and the log does not say."""
+    state, board = State(), harness.operator().board()
+    for text in lines(harness.config.data_dir / "journal" / "watch"):
+        state.learn(decode(text))
+    kills = {latch["id"]: latch["scope"] for latch in board["latches"]}
+    return [each.detail for each in (*state.compare_kills(kills), *state.compare_circuits(board["circuits"]))]
 
 
 class TestWhoMay:
