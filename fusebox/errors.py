@@ -11,6 +11,7 @@
     │   ├── OutboxFull              the broker is away and the outbox holds all it may
     │   ├── BatchUnconfirmed        some of many publishes failed, each with an error of this branch
     │   ├── StoreUnavailable        Redis (or its twin) did not answer
+    │   ├── ContextConflict         a workflow's fact has changed since it was read
     │   └── ControlUnavailable      *watch* did not answer
     ├── Refused                   a guard said no; doing it again changes nothing until somebody acts
     │   ├── AgentTripped            the agent's circuit is open
@@ -24,6 +25,9 @@
         ├── BadMessage              a message that cannot be read
         ├── BadCommand              a Command with a bad signature, shape or age
         │   └── StaleCommand          it is only too old (or from the future)
+        ├── ContextLost             what a workflow remembered is gone, or an older state of it came back
+        ├── ContextTampered         what a workflow remembered was changed by somebody without the key
+        ├── ContextFull             it does not fit into what a workflow may remember
         ├── PortInUse               another program listens there
         ├── DataDirInUse            another process owns the data folder
         └── Shadowed                another module hides one of our packages
@@ -71,6 +75,10 @@ class OutboxFull(Retryable):
 
 class StoreUnavailable(Retryable):
     """The state store did not answer."""
+
+
+class ContextConflict(Retryable):
+    """A fact of the workflow has another version than the caller read; nothing was written."""
 
 
 class ControlUnavailable(Retryable):
@@ -126,6 +134,18 @@ class BadCommand(Permanent):
 
 class StaleCommand(BadCommand):
     """A genuine Command outside its window; carriers that keep Commands bring such to every process that starts."""
+
+
+class ContextLost(Permanent):
+    """A workflow's context holds less than was written: lost, expired, or an older state of it came back."""
+
+
+class ContextTampered(Permanent):
+    """A workflow's context was changed by somebody without the key."""
+
+
+class ContextFull(Permanent):
+    """An entry or a fact is larger than what a workflow may keep."""
 
 
 class PortInUse(Permanent):

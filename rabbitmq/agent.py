@@ -34,6 +34,7 @@ from rabbitmq.running import LOOP
 from rabbitmq.runtime import Runtime
 from rabbitmq.topology import agent_topology
 from rabbitmq.workers import Job, Step, Workers
+from rabbitmq.workflow import Workflow
 
 F = TypeVar("F", bound=Function)
 _DEFAULT: Final[dict[str, Runtime]] = {}
@@ -112,7 +113,7 @@ class Agent:
 
     def context(self) -> Context:
         """A fresh workflow for work that no message caused."""
-        return Context(self.name, self.runtime, self._chain, new_id("wf"))
+        return Context(self.name, self.runtime, self._chain, Workflow(new_id("wf"), self.name, self.runtime))
 
     @property
     def held(self) -> int:

@@ -25,6 +25,7 @@ from rabbitmq.middleware import Chain
 from rabbitmq.model_call import ModelCall, refused_by_gateway
 from rabbitmq.parking import envelope
 from rabbitmq.runtime import Runtime
+from rabbitmq.workflow import Workflow
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -38,7 +39,7 @@ class Context:
     agent: str
     runtime: Runtime
     chain: Chain
-    workflow: str
+    workflow: Workflow
     lineage: Lineage = ()
     message: Message | None = None
     redelivered: bool = False
@@ -51,7 +52,7 @@ class Context:
     @property
     def idempotency_key(self) -> str:
         """The same for every run of this handler for this message: give it to systems that can refuse a repetition."""
-        message_id = self.message.message_id if self.message else self.workflow
+        message_id = self.message.message_id if self.message else self.workflow.id
         return hashlib.sha256(f"{self.agent}\0{message_id}".encode()).hexdigest()[:32]
 
     def publish(
@@ -199,10 +200,11 @@ class Context:
         action = self._action(ActionKind.PUBLISH, key, key, text)
         message_id = message_id or new_id("msg")
         about = tracing.described("publish", "send", names.EXCHANGE_EVENTS, key)
-        own = {names.MESSAGING_MESSAGE_ID: message_id, names.MESSAGING_CONVERSATION: self.workflow}
+        own = {names.MESSAGING_MESSAGE_ID: message_id, names.MESSAGING_CONVERSATION: self.workflow.id}
         attributes = {**about.attributes, **own}
-        act = Act(self.runtime, action, about.span_name, attributes, text, message_id, started=started)
-        return act, Message(body, act.headers, message_id, correlation_id=self.workflow)
+        headers = self.workflow.headers
+        act = Act(self.runtime, action, about.span_name, attributes, text, message_id, headers, started=started)
+        return act, Message(body, headers, message_id, correlation_id=self.workflow.id)
 
     def _hand_over(self, key: str, act: Act, message: Message, timeout: float) -> Confirm:
         confirm = self.runtime.broker.publish_soon(names.EXCHANGE_EVENTS, key, message, timeout=timeout)
@@ -219,8 +221,9 @@ class Context:
         """A message as it stands before its publish begins: the hop is added when it goes out."""
         message_id = new_id("msg")
         lineage = self.runtime.lineage.write(self.lineage, message_id)
-        headers = {**tracing.headers_of(trace.get_current_span().get_span_context()), **lineage}
-        return Message(encode(payload), headers, message_id, correlation_id=self.workflow)
+        created = tracing.headers_of(trace.get_current_span().get_span_context())
+        headers = {**created, **lineage, **self.workflow.headers}
+        return Message(encode(payload), headers, message_id, correlation_id=self.workflow.id)
 
     @contextmanager
     def _tool(self, name: str, target: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[Act]:
@@ -234,6 +237,6 @@ class Context:
     def _action(self, kind: ActionKind, operation: str, target: str, request: object) -> Action:
         return Action(
             kind=kind, agent=self.agent, operation=operation, target=target, tenant=self.runtime.config.tenant,
-            workflow=self.workflow, trace_id=self.trace_id, lineage=self.lineage,
+            workflow=self.workflow.id, trace_id=self.trace_id, lineage=self.lineage,
             request=0 if request is None else fingerprint.request_hash(operation, target, request),
         )  # fmt: skip

@@ -44,6 +44,7 @@ from rabbitmq.running import LOOP
 from rabbitmq.runtime import Runtime
 from rabbitmq.settling import Settling
 from rabbitmq.workers import Step
+from rabbitmq.workflow import Workflow, known_of
 
 Steps = Generator[Coroutine[Any, Any, Any], None, Outcome]
 """One handling: yields the coroutine of an ``async def`` handler, is told how that ended, and returns the outcome."""
@@ -162,6 +163,5 @@ class Delivering:
 
     def _context(self, run: Run) -> Context:
         redelivered = run.delivery.redelivered or run.again
-        return Context(
-            self._agent, self._runtime, self._chain, run.action.workflow, run.lineage, run.message, redelivered
-        )
+        workflow = Workflow(run.action.workflow, self._agent, self._runtime, known_of(run.message.headers))
+        return Context(self._agent, self._runtime, self._chain, workflow, run.lineage, run.message, redelivered)

@@ -31,6 +31,7 @@ from fusebox.rundir import url_of
 from fusebox.store import Store, open_store
 from fusebox.telemetry import Telemetry
 from governance.audit import AuditClient
+from governance.context import Bounds, Contexts
 from governance.registry import load_registry
 from rabbitmq.amqp import AmqpBroker
 from rabbitmq.broker import Broker
@@ -41,7 +42,7 @@ from rabbitmq.link import Link, SnapshotGuard
 from rabbitmq.outbox import new_outbox
 from rabbitmq.retry import retry_topology
 from rabbitmq.topology import base_topology
-from rabbitmq.wiring import agent_token, command_stream, control_clients, load_keyring, url_of_store
+from rabbitmq.wiring import agent_token, command_stream, context_key, control_clients, load_keyring, url_of_store
 
 TICK_S: Final = 0.1
 _TOLD: Final = ("operator:", "watch")
@@ -94,6 +95,7 @@ class Runtime:
         self.latch = Latch(config.data_dir / "latch" / "agents.jsonl", tenant=config.tenant)
         self.link = self._new_link()
         self.claims = Claims(store, clock, self.link.process, config.tenant)
+        self.contexts = Contexts(store, config.tenant, context_key(config, store.shared), _bounds(config))
         self.audit = AuditClient(self.link.uplink.send, clock, process=self.link.process)
         known = SnapshotGuard(self.link, self.latch, registry, self.circuits, rules.circuit.keep_s)
         self.guards = Guards([LatchGuard(self.latch), known, CircuitGuard(self.circuits), LineageGuard()])
@@ -259,3 +261,7 @@ class Runtime:
             token=agent_token(self.config), held=lambda: {m.name: m.held for m in list(self._members.values())},
             obeyed=self._obeyed, rejected=self._rejected,
         )  # fmt: skip
+
+
+def _bounds(config: Config) -> Bounds:
+    return Bounds(config.context_max_entries, config.context_max_bytes, config.context_keep_s)
