@@ -74,9 +74,15 @@ class Config(BaseSettings):
     context_key: SecretStr | None = Field(
         None, description="shared key that seals workflow contexts; unset: data_dir/context.key"
     )
-    context_keep_s: int = Field(604_800, gt=0, description="a workflow's context is forgotten so long after its last change")
-    context_max_entries: int = Field(1_000, gt=0, description="entries a workflow's context keeps; older ones are forgotten")
-    context_max_bytes: int = Field(1 << 20, gt=0, description="bytes that they may have together, and its facts likewise")
+    context_keep_s: int = Field(
+        604_800, gt=0, description="a workflow's context is forgotten so long after its last change"
+    )
+    context_max_entries: int = Field(
+        1_000, gt=0, description="entries a workflow's context keeps; older ones are forgotten"
+    )
+    context_max_bytes: int = Field(
+        1 << 20, gt=0, description="bytes that they may have together, and its facts likewise"
+    )
     capture_content: bool = Field(False, description="record prompts, answers and tool arguments on spans")
 
     outbox_max_messages: int = Field(10_000, gt=0, description="messages an agent process keeps while RabbitMQ is away")

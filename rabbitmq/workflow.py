@@ -82,7 +82,9 @@ class Workflow:
 
     def _write(self, body: object, type: str, name: str = "", version: int = 0) -> Entry:
         self._runtime.fence(self._action("create_memory"))
-        with self._span("create_memory", {names.CONTEXT_TYPE: type, **({names.CONTEXT_NAME: name} if name else {})}) as s:
+        with self._span(
+            "create_memory", {names.CONTEXT_TYPE: type, **({names.CONTEXT_NAME: name} if name else {})}
+        ) as s:
             draft = Entry(type, self._agent, self._runtime.clock.now(), *ids(s), _plain(body), name)
             entry = self._runtime.contexts.write(self.id, draft, version=version, known=self._known)
             self._known = entry.number

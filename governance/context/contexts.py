@@ -104,9 +104,7 @@ class Contexts:
     def _step(self, workflow: str, number: int, sealed: str, fact: str, version: int) -> tuple[str, int, int]:
         most, room = str(self._bounds.max_entries), str(self._bounds.max_bytes)
         args = (str(number), sealed, fact, str(version), most, room)
-        word, newest, dropped = self._store.run(
-            steps.WRITE, self._place(workflow), *args, ttl=self._bounds.keep_s
-        )
+        word, newest, dropped = self._store.run(steps.WRITE, self._place(workflow), *args, ttl=self._bounds.keep_s)
         return str(word), int(newest), int(dropped)
 
     def _place(self, workflow: str) -> str:
