@@ -156,7 +156,7 @@ class ControlClient:
     # --- agent processes ------------------------------------------------------------------------------------------
     def send(self, kind: str, body: Mapping[str, Any], wait: float = 0.0) -> Json:
         """One call of an agent process: ``snapshot``, ``poll``, ``receipts``, ``reports``, ``denials``, ``hold``,
-        ``answered`` or ``leave``."""
+        ``standing`` or ``leave``."""
         return self._call("POST", f"/v1/{kind}", body, wait)
 
     def _call(

@@ -89,7 +89,12 @@ class Guards:
         """
         verdict = self.check(action)
         if not verdict.allowed:
-            raise _ERRORS.get(verdict.guard, Refused)(action, verdict)
+            raise refusal(action, verdict)
+
+
+def refusal(action: Action, verdict: Verdict) -> Refused:
+    """The error that says what this guard ruled."""
+    return _ERRORS.get(verdict.guard, Refused)(action, verdict)
 
 
 def _failed(guard: Guard, action: Action, error: Exception) -> Verdict:

@@ -218,7 +218,7 @@ class Watch:
         self._approve(dispatch)
         uplink = Uplink(
             self._latch, self._circuits, self._journal, dispatch, self._log, self._leases, self._receipts, self._trips,
-            self._rulings, self._lifted, clock, {"hold": self._approving.hold, "answered": self._approving.answered},
+            self._rulings, self._lifted, clock, {"hold": self._approving.hold, "standing": self._approving.standing},
         )  # fmt: skip
         self._judge = Judge(
             self._panel,

@@ -96,12 +96,12 @@ class Approving:
         told = {"approval": approval.id, "stage": approval.stage.value, "reason": approval.reason}
         return told | {"expires_at": approval.expires_at, "grant": self._grant(approval, body.nonce)}
 
-    def answered(self, principal: Principal, data: Any) -> Json:
-        """Which approvals of some agents are there news of: agreed to and not used, or over."""
-        body = bodies.parse(bodies.AnsweredBody, data)
+    def standing(self, principal: Principal, data: Any) -> Json:
+        """Stages of the approvals of some agents, without those that were used."""
+        body = bodies.parse(bodies.StandingBody, data)
         refuse_foreign(principal, body.agents)
         with _refusing():
-            return {"approvals": self._register.answered(body.agents)}
+            return {"approvals": self._register.standing(body.agents)}
 
     # --- people -----------------------------------------------------------------------------------------------------
     def show_all(self) -> Json:

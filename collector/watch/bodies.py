@@ -323,8 +323,8 @@ class HoldBody(Body):
     by_origin: bool
 
 
-class AnsweredBody(Body):
-    """``answered``: which approvals of these agents are there news of?"""
+class StandingBody(Body):
+    """``standing``: how do the approvals of these agents stand?"""
 
     process: Id
     agents: Annotated[list[AgentId], Field(max_length=_MAX_AGENTS)]

@@ -87,13 +87,13 @@ class Approvals:
         answer = self._ask(action, body)
         self._rule(action, verdict, answer, {"kind": "grant", "digest": place[1], "nonce": nonce}, place)
 
-    def answered(self, agents: Iterable[str]) -> dict[str, str]:
-        """Stages of the approvals of these agents that are over, or agreed to and not used.
+    def standing(self, agents: Iterable[str]) -> dict[str, str]:
+        """Stages of the approvals of these agents, without those that were used.
 
         Raises:
             ControlUnavailable, ControlRefused: *watch* does not say.
         """
-        return dict(self._send("answered", {"process": self._process, "agents": list(agents)})["approvals"])
+        return dict(self._send("standing", {"process": self._process, "agents": list(agents)})["approvals"])
 
     def _ask(self, action: Action, body: Json) -> Json:
         try:

@@ -135,11 +135,10 @@ class Register:
         entries = sorted(self._index.entries(self._clock.wall()), key=lambda entry: entry.until, reverse=True)
         return self._found([entry for entry in entries if not entry.live][:limit], live=False)
 
-    def answered(self, agents: Container[str]) -> dict[str, str]:
-        """Stages of the approvals of these agents that were agreed to and not used, or denied, or are over."""
-        silent = (Stage.PENDING, Stage.USED)
+    def standing(self, agents: Container[str]) -> dict[str, str]:
+        """Stages of the approvals of these agents, without those that were used."""
         entries = self._index.entries(self._clock.wall())
-        return {each.id: each.stage for each in entries if each.agent in agents and each.stage not in silent}
+        return {each.id: each.stage for each in entries if each.agent in agents and each.stage != Stage.USED}
 
     def ended(self, id: str) -> None:
         """The journal says that this approval has ended."""
