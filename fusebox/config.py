@@ -108,6 +108,9 @@ class Config(BaseSettings):
     spool_max_age_s: float = Field(
         604800.0, gt=0, description="the spool refuses while a record waits longer to be stored"
     )
+    approvals_each: int = Field(
+        20, gt=0, description="approvals that may wait for one person at once; agents are told to come back"
+    )
     alerts_file: Path | None = Field(
         None, description="rules of alerts (sinks, routes, heartbeat); unset: the log, and alert_webhook_url"
     )

@@ -16,6 +16,9 @@
     ├── Refused                   a guard said no; doing it again changes nothing until somebody acts
     │   ├── AgentTripped            the agent's circuit is open
     │   │   └── AgentKilled           a person or a detector cut the agent; only a resume lifts it
+    │   ├── ApprovalPending         a person is asked; the same action goes ahead once they have agreed
+    │   ├── ApprovalUnavailable     nobody can be asked just now (also of the branch above)
+    │   ├── ApprovalDenied          a person said no, or nobody answered in time
     │   ├── AgentUnverified         no signed board snapshot yet, so the latch cannot be trusted
     │   └── LoopDetected            the message's own lineage shows a ring without progress
     └── Permanent                 fix the call, the message or the configuration
@@ -106,6 +109,26 @@ class AgentKilled(AgentTripped):
 
 class AgentUnverified(Refused):
     """The process has not yet seen a signed board snapshot."""
+
+
+class ApprovalPending(Refused):
+    """A person has been asked. In a handler, let it pass: the message comes again once they have answered.
+
+    Attributes:
+        approval: id of what they are asked.
+    """
+
+    def __init__(self, action: Action, verdict: Verdict, approval: str) -> None:
+        super().__init__(action, verdict)
+        self.approval = approval
+
+
+class ApprovalUnavailable(Refused, Retryable):
+    """*watch* does not answer, or the people have enough to answer already."""
+
+
+class ApprovalDenied(Refused):
+    """A person said no, nobody answered in time, or nobody may be asked."""
 
 
 class LoopDetected(Refused):

@@ -116,6 +116,8 @@ RECEIVED: Final = "fusebox.received"
 # --- ours, in HTTP headers --------------------------------------------------------------------------------------------
 HTTP_WORKFLOW: Final = "x-fusebox-workflow"
 """The workflow that a call through the gateway belongs to."""
+HTTP_APPROVAL: Final = "x-fusebox-approval"
+"""The approval that a call through the gateway, made again, was given."""
 
 # --- ours, in AMQP headers (no ``x-`` prefix: RabbitMQ turns those into AMQP 1.0 annotations) -------------------------
 H_TRACEPARENT: Final = "traceparent"
@@ -131,6 +133,8 @@ H_HELD_REASON: Final = "fusebox-held-reason"
 H_HELD_FINDING: Final = "fusebox-held-finding"
 H_DEAD_REASON: Final = "fusebox-dead-reason"
 H_DEAD_STACK: Final = "fusebox-dead-stack"
+H_APPROVAL: Final = "fusebox-approval"
+"""The approval that a message waits, or waited, for."""
 H_PARKED: Final = "fusebox-parked"
 """Routing key under which a parked publish is to go out."""
 H_ORIGIN_KEY: Final = "fusebox-origin-key"
@@ -149,6 +153,11 @@ EXCHANGE_OWN: Final = "fusebox.own"
 def held_queue(agent: str) -> str:
     """Name of the queue that keeps the messages of a stopped agent."""
     return f"{agent}.held"
+
+
+def approvals_queue(agent: str) -> str:
+    """Name of the queue that keeps the messages for which a person is asked."""
+    return f"{agent}.approvals"
 
 
 def dead_queue(agent: str) -> str:

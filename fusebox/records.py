@@ -78,6 +78,8 @@ class Verdict:
     """Seconds until a probe may be admitted; None when only a person can help."""
     narrow: bool = False
     """True when it is not the agent that is stopped, but this workflow or tool."""
+    revision: str = ""
+    """Revision of the rules that were asked, for a guard that has such."""
 
     @property
     def allowed(self) -> bool:

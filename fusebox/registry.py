@@ -10,6 +10,7 @@
     periodic = ["heartbeat"]          # operations that repeat on purpose and are not judged as loops
     handles = ["ticket.commented"]    # routing keys; 'fusebox rabbitmq provision' binds its queue to them
     publishes = ["ticket.suggested"]  # routing keys its AMQP user is permitted to write
+    approvals = { by = ["dana", "jo"], people = 2, expires_s = 3600 }  # who agrees to what a guard holds
 
     [[agents.ticket-helper.sql]]      # what it may say in SQL; without one it may say nothing
     tool = "warehouse"                # the gateway's tool; a * stands for any rest
@@ -66,6 +67,19 @@ class SqlGrant(BaseModel):
         return self.tables.get(table)
 
 
+class ApprovalRule(BaseModel):
+    """Who is asked where a guard holds what the agent wants to do. Times are seconds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    by: tuple[str, ...] = ()
+    """Operators, and names of keys that sign webhooks; empty: any of them."""
+    people: int = Field(default=1, ge=1, le=2)
+    """How many of them must agree."""
+    expires_s: float = Field(default=900.0, gt=0, le=7 * 86_400)
+    """Unanswered for so long is a no; agreed to and unused for so long, it is over too."""
+
+
 class AgentEntry(BaseModel):
     """One registered agent."""
 
@@ -79,6 +93,7 @@ class AgentEntry(BaseModel):
     handles: tuple[str, ...] = ()
     publishes: tuple[str, ...] = ()
     sql: tuple[SqlGrant, ...] = ()
+    approvals: ApprovalRule = ApprovalRule()
 
 
 class Registry(BaseModel):
@@ -100,6 +115,11 @@ class Registry(BaseModel):
         """The agent's risk class; ``normal`` for strangers."""
         entry = self.agents.get(agent)
         return entry.risk if entry else Risk.NORMAL
+
+    def approval_rule(self, agent: str) -> ApprovalRule:
+        """Who is asked about the agent; the usual rule for strangers."""
+        entry = self.agents.get(agent)
+        return entry.approvals if entry else ApprovalRule()
 
     def sql_grants(self, agent: str, tool: str) -> tuple[SqlGrant, ...]:
         """The agent's SQL grants for a tool; none for strangers."""

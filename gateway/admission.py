@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 
 from fusebox import guard
 from fusebox.errors import AgentTripped, Refused
-from fusebox.records import Action, State, Verdict
+from fusebox.records import Action, Decision, State, Verdict
 from gateway.denied import Denied, by_guard
 from rabbitmq.runtime import Runtime
 
@@ -29,18 +29,31 @@ class Admission:
         self._probing: set[str] = set()
 
     @contextmanager
-    def entered(self, action: Action) -> Iterator[None]:
-        """Around one call.
+    def entered(self, action: Action) -> Iterator[Verdict | None]:
+        """Around one call; gives the verdict of a guard that wants people asked first.
 
         Raises:
             Denied: a guard said no; it is audited.
         """
         with ExitStack() as stack:
             verdict = self._runtime.guards.check(action)
-            if not verdict.allowed and not self._probe(action, verdict, stack):
-                self._runtime.denied(action, verdict)
-                raise by_guard(action.agent, verdict, self._incident(action.agent, verdict.finding))
-            yield
+            if verdict.decision is Decision.DENY and self._probe(action, verdict, stack):
+                verdict = self._runtime.guards.check(action, but=guard.CIRCUIT)
+            self._refuse(action, verdict)
+            yield None if verdict.allowed else verdict
+
+    def again(self, action: Action) -> None:
+        """Ask once more, after people were asked: what they agreed to may be denied by now.
+
+        Raises:
+            Denied: a guard says no.
+        """
+        self._refuse(action, self._runtime.guards.check(action, but=guard.CIRCUIT))
+
+    def _refuse(self, action: Action, verdict: Verdict) -> None:
+        if verdict.decision is Decision.DENY:
+            self._runtime.denied(action, verdict)
+            raise by_guard(action.agent, verdict, self._incident(action.agent, verdict.finding))
 
     def _probe(self, action: Action, verdict: Verdict, stack: ExitStack) -> bool:
         if verdict.guard != guard.CIRCUIT or action.agent in self._probing:

@@ -4,6 +4,7 @@
 
     guards ── latch, circuit, snapshot say no ──► held      (no attempt is counted; nothing is lost)
       │   ── its workflow was killed ───────────► dead, with the reason: nothing of the agent waits for it
+      │   ── people are asked about it ─────────► approvals, until they answer; a no: dead, with the reason
       │
     decode ── does not fit the handler's type ──► dead, with the validation error
       │
@@ -11,6 +12,7 @@
       │   ─── at work elsewhere ────────────────► a queue of fixed delay, then its own queue again
       │
     handler ─ Refused (tripped, killed, ring) ──► held
+      │     ─ ApprovalPending, ApprovalDenied ──► as above
       │     ─ an error its policy retries ──────► a queue of fixed delay, then its own queue again
       │     ─ any other exception ──────────────► dead, with type, text and stack
       ▼
@@ -39,7 +41,7 @@ from rabbitmq.broker import Delivery
 from rabbitmq.context import Context
 from rabbitmq.handlers import Handler
 from rabbitmq.middleware import Chain
-from rabbitmq.run import Bury, Done, Hold, Outcome, Run, SkipHandler, origin_key
+from rabbitmq.run import Await, Bury, Done, Hold, Outcome, Run, SkipHandler, origin_key
 from rabbitmq.running import LOOP
 from rabbitmq.runtime import Runtime
 from rabbitmq.settling import Settling
@@ -149,6 +151,8 @@ class Delivering:
         match outcome:
             case Hold(verdict):
                 self._runtime.held(self._consuming(run.delivery), verdict)
+            case Await(pending) if pending.action is run.action:
+                self._runtime.held(self._consuming(run.delivery), pending.verdict)
             case Bury(Refused(action=action, verdict=verdict)) if action is run.action:
                 self._runtime.denied(self._consuming(run.delivery), verdict)
 

@@ -22,7 +22,7 @@ from fusebox import guard, happenings
 from fusebox.clock import Clock, system_clock
 from fusebox.command import Command
 from fusebox.config import Config
-from fusebox.errors import AgentKilled
+from fusebox.errors import AgentKilled, ApprovalPending, ApprovalUnavailable, Refused
 from fusebox.exporter import CollectorExporter
 from fusebox.guard import Guards
 from fusebox.records import Action, ActionKind, Decision, Event, Finding, State, Transition, Verdict
@@ -30,6 +30,7 @@ from fusebox.registry import Registry
 from fusebox.rundir import url_of
 from fusebox.store import Store, open_store
 from fusebox.telemetry import Telemetry
+from governance.approvals.client import Approvals
 from governance.audit import AuditClient
 from governance.context import Bounds, Contexts
 from governance.registry import load_registry
@@ -96,6 +97,7 @@ class Runtime:
         self.link = self._new_link()
         self.claims = Claims(store, clock, self.link.process, config.tenant)
         self.contexts = Contexts(store, config.tenant, context_key(config, store.shared), _bounds(config))
+        self.approvals = Approvals(control_clients(config), self.link.opened, config.tenant, self.link.process)
         self.audit = AuditClient(self.link.uplink.send, clock, process=self.link.process)
         known = SnapshotGuard(self.link, self.latch, registry, self.circuits, rules.circuit.keep_s)
         self.guards = Guards([LatchGuard(self.latch), known, CircuitGuard(self.circuits), LineageGuard()])
@@ -184,6 +186,11 @@ class Runtime:
     def denied(self, action: Action, verdict: Verdict) -> None:
         """A guard refused an action: audited, counted."""
         self.audit.ruled(action, verdict)
+
+    def refused(self, refused: Refused) -> None:
+        """An action did not happen: held, where people are asked about it, or denied."""
+        rule = self.held if isinstance(refused, ApprovalPending | ApprovalUnavailable) else self.denied
+        rule(refused.action, refused.verdict)
 
     def held(self, action: Action, verdict: Verdict) -> None:
         """A message waits because a guard said no: audited, counted."""

@@ -40,7 +40,10 @@ _PORTS: Final = {
     "dashboard_metrics_port": "dashboard",
     "redis_metrics_port": "redis",
 }
-_SECRETS: Final = ("command.key", "agent.token", "operator.token", "principals.json", "operators.json")
+_SECRETS: Final = (
+    "command.key", "agent.token", "operator.token", "principals.json", "operators.json", "approvals.key",
+    "approvers.json",
+)  # fmt: skip
 
 
 class Result(StrEnum):
