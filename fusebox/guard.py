@@ -16,6 +16,7 @@ LATCH = "latch"
 CIRCUIT = "circuit"
 UNVERIFIED = "snapshot"
 LINEAGE = "lineage"
+POLICY = "policy"
 
 _ERRORS: dict[str, type[Refused]] = {
     LATCH: AgentKilled,
