@@ -70,13 +70,17 @@ class ModelCalls:
 
     async def _serve(self, call: Call, targets: list[Target]) -> None:
         await self._means.seats.take(call.identity.agent)
-        with self._means.flights.flying(call.action), self._means.admission.entered(call.action):
-            call.screen = self._means.screens.open(call.route, call.action)
-            if call.screen is not None:
-                _screen(call, call.screen)
-            held = self._means.quota.for_model(call.identity, call.dialect, call.ask, call.action, targets, call.reply)
-            with held as call.hold:
-                await self._try_all(call, targets)
+        with self._means.flights.flying(call.action):
+            async with self._means.admission.entered(call.action):
+                await self._admitted(call, targets)
+
+    async def _admitted(self, call: Call, targets: list[Target]) -> None:
+        call.screen = self._means.screens.open(call.route, call.action)
+        if call.screen is not None:
+            _screen(call, call.screen)
+        held = self._means.quota.for_model(call.identity, call.dialect, call.ask, call.action, targets, call.reply)
+        with held as call.hold:
+            await self._try_all(call, targets)
 
     async def _try_all(self, call: Call, targets: list[Target]) -> None:
         last: Failed | None = None

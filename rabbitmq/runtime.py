@@ -31,6 +31,8 @@ from fusebox.rundir import url_of
 from fusebox.store import Store, open_store
 from fusebox.telemetry import Telemetry
 from governance.audit import AuditClient
+from governance.policy.guard import PolicyGuard
+from governance.policy.policy import open_policy
 from governance.registry import load_registry
 from rabbitmq.amqp import AmqpBroker
 from rabbitmq.broker import Broker
@@ -96,7 +98,13 @@ class Runtime:
         self.claims = Claims(store, clock, self.link.process, config.tenant)
         self.audit = AuditClient(self.link.uplink.send, clock, process=self.link.process)
         known = SnapshotGuard(self.link, self.latch, registry, self.circuits, rules.circuit.keep_s)
-        self.guards = Guards([LatchGuard(self.latch), known, CircuitGuard(self.circuits), LineageGuard()])
+        self.policy = open_policy(config, registry, clock)
+        self.agent_guards = Guards([LatchGuard(self.latch), known, CircuitGuard(self.circuits)])
+        """Those that stop an agent in all it does."""
+        asked = [PolicyGuard(self.policy, self.audit.ruled)] if self.policy is not None else []
+        self.action_guards = Guards([LineageGuard(), *asked])
+        """Those that look at the action at hand; a circuit's probe must pass them, too."""
+        self.guards = Guards([self.agent_guards, self.action_guards])
         self.outbox = new_outbox(config, broker, clock, name, lambda agent: self.latch.killed(agent) is None)
         self._slow: dict[str, float] = {}
         self._panel = Panel(rules, registry)
@@ -225,6 +233,8 @@ class Runtime:
             self._wake.wait(TICK_S)
             self._wake.clear()
             self._attempt(self._refresh)
+            if self.policy is not None:
+                self._attempt(self.policy.refresh)
             for member in list(self._members.values()):
                 self._attempt(member.tick)
 

@@ -49,7 +49,7 @@ class Settling:
                 self.hold(delivery, verdict)
             case Retried(error, delay, attempt):
                 self.retry(delivery, error, delay, attempt)
-            case Postpone():
+            case Postpone(_):
                 self.postpone(delivery)
             case Bury(error):
                 self.bury(delivery, error)

@@ -11,7 +11,7 @@ from fusebox.records import Action, Finding
 from rabbitmq.act import Act
 from rabbitmq.lineage import LAPS, laps
 from rabbitmq.middleware.base import Middleware
-from rabbitmq.run import Bury, Hold, Outcome, Run
+from rabbitmq.run import Bury, Hold, Outcome, Postpone, Run
 
 _CALLING: Final = "breaking.calling"
 
@@ -39,14 +39,19 @@ class Guarding(Middleware):
             AgentTripped: a guard said no; the circuit itself rules in :class:`Breaking`, which admits probes.
         """
         verdict = run.runtime.guards.check(run.action)
-        if not verdict.allowed and verdict.guard != guard.CIRCUIT:
+        if verdict.guard == guard.CIRCUIT and not verdict.allowed:
+            verdict = run.runtime.action_guards.check(run.action)
+        if not verdict.allowed:
             raise AgentTripped(run.action, verdict)
 
     def on_failure(self, run: Run, error: BaseException) -> Outcome | None:  # noqa: ARG002 - the hook's
-        """What a killed workflow or tool has stopped would hold up the agent's other messages if it were held."""
+        """What a killed workflow or tool, or policy, has stopped would hold up the agent's other messages if it were
+        held; where only nobody could be asked, it comes back in a moment."""
         if not isinstance(error, Refused):
             return None
-        return Bury(error) if error.verdict.narrow else Hold(error.verdict)
+        if not error.verdict.narrow:
+            return Hold(error.verdict)
+        return Bury(error) if error.verdict.retry_after is None else Postpone(error)
 
 
 class Fencing(Middleware):
