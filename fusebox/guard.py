@@ -17,6 +17,7 @@ CIRCUIT = "circuit"
 UNVERIFIED = "snapshot"
 LINEAGE = "lineage"
 APPROVAL = "approval"
+POLICY = "policy"
 
 _ERRORS: dict[str, type[Refused]] = {
     LATCH: AgentKilled,
@@ -68,14 +69,14 @@ class Guards:
         self._guards = tuple(guards)
 
     def check(self, action: Action, *, but: str = "") -> Verdict:
-        """Rule on ``action``, without the guard named ``but``."""
+        """Rule on ``action``, whatever the guard named ``but`` says."""
         held = _NOBODY_MINDS
         for guard in self._guards:
             try:
                 verdict = guard.check(action)
             except Exception as error:  # a guard that cannot answer denies, loudly
                 verdict = _failed(guard, action, error)
-            if verdict.decision is not _ALLOW and guard.name != but:
+            if verdict.decision is not _ALLOW and verdict.guard != but:
                 if verdict.decision is Decision.DENY:
                     return verdict
                 held = verdict if held is _NOBODY_MINDS else held
