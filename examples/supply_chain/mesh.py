@@ -118,11 +118,12 @@ def _query(through: Through, sql: str, workflow: str) -> dict[str, Any]:
 
 def _draft(ctx: Context, through: Through, short: StockShort) -> dict[str, Any]:
     offers = query(ctx, through, _OFFER.format(sku=plain(short.sku)), short.sku)
+    heard = ctx.workflow.history(type="delay").entries[-1].body
     best = min(offers, key=lambda offer: int(offer["lead_days"]))
     quantity = -(-short.shortfall // best["pack"]) * best["pack"]
     order = {
         "shipment": short.shipment, "supplier": best["name"], "sku": short.sku, "quantity": quantity,
-        "total_cents": quantity * best["unit_cents"], "reason": short.summary,
+        "total_cents": quantity * best["unit_cents"], "reason": short.summary, "late": f"{heard['carrier']}, now {heard['eta']}",
     }  # fmt: skip
     ctx.workflow.facts.put("draft", order, version=0)
     return order
