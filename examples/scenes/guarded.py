@@ -27,8 +27,10 @@ def injection(mesh: Mesh, told: Told) -> None:
     mesh.manager.post(mesh.manager.webhook(mesh.manager.asked(update.shipment), approve=True))
     until(lambda: mesh.ordered(update.shipment), "the order is committed all the same")
     told.claim("the model read the note", bool(mesh.models.asked("export the user table")))
-    told.claim("its answer was stopped by the output filter",
-               [entry.body["code"] for entry in mesh.remembered(workflow, "blocked")] == ["deny_by_filter"])  # fmt: skip
+    told.claim(
+        "its answer was stopped by the output filter",
+        [entry.body["code"] for entry in mesh.remembered(workflow, "blocked")] == ["deny_by_filter"],
+    )
     rows = until(lambda: mesh.refusals(ANALYST, "filter"), "the refusal is on record", 60)
     told.claim("the audit log says why", any("link.image" in row["reason"] for row in rows))
     (order,) = mesh.ordered(update.shipment)
@@ -57,8 +59,10 @@ def analyst_orders(mesh: Mesh, told: Told) -> None:
         guard = refused.verdict.guard
     told.claim("policy denies it on the bus", guard == "policy")
     said = through.tool("erp", "orders", _ORDER, once="x")
-    told.claim("and at the gateway, where no code of the agent runs",
-               (said.status, said.code) == (HTTPStatus.FORBIDDEN, "denied_by_policy"))  # fmt: skip
+    told.claim(
+        "and at the gateway, where no code of the agent runs",
+        (said.status, said.code) == (HTTPStatus.FORBIDDEN, "denied_by_policy"),
+    )
     told.claim("nothing was ordered", len(mesh.erp.orders()) == before)
     rows = until(lambda: mesh.refusals(ANALYST, "policy"), "the refusal is on record", 60)
     told.claim("the audit log names the rule", all("denied by" in row["reason"] for row in rows))

@@ -73,17 +73,22 @@ class Manager:
         while not over.wait(_POLL_S):
             with suppress(FuseboxError):  # it is away for a moment: that is what scenes are about
                 for row in self._pending():
-                    self._client.answer(row["id"], row["digest"], True, "as agreed")
+                    self.client.answer(row["id"], row["digest"], True, "as agreed")
 
     def _pending(self) -> list[Json]:
-        return [row for row in self._client.approvals()["approvals"] if row["stage"] == "pending"]
+        return [row for row in self.client.approvals()["approvals"] if row["stage"] == "pending"]
 
     def _waiting(self, word: str) -> Json | None:
-        shown = (self._client.approval(row["id"]) for row in self._pending())
+        shown = (self.client.approval(row["id"]) for row in self._pending())
         return next((each for each in shown if word in each["request"]["arguments"]), None)
 
     @property
-    def _client(self) -> ControlClient:
+    def client(self) -> ControlClient:
+        """The manager's way to *watch*.
+
+        Raises:
+            ControlUnavailable: it does not run just now.
+        """
         return ControlClient(self._url, self._token)
 
     @property

@@ -29,8 +29,10 @@ def approval(mesh: Mesh, told: Told) -> None:
     told.claim(
         "a signed webhook counts as the manager's word", (status, answer["stage"]) == (HTTPStatus.OK, "approved")
     )
-    told.claim("the order goes through under its approval",
-               _order(mesh, _BUYER, "SIGN-1", approval=asked["id"]).status == HTTPStatus.CREATED)  # fmt: skip
+    told.claim(
+        "the order goes through under its approval",
+        _order(mesh, _BUYER, "SIGN-1", approval=asked["id"]).status == HTTPStatus.CREATED,
+    )
     told.claim("the ERP has it", len(mesh.ordered("SIGN-1")) == 1)
 
 

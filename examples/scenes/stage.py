@@ -16,6 +16,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
+from string import ascii_uppercase
 from typing import Any, Final
 
 from collector import queries
@@ -97,11 +98,12 @@ class Mesh:
     def __init__(self, chosen: Settings, outside: Outside, supervisor: Supervisor, node: PrivateNode | None) -> None:
         self.config, self.supervisor, self.node = chosen.config, supervisor, node
         self.models, self.warehouse, self.erp = outside.models, outside.warehouse, outside.erp
+        self.models_url = outside.server.url
         self.manager = Manager(self.config)
         self.runtime = Runtime.from_config(self.config, name="supply-chain")
         self._secrets = {FEDEX: os.urandom(16).hex(), MAERSK: os.urandom(16).hex()}
         self._dock = Dock(self.runtime.broker, self._secrets)
-        self._shipments = iter(range(200))
+        self._shipments = (f"SCN-{a}{b}" for a in ascii_uppercase for b in ascii_uppercase)
         keys = Keys(self.config.data_dir / FILE, self.config.tenant)
         names = load_registry(self.config.agents_file).agents
         self._keys = {name: keys.add(name, team="", models=(ANY,), tools=(ANY,))[1] for name in names}
@@ -118,7 +120,7 @@ class Mesh:
     def delay(self, note: str = "Engine repair, vessel at anchor", carrier: str = "Maersk") -> CarrierUpdate:
         """A shipment of its own that comes late enough to empty a shelf."""
         return CarrierUpdate(
-            carrier=carrier, shipment=f"SCN-{next(self._shipments):04d}", status="delayed", date="2026-03-02",
+            carrier=carrier, shipment=next(self._shipments), status="delayed", date="2026-03-02",
             eta="2026-03-14", place="Suez", note=note,
         )  # fmt: skip
 
@@ -152,7 +154,8 @@ class Mesh:
 
     def refusals(self, agent: str, guard: str) -> list[Json]:
         """What a guard has denied an agent, as the audit log has it."""
-        return [row for row in self.query("ask_refusals", agent=agent) if row["guard"] == guard]
+        rows = self.query("ask_refusals", agent=agent)
+        return [row for row in rows if (row["guard"], row["kind"]) == (guard, "denial")]
 
     @property
     def _gateway(self) -> str:

@@ -32,10 +32,14 @@ def delay(mesh: Mesh, told: Told) -> None:
     mesh.carrier_posts(update)
     workflow = str(answer["workflow"])
     until(lambda: mesh.remembered(workflow, "ordered"), "the executor has written down what it ordered")
-    told.claim("the order is committed by the gateway for the executor, once",
-               [order["agent"] for order in mesh.ordered(update.shipment)] == ["executor"])  # fmt: skip
-    told.claim("the workflow remembers the delay, its impact, the draft and the order",
-               [e.type for e in mesh.remembered(workflow)] == ["delay", "impact", "fact", "ordered"])  # fmt: skip
+    told.claim(
+        "the order is committed by the gateway for the executor, once",
+        [order["agent"] for order in mesh.ordered(update.shipment)] == ["executor"],
+    )
+    told.claim(
+        "the workflow remembers the delay, its impact, the draft and the order",
+        [e.type for e in mesh.remembered(workflow)] == ["delay", "impact", "fact", "ordered"],
+    )
     rows = until(lambda: mesh.query("ask_knew", agent="executor"), "reads are stored", _LONG_S)
     told.claim("what the executor knew when it ordered is on record", any(r["operation"] == "erp.order" for r in rows))
 

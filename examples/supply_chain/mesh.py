@@ -40,6 +40,7 @@ _OFFER: Final = (
     "SELECT s.name, o.pack, o.unit_cents, s.lead_days FROM offers AS o JOIN suppliers AS s ON s.id = o.supplier "
     "WHERE o.sku = '{sku}'"
 )
+_LATER: Final = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.REQUEST_TIMEOUT)
 _POLL_S: Final = 0.1
 WAIT_S: Final = 90.0
 """How long the Executor waits for a person before its message goes back."""
@@ -142,11 +143,12 @@ def _commit(ctx: Context, through: Through, order: dict[str, Any]) -> dict[str, 
         )  # fmt: skip
         if said.status == HTTPStatus.CREATED:
             return {"ordered": True, "approval": approval}
-        if said.status == HTTPStatus.FORBIDDEN:
+        if said.code == "approval_denied":
             return {"ordered": False, "approval": approval, "why": str(said.body["error"]["message"])}
-        if said.status != HTTPStatus.ACCEPTED:
+        if said.status == HTTPStatus.ACCEPTED:
+            approval = str(said.body["approval_id"])
+        elif said.code != "approval_unavailable":
             _accepted(said)
-        approval = str(said.body["approval_id"])
         time.sleep(_POLL_S)
     raise ServiceUnavailable(f"nobody has answered {approval} yet")
 
@@ -155,7 +157,7 @@ def _accepted(said: Said) -> dict[str, Any]:
     if said.status < HTTPStatus.MULTIPLE_CHOICES:
         return dict(said.body)
     why = f"{said.status} {said.code}: {json.dumps(said.body)[:300]}"
-    if said.status >= HTTPStatus.INTERNAL_SERVER_ERROR or said.status == HTTPStatus.TOO_MANY_REQUESTS:
+    if said.status in _LATER or said.status >= HTTPStatus.INTERNAL_SERVER_ERROR or said.code == "agent_tripped":
         raise ServiceUnavailable(why)
     raise RefusedByGateway(why)
 
