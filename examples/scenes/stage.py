@@ -125,7 +125,7 @@ class Mesh:
         )  # fmt: skip
 
     def carrier_posts(self, update: CarrierUpdate, *, secret: str = "") -> tuple[int, Json]:
-        """The carrier's webhook, as it would arrive at the dock; with a ``secret`` that is not the carrier's, if given."""
+        """The carrier's webhook, as it would arrive at the dock; signed with another ``secret`` when one is given."""
         carrier = update.carrier.lower()
         body, headers = post(carrier, update, secret or self._secrets[carrier])
         return post_bytes(f"{self._dock.url}/{carrier}", body, headers)

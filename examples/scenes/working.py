@@ -13,6 +13,7 @@ from examples.supply_chain.agents import ANALYST, CarrierUpdate
 from fusebox.errors import Retryable
 from fusebox.rundir import lookup
 
+_GUESS: Final = "a guess"
 _MANY: Final = 4
 _LONG_S: Final = 90.0
 
@@ -21,7 +22,7 @@ def delay(mesh: Mesh, told: Told) -> None:
     """A carrier says that a ship is late; an order is drafted, signed off, committed."""
     update = mesh.delay(carrier="FedEx")
     told.claim(
-        "a webhook that the carrier did not sign is refused", mesh.carrier_posts(update, secret="guess")[0] == 401
+        "a webhook that the carrier did not sign is refused", mesh.carrier_posts(update, secret=_GUESS)[0] == 401
     )
     status, answer = mesh.carrier_posts(update)
     told.claim("a signed one is taken", status == 200)

@@ -1,11 +1,7 @@
 """What two carriers post, and how they sign it; whatever they say becomes one :class:`CarrierUpdate`.
 
-=======  ======================================  ======================================================================
-carrier  shaped after                            signed with
-=======  ======================================  ======================================================================
-FedEx    its Advanced Integrated Visibility      ``fdx-signature``: HMAC-SHA256 of the body, hex
-Maersk   DCSA Track & Trace 2.2 transport events ``notification-signature``: ``sha256=`` and HMAC-SHA256 of the body, hex
-=======  ======================================  ======================================================================
+* FedEx, after its Advanced Integrated Visibility: ``fdx-signature`` is the HMAC-SHA256 of the body, in hex.
+* Maersk, after the transport events of DCSA's Track & Trace 2.2: ``notification-signature`` is ``sha256=`` and the same.
 
 No carrier was asked: the shapes are written down from their public documentation.
 """

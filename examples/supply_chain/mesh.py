@@ -9,8 +9,8 @@
                                                                                                 │ drafts an order
                                                            person ◄── 202, an approval ── gateway ── signed off ─► ERP
 
-A handler may run again (a crash, Redis or the gateway away for a moment): the draft is a fact of the workflow, the order
-has its own idempotency key, so there is one order for one delay.
+A handler may run again (a crash, Redis or the gateway away for a moment): the draft is a fact of the workflow and the
+order has its own idempotency key, so there is one order for one delay.
 """
 
 from __future__ import annotations
@@ -27,10 +27,11 @@ from examples.supply_chain.agents import (
 )  # fmt: skip
 from examples.through import Said, Through
 from examples.web import ServiceUnavailable
-from fusebox.errors import Permanent, Retryable, StoreUnavailable
+from fusebox.errors import Permanent, Retryable
 from rabbitmq import Agent, Context, Retry, Runtime
 
-_AGAIN: Final = Retry(attempts=8, base_s=1, on=(StoreUnavailable, ServiceUnavailable))
+_AGAIN: Final = Retry(attempts=8, base_s=1, on=(Retryable,))
+"""Redis, RabbitMQ, *watch* or the gateway may be away for a moment."""
 _ANALYSE: Final = "You are a supply chain analyst. Say in one sentence what this delay means for the stock."
 _IMPACT: Final = (
     "SELECT p.sku, p.name, p.stock, p.daily_demand FROM shipments AS s JOIN products AS p ON p.sku = s.sku "
