@@ -1,7 +1,7 @@
 """What two carriers post, and how they sign it; whatever they say becomes one :class:`CarrierUpdate`.
 
 * FedEx, after its Advanced Integrated Visibility: ``fdx-signature`` is the HMAC-SHA256 of the body, in hex.
-* Maersk, after the transport events of DCSA's Track & Trace 2.2: ``notification-signature`` is ``sha256=`` and the same.
+* Maersk, after the transport events of DCSA's Track & Trace 2.2: ``notification-signature`` is ``sha256=`` and that.
 
 No carrier was asked: the shapes are written down from their public documentation.
 """
