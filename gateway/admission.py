@@ -38,7 +38,7 @@ class Admission:
         with ExitStack() as stack:
             verdict = self._runtime.guards.check(action)
             if verdict.decision is Decision.DENY and self._probe(action, verdict, stack):
-                verdict = self._runtime.guards.check(action, but=guard.CIRCUIT)
+                verdict = self._runtime.action_guards.check(action)
             self._refuse(action, verdict)
             yield None if verdict.allowed else verdict
 
@@ -48,7 +48,10 @@ class Admission:
         Raises:
             Denied: a guard says no.
         """
-        self._refuse(action, self._runtime.guards.check(action, but=guard.CIRCUIT))
+        verdict = self._runtime.guards.check(action)
+        if verdict.guard == guard.CIRCUIT:  # a probe, or else its flight is cut
+            verdict = self._runtime.action_guards.check(action)
+        self._refuse(action, verdict)
 
     def _refuse(self, action: Action, verdict: Verdict) -> None:
         if verdict.decision is Decision.DENY:

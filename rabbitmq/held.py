@@ -19,7 +19,7 @@ from typing import Final, Protocol
 
 from fusebox import guard, names
 from fusebox.errors import FuseboxError
-from fusebox.records import Action, ActionKind, Decision, State
+from fusebox.records import Action, ActionKind, State
 from rabbitmq.broker import Consumer, Delivery
 from rabbitmq.runtime import Runtime
 
@@ -88,11 +88,9 @@ class Valve:
 
     def _may_flow(self) -> bool:
         """What the guards say of consuming; of a circuit that stops, whether a probe may be tried."""
-        verdict = self._runtime.guards.check(self._consuming)
-        if verdict.decision is not Decision.DENY:  # a person decides on messages one by one
-            return True
-        if verdict.guard != guard.CIRCUIT:
-            return False
+        verdict = self._runtime.agent_guards.check(self._consuming)
+        if verdict.allowed or verdict.guard != guard.CIRCUIT:
+            return verdict.allowed
         circuits = self._runtime.circuits
         return circuits.circuit(self._agent).state is State.HALF_OPEN or circuits.due(self._agent)
 

@@ -49,6 +49,9 @@ class Retried:
 class Postpone:
     """Comes back in a moment; no attempt is counted."""
 
+    error: BaseException | None = None
+    """What kept it from being handled, when it was not that its handler is at work already."""
+
 
 @dataclass(frozen=True, slots=True)
 class Bury:

@@ -98,7 +98,11 @@ class Runtime:
         self.approvals = Approvals(control_clients(config), self.link.opened, config.tenant, self.link.process)
         self.audit = AuditClient(self.link.uplink.send, clock, process=self.link.process)
         known = SnapshotGuard(self.link, self.latch, registry, self.circuits, rules.circuit.keep_s)
-        self.guards = Guards([LatchGuard(self.latch), known, CircuitGuard(self.circuits), LineageGuard()])
+        self.agent_guards = Guards([LatchGuard(self.latch), known, CircuitGuard(self.circuits)])
+        """Those that stop an agent in all it does."""
+        self.action_guards = Guards([LineageGuard()])
+        """Those that look at the action at hand; a circuit's probe must pass them, too."""
+        self.guards = Guards([self.agent_guards, self.action_guards])
         self.outbox = new_outbox(config, broker, clock, name, lambda agent: self.latch.killed(agent) is None)
         self._slow: dict[str, float] = {}
         self._panel = Panel(rules, registry)

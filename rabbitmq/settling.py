@@ -54,7 +54,7 @@ class Settling:
                 self.park(delivery, pending)
             case Retried(error, delay, attempt):
                 self.retry(delivery, error, delay, attempt)
-            case Postpone():
+            case Postpone(_):
                 self.postpone(delivery)
             case Bury(error):
                 self.bury(delivery, error)
