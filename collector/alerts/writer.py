@@ -30,10 +30,11 @@ class Writer:
 
     Args:
         dashboard: the dashboard's address, when it runs.
+        control: where people reach the control API, without a slash at its end.
     """
 
-    def __init__(self, dashboard: Callable[[], str | None]) -> None:
-        self._dashboard = dashboard
+    def __init__(self, dashboard: Callable[[], str | None], control: Callable[[], str]) -> None:
+        self._dashboard, self._control = dashboard, control
 
     # --- circuits and orders ----------------------------------------------------------------------------------------
     def moved(self, transition: Transition) -> Alert:
@@ -164,6 +165,8 @@ class Writer:
             "agent": request.agent,
             "reason": f"{request.agent} wants to: {what}; {request.reason}"[:_MAX_TEXT],
             "approval": approval.id,
+            "repeated": what,
+            "incident": f"{self._control()}/confirm/approval?scope={approval.id}",
             "digest": approval.digest,
             "arguments": shown,
             "asked": list(approval.allowed),

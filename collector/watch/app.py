@@ -189,7 +189,10 @@ class Watch:
         """Who tells people."""
         config, clock, register = self._config, self._clock, Register()
         self._alert_rules = load_alert_rules(config.alerts_file)
-        self._writer = writer = Writer(lambda: self._alert_rules.links.dashboard or self._dashboard())
+        self._writer = writer = Writer(
+            lambda: self._alert_rules.links.dashboard or self._dashboard(),
+            lambda: (self._alert_rules.links.control or self.url).rstrip("/"),
+        )
         self._telling = Telling(self._journal, clock, writer, register, self._registry)
         sinks = Workshop(config, self._alert_rules, clock, self.url).sinks()
         self._outbox = Outbox(config.data_dir / "alerts", sinks, clock, self._telling.ended)
