@@ -36,6 +36,15 @@ class Config(BaseSettings):
     agents_file: Path = Field(Path("agents.toml"), description="the agent registry; absent means nobody is registered")
     rules_file: Path | None = Field(None, description="detector rules instead of the shipped ones")
 
+    policy: str | None = Field(
+        None, description="'default', a folder of Rego policies or an OPA server's URL; unset: no policy is asked"
+    )
+    policy_keys: Path | None = Field(
+        None, description="public keys one of which must have signed the policy folder; unset: nobody has to"
+    )
+    policy_token: SecretStr | None = Field(None, description="bearer token for the OPA server")
+    environment: str = Field("", description="name of this deployment, such as production; policies may look at it")
+
     prices_file: Path | None = Field(None, description="own prices (TOML) that win over those of genai-prices")
 
     amqp_url: SecretStr | None = Field(None, description="RabbitMQ; unset means the in-process broker")

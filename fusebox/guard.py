@@ -17,6 +17,7 @@ CIRCUIT = "circuit"
 UNVERIFIED = "snapshot"
 LINEAGE = "lineage"
 APPROVAL = "approval"
+POLICY = "policy"
 
 _ERRORS: dict[str, type[Refused]] = {
     LATCH: AgentKilled,

@@ -209,7 +209,7 @@ class Context:
         started = self.runtime.clock.now()
         body = encode(payload)
         text = body.decode("utf-8", "replace")
-        action = self._action(ActionKind.PUBLISH, key, key, text)
+        action = self._action(ActionKind.PUBLISH, key, key, text, payload)
         approve = self._approve(action, lambda: {"key": key, "body": text_of(body)}, origin=message_id)
         message_id = message_id or new_id("msg")
         about = tracing.described("publish", "send", names.EXCHANGE_EVENTS, key)
@@ -258,7 +258,7 @@ class Context:
         self, name: str, function: Callable[..., Any], target: str, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Iterator[Act]:
         request = {"args": list(args), **kwargs}
-        action = self._action(ActionKind.TOOL_CALL, name, target, request)
+        action = self._action(ActionKind.TOOL_CALL, name, target, request, request)
         attributes = {names.GEN_AI_OPERATION: "execute_tool", names.GEN_AI_TOOL_NAME: name}
         approve = self._approve(
             action, lambda: arguments_of(function, args, kwargs), contract=lambda: contract_of(function)
@@ -267,9 +267,11 @@ class Context:
             act.capture(names.GEN_AI_TOOL_ARGUMENTS, request)
             yield act
 
-    def _action(self, kind: ActionKind, operation: str, target: str, request: object) -> Action:
+    def _action(
+        self, kind: ActionKind, operation: str, target: str, request: object, arguments: object = None
+    ) -> Action:
         return Action(
             kind=kind, agent=self.agent, operation=operation, target=target, tenant=self.runtime.config.tenant,
             workflow=self.workflow, trace_id=self.trace_id, lineage=self.lineage,
-            request=0 if request is None else fingerprint.request_hash(operation, target, request),
+            request=0 if request is None else fingerprint.request_hash(operation, target, request), arguments=arguments,
         )  # fmt: skip

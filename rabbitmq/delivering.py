@@ -3,8 +3,9 @@
 ::
 
     guards ── latch, circuit, snapshot say no ──► held      (no attempt is counted; nothing is lost)
-      │   ── its workflow was killed ───────────► dead, with the reason: nothing of the agent waits for it
+      │   ── its workflow was killed, or policy denies ─► dead, with the reason: nothing of the agent waits for it
       │   ── people are asked about it ─────────► approvals, until they answer; a no: dead, with the reason
+      │   ── policy, or people, cannot be asked ► a queue of fixed delay, then its own queue again
       │
     decode ── does not fit the handler's type ──► dead, with the validation error
       │
@@ -41,7 +42,7 @@ from rabbitmq.broker import Delivery
 from rabbitmq.context import Context
 from rabbitmq.handlers import Handler
 from rabbitmq.middleware import Chain
-from rabbitmq.run import Await, Bury, Done, Hold, Outcome, Run, SkipHandler, origin_key
+from rabbitmq.run import Await, Bury, Done, Hold, Outcome, Postpone, Run, SkipHandler, origin_key
 from rabbitmq.running import LOOP
 from rabbitmq.runtime import Runtime
 from rabbitmq.settling import Settling
@@ -152,7 +153,9 @@ class Delivering:
                 self._runtime.held(self._consuming(run.delivery), verdict)
             case Await(pending) if pending.action is run.action:
                 self._runtime.held(self._consuming(run.delivery), pending.verdict)
-            case Bury(Refused(action=action, verdict=verdict)) if action is run.action:
+            case Bury(Refused(action=action, verdict=verdict)) | Postpone(Refused(action=action, verdict=verdict)) if (
+                action is run.action
+            ):
                 self._runtime.denied(self._consuming(run.delivery), verdict)
 
     def _consuming(self, delivery: Delivery) -> Action:

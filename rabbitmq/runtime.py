@@ -32,6 +32,8 @@ from fusebox.store import Store, open_store
 from fusebox.telemetry import Telemetry
 from governance.approvals.client import Approvals
 from governance.audit import AuditClient
+from governance.policy.guard import PolicyGuard
+from governance.policy.policy import open_policy
 from governance.registry import load_registry
 from rabbitmq.amqp import AmqpBroker
 from rabbitmq.broker import Broker
@@ -98,9 +100,11 @@ class Runtime:
         self.approvals = Approvals(control_clients(config), self.link.opened, config.tenant, self.link.process)
         self.audit = AuditClient(self.link.uplink.send, clock, process=self.link.process)
         known = SnapshotGuard(self.link, self.latch, registry, self.circuits, rules.circuit.keep_s)
+        self.policy = open_policy(config, registry, clock)
         self.agent_guards = Guards([LatchGuard(self.latch), known, CircuitGuard(self.circuits)])
         """Those that stop an agent in all it does."""
-        self.action_guards = Guards([LineageGuard()])
+        asked = [PolicyGuard(self.policy, self.audit.ruled)] if self.policy is not None else []
+        self.action_guards = Guards([LineageGuard(), *asked])
         """Those that look at the action at hand; a circuit's probe must pass them, too."""
         self.guards = Guards([self.agent_guards, self.action_guards])
         self.outbox = new_outbox(config, broker, clock, name, lambda agent: self.latch.killed(agent) is None)
@@ -236,6 +240,8 @@ class Runtime:
             self._wake.wait(TICK_S)
             self._wake.clear()
             self._attempt(self._refresh)
+            if self.policy is not None:
+                self._attempt(self.policy.refresh)
             for member in list(self._members.values()):
                 self._attempt(member.tick)
 

@@ -283,6 +283,11 @@ class Denial(Body):
     minute: Whole
     count: Annotated[Whole, Field(ge=1)]
     trace_id: Trace = ""
+    operation: Text = ""
+    target: Text = ""
+    workflow: Text = ""
+    revision: Text = ""
+    decision_id: Text = ""
 
 
 class Denials(Body):

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from typing import Final
 
 from fusebox import guard
-from fusebox.errors import AgentTripped, ApprovalDenied, ApprovalPending, ApprovalUnavailable, Refused
+from fusebox.errors import AgentTripped, ApprovalDenied, ApprovalPending, Refused
 from fusebox.records import Action, Decision, Finding, Verdict
 from governance.approvals.request import text_of
 from rabbitmq.act import Act
@@ -59,15 +59,15 @@ class Guarding(Middleware):
             raise AgentTripped(run.action, verdict)
 
     def on_failure(self, run: Run, error: BaseException) -> Outcome | None:  # noqa: ARG002 - the hook's
-        """What a killed workflow or tool has stopped would hold up the agent's other messages if it were held; so would
-        what waits for people."""
+        """What a killed workflow or tool, or policy, has stopped would hold up the agent's other messages if it were
+        held, and so would what waits for people; where only nobody could be asked, it comes back in a moment."""
         if isinstance(error, ApprovalPending):
             return Await(error)
-        if isinstance(error, ApprovalUnavailable):
-            return Postpone(error)
         if not isinstance(error, Refused):
             return None
-        return Bury(error) if error.verdict.narrow else Hold(error.verdict)
+        if not error.verdict.narrow:
+            return Hold(error.verdict)
+        return Bury(error) if error.verdict.retry_after is None else Postpone(error)
 
 
 class Fencing(Middleware):
