@@ -82,7 +82,7 @@ class TestSlack:
         page = "https://control.example.com/confirm/approval?scope=apr_1"
         arguments = '{"note":"<!channel> *bold* ```"}'
         asked = alert(type="approval.asked", approval="apr_1", arguments=arguments, incident=page)
-        message = self.sent(receiver, Parcel.of([asked]))
+        message = self.sent(receiver, single(asked, 0.0))
         assert "&lt;!channel&gt; *bold*" in json.dumps(message["blocks"], ensure_ascii=False)
         (actions,) = [block for block in message["blocks"] if block["type"] == "actions"]
         assert {"text": {"type": "plain_text", "text": "Answer…"}, "type": "button", "url": page} in actions["elements"]

@@ -10,13 +10,16 @@ import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from pydantic import SecretStr
+from redis import Redis
 
 from collector.approvers import Approvers
 from collector.tokens import Tokens
 from fusebox import cli, webhooks
-from fusebox.clock import ManualClock
+from fusebox.clock import ManualClock, SystemClock
 from fusebox.config import Config
 from fusebox.control import ControlClient, ControlRefused
 from fusebox.errors import ControlUnavailable
@@ -144,11 +147,42 @@ class TestTime:
             "approvals": {row["id"]: "expired"}
         }
 
-    def test_what_ended_before_a_restart_is_no_question_any_more(self, harness: Harness) -> None:
-        row = harness.operator().approval(hold(harness)["approval"])
-        harness.operator().answer(row["id"], row["digest"], False, "no")
-        harness.restart()
-        assert refused(harness.operator().answer, row["id"], row["digest"], True, "yes") == 409
+    def test_a_backup_of_redis_that_is_put_back_makes_nothing_live_again(
+        self, watch_config: Config, redis_url: str
+    ) -> None:
+        """What has ended is in the journal: *watch* knows it after a restart, whatever the store says."""
+        settings = {"redis_url": SecretStr(redis_url), "tenant": f"t{uuid4().hex[:8]}"}
+        running = Harness(watch_config.model_copy(update=settings), SystemClock())
+        running.start()
+        client = Redis.from_url(redis_url)
+        try:
+            row = running.operator().approval(hold(running)["approval"])
+            running.operator().answer(row["id"], row["digest"], True, "yes")
+            keys = list(client.keys(f"fusebox:{settings['tenant']}:approval*"))
+            backup = {key: client.dump(key) for key in keys}
+            assert hold(running)["stage"] == "used"
+            running.stop()
+            for key, dumped in backup.items():
+                client.restore(key, 0, dumped, replace=True)
+            running.start()
+            assert running.operator().approval(row["id"])["stage"] == "expired"
+            assert hold(running)["stage"] == "pending"
+        finally:
+            client.close()
+            running.close()
+
+    def test_with_redis_an_approval_outlives_watch(self, watch_config: Config, redis_url: str) -> None:
+        settings = {"redis_url": SecretStr(redis_url), "tenant": f"t{uuid4().hex[:8]}"}
+        running = Harness(watch_config.model_copy(update=settings), SystemClock())
+        running.start()
+        try:
+            row = running.operator().approval(hold(running)["approval"])
+            running.restart()
+            assert running.operator().answer(row["id"], row["digest"], True, "yes")["stage"] == "approved"
+            running.restart()
+            assert hold(running)["stage"] == "used"
+        finally:
+            running.close()
 
 
 class TestJournal:
