@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from html import escape
 from typing import Any, Final, Protocol
@@ -13,6 +12,7 @@ from collector.watch import bodies
 from collector.watch.approving import Approving
 from collector.watch.markup import hidden, page, said
 from governance.approvals.approval import Stage
+from governance.approvals.request import readable, visible
 
 _EFFECTS: Final = {
     "kill": "Nothing more goes out: messages, model calls and tool calls are refused at once, until somebody resumes.",
@@ -83,8 +83,7 @@ class ApprovalSheet:
             "Because": f"{request['guard']}: {request['reason']}", "Takes": request["contract"],
             "Stands": f"{row['stage']}: {row['reason']}",
         }  # fmt: skip
-        rows = "".join(f"<p>{name}: <code>{escape(_visible(text))}</code></p>" for name, text in told.items() if text)
-        arguments = json.dumps(json.loads(request["arguments"]), indent=2, ensure_ascii=False)
+        rows = "".join(f"<p>{name}: <code>{escape(visible(text))}</code></p>" for name, text in told.items() if text)
         form = (
             f"{_form('approval', scope, word)}{hidden('digest', row['digest'])}{_reason(operator)}"
             "<button name=answer value=deny>Deny</button>"  # first: what the Enter key does must do no harm
@@ -92,7 +91,7 @@ class ApprovalSheet:
         )
         return page(
             "Approve this?" if row["stage"] == Stage.PENDING else f"This is {row['stage']}",
-            f"{said(complaint)}{rows}<p>Arguments, all of them:</p><pre>{escape(_visible(arguments))}</pre>"
+            f"{said(complaint)}{rows}<p>Arguments, all of them:</p><pre>{escape(readable(request['arguments']))}</pre>"
             f"{form if row['live'] else ''}",
             status,
         )
@@ -113,8 +112,3 @@ def _reason(operator: str) -> str:
         f"<label for=reason>Reason, recorded with your name ({escape(operator)})</label>"
         "<input id=reason name=reason maxlength=500 required autofocus>"
     )
-
-
-def _visible(text: str) -> str:
-    """What could hide or turn around what stands beside it is written out."""
-    return "".join(c if c.isprintable() or c == "\n" else f"\\u{ord(c):04x}" for c in text)
