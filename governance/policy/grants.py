@@ -19,6 +19,7 @@ from fusebox.registry import AgentEntry, Registry, Risk, Role, Rule
 
 Entry = Mapping[str, Any]
 ByAction = Mapping[str, list[Entry]]
+ARGUMENTS: Final = "arguments"
 _WORDS: Final = (".",)
 _REVISION: Final = 12
 
@@ -43,8 +44,19 @@ class Standing:
 
     def names(self) -> list[str]:
         """Of its holds and grants, in order."""
-        lists = (self.holds, self.grants)
-        return [str(entry["name"]) for by_action in lists for listed in by_action.values() for entry in listed]
+        return [str(entry["name"]) for entry in self._granted()]
+
+    @property
+    def unknowable(self) -> frozenset[str]:
+        """The names of those that look at arguments, which no record has."""
+        return frozenset(
+            str(entry["name"])
+            for entry in self._granted()
+            if any(condition["fact"].startswith(ARGUMENTS) for condition in entry["conditions"])
+        )
+
+    def _granted(self) -> list[Entry]:
+        return [e for by_action in (self.holds, self.grants) for listed in by_action.values() for e in listed]
 
 
 STRANGER: Final = Standing()

@@ -26,7 +26,7 @@ from fusebox.command import Keyring
 from fusebox.config import Config
 from fusebox.errors import ConfigError
 from fusebox.guard import POLICY
-from fusebox.records import Action, Decision, Verdict
+from fusebox.records import Action, ActionKind, Decision, Verdict
 from fusebox.registry import Registry
 from fusebox.secrets_file import identity
 from governance.policy.bundle import read_bundle, stamp
@@ -35,7 +35,7 @@ from governance.policy.grants import Grants
 from governance.policy.opa import OpaEngine
 from governance.policy.question import Questions
 from governance.policy.rego import RegoEngine
-from governance.policy.ruling import BadPolicy, Engine, PolicyUnavailable, Ruling
+from governance.policy.ruling import BadPolicy, Engine, PolicyUnavailable, Question, Ruling
 from governance.registry import load_registry
 
 SHIPPED: Final = "default"
@@ -43,6 +43,8 @@ SHIPPED: Final = "default"
 LOOK_EVERY_S: Final = 1.0
 RETRY_S: Final = 5.0
 """Told to those who are denied because no policy can be asked."""
+
+_NOTHING: Final = Action(ActionKind.TOOL_CALL, "nobody", "nothing")
 
 LOADED: Final = happenings.declare("policy_loaded", logging.INFO, "a policy, or new grants, are in force")
 REJECTED: Final = happenings.declare(
@@ -111,10 +113,25 @@ class Policy:
             PolicyUnavailable: nobody can be asked.
             BadPolicy: the answer is no decision.
         """
+        return self._in_force().engine.decide(self.question(action))
+
+    def question(self, action: Action) -> Question:
+        """What is asked about an action.
+
+        Raises:
+            PolicyUnavailable: no policy is loaded.
+        """
+        questions = self._in_force().questions
+        return questions.question(action, questions.summary(action))
+
+    def judges_arguments(self, agent: str) -> bool:
+        """True when a verdict on the agent may depend on arguments."""
+        return self._in_force().questions.judges_arguments(agent)
+
+    def _in_force(self) -> _Loaded:
         if self._loaded is None:
             raise PolicyUnavailable(self.problem)
-        questions = self._loaded.questions
-        return self._loaded.engine.decide(questions.question(action, questions.summary(action)))
+        return self._loaded
 
     @property
     def remote(self) -> bool:
@@ -182,6 +199,15 @@ def open_policy(config: Config, registry: Registry, clock: Clock) -> Policy | No
         return None
     load, changed = _source(config, config.policy, clock)
     return Policy(load, changed, registry, config.agents_file, config.environment, clock)
+
+
+def problem_of(policy: Policy) -> str:
+    """Why the policy is not in force as it is written, or cannot be asked; empty when all is well."""
+    try:
+        policy.ruling(_NOTHING)
+    except (PolicyUnavailable, BadPolicy) as error:
+        return str(error)
+    return policy.problem
 
 
 def folder_of(policy: str) -> Path:

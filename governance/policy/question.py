@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from fusebox.fingerprint import text_of
 from fusebox.records import Action
-from governance.policy.grants import Grants, Standing
+from governance.policy.grants import ARGUMENTS, Grants
 from governance.policy.ruling import Question
 
 MAX_TEXT: Final = 1_000
@@ -27,7 +27,6 @@ MAX_DEPTH: Final = 6
 MAX_BYTES: Final = 65_536
 CUT: Final = "_cut"
 """Stands in an object, true, where something was left out; a policy can refuse what it cannot see."""
-_ARGUMENTS: Final = "arguments"
 
 Key = tuple[str, ...]
 
@@ -53,8 +52,11 @@ class Questions:
 
     def summary(self, action: Action) -> Any:
         """The arguments, as far as anybody looks at them."""
-        read = _ARGUMENTS in self._reads or any(fact.startswith(_ARGUMENTS) for fact in self._facts_of(action.agent))
-        return summary_of(action.arguments) if read else {}
+        return summary_of(action.arguments) if self.judges_arguments(action.agent) else {}
+
+    def judges_arguments(self, agent: str) -> bool:
+        """True when a verdict on the agent may depend on arguments."""
+        return ARGUMENTS in self._reads or any(fact.startswith(ARGUMENTS) for fact in self._facts_of(agent))
 
     def question(self, action: Action, summary: Any) -> Question:
         """The whole document."""
@@ -68,10 +70,6 @@ class Questions:
             "facts": {fact: _plain(self._value(fact, action, summary)) for fact in self._facts_of(action.agent)},
         }  # fmt: skip
 
-    def standing(self, agent: str) -> Standing:
-        """What is known of an agent."""
-        return self._grants.of(agent)
-
     def _facts_of(self, agent: str) -> tuple[str, ...]:
         found = self._facts.get(agent)
         if found is None:
@@ -82,7 +80,7 @@ class Questions:
 
     def _value(self, name: str, action: Action, summary: Any) -> Any:
         head, _, path = name.partition(".")
-        if head == _ARGUMENTS:
+        if head == ARGUMENTS:
             return _found(summary, path.split(".")) if path else summary
         return {"target": action.target, "workflow": action.workflow, "environment": self._environment}[head]
 
