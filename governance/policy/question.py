@@ -3,11 +3,13 @@
 ::
 
     {"agent", "tenant", "team", "risk", "roles", "action", "resource", "target", "arguments", "workflow", "environment",
-     "denies", "holds", "grants", "facts"}
+     "facts", "standing"}
 
 ``action`` is publish, consume, model_call or tool_call; ``resource`` the routing key, model or tool; ``target`` what it
 works on (in the gateway: method and path). ``arguments`` is a summary, bounded in size; prompts are never in it.
-``facts`` has the value of what the agent's conditions look at, under the name they give it.
+``facts`` has the value of what the agent's conditions look at, under the name they give it. ``standing`` has what the
+registry lists for the agent (:mod:`governance.policy.grants`), for a server only: the embedded engine, to which parsing
+it each time would take most of the time, has it as ``data.registry[agent]``.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from typing import Any, Final
 from fusebox.fingerprint import text_of
 from fusebox.records import Action
 from governance.policy.grants import ARGUMENTS, Grants
-from governance.policy.ruling import Question
+from governance.policy.ruling import Engine, Question
 
 MAX_TEXT: Final = 1_000
 MAX_ITEMS: Final = 100
@@ -35,12 +37,13 @@ class Questions:
     """Makes them.
 
     Args:
-        reads: what of :data:`governance.policy.ruling.VARYING` the policy looks at.
+        engine: who will be asked.
         environment: the name of this deployment.
     """
 
-    def __init__(self, grants: Grants, reads: frozenset[str], environment: str) -> None:
-        self._grants, self._reads, self._environment = grants, reads, environment
+    def __init__(self, grants: Grants, engine: Engine, environment: str) -> None:
+        self._grants, self._environment = grants, environment
+        self._reads, self._remote = engine.reads, engine.remote
         self._facts: dict[str, tuple[str, ...]] = {}
 
     def key(self, action: Action, summary: Any) -> Key:
@@ -65,9 +68,9 @@ class Questions:
             "agent": action.agent, "tenant": action.tenant, "team": standing.team, "risk": standing.risk.value,
             "roles": list(standing.roles), "action": action.kind.value, "resource": action.operation,
             "target": action.target, "arguments": summary, "workflow": action.workflow,
-            "environment": self._environment, "denies": standing.denies, "holds": standing.holds,
-            "grants": standing.grants,
+            "environment": self._environment,
             "facts": {fact: _plain(self._value(fact, action, summary)) for fact in self._facts_of(action.agent)},
+            **({"standing": standing.document()} if self._remote else {}),
         }  # fmt: skip
 
     def _facts_of(self, agent: str) -> tuple[str, ...]:
