@@ -2,7 +2,7 @@
 
 A hundred agents of five roles and twenty grants each, eight of them for the kind of action that is asked about, two
 with conditions. Cached: the same few actions again, audit included; uncached: each action is new, and the interpreter
-is asked. ``load_ms`` is what a new policy takes until it rules: a process of its own tries it, then it is compiled here.
+is asked. ``load_ms`` is what a new policy takes until it rules: tried by a process of its own, then compiled here.
 """
 
 from __future__ import annotations
