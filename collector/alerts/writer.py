@@ -214,6 +214,11 @@ class Writer:
         }
         return self._alert(_id("audit", where), types.AUDIT_FAILED, time, data)
 
+    def policy_failed(self, reason: str, since: float) -> Alert:
+        """The policy that agents are to obey is no good: the last good one stays, or everything is denied."""
+        data = {"reason": f"policy: {reason}"[:_MAX_TEXT], "commands": ["fusebox doctor", "fusebox policy test"]}
+        return self._alert(f"alert_policy_{since:.3f}", types.POLICY_FAILED, since, data)
+
     def test(self, operator: str, time: float) -> Alert:
         """Whether anything arrives at all."""
         data = {"reason": f"{operator} asked whether alerts arrive; this one has", "commands": ["fusebox alerts list"]}

@@ -53,6 +53,7 @@ from collector.watch.history import History
 from collector.watch.leases import Leases, Receipts
 from collector.watch.live import BEHIND_S, Judge, Live
 from collector.watch.orders import Orders
+from collector.watch.policy import PolicyLook
 from collector.watch.poll import CommandLog
 from collector.watch.records import Records
 from collector.watch.relatch import Relatch
@@ -242,7 +243,8 @@ class Watch:
         dead = [DeadLetters(broker.depth, self._consumers, self._telling.dead_letters)] if broker else []
         rule = self._alert_rules.heartbeat
         heart = [Heartbeat(rule, clock, self._unwell, self._outbox.send)] if rule else []
-        self._stack = Stack([self._outbox, *carriers, server, self._live, self._canary, *dead, *heart])
+        policy = PolicyLook(config, self._registry, clock, self._telling.policy_failed)
+        self._stack = Stack([self._outbox, *carriers, server, self._live, self._canary, policy, *dead, *heart])
         self._stopping = threading.Event()
         self._ticker = threading.Thread(target=self._tick, name="watch-ticker", daemon=True)
 

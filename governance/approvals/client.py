@@ -127,7 +127,8 @@ class Approvals:
             raise _denied(action, str(answer["reason"]))
         self._remember(place, approval)
         happenings.emit(APPROVAL_ASKED, approval=approval, agent=action.agent, operation=action.operation)
-        raise ApprovalPending(action, guard.hold(verdict.guard, f"{verdict.reason}; {approval}"), approval)
+        held = guard.hold(verdict.guard, f"{verdict.reason}; {approval}", revision=verdict.revision)
+        raise ApprovalPending(action, held, approval)
 
     def _verify(self, action: Action, grant: str, bound: Json) -> None:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -11,6 +12,7 @@ from fusebox import guard, names
 from fusebox.errors import ApprovalDenied, ApprovalPending, Refused
 from fusebox.records import ActionKind
 from rabbitmq import Agent, Context, Runtime
+from rabbitmq.broker import Message
 from rabbitmq.shelf import Shelf
 from tests.fixtures.agents import Inbox, RuntimeFactory, eventually
 from tests.fixtures.approvals import answer, asked, hold, steps
@@ -220,3 +222,27 @@ def test_a_guard_that_denies_comes_before_one_that_holds(harness: Harness, runti
     with pytest.raises(Refused, match="never"):
         buyer.agent.context().tool("erp.commit", buyer.commit, 3)
     assert harness.operator().approvals()["approvals"] == []
+
+
+@inprocess
+def test_what_the_policy_holds_waits_for_a_person(
+    harness: Harness, runtimes: RuntimeFactory, tmp_path: Path, name: str, stopping: Keep
+) -> None:
+    """The registry's own grant, judged by the embedded engine."""
+    (tmp_path / "agents.toml").write_text(
+        f'[agents.{name}]\nowner = "jo"\nhandles = ["{name}.order"]\n\n[[agents.{name}.grants]]\n'
+        'action = "tool_call"\nresource = "erp.commit"\nhold = true\n'
+    )
+    runtime = runtimes(policy="default")
+    buyer = Buyer(name, runtime)
+    stopping(buyer.agent).start()
+    runtime.broker.publish(names.EXCHANGE_EVENTS, f"{name}.order", Message(b"5"))
+    (row,) = asked(harness)
+    assert row["request"]["guard"] == "policy"
+    assert row["request"]["revision"] != ""
+    answer(harness, approve=True)
+    assert buyer.ordered.wait(1) == [5]
+    runtime.broker.publish(names.EXCHANGE_EVENTS, f"{name}.order", Message(b"6"))
+    answer(harness, approve=False)
+    eventually(lambda: runtime.broker.depth(names.dead_queue(name)) == 1, what="it is dead")
+    assert buyer.ordered.items == [5]
