@@ -10,6 +10,7 @@ import streamlit as st
 
 from dashboards import (
     agents_page,
+    approvals_page,
     audit_page,
     board_page,
     health_page,
@@ -27,6 +28,7 @@ _HERE: Final = Path(__file__).parent
 _PAGES: Final = {
     Name.BOARD: (board_page.draw, "Board", ":material/grid_view:"),
     Name.INCIDENT: (incident_page.draw, "Incident", ":material/emergency:"),
+    Name.APPROVALS: (approvals_page.draw, "Approvals", ":material/how_to_reg:"),
     Name.AGENTS: (agents_page.draw, "Agents", ":material/smart_toy:"),
     Name.TRACES: (traces_page.draw, "Traces", ":material/account_tree:"),
     Name.WHY: (why_page.draw, "Why", ":material/route:"),

@@ -68,15 +68,14 @@ class Guards:
     def __init__(self, guards: Iterable[Guard]) -> None:
         self._guards = tuple(guards)
 
-    def check(self, action: Action, *, but: str = "") -> Verdict:
-        """Rule on ``action``, whatever the guard named ``but`` says."""
+    def check(self, action: Action) -> Verdict:
         held = _NOBODY_MINDS
         for guard in self._guards:
             try:
                 verdict = guard.check(action)
             except Exception as error:  # a guard that cannot answer denies, loudly
                 verdict = _failed(guard, action, error)
-            if verdict.decision is not _ALLOW and verdict.guard != but:
+            if verdict.decision is not _ALLOW:
                 if verdict.decision is Decision.DENY:
                     return verdict
                 held = verdict if held is _NOBODY_MINDS else held

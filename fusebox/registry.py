@@ -137,8 +137,8 @@ class AgentEntry(Role):
     handles: tuple[str, ...] = ()
     publishes: tuple[str, ...] = ()
     sql: tuple[SqlGrant, ...] = ()
-    approvals: ApprovalRule = ApprovalRule()
     roles: tuple[str, ...] = ()
+    approvals: ApprovalRule = ApprovalRule()
 
 
 class Registry(BaseModel):

@@ -40,7 +40,7 @@ class Admission:
         with ExitStack() as stack:
             verdict = await self._ask(self._runtime.guards, action)
             if verdict.decision is Decision.DENY and self._probe(action, verdict, stack):
-                verdict = await self._ask(self._runtime.guards, action, but=guard.CIRCUIT)
+                verdict = await self._ask(self._runtime.action_guards, action)
             self._refuse(action, verdict)
             yield None if verdict.allowed else verdict
 
@@ -50,7 +50,10 @@ class Admission:
         Raises:
             Denied: a guard says no.
         """
-        self._refuse(action, await self._ask(self._runtime.guards, action, but=guard.CIRCUIT))
+        verdict = await self._ask(self._runtime.guards, action)
+        if verdict.guard == guard.CIRCUIT:  # a probe, or else its flight is cut
+            verdict = await self._ask(self._runtime.action_guards, action)
+        self._refuse(action, verdict)
 
     def _refuse(self, action: Action, verdict: Verdict) -> None:
         if verdict.decision is Decision.DENY:

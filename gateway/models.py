@@ -72,17 +72,17 @@ class ModelCalls:
     async def _serve(self, call: Call, targets: list[Target]) -> None:
         await self._means.seats.take(call.identity.agent)
         with self._means.flights.flying(call.action):
-            async with self._means.admission.entered(call.action) as held:
-                await self._admitted(call, targets, held)
+            async with self._means.admission.entered(call.action) as asked:
+                await self._admitted(call, targets, asked)
 
-    async def _admitted(self, call: Call, targets: list[Target], held: Verdict | None) -> None:
+    async def _admitted(self, call: Call, targets: list[Target], asked: Verdict | None) -> None:
         call.screen = self._means.screens.open(call.route, call.action)
         if call.screen is not None:
             _screen(call, call.screen)
-        reserved = self._means.quota.for_model(call.identity, call.dialect, call.ask, call.action, targets, call.reply)
-        with reserved as call.hold:
-            if held is not None:
-                await self._agreed(call, held)
+        held = self._means.quota.for_model(call.identity, call.dialect, call.ask, call.action, targets, call.reply)
+        with held as call.hold:
+            if asked is not None:
+                await self._agreed(call, asked)
             await self._try_all(call, targets)
 
     async def _agreed(self, call: Call, held: Verdict) -> None:

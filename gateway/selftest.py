@@ -106,7 +106,7 @@ _TRIALS: Final = (
     Trial("latch", "agent_tripped", _kill),
     Trial("snapshot", "agent_unverified", _orphan),
     Trial("circuit", "agent_tripped", _trip),
-    Trial("policy", "denied_by_policy", policy="/no/policy/here"),
+    Trial("policy", "denied_by_policy", policy=_NO_ADDRESS),
     Trial("quota", "insufficient_quota", settings={"limits": (_ONE_TOKEN,)}),
 )
 

@@ -5,7 +5,7 @@
     guards ── latch, circuit, snapshot say no ──► held      (no attempt is counted; nothing is lost)
       │   ── its workflow was killed, or policy denies ─► dead, with the reason: nothing of the agent waits for it
       │   ── people are asked about it ─────────► approvals, until they answer; a no: dead, with the reason
-      │   ── policy cannot be asked ────────────► a queue of fixed delay, then its own queue again
+      │   ── policy, or people, cannot be asked ► a queue of fixed delay, then its own queue again
       │
     decode ── does not fit the handler's type ──► dead, with the validation error
       │

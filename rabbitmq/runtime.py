@@ -22,7 +22,7 @@ from fusebox import guard, happenings
 from fusebox.clock import Clock, system_clock
 from fusebox.command import Command
 from fusebox.config import Config
-from fusebox.errors import AgentKilled, ApprovalPending, ApprovalUnavailable, Refused
+from fusebox.errors import AgentKilled, ApprovalPending, Refused
 from fusebox.exporter import CollectorExporter
 from fusebox.guard import Guards
 from fusebox.records import Action, ActionKind, Decision, Event, Finding, State, Transition, Verdict
@@ -197,7 +197,7 @@ class Runtime:
 
     def refused(self, refused: Refused) -> None:
         """An action did not happen: held, where people are asked about it, or denied."""
-        rule = self.held if isinstance(refused, ApprovalPending | ApprovalUnavailable) else self.denied
+        rule = self.held if isinstance(refused, ApprovalPending) else self.denied
         rule(refused.action, refused.verdict)
 
     def held(self, action: Action, verdict: Verdict) -> None:

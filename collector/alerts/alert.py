@@ -31,6 +31,7 @@ DATA_DAMAGED: Final = "data.damaged"
 SPANS_MISSING: Final = "spans.missing"
 TELEMETRY_INCOMPLETE: Final = "telemetry.incomplete"
 AUDIT_FAILED: Final = "audit.failed"
+POLICY_FAILED: Final = "policy.failed"
 TEST: Final = "alerts.test"
 
 MEANINGS: Final[Mapping[str, tuple[Severity, str]]] = {
@@ -40,6 +41,10 @@ MEANINGS: Final[Mapping[str, tuple[Severity, str]]] = {
     RECEIPTS_MISSING: (Severity.CRITICAL, "a process has not confirmed a Command: it may still act"),
     TELEMETRY_INCOMPLETE: (Severity.CRITICAL, "no canary comes through: a quiet board may hide a loop"),
     AUDIT_FAILED: (Severity.CRITICAL, "the audit journal does not verify"),
+    POLICY_FAILED: (
+        Severity.CRITICAL,
+        "the policy cannot be loaded or asked: the last good one stays, or all is denied",
+    ),
     APPROVAL_ASKED: (Severity.WARNING, "an agent waits for a person's yes or no"),
     BUDGET_BURNING: (Severity.WARNING, "an agent uses more than its budget for a quarter of an hour"),
     MESSAGES_DEAD: (Severity.WARNING, "messages wait in an agent's dead letters"),

@@ -30,10 +30,11 @@ class Writer:
 
     Args:
         dashboard: the dashboard's address, when it runs.
+        control: where people reach the control API, without a slash at its end.
     """
 
-    def __init__(self, dashboard: Callable[[], str | None]) -> None:
-        self._dashboard = dashboard
+    def __init__(self, dashboard: Callable[[], str | None], control: Callable[[], str]) -> None:
+        self._dashboard, self._control = dashboard, control
 
     # --- circuits and orders ----------------------------------------------------------------------------------------
     def moved(self, transition: Transition) -> Alert:
@@ -164,6 +165,8 @@ class Writer:
             "agent": request.agent,
             "reason": f"{request.agent} wants to: {what}; {request.reason}"[:_MAX_TEXT],
             "approval": approval.id,
+            "repeated": what,
+            "incident": f"{self._control()}/confirm/approval?scope={approval.id}",
             "digest": approval.digest,
             "arguments": shown,
             "asked": list(approval.allowed),
@@ -210,6 +213,11 @@ class Writer:
             "commands": ["fusebox doctor"],
         }
         return self._alert(_id("audit", where), types.AUDIT_FAILED, time, data)
+
+    def policy_failed(self, reason: str, since: float) -> Alert:
+        """The policy that agents are to obey is no good: the last good one stays, or everything is denied."""
+        data = {"reason": f"policy: {reason}"[:_MAX_TEXT], "commands": ["fusebox doctor", "fusebox policy test"]}
+        return self._alert(f"alert_policy_{since:.3f}", types.POLICY_FAILED, since, data)
 
     def test(self, operator: str, time: float) -> Alert:
         """Whether anything arrives at all."""

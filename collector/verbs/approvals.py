@@ -18,6 +18,7 @@ from fusebox import terminal, webhooks
 from fusebox.config import Config
 from fusebox.control import ControlClient
 from fusebox.errors import ConfigError
+from governance.approvals.request import readable, visible
 
 Json = dict[str, Any]
 _COLOURS: Final = {"pending": "bold yellow", "approved": "green", "denied": "red"}
@@ -124,19 +125,13 @@ def _print(console: Console, row: Json) -> None:
     }  # fmt: skip
     for name, value in lines.items():
         if value:
-            console.print(f"[dim]{name:>9}[/]  {escape(_visible(value))}", highlight=False, soft_wrap=True)
+            console.print(f"[dim]{name:>9}[/]  {escape(visible(value))}", highlight=False, soft_wrap=True)
     console.print("[dim]arguments[/], all of them:")
-    console.print(escape(_visible(json.dumps(json.loads(request["arguments"]), indent=2, ensure_ascii=False))),
-                  highlight=False, soft_wrap=True)  # fmt: skip
+    console.print(escape(readable(request["arguments"])), highlight=False, soft_wrap=True)
 
 
 def _wish(request: Json) -> str:
     return f"{request['kind']} {request['operation']}" + (f" on {request['target']}" if request["target"] else "")
-
-
-def _visible(text: str) -> str:
-    """What could hide or turn around what stands beside it is written out."""
-    return "".join(c if c.isprintable() or c == "\n" else f"\\u{ord(c):04x}" for c in text)
 
 
 def _keys(args: argparse.Namespace, config: Config) -> int:

@@ -29,9 +29,10 @@ from collector.watch.door import Door
 from collector.watch.errands import Errands
 from collector.watch.leases import Receipts
 from collector.watch.orders import Orders
-from collector.watch.pages import Pages, Perform
+from collector.watch.pages import Pages
 from collector.watch.records import Records
 from collector.watch.refusal import BAD_REQUEST, NOT_FOUND, UNAUTHORISED, UNAVAILABLE, Refusal
+from collector.watch.sheets import ApprovalSheet, OrderSheet, Sheet
 from collector.watch.uplink import Uplink
 from fusebox import happenings
 from fusebox.clock import Clock
@@ -78,11 +79,14 @@ class Api:
         self._approving, self._callbacks = approving, callbacks
         # Threads of their own for people: a kill never queues behind what agents report.
         self._people = ThreadPoolExecutor(_PEOPLE, "watch-people")
-        perform: dict[str, Perform] = {
-            "kill": lambda who, body, _second: orders.kill(who, body.scope, body.reason),
-            "resume": lambda who, body, second: orders.resume(who, body.scope, body.reason, second),
+        sheets: dict[str, Sheet] = {
+            "kill": OrderSheet("kill", lambda who, body, _second: orders.kill(who, body.scope, body.reason)),
+            "resume": OrderSheet(
+                "resume", lambda who, body, second: orders.resume(who, body.scope, body.reason, second)
+            ),
+            "approval": ApprovalSheet(approving),
         }
-        self._pages = Pages(operators, clock, perform, self._for_people, self._enter)
+        self._pages = Pages(operators, clock, sheets, self._for_people, self._enter)
 
     def app(self) -> Starlette:
         """The application."""

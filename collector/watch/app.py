@@ -53,6 +53,7 @@ from collector.watch.history import History
 from collector.watch.leases import Leases, Receipts
 from collector.watch.live import BEHIND_S, Judge, Live
 from collector.watch.orders import Orders
+from collector.watch.policy import PolicyLook
 from collector.watch.poll import CommandLog
 from collector.watch.records import Records
 from collector.watch.relatch import Relatch
@@ -189,7 +190,10 @@ class Watch:
         """Who tells people."""
         config, clock, register = self._config, self._clock, Register()
         self._alert_rules = load_alert_rules(config.alerts_file)
-        self._writer = writer = Writer(lambda: self._alert_rules.links.dashboard or self._dashboard())
+        self._writer = writer = Writer(
+            lambda: self._alert_rules.links.dashboard or self._dashboard(),
+            lambda: (self._alert_rules.links.control or self.url).rstrip("/"),
+        )
         self._telling = Telling(self._journal, clock, writer, register, self._registry)
         sinks = Workshop(config, self._alert_rules, clock, self.url).sinks()
         self._outbox = Outbox(config.data_dir / "alerts", sinks, clock, self._telling.ended)
@@ -239,7 +243,8 @@ class Watch:
         dead = [DeadLetters(broker.depth, self._consumers, self._telling.dead_letters)] if broker else []
         rule = self._alert_rules.heartbeat
         heart = [Heartbeat(rule, clock, self._unwell, self._outbox.send)] if rule else []
-        self._stack = Stack([self._outbox, *carriers, server, self._live, self._canary, *dead, *heart])
+        policy = PolicyLook(config, self._registry, clock, self._telling.policy_failed)
+        self._stack = Stack([self._outbox, *carriers, server, self._live, self._canary, policy, *dead, *heart])
         self._stopping = threading.Event()
         self._ticker = threading.Thread(target=self._tick, name="watch-ticker", daemon=True)
 

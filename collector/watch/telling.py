@@ -123,6 +123,10 @@ class Telling:
         self._tell_once(alert, subject=where)
         return alert.id
 
+    def policy_failed(self, reason: str, since: float) -> None:
+        """The policy cannot be loaded or asked; told once for each time."""
+        self._tell_once(self._writer.policy_failed(reason, since), subject="policy")
+
     def ended(self, id: str, sink: str, outcome: Outcome) -> None:
         """An alert was delivered, given up or withdrawn."""
         self._register.ended(id, sink, outcome.fate.value)

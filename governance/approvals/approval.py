@@ -103,7 +103,11 @@ class Approval:
         if self.stage is Stage.EXPIRED:
             return f"nobody has used or answered {self.id} within {self.lasts_s:.0f} s"
         said = "; ".join(f"{a.by} {'agrees' if a.approve else 'says no'}: {a.reason}" for a in self.answers)
-        return said or f"waits for {self.people} of {', '.join(self.allowed)}"
+        if self.stage is not Stage.PENDING:
+            return said
+        others = [name for name in self.allowed if name not in {a.by for a in self.answers}]
+        waits = f"waits for {self.people - len(self.answers)} of {', '.join(others)}"
+        return f"{waits}; {said}" if said else waits
 
     def live(self, now: float) -> bool:
         """True while something can still become of it."""

@@ -30,6 +30,7 @@ from governance.approvals.request import Request, Unaskable, exact
 
 Json = Mapping[str, Any]
 _MAX_ASKED: Final = 10_000
+_AGAIN_S: Final = 5.0
 _NO: Final = frozenset({Stage.DENIED, Stage.EXPIRED})
 
 APPROVAL_ASKED: Final = happenings.declare("approval_asked", logging.INFO, "a person is asked about an action")
@@ -100,10 +101,10 @@ class Approvals:
             return self._send("hold", body)
         except ControlRefused as refused:
             if refused.status == HTTPStatus.TOO_MANY_REQUESTS:
-                raise ApprovalUnavailable(action, guard.deny(guard.APPROVAL, str(refused))) from refused
+                raise _unavailable(action, refused) from refused
             raise _denied(action, str(refused)) from refused
         except ControlUnavailable as error:
-            raise ApprovalUnavailable(action, guard.deny(guard.APPROVAL, str(error))) from error
+            raise _unavailable(action, error) from error
 
     def _send(self, kind: str, body: Json) -> Json:
         client = self._client()
@@ -126,7 +127,8 @@ class Approvals:
             raise _denied(action, str(answer["reason"]))
         self._remember(place, approval)
         happenings.emit(APPROVAL_ASKED, approval=approval, agent=action.agent, operation=action.operation)
-        raise ApprovalPending(action, guard.hold(verdict.guard, f"{verdict.reason}; {approval}"), approval)
+        held = guard.hold(verdict.guard, f"{verdict.reason}; {approval}", revision=verdict.revision)
+        raise ApprovalPending(action, held, approval)
 
     def _verify(self, action: Action, grant: str, bound: Json) -> None:
         try:
@@ -142,6 +144,11 @@ class Approvals:
         self._asked[place] = approval
         if len(self._asked) > _MAX_ASKED:
             self._asked.popitem(last=False)
+
+
+def _unavailable(action: Action, error: Exception) -> Refused:
+    verdict = guard.deny(guard.APPROVAL, str(error), retry_after=_AGAIN_S, narrow=True)
+    return ApprovalUnavailable(action, verdict)
 
 
 def _denied(action: Action, reason: str) -> Refused:

@@ -1,14 +1,8 @@
 """Register: the approvals of one tenant, in the state store.
 
-One hash for each, at ``fusebox:<tenant>:approval:<id>``::
-
-    version   a whole number, from 1
-    approval  JSON of :class:`governance.approvals.approval.Approval`
-    seal      HMAC-SHA256, in hex, of "<key>\\n<version>\\n<approval>", with a key that only *watch* has
-
-A step is read, made in Python, and written by one atomic compare-and-set on ``version``: of two that race, one finds
-the version changed and looks again. What a step is to bring about is recorded (journaled) before it is written; when it
-cannot be recorded it is not taken.
+A step is read, made (:mod:`governance.approvals.approval`), and written by one atomic compare-and-set
+(:mod:`governance.approvals.rows`): of two that race, one finds the version changed and looks again. What a step is to
+bring about is recorded (journaled) before it is written; when it cannot be recorded it is not taken.
 
 Who can write to the store can neither approve (the seal) nor have an approval used twice by putting back what it was:
 the register is told which approvals have ended (:meth:`Register.ended`), from the journal, and believes no store that
@@ -19,11 +13,9 @@ Rows expire :data:`KEEP_S` after their last possible step.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import json
 import logging
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -32,10 +24,11 @@ from fusebox import happenings
 from fusebox.clock import Clock
 from fusebox.errors import StoreUnavailable
 from fusebox.records import new_id
-from fusebox.store import Script, Store
+from fusebox.store import Store
 from governance.approvals.approval import LIVE, Answer, Approval, NotTaken, Stage
 from governance.approvals.index import Entry, Index
 from governance.approvals.request import Request
+from governance.approvals.rows import Forged, Rows
 
 KEEP_S: Final = 7 * 86_400
 MAX_PENDING: Final = 1_000
@@ -74,24 +67,6 @@ class Terms:
     each: int = 20
 
 
-def _write(row: dict[str, str], args: tuple[str, ...]) -> int:
-    seen, version, approval, seal = args
-    if row.get("version", "0") != seen:
-        return 0
-    row.update(version=version, approval=approval, seal=seal)
-    return 1
-
-
-_WRITE: Final = Script(
-    """
-    if (redis.call('HGET', KEYS[1], 'version') or '0') ~= ARGV[1] then return 0 end
-    redis.call('HSET', KEYS[1], 'version', ARGV[2], 'approval', ARGV[3], 'seal', ARGV[4])
-    return 1
-    """,
-    _write,
-)
-
-
 class Register:
     """Approvals in a store; thread-safe, and safe beside other registers on the same store.
 
@@ -104,23 +79,20 @@ class Register:
     """
 
     def __init__(self, store: Store, clock: Clock, tenant: str, key: bytes, record: Record) -> None:
-        self._store, self._clock, self._tenant, self._key, self._record = store, clock, tenant, key, record
-        self._prefix, self._index = f"fusebox:{tenant}:approval:", Index(store, tenant, KEEP_S)
-        self._ends: dict[str, float] = {}
+        self._clock, self._tenant, self._record = clock, tenant, record
+        self._rows, self._index = Rows(store, tenant, key), Index(store, tenant, KEEP_S)
+        self._ends: OrderedDict[str, float] = OrderedDict()
         self._lock = threading.RLock()
         """What is recorded for a step that another one then forestalls would be wrong in the record."""
 
     def get(self, id: str) -> Approval | None:
         """One approval, or None when there is none (any more)."""
-        key = self._prefix + id
-        row = self._store.read(key)
-        if not row:
+        try:
+            approval = self._rows.read(id)
+        except Forged as error:
+            happenings.emit(FORGED, approval=id, error=str(error))
             return None
-        approval = self._opened(key, row)
-        if approval is None or approval.id != id:
-            happenings.emit(FORGED, approval=id)
-            return None
-        if id in self._ends and approval.stage in LIVE:
+        if approval is not None and id in self._ends and approval.stage in LIVE:
             happenings.emit(ROLLED_BACK, approval=id)
             return replace(approval, stage=Stage.EXPIRED)
         return approval
@@ -143,7 +115,9 @@ class Register:
     def ended(self, id: str) -> None:
         """The journal says that this approval has ended."""
         now = self._clock.wall()
-        self._ends = {each: until for each, until in self._ends.items() if until > now} | {id: now + 2 * KEEP_S}
+        self._ends[id] = now + 2 * KEEP_S
+        while next(iter(self._ends.values())) <= now:
+            self._ends.popitem(last=False)
 
     def ask(self, request: Request, requester: str, terms: Terms) -> Approval:
         """The live approval of this request, or a new one that waits.
@@ -253,28 +227,11 @@ class Register:
 
     def _put(self, approval: Approval) -> bool:
         """Write what comes after the version before it; False when that is no longer what is there."""
-        key, version = self._prefix + approval.id, str(approval.version)
-        text = json.dumps(approval.json(), separators=(",", ":"))
         lasts = max(0.0, approval.expires_at - self._clock.wall()) + approval.lasts_s
-        args = (str(approval.version - 1), version, text, self._seal(key, version, text))
-        if not self._store.run(_WRITE, key, *args, ttl=int(lasts) + KEEP_S):
+        if not self._rows.write(approval, int(lasts) + KEEP_S):
             return False
         self._index.note(approval, self._clock.wall())
         return True
-
-    def _opened(self, key: str, row: dict[str, str]) -> Approval | None:
-        """What a row says; None unless the register wrote it, there."""
-        version, text, seal = (row.get(name, "") for name in ("version", "approval", "seal"))
-        if not hmac.compare_digest(self._seal(key, version, text).encode(), seal.encode("utf-8", "replace")):
-            return None
-        try:
-            approval = Approval.of(json.loads(text))
-        except (KeyError, TypeError, ValueError):  # of another version of ours
-            return None
-        return approval if str(approval.version) == version else None
-
-    def _seal(self, key: str, version: str, text: str) -> str:
-        return hmac.new(self._key, f"{key}\n{version}\n{text}".encode(), hashlib.sha256).hexdigest()
 
 
 def _load(name: str, waiting: Iterable[Approval]) -> int:

@@ -94,6 +94,16 @@ def text_of(body: bytes) -> object:
         return {"base64": base64.b64encode(body).decode()}
 
 
+def readable(arguments: str) -> str:
+    """Arguments for a person to read: one to a line, and nothing in them that could hide."""
+    return visible(json.dumps(json.loads(arguments), indent=2, ensure_ascii=False))
+
+
+def visible(text: str) -> str:
+    """Text in which what could hide, or turn around what stands beside it, is written out."""
+    return "".join(char if char.isprintable() or char == "\n" else f"\\u{ord(char):04x}" for char in text)
+
+
 def _plain(value: object) -> Any:
     if value is None or isinstance(value, str | bool | int):
         return value

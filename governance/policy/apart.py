@@ -13,20 +13,21 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from governance.policy.bundle import Bundle
 from governance.policy.ruling import BadPolicy, Question
 
 TIMEOUT_S: Final = 30.0
 _MAX_SAID: Final = 300
 
 
-def run_apart(bundle: Bundle, queries: Sequence[str], question: Question) -> list[object]:
+def run_apart(
+    modules: Mapping[str, str], data: Mapping[str, Any], queries: Sequence[str], question: Question
+) -> list[object]:
     """The documents that queries have for a question; None for one that is undefined.
 
     Raises:
         BadPolicy: a query cannot be answered, or the interpreter broke off.
     """
-    answers = try_apart(bundle.modules, bundle.data, queries, question)
+    answers = try_apart(modules, data, queries, question)
     for answer in answers:
         if "error" in answer:
             raise BadPolicy(str(answer["error"]))

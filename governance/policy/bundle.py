@@ -3,7 +3,7 @@
 ::
 
     <folder>/**/*.rego         modules; those called *_test.rego are run by 'fusebox policy test' and by nothing else
-    <folder>/data.json         optional: an object that policies read as data.<key>
+    <folder>/data.json         optional: an object that policies read as data.<key>; data.registry is Fusebox's
     <folder>/revision.signed   optional: the revision, signed with an Ed25519 key (required once policy_keys is set)
 
 The revision is the SHA-256 over the names and hashes of the modules and of ``data.json``, in order; tests are not part
@@ -26,6 +26,7 @@ from fusebox.rundir import write_atomic
 from governance.policy.ruling import BadPolicy
 
 DATA: Final = "data.json"
+REGISTRY: Final = "registry"
 SIGNED: Final = "revision.signed"
 _TESTS: Final = "_test.rego"
 _MAX_BYTES: Final = 4 << 20
@@ -95,6 +96,8 @@ def _read(folder: Path) -> Bundle:
     data = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     if not isinstance(data, dict):
         raise ValueError(f"{DATA} is not an object")
+    if REGISTRY in data:
+        raise ValueError(f"{DATA} has {REGISTRY!r}, which is where policies find agents.toml; use another name")
     tests = {name: text for name, text in texts.items() if name.endswith(_TESTS)}
     return Bundle({name: text for name, text in texts.items() if name not in tests}, data, tests)
 

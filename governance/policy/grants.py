@@ -19,6 +19,7 @@ from fusebox.registry import AgentEntry, Registry, Risk, Role, Rule
 
 Entry = Mapping[str, Any]
 ByAction = Mapping[str, list[Entry]]
+ARGUMENTS: Final = "arguments"
 _WORDS: Final = (".",)
 _REVISION: Final = 12
 
@@ -41,10 +42,25 @@ class Standing:
         entries = (entry for by_action in lists for listed in by_action.values() for entry in listed)
         return frozenset(condition["fact"] for entry in entries for condition in entry["conditions"])
 
+    def document(self) -> dict[str, ByAction]:
+        """As policies read it."""
+        return {"denies": self.denies, "holds": self.holds, "grants": self.grants}
+
     def names(self) -> list[str]:
         """Of its holds and grants, in order."""
-        lists = (self.holds, self.grants)
-        return [str(entry["name"]) for by_action in lists for listed in by_action.values() for entry in listed]
+        return [str(entry["name"]) for entry in self._granted()]
+
+    @property
+    def unknowable(self) -> frozenset[str]:
+        """The names of those that look at arguments, which no record has."""
+        return frozenset(
+            str(entry["name"])
+            for entry in self._granted()
+            if any(condition["fact"].startswith(ARGUMENTS) for condition in entry["conditions"])
+        )
+
+    def _granted(self) -> list[Entry]:
+        return [e for by_action in (self.holds, self.grants) for listed in by_action.values() for e in listed]
 
 
 STRANGER: Final = Standing()
@@ -56,7 +72,7 @@ class Grants:
 
     def __init__(self, registry: Registry) -> None:
         self._standings = {agent: _standing(agent, entry, registry) for agent, entry in registry.agents.items()}
-        told = {agent: [s.roles, s.team, s.risk, s.denies, s.holds, s.grants] for agent, s in self._standings.items()}
+        told = {agent: [s.roles, s.team, s.risk, s.document()] for agent, s in self._standings.items()}
         self.revision = hashlib.sha256(canonical(told)).hexdigest()[:_REVISION]
 
     def of(self, agent: str) -> Standing:
@@ -65,6 +81,10 @@ class Grants:
 
     def __contains__(self, agent: str) -> bool:
         return agent in self._standings
+
+    def document(self) -> dict[str, dict[str, ByAction]]:
+        """Of every agent, as policies read it."""
+        return {agent: standing.document() for agent, standing in self._standings.items()}
 
     def agents(self) -> list[str]:
         """Who is registered."""

@@ -26,7 +26,7 @@ from fusebox.command import Keyring
 from fusebox.config import Config
 from fusebox.errors import ConfigError
 from fusebox.guard import POLICY
-from fusebox.records import Action, Decision, Verdict
+from fusebox.records import Action, ActionKind, Decision, Verdict
 from fusebox.registry import Registry
 from fusebox.secrets_file import identity
 from governance.policy.bundle import read_bundle, stamp
@@ -35,7 +35,7 @@ from governance.policy.grants import Grants
 from governance.policy.opa import OpaEngine
 from governance.policy.question import Questions
 from governance.policy.rego import RegoEngine
-from governance.policy.ruling import BadPolicy, Engine, PolicyUnavailable, Ruling
+from governance.policy.ruling import BadPolicy, Engine, PolicyUnavailable, Question, Ruling
 from governance.registry import load_registry
 
 SHIPPED: Final = "default"
@@ -43,6 +43,8 @@ SHIPPED: Final = "default"
 LOOK_EVERY_S: Final = 1.0
 RETRY_S: Final = 5.0
 """Told to those who are denied because no policy can be asked."""
+
+_NOTHING: Final = Action(ActionKind.TOOL_CALL, "nobody", "nothing")
 
 LOADED: Final = happenings.declare("policy_loaded", logging.INFO, "a policy, or new grants, are in force")
 REJECTED: Final = happenings.declare(
@@ -72,7 +74,7 @@ class Policy:
     """
 
     def __init__(
-        self, load: Callable[[], Engine], changed: Callable[[], object], registry: Registry, agents_file: Path,
+        self, load: Callable[[Grants], Engine], changed: Callable[[], object], registry: Registry, agents_file: Path,
         environment: str, clock: Clock,
     ) -> None:  # fmt: skip
         self._load, self._changed, self._clock = load, changed, clock
@@ -83,7 +85,7 @@ class Policy:
         """Why the newest policy or the newest grants are not in force; empty when they are."""
         self._seen = (changed(), identity(agents_file))
         self._looked = clock.monotonic()
-        self._renew(Grants(registry), fresh=True)
+        self._renew(Grants(registry))
 
     def verdict(self, action: Action) -> Verdict:
         """Rule on an action."""
@@ -111,10 +113,25 @@ class Policy:
             PolicyUnavailable: nobody can be asked.
             BadPolicy: the answer is no decision.
         """
+        return self._in_force().engine.decide(self.question(action))
+
+    def question(self, action: Action) -> Question:
+        """What is asked about an action.
+
+        Raises:
+            PolicyUnavailable: no policy is loaded.
+        """
+        questions = self._in_force().questions
+        return questions.question(action, questions.summary(action))
+
+    def judges_arguments(self, agent: str) -> bool:
+        """True when a verdict on the agent may depend on arguments."""
+        return self._in_force().questions.judges_arguments(agent)
+
+    def _in_force(self) -> _Loaded:
         if self._loaded is None:
             raise PolicyUnavailable(self.problem)
-        questions = self._loaded.questions
-        return self._loaded.engine.decide(questions.question(action, questions.summary(action)))
+        return self._loaded
 
     @property
     def remote(self) -> bool:
@@ -124,7 +141,7 @@ class Policy:
     @property
     def grants(self) -> Grants:
         """What the registry says, as far as it is in force."""
-        return self._loaded.grants if self._loaded is not None else Grants(Registry())
+        return self._loaded.grants if self._loaded is not None else self._grants
 
     def refresh(self) -> None:
         """Load what has changed; looks once a second at most."""
@@ -132,17 +149,14 @@ class Policy:
         if now - self._looked < LOOK_EVERY_S:
             return
         self._looked = now
-        policy, agents = self._changed(), identity(self._agents_file)
-        before_policy, before_agents = self._seen
-        if (policy, agents) == self._seen:
+        seen, before = (self._changed(), identity(self._agents_file)), self._seen
+        if seen == before:
             return
-        self._seen = (policy, agents)
+        self._seen = seen
         try:
-            grants = self.grants if agents == before_agents else Grants(load_registry(self._agents_file))
+            self._renew(self._grants if seen[1] == before[1] else Grants(load_registry(self._agents_file)))
         except ConfigError as error:
             self._reject(str(error))
-            return
-        self._renew(grants, fresh=policy != before_policy or self._loaded is None)
 
     def close(self) -> None:
         """Let go of the engine; everything is denied from here on."""
@@ -150,13 +164,14 @@ class Policy:
         if loaded is not None:
             loaded.engine.close()
 
-    def _renew(self, grants: Grants, *, fresh: bool) -> None:
+    def _renew(self, grants: Grants) -> None:
+        self._grants = grants
         try:
-            engine = self._load() if fresh or self._loaded is None else self._loaded.engine
+            engine = self._load(grants)
         except BadPolicy as error:
             self._reject(str(error))
             return
-        self._loaded = _Loaded(engine, Questions(grants, engine.reads, self._environment), grants)
+        self._loaded = _Loaded(engine, Questions(grants, engine, self._environment), grants)
         self._verdicts, self.problem = Verdicts(), ""
         happenings.emit(LOADED, grants=grants.revision)
 
@@ -184,6 +199,15 @@ def open_policy(config: Config, registry: Registry, clock: Clock) -> Policy | No
     return Policy(load, changed, registry, config.agents_file, config.environment, clock)
 
 
+def problem_of(policy: Policy) -> str:
+    """Why the policy is not in force as it is written, or cannot be asked; empty when all is well."""
+    try:
+        policy.ruling(_NOTHING)
+    except (PolicyUnavailable, BadPolicy) as error:
+        return str(error)
+    return policy.problem
+
+
 def folder_of(policy: str) -> Path:
     """The folder of a policy that is no server's."""
     return Path(governance.__file__).parents[1] / "policies" / SHIPPED if policy == SHIPPED else Path(policy)
@@ -194,18 +218,18 @@ def is_server(policy: str) -> bool:
     return policy.startswith(("http://", "https://"))
 
 
-def _source(config: Config, policy: str, clock: Clock) -> tuple[Callable[[], Engine], Callable[[], object]]:
+def _source(config: Config, policy: str, clock: Clock) -> tuple[Callable[[Grants], Engine], Callable[[], object]]:
     keys_file = config.policy_keys
     if is_server(policy):
         if keys_file is not None:
             raise ConfigError("policy_keys is for policy folders; an OPA server verifies its bundles itself")
-        return lambda: OpaEngine(policy, config.secret("policy_token"), clock), lambda: None
+        return lambda _: OpaEngine(policy, config.secret("policy_token"), clock), lambda: None
     folder = folder_of(policy)
-    return lambda: RegoEngine(read_bundle(folder, _keys(keys_file))), lambda: (stamp(folder), _stamp_of(keys_file))
 
+    def load(grants: Grants) -> Engine:
+        return RegoEngine(read_bundle(folder, _keys(keys_file)), grants.document())
 
-def _stamp_of(path: Path | None) -> object:
-    return None if path is None else identity(path)
+    return load, lambda: (stamp(folder), identity(keys_file) if keys_file else None)
 
 
 def _keys(path: Path | None) -> Keyring | None:

@@ -3,11 +3,13 @@
 ::
 
     {"agent", "tenant", "team", "risk", "roles", "action", "resource", "target", "arguments", "workflow", "environment",
-     "denies", "holds", "grants", "facts"}
+     "facts", "standing"}
 
 ``action`` is publish, consume, model_call or tool_call; ``resource`` the routing key, model or tool; ``target`` what it
 works on (in the gateway: method and path). ``arguments`` is a summary, bounded in size; prompts are never in it.
-``facts`` has the value of what the agent's conditions look at, under the name they give it.
+``facts`` has the value of what the agent's conditions look at, under the name they give it. ``standing`` has what the
+registry lists for the agent (:mod:`governance.policy.grants`), for a server only: the embedded engine, to which parsing
+it each time would take most of the time, has it as ``data.registry[agent]``.
 """
 
 from __future__ import annotations
@@ -18,8 +20,8 @@ from typing import Any, Final
 
 from fusebox.fingerprint import text_of
 from fusebox.records import Action
-from governance.policy.grants import Grants, Standing
-from governance.policy.ruling import Question
+from governance.policy.grants import ARGUMENTS, Grants
+from governance.policy.ruling import Engine, Question
 
 MAX_TEXT: Final = 1_000
 MAX_ITEMS: Final = 100
@@ -27,7 +29,6 @@ MAX_DEPTH: Final = 6
 MAX_BYTES: Final = 65_536
 CUT: Final = "_cut"
 """Stands in an object, true, where something was left out; a policy can refuse what it cannot see."""
-_ARGUMENTS: Final = "arguments"
 
 Key = tuple[str, ...]
 
@@ -36,12 +37,13 @@ class Questions:
     """Makes them.
 
     Args:
-        reads: what of :data:`governance.policy.ruling.VARYING` the policy looks at.
+        engine: who will be asked.
         environment: the name of this deployment.
     """
 
-    def __init__(self, grants: Grants, reads: frozenset[str], environment: str) -> None:
-        self._grants, self._reads, self._environment = grants, reads, environment
+    def __init__(self, grants: Grants, engine: Engine, environment: str) -> None:
+        self._grants, self._environment = grants, environment
+        self._reads, self._remote = engine.reads, engine.remote
         self._facts: dict[str, tuple[str, ...]] = {}
 
     def key(self, action: Action, summary: Any) -> Key:
@@ -53,8 +55,11 @@ class Questions:
 
     def summary(self, action: Action) -> Any:
         """The arguments, as far as anybody looks at them."""
-        read = _ARGUMENTS in self._reads or any(fact.startswith(_ARGUMENTS) for fact in self._facts_of(action.agent))
-        return summary_of(action.arguments) if read else {}
+        return summary_of(action.arguments) if self.judges_arguments(action.agent) else {}
+
+    def judges_arguments(self, agent: str) -> bool:
+        """True when a verdict on the agent may depend on arguments."""
+        return ARGUMENTS in self._reads or any(fact.startswith(ARGUMENTS) for fact in self._facts_of(agent))
 
     def question(self, action: Action, summary: Any) -> Question:
         """The whole document."""
@@ -63,14 +68,10 @@ class Questions:
             "agent": action.agent, "tenant": action.tenant, "team": standing.team, "risk": standing.risk.value,
             "roles": list(standing.roles), "action": action.kind.value, "resource": action.operation,
             "target": action.target, "arguments": summary, "workflow": action.workflow,
-            "environment": self._environment, "denies": standing.denies, "holds": standing.holds,
-            "grants": standing.grants,
+            "environment": self._environment,
             "facts": {fact: _plain(self._value(fact, action, summary)) for fact in self._facts_of(action.agent)},
+            **({"standing": standing.document()} if self._remote else {}),
         }  # fmt: skip
-
-    def standing(self, agent: str) -> Standing:
-        """What is known of an agent."""
-        return self._grants.of(agent)
 
     def _facts_of(self, agent: str) -> tuple[str, ...]:
         found = self._facts.get(agent)
@@ -82,7 +83,7 @@ class Questions:
 
     def _value(self, name: str, action: Action, summary: Any) -> Any:
         head, _, path = name.partition(".")
-        if head == _ARGUMENTS:
+        if head == ARGUMENTS:
             return _found(summary, path.split(".")) if path else summary
         return {"target": action.target, "workflow": action.workflow, "environment": self._environment}[head]
 

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import re
 import threading
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from governance.policy.apart import run_apart
-from governance.policy.bundle import Bundle
+from governance.policy.bundle import REGISTRY, Bundle
 from governance.policy.interpreter import Compiled
 from governance.policy.ruling import ENTRYPOINT, VARYING, Question, Ruling, ruling_of
 
 QUERY: Final = f"data.{ENTRYPOINT.replace('/', '.')}"
 SAMPLE: Final[Question] = {
     "agent": "nobody", "tenant": "default", "team": "", "risk": "normal", "roles": [], "action": "tool_call",
-    "resource": "nothing", "target": "", "arguments": {}, "workflow": "", "environment": "",
-    "denies": {}, "holds": {}, "grants": {}, "facts": {},
+    "resource": "nothing", "target": "", "arguments": {}, "workflow": "", "environment": "", "facts": {},
 }  # fmt: skip
 """A question with every field, which any policy must be able to answer."""
 _WHOLE: Final = re.compile(r"\binput\b(?!\.\w)")
@@ -28,18 +28,22 @@ _FIELD: Final = re.compile(r"\binput\.(\w+)")
 class RegoEngine:
     """Answers from a bundle.
 
+    Args:
+        registry: what policies read as ``data.registry``.
+
     Raises:
         BadPolicy: it does not compile, or its answer to a question is no decision.
     """
 
     remote = False
 
-    def __init__(self, bundle: Bundle) -> None:
-        (document,) = run_apart(bundle, [QUERY], SAMPLE)
+    def __init__(self, bundle: Bundle, registry: Mapping[str, Any]) -> None:
+        data = {**bundle.data, REGISTRY: registry}
+        (document,) = run_apart(bundle.modules, data, [QUERY], SAMPLE)
         self.revision = bundle.revision
         ruling_of(document, self.revision)
         self.reads = reads_of(bundle)
-        self._compiled = Compiled(bundle.modules, bundle.data, QUERY)
+        self._compiled = Compiled(bundle.modules, data, QUERY)
         self._lock = threading.Lock()
 
     def decide(self, question: Question) -> Ruling:

@@ -8,18 +8,23 @@ package fusebox.policy
 import rego.v1
 
 decision := decide({
-	"action": input.action,
 	"resource": input.resource,
 	"facts": input.facts,
-	"denies": input.denies,
-	"holds": input.holds,
-	"grants": input.grants,
+	"denies": listed("denies"),
+	"holds": listed("holds"),
+	"grants": listed("grants"),
 })
 
+# What the registry lists for this agent and this kind of action. The embedded engine has it as data; a server, which
+# may be shared, is told with the question.
+listed(kind) := object.get(data.registry, [input.agent, kind, input.action], []) if not input.standing
+
+listed(kind) := object.get(input.standing, [kind, input.action], [])
+
 decide(question) := answer(denies, holds, grants) if {
-	denies := [entry.name | some entry in question.denies[question.action]; may_fit(question, entry)]
-	holds := [entry.name | some entry in question.holds[question.action]; may_fit(question, entry)]
-	grants := [entry.name | some entry in question.grants[question.action]; fits(question, entry)]
+	denies := [entry.name | some entry in question.denies; may_fit(question, entry)]
+	holds := [entry.name | some entry in question.holds; may_fit(question, entry)]
+	grants := [entry.name | some entry in question.grants; fits(question, entry)]
 }
 
 answer(denies, _, _) := {

@@ -14,12 +14,11 @@ entry(name, resource, conditions) := {
 }
 
 asked(facts, denies, holds, grants) := policy.decide({
-	"action": "tool_call",
 	"resource": "erp.orders",
 	"facts": facts,
-	"denies": {"tool_call": denies},
-	"holds": {"tool_call": holds},
-	"grants": {"tool_call": grants},
+	"denies": denies,
+	"holds": holds,
+	"grants": grants,
 })
 
 test_nothing_is_allowed_that_nobody_granted if asked({}, [], [], []).decision == "deny"
@@ -31,18 +30,6 @@ test_a_grant_allows if {
 }
 
 test_a_grant_for_another_resource_does_not if asked({}, [], [], [entry("x", "crm.*", [])]).decision == "deny"
-
-test_a_grant_for_another_action_does_not if {
-	answer := policy.decide({
-		"action": "publish",
-		"resource": "erp.orders",
-		"facts": {},
-		"denies": {},
-		"holds": {},
-		"grants": {"tool_call": [entry("x", "*", [])]},
-	})
-	answer.decision == "deny"
-}
 
 test_a_deny_wins if asked({}, [entry("no", "erp.orders", [])], [], [entry("yes", "*", [])]).decision == "deny"
 

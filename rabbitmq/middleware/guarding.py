@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from typing import Final
 
 from fusebox import guard
-from fusebox.errors import AgentTripped, ApprovalDenied, ApprovalPending, ApprovalUnavailable, Refused
+from fusebox.errors import AgentTripped, ApprovalDenied, ApprovalPending, Refused
 from fusebox.records import Action, Decision, Finding, Verdict
 from governance.approvals.request import text_of
 from rabbitmq.act import Act
@@ -49,12 +49,12 @@ class Guarding(Middleware):
             AgentTripped: a guard said no; the circuit itself rules in :class:`Breaking`, which admits probes.
             ApprovalPending, ApprovalDenied, ApprovalUnavailable: a guard holds the message.
         """
-        verdict = run.runtime.guards.check(run.action, but=guard.CIRCUIT)
+        verdict = _ruling(run)
         if verdict.decision is Decision.HOLD:
             run.runtime.approvals.require(
                 run.action, verdict, lambda: _shown(run), origin=run.message.message_id, named=run.approval
             )
-            verdict = run.runtime.guards.check(run.action, but=guard.CIRCUIT)
+            verdict = _ruling(run)
         if verdict.decision is Decision.DENY:
             raise AgentTripped(run.action, verdict)
 
@@ -63,8 +63,6 @@ class Guarding(Middleware):
         held, and so would what waits for people; where only nobody could be asked, it comes back in a moment."""
         if isinstance(error, ApprovalPending):
             return Await(error)
-        if isinstance(error, ApprovalUnavailable):
-            return Postpone(error)
         if not isinstance(error, Refused):
             return None
         if not error.verdict.narrow:
@@ -103,6 +101,14 @@ class Breaking(Middleware):
     def after_handle(self, run: Run, error: BaseException | None) -> None:
         calling: AbstractContextManager[None] = run.notes.pop(_CALLING)
         calling.__exit__(type(error) if error else None, error, error.__traceback__ if error else None)
+
+
+def _ruling(run: Run) -> Verdict:
+    """What the guards say of a message, the circuit left out."""
+    verdict = run.runtime.guards.check(run.action)
+    if verdict.guard == guard.CIRCUIT and not verdict.allowed:
+        verdict = run.runtime.action_guards.check(run.action)
+    return verdict
 
 
 def _approve(act: Act, verdict: Verdict) -> None:

@@ -76,6 +76,8 @@ def test_another_call_cannot_use_it(harness: Harness, running: Running, provider
     assert order(running, ORDER | {"quantity": 201}, approval)[0] == 403
     assert order(running, ORDER, approval, x_fusebox_workflow="another")[0] == 403
     _, other = running.keys.add("label-bot", team="", models=("*",), tools=("*",))
+    response = call(running, "POST", "/tools/tickets/orders", body=ORDER, key=other, x_fusebox_approval=approval)
+    assert response.status == 403, "another agent"
     holding.verdict = guard.hold("policy", "orders take a person", revision="r2")
     assert order(running, approval=approval)[0] == 403, "another revision of the policy asks anew"
     assert provider.seen == []

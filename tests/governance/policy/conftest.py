@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fusebox.clock import ManualClock
+from fusebox.clock import Clock, ManualClock
 from fusebox.config import Config
 from fusebox.records import Action, ActionKind, Verdict
 from fusebox.registry import Registry
@@ -58,20 +58,28 @@ def server() -> Iterator[OpaServer]:
         yield running
 
 
+def made(policy: str, registry: object, clock: Clock, folder: Path, **settings: Any) -> Policy:
+    config = Config(policy=policy, agents_file=folder / "agents.toml", environment="test", **settings)
+    found = open_policy(config, Registry.model_validate(registry), clock)
+    assert found is not None
+    return found
+
+
 @pytest.fixture
 def make(clock: ManualClock, tmp_path: Path) -> Make:
+    """``make(policy, registry, **settings)``"""
+
     def make(policy: str, registry: object = REGISTRY, **settings: Any) -> Policy:
-        config = Config(policy=policy, agents_file=tmp_path / "agents.toml", environment="test", **settings)
-        made = open_policy(config, Registry.model_validate(registry), clock)
-        assert made is not None
-        return made
+        return made(policy, registry, clock, tmp_path, **settings)
 
     return make
 
 
-@pytest.fixture(params=["rego", "opa"])
-def policy(request: pytest.FixtureRequest, make: Make, server: OpaServer, shipped: Bundle) -> Policy:
+@pytest.fixture(scope="module", params=["rego", "opa"])
+def policy(
+    request: pytest.FixtureRequest, server: OpaServer, shipped: Bundle, tmp_path_factory: pytest.TempPathFactory
+) -> Policy:
     """The shipped policy, by each engine."""
     server.serve(shipped)
-    server.failing, server.garbled = 0, b""
-    return make(SHIPPED if request.param == "rego" else server.url)
+    folder = tmp_path_factory.mktemp("policy")
+    return made(SHIPPED if request.param == "rego" else server.url, REGISTRY, ManualClock(), folder)
