@@ -60,12 +60,12 @@ class Admission:
             self._runtime.denied(action, verdict)
             raise by_guard(action.agent, verdict, self._incident(action.agent, verdict.finding))
 
-    async def _ask(self, guards: Guards, action: Action, but: str = "") -> Verdict:
+    async def _ask(self, guards: Guards, action: Action) -> Verdict:
         """A policy server is asked on a thread: other calls need not wait for it."""
         policy = self._runtime.policy
         if policy is not None and policy.remote:
-            return await asyncio.to_thread(guards.check, action, but=but)
-        return guards.check(action, but=but)
+            return await asyncio.to_thread(guards.check, action)
+        return guards.check(action)
 
     def _probe(self, action: Action, verdict: Verdict, stack: ExitStack) -> bool:
         if verdict.guard != guard.CIRCUIT or action.agent in self._probing:
