@@ -9,8 +9,8 @@
                                                                                                 │ drafts an order
                                                            person ◄── 202, an approval ── gateway ── signed off ─► ERP
 
-A handler may run again (a crash, Redis or the gateway away for a moment): the draft is a fact of the workflow and the
-order has its own idempotency key, so there is one order for one delay.
+A handler may run again (a crash, Redis or the gateway away for a moment), and what it publishes then comes twice. The
+draft is a fact of the workflow and the workflow's id the order's idempotency key, so there is one order for one delay.
 """
 
 from __future__ import annotations
@@ -90,6 +90,8 @@ def executor(runtime: Runtime, through: Through) -> Agent:
 
     @agent.on("stock.short", retry=_AGAIN)
     def reorder(short: StockShort, ctx: Context) -> None:
+        if ctx.workflow.history(type="ordered").entries:
+            return  # what a crash had published twice
         draft = ctx.workflow.facts.get("draft")
         order = draft.body if draft else _draft(ctx, through, short)
         said = ctx.tool("erp.order", _commit, ctx, through, order, target=short.shipment)
@@ -140,7 +142,7 @@ def _commit(ctx: Context, through: Through, order: dict[str, Any]) -> dict[str, 
     approval, deadline = "", time.monotonic() + WAIT_S
     while time.monotonic() < deadline:
         said = through.tool(
-            "erp", "orders", order, workflow=ctx.workflow.id, approval=approval, once=ctx.idempotency_key
+            "erp", "orders", order, workflow=ctx.workflow.id, approval=approval, once=ctx.workflow.id
         )  # fmt: skip
         if said.status == HTTPStatus.CREATED:
             return {"ordered": True, "approval": approval}
