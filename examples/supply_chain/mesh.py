@@ -23,8 +23,16 @@ from typing import Any, Final
 
 from examples.chat import Chat, ask
 from examples.supply_chain.agents import (
-    ANALYST, ANALYST_MODEL, CARRIER_NOTICE, EXECUTOR, LATE, LISTENER, LISTENER_KEYS, CarrierUpdate, StockShort,
-)  # fmt: skip
+    ANALYST,
+    ANALYST_MODEL,
+    CARRIER_NOTICE,
+    EXECUTOR,
+    LATE,
+    LISTENER,
+    LISTENER_KEYS,
+    CarrierUpdate,
+    StockShort,
+)
 from examples.through import Said, Through
 from examples.web import ServiceUnavailable
 from fusebox.errors import Permanent, Retryable
