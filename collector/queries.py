@@ -22,6 +22,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from collector.audit_queries import COPY
 from collector.ledger_queries import LEDGER
 from collector.page_queries import EXAMPLES, PAGES
+from collector.policy_queries import POLICY
 from collector.query import Query
 from collector.questions import ASKED
 from collector.spend_queries import SPEND
@@ -150,6 +151,7 @@ QUERIES: Final[Mapping[str, Query]] = {
     ),
     **ASKED,
     **COPY,
+    **POLICY,
     **LEDGER,
     **TRUTH,
     **PAGES,

@@ -7,6 +7,7 @@ all of it runs under ``flock`` on ``<data_dir>/.setup``.
 |---|---|---|
 | ``command.key`` | a fresh Ed25519 key, 0600 | *watch* only |
 | ``command_keys.json`` | its public half | every process that obeys Commands |
+| ``context.key`` | a random secret, 0600 | agents on this machine: it seals workflow contexts |
 | ``agent.token``, ``principals.json`` | principal ``local``, may speak for every agent | agents on this machine |
 | ``operator.token``, ``operators.json`` | operator ``local`` | the CLI and the dashboard on this machine |
 | ``dashboard.token``, ``readers.json`` | reader ``dashboard``, with ``oidc_file`` only | what the dashboard shows |
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,6 +52,7 @@ def prepare(config: Config) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with _exclusive(folder / ".setup"):
             _keys(folder)
+            _context_key(folder / "context.key")
             _token(Tokens(folder / "principals.json"), folder / "principals.json", folder / "agent.token")
             _token(Tokens(folder / "operators.json"), folder / "operators.json", folder / "operator.token")
             if config.oidc_file:
@@ -138,6 +141,11 @@ def _keys(folder: Path) -> None:
         public.unlink(missing_ok=True)
     if not public.exists():
         write_atomic(public, allow_list(Signer.load(private.read_text())), _PUBLIC)
+
+
+def _context_key(path: Path) -> None:
+    if not path.exists():
+        write_atomic(path, secrets.token_hex(32) + "\n")
 
 
 def _token(tokens: Tokens, registry: Path, clear: Path) -> None:

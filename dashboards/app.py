@@ -10,6 +10,7 @@ import streamlit as st
 
 from dashboards import (
     agents_page,
+    approvals_page,
     audit_page,
     board_page,
     health_page,
@@ -28,6 +29,7 @@ _HERE: Final = Path(__file__).parent
 _PAGES: Final = {
     Name.BOARD: (board_page.draw, "Board", ":material/grid_view:", Role.VIEWER),
     Name.INCIDENT: (incident_page.draw, "Incident", ":material/emergency:", Role.VIEWER),
+    Name.APPROVALS: (approvals_page.draw, "Approvals", ":material/how_to_reg:", Role.OPERATOR),
     Name.AGENTS: (agents_page.draw, "Agents", ":material/smart_toy:", Role.VIEWER),
     Name.TRACES: (traces_page.draw, "Traces", ":material/account_tree:", Role.VIEWER),
     Name.WHY: (why_page.draw, "Why", ":material/route:", Role.AUDITOR),

@@ -90,6 +90,21 @@ def receipts(config: Config, token: str, order: Order) -> Order:
     return Order(order.title, order.agent, order.command, tuple(answer["expected"]), dict(answer["received"]))
 
 
+def approvals(config: Config, token: str) -> list[dict[str, Any]]:
+    """What waits for a person, first, and what became of what did; without arguments. Raises like :func:`board`."""
+    return list(_control(config, token).approvals()["approvals"])
+
+
+def approval(config: Config, token: str, id: str) -> dict[str, Any]:
+    """One of them, with its exact arguments. Raises like :func:`board`."""
+    return _control(config, token).approval(id)
+
+
+def answer(config: Config, token: str, id: str, digest: str, approve: bool, reason: str) -> str:
+    """A person's word on what has this digest; how it stands then. Raises like :func:`board`."""
+    return str(_control(config, token).answer(id, digest, approve, reason)["stage"])
+
+
 def roles(config: Config) -> list[dict[str, Any]]:
     """Each role and what it says of itself; empty ``trouble`` when it is well."""
     return [{"role": role, "trouble": _trouble(config, role)} for role in ROLES]

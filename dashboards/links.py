@@ -17,6 +17,7 @@ class Name(StrEnum):
 
     BOARD = "board"
     INCIDENT = "incident"
+    APPROVALS = "approvals"
     AGENTS = "agents"
     TRACES = "traces"
     WHY = "why"

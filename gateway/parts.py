@@ -13,6 +13,7 @@ from fusebox.metrics import Gauge, render
 from fusebox.prices import PriceBook
 from fusebox.rundir import lookup, url_of
 from gateway.admission import Admission
+from gateway.approving import Approving
 from gateway.breaker import Circuit
 from gateway.door import Door
 from gateway.filter import Canaries, OutputFilter
@@ -56,6 +57,7 @@ def assemble(settings: GatewaySettings, runtime: Runtime, upstream: Upstream) ->
     flights, key = Flights(runtime, incident), mask_key(runtime.config.data_dir)
     means = Means(
         seats=Seats(runtime, flights), flights=flights, admission=Admission(runtime, incident),
+        approving=Approving(runtime),
         screens=screens_of(settings, runtime, key), quota=quota_of(settings, runtime, keys),
         ledger=Ledger(runtime, capture_of(settings, runtime, key)), upstream=upstream, max_body=settings.max_body_bytes,
     )  # fmt: skip

@@ -19,7 +19,8 @@ from opentelemetry.trace import SpanContext
 from fusebox import names
 from fusebox.clock import Clock
 from fusebox.eventmap import Value
-from fusebox.records import Action, ActionKind
+from fusebox.records import Action, ActionKind, Verdict
+from gateway.approving import approval_in
 from gateway.breaker import Circuit
 from gateway.call import caller_of, named, workflow_of
 from gateway.denied import Denied, bad_request
@@ -33,6 +34,7 @@ from gateway.providers.base import Outgoing
 from gateway.screen import Screen
 from gateway.settings import CircuitSection, Tool
 from gateway.upstream import Failed, body_of, kept
+from governance.approvals.request import text_of
 from rabbitmq import tracing
 
 _PASSED_ON: Final = ("accept", "content-type", "idempotency-key", "if-match", "if-none-match")
@@ -71,20 +73,32 @@ class Tools:
         action = Action(
             ActionKind.TOOL_CALL, identity.agent, name, f"{request.method} /{rest}", identity.tenant,
             workflow_of(request), f"{caller.trace_id:032x}" if caller.is_valid else "",
+            arguments={"query": _asked(request.query), "body": _value(body)},
         )  # fmt: skip
         asked = f"{request.method} /{rest}?{request.query} {body[:_MAX_ASKED].decode('utf-8', 'replace')}"
         subject = _subject(action, identity, caller, asked)
-        with (
-            self._means.flights.flying(action), self._means.admission.entered(action),
-            self._means.quota.for_tool(identity, action, reply),
-        ):  # fmt: skip
-            screen, query = self._means.screens.open(request.path, action), request.query
-            if screen is not None:
-                query, body = _screened(screen, name, rest, query, body)
-            url = f"{tool.url.rstrip('/')}/{path}" + (f"?{query}" if query else "")
-            headers = {n: request.headers[n] for n in _PASSED_ON if n in request.headers}
-            outgoing = Outgoing(request.method, url, {**headers, AGENT: identity.agent, **self._auth[name]}, body)
-            await self._attempt(name, tool, subject, outgoing, reply, screen)
+        with self._means.flights.flying(action):
+            async with self._means.admission.entered(action) as held:
+                with self._means.quota.for_tool(identity, action, reply):
+                    screen, query = self._means.screens.open(request.path, action), request.query
+                    if screen is not None:
+                        query, body = _screened(screen, name, rest, query, body)
+                    if held is not None:
+                        shown = {"method": request.method, "path": f"/{rest}", "query": query, "body": text_of(body)}
+                        await self._agreed(action, held, shown, tool, approval_in(request))
+                    url = f"{tool.url.rstrip('/')}/{path}" + (f"?{query}" if query else "")
+                    headers = {n: request.headers[n] for n in _PASSED_ON if n in request.headers}
+                    headers |= {AGENT: identity.agent, **self._auth[name]}
+                    outgoing = Outgoing(request.method, url, headers, body)
+                    await self._attempt(name, tool, subject, outgoing, reply, screen)
+
+    async def _agreed(self, action: Action, held: Verdict, shown: Mapping[str, object], tool: Tool, named: str) -> None:
+        """
+        Raises:
+            Denied: people have not agreed to it, or a guard says no by now.
+        """
+        await self._means.approving.require(action, held, lambda: shown, f"tool at {tool.url}", named)
+        await self._means.admission.again(action)
 
     async def _attempt(
         self, name: str, tool: Tool, subject: Subject, outgoing: Outgoing, reply: Reply, screen: Screen | None
@@ -188,6 +202,14 @@ def _value(body: bytes) -> Any:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
         return body.decode("utf-8", "replace")
+
+
+def _asked(query: str) -> dict[str, str | list[str]]:
+    """The query's values; a list where a name is given more than once, since systems differ on which one counts."""
+    found: dict[str, list[str]] = {}
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        found.setdefault(name, []).append(value)
+    return {name: values[0] if len(values) == 1 else values for name, values in found.items()}
 
 
 def _is_text(response: aiohttp.ClientResponse) -> bool:

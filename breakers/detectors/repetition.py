@@ -71,9 +71,9 @@ class Repetition:
 
     name = "repetition"
     __slots__ = (
-        "_alike", "_alike_distance", "_drain", "_drift", "_evidence", "_faint", "_files", "_fresh", "_idle", "_in_trace",
-        "_memory", "_memory_s", "_near", "_near_distance", "_novelties", "_old", "_open", "_stale", "_task",
-        "_thoughts", "_trace", "_warn", "_works", "score",
+        "_alike", "_alike_distance", "_drain", "_drift", "_evidence", "_faint", "_files", "_fresh", "_idle",
+        "_in_trace", "_memory", "_memory_s", "_near", "_near_distance", "_novelties", "_old", "_open", "_stale",
+        "_task", "_thoughts", "_trace", "_warn", "_works", "score",
     )  # fmt: skip
 
     def __init__(
@@ -117,7 +117,7 @@ class Repetition:
         """Judge one event of the agent."""
         self.score = 0.0
         action = event.action
-        if action is not _TOOL and not self._answered(event) or not event.request:
+        if (action is not _TOOL and not self._answered(event)) or not event.request:
             return None
         if event.trace_id != self._trace:
             self._turn_to(event.trace_id)

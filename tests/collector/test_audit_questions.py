@@ -115,6 +115,20 @@ def _loop(harness: Harness, port: Port) -> None:
     )
     harness.raw(payload)
     until(lambda: harness.journal("trip"), "the circuit opened", 10)
+    told = {"gen_ai.agent.id": "bot", "fusebox.tenant": "default", "fusebox.workflow": "wf1"}
+    wrote = {**told, "gen_ai.agent.id": "scout", "fusebox.context.wrote": 4, "fusebox.context.type": "delay"}
+    read = {**told, "fusebox.context.read": "2,4-5"}
+    late_read = {**told, "fusebox.context.read": "6-99999999"}
+    did = {**LOOP, **told, "fusebox.target": "TICK-14"}
+    began = harness.clock.now() - 60
+    port.bench.store(
+        request(
+            Span(3000, 78, start=began, seconds=0.1, attributes=wrote),
+            Span(3001, 79, start=began + 1, seconds=0.1, attributes=read),
+            Span(3002, 79, start=began + 2, seconds=0.1, attributes=did),
+            Span(3003, 79, start=began + 3, seconds=0.1, attributes=late_read),
+        )
+    )
     late = Span(2000, 77, start=harness.clock.now(), seconds=0.01, attributes=LOOP | {"fusebox.target": "TICK-13"})
     port.bench.store(payload, request(late))
 
@@ -176,6 +190,16 @@ def test_what_it_did_although_it_was_stopped(story: Story) -> None:
     (row,) = story.ask("despite", agent="bot")
     assert (row["target"], row["was"], row["agent"]) == ("TICK-13", "open", "bot")
     assert row["stopped"] < row["time"]
+
+
+def test_what_it_knew_when_it_decided(story: Story) -> None:
+    rows = story.ask("knew", agent="bot")
+    assert [(row["target"], row["workflow"], row["entry"]) for row in rows] == [
+        ("TICK-14", "wf1", 2), ("TICK-14", "wf1", 4), ("TICK-14", "wf1", 5)
+    ], "what it read afterwards it did not know"  # fmt: skip
+    assert (rows[1]["writer"], rows[1]["type"]) == ("scout", "delay")
+    assert rows[1]["written"] < rows[1]["time"]
+    assert story.ask("knew", agent="scout") == []
 
 
 def test_what_stands_now(story: Story) -> None:

@@ -14,8 +14,8 @@ import pytest
 from collector.audit.entry import Note, decode
 from collector.audit.files import lines
 from collector.audit.journal import Journal
-from collector.readers import Reader, Readers
 from collector.audit.state import State
+from collector.readers import Reader, Readers
 from collector.tokens import Tokens
 from fusebox import happenings
 from fusebox.command import Command, Order
