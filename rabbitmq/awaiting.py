@@ -6,9 +6,9 @@
                                              ▲      │                                 in its headers
                                              └──────┘ not yet: back, behind the others
 
-Only the queue knows which messages wait, so a restart of everything forgets none. *watch* is asked how things stand, once
-in :data:`LOOK_S` and only while something waits (in :data:`BLIND_S` while it does not answer). Where there is news, each
-message in the queue is looked at once; and once in :data:`SEARCH_S` without news too, for approvals that the state
+Only the queue knows which messages wait, so a restart of everything forgets none. *watch* is asked how things stand,
+once in :data:`LOOK_S` and only while something waits (in :data:`BLIND_S` while it does not answer). Where there is news,
+each message in the queue is looked at once; and once in :data:`SEARCH_S` without news too, for approvals that the state
 store has forgotten: a person is then asked again. A message goes back by being published, confirmed, before it is
 acknowledged.
 
