@@ -7,10 +7,10 @@
                                              └──────┘ not yet: back, behind the others
 
 Only the queue knows which messages wait, so a restart of everything forgets none. *watch* is asked how things stand,
-once in :data:`LOOK_S` and only while something waits (in :data:`BLIND_S` while it does not answer). Where there is news,
-each message in the queue is looked at once; and once in :data:`SEARCH_S` without news too, for approvals that the state
-store has forgotten: a person is then asked again. A message goes back by being published, confirmed, before it is
-acknowledged.
+once in :data:`LOOK_S` and only while something waits (in :data:`BLIND_S` while it does not answer). Where there is
+news, each message in the queue is looked at once; and once in :data:`SEARCH_S` without news too, for approvals that
+the state store has forgotten: a person is then asked again. A message goes back by being published, confirmed, before
+it is acknowledged.
 
 The guards, and *watch*, rule anew when it is handled: the header only names an approval, it grants nothing.
 """
