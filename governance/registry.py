@@ -12,10 +12,15 @@ from typing import Any, Final
 from pydantic import BaseModel, ValidationError
 
 from fusebox.errors import ConfigError
-from fusebox.registry import AgentEntry, Grant, Registry, Role, Rule, SqlGrant
+from fusebox.registry import AgentEntry, ApprovalRule, Grant, Registry, Role, Rule, SqlGrant
 
 MAX_STRANGERS: Final = 10_000
-_LISTS: Final[Mapping[str, type[BaseModel]]] = {"sql": SqlGrant, "grants": Grant, "denies": Rule}
+_LISTS: Final[Mapping[str, type[BaseModel]]] = {
+    "sql": SqlGrant,
+    "grants": Grant,
+    "denies": Rule,
+    "approvals": ApprovalRule,
+}
 
 
 def load_registry(path: Path) -> Registry:

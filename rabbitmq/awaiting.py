@@ -6,10 +6,11 @@
                                              ▲      │                                 in its headers
                                              └──────┘ not yet: back, behind the others
 
-Only the queue knows which messages wait, so a restart of everything forgets none. *watch* is asked what there is news
-of, once in :data:`LOOK_S` and only while something waits; then each message in the queue is looked at once. Once in
-:data:`SEARCH_S` that is done without news too: for approvals that the state store has forgotten, about which a person
-is then asked again. A message goes back by being published, confirmed, before it is acknowledged.
+Only the queue knows which messages wait, so a restart of everything forgets none. *watch* is asked how things stand,
+once in :data:`LOOK_S` and only while something waits (in :data:`BLIND_S` while it does not answer). Where there is
+news, each message in the queue is looked at once; and once in :data:`SEARCH_S` without news too, for approvals that
+the state store has forgotten: a person is then asked again. A message goes back by being published, confirmed, before
+it is acknowledged.
 
 The guards, and *watch*, rule anew when it is handled: the header only names an approval, it grants nothing.
 """
@@ -33,6 +34,7 @@ from rabbitmq.runtime import Runtime
 
 LOOK_S: Final = 1.0
 SEARCH_S: Final = 30.0
+BLIND_S: Final = 10.0
 
 AWAITING_BLIND: Final = happenings.declare(
     "approvals_unknown", logging.WARNING, "messages wait for people, and watch does not say whether they answered"
@@ -83,6 +85,7 @@ class Awaiting:
         try:
             stages = self._runtime.approvals.standing([self._agent])
         except (ControlUnavailable, Permanent) as error:
+            self._next_look = time.monotonic() + BLIND_S  # the ticker has others to look after
             happenings.emit(AWAITING_BLIND, agent=self._agent, waiting=depth, error=str(error))
             return
         news = {approval for approval, stage in stages.items() if stage != Stage.PENDING}
