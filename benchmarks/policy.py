@@ -2,7 +2,8 @@
 
 A hundred agents of five roles and twenty grants each, eight of them for the kind of action that is asked about, two
 with conditions. Cached: the same few actions again, audit included; uncached: each action is new, and the interpreter
-is asked. ``load_ms`` is what a new policy takes until it rules: tried by a process of its own, then compiled here.
+is asked; ``uncached_cpu_p99_ms`` is that in the processor's time, which other programs do not lengthen. ``load_ms`` is
+what a new policy takes until it rules: tried by a process of its own, then compiled here.
 """
 
 from __future__ import annotations
@@ -56,15 +57,16 @@ def action(number: int, target: str) -> Action:
     return Action(ActionKind.TOOL_CALL, f"agent-{agent}", f"role{agent % 5}.last.{number}", target)
 
 
-def timed(guard: PolicyGuard, actions: list[Action], what: str) -> list[float]:
-    """Milliseconds of each verdict, sorted."""
-    taken = []
+def timed(guard: PolicyGuard, actions: list[Action], what: str) -> tuple[list[float], list[float]]:
+    """Milliseconds of each verdict, sorted: on the clock, and of the processor's time."""
+    taken, used = [], []
     for asked in track(actions, what, transient=True):
-        started = time.perf_counter_ns()
+        started, began = time.perf_counter_ns(), time.thread_time_ns()
         verdict = guard.check(asked)
         taken.append((time.perf_counter_ns() - started) / 1e6)
+        used.append((time.thread_time_ns() - began) / 1e6)
         assert verdict.allowed, verdict
-    return sorted(taken)
+    return sorted(taken), sorted(used)
 
 
 def p(values: list[float], share: float) -> float:
@@ -87,14 +89,17 @@ def main() -> None:
     timed(guard, [action(-1 - number, "GET /warm") for number in range(WARM)], "warming up")
     gc.collect()
     timed(guard, few, "filling the cache")
-    cached = timed(guard, few * (CACHED // fewer // AGENTS), "cached")
-    uncached = timed(guard, [action(number, f"GET /{number}") for number in range(UNCACHED // fewer)], "uncached")
+    cached, _ = timed(guard, few * (CACHED // fewer // AGENTS), "cached")
+    uncached, worked = timed(
+        guard, [action(number, f"GET /{number}") for number in range(UNCACHED // fewer)], "uncached"
+    )
     audit.stop(5)
     report = Report("policy")
     report.add("cached_p50_ms", p(cached, 0.5))
     report.add("cached_p99_ms", p(cached, 0.99), ("<=", 1.0))
     report.add("uncached_p50_ms", p(uncached, 0.5))
     report.add("uncached_p99_ms", p(uncached, 0.99), ("<=", 5.0))
+    report.add("uncached_cpu_p99_ms", p(worked, 0.99))
     report.add("load_ms", loaded)
     report.show()
 

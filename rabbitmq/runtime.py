@@ -141,6 +141,8 @@ class Runtime:
         self.link.start()
         self._find_keys()
         self.audit.start()
+        if self.policy is not None:
+            self.policy.start()
         self._ticker.start()
 
     def stop(self, timeout: float = 10.0) -> None:
@@ -156,6 +158,8 @@ class Runtime:
         self.outbox.stop(min(timeout, _PATIENCE_S))
         self.telemetry.stop(patience)
         self.broker.stop(timeout)
+        if self.policy is not None:
+            self.policy.stop(timeout)
 
     def join(self, *members: Member) -> None:
         """Agents start in this process; the snapshot that names one names all."""
@@ -242,8 +246,6 @@ class Runtime:
             self._wake.wait(TICK_S)
             self._wake.clear()
             self._attempt(self._refresh)
-            if self.policy is not None:
-                self._attempt(self.policy.refresh)
             for member in list(self._members.values()):
                 self._attempt(member.tick)
 

@@ -49,12 +49,13 @@ class PolicyLook:
         except FuseboxError as error:
             self._tell(str(error), self._clock.now())
             return
-        while policy is not None and not self._stopping.is_set():
+        assert policy is not None
+        policy.start()
+        while not self._stopping.wait(_LOOK_EVERY_S):
             self._look(policy)
-            self._stopping.wait(_LOOK_EVERY_S)
+        policy.stop()
 
     def _look(self, policy: Policy) -> None:
-        policy.refresh()
         problem = problem_of(policy)
         if not problem:
             self._since = None

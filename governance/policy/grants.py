@@ -48,7 +48,7 @@ class Standing:
 
     def names(self) -> list[str]:
         """Of its holds and grants, in order."""
-        return [str(entry["name"]) for entry in self._granted()]
+        return list(dict.fromkeys(str(entry["name"]) for entry in self._granted()))
 
     @property
     def unknowable(self) -> frozenset[str]:

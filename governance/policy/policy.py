@@ -14,6 +14,7 @@ whoever asks while it is replaced gets an answer of the one or the other, never 
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +64,7 @@ class _Loaded:
 
 
 class Policy:
-    """Rules on actions.
+    """Rules on actions; a :class:`fusebox.lifecycle.Service` that looks for changes while it runs.
 
     Args:
         load: makes the engine.
@@ -80,11 +81,12 @@ class Policy:
         self._load, self._changed, self._clock = load, changed, clock
         self._agents_file, self._environment = agents_file, environment
         self._verdicts = Verdicts()
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
         self._loaded: _Loaded | None = None
         self.problem = ""
         """Why the newest policy or the newest grants are not in force; empty when they are."""
         self._seen = (changed(), identity(agents_file))
-        self._looked = clock.monotonic()
         self._renew(Grants(registry))
 
     def verdict(self, action: Action) -> Verdict:
@@ -144,11 +146,7 @@ class Policy:
         return self._loaded.grants if self._loaded is not None else self._grants
 
     def refresh(self) -> None:
-        """Load what has changed; looks once a second at most."""
-        now = self._clock.monotonic()
-        if now - self._looked < LOOK_EVERY_S:
-            return
-        self._looked = now
+        """Load what has changed."""
         seen, before = (self._changed(), identity(self._agents_file)), self._seen
         if seen == before:
             return
@@ -158,11 +156,26 @@ class Policy:
         except ConfigError as error:
             self._reject(str(error))
 
-    def close(self) -> None:
-        """Let go of the engine; everything is denied from here on."""
+    def start(self) -> None:
+        """Look for changes from now on, on a thread of its own: compiling takes a moment."""
+        self._thread = threading.Thread(target=self._run, name="fusebox-policy", daemon=True)
+        self._thread.start()
+
+    def stop(self, timeout: float = 10.0) -> None:
+        """Look no more, and let go of the engine: everything is denied from here on. Legal before start and twice."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join(timeout)
         loaded, self._loaded, self.problem = self._loaded, None, "this process is stopping"
         if loaded is not None:
             loaded.engine.close()
+
+    def _run(self) -> None:
+        while not self._stopping.wait(LOOK_EVERY_S):
+            try:
+                self.refresh()
+            except Exception as error:  # a folder that vanishes while it is read, say: looked at again
+                self._reject(repr(error))
 
     def _renew(self, grants: Grants) -> None:
         self._grants = grants

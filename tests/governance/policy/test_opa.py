@@ -82,7 +82,7 @@ def test_a_server_that_is_away_denies_and_is_not_asked_each_time(
     clock.advance(REST_S)
     assert ask(policy, *ABOUT).decision is Decision.ALLOW
     server.stop()
-    policy.close()
+    policy.stop()
     gone = make(server.url)
     assert "does not answer" in ask(gone, *ABOUT).reason
 

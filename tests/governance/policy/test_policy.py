@@ -13,8 +13,9 @@ from fusebox.errors import ConfigError
 from fusebox.records import Decision
 from fusebox.registry import Registry
 from governance.policy.cache import LIFETIMES_S
-from governance.policy.policy import LOOK_EVERY_S, SHIPPED, Policy, folder_of, open_policy, problem_of
+from governance.policy.policy import SHIPPED, folder_of, open_policy, problem_of
 from governance.policy.question import CUT, MAX_ITEMS, MAX_TEXT, summary_of
+from tests.fixtures.agents import eventually
 from tests.governance.policy.conftest import REGISTRY, Make, ask
 from tests.governance.policy.opa_server import OpaServer
 
@@ -46,11 +47,6 @@ def replace(folder: Path, text: str) -> None:
     file = folder / "policy.rego"
     file.write_text(text)
     os.utime(file, ns=(0, file.stat().st_mtime_ns + 1_000_000))
-
-
-def later(policy: Policy, clock: ManualClock) -> None:
-    clock.advance(LOOK_EVERY_S)
-    policy.refresh()
 
 
 def test_without_the_setting_nobody_is_asked(clock: ManualClock) -> None:
@@ -88,18 +84,16 @@ def test_no_policy_loaded_denies_and_says_so(make: Make, tmp_path: Path) -> None
     ],
     ids=["syntax", "boolean", "word", "name", "abort"],
 )  # fmt: skip
-def test_a_bad_policy_keeps_the_last_good_one_and_alarms(
-    make: Make, folder: Path, clock: ManualClock, text: str, why: str
-) -> None:
+def test_a_bad_policy_keeps_the_last_good_one_and_alarms(make: Make, folder: Path, text: str, why: str) -> None:
     policy, before = make(str(folder)), happenings.counts()["policy_rejected"]
     good = ask(policy, "analyst", "publish", "plan")
     replace(folder, text)
-    later(policy, clock)
+    policy.refresh()
     assert ask(policy, "analyst", "publish", "plan") == good
     assert why in problem_of(policy)
     assert happenings.counts()["policy_rejected"] == before + 1
     replace(folder, OPEN)
-    later(policy, clock)
+    policy.refresh()
     assert not problem_of(policy)
     assert ask(policy, "stranger", "publish", "anything").decision is ALLOW
 
@@ -126,20 +120,18 @@ def test_rules_that_contradict_each_other_deny(make: Make, tmp_path: Path) -> No
     assert (verdict.decision, "contradicts itself" in verdict.reason) == (DENY, True)
 
 
-def test_new_grants_are_in_force_without_a_restart_and_bad_ones_are_not(
-    make: Make, tmp_path: Path, clock: ManualClock
-) -> None:
+def test_new_grants_are_in_force_without_a_restart_and_bad_ones_are_not(make: Make, tmp_path: Path) -> None:
     policy, agents = make(SHIPPED), tmp_path / "agents.toml"
     before = ask(policy, "analyst", "publish", "plan")
     assert ask(policy, "analyst", "tool_call", "new").decision is DENY
     agents.write_text(GRANTED)
-    later(policy, clock)
+    policy.refresh()
     after = ask(policy, "analyst", "tool_call", "new")
     assert after.decision is ALLOW
     assert after.revision != before.revision
     assert ask(policy, "analyst", "publish", "plan").decision is DENY
     agents.write_text(GRANTED + 'roles = ["nobody"]')
-    later(policy, clock)
+    policy.refresh()
     assert ask(policy, "analyst", "tool_call", "new") == after
     assert "roles" in problem_of(policy)
 
@@ -189,3 +181,14 @@ def test_a_summary_is_bounded_and_says_what_was_cut() -> None:
     assert summary_of({"x": "y" * 70_000}) == {CUT: True}
     assert summary_of(None) == {}
     assert summary_of([1]) == {"value": [1]}
+
+
+def test_a_running_policy_looks_for_changes_by_itself(make: Make, tmp_path: Path) -> None:
+    policy = make(SHIPPED)
+    policy.start()
+    try:
+        (tmp_path / "agents.toml").write_text(GRANTED)
+        eventually(lambda: ask(policy, "analyst", "tool_call", "new").decision is ALLOW, what="the new grants")
+    finally:
+        policy.stop()
+    assert ask(policy, "analyst", "tool_call", "new").decision is DENY
