@@ -74,17 +74,15 @@ class Tools:
         )  # fmt: skip
         asked = f"{request.method} /{rest}?{request.query} {body[:_MAX_ASKED].decode('utf-8', 'replace')}"
         subject = _subject(action, identity, caller, asked)
-        with (
-            self._means.flights.flying(action), self._means.admission.entered(action),
-            self._means.quota.for_tool(identity, action, reply),
-        ):  # fmt: skip
-            screen, query = self._means.screens.open(request.path, action), request.query
-            if screen is not None:
-                query, body = _screened(screen, name, rest, query, body)
-            url = f"{tool.url.rstrip('/')}/{path}" + (f"?{query}" if query else "")
-            headers = {n: request.headers[n] for n in _PASSED_ON if n in request.headers}
-            outgoing = Outgoing(request.method, url, {**headers, AGENT: identity.agent, **self._auth[name]}, body)
-            await self._attempt(name, tool, subject, outgoing, reply, screen)
+        with self._means.flights.flying(action), self._means.admission.entered(action):
+            async with self._means.quota.for_tool(identity, action, reply):
+                screen, query = self._means.screens.open(request.path, action), request.query
+                if screen is not None:
+                    query, body = _screened(screen, name, rest, query, body)
+                url = f"{tool.url.rstrip('/')}/{path}" + (f"?{query}" if query else "")
+                headers = {n: request.headers[n] for n in _PASSED_ON if n in request.headers}
+                outgoing = Outgoing(request.method, url, {**headers, AGENT: identity.agent, **self._auth[name]}, body)
+                await self._attempt(name, tool, subject, outgoing, reply, screen)
 
     async def _attempt(
         self, name: str, tool: Tool, subject: Subject, outgoing: Outgoing, reply: Reply, screen: Screen | None
