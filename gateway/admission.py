@@ -35,9 +35,12 @@ class Admission:
         Raises:
             Denied: a guard said no; it is audited.
         """
+        verdict = self._runtime.guards.check(action)
+        if verdict.allowed:
+            yield
+            return
         with ExitStack() as stack:
-            verdict = self._runtime.guards.check(action)
-            if not verdict.allowed and not self._probe(action, verdict, stack):
+            if not self._probe(action, verdict, stack):
                 self._runtime.denied(action, verdict)
                 raise by_guard(action.agent, verdict, self._incident(action.agent, verdict.finding))
             yield
