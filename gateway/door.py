@@ -127,6 +127,8 @@ class Door:
         elif first in self._routes.providers and dialect is not _PLAIN:
             _only("POST", request)
             await self._models.serve_passed(identity, dialect, first, below(rest), request, reply)
+        elif first in self._routes.providers:
+            await self._tools.serve_provider(identity, first, rest, request, reply)
         else:
             sentence = f"{request.method} {request.path[:200]} is not served here"
             raise Denied(HTTPStatus.NOT_FOUND, "not_found", sentence)

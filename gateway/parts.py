@@ -59,7 +59,8 @@ def assemble(settings: GatewaySettings, runtime: Runtime, upstream: Upstream) ->
         screens=screens_of(settings, runtime, key), quota=quota_of(settings, runtime, keys),
         ledger=Ledger(runtime, capture_of(settings, runtime, key)), upstream=upstream, max_body=settings.max_body_bytes,
     )  # fmt: skip
-    models, tools = ModelCalls(routes, means), Tools(settings.tools, settings.circuit, runtime.clock, means)
+    models = ModelCalls(routes, means)
+    tools = Tools(settings.tools, routes.providers, settings.circuit, runtime.clock, means)
     circuits = [*routes.circuits(), *tools.circuits()]
 
     async def end() -> None:

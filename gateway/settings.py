@@ -104,9 +104,12 @@ class Provider(Upstream):
     Attributes:
         api_version: of Azure OpenAI, for example ``2024-10-21``.
         region: of AWS, for Bedrock; the credentials are those of the AWS SDK (variables, profile, role).
+        passthrough: HTTP methods with which agents may use its other paths (files, batches …); none by default, since
+            no quota in tokens or money sees what such a path uses.
     """
 
     kind: Kind
+    passthrough: frozenset[str] = frozenset()
     api_version: str = ""
     region: str = ""
 
@@ -199,6 +202,8 @@ class GatewaySettings(BaseModel):
         for name in (*self.providers, *self.tools):
             if not _NAME.fullmatch(name) or name in RESERVED:
                 raise ValueError(f"{name!r} cannot name a provider or tool: {_NAME.pattern}, and none of {RESERVED}")
+        if both := [name for name in self.tools if name in self.providers and self.providers[name].passthrough]:
+            raise ValueError(f"{both[0]!r} is a tool and a provider with passthrough: a key could not tell them apart")
         if self.plant_canaries and self.filter is None:
             raise ValueError("plant_canaries needs a section [filter], which looks for them")
         for name, model in self.models.items():

@@ -1,13 +1,15 @@
-"""Internal systems as tools: ``/tools/{name}/…``, and paths of providers that are no inference.
+"""Internal systems as tools: ``/tools/{name}/…``, and paths of providers that are no inference: ``/{provider}/…``.
 
 The credentials of these systems live here and nowhere else; agents have a virtual key. A call is admitted by the same
 guards as a model call and is an ``execute_tool`` span in the caller's trace. Nothing is tried again: only the caller
-knows what may be done twice.
+knows what may be done twice. What a provider's path uses is counted as one request: a key must allow the provider as a
+tool, and its settings the method.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import parse_qsl, quote, urlencode
@@ -29,9 +31,9 @@ from gateway.keys import Identity
 from gateway.ledger import Entry, Subject
 from gateway.means import Means
 from gateway.meter import Meter
-from gateway.providers.base import Outgoing
+from gateway.providers.base import Adapter, Headers, Outgoing
 from gateway.screen import Screen
-from gateway.settings import CircuitSection, Tool
+from gateway.settings import CircuitSection, Tool, Upstream
 from gateway.upstream import Failed, body_of, kept
 from rabbitmq import tracing
 
@@ -42,34 +44,77 @@ AGENT: Final = "x-fusebox-agent"
 """Header by which a system is told who acts; what a client sends under this name never reaches it."""
 
 
+@dataclass(frozen=True, slots=True)
+class System:
+    """What is asked by its own paths."""
+
+    name: str
+    settings: Upstream
+    methods: frozenset[str]
+    circuit: Circuit
+    outgoing: Callable[[str, str, str, bytes, Headers], Outgoing]
+    """From method, path, query, body and the client's headers."""
+
+
 class Tools:
-    """Serves ``/tools/{name}/…``.
+    """Serves ``/tools/{name}/…`` and, for providers that allow it, ``/{provider}/…``.
 
     Raises:
         ConfigError: a credential is missing.
     """
 
-    def __init__(self, tools: Mapping[str, Tool], circuit: CircuitSection, clock: Clock, means: Means) -> None:
-        self._tools, self._means = tools, means
-        self._circuits = {name: Circuit(f"tools/{name}", circuit, clock) for name in tools}
-        self._auth = {name: _auth(name, tool) for name, tool in tools.items()}
+    def __init__(
+        self, tools: Mapping[str, Tool], providers: Mapping[str, Adapter], circuit: CircuitSection, clock: Clock,
+        means: Means,
+    ) -> None:  # fmt: skip
+        self._means = means
+        self._tools = {
+            name: _tool(name, tool, Circuit(f"tools/{name}", circuit, clock)) for name, tool in tools.items()
+        }
+        self._providers = {
+            name: System(
+                name, adapter.settings, adapter.settings.passthrough, Circuit(f"{name}/*", circuit, clock),
+                adapter.passed_through,
+            )
+            for name, adapter in providers.items() if adapter.settings.passthrough
+        }  # fmt: skip
 
     def circuits(self) -> list[Circuit]:
         """Of every system."""
-        return list(self._circuits.values())
+        return [system.circuit for system in (*self._tools.values(), *self._providers.values())]
 
     async def serve(self, identity: Identity, name: str, rest: str, request: Request, reply: Reply) -> None:
-        """One request.
+        """One request for an internal system.
 
         Raises:
             Denied: why it is not served.
         """
-        tool = self._allowed(identity, name, request.method)
-        path, body = below(rest), await request.body(self._means.max_body)
+        system = _allowed(self._tools, identity, name, request.method)
+        await self._serve(identity, system, rest, await request.body(self._means.max_body), request, reply)
+
+    async def serve_provider(self, identity: Identity, name: str, rest: str, request: Request, reply: Reply) -> None:
+        """One request for a path of a provider that is no inference.
+
+        Raises:
+            Denied: why it is not served.
+        """
+        system = _allowed(self._providers, identity, name, request.method)
+        body = await request.body(self._means.max_body)
+        told = _value(body)
+        model = told.get("model") if isinstance(told, dict) else None
+        if model is not None and not identity.may_use_model(str(model)):
+            sentence = f"the key of {identity.agent} does not allow {str(model)[:200]!r}; its operator can"
+            raise Denied(HTTPStatus.FORBIDDEN, "model_not_allowed", sentence)
+        await self._serve(identity, system, rest, body, request, reply)
+
+    async def _serve(
+        self, identity: Identity, system: System, rest: str, body: bytes, request: Request, reply: Reply
+    ) -> None:
+        path = below(rest)
         await self._means.seats.take(identity.agent)
         caller = caller_of(request)
         action = Action(
-            ActionKind.TOOL_CALL, identity.agent, name, f"{request.method} /{rest}", identity.tenant,
+            ActionKind.TOOL_CALL, identity.agent, system.name, f"{request.method} /{rest}", identity.tenant,
             workflow_of(request), f"{caller.trace_id:032x}" if caller.is_valid else "",
         )  # fmt: skip
         asked = f"{request.method} /{rest}?{request.query} {body[:_MAX_ASKED].decode('utf-8', 'replace')}"
@@ -78,24 +123,24 @@ class Tools:
             async with self._means.quota.for_tool(identity, action, reply):
                 screen, query = self._means.screens.open(request.path, action), request.query
                 if screen is not None:
-                    query, body = _screened(screen, name, rest, query, body)
-                url = f"{tool.url.rstrip('/')}/{path}" + (f"?{query}" if query else "")
+                    query, body = _screened(screen, system.name, rest, query, body)
                 headers = {n: request.headers[n] for n in _PASSED_ON if n in request.headers}
-                outgoing = Outgoing(request.method, url, {**headers, AGENT: identity.agent, **self._auth[name]}, body)
-                await self._attempt(name, tool, subject, outgoing, reply, screen)
+                headers[AGENT] = identity.agent
+                outgoing = system.outgoing(request.method, path, query, body, headers)
+                await self._attempt(system, subject, outgoing, reply, screen)
 
     async def _attempt(
-        self, name: str, tool: Tool, subject: Subject, outgoing: Outgoing, reply: Reply, screen: Screen | None
+        self, system: System, subject: Subject, outgoing: Outgoing, reply: Reply, screen: Screen | None
     ) -> None:
         """
         Raises:
             Denied: the system cannot be asked, or did not answer.
         """
-        circuit = self._circuits[name]
+        circuit = system.circuit
         probe = circuit.admit()
         entry = self._means.ledger.open(subject, Plain().meter(Ask("", False, {}, outgoing.body)), 1)
         try:
-            broken = await self._exchange(tool, _traced(outgoing, entry), entry.meter, reply, screen)
+            broken = await self._exchange(system.settings, _traced(outgoing, entry), entry.meter, reply, screen)
         except Failed as failed:
             (circuit.bad if failed.fault else circuit.undecided)(probe=probe)
             entry.close(failed.denied.code, cut=bool(reply.status), found=_found(screen))
@@ -108,32 +153,43 @@ class Tools:
         entry.close(f"http_{reply.status}" if reply.status >= HTTPStatus.BAD_REQUEST else "", found=_found(screen))
 
     async def _exchange(
-        self, tool: Tool, outgoing: Outgoing, meter: Meter, reply: Reply, screen: Screen | None
+        self, limits: Upstream, outgoing: Outgoing, meter: Meter, reply: Reply, screen: Screen | None
     ) -> bool:
         """Relay the answer; True when it says that the system is broken."""
-        async with self._means.upstream.send(outgoing, tool) as response:
+        async with self._means.upstream.send(outgoing, limits) as response:
             if screen is not None and _is_text(response):
                 await _show(response, meter, reply, screen)
             else:
                 await pipe(response, meter, reply)
             return response.status >= HTTPStatus.INTERNAL_SERVER_ERROR
 
-    def _allowed(self, identity: Identity, name: str, method: str) -> Tool:
-        """
-        Raises:
-            Denied: there is no such tool, or not for this key or method.
-        """
-        tool = self._tools.get(name)
-        if tool is None:
-            known = ", ".join(each for each in self._tools if identity.may_use_tool(each)) or "none"
-            raise Denied(HTTPStatus.NOT_FOUND, "tool_not_found", f"no tool {name!r} here; this key may use {known}")
-        if not identity.may_use_tool(name):
-            sentence = f"the key of {identity.agent} does not allow the tool {name!r}; its operator can"
-            raise Denied(HTTPStatus.FORBIDDEN, "tool_not_allowed", sentence)
-        if method not in tool.methods:
-            sentence = f"{method} is not among the methods of tool {name!r}: {', '.join(sorted(tool.methods))}"
-            raise Denied(HTTPStatus.METHOD_NOT_ALLOWED, "method_not_allowed", sentence)
-        return tool
+
+def _allowed(systems: Mapping[str, System], identity: Identity, name: str, method: str) -> System:
+    """
+    Raises:
+        Denied: there is no such system, or not for this key or method.
+    """
+    system = systems.get(name)
+    if system is None:
+        known = ", ".join(each for each in systems if identity.may_use_tool(each)) or "none"
+        raise Denied(HTTPStatus.NOT_FOUND, "tool_not_found", f"no tool {name!r} here; this key may use {known}")
+    if not identity.may_use_tool(name):
+        sentence = f"the key of {identity.agent} does not allow the tool {name!r}; its operator can"
+        raise Denied(HTTPStatus.FORBIDDEN, "tool_not_allowed", sentence)
+    if method not in system.methods:
+        sentence = f"{method} is not among the methods of tool {name!r}: {', '.join(sorted(system.methods))}"
+        raise Denied(HTTPStatus.METHOD_NOT_ALLOWED, "method_not_allowed", sentence)
+    return system
+
+
+def _tool(name: str, tool: Tool, circuit: Circuit) -> System:
+    auth = _auth(name, tool)
+
+    def outgoing(method: str, path: str, query: str, body: bytes, client: Headers) -> Outgoing:
+        url = f"{tool.url.rstrip('/')}/{path}" + (f"?{query}" if query else "")
+        return Outgoing(method, url, {**client, **auth}, body)
+
+    return System(name, tool, tool.methods, circuit, outgoing)
 
 
 async def pipe(response: aiohttp.ClientResponse, meter: Meter, reply: Reply) -> None:
