@@ -8,8 +8,7 @@ tool, and its settings the method.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import parse_qsl, quote, urlencode
@@ -31,9 +30,10 @@ from gateway.keys import Identity
 from gateway.ledger import Entry, Subject
 from gateway.means import Means
 from gateway.meter import Meter
-from gateway.providers.base import Adapter, Headers, Outgoing
+from gateway.providers.base import Adapter, Outgoing
 from gateway.screen import Screen
 from gateway.settings import CircuitSection, Tool, Upstream
+from gateway.systems import System, allowed, of_provider, of_tool
 from gateway.upstream import Failed, body_of, kept
 from rabbitmq import tracing
 
@@ -42,18 +42,6 @@ _PASSED_BACK: Final = ("content-type", "etag", "location", "last-modified")
 _MAX_ASKED: Final = 65_536
 AGENT: Final = "x-fusebox-agent"
 """Header by which a system is told who acts; what a client sends under this name never reaches it."""
-
-
-@dataclass(frozen=True, slots=True)
-class System:
-    """What is asked by its own paths."""
-
-    name: str
-    settings: Upstream
-    methods: frozenset[str]
-    circuit: Circuit
-    outgoing: Callable[[str, str, str, bytes, Headers], Outgoing]
-    """From method, path, query, body and the client's headers."""
 
 
 class Tools:
@@ -69,13 +57,10 @@ class Tools:
     ) -> None:  # fmt: skip
         self._means = means
         self._tools = {
-            name: _tool(name, tool, Circuit(f"tools/{name}", circuit, clock)) for name, tool in tools.items()
+            name: of_tool(name, tool, Circuit(f"tools/{name}", circuit, clock)) for name, tool in tools.items()
         }
         self._providers = {
-            name: System(
-                name, adapter.settings, adapter.settings.passthrough, Circuit(f"{name}/*", circuit, clock),
-                adapter.passed_through,
-            )
+            name: of_provider(name, adapter, Circuit(f"{name}/*", circuit, clock))
             for name, adapter in providers.items() if adapter.settings.passthrough
         }  # fmt: skip
 
@@ -89,7 +74,7 @@ class Tools:
         Raises:
             Denied: why it is not served.
         """
-        system = _allowed(self._tools, identity, name, request.method)
+        system = allowed(self._tools, identity, name, request.method)
         await self._serve(identity, system, rest, await request.body(self._means.max_body), request, reply)
 
     async def serve_provider(self, identity: Identity, name: str, rest: str, request: Request, reply: Reply) -> None:
@@ -98,7 +83,7 @@ class Tools:
         Raises:
             Denied: why it is not served.
         """
-        system = _allowed(self._providers, identity, name, request.method)
+        system = allowed(self._providers, identity, name, request.method)
         body = await request.body(self._means.max_body)
         told = _value(body)
         model = told.get("model") if isinstance(told, dict) else None
@@ -162,34 +147,6 @@ class Tools:
             else:
                 await pipe(response, meter, reply)
             return response.status >= HTTPStatus.INTERNAL_SERVER_ERROR
-
-
-def _allowed(systems: Mapping[str, System], identity: Identity, name: str, method: str) -> System:
-    """
-    Raises:
-        Denied: there is no such system, or not for this key or method.
-    """
-    system = systems.get(name)
-    if system is None:
-        known = ", ".join(each for each in systems if identity.may_use_tool(each)) or "none"
-        raise Denied(HTTPStatus.NOT_FOUND, "tool_not_found", f"no tool {name!r} here; this key may use {known}")
-    if not identity.may_use_tool(name):
-        sentence = f"the key of {identity.agent} does not allow the tool {name!r}; its operator can"
-        raise Denied(HTTPStatus.FORBIDDEN, "tool_not_allowed", sentence)
-    if method not in system.methods:
-        sentence = f"{method} is not among the methods of tool {name!r}: {', '.join(sorted(system.methods))}"
-        raise Denied(HTTPStatus.METHOD_NOT_ALLOWED, "method_not_allowed", sentence)
-    return system
-
-
-def _tool(name: str, tool: Tool, circuit: Circuit) -> System:
-    auth = _auth(name, tool)
-
-    def outgoing(method: str, path: str, query: str, body: bytes, client: Headers) -> Outgoing:
-        url = f"{tool.url.rstrip('/')}/{path}" + (f"?{query}" if query else "")
-        return Outgoing(method, url, {**client, **auth}, body)
-
-    return System(name, tool, tool.methods, circuit, outgoing)
 
 
 async def pipe(response: aiohttp.ClientResponse, meter: Meter, reply: Reply) -> None:
@@ -260,11 +217,6 @@ def below(rest: str) -> str:
     if any(part in (".", "..") for part in parts) or "\\" in rest or not rest.isprintable():
         raise bad_request("the path may not hold '.', '..', backslashes or control characters")
     return quote(rest, safe="/:@!$&'()*+,;=~")
-
-
-def _auth(name: str, tool: Tool) -> dict[str, str]:
-    secret = tool.credential(f"tools.{name}")
-    return {tool.header: f"{tool.scheme} {secret}".strip()} if secret else {}
 
 
 def _traced(outgoing: Outgoing, entry: Entry) -> Outgoing:
