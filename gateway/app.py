@@ -9,7 +9,7 @@ from fusebox.http_server import HttpServer
 from fusebox.lifecycle import serve
 from fusebox.ports import address, bind, port_of
 from fusebox.rundir import announce, withdraw
-from gateway.http import Wire
+from gateway.http import Wire, afford_connections
 from gateway.parts import assemble
 from gateway.selftest import self_test
 from gateway.settings import GatewaySettings, load_settings
@@ -40,6 +40,7 @@ class Gateway:
         """
         config = self._runtime.config
         self_test(self._settings, config)
+        afford_connections()
         with contextlib.ExitStack() as resources:
             sock = bind(config.host, config.gateway_port, "gateway_port")
             port = port_of(sock)

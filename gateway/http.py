@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import resource
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from http import HTTPStatus
 from typing import Any, Final
@@ -14,6 +15,8 @@ from gateway.denied import Denied, bad_request
 BODY_DEADLINE_S: Final = 30.0
 LINGER_S: Final = 2.0
 MAX_CONNECTIONS: Final = 2_048
+_OTHER_FILES: Final = 256
+"""Descriptors for all but connections."""
 GONE: Final = "fusebox.gone"
 JSON: Final = (b"content-type", b"application/json")
 EVENTS: Final = (b"content-type", b"text/event-stream")
@@ -39,6 +42,21 @@ class Wire(Connection):
         super().connection_lost(exc)
         if gone is not None:
             gone()
+
+
+def afford_connections() -> int:
+    """Take as many connections as there may be files, each with one to an upstream; how many that is.
+
+    At its limit the oldest idle connection makes room. Without descriptors nobody could be let in at all.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * MAX_CONNECTIONS + _OTHER_FILES
+    if soft < wanted and soft != resource.RLIM_INFINITY:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    room = MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else (soft - _OTHER_FILES) // 2
+    Wire.most = max(1, min(MAX_CONNECTIONS, room))
+    return Wire.most
 
 
 class Request:
