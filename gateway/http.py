@@ -18,6 +18,7 @@ MAX_CONNECTIONS: Final = 2_048
 _OTHER_FILES: Final = 256
 """Descriptors for all but connections."""
 GONE: Final = "fusebox.gone"
+PEER: Final = "fusebox.peer"
 JSON: Final = (b"content-type", b"application/json")
 EVENTS: Final = (b"content-type", b"text/event-stream")
 
@@ -35,6 +36,16 @@ class Wire(Connection):
     """A connection that tells the request being answered when its client leaves; the server itself only notices."""
 
     most = MAX_CONNECTIONS
+    _peer: bytes | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        secured = transport.get_extra_info("ssl_object")
+        self._peer = secured.getpeercert(binary_form=True) if secured is not None else None
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope[PEER] = self._peer  # type: ignore[typeddict-unknown-key]  # ours
 
     def connection_lost(self, exc: Exception | None) -> None:
         cycle = self.cycle
@@ -66,6 +77,8 @@ class Request:
         self.method, self.path = str(scope["method"]), str(scope["path"])
         self.query = scope["query_string"].decode("latin-1")
         self.headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        self.peer: bytes | None = scope.get(PEER)
+        """The client's certificate (DER), verified."""
         self.left = False
         self._receive = receive
         self._task = asyncio.current_task()

@@ -172,6 +172,19 @@ class CircuitSection(Section):
     open_s: Seconds = 15.0
 
 
+class TlsSection(Section):
+    """HTTPS, and agents known by their certificates.
+
+    Attributes:
+        certificate: the gateway's own, with its chain (PEM); ``key``: its key.
+        clients: the authorities (PEM) that agents' certificates come from; left out, keys alone let agents in.
+    """
+
+    certificate: Path
+    key: Path
+    clients: Path | None = None
+
+
 class GatewaySettings(BaseModel):
     """Everything in ``gateway.toml``.
 
@@ -180,6 +193,7 @@ class GatewaySettings(BaseModel):
         masking: left out, nothing is masked; see :mod:`gateway.masking.settings`.
         filter: left out, nothing is filtered; see :mod:`gateway.filter.settings`.
         plant_canaries: put a canary into every conversation and look for it in what comes back; needs ``filter``.
+        tls: left out, the gateway speaks plain HTTP, for agents of the same machine.
         workers: how many gateways share them: each one's share while Redis is away.
         max_body_bytes: a longer request is refused.
     """
@@ -194,6 +208,7 @@ class GatewaySettings(BaseModel):
     masking: MaskingSettings | None = None
     filter: FilterSettings | None = None
     plant_canaries: bool = False
+    tls: TlsSection | None = None
     workers: Annotated[int, Field(gt=0)] = 1
     max_body_bytes: Annotated[int, Field(gt=0)] = 16 << 20
 
