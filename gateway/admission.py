@@ -37,8 +37,11 @@ class Admission:
         Raises:
             Denied: a guard said no; it is audited.
         """
+        verdict = await self._ask(self._runtime.guards, action)
+        if verdict.allowed:
+            yield None
+            return
         with ExitStack() as stack:
-            verdict = await self._ask(self._runtime.guards, action)
             if verdict.decision is Decision.DENY and self._probe(action, verdict, stack):
                 verdict = await self._ask(self._runtime.action_guards, action)
             self._refuse(action, verdict)

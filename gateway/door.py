@@ -146,6 +146,8 @@ class Door:
         elif first in self._routes.providers and dialect is not _PLAIN:
             _only("POST", request)
             await self._models.serve_passed(identity, dialect, first, below(rest), request, reply)
+        elif first in self._routes.providers:
+            await self._tools.serve_provider(identity, first, rest, request, reply)
         else:
             sentence = f"{request.method} {request.path[:200]} is not served here"
             raise Denied(HTTPStatus.NOT_FOUND, "not_found", sentence)
@@ -155,9 +157,11 @@ class Door:
         Raises:
             Denied: 401.
         """
-        key = credential(request.headers)
-        identity = self._keys.authenticate(key) if key else None
-        if identity is None:
+        key, peer = credential(request.headers), request.peer
+        by_key = self._keys.authenticate(key) if key else None
+        by_peer = self._keys.authenticate_certificate(peer) if peer else None
+        identity = by_key or by_peer  # client libraries insist on sending some key
+        if identity is None or (by_peer is not None and by_peer.agent != identity.agent):
             raise no_key()
         request.agent = identity.agent
         return identity

@@ -87,7 +87,7 @@ class ModelCalls:
         if call.screen is not None:
             _screen(call, call.screen)
         held = self._means.quota.for_model(call.identity, call.dialect, call.ask, call.action, targets, call.reply)
-        with held as call.hold:
+        async with held as call.hold:
             if asked is not None:
                 await self._agreed(call, asked)
             await self._try_all(call, targets)
