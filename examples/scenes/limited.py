@@ -62,7 +62,8 @@ def _loop(mesh: Mesh) -> tuple[int, tuple[int, str]]:
 
 
 def _work(mesh: Mesh, agent: str, over: threading.Event) -> list[int]:
-    through, statuses = mesh.through(agent), []
+    through = mesh.through(agent)
+    statuses: list[int] = []
     while not over.is_set() or len(statuses) < _LEAST:
         statuses.append(through.chat(SMALL_MODEL, _question(len(statuses))).status)
     return statuses
