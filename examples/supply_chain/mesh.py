@@ -134,10 +134,14 @@ def _draft(ctx: Context, through: Through, short: StockShort) -> dict[str, Any]:
     best = min(offers, key=lambda offer: int(offer["lead_days"]))
     quantity = -(-short.shortfall // best["pack"]) * best["pack"]
     order = {
-        "shipment": short.shipment, "supplier": best["name"], "sku": short.sku, "quantity": quantity,
-        "total_cents": quantity * best["unit_cents"], "reason": short.summary,
+        "shipment": short.shipment,
+        "supplier": best["name"],
+        "sku": short.sku,
+        "quantity": quantity,
+        "total_cents": quantity * best["unit_cents"],
+        "reason": short.summary,
         "late": f"{heard['carrier']}, now {heard['eta']}",
-    }  # fmt: skip
+    }
     ctx.workflow.facts.put("draft", order, version=0)
     return order
 
