@@ -18,7 +18,7 @@ from tests.collector.otlp_samples import request, span
 from tests.fixtures.collector import Roles, starting, until
 
 SLOW = 30_000
-PAGES = ("Board", "Incident", "Agents", "Traces", "Why", "Tokens and cost", "Audit", "Health")
+PAGES = ("Board", "Incident", "Approvals", "Agents", "Traces", "Why", "Tokens and cost", "Audit", "Health")
 PICTURES = Path(os.environ.get("SCREENSHOTS", "artifacts/screenshots"))
 
 
