@@ -45,7 +45,7 @@ class Chain:
         self.agent, self.time, self.trace, self.in_trace = agent, event.time, event.trace_id, 1
         self.stale = 0.0
         self.agents: tuple[str, ...] = (agent,)
-        self.echoes = self.agents
+        self.echoes: tuple[str, ...] = self.agents
         self.coarse: tuple[int, ...] = (event.request ^ event.result,)
         self.exact: tuple[int, ...] = (
             (event.request_exact or event.request) ^ (event.result_exact or event.result),

@@ -163,7 +163,8 @@ class Cycle:
         agents, steps = list(dict.fromkeys([*chain.echoes, *chain.agents[-EVIDENCE:]])), chain.steps
         return finding(
             event, self.name, f"{what}, between {', '.join(agents)}: no progress", action=action, score=self.score,
-            threshold=self._stale if action == OPEN else self._warn, spans=[f"{step.trace}:{step.span}" for step in steps],
+            threshold=self._stale if action == OPEN else self._warn,
+            spans=[f"{step.trace}:{step.span}" for step in steps],
             repeated=f"{event.action} {event.operation} × {len(steps)}", first_time=steps[0].time,
         )  # fmt: skip
 

@@ -29,9 +29,9 @@ SAME: Final = 5
 class Memory:
     """The last ``length`` different outcomes, in four lanes: one for each of what is compared.
 
-    Two hashes are put together by exclusive or: they are hashes of different things, never each other's mirror. That one
-    is found where two others meet is as likely as that two hashes are equal. The two lanes that every event asks are
-    lists, which are searched fastest; the other two are arrays, which are smaller.
+    Two hashes are put together by exclusive or: they are hashes of different things, never each other's mirror. That
+    one is found where two others meet is as likely as that two hashes are equal. The two lanes that every event asks
+    are lists, which are searched fastest; the other two are arrays, which are smaller.
     """
 
     __slots__ = ("_coarse", "_exact", "_half", "_length", "_literal", "_next")

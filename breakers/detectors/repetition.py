@@ -20,6 +20,8 @@ are merely alike), one on a new request three times as much unless the file is a
 between two repetitions twice that. Counts, not time windows: a step every few minutes adds up as well as ten a second,
 until a file rests for ``memory_s``.
 
+A new answer to a request that had failed forgives its failures: a retry that succeeds is no loop.
+
 Beside the files stands one score of the agent, *stale*: how many of its steps had been made before, with the same
 result, whichever they were. A novel outcome takes ``fresh`` off. It sees cycles of any period, with noise between the
 turns, once ``stale`` old steps were made and the latest comes for the third time, or half as many again were made.
@@ -71,9 +73,9 @@ class Repetition:
 
     name = "repetition"
     __slots__ = (
-        "_alike", "_alike_distance", "_drain", "_drift", "_evidence", "_faint", "_files", "_fresh", "_idle", "_in_trace",
-        "_memory", "_memory_s", "_near", "_near_distance", "_novelties", "_old", "_open", "_stale", "_task",
-        "_thoughts", "_trace", "_warn", "_works", "score",
+        "_alike", "_alike_distance", "_drain", "_drift", "_evidence", "_faint", "_files", "_fresh", "_idle",
+        "_in_trace", "_memory", "_memory_s", "_near", "_near_distance", "_novelties", "_old", "_open", "_stale",
+        "_task", "_thoughts", "_trace", "_warn", "_works", "score",
     )  # fmt: skip
 
     def __init__(
@@ -117,7 +119,7 @@ class Repetition:
         """Judge one event of the agent."""
         self.score = 0.0
         action = event.action
-        if action is not _TOOL and not self._answered(event) or not event.request:
+        if (action is not _TOOL and not self._answered(event)) or not event.request:
             return None
         if event.trace_id != self._trace:
             self._turn_to(event.trace_id)
@@ -129,6 +131,8 @@ class Repetition:
             # A thought is no work: what a model says is always new and must not hide that nothing gets done.
             if step <= CHANGED and action is not _MODEL and event.ok:
                 self._renew(step)
+                if step == CHANGED:
+                    self._recover(event.request)
             files[key] = OutcomeFile(event, self._novelties, self._works, self._thoughts, self._task)
             if len(files) > _FILES:
                 del files[next(iter(files))]
@@ -168,6 +172,12 @@ class Repetition:
             self._works += 1
         if self._old:
             self._old = max(0.0, self._old - (self._fresh if step == NEW else self._fresh / 2))
+
+    def _recover(self, request: int) -> None:
+        """A retry that succeeds is progress, however often it takes one: what failed before it was no loop."""
+        for file in self._files.values():
+            if file.failed and file.request == request:
+                self._old = max(0.0, self._old - file.forgive())
 
     def _repeat(self, file: OutcomeFile, event: Event, step: int) -> None:
         gap = event.time - file.time
