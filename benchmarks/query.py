@@ -52,20 +52,6 @@ class Asker:
         hour = {"since": self._now - _HOUR_S}
         return {**self._of_a_span(hour), **self._of_pages({**hour, "until": self._now})}
 
-    def _of_pages(self, period: dict[str, float]) -> dict[str, Callable[[], dict[str, Any]]]:
-        """What the dashboard's pages ask, of the hour that they begin with."""
-        every = ("agents_active", "traces_found", "spend_by_agent", "spend_by_workflow", "spend_by_model",
-                 "spend_by_day", "audit_found", "audit_kinds")  # fmt: skip
-        one = ("agent_operations", "agent_partners", "agent_minutes", "agent_scores", "agent_between")
-        return {
-            **{name: lambda: period for name in every},
-            **{name: lambda: {**period, "agent": self._agent()} for name in one},
-            "traces_found:words": lambda: {**period, "words": "orders", "failed": True},
-            "audit_about": lambda: {"since": period["since"], "agent": self._agent()},
-            "ledger_of_spans": lambda: {"spans": [":".join(self._span()) for _ in range(8)]},
-            "dead_letters_by_reason": dict,
-        }
-
     def _of_a_span(self, hour: dict[str, float]) -> dict[str, Callable[[], dict[str, Any]]]:
         """What begins with a span, an agent or a message, and the sums."""
         return {
@@ -89,10 +75,9 @@ class Asker:
             "row_spans": lambda: {"row": self._rng.choice(self._messages)},
             "last_call_in_trace": lambda: {"trace_id": self._span()[0]},
             "audit": dict,
-            **self._pages(hour | {"until": self._now}),
         }
 
-    def _pages(self, hour: dict[str, float]) -> dict[str, Callable[[], dict[str, Any]]]:
+    def _of_pages(self, hour: dict[str, float]) -> dict[str, Callable[[], dict[str, Any]]]:
         """What the dashboard's pages ask, for the last hour, as they do unless somebody chooses another period."""
         of_agent = ("agent_operations", "agent_partners", "agent_minutes", "agent_scores", "agent_between")
         plain = ("agents_active", "spend_by_agent", "spend_by_workflow", "spend_by_model", "spend_by_day",
@@ -101,7 +86,8 @@ class Asker:
             **{name: lambda: {**hour, "agent": self._agent()} for name in of_agent},
             **dict.fromkeys(plain, lambda: hour),
             "traces_found:agent": lambda: {**hour, "agent": self._agent(), "failed": True},
-            "traces_found:words": lambda: {**hour, "words": "timeout"},
+            "traces_found:words": lambda: {**hour, "words": "orders", "failed": True},
+            "ledger_of_spans": lambda: {"spans": [":".join(self._span()) for _ in range(8)]},
             "audit_about": lambda: {"since": hour["since"], "agent": self._agent()},
             "dead_letters_by_reason": dict,
             "span_gaps": lambda: {"since": hour["since"]},

@@ -9,12 +9,12 @@ lifetime budget. Some calls are streams that end only when their meter cuts them
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
 import random
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from typing import Final
 
 from fusebox.clock import SystemClock
 from fusebox.store import RedisStore
-from gateway.limits import Call, Demand, Limit, Limiter, Refusal, Reservation
+from gateway.limits import NOTHING, Call, Demand, Grants, Limit, Limiter, Part, Refusal, Wire
 
 WINDOW_S: Final = 2
 _AGENTS: Final = 4
@@ -123,48 +123,53 @@ def _lines(folder: Path) -> Iterable[list[str]]:
 
 
 class Worker:
-    """One worker process: a limiter, and clients that call until the process is told to stop."""
+    """One worker process: limits as the gateway has them, and clients that call until the process is told to stop."""
 
     def __init__(self, url: str, folder: Path, budget: int) -> None:
-        self._limiter = Limiter(RedisStore(url), limits(budget), SystemClock(), lease_s=5)
+        self._wire, clock = Wire(url, 5.0), SystemClock()
+        self._grants = Grants(Limiter(RedisStore(url), limits(budget), clock, lease_s=5, wire=self._wire), clock)
         self._file = os.open(folder / f"upstream-{os.getpid()}", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        self._stop = threading.Event()
+        self._stopping = False
 
-    def serve(self, clients: int) -> None:
+    async def serve(self, clients: int) -> None:
         """Call until SIGTERM."""
-        signal.signal(signal.SIGTERM, lambda *_: self._stop.set())
-        threads = [threading.Thread(target=self._client, args=(number,), daemon=True) for number in range(clients)]
-        for thread in threads:
-            thread.start()
-        while not self._stop.wait(0.2):
-            self._limiter.tick()
-        for thread in threads:
-            thread.join(5)
-        self._limiter.close()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._stop)
+        at_work = [asyncio.ensure_future(self._client(number)) for number in range(clients)]
+        while not self._stopping:
+            await asyncio.sleep(0.2)
+            await asyncio.to_thread(self._grants.tick)
+        await asyncio.wait(at_work, timeout=5)
+        self._grants.close()
+        self._wire.close()
 
-    def _client(self, number: int) -> None:
+    def _stop(self) -> None:
+        self._stopping = True
+
+    async def _client(self, number: int) -> None:
         chance = random.Random(f"{os.getpid()} {number}")
-        while not self._stop.is_set():
+        while not self._stopping:
             call = Call(f"agent-{chance.randrange(_AGENTS)}", "lab")
-            got = self._limiter.reserve(call, Demand(chance.randrange(1, 200), chance.randrange(10, 60) * _CHUNK))
+            demand = Demand(chance.randrange(1, 200), chance.randrange(10, 60) * _CHUNK)
+            got = self._grants.take(call, demand) or await self._grants.reserve(call, demand)
             if isinstance(got, Refusal):
                 os.write(self._file, b"refused\n")
-                self._stop.wait(0.005)
+                await asyncio.sleep(0.005)
             else:
-                self._use(got, chance)
+                await self._use(got, chance)
 
-    def _use(self, got: Reservation, chance: random.Random) -> None:
+    async def _use(self, got: Part, chance: random.Random) -> None:
         if chance.random() < 0.05:  # never sent
-            self._limiter.refund(got)
+            self._grants.settle(got, NOTHING)
             return
         streamed = chance.random() < 0.3
         output = self._stream(got) if streamed else chance.randrange(got.demand.output_tokens + 1)
         spent = Demand(chance.randrange(got.demand.input_tokens + 1), output)
         os.write(self._file, f"served {got.call.agent} {got.at} {spent.input_tokens + output}\n".encode())
-        self._limiter.settle(got, spent)
+        await asyncio.sleep(chance.choice((0, 0, 0.002)))  # others come while it is at work
+        self._grants.settle(got, spent)
 
     @staticmethod
-    def _stream(got: Reservation) -> int:
+    def _stream(got: Part) -> int:
         """An upstream that would go on for ever; the meter cuts it."""
         meter, relayed = got.meter(), 0
         while True:
@@ -181,7 +186,7 @@ def main() -> None:
     parser.add_argument("clients", type=int)
     parser.add_argument("budget", type=int)
     args = parser.parse_args()
-    Worker(args.url, args.folder, args.budget).serve(args.clients)
+    asyncio.run(Worker(args.url, args.folder, args.budget).serve(args.clients))
 
 
 if __name__ == "__main__":

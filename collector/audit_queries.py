@@ -21,4 +21,13 @@ COPY: Final[Mapping[str, Query]] = {
             WHERE writer = {writer:String} AND payload_hash != '' AND seq >= {first:UInt64} AND seq < {below:UInt64}
             ORDER BY seq""",
     ),
+    "audit_without_span": Query(
+        "spans that entries name as their evidence and that are not stored, and the oldest of these entries",
+        """SELECT uniqExact(evidence.trace_id, evidence.span_id) AS spans,
+                uniqExact(evidence.writer, evidence.seq) AS entries,
+                argMin(evidence.writer, evidence.time) AS writer, argMin(evidence.seq, evidence.time) AS seq
+            FROM audit_evidence AS evidence
+            WHERE NOT stored AND evidence.time >= fromUnixTimestamp64Micro(toInt64({since:Float64} * 1000000))
+              AND evidence.time < fromUnixTimestamp64Micro(toInt64({until:Float64} * 1000000))""",
+    ),
 }

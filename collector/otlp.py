@@ -73,17 +73,18 @@ def facts_of(payload: bytes) -> Iterator[SpanFacts]:
 
 
 def _facts(span: Any, service: str, instance: str) -> SpanFacts:
-    return SpanFacts(
-        trace_id=span.trace_id.hex(),
-        span_id=span.span_id.hex(),
-        parent_id=span.parent_span_id.hex(),
-        start=span.start_time_unix_nano / _NS,
-        end=span.end_time_unix_nano / _NS,
-        failed=span.status.code == _ERROR,
-        service=service,
-        attributes=_read(span.attributes),
-        instance=instance,
-        message=span.status.message,
+    status = span.status
+    return SpanFacts(  # by place, which costs half as much as by name
+        span.trace_id.hex(),
+        span.span_id.hex(),
+        span.parent_span_id.hex(),
+        span.start_time_unix_nano / _NS,
+        span.end_time_unix_nano / _NS,
+        status.code == _ERROR,
+        service,
+        _read(span.attributes),
+        instance,
+        status.message,
     )
 
 

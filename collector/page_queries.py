@@ -11,23 +11,27 @@ _WITHIN: Final = """t.time >= fromUnixTimestamp64Micro(toInt64({since:Float64} *
               AND t.time < fromUnixTimestamp64Micro(toInt64({until:Float64} * 1000000))"""
 _EVENTS: Final = f"agent_events AS t WHERE tenant = {{tenant:String}} AND {_WITHIN}"
 _OF_AGENT: Final = f"agent_events AS t WHERE tenant = {{tenant:String}} AND agent = {{agent:String}} AND {_WITHIN}"
-_COSTS: Final = f"token_costs AS t WHERE tenant = {{tenant:String}} AND {_WITHIN}"
-_SPENT: Final = """count() AS attempts, sum(t.input_tokens + t.output_tokens) AS tokens,
-    sum(ifNull(t.cost_usd, 0)) AS cost_usd, sumIf(t.input_tokens + t.output_tokens, t.wasted) AS wasted_tokens,
-    sumIf(ifNull(t.cost_usd, 0), t.wasted) AS wasted_usd,
-    sumIf(t.input_tokens + t.output_tokens, t.price = 'unpriced') AS unpriced_tokens"""
 _LATENCY: Final = """quantile(0.5)(duration_s) AS p50_s, quantile(0.95)(duration_s) AS p95_s,
     countIf(NOT ok) AS errors"""
+_USED: Final = "sum(input_tokens + output_tokens) AS tokens, sum(t.cost_usd) AS cost_usd"
 _LAST: Final = "toUnixTimestamp64Micro(max(t.time)) / 1000000 AS last"
 _HOPS: Final = "splitByChar(',', lineage)"
+_WORDS: Final = " OR ".join(
+    f"positionCaseInsensitiveUTF8({column}, {{words:String}}) > 0" for column in ("operation", "error_type", "target")
+)
+_LOOKED_FOR: Final = f"""{_EVENTS}
+              AND ({{agent:String}} = '' OR agent = {{agent:String}})
+              AND ({{workflow:String}} = '' OR workflow = {{workflow:String}})
+              AND ({{words:String}} = '' OR trace_id = {{words:String}} OR {_WORDS})"""
+_FAILED: Final = "(NOT {failed:Bool} OR NOT ok)"
 _TENANT: Final = {"tenant": "default"}
 
 PAGES: Final[Mapping[str, Query]] = {
     "agents_active": Query(
-        "each agent's actions, errors and latency in a period, busiest first",
+        "each agent's actions, errors, latency, tokens and cost in a period, busiest first",
         f"""SELECT agent, count() AS actions, countIf(action = 'model_call') AS model_calls,
                 countIf(action = 'tool_call') AS tool_calls, countIf(action = 'publish') AS published, {_LATENCY},
-                {_LAST}
+                {_USED}, {_LAST}
             FROM {_EVENTS} GROUP BY agent ORDER BY actions DESC, agent LIMIT 1000""",
         _TENANT,
     ),
@@ -45,9 +49,9 @@ PAGES: Final[Mapping[str, Query]] = {
         _TENANT,
     ),
     "agent_minutes": Query(
-        "an agent's actions, errors and tokens in each minute",
+        "an agent's actions, errors, tokens and cost in each minute",
         f"""SELECT toUnixTimestamp(toStartOfMinute(t.time)) AS minute, count() AS actions, countIf(NOT ok) AS errors,
-                sum(input_tokens + output_tokens) AS tokens, quantile(0.95)(duration_s) AS p95_s
+                {_USED}, quantile(0.95)(duration_s) AS p95_s
             FROM {_OF_AGENT} GROUP BY minute ORDER BY minute LIMIT 20000""",
         _TENANT,
     ),
@@ -67,43 +71,19 @@ PAGES: Final[Mapping[str, Query]] = {
         {**_TENANT, "limit": 500},
     ),
     "traces_found": Query(
-        "traces of a period, newest first; by agent, workflow, words in what was done, or only failed ones",
+        "traces of a period, newest first, of its newest 20,000 actions; by agent, workflow, words in what was done, "
+        "or only failed ones",
         f"""SELECT trace_id, toUnixTimestamp64Micro(min(t.time)) / 1000000 AS first,
                 toUnixTimestamp64Micro(max(t.time)) / 1000000 AS last, groupUniqArray(10)(agent) AS agents,
                 any(t.workflow) AS about, count() AS actions, countIf(NOT ok) AS errors,
                 sum(input_tokens + output_tokens) AS tokens
-            FROM {_EVENTS}
-              AND ({{agent:String}} = '' OR agent = {{agent:String}})
-              AND ({{workflow:String}} = '' OR workflow = {{workflow:String}})
-              AND ({{words:String}} = '' OR trace_id = {{words:String}} OR positionCaseInsensitiveUTF8(
-                    concat(operation, ' ', target, ' ', error_type), {{words:String}}) > 0)
-            GROUP BY trace_id HAVING NOT {{failed:Bool}} OR errors > 0
-            ORDER BY last DESC, trace_id LIMIT {{limit:UInt32}}""",
+            FROM {_LOOKED_FOR} AND trace_id IN (
+                SELECT trace_id FROM {_LOOKED_FOR} AND {_FAILED} AND t.time >= (
+                    SELECT min(at) FROM (
+                        SELECT t.time AS at FROM {_LOOKED_FOR} AND {_FAILED} ORDER BY t.time DESC LIMIT 20000))
+                GROUP BY trace_id ORDER BY max(t.time) DESC, trace_id LIMIT {{limit:UInt32}})
+            GROUP BY trace_id ORDER BY last DESC, trace_id LIMIT {{limit:UInt32}}""",
         {**_TENANT, "agent": "", "workflow": "", "words": "", "failed": False, "limit": 200},
-    ),
-    "spend_by_agent": Query(
-        "tokens and money of each agent in a period, with what was wasted and what has no price",
-        f"""SELECT agent, {_SPENT} FROM {_COSTS}
-            GROUP BY agent ORDER BY cost_usd DESC, tokens DESC, agent LIMIT 1000""",
-        _TENANT,
-    ),
-    "spend_by_workflow": Query(
-        "the same of each workflow",
-        f"""SELECT workflow, uniqExact(agent) AS agents, {_SPENT} FROM {_COSTS} AND workflow != ''
-            GROUP BY workflow ORDER BY cost_usd DESC, tokens DESC, workflow LIMIT 1000""",
-        _TENANT,
-    ),
-    "spend_by_model": Query(
-        "the same of each model",
-        f"""SELECT provider, model, {_SPENT} FROM {_COSTS}
-            GROUP BY provider, model ORDER BY cost_usd DESC, tokens DESC, provider, model LIMIT 1000""",
-        _TENANT,
-    ),
-    "spend_by_day": Query(
-        "the same of each day (UTC) and agent",
-        f"""SELECT toUnixTimestamp(toStartOfDay(t.time, 'UTC')) AS day, agent, {_SPENT} FROM {_COSTS}
-            GROUP BY day, agent ORDER BY day, agent LIMIT 20000""",
-        _TENANT,
     ),
     "audit_found": Query(
         "entries of the audit log of a period, newest first; by kind, actor, subject and words in the reason",

@@ -22,8 +22,10 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from collector.audit_queries import COPY
 from collector.ledger_queries import LEDGER
 from collector.page_queries import EXAMPLES, PAGES
+from collector.policy_queries import POLICY
 from collector.query import Query
 from collector.questions import ASKED
+from collector.spend_queries import SPEND
 from collector.stock import over_stock
 from collector.truth_queries import CANARY, TRUTH
 from collector.why_queries import BRANCH, OF_TRACE, SPAN, WHY
@@ -48,12 +50,20 @@ _EVENT: Final = """
     simhash, result_hash, ok, error_type, input_tokens, output_tokens, cost_usd, price, duration_s, trace_id, span_id,
     parent_id, lineage"""
 _BY_ARRIVAL: Final = "ORDER BY Timestamp, SpanId"
+_NEWEST: Final = """
+    SELECT min(minute) FROM (
+        SELECT t.minute AS minute, sum(t.actions) AS here, sum(sum(t.actions)) OVER (ORDER BY t.minute DESC) AS reached
+        FROM agent_minutes AS t
+        WHERE tenant = {tenant:String} AND ({agent:String} = '' OR agent = {agent:String}) GROUP BY t.minute)
+    WHERE reached - here < {limit:UInt32}"""
+"""The minute with which the newest so many actions begin: what is older need not be read, still less sorted."""
 
 QUERIES: Final[Mapping[str, Query]] = {
     "recent_events": Query(
         "the newest actions, of one agent or (agent='') of all",
         f"""SELECT {_EVENT} FROM agent_events
             WHERE tenant = {{tenant:String}} AND ({{agent:String}} = '' OR agent = {{agent:String}})
+              AND agent_events.time >= ({_NEWEST})
             ORDER BY agent_events.time DESC, span_id LIMIT {{limit:UInt32}}""",
         {"tenant": "default", "agent": "", "limit": 100},
     ),
@@ -141,9 +151,11 @@ QUERIES: Final[Mapping[str, Query]] = {
     ),
     **ASKED,
     **COPY,
+    **POLICY,
     **LEDGER,
     **TRUTH,
     **PAGES,
+    **SPEND,
     **WHY,
 }
 

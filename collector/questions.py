@@ -110,6 +110,27 @@ QUESTIONS: Final[Mapping[str, Query]] = {
             ORDER BY time DESC, span_id""",
         _OF,
     ),
+    "knew": _ask(
+        "what an agent knew when it decided: entries of its workflow's context that it had read before each action",
+        f"""SELECT {_s("t.time")}, t.agent AS agent, t.action AS action, t.operation AS operation, t.target AS target,
+                t.workflow AS workflow, r.number AS entry, w.type AS type, w.name AS name, w.writer AS writer,
+                {_s("w.time", "written")}, w.body AS body, t.trace_id AS trace_id, t.span_id AS span_id
+            FROM agent_events AS t
+            INNER JOIN (
+                SELECT tenant, workflow, agent, trace_id, number, min(time) AS given FROM context_reads
+                WHERE {{agent:String}} = '' OR agent = {{agent:String}}
+                GROUP BY tenant, workflow, agent, trace_id, number) AS r
+                ON r.trace_id = t.trace_id AND r.agent = t.agent AND r.workflow = t.workflow AND r.tenant = t.tenant
+            LEFT JOIN (
+                SELECT tenant, workflow, number, min(time) AS time, any(writer) AS writer, any(type) AS type,
+                    any(name) AS name, any(body) AS body
+                FROM context_writes GROUP BY tenant, workflow, number) AS w
+                ON w.tenant = r.tenant AND w.workflow = r.workflow AND w.number = r.number
+            WHERE t.action IN ('model_call', 'tool_call', 'publish') AND {_SINCE} AND {_AGENT}
+              AND r.given <= t.time - toIntervalMicrosecond(toInt64(t.duration_s * 1000000))
+            ORDER BY t.time DESC, t.span_id, r.number""",
+        _OF,
+    ),
     "standing": _ask(
         "what stands now: kills that nobody lifted and circuits that are not closed",
         f"""SELECT * FROM (

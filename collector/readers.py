@@ -109,6 +109,11 @@ class Readers:
         operator = self._operators.authenticate(password)
         return Reader(operator.name) if operator else None
 
+    def known(self, token: str | None) -> Reader | None:
+        """The reader with this token; neither an operator nor the nameless is one."""
+        self._refresh()
+        return self._by_hash.get(hashed(token)) if token else None
+
     def _refresh(self) -> None:
         """Notice a changed file. One that cannot be read lets nobody in, and closes the port to the nameless."""
         seen = identity(self._path)

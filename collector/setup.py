@@ -7,8 +7,10 @@ all of it runs under ``flock`` on ``<data_dir>/.setup``.
 |---|---|---|
 | ``command.key`` | a fresh Ed25519 key, 0600 | *watch* only |
 | ``command_keys.json`` | its public half | every process that obeys Commands |
+| ``context.key`` | a random secret, 0600 | agents on this machine: it seals workflow contexts |
 | ``agent.token``, ``principals.json`` | principal ``local``, may speak for every agent | agents on this machine |
 | ``operator.token``, ``operators.json`` | operator ``local`` | the CLI and the dashboard on this machine |
+| ``dashboard.token``, ``readers.json`` | reader ``dashboard``, with ``oidc_file`` only | what the dashboard shows |
 
 A token is issued when its list does not exist yet, or when the list names ``local`` and the clear text is gone. A
 ``local`` that somebody removed stays removed.
@@ -18,12 +20,14 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from collector.readers import Reader, Readers
 from collector.tokens import Tokens
 from fusebox.command import Signer, allow_list
 from fusebox.config import Config
@@ -31,6 +35,7 @@ from fusebox.errors import ConfigError, DataDirInUse
 from fusebox.rundir import write_atomic
 
 LOCAL: Final = "local"
+DASHBOARD: Final = "dashboard"
 _PUBLIC: Final = 0o644
 _DYING_S: Final = 2.0
 _POLL_S: Final = 0.02
@@ -47,8 +52,11 @@ def prepare(config: Config) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with _exclusive(folder / ".setup"):
             _keys(folder)
+            _context_key(folder / "context.key")
             _token(Tokens(folder / "principals.json"), folder / "principals.json", folder / "agent.token")
             _token(Tokens(folder / "operators.json"), folder / "operators.json", folder / "operator.token")
+            if config.oidc_file:
+                _reader(Readers(folder), folder / f"{DASHBOARD}.token")
     except OSError as error:
         raise ConfigError(
             f"data_dir {folder}: {error}; choose a folder this user may write (FUSEBOX_DATA_DIR)"
@@ -135,6 +143,11 @@ def _keys(folder: Path) -> None:
         write_atomic(public, allow_list(Signer.load(private.read_text())), _PUBLIC)
 
 
+def _context_key(path: Path) -> None:
+    if not path.exists():
+        write_atomic(path, secrets.token_hex(32) + "\n")
+
+
 def _token(tokens: Tokens, registry: Path, clear: Path) -> None:
     lost = not clear.exists() and LOCAL in tokens.names()
     if registry.exists() and not lost:
@@ -142,3 +155,9 @@ def _token(tokens: Tokens, registry: Path, clear: Path) -> None:
     if LOCAL in tokens.names():
         tokens.remove(LOCAL)
     write_atomic(clear, tokens.add(LOCAL) + "\n")
+
+
+def _reader(readers: Readers, clear: Path) -> None:
+    if not clear.exists():
+        readers.remove(DASHBOARD)
+        write_atomic(clear, readers.add(Reader(DASHBOARD)) + "\n")

@@ -17,7 +17,7 @@ _VIEW: Final = r"CREATE MATERIALIZED VIEW IF NOT EXISTS {name}_mv TO {name} AS\n
 _SOURCE: Final = re.compile(r"^FROM otel_traces$", re.MULTILINE)
 _TABLES: Final = {
     "token_costs": ("token_ledger",), "token_ledger": (), "agent_minutes": ("agent_events",), "agent_events": (),
-    "otel_traces_trace_id_ts": (),
+    "otel_traces_trace_id_ts": (), "ledger_repricings": (),
 }  # fmt: skip
 _TRACES: Final = (
     """(SELECT *, '' AS _batch, '' AS _principal, toDateTime64(Timestamp, 6) AS _received FROM otel_traces)"""
@@ -47,6 +47,8 @@ def view(name: str) -> str:
     """
     if name == "token_costs":
         return "SELECT *, toUInt8(0) AS repriced FROM token_ledger"
+    if name == "ledger_repricings":
+        return "SELECT '' AS trace_id WHERE false"
     if name not in _TABLES:
         raise KeyError(name)
     found = (re.search(_VIEW.format(name=name), step.text, re.DOTALL) for step in schema.steps())

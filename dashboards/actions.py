@@ -7,14 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Final
 
 import streamlit as st
 
 from dashboards import data
 from dashboards.data import Order
+from dashboards.filters import typed_token
+from dashboards.oidc import Role
+from dashboards.people import may, reading
 from dashboards.state import Asked, memory
 from dashboards.text import visible
+from fusebox.clock import Clock
 from fusebox.config import Config
 from fusebox.control import ControlRefused
 from fusebox.errors import ControlUnavailable
@@ -56,24 +61,27 @@ VERBS: Final = {
 }
 
 
-def draw_dialog(config: Config) -> None:
-    """Show the dialog of what was asked, until it is confirmed or closed."""
+def draw_dialog(config: Config, clock: Clock) -> None:
+    """Show the dialog of what was asked, until it is confirmed or closed, or whoever asked may order no more."""
     asked = memory().asked
-    if asked is not None:
+    if not may(config, clock, Role.OPERATOR):
+        _forget_question()
+    elif asked is not None:
         title = f"{asked.verb} {'one agent' if asked.agent else 'every agent'}?"
-        st.dialog(title, on_dismiss=_forget_question)(_confirm)(config, asked)
+        st.dialog(title, on_dismiss=_forget_question)(_confirm)(config, clock, asked)
 
 
 def _forget_question() -> None:
     memory().asked = None
 
 
-def _confirm(config: Config, asked: Asked) -> None:
+def _confirm(config: Config, clock: Clock, asked: Asked) -> None:
     if asked.agent:
         st.code(visible(asked.agent), language=None, wrap_lines=True)
     st.caption(VERBS[asked.verb].effect)
     with st.form("confirm", border=False, enter_to_submit=False):
         reason = st.text_input("Reason (recorded with your name)", key="reason", max_chars=200).strip()
+        token = memory().token or typed_token("Your operator token (asked once)")
         sure = bool(asked.agent) or st.checkbox("I mean every agent of this installation", key="sure")
         label = f"{asked.verb} {'this agent' if asked.agent else 'every agent'}"
         submitted = st.form_submit_button(label, type="primary", key="confirmed")
@@ -81,19 +89,26 @@ def _confirm(config: Config, asked: Asked) -> None:
         st.error("Say why. The reason is kept in the audit log.")
     elif submitted and not sure:
         st.error("Tick the box: this concerns every agent.")
+    elif submitted and not token:
+        st.error("Enter your operator token: `fusebox operators add NAME` makes one.")
+    elif submitted and not may(config, clock, Role.OPERATOR):
+        st.error("You are no operator here any more. Nothing was done.")
     elif submitted:
-        _perform(config, asked, reason)
+        _perform(config, token, asked, reason)
 
 
-def _perform(config: Config, asked: Asked, reason: str) -> None:
+def _perform(config: Config, token: str, asked: Asked, reason: str) -> None:
     try:
-        order = VERBS[asked.verb].perform(config, memory().token, asked.agent, reason)
+        order = VERBS[asked.verb].perform(config, token, asked.agent, reason)
     except ControlRefused as error:
+        if error.status == HTTPStatus.UNAUTHORIZED:
+            memory().token = ""  # a reader's, from the SQL console, or one that was withdrawn: ask for another
         st.error("watch refused this order. Nothing was done.")
         st.text(visible(error))
     except ControlUnavailable:
         st.error(f"watch did not answer, so it is not known whether this was done. Start it with `{data.START}`.")
     else:
+        memory().token = token
         memory().orders.appendleft(order)
         _forget_question()
         st.rerun()
@@ -114,7 +129,7 @@ def _follow(config: Config, order: Order) -> Order:
     if not order.missing:
         return order
     try:
-        return data.receipts(config, memory().token, order)
+        return data.receipts(config, reading(config), order)
     except (ControlUnavailable, ControlRefused):
         return order  # the banner above says that watch is silent; what arrived so far stays true
 

@@ -28,14 +28,16 @@ def draw(config: Config, clock: Clock) -> None:
     """The whole page, for one session."""
     st.title("Agents", anchor=False)
     board = known(config, clock)
+    if board is None:
+        return
     with st.container(horizontal=True, vertical_alignment="bottom"):
         agent = _choose(board)
         period = choose()
     _draw(config, clock, period, agent)
 
 
-def _choose(board: Board | None) -> str:
-    names = sorted(tile.agent for tile in board.tiles) if board else []
+def _choose(board: Board) -> str:
+    names = sorted(tile.agent for tile in board.tiles)
     chosen = st.selectbox(
         "Agent", names, index=None, key=AGENT, format_func=lambda name: visible(name, 80), bind="query-params",
         placeholder="All of them", width=400,
@@ -81,6 +83,8 @@ def _summary(agent: str, tile: Tile | None, row: Mapping[str, Any] | None) -> di
         "Failed": f"{row['errors'] / actions:.1%}" if row else "",
         "Median": seconds(row["p50_s"]) if row else "",
         "95 %": seconds(row["p95_s"]) if row else "",
+        "Tokens": int(row["tokens"]) if row else 0,
+        "Cost": money(float(row["cost_usd"])) if row else "",
         "Last seen (UTC)": moment(row["last"]) if row else "",
     }
 
@@ -120,14 +124,19 @@ def _draw_standing(tile: Tile, clock: Clock) -> None:
 
 
 def _draw_minutes(rows: Rows) -> None:
+    tokens, usd = sum(int(row["tokens"]) for row in rows), sum(float(row["cost_usd"]) for row in rows)
+    st.caption(f"In the period: {count(tokens)} tokens, {money(usd)}".replace("$", "\\$"))
     points = [
         {"minute": _when(row["minute"]), "what": what, "number": int(row[column])}
         for row in rows
         for what, column in (("actions", "actions"), ("of them failed", "errors"))
     ]
-    left, right = st.columns(2)
+    left, middle, right = st.columns(3)
     left.caption("Actions a minute")
     left.bar_chart(points, x="minute", y="number", color="what", x_label="", y_label="", stack=False)
+    middle.caption("Tokens a minute")
+    used = [{"minute": _when(row["minute"]), "tokens": int(row["tokens"])} for row in rows]
+    middle.bar_chart(used, x="minute", y="tokens", x_label="", y_label="")
     right.caption("Latency a minute, 95 % of actions took less (seconds)")
     latency = [{"minute": _when(row["minute"]), "seconds": float(row["p95_s"])} for row in rows]
     right.line_chart(latency, x="minute", y="seconds", x_label="", y_label="")

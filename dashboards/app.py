@@ -10,6 +10,7 @@ import streamlit as st
 
 from dashboards import (
     agents_page,
+    approvals_page,
     audit_page,
     board_page,
     health_page,
@@ -20,36 +21,40 @@ from dashboards import (
 )
 from dashboards.links import Name, remember
 from dashboards.login import draw_sign_out, signed_in
+from dashboards.oidc import Role
 from fusebox.clock import system_clock
 from fusebox.config import load_config
 
 _HERE: Final = Path(__file__).parent
 _PAGES: Final = {
-    Name.BOARD: (board_page.draw, "Board", ":material/grid_view:"),
-    Name.INCIDENT: (incident_page.draw, "Incident", ":material/emergency:"),
-    Name.AGENTS: (agents_page.draw, "Agents", ":material/smart_toy:"),
-    Name.TRACES: (traces_page.draw, "Traces", ":material/account_tree:"),
-    Name.WHY: (why_page.draw, "Why", ":material/route:"),
-    Name.SPEND: (spend_page.draw, "Tokens and cost", ":material/payments:"),
-    Name.AUDIT: (audit_page.draw, "Audit", ":material/fact_check:"),
-    Name.HEALTH: (health_page.draw, "Health", ":material/monitor_heart:"),
+    Name.BOARD: (board_page.draw, "Board", ":material/grid_view:", Role.VIEWER),
+    Name.INCIDENT: (incident_page.draw, "Incident", ":material/emergency:", Role.VIEWER),
+    Name.APPROVALS: (approvals_page.draw, "Approvals", ":material/how_to_reg:", Role.OPERATOR),
+    Name.AGENTS: (agents_page.draw, "Agents", ":material/smart_toy:", Role.VIEWER),
+    Name.TRACES: (traces_page.draw, "Traces", ":material/account_tree:", Role.VIEWER),
+    Name.WHY: (why_page.draw, "Why", ":material/route:", Role.AUDITOR),
+    Name.SPEND: (spend_page.draw, "Tokens and cost", ":material/payments:", Role.VIEWER),
+    Name.AUDIT: (audit_page.draw, "Audit", ":material/fact_check:", Role.AUDITOR),
+    Name.HEALTH: (health_page.draw, "Health", ":material/monitor_heart:", Role.VIEWER),
 }
+# How each page is drawn, its title and icon, and the least role that has it.
 
 
 def main() -> None:
     """One run of the script."""
     st.set_page_config(page_title="Fusebox", page_icon=_HERE / "icon.svg", layout="wide")
     config, clock = load_config(), system_clock()
+    who = signed_in(config, clock)
     pages = {
         name: st.Page(partial(draw, config, clock), title=title, icon=icon, url_path=name, default=name is Name.BOARD)
-        for name, (draw, title, icon) in _PAGES.items()
+        for name, (draw, title, icon, least) in _PAGES.items()
+        if who is None or who.role >= least
     }
     remember(pages)
-    known = signed_in(config, clock)
-    chosen = st.navigation(list(pages.values()), position="top" if known else "hidden")
+    chosen = st.navigation(list(pages.values()), position="top" if who else "hidden")
     st.html(_HERE / "style.css")
-    if known:
-        draw_sign_out()
+    if who:
+        draw_sign_out(who)
         chosen.run()
 
 

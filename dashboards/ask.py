@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
@@ -16,6 +17,15 @@ from fusebox.clock import Clock
 from fusebox.config import Config
 
 LASTING_S: Final = 10.0
+FIRST_S: Final = 3.0
+"""How long a page that has nothing to show yet waits for an answer."""
+
+
+def ask_ahead(config: Config, clock: Clock, period: Period, *names: str) -> None:
+    """Put these questions now, all at once, which :func:`ask` will wait for one after the other."""
+    for name in names:
+        key, question = _question(config, clock, name, period, {})
+        memory().history.ask(key, question, clock.wall(), LASTING_S)
 
 
 def ask(config: Config, clock: Clock, name: str, period: Period | None = None, **parameters: Any) -> Rows | None:
@@ -26,19 +36,29 @@ def ask(config: Config, clock: Clock, name: str, period: Period | None = None, *
             asked anew.
         parameters: the query's others, without the tenant.
     """
-    key = f"{name} {period.label if period else ''} {sorted(parameters.items())}"
-    if period:
-        now = clock.now()
-        times = {"since": now - period.length_s, "until": now}
-        parameters |= {each: time for each, time in times.items() if each in QUERIES[name].parameters}
+    key, question = _question(config, clock, name, period, parameters)
+    place = st.empty()
+    place.caption("Reading…")
     try:
-        rows = memory().history.rows(key, partial(history.run, config, name, **parameters), clock.wall(), LASTING_S)
+        rows = memory().history.rows(key, question, clock.wall(), LASTING_S, FIRST_S)
     except KeepUnavailable:
-        st.warning(
+        place.warning(
             f"keep does not answer, or not this question. Start it with `{data.START}`; what was stored is not lost.",
             icon=":material/database_off:",
         )
         return None
-    if rows is None:
-        st.caption("Reading…")
+    if rows is not None:
+        place.empty()
     return rows
+
+
+def _question(
+    config: Config, clock: Clock, name: str, period: Period | None, parameters: dict[str, Any]
+) -> tuple[str, Callable[[], Rows]]:
+    """What the answer is remembered by, and how it is got."""
+    key = f"{name} {period.label if period else ''} {sorted(parameters.items())}"
+    if period:
+        now = clock.now()
+        times = {"since": now - period.length_s, "until": now}
+        parameters = parameters | {each: time for each, time in times.items() if each in QUERIES[name].parameters}
+    return key, partial(history.run, config, name, **parameters)

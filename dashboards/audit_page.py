@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import streamlit as st
@@ -17,6 +17,7 @@ from dashboards.text import moment, visible
 from fusebox.clock import Clock
 from fusebox.config import Config
 
+Rows = Sequence[Mapping[str, Any]]
 EVERY_S: Final = 5.0
 
 
@@ -47,6 +48,7 @@ def _draw(config: Config, clock: Clock, period: Period, filters: Mapping[str, st
     board = refresh(config, clock)
     if board is not None:
         draw_completeness(board)
+    _draw_verified(ask(config, clock, "ask_unverified"))
     kinds = ask(config, clock, "audit_kinds", period)
     if kinds:
         st.text(" · ".join(f"{visible(row['kind'], 40)} {row['entries']}" for row in kinds))
@@ -61,6 +63,22 @@ def _draw(config: Config, clock: Clock, period: Period, filters: Mapping[str, st
     draw_download(shown, "audit")
     for place in chosen["selection"]["rows"][:1]:
         _draw_entry(rows[place])
+
+
+def _draw_verified(rows: Rows | None) -> None:
+    """Up to where somebody has verified each writer's log, and what the copy lacks of it."""
+    for row in rows or ():
+        writer = visible(row["writer"], 40)
+        if row["missing"]:
+            st.text(f"{writer}: {int(row['missing'])} numbers are missing from this copy; ask the journal itself")
+        if row["unverified"]:
+            since = moment(row["since"])
+            reached, open_ = int(row["verified_to"]), int(row["unverified"])
+            st.text(f"{writer}: verified to number {reached}; {open_} since {since} are not")
+        else:
+            st.text(f"{writer}: verified to its newest number, {int(row['newest'])}")
+    if rows:
+        st.caption("`fusebox audit verify` checks the journal and moves these marks.")
 
 
 def _entry(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 import streamlit as st
 
 from dashboards.state import Asked, memory
-from dashboards.text import count, lasted, money, tag, visible
+from dashboards.text import count, lasted, money, spark, tag, visible
 from dashboards.view import NORMAL, Board, Standing, Tile, matching
 
 TILES: Final = 50
@@ -47,13 +47,18 @@ def draw_summary(board: Board) -> None:
         strangers = sum(not tile.registered for tile in board.tiles)
         if strangers:
             st.badge(f"{strangers} unregistered", icon=":material/help:", color="violet")
+        late = {process for each in board.awaited if each.overdue for process in each.missing}
+        if late:
+            st.badge(
+                f"{len(late)} processes have not confirmed a stop", icon=":material/running_with_errors:", color="red"
+            )
         if board.alerts.get("undelivered"):
             told = f"{board.alerts['undelivered']} alerts reached nobody"
             st.badge(told, icon=":material/notifications_off:", color="red")
 
 
-def draw_board(board: Board) -> None:
-    """Every circuit: registered agents first, unregistered ones under a heading of their own."""
+def draw_board(board: Board, *, acting: bool) -> None:
+    """Every circuit: registered agents first, unregistered ones under a heading of their own; buttons if ``acting``."""
     shown = matching(board.tiles, st.session_state.get(FIND, ""))
     strangers = [tile for tile in shown if not tile.registered]
     known = [tile for tile in shown if tile.registered]
@@ -61,25 +66,25 @@ def draw_board(board: Board) -> None:
         st.info("No agent, owner or team matches what you are looking for.", icon=":material/search_off:")
     if known:
         st.subheader("Circuits", anchor=False)
-        _draw_group("known", known, board.time)
+        _draw_group("known", known, board.time, acting=acting)
     if strangers:
         st.subheader("Unregistered agents", anchor=False)
         st.caption("They act, and nobody has said whose they are. Add them to `agents.toml`, or stop them.")
-        _draw_group("stranger", strangers, board.time)
+        _draw_group("stranger", strangers, board.time, acting=acting)
 
 
-def _draw_group(name: str, tiles: Sequence[Tile], now: float) -> None:
+def _draw_group(name: str, tiles: Sequence[Tile], now: float, *, acting: bool) -> None:
     for start in range(0, min(len(tiles), TILES), COLUMNS):
         for column, tile in zip(st.columns(COLUMNS), tiles[start : min(start + COLUMNS, TILES)], strict=False):
             with column:
-                _draw_tile(tile, now)
+                _draw_tile(tile, now, acting=acting)
     rest = tiles[TILES:]
     if rest:
         st.caption(f"{len(rest)} more. Find one above to see its tile and to act on it.")
         st.dataframe([_row(tile, now) for tile in rest], hide_index=True, key=f"rest-{name}")
 
 
-def _draw_tile(tile: Tile, now: float) -> None:
+def _draw_tile(tile: Tile, now: float, *, acting: bool) -> None:
     name = tag(tile.agent)
     with st.container(border=True, height="stretch", gap="xsmall", key=f"tile-{tile.standing}-{name}"):
         _draw_badges(tile)
@@ -93,7 +98,8 @@ def _draw_tile(tile: Tile, now: float) -> None:
             st.markdown(_facts(tile))
         if tile.budget:
             _draw_budget(tile.tokens / tile.budget, tile.budget, name)
-        _draw_buttons(tile, name)
+        if acting:
+            _draw_buttons(tile, name)
 
 
 def _draw_budget(share: float, budget: float, name: str) -> None:
@@ -112,12 +118,13 @@ def _draw_badges(tile: Tile) -> None:
 
 
 def _facts(tile: Tile) -> str:
-    """Numbers only: this is the one place of a tile that is markdown."""
+    """Numbers and bars only: this is the one place of a tile that is markdown."""
     facts = [
         f"**{count(tile.actions)}** actions/min",
         f"**{count(tile.tokens)}** tokens/min",
         f"**{_dollars(tile.cost)}** per minute",
         f"**{tile.held}** held · **{tile.denied}** denied",
+        f"{spark(tile.course)} last minute",
     ]
     return "\n".join(f"- {fact}" for fact in facts)
 

@@ -15,6 +15,8 @@ from dashboards.board import FIND, draw_board, draw_summary
 from dashboards.charts import draw_rates, draw_tokens
 from dashboards.details import draw_details
 from dashboards.live import draw_freshness, refresh
+from dashboards.oidc import Role
+from dashboards.people import may
 from dashboards.state import Asked, memory
 from dashboards.trips import draw_trips
 from dashboards.view import Board
@@ -26,20 +28,24 @@ EVERY_S: Final = 1.0
 
 def draw(config: Config, clock: Clock) -> None:
     """The whole page, for one session."""
-    _draw_header()
-    draw_dialog(config)
+    acting = may(config, clock, Role.OPERATOR)
+    _draw_header(acting=acting)
+    draw_dialog(config, clock)
     _draw_live(config, clock)
     draw_trips(config, clock)
     draw_tokens(config, clock)
     draw_details()
 
 
-def _draw_header() -> None:
+def _draw_header(*, acting: bool) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom", key="header"):
         st.title("Fusebox", anchor=False)
         st.text_input("Find an agent, owner or team", key=FIND, icon=":material/search:", bind="query-params")
-        st.button("Kill all…", key="kill-all", icon=":material/dangerous:", on_click=_ask_all, args=("Kill",))
-        st.button("Resume all…", key="resume-all", icon=":material/play_arrow:", on_click=_ask_all, args=("Resume",))
+        if acting:
+            st.button("Kill all…", key="kill-all", icon=":material/dangerous:", on_click=_ask_all, args=("Kill",))
+            st.button(
+                "Resume all…", key="resume-all", icon=":material/play_arrow:", on_click=_ask_all, args=("Resume",)
+            )
 
 
 def _ask_all(verb: str) -> None:
@@ -54,16 +60,16 @@ def _draw_live(config: Config, clock: Clock) -> None:
     draw_freshness(board, clock)
     draw_orders(config)
     with st.container(key="stale" if memory().silent_since is not None else "fresh"):
-        _draw_now(config, board)
+        _draw_now(config, board, acting=may(config, clock, Role.OPERATOR))
 
 
-def _draw_now(config: Config, board: Board) -> None:
+def _draw_now(config: Config, board: Board, *, acting: bool) -> None:
     if not board.tiles:
         _draw_empty(config)
     else:
         draw_summary(board)
         draw_rates()
-        draw_board(board)
+        draw_board(board, acting=acting)
 
 
 def _draw_empty(config: Config) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import groupby
 from typing import Any, Final
@@ -15,9 +15,12 @@ from typing import Any, Final
 import streamlit as st
 
 from collector import queries
-from dashboards import data, history
+from dashboards import data, history, saved
 from dashboards.ask import ask
+from dashboards.filters import typed_token
 from dashboards.history import KeepUnavailable
+from dashboards.oidc import Role
+from dashboards.people import Person, may, person
 from dashboards.sheet import draw_download
 from dashboards.state import memory
 from dashboards.text import visible
@@ -32,10 +35,11 @@ _PLOTTED: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of a statement."""
+    """What came of a statement; ``token`` is the one that it was asked with."""
 
     rows: Sequence[Mapping[str, Any]]
     complaint: str = ""
+    token: str = field(default="", repr=False)
 
 
 def draw_console(config: Config, clock: Clock) -> None:
@@ -46,24 +50,63 @@ def draw_console(config: Config, clock: Clock) -> None:
             st.button(title, key=f"example-{place}", type="tertiary", on_click=_put, args=(statement,))
     left, right = st.columns([3, 1])
     with left:
-        _draw_statement(config)
-    with right, st.expander("Tables and columns", icon=":material/schema:"):
-        _draw_schema(config, clock)
+        _draw_statement(config, clock)
+    with right:
+        _draw_saved(config, clock)
+        with st.expander("Tables and columns", icon=":material/schema:"):
+            _draw_schema(config, clock)
 
 
 def _put(statement: str) -> None:
     st.session_state[STATEMENT] = statement
 
 
-def _draw_statement(config: Config) -> None:
+def _draw_statement(config: Config, clock: Clock) -> None:
     with st.form("console", border=False, enter_to_submit=False):
         statement = st.text_area("Statement", key=STATEMENT, height=160, bind="query-params", max_chars=20_000).strip()
+        token = memory().token or typed_token("Your own token (of `fusebox readers` or `operators`)")
         asked = st.form_submit_button("Run", type="primary", icon=":material/play_arrow:", key="run-sql")
-    if asked and statement:
-        memory().console = history.submit(_run, config, memory().token, statement)
+    if asked and statement and may(config, clock, Role.AUDITOR):
+        _ask(config, token, statement)
     pending = memory().console
     if pending is not None:
         _draw_pending(pending)
+
+
+def _ask(config: Config, token: str, statement: str) -> None:
+    if token:
+        memory().console = history.submit(_run, config, token, statement)
+    else:
+        st.error("Enter your own token: a statement is asked, limited and written down in your name.")
+
+
+def _draw_saved(config: Config, clock: Clock) -> None:
+    """What this person keeps: a click puts it into the field."""
+    who = person(config, clock)
+    if who is None:
+        return
+    with st.expander("Kept by you", icon=":material/bookmark:"):
+        kept = saved.saved(config, who)
+        chosen = st.selectbox(
+            "Statement", list(kept), index=None, key="kept", format_func=visible, placeholder=f"{len(kept)} kept"
+        )
+        if chosen is not None and chosen in kept:
+            st.button("Use", key="use-kept", on_click=_put, args=(kept[chosen],))
+            st.button("Forget", key="forget-kept", on_click=saved.forget, args=(config, who, chosen))
+        with st.form("keep", border=False, clear_on_submit=True):
+            title = st.text_input("Title", key="title", max_chars=saved.TITLE).strip()
+            keep = st.form_submit_button("Keep this statement", key="keep-sql")
+        if keep and title and st.session_state.get(STATEMENT):
+            _keep(config, who, title)
+
+
+def _keep(config: Config, who: Person, title: str) -> None:
+    try:
+        saved.save(config, who, title, st.session_state[STATEMENT])
+    except saved.Full:
+        st.error(f"You keep {saved.MOST} statements; forget one first.")
+    else:
+        st.rerun()
 
 
 @st.fragment(run_every=1.0)
@@ -76,6 +119,7 @@ def _draw_pending(pending: Future[Answer]) -> None:
         st.error("The database refused this statement or could not finish it.")
         st.code(visible(answer.complaint, 2_000), language=None, wrap_lines=True)
         return
+    memory().token = answer.token
     _draw_answer(answer.rows)
 
 
@@ -103,7 +147,7 @@ def _shown(value: Any) -> Any:
 
 def _run(config: Config, token: str, statement: str) -> Answer:
     try:
-        return Answer(data.select(config, token, statement, ROWS))
+        return Answer(data.select(config, token, statement, ROWS), token=token)
     except KeepUnavailable as error:
         return Answer((), str(error))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import urllib.error
 import urllib.request
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -52,6 +53,19 @@ def board(config: Config, token: str) -> Board:
     return read_board(_control(config, token).board())
 
 
+def own_token(config: Config) -> str:
+    """The token with which the dashboard itself reads, for people whom the provider signed in; empty without one."""
+    try:
+        return (config.data_dir / "dashboard.token").read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""  # watch and keep refuse it, and the page says so
+
+
+def database_token(config: Config) -> str | None:
+    """The token for what is shown of the database; None: the machine's operator's, or what ``sql_url`` holds."""
+    return None if config.oidc_file is None or config.sql_url else own_token(config)
+
+
 def kill(config: Config, token: str, agent: str, reason: str) -> Order:
     """Kill ``agent`` (empty: every agent). Raises like :func:`board`."""
     answer = _control(config, token).kill(_scope(agent), reason)
@@ -76,6 +90,21 @@ def receipts(config: Config, token: str, order: Order) -> Order:
     return Order(order.title, order.agent, order.command, tuple(answer["expected"]), dict(answer["received"]))
 
 
+def approvals(config: Config, token: str) -> list[dict[str, Any]]:
+    """What waits for a person, first, and what became of what did; without arguments. Raises like :func:`board`."""
+    return list(_control(config, token).approvals()["approvals"])
+
+
+def approval(config: Config, token: str, id: str) -> dict[str, Any]:
+    """One of them, with its exact arguments. Raises like :func:`board`."""
+    return _control(config, token).approval(id)
+
+
+def answer(config: Config, token: str, id: str, digest: str, approve: bool, reason: str) -> str:
+    """A person's word on what has this digest; how it stands then. Raises like :func:`board`."""
+    return str(_control(config, token).answer(id, digest, approve, reason)["stage"])
+
+
 def roles(config: Config) -> list[dict[str, Any]]:
     """Each role and what it says of itself; empty ``trouble`` when it is well."""
     return [{"role": role, "trouble": _trouble(config, role)} for role in ROLES]
@@ -92,6 +121,23 @@ def _trouble(config: Config, role: str) -> str:
         return error.read(300).decode("utf-8", "replace").strip()
     except OSError as error:
         return f"it does not answer: {error}"
+
+
+def figures(config: Config, role: str) -> dict[str, float]:
+    """What ``/metrics`` of a role shows, summed over labels, by name; empty while it does not answer."""
+    info = lookup(config.data_dir, role)
+    if info is None:
+        return {}
+    try:
+        with urllib.request.urlopen(f"{info['url']}/metrics", timeout=TIMEOUT_S) as answer:  # noqa: S310 - as above
+            lines = answer.read().decode().splitlines()
+    except OSError:
+        return {}
+    found: defaultdict[str, float] = defaultdict(float)
+    for line in lines:
+        if not line.startswith("#"):
+            found[line.partition(" ")[0].partition("{")[0]] += float(line.rpartition(" ")[2] or 0)
+    return dict(found)
 
 
 def select(config: Config, token: str, statement: str, limit: int) -> list[dict[str, Any]]:

@@ -33,3 +33,8 @@ def typed(label: str, key: str, width: int = 200, placeholder: str | None = None
     """A field for a word, kept in the address; empty when nothing was typed."""
     found = st.text_input(label, key=key, bind="query-params", width=width, placeholder=placeholder)
     return (found or "").strip()
+
+
+def typed_token(label: str) -> str:
+    """A field for a token of one's own; empty when nothing was typed."""
+    return st.text_input(label, type="password", key="own-token", autocomplete="current-password").strip()

@@ -16,7 +16,7 @@ from dashboards.filters import Period, choose
 from dashboards.links import Name, link
 from dashboards.live import draw_freshness, refresh
 from dashboards.state import memory
-from dashboards.text import ago, count, moment, visible
+from dashboards.text import ago, count, lasted, moment, visible
 from dashboards.view import Board
 from fusebox.clock import Clock
 from fusebox.config import Config
@@ -24,6 +24,10 @@ from fusebox.version import __version__
 
 Row = Mapping[str, Any]
 EVERY_S: Final = 2.0
+_SPOOL: Final = "fusebox_spool_bytes"
+_OLDEST: Final = "fusebox_spool_oldest_seconds"
+_QUARANTINED: Final = "fusebox_spool_quarantined"
+_REFUSED: Final = "otelcol_receiver_refused_spans_total"
 _WELL: Final = Look("is well", ":material/check_circle:", "green")
 _FAILING: Final = Look("is not well", ":material/error:", "red")
 
@@ -44,6 +48,8 @@ def _draw(config: Config, clock: Clock, period: Period) -> None:
     draw_freshness(board, clock)
     _draw_roles(config, clock)
     _draw_flow(board)
+    _draw_spool(config, clock)
+    _draw_awaited(board)
     _draw_counters(board)
     _draw_gaps(ask(config, clock, "span_gaps", period))
     _draw_letters(ask(config, clock, "dead_letters_by_reason"))
@@ -71,6 +77,42 @@ def _draw_flow(board: Board) -> None:
     }
     for column, (label, value) in zip(st.columns(len(shown)), shown.items(), strict=True):
         column.metric(label, value, border=True)
+
+
+def _draw_spool(config: Config, clock: Clock) -> None:
+    """What waits before the database, and what never got that far."""
+    ask_role = partial(_figures, config, "receive")
+    found = (memory().history.rows("spool", ask_role, clock.wall(), EVERY_S) or [{}])[0]
+    shown = {
+        "Waiting in the spool": (_SPOOL, count),
+        "Waiting for": (_OLDEST, lasted),
+        "Damaged segments": (_QUARANTINED, count),
+        "Spans refused": (_REFUSED, count),
+    }
+    for column, (label, (name, read)) in zip(st.columns(len(shown)), shown.items(), strict=True):
+        column.metric(label, read(found[name]) if name in found else "not known", border=True)
+
+
+def _figures(config: Config, role: str) -> list[dict[str, Any]]:
+    return [data.figures(config, role)]
+
+
+def _draw_awaited(board: Board) -> None:
+    st.subheader("Receipts outstanding", anchor=False)
+    if not board.awaited:
+        st.caption("Every process has confirmed every Command.")
+        return
+    st.dataframe(
+        [
+            {
+                "Command": each.order, "For": visible(each.scope, 80), "Sent": ago(each.age),
+                "State": "OVERDUE: it may still act" if each.overdue else "on its way",
+                "Not confirmed by": visible(", ".join(each.missing)),
+            }
+            for each in board.awaited
+        ],
+        hide_index=True, key="awaited",
+    )  # fmt: skip
 
 
 def _draw_counters(board: Board) -> None:

@@ -1,8 +1,8 @@
 """What the database remembers: named queries on the SQL port of *keep*, asked on threads of their own.
 
 Streamlit draws the parts of a session one after the other. A database that hangs must not stop the board, which does
-not need it, so a question is given :data:`PATIENCE_S` seconds; after that the page goes on without the answer and
-finds it at a later refresh.
+not need it, so a question is given :data:`PATIENCE_S` seconds; after that the page goes on without the answer, or with
+the last one, and finds it at a later refresh. A page that is nothing without its answers may wait longer for the first.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 
 from collector import queries
 from collector.queries import KeepUnavailable
+from dashboards.data import database_token
 from fusebox.config import Config
 
 __all__ = ["History", "KeepUnavailable", "evidence", "run", "submit", "tokens_by_minute"]
@@ -40,8 +41,21 @@ class History:
         self._open: dict[str, _Question] = {}
         self._answers: dict[str, Rows] = {}
 
-    def rows(self, key: str, ask: Callable[[], Rows], now: float, lasting: float) -> Rows | None:
+    def ask(self, key: str, ask: Callable[[], Rows], now: float, lasting: float) -> Future[Rows]:
+        """Ask without waiting, unless the last question is younger than ``lasting`` seconds at ``now``."""
+        question = self._open.get(key)
+        if question is None or (question.future.done() and now - question.asked >= lasting):
+            question = _Question(_THREADS.submit(ask), now)
+            _put(self._open, key, question)
+        return question.future
+
+    def rows(
+        self, key: str, ask: Callable[[], Rows], now: float, lasting: float, first_s: float = PATIENCE_S
+    ) -> Rows | None:
         """The answer to ``ask``, asked again when the last one is ``lasting`` seconds old at ``now``.
+
+        Args:
+            first_s: seconds to wait when there is no earlier answer to show meanwhile.
 
         Returns:
             None while the first answer is being waited for.
@@ -49,12 +63,9 @@ class History:
         Raises:
             KeepUnavailable: *keep* did not answer the last time it was asked.
         """
-        question = self._open.get(key)
-        if question is None or (question.future.done() and now - question.asked >= lasting):
-            question = _Question(_THREADS.submit(ask), now)
-            _put(self._open, key, question)
-        if wait([question.future], PATIENCE_S).done:
-            _put(self._answers, key, question.future.result())
+        future = self.ask(key, ask, now, lasting)
+        if wait([future], PATIENCE_S if key in self._answers else first_s).done:
+            _put(self._answers, key, future.result())
         return self._answers.get(key)
 
     def last(self, key: str) -> Rows:
@@ -75,7 +86,7 @@ def evidence(config: Config, spans: tuple[str, ...]) -> Rows:
     Raises:
         KeepUnavailable: *keep* does not answer.
     """
-    with closing(queries.connect(config)) as client:
+    with closing(queries.connect(config, database_token(config))) as client:
         actions = queries.run(client, "trip_evidence", spans=list(spans))
         ledger = queries.run(client, "ledger_of_spans", spans=list(spans))
     prices = {(row["trace_id"], row["span_id"]): row for row in ledger}
@@ -92,11 +103,8 @@ def run(config: Config, name: str, **parameters: Any) -> Rows:
     """The rows of a named query, of this installation's tenant. Raises :class:`KeepUnavailable`."""
     if "tenant" in queries.QUERIES[name].parameters:
         parameters = {"tenant": config.tenant, **parameters}
-    client = queries.connect(config)
-    try:
+    with closing(queries.connect(config, database_token(config))) as client:
         return queries.run(client, name, **parameters)
-    finally:
-        client.close()
 
 
 def _put(store: dict[str, Any], key: str, value: object) -> None:

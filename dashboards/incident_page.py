@@ -13,6 +13,8 @@ from dashboards.board import LOOKS
 from dashboards.incident import AFTER_S, BEFORE_S, JUST_S, Spared, ended, loop_graph, spared
 from dashboards.links import Name, link
 from dashboards.live import draw_freshness, known, refresh
+from dashboards.oidc import Role
+from dashboards.people import may
 from dashboards.report import Told, report
 from dashboards.state import Asked, memory
 from dashboards.text import count, lasted, moment, money, seconds, visible
@@ -32,8 +34,10 @@ def draw(config: Config, clock: Clock) -> None:
     """The whole page, for one session."""
     st.title("Incident", anchor=False)
     board = known(config, clock)
-    draw_dialog(config)
-    if board is None or not board.trips:
+    draw_dialog(config, clock)
+    if board is None:
+        return
+    if not board.trips:
         st.info("No circuit has opened. When one does, its story stands here.", icon=":material/sentiment_satisfied:")
         return
     trips = {trip.id: trip for trip in board.trips}
@@ -50,7 +54,7 @@ def _draw(config: Config, clock: Clock, trip: Trip) -> None:
         return
     draw_freshness(board, clock)
     draw_orders(config)
-    _draw_standing(board, trip)
+    _draw_standing(board, trip, acting=may(config, clock, Role.OPERATOR))
     st.subheader("What repeated", anchor=False)
     draw_trip(config, clock, trip)
     _draw_story(config, clock, trip, board.time)
@@ -80,7 +84,7 @@ def _draw_story(config: Config, clock: Clock, trip: Trip, now: float) -> None:
     )  # fmt: skip
 
 
-def _draw_standing(board: Board, trip: Trip) -> None:
+def _draw_standing(board: Board, trip: Trip, *, acting: bool) -> None:
     tile = next((tile for tile in board.tiles if tile.agent == trip.agent), None)
     with st.container(horizontal=True, vertical_alignment="center", key="standing"):
         if tile is not None:
@@ -88,6 +92,8 @@ def _draw_standing(board: Board, trip: Trip) -> None:
             st.badge(look.word, icon=look.icon, color=look.color)
             st.text(f"now · {tile.held} messages held · {tile.denied} actions denied")
         link(Name.AGENTS, "The agent", ":material/smart_toy:", agent=trip.agent)
+        if not acting:
+            return
         silent = memory().silent_since is not None
         if tile is not None and tile.stopped:
             _button("Resume", trip.agent, ":material/play_arrow:", silent)

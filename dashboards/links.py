@@ -17,6 +17,7 @@ class Name(StrEnum):
 
     BOARD = "board"
     INCIDENT = "incident"
+    APPROVALS = "approvals"
     AGENTS = "agents"
     TRACES = "traces"
     WHY = "why"
@@ -31,5 +32,7 @@ def remember(pages: Mapping[Name, Page]) -> None:
 
 
 def link(name: Name, label: str, icon: str, **filters: str) -> None:
-    """Draw a link to another page. ``label`` and ``icon`` are ours: they are read as markup."""
-    st.page_link(st.session_state[_KEY][name], label=label, icon=icon, query_params=filters)
+    """Draw a link to another page, if this person has it. ``label`` and ``icon`` are ours: they are read as markup."""
+    page = st.session_state[_KEY].get(name)
+    if page is not None:
+        st.page_link(page, label=label, icon=icon, query_params=filters)

@@ -7,6 +7,7 @@ from typing import Final
 import streamlit as st
 
 from dashboards import data
+from dashboards.people import person, reading
 from dashboards.state import forget, memory
 from dashboards.text import ago, hour, lasted, visible
 from dashboards.view import Board
@@ -19,24 +20,38 @@ BEHIND_S: Final = 30.0
 
 
 def known(config: Config, clock: Clock) -> Board | None:
-    """The board as it was last read, or read now for the first time."""
+    """The board as it was last read, or read now for the first time; None when it cannot be, which is then said."""
     return memory().board or refresh(config, clock)
 
 
 def refresh(config: Config, clock: Clock) -> Board | None:
     """The board of now, the last one while *watch* is silent; None when there never was one.
 
-    A token that is no longer good ends the session and starts the script again.
+    A token that is no longer good ends the session, a role that has changed draws the page anew.
     """
-    remembered = memory()
+    remembered, who = memory(), person(config, clock)
+    if who is None or who.role != remembered.role:
+        st.rerun()
     try:
-        remembered.remember(data.board(config, remembered.token), clock.wall())
+        remembered.remember(data.board(config, reading(config)), clock.wall())
     except ControlUnavailable:
         remembered.missed(clock.wall())
-    except ControlRefused:
+    except ControlRefused as error:
+        _refused(config, error)
+    if remembered.board is None:
+        st.error(f"**watch does not answer.** Start it with `{data.START}`.", icon=":material/cloud_off:")
+    return remembered.board
+
+
+def _refused(config: Config, error: ControlRefused) -> None:
+    if config.oidc_file is None:
         forget("Your token is no longer accepted. Ask for a new one, or sign in again.")
         st.rerun()
-    return remembered.board
+    st.error(
+        "watch refuses this dashboard's own token, `dashboard.token` in its data folder.", icon=":material/key_off:"
+    )
+    st.text(visible(error))
+    st.stop()
 
 
 def draw_freshness(board: Board, clock: Clock) -> None:

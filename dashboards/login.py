@@ -1,41 +1,77 @@
-"""The door: nothing is shown before *watch* has accepted an operator's token."""
+"""The door: nothing is shown before *watch* has accepted an operator's token, or the provider told who somebody is."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import streamlit as st
 
 from dashboards import data
+from dashboards.oidc import load_oidc
+from dashboards.people import Person, claimed, person
 from dashboards.state import forget, memory
 from dashboards.text import visible
 from fusebox.clock import Clock
 from fusebox.config import Config
 from fusebox.control import ControlRefused
-from fusebox.errors import ControlUnavailable
+from fusebox.errors import ConfigError, ControlUnavailable
 from fusebox.rundir import url_of
 
 
-def signed_in(config: Config, clock: Clock) -> bool:
-    """True when this session holds a token that *watch* accepted; draws the login form otherwise."""
-    if memory().token:
-        return True
+def signed_in(config: Config, clock: Clock) -> Person | None:
+    """Whoever this session belongs to; None, and a login is drawn, when nothing may be shown to it."""
+    who = person(config, clock)
+    if who is not None:
+        memory().role = who.role
+        return who
     _, middle, _ = st.columns([1, 2, 1])
     with middle:
         st.title("Fusebox", anchor=False)
         st.caption("The circuits of your agents, and the switch that cuts them.")
         _hint(config)
-        with st.form("login"):
-            token = st.text_input("Operator token", type="password", key="token", autocomplete="current-password")
-            entered = st.form_submit_button("Sign in", type="primary", key="sign-in")
-        _where(config)
-        if entered and _accepted(config, clock, token.strip()):
-            st.rerun()
-    return False
+        if config.oidc_file is None:
+            _draw_token(config, clock)
+        else:
+            _draw_provider(config.oidc_file)
+    return None
 
 
-def draw_sign_out() -> None:
-    """The way out, on every page."""
-    with st.container(horizontal=True, horizontal_alignment="right", key="person"):
-        st.button("Sign out", key="sign-out", type="tertiary", icon=":material/logout:", on_click=forget)
+def draw_sign_out(who: Person) -> None:
+    """Who is signed in and the way out, on every page."""
+    with st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center", key="person"):
+        st.text(visible(f"{who.name} · {who.role.name.lower()}", 80), width="content")
+        st.button("Sign out", key="sign-out", type="tertiary", icon=":material/logout:", on_click=_leave)
+
+
+def _leave() -> None:
+    forget()
+    if claimed():
+        st.logout()
+
+
+def _draw_token(config: Config, clock: Clock) -> None:
+    with st.form("login"):
+        token = st.text_input("Operator token", type="password", key="token", autocomplete="current-password")
+        entered = st.form_submit_button("Sign in", type="primary", key="sign-in")
+    _where(config)
+    if entered and _accepted(config, clock, token.strip()):
+        st.rerun()
+
+
+def _draw_provider(file: Path) -> None:
+    """The way to the provider; for whom it sent back, why that was not enough."""
+    try:
+        load_oidc(file)
+    except ConfigError as error:
+        st.error("Nobody can sign in until this is mended.")
+        st.text(visible(error))
+        return
+    if name := claimed():
+        st.warning("You are signed in, but you have no role here, or it is half a day ago.", icon=":material/block:")
+        st.text(visible(name, 100))
+        st.caption("Roles are given in the file that `oidc_file` names.")
+        st.button("Sign out", key="sign-out", on_click=st.logout)
+    st.button("Sign in", type="primary", key="sign-in", icon=":material/login:", on_click=st.login)
 
 
 def _hint(config: Config) -> None:

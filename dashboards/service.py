@@ -1,8 +1,7 @@
 """The role ``dashboard``: Streamlit in a process of its own, announced when it answers.
 
-The child gets an environment without any secret of Fusebox: it reads nothing but the data folder's announcements, and
-acts with the token that a person typed in. Its working folder is the data folder, so that neither a ``fusebox.toml``,
-a ``.streamlit/`` nor a module beside the user's script can change it.
+With ``oidc_file`` it is told of the provider by ``run/dashboard_secrets.toml``, which only this user can read and which
+lives as long as this process (see :mod:`dashboards.oidc`).
 """
 
 from __future__ import annotations
@@ -14,53 +13,26 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Final
 
+from dashboards.launch import authority, command, environment, local
+from dashboards.oidc import OidcRules, load_oidc
 from fusebox import happenings
-from fusebox.clock import ORIGIN_ENV, SPEED_ENV
-from fusebox.config import LOOPBACK, PREFIX, Config
+from fusebox.config import LOOPBACK, Config
 from fusebox.errors import ConfigError, FuseboxError, PortInUse
 from fusebox.lifecycle import Stack, serve
 from fusebox.metrics import Gauge
 from fusebox.pages import Pages
-from fusebox.rundir import announce, withdraw
+from fusebox.rundir import announce, withdraw, write_atomic
 
 ROLE: Final = "dashboard"
 READY_S: Final = 60.0
-APP: Final = Path(__file__).with_name("app.py")
 _POLL_S: Final = 0.05
-_CLOCK: Final = frozenset({SPEED_ENV, ORIGIN_ENV})
 
 ENDED: Final = happenings.declare("dashboard_ended", logging.ERROR, "Streamlit ended by itself")
-
-OPTIONS: Final = {
-    "server.headless": "true",
-    "server.fileWatcherType": "none",
-    "server.enableCORS": "true",
-    "server.enableXsrfProtection": "true",
-    "server.enableAgentApi": "false",
-    "browser.gatherUsageStats": "false",
-    "client.toolbarMode": "minimal",
-    "client.showErrorDetails": "none",
-    "client.showErrorLinks": "false",
-    "client.disableDataExport": "true",  # a spreadsheet would obey a formula that an agent wrote into a cell
-    "theme.baseRadius": "0.6rem",
-    "theme.metricValueFontSize": "1.6rem",
-    "theme.light.primaryColor": "#b3261e",
-    "theme.light.backgroundColor": "#fbfaf8",
-    "theme.light.secondaryBackgroundColor": "#f0eeea",
-    "theme.light.textColor": "#23211f",
-    "theme.dark.primaryColor": "#d8473e",
-    "theme.dark.backgroundColor": "#151619",
-    "theme.dark.secondaryBackgroundColor": "#212329",
-    "theme.dark.textColor": "#eceae6",
-}
-"""Streamlit's options that Fusebox fixes."""
 
 
 class DashboardFailed(FuseboxError):
@@ -75,16 +47,16 @@ class Dashboard:
             announces itself.
 
     Raises:
-        ConfigError: the host is not a loopback address and ``behind_loopback_publish`` is not set.
+        ConfigError: the host is not a loopback address, and there is neither ``oidc_file`` nor
+            ``behind_loopback_publish``; or ``oidc_file`` does not fit.
     """
 
     def __init__(self, config: Config) -> None:
-        if config.host not in LOOPBACK and not config.behind_loopback_publish:
-            raise ConfigError(
-                f"host = {config.host!r} would open the dashboard to the network without TLS; keep a loopback address, "
-                "or set behind_loopback_publish = true when a container publishes the port on 127.0.0.1 only"
-            )
-        self._config = config
+        self._config, self._host = config, config.dashboard_host or config.host
+        self._oidc = load_oidc(config.oidc_file) if config.oidc_file else None
+        self._secrets = config.data_dir / "run" / "dashboard_secrets.toml"
+        if self._host not in LOOPBACK and not config.behind_loopback_publish:
+            _refuse_open_bind(self._host, self._oidc)
         self._child: subprocess.Popen[bytes] | None = None
         self._port = config.dashboard_port
         self._stopping = threading.Event()
@@ -98,16 +70,19 @@ class Dashboard:
             PortInUse: another program listens on ``dashboard_port``.
             DashboardFailed: Streamlit ended first, or did not answer in time.
         """
-        config = self._config
+        config, host = self._config, self._host
         config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        port = self._port = free_port(config.host, config.dashboard_port)
-        self._child = _spawn(config, port)
+        port = self._port = free_port(host, config.dashboard_port)
+        url = f"http://{authority(host, port)}"
+        if self._oidc:
+            write_atomic(self._secrets, self._oidc.streamlit_secrets(url))
+        self._child = _spawn(config, command(host, port, self._oidc, self._secrets))
         try:
-            _await(self._child, config.host, port)
+            _await(self._child, host, port)
         except BaseException:
             self.stop()
             raise
-        announce(config.data_dir, ROLE, url=f"http://{_authority(config.host, port)}")
+        announce(config.data_dir, ROLE, url=url)
         threading.Thread(target=self._watch, args=(self._child,), name="fusebox-dashboard", daemon=True).start()
 
     def stop(self, timeout: float = 10.0) -> None:
@@ -116,6 +91,7 @@ class Dashboard:
             return
         withdraw(self._config.data_dir, ROLE)
         _end(self._child, timeout)
+        self._secrets.unlink(missing_ok=True)
         self._child = None
 
     def trouble(self) -> str:
@@ -127,7 +103,7 @@ class Dashboard:
         yield Gauge("dashboard_answers", "1 while Streamlit answers", float(self._answers()))
 
     def _answers(self) -> bool:
-        return self._child is not None and _answers(_local(self._config.host), self._port)
+        return self._child is not None and _answers(local(self._host), self._port)
 
     def _watch(self, child: subprocess.Popen[bytes]) -> None:
         status = child.wait()
@@ -173,29 +149,19 @@ def free_port(host: str, port: int) -> int:
             raise ConfigError(f"cannot listen on {host}:{port} ({error.strerror}); change dashboard_port") from error
 
 
-def command(host: str, port: int) -> list[str]:
-    """The command line that runs the page."""
-    flags = {**OPTIONS, "server.address": host, "server.port": str(port), "browser.serverAddress": _local(host)}
-    pairs = [*flags.items(), *(("server.allowedHosts", name) for name in sorted(LOOPBACK))]
-    arguments = [part for name, value in pairs for part in (f"--{name}", value)]
-    return [sys.executable, "-P", "-m", "dashboards.server", "run", str(APP), *arguments]
+def _refuse_open_bind(host: str, oidc: OidcRules | None) -> None:
+    if oidc is None:
+        raise ConfigError(
+            f"{host!r} would open the dashboard to the network: name who may see it (oidc_file), keep a loopback "
+            "address, or set behind_loopback_publish = true when a container publishes the port on 127.0.0.1 only"
+        )
+    if not oidc.url:
+        raise ConfigError(f"{host!r} opens the dashboard to the network: name its https url in oidc_file")
 
 
-def environment(config: Config, inherited: Mapping[str, str]) -> dict[str, str]:
-    """The child's variables: ours reduced to what the page reads, Streamlit's own left out."""
-    kept = {k: v for k, v in inherited.items() if not k.startswith((PREFIX, "STREAMLIT_")) or k in _CLOCK}
-    ours = {
-        "DATA_DIR": str(config.data_dir.absolute()),
-        "TENANT": config.tenant,
-        "CONTROL_URL": config.control_url,
-        "SQL_URL": config.sql_url,
-    }
-    return kept | {PREFIX + name: value for name, value in ours.items() if value}
-
-
-def _spawn(config: Config, port: int) -> subprocess.Popen[bytes]:
+def _spawn(config: Config, line: list[str]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        command(config.host, port),
+        line,
         cwd=config.data_dir,
         env=environment(config, os.environ),
         stdin=subprocess.PIPE,  # held open: its end tells the child that we are gone
@@ -207,7 +173,7 @@ def _await(child: subprocess.Popen[bytes], host: str, port: int) -> None:
     while time.monotonic() < deadline:
         if child.poll() is not None:
             raise DashboardFailed(f"Streamlit ended with status {child.returncode} before it answered")
-        if _answers(_local(host), port):
+        if _answers(local(host), port):
             return
         time.sleep(_POLL_S)
     raise DashboardFailed(f"Streamlit did not answer on port {port} within {READY_S:.0f} s")
@@ -233,13 +199,3 @@ def _end(child: subprocess.Popen[bytes], timeout: float) -> None:
         child.wait()
     if child.stdin:
         child.stdin.close()
-
-
-def _local(host: str) -> str:
-    """The address under which this machine reaches what listens on ``host``."""
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-
-
-def _authority(host: str, port: int) -> str:
-    local = _local(host)
-    return f"[{local}]:{port}" if ":" in local else f"{local}:{port}"

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import streamlit as st
 
-from dashboards.ask import ask
+from dashboards.ask import ask, ask_ahead
 from dashboards.filters import Period, choose
 from dashboards.live import draw_completeness, refresh
 from dashboards.text import count, money, visible
@@ -20,6 +20,7 @@ Row = Mapping[str, Any]
 EVERY_S: Final = 5.0
 _SUMS: Final = ("attempts", "tokens", "cost_usd", "wasted_tokens", "wasted_usd", "unpriced_tokens")
 _DRAWN: Final = 12
+_DAY_S: Final = 86_400.0
 
 
 def draw(config: Config, clock: Clock) -> None:
@@ -31,6 +32,7 @@ def draw(config: Config, clock: Clock) -> None:
 @st.fragment(run_every=EVERY_S)
 def _draw(config: Config, clock: Clock, period: Period) -> None:
     board = refresh(config, clock)
+    ask_ahead(config, clock, period, "spend_by_agent", "spend_by_model", "spend_by_workflow")
     agents = ask(config, clock, "spend_by_agent", period)
     if board is None or agents is None:
         return
@@ -39,7 +41,8 @@ def _draw(config: Config, clock: Clock, period: Period) -> None:
         st.info(f"No model was called in the last {period.label}.", icon=":material/savings:")
         return
     _draw_sums(agents)
-    _draw_days(ask(config, clock, "spend_by_day", period))
+    if period.length_s > _DAY_S:
+        _draw_days(ask(config, clock, "spend_by_day", period))
     _draw_budgets(board)
     _draw_rows("By agent", agents, {"Agent": "agent"})
     _draw_rows("By model", ask(config, clock, "spend_by_model", period), {"Provider": "provider", "Model": "model"})

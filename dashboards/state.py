@@ -41,6 +41,8 @@ class Memory:
     """
 
     token: str = field(default="", repr=False)
+    role: int = 0
+    """The role for which the page was drawn, see :class:`dashboards.oidc.Role`."""
     notice: str = ""
     board: Board | None = None
     read_at: float = 0.0

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 import unicodedata
+from collections.abc import Sequence
 from hashlib import blake2s
 from typing import Final
 
@@ -19,6 +20,7 @@ _MINUTE: Final = 60
 _HOUR: Final = 3_600
 _DAY: Final = 86_400
 _THOUSAND: Final = 1_000
+_BARS: Final = "▁▂▃▄▅▆▇█"
 
 
 def visible(value: object, limit: int = LIMIT) -> str:
@@ -30,6 +32,12 @@ def visible(value: object, limit: int = LIMIT) -> str:
 def tag(value: str) -> str:
     """A short stable name for ``value``, safe as a widget key and as a CSS class."""
     return blake2s(value.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+
+
+def spark(numbers: Sequence[float]) -> str:
+    """A course as bars, the highest number the tallest."""
+    most = max(numbers, default=0)
+    return "".join(_BARS[round(number / most * (len(_BARS) - 1)) if most else 0] for number in numbers)
 
 
 def ago(seconds: float) -> str:

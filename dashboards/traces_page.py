@@ -12,7 +12,10 @@ import streamlit as st
 
 from dashboards.ask import ask
 from dashboards.filters import Period, choose, typed
+from dashboards.links import Name, link
 from dashboards.live import draw_completeness, refresh
+from dashboards.oidc import Role
+from dashboards.people import may
 from dashboards.state import memory
 from dashboards.text import moment, seconds, visible
 from dashboards.waterfall import Branch, grow, linked, waterfall
@@ -69,7 +72,7 @@ def _draw_found(config: Config, clock: Clock, period: Period, filters: dict[str,
     if not rows:
         st.info(f"No trace of the last {period.label} matches.", icon=":material/search_off:")
         return
-    st.caption("Choose a row to see the trace.")
+    st.caption("The newest that match, among 20,000 actions. Choose a row to see the trace.")
     chosen = st.dataframe(
         [_found(row) for row in rows], hide_index=True, key=FOUND, on_select="rerun", selection_mode="single-row"
     )
@@ -147,6 +150,10 @@ def _draw_linked(traces: Sequence[str]) -> None:
 def _draw_span(config: Config, clock: Clock, trace: str, branch: Branch) -> None:
     st.subheader("Span", anchor=False)
     st.code(f"fusebox why {branch.span}", language="bash")
+    link(Name.WHY, "Why it came about", ":material/route:", id=branch.span)
+    if not may(config, clock, Role.AUDITOR):
+        st.caption("Its attributes, prompts among them where they are captured, are shown to auditors.")
+        return
     found = ask(config, clock, "span", trace_id=trace, span_id=branch.span)
     for row in found or ():
         attributes = sorted(dict(row["attributes"]).items())

@@ -16,6 +16,8 @@ from fusebox.records import State
 
 Json = Mapping[str, Any]
 NORMAL: Final = "normal"
+OVERDUE_S: Final = 5.0
+_STOPS: Final = frozenset({"kill", "trip"})
 
 
 class Standing(StrEnum):
@@ -64,6 +66,8 @@ class Tile:
     budget: float | None
     held: int
     denied: int
+    course: tuple[float, ...] = ()
+    """Its actions in each five seconds of the last minute, oldest first."""
 
     @property
     def stopped(self) -> bool:
@@ -101,6 +105,21 @@ class Process:
 
 
 @dataclass(frozen=True, slots=True)
+class Awaited:
+    """A Command that went out ``age`` seconds ago, and the processes that have not confirmed it."""
+
+    order: str
+    scope: str
+    age: float
+    missing: tuple[str, ...]
+
+    @property
+    def overdue(self) -> bool:
+        """True when it should have stopped somebody, and a process may still act."""
+        return self.order in _STOPS and self.age >= OVERDUE_S
+
+
+@dataclass(frozen=True, slots=True)
 class Board:
     """Everything *watch* says at one moment (``time``); ``watermark`` is how far it has read."""
 
@@ -119,6 +138,10 @@ class Board:
     """The score at which each detector opens a circuit."""
     counters: Mapping[str, int] = field(default_factory=dict)
     """What *watch* met since it started, by the name of the happening."""
+    awaited: tuple[Awaited, ...] = ()
+    """Commands without all their Receipts, newest first."""
+    you: str = ""
+    """The name under which *watch* knows whoever asked."""
 
     def tally(self) -> dict[Standing, int]:
         """How many agents there are of each standing."""
@@ -145,6 +168,8 @@ def read_board(data: Json) -> Board:
         stored=float(freshness.get("stored", 0)),
         thresholds={str(name): float(number) for name, number in data.get("thresholds", {}).items()},
         counters={str(name): int(number) for name, number in data.get("counters", {}).items()},
+        awaited=tuple(_awaited(item) for item in data.get("receipts", ())),
+        you=str(data.get("you", "")),
     )
 
 
@@ -176,6 +201,7 @@ def _tile(data: Json, latches: Iterable[Latch]) -> Tile:
         budget=float(budget) if budget else None,
         held=int(data["held"] or 0),
         denied=int(data["denied"] or 0),
+        course=tuple(float(number) for number in data.get("course", ())),
     )
 
 
@@ -198,6 +224,10 @@ def _killed_by(latch: Latch) -> str:
 def _latch(data: Json) -> Latch:
     operator = str(data["operator"]).removeprefix("operator:")
     return Latch(data["id"], data["scope"], data["reason"], operator, float(data["time"]))
+
+
+def _awaited(data: Json) -> Awaited:
+    return Awaited(data["order"], data["scope"], float(data["age"]), tuple(map(str, data["missing"])))
 
 
 def _process(data: Json) -> Process:

@@ -13,6 +13,8 @@ from collector.queries import KeepUnavailable
 from collector.why import Direction, NotFound, Ruling, Step, Why, dot, explain
 from dashboards import data
 from dashboards.filters import typed
+from dashboards.oidc import Role
+from dashboards.people import may, reading
 from dashboards.state import forget, memory
 from dashboards.text import moment, visible
 from fusebox.clock import Clock
@@ -27,14 +29,14 @@ _WAYS: Final[Mapping[str, Direction]] = {
 _PROMPT: Final = 2_000
 
 
-def draw(config: Config, _clock: Clock) -> None:
+def draw(config: Config, clock: Clock) -> None:
     """The whole page, for one session."""
     st.title("Why", anchor=False)
     with st.form("why", border=False):
         id = typed("Span, trace, message, audit entry (watch:12) or row", "id", 500)
         way = st.radio("Direction", list(_WAYS), horizontal=True, key="why-way", label_visibility="collapsed")
         asked = st.form_submit_button("Show", type="primary", key="why-show")
-    if asked and id:
+    if asked and id and may(config, clock, Role.AUDITOR):
         _ask(config, id, _WAYS[way or "What led to it"])
     if (answer := memory().why) is not None:
         _draw(answer)
@@ -44,8 +46,8 @@ def _ask(config: Config, id: str, direction: Direction) -> None:
     """Read the answer, once *watch* has said again that this session's token is good: prompts are no public matter."""
     memory().why = None
     try:
-        data.board(config, memory().token)
-        with closing(queries.connect(config)) as client:
+        data.board(config, reading(config))
+        with closing(queries.connect(config, data.database_token(config))) as client:
             memory().why = explain(client, id, direction)
     except ControlRefused:
         forget("Your token is no longer accepted. Ask for a new one, or sign in again.")

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Final
 
 from collector.verbs.why import render
-from examples import demo_incident, demo_people, demo_supply, demo_tamper
+from examples import demo_incident, demo_people, demo_scene, demo_supply, demo_tamper
 from examples.demo_screen import Screen
 from examples.demo_settings import Options
 from examples.demo_sql import Database, to_try
 from examples.demo_stage import Stage, stage
 from examples.demo_summary import Outcome
+from examples.scenes.play import SCENES
+from examples.scenes.stage import Endpoint
 from fusebox.config import Config
 from fusebox.errors import ConfigError
 from rabbitmq.node import PrivateNode
@@ -45,12 +47,23 @@ own: temporary data folder, free ports, models that cost nothing. Nothing of you
   fusebox demo                      stays up until Ctrl-C, with the dashboard
   fusebox demo --exit --json        for machines: one object as the last line
   fusebox demo --broker in-process  all agents in one process, without RabbitMQ
-  fusebox demo --tamper             only this: the audit log is edited, and 'fusebox audit verify' names the entry"""
+  fusebox demo --tamper             only this: the audit log is edited, and 'fusebox audit verify' names the entry
+  fusebox demo --scene injection    one scene on the whole supply chain: policy, context, sign-off, the gateway
+
+scenes:
+""" + "\n".join(f"  {name:18}{scene.about}" for name, scene in SCENES.items())
 
     def configure(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("--seed", type=int, default=7, help="varies texts, ids and delays (default: 7)")
         parser.add_argument("--unprotected", action="store_true", help="only the incident without protection")
         parser.add_argument("--tamper", action="store_true", help="only the audit log: edit it, and see it named")
+        parser.add_argument("--scene", choices=tuple(SCENES), metavar="NAME", help="only this scene, see above")
+        parser.add_argument(
+            "--models-url", default="", metavar="URL",
+            help="scenes: ask this endpoint that speaks OpenAI's API (…/v1) in place of the scripted models",
+        )  # fmt: skip
+        parser.add_argument("--models-key-env", default="", metavar="VAR", help="scenes: variable with its credential")
+        parser.add_argument("--model", default="", metavar="NAME", help="scenes: the model that answers for all")
         parser.add_argument("--exit", action="store_true", help="end after the summary")
         parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
         parser.add_argument(
@@ -79,6 +92,10 @@ own: temporary data folder, free ports, models that cost nothing. Nothing of you
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         if args.tamper:
             return demo_tamper.play(options, Screen())
+        if args.scene:
+            endpoint = Endpoint(args.models_url, args.models_key_env, args.model)
+            chosen = (options, broker.amqp_url, broker.private_node, endpoint)
+            return demo_scene.run(args.scene, *chosen, Screen(), _stay)
         return _play(options, broker, Screen())
 
 

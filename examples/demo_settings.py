@@ -51,8 +51,8 @@ class Settings:
     environment: dict[str, str]
 
 
-def settings(folder: Path, registry: Path, pager: Pager, amqp_url: str | None) -> Settings:
-    """Free ports, the demonstration's own agents, prompts captured, alerts to ``pager``."""
+def settings(folder: Path, registry: Path, pager: Pager, amqp_url: str | None, **more: Any) -> Settings:
+    """Free ports, the demonstration's own agents, prompts captured, alerts to ``pager``; and ``more`` settings."""
     values: dict[str, Any] = {
         "data_dir": folder,
         "agents_file": registry,
@@ -62,6 +62,7 @@ def settings(folder: Path, registry: Path, pager: Pager, amqp_url: str | None) -
         "alert_webhook_secret": SecretStr(pager.secret),
         "alert_webhook_private": True,
         **dict.fromkeys(_PORTS, 0),
+        **more,
     }
     if amqp_url:
         values["amqp_url"] = SecretStr(amqp_url)

@@ -9,7 +9,7 @@ import http.client
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -195,6 +195,24 @@ def call(method: str, url: str, body: object = None) -> Json:
         connection.request(method, parts.path, payload, {"content-type": "application/json"})
         response = connection.getresponse()
         return _read(url, response.status, json.loads(response.read()))
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise ServiceUnavailable(f"{url} does not answer: {error!r}") from error
+    finally:
+        connection.close()
+
+
+def post_bytes(url: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, Json]:
+    """Post what somebody has signed as it is; status and body of the answer, whatever it says.
+
+    Raises:
+        ServiceUnavailable: nobody answers.
+    """
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or LOOPBACK, parts.port, timeout=_TIMEOUT_S)
+    try:
+        connection.request("POST", parts.path, body, {"content-type": "application/json", **headers})
+        response = connection.getresponse()
+        return response.status, json.loads(response.read() or b"{}")
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise ServiceUnavailable(f"{url} does not answer: {error!r}") from error
     finally:

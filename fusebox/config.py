@@ -36,6 +36,15 @@ class Config(BaseSettings):
     agents_file: Path = Field(Path("agents.toml"), description="the agent registry; absent means nobody is registered")
     rules_file: Path | None = Field(None, description="detector rules instead of the shipped ones")
 
+    policy: str | None = Field(
+        None, description="'default', a folder of Rego policies or an OPA server's URL; unset: no policy is asked"
+    )
+    policy_keys: Path | None = Field(
+        None, description="public keys one of which must have signed the policy folder; unset: nobody has to"
+    )
+    policy_token: SecretStr | None = Field(None, description="bearer token for the OPA server")
+    environment: str = Field("", description="name of this deployment, such as production; policies may look at it")
+
     prices_file: Path | None = Field(None, description="own prices (TOML) that win over those of genai-prices")
 
     amqp_url: SecretStr | None = Field(None, description="RabbitMQ; unset means the in-process broker")
@@ -56,9 +65,15 @@ class Config(BaseSettings):
     grpc_port: Port = Field(4317, description="OTLP over gRPC")
     control_port: Port = Field(4320, description="control API of watch")
     sql_port: Port = Field(8123, description="read-only SQL port of keep")
+    dashboard_host: str | None = Field(
+        None, description="address the dashboard binds to, beyond loopback only with oidc_file; unset: host"
+    )
     dashboard_port: Port = Field(8501, description="the dashboard")
     dashboard_metrics_port: Port = Field(8502, description="health and metrics of the dashboard")
     redis_metrics_port: Port = Field(9121, description="health and metrics of the Redis that up starts")
+    oidc_file: Path | None = Field(
+        None, description="who may see the dashboard, by an OpenID Connect provider; unset: operators, by their tokens"
+    )
     gateway_port: Port = Field(4330, description="the gateway")
     gateway_file: Path = Field(Path("gateway.toml"), description="what the gateway serves; absent: up starts none")
 
@@ -71,6 +86,18 @@ class Config(BaseSettings):
         None, description="public allow-list of Command keys; unset: data_dir/command_keys.json"
     )
     lineage_key: SecretStr | None = Field(None, description="shared key that seals lineage headers")
+    context_key: SecretStr | None = Field(
+        None, description="shared key that seals workflow contexts; unset: data_dir/context.key"
+    )
+    context_keep_s: int = Field(
+        604_800, gt=0, description="a workflow's context is forgotten so long after its last change"
+    )
+    context_max_entries: int = Field(
+        1_000, gt=0, description="entries a workflow's context keeps; older ones are forgotten"
+    )
+    context_max_bytes: int = Field(
+        1 << 20, gt=0, description="bytes that they may have together, and its facts likewise"
+    )
     capture_content: bool = Field(False, description="record prompts, answers and tool arguments on spans")
 
     outbox_max_messages: int = Field(10_000, gt=0, description="messages an agent process keeps while RabbitMQ is away")
@@ -95,6 +122,9 @@ class Config(BaseSettings):
     spool_max_bytes: int = Field(2 << 30, gt=0, description="the spool refuses when it holds more")
     spool_max_age_s: float = Field(
         604800.0, gt=0, description="the spool refuses while a record waits longer to be stored"
+    )
+    approvals_each: int = Field(
+        20, gt=0, description="approvals that may wait for one person at once; agents are told to come back"
     )
     alerts_file: Path | None = Field(
         None, description="rules of alerts (sinks, routes, heartbeat); unset: the log, and alert_webhook_url"

@@ -140,9 +140,23 @@ class ControlClient:
         """Tell people that the audit journal does not verify."""
         return self._call("POST", "/v1/alerts/audit", {"reason": reason, "where": where})
 
+    def approvals(self) -> Json:
+        """What waits for a person, and what became of what did."""
+        return self._call("GET", "/v1/approvals")
+
+    def approval(self, id: str) -> Json:
+        """One of them, with its exact arguments."""
+        return self._call("GET", f"/v1/approvals/{quote(id, safe='')}")
+
+    def answer(self, approval: str, digest: str, approve: bool, reason: str) -> Json:
+        """Agree, or not, to what has this ``digest``: what was shown must be what is answered."""
+        body = {"approval": approval, "digest": digest, "approve": approve, "reason": reason}
+        return self._call("POST", "/v1/approvals/answer", body)
+
     # --- agent processes ------------------------------------------------------------------------------------------
     def send(self, kind: str, body: Mapping[str, Any], wait: float = 0.0) -> Json:
-        """One call of an agent process: ``snapshot``, ``poll``, ``receipts``, ``reports``, ``denials`` or ``leave``."""
+        """One call of an agent process: ``snapshot``, ``poll``, ``receipts``, ``reports``, ``denials``, ``hold``,
+        ``standing`` or ``leave``."""
         return self._call("POST", f"/v1/{kind}", body, wait)
 
     def _call(

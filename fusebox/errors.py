@@ -11,10 +11,14 @@
     │   ├── OutboxFull              the broker is away and the outbox holds all it may
     │   ├── BatchUnconfirmed        some of many publishes failed, each with an error of this branch
     │   ├── StoreUnavailable        Redis (or its twin) did not answer
+    │   ├── ContextConflict         a workflow's fact has changed since it was read
     │   └── ControlUnavailable      *watch* did not answer
     ├── Refused                   a guard said no; doing it again changes nothing until somebody acts
     │   ├── AgentTripped            the agent's circuit is open
     │   │   └── AgentKilled           a person or a detector cut the agent; only a resume lifts it
+    │   ├── ApprovalPending         a person is asked; the same action goes ahead once they have agreed
+    │   ├── ApprovalUnavailable     nobody can be asked just now (also of the branch above)
+    │   ├── ApprovalDenied          a person said no, or nobody answered in time
     │   ├── AgentUnverified         no signed board snapshot yet, so the latch cannot be trusted
     │   └── LoopDetected            the message's own lineage shows a ring without progress
     └── Permanent                 fix the call, the message or the configuration
@@ -24,6 +28,9 @@
         ├── BadMessage              a message that cannot be read
         ├── BadCommand              a Command with a bad signature, shape or age
         │   └── StaleCommand          it is only too old (or from the future)
+        ├── ContextLost             what a workflow remembered is gone, or an older state of it came back
+        ├── ContextTampered         what a workflow remembered was changed by somebody without the key
+        ├── ContextFull             it does not fit into what a workflow may remember
         ├── PortInUse               another program listens there
         ├── DataDirInUse            another process owns the data folder
         └── Shadowed                another module hides one of our packages
@@ -73,6 +80,10 @@ class StoreUnavailable(Retryable):
     """The state store did not answer."""
 
 
+class ContextConflict(Retryable):
+    """A fact of the workflow has another version than the caller read; nothing was written."""
+
+
 class ControlUnavailable(Retryable):
     """The control API did not answer."""
 
@@ -98,6 +109,26 @@ class AgentKilled(AgentTripped):
 
 class AgentUnverified(Refused):
     """The process has not yet seen a signed board snapshot."""
+
+
+class ApprovalPending(Refused):
+    """A person has been asked. In a handler, let it pass: the message comes again once they have answered.
+
+    Attributes:
+        approval: id of what they are asked.
+    """
+
+    def __init__(self, action: Action, verdict: Verdict, approval: str) -> None:
+        super().__init__(action, verdict)
+        self.approval = approval
+
+
+class ApprovalUnavailable(Refused, Retryable):
+    """*watch* does not answer, or the people have enough to answer already."""
+
+
+class ApprovalDenied(Refused):
+    """A person said no, nobody answered in time, or nobody may be asked."""
 
 
 class LoopDetected(Refused):
@@ -126,6 +157,18 @@ class BadCommand(Permanent):
 
 class StaleCommand(BadCommand):
     """A genuine Command outside its window; carriers that keep Commands bring such to every process that starts."""
+
+
+class ContextLost(Permanent):
+    """A workflow's context holds less than was written: lost, expired, or an older state of it came back."""
+
+
+class ContextTampered(Permanent):
+    """A workflow's context was changed by somebody without the key."""
+
+
+class ContextFull(Permanent):
+    """An entry or a fact is larger than what a workflow may keep."""
 
 
 class PortInUse(Permanent):

@@ -14,7 +14,7 @@ from typing import Final
 
 from fusebox import names
 from fusebox.fingerprint import error_hash, exact_hash, is_waiting, literal_hash, request_hash, result_hash, simhash
-from fusebox.genai import OLDER, asked, got
+from fusebox.genai import CONTENT, OLDER, asked, got
 from fusebox.genai import Value as Value
 from fusebox.records import ActionKind, Event, Hop, Lineage
 from fusebox.registry import AGENT_ID
@@ -22,8 +22,14 @@ from fusebox.registry import AGENT_ID
 _MESSAGING = {"send": ActionKind.PUBLISH, "publish": ActionKind.PUBLISH, "process": ActionKind.CONSUME}
 _ACTIONS = {kind.value: kind for kind in ActionKind}
 _MAX_HOPS = 64
+_MASK: Final = (1 << 64) - 1
 _HOP = re.compile(rf"({AGENT_ID.pattern})/([0-9a-f]{{16}})")
 
+_OPERATION: Final = (
+    names.OPERATION, names.GEN_AI_TOOL_NAME, names.TOOL_NAME, names.TRACELOOP_ENTITY, names.GEN_AI_REQUEST_MODEL,
+    names.LLM_MODEL, names.GEN_AI_RESPONSE_MODEL, names.MESSAGING_DESTINATION, names.GEN_AI_OPERATION,
+)  # fmt: skip
+"""What an action's operation is taken from: the first of these that says something."""
 _KINDS = {"tool": ActionKind.TOOL_CALL, "llm": ActionKind.MODEL_CALL, "embedding": ActionKind.MODEL_CALL}
 
 READ: Final = (
@@ -97,34 +103,33 @@ def event_of(span: SpanFacts) -> Event | None:
     action = action_of(a)
     if action is None:
         return None
-    operation, target = _operation(a), str(a.get(names.TARGET, ""))
-    request, result = asked(a), got(a)
-    known = _hex(a.get(names.RESULT_HASH))
-    return Event(
-        time=span.end,
-        agent=agent_of(a, span.service),
-        action=action,
-        operation=operation,
-        target=target,
-        tenant=str(a.get(names.TENANT, "default")),
-        workflow=str(a.get(names.WORKFLOW) or a.get(names.GEN_AI_CONVERSATION) or ""),
-        request=_hex(a.get(names.REQUEST_HASH)) or (request_hash(operation, target, request) if request else 0),
-        request_exact=_hex(a.get(names.REQUEST_EXACT)) or (literal_hash(request) if request else 0),
-        simhash=_hex(a.get(names.REQUEST_SIMHASH)) or _likeness(action, request),
-        result=known or _result(span, result),
-        result_exact=_hex(a.get(names.RESULT_EXACT))
-        or (exact_hash(result or span.message) if result or span.message else 0),
-        waiting=bool(a.get(names.RESULT_WAITING)) or (not known and not span.failed and is_waiting(result)),
-        ok=not span.failed,
-        error_type=str(a.get(names.ERROR_TYPE, "")),
-        input_tokens=_count(a, names.USAGE_INPUT, names.USAGE_INPUT_OLD, names.LLM_TOKENS_INPUT),
-        output_tokens=_count(a, names.USAGE_OUTPUT, names.USAGE_OUTPUT_OLD, names.LLM_TOKENS_OUTPUT),
-        cost=_float(a.get(names.COST_USD)),
-        duration=max(0.0, span.end - span.start),
-        trace_id=span.trace_id,
-        span_id=span.span_id,
-        parent_id=span.parent_id,
-        lineage=parse_lineage(str(a.get(names.LINEAGE, ""))) or (),
+    said, operation, target, failed = a.get, _operation(a), str(a.get(names.TARGET, "")), span.failed
+    request, result = ("", "") if CONTENT.isdisjoint(a) else (asked(a), got(a))
+    outcome, known = result or span.message, _hex(said(names.RESULT_HASH))
+    return Event(  # by place: two dozen names, looked up for every span, cost more than all that is read here
+        span.end,
+        agent_of(a, span.service),
+        action,
+        operation,
+        target,
+        str(said(names.TENANT, "default")),
+        str(said(names.WORKFLOW) or said(names.GEN_AI_CONVERSATION) or ""),
+        _hex(said(names.REQUEST_HASH)) or (request_hash(operation, target, request) if request else 0),
+        _hex(said(names.REQUEST_EXACT)) or (literal_hash(request) if request else 0),
+        _hex(said(names.REQUEST_SIMHASH)) or _likeness(action, request),
+        known or _result(span, result),
+        _hex(said(names.RESULT_EXACT)) or (exact_hash(outcome) if outcome else 0),
+        bool(said(names.RESULT_WAITING)) or (not known and not failed and is_waiting(result)),
+        not failed,
+        str(said(names.ERROR_TYPE, "")),
+        _count(a, names.USAGE_INPUT, names.USAGE_INPUT_OLD, names.LLM_TOKENS_INPUT),
+        _count(a, names.USAGE_OUTPUT, names.USAGE_OUTPUT_OLD, names.LLM_TOKENS_OUTPUT),
+        _float(said(names.COST_USD)),
+        max(0.0, span.end - span.start),
+        span.trace_id,
+        span.span_id,
+        span.parent_id,
+        parse_lineage(str(said(names.LINEAGE, ""))) or (),
     )
 
 
@@ -152,11 +157,11 @@ def parse_lineage(text: str) -> Lineage | None:
 
 
 def _operation(a: Mapping[str, Value]) -> str:
-    named = _text(
-        a, names.OPERATION, names.GEN_AI_TOOL_NAME, names.TOOL_NAME, names.TRACELOOP_ENTITY, names.GEN_AI_REQUEST_MODEL,
-        names.LLM_MODEL, names.GEN_AI_RESPONSE_MODEL, names.MESSAGING_DESTINATION,
-    )  # fmt: skip
-    return named or str(a.get(names.GEN_AI_OPERATION, ""))
+    for name in _OPERATION:
+        value = a.get(name)
+        if value:
+            return str(value)
+    return ""
 
 
 def _result(span: SpanFacts, result: str) -> int:
@@ -166,14 +171,6 @@ def _result(span: SpanFacts, result: str) -> int:
         kind = str(span.attributes.get(names.ERROR_TYPE, ""))
         return error_hash(kind, told) if told or kind else 0
     return result_hash(result) if result else 0
-
-
-def _text(a: Mapping[str, Value], *candidates: str) -> str:
-    for name in candidates:
-        value = a.get(name)
-        if value:
-            return str(value)
-    return ""
 
 
 def _count(a: Mapping[str, Value], *candidates: str) -> int:
@@ -186,15 +183,19 @@ def _count(a: Mapping[str, Value], *candidates: str) -> int:
 
 
 def _float(value: Value | None) -> float:
+    if not value:
+        return 0.0
     try:
-        number = float(value or 0)
+        number = float(value)
     except (ValueError, OverflowError):
         return 0.0
     return number if 0 < number < math.inf else 0.0
 
 
 def _hex(value: Value | None) -> int:
+    if not value:
+        return 0
     try:
-        return int(str(value), 16) & (1 << 64) - 1 if value else 0
+        return int(str(value), 16) & _MASK
     except ValueError:
         return 0

@@ -15,6 +15,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from pydantic_core import from_json
+
 from fusebox import names
 
 Value = str | int | float | bool
@@ -25,6 +27,8 @@ _ALL_ASKED: Final = (names.GEN_AI_INPUT_MESSAGES, *_ASKED)
 _ALL_GOT: Final = (names.GEN_AI_OUTPUT_MESSAGES, *_GOT)
 OLDER: Final = (*_ASKED[1:], *_GOT[1:])
 """Attributes outside the GenAI conventions that are read here."""
+CONTENT: Final = frozenset({*_ALL_ASKED, *_ALL_GOT, names.OPENINFERENCE_KIND, names.LLM_REQUEST_TYPE})
+"""A span with none of these attributes tells neither what was asked nor what came of it."""
 INDEXED: Final = ("gen_ai.prompt.", "gen_ai.completion.", "llm.input_messages.", "llm.output_messages.")
 """How attributes begin of which there is one for each message; looked for where a span has an older mark."""
 _WORDS: Final = (
@@ -98,8 +102,8 @@ def _opened(data: Any) -> Any:
 
 def _json(value: Value | None) -> Any:
     try:
-        return json.loads(value) if isinstance(value, str) and value[:1] in "[{" else None
-    except (ValueError, RecursionError):
+        return from_json(value) if isinstance(value, str) and value[:1] in "[{" else None
+    except ValueError:
         return None
 
 

@@ -16,6 +16,8 @@ LATCH = "latch"
 CIRCUIT = "circuit"
 UNVERIFIED = "snapshot"
 LINEAGE = "lineage"
+APPROVAL = "approval"
+POLICY = "policy"
 
 _ERRORS: dict[str, type[Refused]] = {
     LATCH: AgentKilled,
@@ -48,12 +50,18 @@ def deny(
     return Verdict(Decision.DENY, guard, reason, finding, retry_after, narrow)
 
 
+def hold(guard: str, reason: str, *, revision: str = "") -> Verdict:
+    """The verdict of a guard that wants a person to agree; ``revision`` is that of the rules it went by."""
+    return Verdict(Decision.HOLD, guard, reason, revision=revision)
+
+
 _NOBODY_MINDS: Final = allow("guards")
 _ALLOW: Final = Decision.ALLOW
 
 
 class Guards:
-    """Asks guards in order; the first that does not allow decides."""
+    """Asks guards in order; the first that denies decides, else the first that holds: nobody is asked to agree to what
+    would be denied."""
 
     name = _NOBODY_MINDS.guard
 
@@ -61,14 +69,17 @@ class Guards:
         self._guards = tuple(guards)
 
     def check(self, action: Action) -> Verdict:
+        held = _NOBODY_MINDS
         for guard in self._guards:
             try:
                 verdict = guard.check(action)
             except Exception as error:  # a guard that cannot answer denies, loudly
                 verdict = _failed(guard, action, error)
             if verdict.decision is not _ALLOW:
-                return verdict
-        return _NOBODY_MINDS
+                if verdict.decision is Decision.DENY:
+                    return verdict
+                held = verdict if held is _NOBODY_MINDS else held
+        return held
 
     def enforce(self, action: Action) -> None:
         """Like :meth:`check`, but raises.
@@ -78,7 +89,12 @@ class Guards:
         """
         verdict = self.check(action)
         if not verdict.allowed:
-            raise _ERRORS.get(verdict.guard, Refused)(action, verdict)
+            raise refusal(action, verdict)
+
+
+def refusal(action: Action, verdict: Verdict) -> Refused:
+    """The error that says what this guard ruled."""
+    return _ERRORS.get(verdict.guard, Refused)(action, verdict)
 
 
 def _failed(guard: Guard, action: Action, error: Exception) -> Verdict:

@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import uvicorn
 
 from fusebox.connections import Connection
-from fusebox.errors import FuseboxError
+from fusebox.errors import ConfigError, FuseboxError
 
 _READY_S: Final = 10.0
 _POLL_S: Final = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """Files (PEM) of an HTTPS server; with ``clients`` it asks for certificates of these authorities, and takes
+    clients that have none, too."""
+
+    certificate: Path
+    key: Path
+    clients: Path | None = None
 
 
 class HttpServer:
@@ -24,11 +37,16 @@ class HttpServer:
         app: the ASGI application.
         connection: the class of its connections.
         lifespan: tell the application on its event loop when it begins and ends (ASGI's lifespan protocol).
+        tls: speak HTTPS.
+
+    Raises:
+        ConfigError: a file of ``tls`` cannot be read.
     """
 
     def __init__(
-        self, app: Callable[..., Any], connection: type[Connection] = Connection, *, lifespan: bool = False
-    ) -> None:
+        self, app: Callable[..., Any], connection: type[Connection] = Connection, *, lifespan: bool = False,
+        tls: Tls | None = None,
+    ) -> None:  # fmt: skip
         self._server = uvicorn.Server(
             uvicorn.Config(
                 app,
@@ -41,8 +59,13 @@ class HttpServer:
                 access_log=False,
                 server_header=False,
                 timeout_keep_alive=60,
+                **_files(tls),
             )
         )
+        try:
+            self._server.config.load()
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigError(f"tls: a certificate or key cannot be used: {error}") from error
         self._thread: threading.Thread | None = None
 
     def start(self, sock: socket.socket) -> None:
@@ -65,3 +88,10 @@ class HttpServer:
         self._server.should_exit = True
         if self._thread:
             self._thread.join()
+
+
+def _files(tls: Tls | None) -> dict[str, Any]:
+    if tls is None:
+        return {}
+    asked = {"ssl_ca_certs": str(tls.clients), "ssl_cert_reqs": ssl.CERT_OPTIONAL} if tls.clients else {}
+    return {"ssl_certfile": str(tls.certificate), "ssl_keyfile": str(tls.key), **asked}

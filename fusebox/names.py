@@ -99,6 +99,13 @@ COST_USD: Final = "fusebox.cost.usd"
 COST_PRICE: Final = "fusebox.cost.price"
 CLAIMED_AGENT: Final = "fusebox.claimed_agent"
 """The agent id a span claimed when its token was not bound to it; the id itself is rewritten by *receive*."""
+CONTEXT_READ: Final = "fusebox.context.read"
+"""Numbers of the entries of its workflow's context that an agent was given: ``1-12,15``."""
+CONTEXT_WROTE: Final = "fusebox.context.wrote"
+"""Number of the entry that an agent added to its workflow's context; the next three are about it."""
+CONTEXT_TYPE: Final = "fusebox.context.type"
+CONTEXT_NAME: Final = "fusebox.context.name"
+CONTEXT_BODY: Final = "fusebox.context.body"
 LOG_ID: Final = "fusebox.log.id"
 """On log records, written by *receive* only: 16 hex digits that tell the records of a batch apart."""
 
@@ -109,6 +116,8 @@ RECEIVED: Final = "fusebox.received"
 # --- ours, in HTTP headers --------------------------------------------------------------------------------------------
 HTTP_WORKFLOW: Final = "x-fusebox-workflow"
 """The workflow that a call through the gateway belongs to."""
+HTTP_APPROVAL: Final = "x-fusebox-approval"
+"""The approval that a call through the gateway, made again, was given."""
 
 # --- ours, in AMQP headers (no ``x-`` prefix: RabbitMQ turns those into AMQP 1.0 annotations) -------------------------
 H_TRACEPARENT: Final = "traceparent"
@@ -117,11 +126,15 @@ H_LINEAGE: Final = "fusebox-lineage"
 H_LINEAGE_MAC: Final = "fusebox-lineage-mac"
 H_AGENT: Final = "fusebox-agent"
 """The sender, where a message has no lineage to say it: ours have one, a foreign publisher may name itself."""
+H_CONTEXT: Final = "fusebox-context"
+"""Number of the newest entry of the workflow's context that the sender knew of."""
 H_ATTEMPT: Final = "fusebox-attempt"
 H_HELD_REASON: Final = "fusebox-held-reason"
 H_HELD_FINDING: Final = "fusebox-held-finding"
 H_DEAD_REASON: Final = "fusebox-dead-reason"
 H_DEAD_STACK: Final = "fusebox-dead-stack"
+H_APPROVAL: Final = "fusebox-approval"
+"""The approval that a message waits, or waited, for."""
 H_PARKED: Final = "fusebox-parked"
 """Routing key under which a parked publish is to go out."""
 H_ORIGIN_KEY: Final = "fusebox-origin-key"
@@ -140,6 +153,11 @@ EXCHANGE_OWN: Final = "fusebox.own"
 def held_queue(agent: str) -> str:
     """Name of the queue that keeps the messages of a stopped agent."""
     return f"{agent}.held"
+
+
+def approvals_queue(agent: str) -> str:
+    """Name of the queue that keeps the messages for which a person is asked."""
+    return f"{agent}.approvals"
 
 
 def dead_queue(agent: str) -> str:

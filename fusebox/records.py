@@ -10,6 +10,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 
 class ActionKind(StrEnum):
@@ -64,6 +65,8 @@ class Action:
     trace_id: str = ""
     request: int = 0
     lineage: Lineage = ()
+    arguments: Any = field(default=None, compare=False, repr=False)
+    """What it is done with, exactly as given; None when there is nothing, or nothing that may be judged (prompts)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,11 @@ class Verdict:
     retry_after: float | None = None
     """Seconds until a probe may be admitted; None when only a person can help."""
     narrow: bool = False
-    """True when it is not the agent that is stopped, but this workflow or tool."""
+    """True when it is not the agent that is stopped, but this workflow, tool or action."""
+    revision: str = ""
+    """What policy, and what grants, it was ruled by; empty for guards that ask no policy."""
+    decision_id: str = ""
+    """The policy server's own id of the decision, where it keeps a log."""
 
     @property
     def allowed(self) -> bool:

@@ -10,6 +10,7 @@
     periodic = ["heartbeat"]          # operations that repeat on purpose and are not judged as loops
     handles = ["ticket.commented"]    # routing keys; 'fusebox rabbitmq provision' binds its queue to them
     publishes = ["ticket.suggested"]  # routing keys its AMQP user is permitted to write
+    approvals = { by = ["dana", "jo"], people = 2, expires_s = 3600 }  # who agrees to what a guard holds
 
     [[agents.ticket-helper.sql]]      # what it may say in SQL; without one it may say nothing
     tool = "warehouse"                # the gateway's tool; a * stands for any rest
@@ -17,6 +18,17 @@
     verbs = ["select"]                # of select, insert, update, delete
     tables = { orders = ["id", "status"], "stock.items" = ["*"] }
     max_rows = 1000                   # rows without a real WHERE; 0: no limit
+
+    [[agents.ticket-helper.grants]]   # what policy lets it do, once a policy is configured (docs/guide/policy.md)
+    action = "tool_call"              # publish, consume, model_call or tool_call
+    resource = "jira.*"               # a * stands for any rest
+    when = { target = "GET *" }       # conditions: every fact fits its pattern
+    at_most = { "arguments.amount" = 500 }   # and is a number up to this (above: beyond this)
+    hold = false                      # true: only after a person agreed
+
+    [roles.reader]                    # agents name it in roles = ["reader"] and have its grants and denies, too
+    grants = [{ action = "tool_call", resource = "warehouse" }]
+    denies = [{ action = "tool_call", resource = "warehouse", when = { target = "DELETE *" } }]
 """
 
 from __future__ import annotations
@@ -24,10 +36,14 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 from fnmatch import fnmatchcase
-from typing import Final, Literal
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
+from fusebox.records import ActionKind
+
+Fact = Annotated[str, StringConstraints(pattern=r"^(target|workflow|environment|arguments(\.[^.]+)+)$")]
+"""What a condition may look at; ``arguments.order.total`` is the field ``total`` of the field ``order``."""
 AGENT_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 
 
@@ -66,10 +82,52 @@ class SqlGrant(BaseModel):
         return self.tables.get(table)
 
 
-class AgentEntry(BaseModel):
-    """One registered agent."""
+class ApprovalRule(BaseModel):
+    """Who is asked where a guard holds what the agent wants to do. Times are seconds."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    by: tuple[str, ...] = ()
+    """Operators, and names of keys that sign webhooks; empty: any of them."""
+    people: int = Field(default=1, ge=1, le=2)
+    """How many of them must agree."""
+    expires_s: float = Field(default=900.0, gt=0, le=7 * 86_400)
+    """Unanswered for so long is a no; agreed to and unused for so long, it is over too."""
+
+
+class Rule(BaseModel):
+    """Actions, those that fit all of this: what an agent may not do."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    action: ActionKind
+    resource: str = Field(min_length=1)
+    when: dict[Fact, str] = {}
+    """Patterns that facts of the action must fit."""
+    at_most: dict[Fact, float] = {}
+    above: dict[Fact, float] = {}
+    """Bounds of facts that are numbers."""
+
+
+class Grant(Rule):
+    """Actions that an agent may do."""
+
+    hold: bool = False
+    """Only after a person agreed."""
+
+
+class Role(BaseModel):
+    """What agents of a kind may do, and may not."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    grants: tuple[Grant, ...] = ()
+    denies: tuple[Rule, ...] = ()
+    """Win over every grant, wherever that comes from."""
+
+
+class AgentEntry(Role):
+    """One registered agent."""
 
     owner: str
     team: str = ""
@@ -79,6 +137,8 @@ class AgentEntry(BaseModel):
     handles: tuple[str, ...] = ()
     publishes: tuple[str, ...] = ()
     sql: tuple[SqlGrant, ...] = ()
+    roles: tuple[str, ...] = ()
+    approvals: ApprovalRule = ApprovalRule()
 
 
 class Registry(BaseModel):
@@ -87,6 +147,7 @@ class Registry(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     agents: dict[str, AgentEntry] = {}
+    roles: dict[str, Role] = {}
 
     @field_validator("agents")
     @classmethod
@@ -96,10 +157,24 @@ class Registry(BaseModel):
                 raise ValueError(f"agent id {agent!r} must match {AGENT_ID.pattern}")
         return agents
 
+    @model_validator(mode="after")
+    def _roles(self) -> Self:
+        for agent, entry in self.agents.items():
+            unknown = [role for role in entry.roles if role not in self.roles]
+            if unknown:
+                known = ", ".join(self.roles) or "none"
+                raise ValueError(f"agent {agent!r} has the role {unknown[0]!r}, and there are {known}")
+        return self
+
     def risk(self, agent: str) -> Risk:
         """The agent's risk class; ``normal`` for strangers."""
         entry = self.agents.get(agent)
         return entry.risk if entry else Risk.NORMAL
+
+    def approval_rule(self, agent: str) -> ApprovalRule:
+        """Who is asked about the agent; the usual rule for strangers."""
+        entry = self.agents.get(agent)
+        return entry.approvals if entry else ApprovalRule()
 
     def sql_grants(self, agent: str, tool: str) -> tuple[SqlGrant, ...]:
         """The agent's SQL grants for a tool; none for strangers."""

@@ -8,6 +8,10 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
+
+GATEWAY_KEYS: Final = "gateway_keys.json"
+"""The gateway's virtual keys, in the data folder; the gateway writes it (:mod:`gateway.keys`), the journal lists it."""
 
 
 def hashed(token: str) -> str:

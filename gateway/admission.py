@@ -1,4 +1,4 @@
-"""Admission: the guards that every process of an agent asks (latch, snapshot, circuit), in front of a call.
+"""Admission: the guards that every process of an agent asks (latch, snapshot, circuit, policy), in front of a call.
 
 A circuit that is half-open lets one probe through. Who holds the permit may be the agent's own process, which then acts
 through this gateway: its calls pass. Where nobody probes, the call at hand becomes the probe; what an upstream does to
@@ -7,12 +7,14 @@ it says nothing about the agent, and gives the permit back.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 
 from fusebox import guard
 from fusebox.errors import AgentTripped, Refused
-from fusebox.records import Action, State, Verdict
+from fusebox.guard import Guards
+from fusebox.records import Action, Decision, State, Verdict
 from gateway.denied import Denied, by_guard
 from rabbitmq.runtime import Runtime
 
@@ -28,19 +30,45 @@ class Admission:
         self._runtime, self._incident = runtime, incident
         self._probing: set[str] = set()
 
-    @contextmanager
-    def entered(self, action: Action) -> Iterator[None]:
-        """Around one call.
+    @asynccontextmanager
+    async def entered(self, action: Action) -> AsyncIterator[Verdict | None]:
+        """Around one call; gives the verdict of a guard that wants people asked first.
 
         Raises:
             Denied: a guard said no; it is audited.
         """
+        verdict = await self._ask(self._runtime.guards, action)
+        if verdict.allowed:
+            yield None
+            return
         with ExitStack() as stack:
-            verdict = self._runtime.guards.check(action)
-            if not verdict.allowed and not self._probe(action, verdict, stack):
-                self._runtime.denied(action, verdict)
-                raise by_guard(action.agent, verdict, self._incident(action.agent, verdict.finding))
-            yield
+            if verdict.decision is Decision.DENY and self._probe(action, verdict, stack):
+                verdict = await self._ask(self._runtime.action_guards, action)
+            self._refuse(action, verdict)
+            yield None if verdict.allowed else verdict
+
+    async def again(self, action: Action) -> None:
+        """Ask once more, after people were asked: what they agreed to may be denied by now.
+
+        Raises:
+            Denied: a guard says no.
+        """
+        verdict = await self._ask(self._runtime.guards, action)
+        if verdict.guard == guard.CIRCUIT:  # a probe, or else its flight is cut
+            verdict = await self._ask(self._runtime.action_guards, action)
+        self._refuse(action, verdict)
+
+    def _refuse(self, action: Action, verdict: Verdict) -> None:
+        if verdict.decision is Decision.DENY:
+            self._runtime.denied(action, verdict)
+            raise by_guard(action.agent, verdict, self._incident(action.agent, verdict.finding))
+
+    async def _ask(self, guards: Guards, action: Action) -> Verdict:
+        """A policy server is asked on a thread: other calls need not wait for it."""
+        policy = self._runtime.policy
+        if policy is not None and policy.remote:
+            return await asyncio.to_thread(guards.check, action)
+        return guards.check(action)
 
     def _probe(self, action: Action, verdict: Verdict, stack: ExitStack) -> bool:
         if verdict.guard != guard.CIRCUIT or action.agent in self._probing:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 
 from fusebox.config import Config
-from fusebox.http_server import HttpServer
+from fusebox.http_server import HttpServer, Tls
 from fusebox.lifecycle import serve
 from fusebox.ports import address, bind, port_of
 from fusebox.rundir import announce, withdraw
-from gateway.http import Wire
+from gateway.http import Wire, afford_connections
 from gateway.parts import assemble
 from gateway.selftest import self_test
 from gateway.settings import GatewaySettings, load_settings
@@ -40,6 +40,7 @@ class Gateway:
         """
         config = self._runtime.config
         self_test(self._settings, config)
+        afford_connections()
         with contextlib.ExitStack() as resources:
             sock = bind(config.host, config.gateway_port, "gateway_port")
             port = port_of(sock)
@@ -52,10 +53,11 @@ class Gateway:
             parts.means.quota.start()
             parts.means.seats.start(parts.keys.agents())
             resources.callback(parts.means.seats.stop)
-            server = HttpServer(parts.door, Wire, lifespan=True)
+            tls = self._settings.tls
+            server = HttpServer(parts.door, Wire, lifespan=True, tls=Tls(**tls.model_dump()) if tls else None)
             resources.callback(lambda: server.stop(self._patience))
             server.start(sock)
-            self.url = f"http://{address(config.host, port)}"
+            self.url = f"{'https' if tls else 'http'}://{address(config.host, port)}"
             announce(config.data_dir, "gateway", url=self.url)
             resources.callback(withdraw, config.data_dir, "gateway")
             self._resources = resources.pop_all()

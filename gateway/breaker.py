@@ -78,6 +78,8 @@ class Circuit:
     def good(self, *, probe: bool) -> None:
         """A call went well."""
         self._ended(probe)
+        if self._storage.state == pybreaker.STATE_CLOSED and not self._storage.counter:
+            return  # nothing to forget
         with contextlib.suppress(pybreaker.CircuitBreakerError):  # opened by others meanwhile: that stands
             self._breaker.call(_nothing)
 

@@ -10,6 +10,7 @@ from opentelemetry.trace import SpanContext
 
 from fusebox import names
 from fusebox.records import Action, ActionKind
+from gateway.approving import approval_in
 from gateway.denied import Denied
 from gateway.dialects import Ask, Dialect
 from gateway.http import Reply, Request
@@ -37,6 +38,8 @@ class Call:
     client: dict[str, str]
     reply: Reply
     route: str
+    approval: str = ""
+    """The approval that it names."""
     screen: Screen | None = None
     hold: Hold | None = None
     passed: tuple[str, str] | None = None
@@ -57,7 +60,7 @@ def call_of(identity: Identity, dialect: Dialect, ask: Ask, request: Request, re
         trace_id=f"{caller.trace_id:032x}" if caller.is_valid else "",
     )  # fmt: skip
     client = {name: request.headers[name] for name in PASSED_ON if name in request.headers}
-    return Call(identity, dialect, ask, action, caller, client, reply, request.path)
+    return Call(identity, dialect, ask, action, caller, client, reply, request.path, approval_in(request))
 
 
 def caller_of(request: Request) -> SpanContext:

@@ -20,14 +20,17 @@ from typing import Any, Final
 
 import orjson
 
-from fusebox import happenings
+from fusebox import guard, happenings
 from fusebox.metrics import TEXT
+from fusebox.records import Action, ActionKind
 from gateway.denied import Denied, no_key
 from gateway.dialects import Chat, Dialect, Embeddings, Messages, Plain, Responses
 from gateway.http import JSON, ClientLeft, Header, Receive, Reply, Request, Scope, Send, credential
 from gateway.keys import Identity, Keys
+from gateway.limits import GUARD as QUOTA
 from gateway.models import ModelCalls
 from gateway.routes import Routes
+from gateway.screen import Ruled
 from gateway.tools import Tools, below
 
 _DIALECTS: Final[Mapping[str, Dialect]] = {
@@ -37,7 +40,15 @@ _DIALECTS: Final[Mapping[str, Dialect]] = {
     "/v1/messages": Messages(),
 }
 _PLAIN: Final = Plain()
+KEY: Final = "key"
+"""The guard that says no where a virtual key does not reach."""
 _MODELS: Final = "/v1/models"
+
+_RULED: Final[Mapping[str, str]] = {
+    "model_not_allowed": KEY, "tool_not_allowed": KEY, "method_not_allowed": KEY,
+    "model_unpriced": QUOTA, "rate_limit_exceeded": QUOTA, "insufficient_quota": QUOTA,
+}  # fmt: skip
+"""Refusals that are audited here, with the guard they come from; other guards have had theirs audited themselves."""
 
 REFUSED: Final = happenings.declare("gateway_refused", logging.INFO, "a request was not served; its agent was told why")
 FAILED: Final = happenings.declare("gateway_failed", logging.ERROR, "a request broke the gateway; answered 500")
@@ -47,15 +58,16 @@ class Door:
     """Routes requests. One instance serves one event loop.
 
     Args:
+        ruled: told of refusals, for the audit log.
         metrics: the text of ``/metrics``.
         end: called on that loop when there will be no more requests.
     """
 
     def __init__(
-        self, keys: Keys, routes: Routes, models: ModelCalls, tools: Tools, metrics: Callable[[], str],
+        self, keys: Keys, routes: Routes, models: ModelCalls, tools: Tools, ruled: Ruled, metrics: Callable[[], str],
         end: Callable[[], Awaitable[None]],
     ) -> None:  # fmt: skip
-        self._keys, self._routes, self._models, self._tools = keys, routes, models, tools
+        self._keys, self._routes, self._models, self._tools, self._ruled = keys, routes, models, tools, ruled
         self._metrics, self._end = metrics, end
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -77,6 +89,7 @@ class Door:
         try:
             await self._route(request, reply, dialect)
         except Denied as denied:
+            self._audit(request, denied)
             await _refuse(dialect, denied, request, reply)
         except ClientLeft:
             return
@@ -87,6 +100,12 @@ class Door:
             happenings.emit(FAILED, path=request.path[:200], error=repr(error))
             sentence = "the gateway failed at this request; its log says why"
             await _refuse(dialect, Denied(HTTPStatus.INTERNAL_SERVER_ERROR, "gateway_failed", sentence), request, reply)
+
+    def _audit(self, request: Request, denied: Denied) -> None:
+        name = _RULED.get(denied.code)
+        if name is not None and request.agent:
+            kind = ActionKind.TOOL_CALL if request.path.startswith("/tools/") else ActionKind.MODEL_CALL
+            self._ruled(Action(kind, request.agent, request.path), guard.deny(name, denied.message), 1)
 
     def _dialect(self, path: str) -> Dialect:
         known = _DIALECTS.get(path)
@@ -127,6 +146,8 @@ class Door:
         elif first in self._routes.providers and dialect is not _PLAIN:
             _only("POST", request)
             await self._models.serve_passed(identity, dialect, first, below(rest), request, reply)
+        elif first in self._routes.providers:
+            await self._tools.serve_provider(identity, first, rest, request, reply)
         else:
             sentence = f"{request.method} {request.path[:200]} is not served here"
             raise Denied(HTTPStatus.NOT_FOUND, "not_found", sentence)
@@ -136,10 +157,13 @@ class Door:
         Raises:
             Denied: 401.
         """
-        key = credential(request.headers)
-        identity = self._keys.authenticate(key) if key else None
-        if identity is None:
+        key, peer = credential(request.headers), request.peer
+        by_key = self._keys.authenticate(key) if key else None
+        by_peer = self._keys.authenticate_certificate(peer) if peer else None
+        identity = by_key or by_peer  # client libraries insist on sending some key
+        if identity is None or (by_peer is not None and by_peer.agent != identity.agent):
             raise no_key()
+        request.agent = identity.agent
         return identity
 
     async def _list(self, identity: Identity, wanted: str, reply: Reply) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import resource
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from http import HTTPStatus
 from typing import Any, Final
@@ -14,7 +15,10 @@ from gateway.denied import Denied, bad_request
 BODY_DEADLINE_S: Final = 30.0
 LINGER_S: Final = 2.0
 MAX_CONNECTIONS: Final = 2_048
+_OTHER_FILES: Final = 256
+"""Descriptors for all but connections."""
 GONE: Final = "fusebox.gone"
+PEER: Final = "fusebox.peer"
 JSON: Final = (b"content-type", b"application/json")
 EVENTS: Final = (b"content-type", b"text/event-stream")
 
@@ -32,6 +36,16 @@ class Wire(Connection):
     """A connection that tells the request being answered when its client leaves; the server itself only notices."""
 
     most = MAX_CONNECTIONS
+    _peer: bytes | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        secured = transport.get_extra_info("ssl_object")
+        self._peer = secured.getpeercert(binary_form=True) if secured is not None else None
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope[PEER] = self._peer  # type: ignore[typeddict-unknown-key]  # ours
 
     def connection_lost(self, exc: Exception | None) -> None:
         cycle = self.cycle
@@ -41,14 +55,31 @@ class Wire(Connection):
             gone()
 
 
+def afford_connections() -> int:
+    """Take as many connections as there may be files, each with one to an upstream; how many that is.
+
+    At its limit the oldest idle connection makes room. Without descriptors nobody could be let in at all.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * MAX_CONNECTIONS + _OTHER_FILES
+    if soft < wanted and soft != resource.RLIM_INFINITY:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    room = MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else (soft - _OTHER_FILES) // 2
+    Wire.most = max(1, min(MAX_CONNECTIONS, room))
+    return Wire.most
+
+
 class Request:
-    """One request, and whether its client is still there."""
+    """One request, who it is from once that is known, and whether its client is still there."""
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.method, self.path = str(scope["method"]), str(scope["path"])
         self.query = scope["query_string"].decode("latin-1")
         self.headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        self.left = False
+        self.left, self.agent = False, ""
+        self.peer: bytes | None = scope.get(PEER)
+        """The client's certificate (DER), verified."""
         self._receive = receive
         self._task = asyncio.current_task()
         self._ended = False

@@ -5,6 +5,8 @@
     {"<id>": {"sha256": "<hex of the key>", "agent": "…", "team": "…", "models": ["*"], "tools": ["tickets"],
               "made": "<ISO 8601>"}}
 
+An agent may also have a client certificate (mutual TLS): its entry then holds the SHA-256 of the certificate (DER).
+
 A key is 256 random bits, shown once and kept only as its SHA-256. An agent has two live keys at most, so that a new one
 can be handed out before the old one is revoked. The file is read again when it has changed; one that cannot be read
 authenticates nobody.
@@ -12,9 +14,11 @@ authenticates nobody.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import secrets
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -26,9 +30,9 @@ from fusebox import happenings
 from fusebox.errors import ConfigError
 from fusebox.registry import AGENT_ID
 from fusebox.rundir import write_atomic
-from fusebox.secrets_file import hashed, identity, locked
+from fusebox.secrets_file import GATEWAY_KEYS, hashed, identity, locked
 
-FILE: Final = "gateway_keys.json"
+FILE: Final = GATEWAY_KEYS
 ANY: Final = "*"
 MAX_LIVE: Final = 2
 MAX_AGENTS: Final = 4096
@@ -91,17 +95,37 @@ class Keys:
         Raises:
             ConfigError: the agent's id is none, it has two keys, or too many agents have some.
         """
+        key = _PREFIX + secrets.token_urlsafe(32)
+        return self._add(hashed(key), agent, team, models, tools), key
+
+    def add_certificate(
+        self, agent: str, pem: str, *, team: str, models: tuple[str, ...], tools: tuple[str, ...]
+    ) -> str:
+        """Let an agent in by its client certificate, as by a key; returns the entry's id.
+
+        Raises:
+            ConfigError: as :meth:`add`, or it is no certificate in PEM.
+        """
+        try:
+            der = ssl.PEM_cert_to_DER_cert(pem.strip())
+        except ValueError as error:
+            raise ConfigError(f"that is no certificate in PEM: {error}") from error
+        return self._add(hashlib.sha256(der).hexdigest(), agent, team, models, tools)
+
+    def _add(self, sha256: str, agent: str, team: str, models: tuple[str, ...], tools: tuple[str, ...]) -> str:
         if not AGENT_ID.fullmatch(agent):
             raise ConfigError(f"{agent!r} is not an agent id; it must match {AGENT_ID.pattern}")
-        key, key_id = _PREFIX + secrets.token_urlsafe(32), secrets.token_hex(4)
+        key_id = secrets.token_hex(4)
         with self._editing() as entries:
             own = [each for each, entry in entries.items() if entry.agent == agent]
+            if any(entry.sha256 == sha256 for entry in entries.values()):
+                raise ConfigError("that certificate is known already; revoke its entry first")
             if len(own) >= MAX_LIVE:
                 raise ConfigError(f"{agent} has {MAX_LIVE} live keys ({', '.join(own)}); revoke one first")
             if not own and len({entry.agent for entry in entries.values()}) >= MAX_AGENTS:
                 raise ConfigError(f"{MAX_AGENTS} agents have keys here; run another gateway for more")
-            entries[key_id] = Entry(hashed(key), agent, team, models, tools, _now())
-        return key_id, key
+            entries[key_id] = Entry(sha256, agent, team, models, tools, _now())
+        return key_id
 
     def revoke(self, key_id: str) -> bool:
         """Make a key worthless at once; False when there is none of that id."""
@@ -130,6 +154,11 @@ class Keys:
         """Whose key it is, or None."""
         self._refresh()
         return self._by_hash.get(hashed(key))
+
+    def authenticate_certificate(self, der: bytes) -> Identity | None:
+        """Whose client certificate it is, or None; the server has verified its chain and dates."""
+        self._refresh()
+        return self._by_hash.get(hashlib.sha256(der).hexdigest())
 
     def _refresh(self) -> None:
         seen = identity(self._path)

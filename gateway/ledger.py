@@ -31,6 +31,8 @@ JUDGING_FAILED: Final = happenings.declare(
 
 Capture = Callable[[str], str]
 _MAX_CAPTURE: Final = 32_768
+GATHER_S: Final = 0.02
+"""Seconds that an event may wait for others before it is judged."""
 NOTHING_FOUND: Final[Mapping[str, int]] = {}
 
 
@@ -48,11 +50,15 @@ class Subject:
 
 
 class Judge:
-    """Shows events to the runtime's detectors, on a thread of its own: a Finding may have to ask a shared board."""
+    """Shows events to the runtime's detectors, on a thread of its own: a Finding may have to ask a shared board.
+
+    It lets some events gather before it begins, so that under load it does not take turns with the event loop at each.
+    """
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._events: SimpleQueue[Event | None] = SimpleQueue()
+        self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="fusebox-gateway-judge", daemon=True)
 
     def start(self) -> None:
@@ -60,6 +66,7 @@ class Judge:
 
     def stop(self, timeout: float = 10.0) -> None:
         """Judge what there is and end."""
+        self._stopping.set()
         self._events.put(None)
         if self._thread.ident:
             self._thread.join(timeout)
@@ -70,10 +77,15 @@ class Judge:
 
     def _run(self) -> None:
         while (event := self._events.get()) is not None:
-            try:
-                self._runtime.observe(event)
-            except Exception as error:  # one event must not blind the detectors to the next
-                happenings.emit(JUDGING_FAILED, agent=event.agent, error=repr(error))
+            self._observe(event)
+            if self._events.empty():
+                self._stopping.wait(GATHER_S)
+
+    def _observe(self, event: Event) -> None:
+        try:
+            self._runtime.observe(event)
+        except Exception as error:  # one event must not blind the detectors to the next
+            happenings.emit(JUDGING_FAILED, agent=event.agent, error=repr(error))
 
 
 class Entry:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.admission import Admission
+from gateway.approving import Approving
 from gateway.flights import Flights, Seats
 from gateway.ledger import Ledger
 from gateway.quota import Quota
@@ -19,6 +20,7 @@ class Means:
     seats: Seats
     flights: Flights
     admission: Admission
+    approving: Approving
     screens: Screens
     quota: Quota
     ledger: Ledger

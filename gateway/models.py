@@ -16,6 +16,7 @@ import orjson
 
 from fusebox import names
 from fusebox.eventmap import Value
+from fusebox.records import Verdict
 from gateway.call import Call, call_of, named
 from gateway.denied import Denied
 from gateway.dialects import Dialect, Messages
@@ -69,14 +70,35 @@ class ModelCalls:
         await self._serve(call, [replace(self._routes.passing(provider), model=ask.model)])
 
     async def _serve(self, call: Call, targets: list[Target]) -> None:
-        await self._means.seats.take(call.identity.agent)
-        with self._means.flights.flying(call.action), self._means.admission.entered(call.action):
-            call.screen = self._means.screens.open(call.route, call.action)
+        try:
+            await self._admit(call, targets)
+        finally:
             if call.screen is not None:
-                _screen(call, call.screen)
-            held = self._means.quota.for_model(call.identity, call.dialect, call.ask, call.action, targets, call.reply)
-            with held as call.hold:
-                await self._try_all(call, targets)
+                call.screen.close()
+
+    async def _admit(self, call: Call, targets: list[Target]) -> None:
+        await self._means.seats.take(call.identity.agent)
+        with self._means.flights.flying(call.action):
+            async with self._means.admission.entered(call.action) as asked:
+                await self._admitted(call, targets, asked)
+
+    async def _admitted(self, call: Call, targets: list[Target], asked: Verdict | None) -> None:
+        call.screen = self._means.screens.open(call.route, call.action)
+        if call.screen is not None:
+            _screen(call, call.screen)
+        held = self._means.quota.for_model(call.identity, call.dialect, call.ask, call.action, targets, call.reply)
+        async with held as call.hold:
+            if asked is not None:
+                await self._agreed(call, asked)
+            await self._try_all(call, targets)
+
+    async def _agreed(self, call: Call, held: Verdict) -> None:
+        """
+        Raises:
+            Denied: people have not agreed to it, or a guard says no by now.
+        """
+        await self._means.approving.require(call.action, held, lambda: call.ask.body, call.route, call.approval)
+        await self._means.admission.again(call.action)
 
     async def _try_all(self, call: Call, targets: list[Target]) -> None:
         last: Failed | None = None

@@ -13,6 +13,7 @@ from fusebox.metrics import Gauge, render
 from fusebox.prices import PriceBook
 from fusebox.rundir import lookup, url_of
 from gateway.admission import Admission
+from gateway.approving import Approving
 from gateway.breaker import Circuit
 from gateway.door import Door
 from gateway.filter import Canaries, OutputFilter
@@ -23,7 +24,7 @@ from gateway.limits import Scope, refuse_unmatched, registered_limits
 from gateway.masking import Masker, MaskingSettings, RoutePolicy
 from gateway.means import Means
 from gateway.models import ModelCalls
-from gateway.quota import Quota, quota_store
+from gateway.quota import Quota, quota_store, quota_wire
 from gateway.routes import Routes
 from gateway.screen import Screens, mask_key
 from gateway.settings import GatewaySettings
@@ -56,12 +57,19 @@ def assemble(settings: GatewaySettings, runtime: Runtime, upstream: Upstream) ->
     flights, key = Flights(runtime, incident), mask_key(runtime.config.data_dir)
     means = Means(
         seats=Seats(runtime, flights), flights=flights, admission=Admission(runtime, incident),
+        approving=Approving(runtime),
         screens=screens_of(settings, runtime, key), quota=quota_of(settings, runtime, keys),
         ledger=Ledger(runtime, capture_of(settings, runtime, key)), upstream=upstream, max_body=settings.max_body_bytes,
     )  # fmt: skip
-    models, tools = ModelCalls(routes, means), Tools(settings.tools, settings.circuit, runtime.clock, means)
+    models = ModelCalls(routes, means)
+    tools = Tools(settings.tools, routes.providers, settings.circuit, runtime.clock, means)
     circuits = [*routes.circuits(), *tools.circuits()]
-    door = Door(keys, routes, models, tools, lambda: render(_gauges(flights, circuits)), upstream.close)
+
+    async def end() -> None:
+        means.quota.hang_up()
+        await upstream.close()
+
+    door = Door(keys, routes, models, tools, runtime.audit.ruled, lambda: render(_gauges(flights, circuits)), end)
     return Parts(door, keys, means)
 
 
@@ -83,16 +91,16 @@ def quota_of(settings: GatewaySettings, runtime: Runtime, keys: Keys) -> Quota:
     limits = (*settings.limits, *registered_limits(runtime.registry))
     known = {Scope.AGENT: {*keys.agents(), *runtime.registry.agents}, Scope.MODEL: set(settings.models)}
     refuse_unmatched(limits, known)
-    store = quota_store(url_of_store(runtime.config))
+    url = url_of_store(runtime.config)
     prices = PriceBook.load(runtime.config.prices_file)
-    return Quota(limits, store, runtime.clock, prices, workers=settings.workers)
+    return Quota(limits, quota_store(url), runtime.clock, prices, workers=settings.workers, wire=quota_wire(url))
 
 
 def screens_of(settings: GatewaySettings, runtime: Runtime, key: bytes) -> Screens:
     """Masking and the filter, where the settings have their sections."""
     masker = Masker(settings.masking, key) if settings.masking is not None else None
     output = OutputFilter(settings.filter, runtime.registry) if settings.filter is not None else None
-    return Screens(masker, output, Canaries(key) if settings.plant_canaries else None, runtime.denied)
+    return Screens(masker, output, Canaries(key) if settings.plant_canaries else None, runtime.audit.ruled)
 
 
 def capture_of(settings: GatewaySettings, runtime: Runtime, key: bytes) -> Capture | None:

@@ -6,11 +6,12 @@ written into requests; with one, a request that names no limit of its own is giv
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from decimal import Decimal
 from http import HTTPStatus
 from typing import Any, Final
@@ -25,7 +26,20 @@ from gateway.denied import Denied
 from gateway.dialects import Ask, Dialect
 from gateway.http import Header, Reply
 from gateway.keys import Identity
-from gateway.limits import NOTHING, Call, Demand, Learner, Limit, Limiter, Measure, Refusal, Reservation, worst_case
+from gateway.limits import (
+    NOTHING,
+    Call,
+    Demand,
+    Grants,
+    Learner,
+    Limit,
+    Limiter,
+    Measure,
+    Part,
+    Refusal,
+    Wire,
+    worst_case,
+)
 from gateway.limits import Meter as StreamMeter
 from gateway.meter import Metered
 from gateway.upstream import Target
@@ -43,12 +57,21 @@ def quota_store(url: str) -> Store:
     return MemoryStore() if url == MEMORY else RedisStore(url, timeout=STORE_TIMEOUT_S)
 
 
+def quota_wire(url: str) -> Wire | None:
+    """How calls reach them.
+
+    Raises:
+        ConfigError: the address asks for what the gateway does not know.
+    """
+    return None if url == MEMORY else Wire(url, STORE_TIMEOUT_S)
+
+
 class Hold:
     """What is set aside for one call."""
 
-    def __init__(self, reservation: Reservation, price: Callable[[Usage, Target], Decimal]) -> None:
-        self._reservation, self._price = reservation, price
-        self._stream: StreamMeter = reservation.meter()
+    def __init__(self, part: Part, price: Callable[[Usage, Target], Decimal]) -> None:
+        self._worst, self._price = part.demand, price
+        self._stream: StreamMeter = part.meter()
         self.spent: Demand | None = None
         """What its attempts used; None while none was sent."""
         self.answered = 0
@@ -60,7 +83,7 @@ class Hold:
 
     def used(self, metered: Metered, target: Target) -> None:
         """An attempt is over."""
-        usage, worst = metered.usage, self._reservation.demand
+        usage, worst = metered.usage, self._worst
         before = self.spent or Demand(requests=worst.requests)
         self.answered = max(self.answered, usage.output_tokens)
         try:
@@ -79,12 +102,16 @@ class Quota:
     Args:
         limits: what operators wrote.
         workers: how many gateways share the limits, for when Redis is away.
+        wire: to the same store as ``store``.
     """
 
     def __init__(
-        self, limits: Sequence[Limit], store: Store, clock: Clock, prices: PriceBook, *, workers: int = 1
-    ) -> None:
-        self._limiter = Limiter(store, limits, clock, workers=workers) if limits else None
+        self, limits: Sequence[Limit], store: Store, clock: Clock, prices: PriceBook, *, workers: int = 1,
+        wire: Wire | None = None,
+    ) -> None:  # fmt: skip
+        limiter = Limiter(store, limits, clock, workers=workers, wire=wire)
+        self._grants = Grants(limiter, clock) if limits else None
+        self._wire = wire
         self._tokens = any(limit.measure is not Measure.REQUESTS for limit in limits)
         self._money = any(limit.measure is Measure.USD for limit in limits)
         self._learner, self._prices, self._clock = Learner(), prices, clock
@@ -94,7 +121,7 @@ class Quota:
     # --- lifecycle ------------------------------------------------------------------------------------------------
     def start(self) -> None:
         """Look after leases every second."""
-        if self._limiter is not None:
+        if self._grants is not None:
             self._thread.start()
 
     def stop(self, timeout: float = 10.0) -> None:
@@ -102,27 +129,27 @@ class Quota:
         self._stopping.set()
         if self._thread.ident:
             self._thread.join(timeout)
-        if self._limiter is not None:
-            self._limiter.close()
+        if self._grants is not None:
+            self._grants.close()
 
     def _run(self) -> None:
         while not self._stopping.wait(_TICK_S):
             try:
-                self._limiter.tick()  # type: ignore[union-attr]  # the thread runs only with one
+                self._grants.tick()  # type: ignore[union-attr]  # the thread runs only with one
             except Exception as error:  # what failed is tried again
                 happenings.emit(TICK_FAILED, error=repr(error))
 
     # --- calls ----------------------------------------------------------------------------------------------------
-    @contextmanager
-    def for_model(
+    @asynccontextmanager
+    async def for_model(
         self, identity: Identity, dialect: Dialect, ask: Ask, action: Action, targets: Sequence[Target], reply: Reply
-    ) -> Iterator[Hold | None]:
+    ) -> AsyncIterator[Hold | None]:
         """Around one model call; None where no limit is configured.
 
         Raises:
             Denied: 429: too little is left; 403: a limit in money, and a model without a price.
         """
-        if self._limiter is None:
+        if self._grants is None:
             yield None
             return
         chosen = ask.max_tokens is not None  # such a length says nothing about how long answers are by themselves
@@ -133,32 +160,37 @@ class Quota:
             usage = Usage(demand.input_tokens, demand.output_tokens)
             usd = max(self._price(usage, target) for target in targets)
             demand = Demand(demand.input_tokens, demand.output_tokens, usd)
-        with self._held(identity, action, demand, reply) as hold:
+        async with self._held(identity, action, demand, reply) as hold:
             yield hold
         if hold.spent is not None and not chosen:
             self._learner.saw(identity.agent, ask.model, math.ceil(hold.answered / choices))
 
-    @contextmanager
-    def for_tool(self, identity: Identity, action: Action, reply: Reply) -> Iterator[None]:
+    @asynccontextmanager
+    async def for_tool(self, identity: Identity, action: Action, reply: Reply) -> AsyncIterator[None]:
         """Around one tool call, which is a request and no tokens.
 
         Raises:
             Denied: 429.
         """
-        if self._limiter is None:
+        if self._grants is None:
             yield
             return
-        with self._held(identity, action, Demand(), reply, model=False) as hold:
+        async with self._held(identity, action, Demand(), reply, model=False) as hold:
             hold.spent = Demand()
             yield
 
-    @contextmanager
-    def _held(
+    def hang_up(self) -> None:
+        """No more calls will come; on their event loop."""
+        if self._wire is not None:
+            self._wire.close()
+
+    @asynccontextmanager
+    async def _held(
         self, identity: Identity, action: Action, demand: Demand, reply: Reply, *, model: bool = True
-    ) -> Iterator[Hold]:
-        assert self._limiter is not None
+    ) -> AsyncIterator[Hold]:
+        assert self._grants is not None
         call = Call(identity.agent, identity.team, action.operation if model else "", action.workflow, identity.tenant)
-        got = self._limiter.reserve(call, demand)
+        got = self._grants.take(call, demand) or await _reserved(self._grants, call, demand)
         if isinstance(got, Refusal):
             raise _refused(got)
         reply.extra += _headers(got.headers())
@@ -166,7 +198,7 @@ class Quota:
         try:
             yield hold
         finally:
-            self._limiter.settle(got, hold.spent or NOTHING)
+            self._grants.settle(got, hold.spent or NOTHING)
 
     def _output(self, identity: Identity, dialect: Dialect, ask: Ask) -> int:
         """Output tokens to set aside, which the request is held to."""
@@ -188,6 +220,22 @@ class Quota:
             sentence = f"{target.model} has no known price and there is a limit in money; add it to prices_file"
             raise Denied(HTTPStatus.FORBIDDEN, "model_unpriced", sentence)
         return cost.usd
+
+
+async def _reserved(grants: Grants, call: Call, demand: Demand) -> Part | Refusal:
+    """What the limits say; given back if the client leaves meanwhile."""
+    asking = asyncio.ensure_future(grants.reserve(call, demand))
+    try:
+        return await asyncio.shield(asking)
+    except asyncio.CancelledError:
+        asking.add_done_callback(lambda done: _give_back(grants, done))
+        raise
+
+
+def _give_back(grants: Grants, done: asyncio.Task[Part | Refusal]) -> None:
+    got = None if done.cancelled() or done.exception() else done.result()
+    if isinstance(got, Part):
+        grants.settle(got, NOTHING)
 
 
 def _refused(refusal: Refusal) -> Denied:

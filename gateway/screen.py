@@ -17,19 +17,22 @@ from typing import Any, Final
 
 import orjson
 
-from fusebox.records import Action, Verdict
+from fusebox.records import Action, Decision, Verdict
 from fusebox.rundir import write_atomic
 from gateway.denied import Denied
 from gateway.dialects import Ask
 from gateway.dialects.base import text_of
+from gateway.filter import GUARD as FILTER
 from gateway.filter import Canaries, OutputFilter, Ruling, StreamFilter
+from gateway.masking import GUARD as MASKING
 from gateway.masking import KEY_BYTES, Masker, Session, StreamMasker
 from gateway.media import with_media, without_media
 from gateway.screen_stream import StreamScreen, TextStream
 from gateway.slots import Slot, Slots
 
 Json = dict[str, Any]
-Deny = Callable[[Action, Verdict], None]
+Ruled = Callable[[Action, Verdict, int], None]
+"""Told what a guard ruled, and how many times, for the audit log."""
 _CONTROL: Final = frozenset({
     "model", "stream", "stream_options", "max_tokens", "max_completion_tokens", "max_output_tokens", "n", "seed",
     "temperature", "top_p", "top_k", "tool_choice", "response_format", "logit_bias", "store", "reasoning", "thinking",
@@ -45,13 +48,13 @@ class Screens:
         masker: None where nothing is to be masked.
         output: None where nothing is to be filtered.
         canaries: planted in every conversation, and looked for in what comes back; None for none.
-        denied: told of each refusal.
+        ruled: told of each refusal, and of what was changed or remarked on.
     """
 
     def __init__(
-        self, masker: Masker | None, output: OutputFilter | None, canaries: Canaries | None, denied: Deny
+        self, masker: Masker | None, output: OutputFilter | None, canaries: Canaries | None, ruled: Ruled
     ) -> None:
-        self._masker, self._output, self._canaries, self._denied = masker, output, canaries, denied
+        self._masker, self._output, self._canaries, self._ruled = masker, output, canaries, ruled
 
     def open(self, route: str, action: Action) -> Screen | None:
         """The screen of one call; None where none is configured."""
@@ -61,19 +64,20 @@ class Screens:
         if self._masker is not None:
             session = self._masker.session(route, workflow=action.workflow, tenant=action.tenant, agent=action.agent)
         canary = self._canaries.plant(action.agent, action.workflow, action.tenant) if self._canaries else ""
-        return Screen(action, session, self._output, canary, self._denied)
+        return Screen(action, session, self._output, canary, self._ruled)
 
 
 class Screen:
     """One call's."""
 
     def __init__(
-        self, action: Action, session: Session | None, output: OutputFilter | None, canary: str, denied: Deny
+        self, action: Action, session: Session | None, output: OutputFilter | None, canary: str, ruled: Ruled
     ) -> None:
-        self._action, self._session, self._output, self._denied = action, session, output, denied
+        self._action, self._session, self._output, self._ruled = action, session, output, ruled
         self.canary = canary
         self._canaries = (canary,) if canary else ()
         self._threats: Counter[str] = Counter()
+        self._remarks: Counter[str] = Counter()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -82,6 +86,13 @@ class Screen:
         return {f"fusebox.mask.{kind}": n for kind, n in masked.items()} | {
             f"fusebox.filter.{rule}": n for rule, n in self._threats.items()
         }
+
+    def close(self) -> None:
+        """The call is over: have audited what was replaced and what passed with a remark, by kind and number."""
+        replaced = self._session.replaced if self._session else {}
+        for guard, done in ((MASKING, replaced), (FILTER, self._remarks)):
+            for what, count in done.items():
+                self._ruled(self._action, Verdict(Decision.ALLOW, guard, what), count)
 
     # --- what goes out ------------------------------------------------------------------------------------------------
     def request(self, ask: Ask) -> None:
@@ -97,7 +108,7 @@ class Screen:
             for name, value in ask.body.items():
                 if name not in _CONTROL:
                     ask.change(name, self._mask(value))
-            ask.asked = self._mask(ask.asked)
+            ask.asked = self._mask(ask.asked, again=True)
 
     def arguments(self, tool: str, value: Any) -> Any:
         """Filter and mask what an agent sends to a tool.
@@ -162,11 +173,11 @@ class Screen:
         value = self._restored(self._mask(value))
         return orjson.dumps(value).decode() if isinstance(told, str) and not isinstance(value, str) else value
 
-    def _mask(self, value: Any) -> Any:
+    def _mask(self, value: Any, *, again: bool = False) -> Any:
         if self._session is None:
             return value
         kept: list[str] = []
-        masked = self._session.mask(without_media(value, kept))
+        masked = self._session.mask(without_media(value, kept), again=again)
         self._require(masked.verdict)
         return with_media(masked.value, kept) if kept else masked.value
 
@@ -175,6 +186,8 @@ class Screen:
 
     def _rule(self, ruling: Ruling) -> None:
         self._threats.update(ruling.counts)
+        if ruling.verdict.allowed:
+            self._remarks.update(ruling.counts)
         self._require(ruling.verdict)
 
     def _require(self, verdict: Verdict) -> None:
@@ -183,7 +196,7 @@ class Screen:
             Denied: 403, unless it allows.
         """
         if not verdict.allowed:
-            self._denied(self._action, verdict)
+            self._ruled(self._action, verdict, 1)
             code, sentence = f"{verdict.decision}_by_{verdict.guard}", f"{self._action.agent}: {verdict.reason}"
             raise Denied(HTTPStatus.FORBIDDEN, code, sentence, told={"guard": verdict.guard})
 

@@ -41,7 +41,7 @@ _MODEL: Final = "fusebox-self-test-model"
 _OTHER: Final = "fusebox-self-test-other"
 _TOOL: Final = "fusebox-self-test-tool"
 _NO_ADDRESS: Final = "http://127.0.0.1:9"
-_ELSEWHERE: Final = ("otlp_endpoint", "control_url", "command_keys", "redis_url", "amqp_url")
+_ELSEWHERE: Final = ("otlp_endpoint", "control_url", "command_keys", "redis_url", "amqp_url", "policy_keys")
 _CHAT: Final = "/v1/chat/completions"
 
 
@@ -70,6 +70,7 @@ class Trial:
         prepare: brings about what the guard is to stop.
         settings: what the guard is told; all other guards that settings switch on are off.
         body: beside the model; ``path``: where it is sent.
+        policy: the policy that is asked.
     """
 
     guard: str
@@ -80,6 +81,7 @@ class Trial:
     settings: Mapping[str, Any] = field(default_factory=dict)
     body: Mapping[str, Any] = field(default_factory=dict)
     path: str = _CHAT
+    policy: str | None = None
 
 
 def _kill(runtime: Runtime) -> object:
@@ -104,6 +106,7 @@ _TRIALS: Final = (
     Trial("latch", "agent_tripped", _kill),
     Trial("snapshot", "agent_unverified", _orphan),
     Trial("circuit", "agent_tripped", _trip),
+    Trial("policy", "denied_by_policy", policy=_NO_ADDRESS),
     Trial("quota", "insufficient_quota", settings={"limits": (_ONE_TOKEN,)}),
 )
 
@@ -132,16 +135,16 @@ def self_test(settings: GatewaySettings, config: Config) -> None:
 
 async def _all(settings: GatewaySettings, config: Config) -> None:
     for trial in trials(settings):
-        with _runtime(config) as runtime:
+        with _runtime(config, trial.policy) as runtime:
             said = await _ask(_tested(settings, trial, runtime), trial, runtime)
         if said != trial.code:
             raise SelfTestFailed(f"self-test: the guard {trial.guard!r} answered {said!r}, not {trial.code!r}")
 
 
 @contextmanager
-def _runtime(config: Config) -> Iterator[Runtime]:
+def _runtime(config: Config, policy: str | None) -> Iterator[Runtime]:
     with tempfile.TemporaryDirectory(prefix="fusebox-self-test-") as folder:
-        apart = {**dict.fromkeys(_ELSEWHERE), "data_dir": Path(folder), "capture_content": False}
+        apart = {**dict.fromkeys(_ELSEWHERE), "data_dir": Path(folder), "capture_content": False, "policy": policy}
         # never a new Config: the environment would point it at the real folder and the real Redis
         config = config.model_copy(update=apart)
         runtime = Runtime(config, InProcessBroker(), MemoryStore(), SystemClock(), Registry(), "self-test")

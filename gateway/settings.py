@@ -104,9 +104,12 @@ class Provider(Upstream):
     Attributes:
         api_version: of Azure OpenAI, for example ``2024-10-21``.
         region: of AWS, for Bedrock; the credentials are those of the AWS SDK (variables, profile, role).
+        passthrough: HTTP methods with which agents may use its other paths (files, batches …); none by default, since
+            no quota in tokens or money sees what such a path uses.
     """
 
     kind: Kind
+    passthrough: frozenset[str] = frozenset()
     api_version: str = ""
     region: str = ""
 
@@ -169,6 +172,19 @@ class CircuitSection(Section):
     open_s: Seconds = 15.0
 
 
+class TlsSection(Section):
+    """HTTPS, and agents known by their certificates.
+
+    Attributes:
+        certificate: the gateway's own, with its chain (PEM); ``key``: its key.
+        clients: the authorities (PEM) that agents' certificates come from; left out, keys alone let agents in.
+    """
+
+    certificate: Path
+    key: Path
+    clients: Path | None = None
+
+
 class GatewaySettings(BaseModel):
     """Everything in ``gateway.toml``.
 
@@ -177,6 +193,7 @@ class GatewaySettings(BaseModel):
         masking: left out, nothing is masked; see :mod:`gateway.masking.settings`.
         filter: left out, nothing is filtered; see :mod:`gateway.filter.settings`.
         plant_canaries: put a canary into every conversation and look for it in what comes back; needs ``filter``.
+        tls: left out, the gateway speaks plain HTTP, for agents of the same machine.
         workers: how many gateways share them: each one's share while Redis is away.
         max_body_bytes: a longer request is refused.
     """
@@ -191,6 +208,7 @@ class GatewaySettings(BaseModel):
     masking: MaskingSettings | None = None
     filter: FilterSettings | None = None
     plant_canaries: bool = False
+    tls: TlsSection | None = None
     workers: Annotated[int, Field(gt=0)] = 1
     max_body_bytes: Annotated[int, Field(gt=0)] = 16 << 20
 
@@ -199,6 +217,8 @@ class GatewaySettings(BaseModel):
         for name in (*self.providers, *self.tools):
             if not _NAME.fullmatch(name) or name in RESERVED:
                 raise ValueError(f"{name!r} cannot name a provider or tool: {_NAME.pattern}, and none of {RESERVED}")
+        if both := [name for name in self.tools if name in self.providers and self.providers[name].passthrough]:
+            raise ValueError(f"{both[0]!r} is a tool and a provider with passthrough: a key could not tell them apart")
         if self.plant_canaries and self.filter is None:
             raise ValueError("plant_canaries needs a section [filter], which looks for them")
         for name, model in self.models.items():

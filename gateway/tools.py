@@ -1,8 +1,9 @@
-"""Internal systems as tools: ``/tools/{name}/…``, and paths of providers that are no inference.
+"""Internal systems as tools: ``/tools/{name}/…``, and paths of providers that are no inference: ``/{provider}/…``.
 
 The credentials of these systems live here and nowhere else; agents have a virtual key. A call is admitted by the same
 guards as a model call and is an ``execute_tool`` span in the caller's trace. Nothing is tried again: only the caller
-knows what may be done twice.
+knows what may be done twice. What a provider's path uses is counted as one request: a key must allow the provider as a
+tool, and its settings the method.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from opentelemetry.trace import SpanContext
 from fusebox import names
 from fusebox.clock import Clock
 from fusebox.eventmap import Value
-from fusebox.records import Action, ActionKind
+from fusebox.records import Action, ActionKind, Verdict
+from gateway.approving import approval_in
 from gateway.breaker import Circuit
 from gateway.call import caller_of, named, workflow_of
 from gateway.denied import Denied, bad_request
@@ -29,10 +31,12 @@ from gateway.keys import Identity
 from gateway.ledger import Entry, Subject
 from gateway.means import Means
 from gateway.meter import Meter
-from gateway.providers.base import Outgoing
+from gateway.providers.base import Adapter, Outgoing
 from gateway.screen import Screen
-from gateway.settings import CircuitSection, Tool
+from gateway.settings import CircuitSection, Tool, Upstream
+from gateway.systems import System, allowed, of_provider, of_tool
 from gateway.upstream import Failed, body_of, kept
+from governance.approvals.request import text_of
 from rabbitmq import tracing
 
 _PASSED_ON: Final = ("accept", "content-type", "idempotency-key", "if-match", "if-none-match")
@@ -43,61 +47,104 @@ AGENT: Final = "x-fusebox-agent"
 
 
 class Tools:
-    """Serves ``/tools/{name}/…``.
+    """Serves ``/tools/{name}/…`` and, for providers that allow it, ``/{provider}/…``.
 
     Raises:
         ConfigError: a credential is missing.
     """
 
-    def __init__(self, tools: Mapping[str, Tool], circuit: CircuitSection, clock: Clock, means: Means) -> None:
-        self._tools, self._means = tools, means
-        self._circuits = {name: Circuit(f"tools/{name}", circuit, clock) for name in tools}
-        self._auth = {name: _auth(name, tool) for name, tool in tools.items()}
+    def __init__(
+        self, tools: Mapping[str, Tool], providers: Mapping[str, Adapter], circuit: CircuitSection, clock: Clock,
+        means: Means,
+    ) -> None:  # fmt: skip
+        self._means = means
+        self._tools = {
+            name: of_tool(name, tool, Circuit(f"tools/{name}", circuit, clock)) for name, tool in tools.items()
+        }
+        self._providers = {
+            name: of_provider(name, adapter, Circuit(f"{name}/*", circuit, clock))
+            for name, adapter in providers.items() if adapter.settings.passthrough
+        }  # fmt: skip
 
     def circuits(self) -> list[Circuit]:
         """Of every system."""
-        return list(self._circuits.values())
+        return [system.circuit for system in (*self._tools.values(), *self._providers.values())]
 
     async def serve(self, identity: Identity, name: str, rest: str, request: Request, reply: Reply) -> None:
-        """One request.
+        """One request for an internal system.
 
         Raises:
             Denied: why it is not served.
         """
-        tool = self._allowed(identity, name, request.method)
-        path, body = below(rest), await request.body(self._means.max_body)
+        system = allowed(self._tools, identity, name, request.method)
+        await self._serve(identity, system, rest, await request.body(self._means.max_body), request, reply)
+
+    async def serve_provider(self, identity: Identity, name: str, rest: str, request: Request, reply: Reply) -> None:
+        """One request for a path of a provider that is no inference.
+
+        Raises:
+            Denied: why it is not served.
+        """
+        system = allowed(self._providers, identity, name, request.method)
+        body = await request.body(self._means.max_body)
+        told = _value(body)
+        model = told.get("model") if isinstance(told, dict) else None
+        if model is not None and not identity.may_use_model(str(model)):
+            sentence = f"the key of {identity.agent} does not allow {str(model)[:200]!r}; its operator can"
+            raise Denied(HTTPStatus.FORBIDDEN, "model_not_allowed", sentence)
+        await self._serve(identity, system, rest, body, request, reply)
+
+    async def _serve(
+        self, identity: Identity, system: System, rest: str, body: bytes, request: Request, reply: Reply
+    ) -> None:
+        path = below(rest)
         await self._means.seats.take(identity.agent)
         caller = caller_of(request)
         action = Action(
-            ActionKind.TOOL_CALL, identity.agent, name, f"{request.method} /{rest}", identity.tenant,
+            ActionKind.TOOL_CALL, identity.agent, system.name, f"{request.method} /{rest}", identity.tenant,
             workflow_of(request), f"{caller.trace_id:032x}" if caller.is_valid else "",
+            arguments={"query": _asked(request.query), "body": _value(body)},
         )  # fmt: skip
         asked = f"{request.method} /{rest}?{request.query} {body[:_MAX_ASKED].decode('utf-8', 'replace')}"
         subject = _subject(action, identity, caller, asked)
-        with (
-            self._means.flights.flying(action), self._means.admission.entered(action),
-            self._means.quota.for_tool(identity, action, reply),
-        ):  # fmt: skip
-            screen, query = self._means.screens.open(request.path, action), request.query
-            if screen is not None:
-                query, body = _screened(screen, name, rest, query, body)
-            url = f"{tool.url.rstrip('/')}/{path}" + (f"?{query}" if query else "")
-            headers = {n: request.headers[n] for n in _PASSED_ON if n in request.headers}
-            outgoing = Outgoing(request.method, url, {**headers, AGENT: identity.agent, **self._auth[name]}, body)
-            await self._attempt(name, tool, subject, outgoing, reply, screen)
+        with self._means.flights.flying(action):
+            async with (
+                self._means.admission.entered(action) as held,
+                self._means.quota.for_tool(identity, action, reply),
+            ):
+                screen, query = self._means.screens.open(request.path, action), request.query
+                if screen is not None:
+                    query, body = _screened(screen, system.name, rest, query, body)
+                if held is not None:
+                    shown = {"method": request.method, "path": f"/{rest}", "query": query, "body": text_of(body)}
+                    await self._agreed(action, held, shown, system, approval_in(request))
+                headers = {n: request.headers[n] for n in _PASSED_ON if n in request.headers}
+                headers[AGENT] = identity.agent
+                outgoing = system.outgoing(request.method, path, query, body, headers)
+                await self._attempt(system, subject, outgoing, reply, screen)
+
+    async def _agreed(
+        self, action: Action, held: Verdict, shown: Mapping[str, object], system: System, named: str
+    ) -> None:
+        """
+        Raises:
+            Denied: people have not agreed to it, or a guard says no by now.
+        """
+        await self._means.approving.require(action, held, lambda: shown, f"tool at {system.settings.url}", named)
+        await self._means.admission.again(action)
 
     async def _attempt(
-        self, name: str, tool: Tool, subject: Subject, outgoing: Outgoing, reply: Reply, screen: Screen | None
+        self, system: System, subject: Subject, outgoing: Outgoing, reply: Reply, screen: Screen | None
     ) -> None:
         """
         Raises:
             Denied: the system cannot be asked, or did not answer.
         """
-        circuit = self._circuits[name]
+        circuit = system.circuit
         probe = circuit.admit()
         entry = self._means.ledger.open(subject, Plain().meter(Ask("", False, {}, outgoing.body)), 1)
         try:
-            broken = await self._exchange(tool, _traced(outgoing, entry), entry.meter, reply, screen)
+            broken = await self._exchange(system.settings, _traced(outgoing, entry), entry.meter, reply, screen)
         except Failed as failed:
             (circuit.bad if failed.fault else circuit.undecided)(probe=probe)
             entry.close(failed.denied.code, cut=bool(reply.status), found=_found(screen))
@@ -106,36 +153,22 @@ class Tools:
             circuit.undecided(probe=probe)
             entry.close(named(error), cut=True, found=_found(screen))
             raise
+        finally:
+            if screen is not None:
+                screen.close()
         (circuit.bad if broken else circuit.good)(probe=probe)
         entry.close(f"http_{reply.status}" if reply.status >= HTTPStatus.BAD_REQUEST else "", found=_found(screen))
 
     async def _exchange(
-        self, tool: Tool, outgoing: Outgoing, meter: Meter, reply: Reply, screen: Screen | None
+        self, limits: Upstream, outgoing: Outgoing, meter: Meter, reply: Reply, screen: Screen | None
     ) -> bool:
         """Relay the answer; True when it says that the system is broken."""
-        async with self._means.upstream.send(outgoing, tool) as response:
+        async with self._means.upstream.send(outgoing, limits) as response:
             if screen is not None and _is_text(response):
                 await _show(response, meter, reply, screen)
             else:
                 await pipe(response, meter, reply)
             return response.status >= HTTPStatus.INTERNAL_SERVER_ERROR
-
-    def _allowed(self, identity: Identity, name: str, method: str) -> Tool:
-        """
-        Raises:
-            Denied: there is no such tool, or not for this key or method.
-        """
-        tool = self._tools.get(name)
-        if tool is None:
-            known = ", ".join(each for each in self._tools if identity.may_use_tool(each)) or "none"
-            raise Denied(HTTPStatus.NOT_FOUND, "tool_not_found", f"no tool {name!r} here; this key may use {known}")
-        if not identity.may_use_tool(name):
-            sentence = f"the key of {identity.agent} does not allow the tool {name!r}; its operator can"
-            raise Denied(HTTPStatus.FORBIDDEN, "tool_not_allowed", sentence)
-        if method not in tool.methods:
-            sentence = f"{method} is not among the methods of tool {name!r}: {', '.join(sorted(tool.methods))}"
-            raise Denied(HTTPStatus.METHOD_NOT_ALLOWED, "method_not_allowed", sentence)
-        return tool
 
 
 async def pipe(response: aiohttp.ClientResponse, meter: Meter, reply: Reply) -> None:
@@ -187,6 +220,14 @@ def _value(body: bytes) -> Any:
         return body.decode("utf-8", "replace")
 
 
+def _asked(query: str) -> dict[str, str | list[str]]:
+    """The query's values; a list where a name is given more than once, since systems differ on which one counts."""
+    found: dict[str, list[str]] = {}
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        found.setdefault(name, []).append(value)
+    return {name: values[0] if len(values) == 1 else values for name, values in found.items()}
+
+
 def _is_text(response: aiohttp.ClientResponse) -> bool:
     kind = response.content_type
     return kind.startswith("text/") or kind.endswith(("json", "xml", "yaml"))
@@ -206,11 +247,6 @@ def below(rest: str) -> str:
     if any(part in (".", "..") for part in parts) or "\\" in rest or not rest.isprintable():
         raise bad_request("the path may not hold '.', '..', backslashes or control characters")
     return quote(rest, safe="/:@!$&'()*+,;=~")
-
-
-def _auth(name: str, tool: Tool) -> dict[str, str]:
-    secret = tool.credential(f"tools.{name}")
-    return {tool.header: f"{tool.scheme} {secret}".strip()} if secret else {}
 
 
 def _traced(outgoing: Outgoing, entry: Entry) -> Outgoing:

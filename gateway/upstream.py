@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
 
@@ -68,10 +69,10 @@ class Upstream:
         Raises:
             Failed: no connection, no answer in time, or it broke off.
         """
-        timeout = aiohttp.ClientTimeout(total=limits.total_s, sock_connect=limits.connect_s, sock_read=limits.idle_s)
+        timeout = _timeout(limits.total_s, limits.connect_s, limits.idle_s)
         try:
             async with self._pool().request(
-                outgoing.method, URL(outgoing.url, encoded=True), headers=outgoing.headers, data=outgoing.body or None,
+                outgoing.method, _url(outgoing.url), headers=outgoing.headers, data=outgoing.body or None,
                 timeout=timeout, allow_redirects=False,
             ) as response:  # fmt: skip
                 yield response
@@ -100,6 +101,16 @@ class Upstream:
                 connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=True, skip_auto_headers=()
             )
         return self._session
+
+
+@lru_cache(64)
+def _timeout(total: float, connect: float, idle: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=total, sock_connect=connect, sock_read=idle)
+
+
+@lru_cache(1024)
+def _url(text: str) -> URL:
+    return URL(text, encoded=True)
 
 
 async def body_of(response: aiohttp.ClientResponse) -> bytes:

@@ -3,7 +3,8 @@
 The first ruling of each (agent, guard, decision, reason) leaves at once; those that follow are counted and leave once a
 minute as one row, so an agent that hammers at a closed door costs one row a minute. Reasons that differ in numbers only
 are one reason, and beyond :data:`MAX_REASONS` of a guard in a minute the others share one row: a loop that makes up a
-new reason each time cannot flood its own audit, and the sum of the counts stays exact.
+new reason each time cannot flood its own audit, and the sum of the counts stays exact. What an action was about and
+what it was ruled by is told of the first of each row.
 
 Rows wait in memory, bounded by :data:`MAX_ROWS`; a further row is dropped and counted (:data:`DENIALS_DROPPED`), as
 is everything the API refuses for good. An unreachable *watch* is asked again with growing pauses. A row whose answer
@@ -33,6 +34,7 @@ OTHERS: Final = "other reasons of the same minute"
 MINUTE: Final = 60
 _BATCH: Final = 100
 _MAX_REASON: Final = 500
+_ABOUT: Final = ("operation", "target", "workflow", "revision", "decision_id")
 _TICK_S: Final = 0.25
 _MAX_PAUSE_S: Final = 30.0
 
@@ -55,10 +57,13 @@ class _Row:
     action: str
     minute: int
     trace_id: str
+    about: tuple[str, ...]
+    """Values for :data:`_ABOUT`."""
     count: int = 1
 
     def body(self) -> dict[str, object]:
-        return {name: getattr(self, name) for name in self.__slots__}
+        told = {name: getattr(self, name) for name in self.__slots__ if name != "about"}
+        return told | {name: value for name, value in zip(_ABOUT, self.about, strict=True) if value}
 
 
 class AuditClient:
@@ -85,13 +90,13 @@ class AuditClient:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def ruled(self, action: Action, verdict: Verdict) -> None:
-        """Note what a guard ruled. Never blocks on I/O and never raises."""
+    def ruled(self, action: Action, verdict: Verdict, count: int = 1) -> None:
+        """Note what a guard ruled, and how many times. Never blocks on I/O and never raises."""
         if verdict.decision is Decision.DENY:
             happenings.emit(DENIED, agent=action.agent, guard=verdict.guard)
         minute = int(self._clock.now() // MINUTE * MINUTE)
         with self._lock:
-            self._note(action, verdict, minute)
+            self._note(action, verdict, minute, count)
 
     def start(self) -> None:
         self._thread = threading.Thread(target=self._run, name="fusebox-audit", daemon=True)
@@ -112,23 +117,25 @@ class AuditClient:
         with self._lock:
             return sum(row.count for row in (*self._counting.values(), *self._ready, *self._sending))
 
-    def _note(self, action: Action, verdict: Verdict, minute: int) -> None:
+    def _note(self, action: Action, verdict: Verdict, minute: int, count: int) -> None:
         place = (action.agent, verdict.guard, verdict.decision.value)
         reason = verdict.reason[:_MAX_REASON]
         kind = normalise(reason)
         if not self._has_room(place, kind, minute):
             reason = kind = OTHERS
-        key = (place, kind)
+        key = (place, f"{kind}\n{verdict.revision}")
         row = self._counting.get(key)
         if row is not None and row.minute == minute:
-            row.count += 1
+            row.count += count
             return
         if len(self._counting) + len(self._ready) + len(self._sending) >= MAX_ROWS:
-            happenings.emit(DENIALS_DROPPED, agent=action.agent, reason="too many rows wait")
+            happenings.emit(DENIALS_DROPPED, agent=action.agent, count=count, reason="too many rows wait")
             return
         if row is not None:
             self._ready.append(self._counting.pop(key))
-        self._place(key, _Row(*place, reason, action.kind.value, minute, action.trace_id))
+        about = (action.operation, action.target, action.workflow, verdict.revision, verdict.decision_id)
+        short = tuple(each[:_MAX_REASON] for each in about)
+        self._place(key, _Row(*place, reason, action.kind.value, minute, action.trace_id, short, count))
 
     def _has_room(self, place: _Place, kind: str, minute: int) -> bool:
         """False when the guard has given too many other reasons already in this minute."""

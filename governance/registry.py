@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import difflib
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from threading import Lock
 from typing import Any, Final
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from fusebox.errors import ConfigError
-from fusebox.registry import AgentEntry, Registry, SqlGrant
+from fusebox.registry import AgentEntry, ApprovalRule, Grant, Registry, Role, Rule, SqlGrant
 
 MAX_STRANGERS: Final = 10_000
+_LISTS: Final[Mapping[str, type[BaseModel]]] = {
+    "sql": SqlGrant,
+    "grants": Grant,
+    "denies": Rule,
+    "approvals": ApprovalRule,
+}
 
 
 def load_registry(path: Path) -> Registry:
@@ -74,9 +81,16 @@ def _explain(error: dict[str, Any]) -> str:
     where = ".".join(path)
     if error["type"] != "extra_forbidden":
         return f"{where}: {error['msg']}"
-    known: dict[str, Any] = AgentEntry.model_fields if len(path) > 1 else Registry.model_fields
-    if "sql" in path[2:-1]:
-        known = SqlGrant.model_fields
+    known: dict[str, Any] = _known(path).model_fields
     near = difflib.get_close_matches(path[-1], known, n=1)
     hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-    return f"{where} is no setting of an agent; {hint}" if len(path) > 1 else f"{where} is no section; {hint}"
+    kind = "an agent" if path[0] == "agents" else "a role"
+    return f"{where} is no setting of {kind}; {hint}" if len(path) > 1 else f"{where} is no section; {hint}"
+
+
+def _known(path: list[str]) -> type[BaseModel]:
+    """The model whose setting the last part of ``path`` should have been."""
+    if len(path) == 1:
+        return Registry
+    entry: type[BaseModel] = AgentEntry if path[0] == "agents" else Role
+    return next((_LISTS[part] for part in path[2:-1] if part in _LISTS), entry)

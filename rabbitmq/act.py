@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -9,7 +10,7 @@ from opentelemetry import trace
 
 from fusebox import fingerprint, names
 from fusebox.eventmap import Value
-from fusebox.records import Action
+from fusebox.records import Action, Verdict
 from fusebox.telemetry import OpenSpan
 from fusebox.usage import Usage
 from rabbitmq.broker import Header
@@ -40,6 +41,8 @@ class Act:
     opened: OpenSpan | None = None
     similar: int = 0
     """SimHash of the request, once it is known."""
+    approve: Callable[[Verdict], None] | None = None
+    """Returns once people have agreed to this very action, else raises; None where they cannot be asked."""
     exact: int = 0
     """Hash of the request as it is."""
     result: int = 0

@@ -23,6 +23,7 @@ from fusebox.config import load_config
 from fusebox.errors import ConfigError, FuseboxError
 from fusebox.records import new_id
 from fusebox.registry import AGENT_ID
+from rabbitmq.awaiting import Awaiting
 from rabbitmq.broker import Consumer, Delivery
 from rabbitmq.context import Context
 from rabbitmq.delivering import Delivering
@@ -34,6 +35,7 @@ from rabbitmq.running import LOOP
 from rabbitmq.runtime import Runtime
 from rabbitmq.topology import agent_topology
 from rabbitmq.workers import Job, Step, Workers
+from rabbitmq.workflow import Workflow
 
 F = TypeVar("F", bound=Function)
 _DEFAULT: Final[dict[str, Runtime]] = {}
@@ -89,6 +91,7 @@ class Agent:
         self._workers: Workers | None = None
         self._consumer: Consumer | None = None
         self._valve: Valve | None = None
+        self._awaiting: Awaiting | None = None
 
     def on(self, key: str, *, retry: Retry = NEVER) -> Callable[[F], F]:
         """Register the handler of a routing key (``*`` one word, ``#`` any number); takes ``(payload, ctx)``.
@@ -112,7 +115,7 @@ class Agent:
 
     def context(self) -> Context:
         """A fresh workflow for work that no message caused."""
-        return Context(self.name, self.runtime, self._chain, new_id("wf"))
+        return Context(self.name, self.runtime, self._chain, Workflow(new_id("wf"), self.name, self.runtime))
 
     @property
     def held(self) -> int:
@@ -129,6 +132,7 @@ class Agent:
         self._workers = Workers(self.name, self._concurrency, self._attend)
         self._consumer = self.runtime.broker.consume(self.name, self._deliver, prefetch=self._prefetch)
         self._valve = Valve(self.name, self.runtime, self._consumer, self)
+        self._awaiting = Awaiting(self.name, self.runtime, self)
         self.tick()
 
     def stop(self, timeout: float = 10.0) -> None:
@@ -138,7 +142,9 @@ class Agent:
         """
         if self._consumer is not None and self._workers is not None:
             self._consumer.cancel()
-            self._valve = None
+            self._valve, awaiting, self._awaiting = None, self._awaiting, None
+            if awaiting:
+                awaiting.stop()
             self._workers.stop(timeout)
         self.runtime.part(self)
 
@@ -157,6 +163,8 @@ class Agent:
     def tick(self) -> None:
         if valve := self._valve:
             valve.tick()
+        if awaiting := self._awaiting:
+            awaiting.tick()
 
     def shut(self) -> None:
         if valve := self._valve:

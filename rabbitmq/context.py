@@ -12,19 +12,22 @@ from typing import Any, Final, ParamSpec, TypeVar
 from opentelemetry import trace
 
 from fusebox import fingerprint, guard, names
-from fusebox.errors import AgentTripped
+from fusebox.errors import AgentTripped, ApprovalPending
 from fusebox.eventmap import Value
 from fusebox.records import Action, ActionKind, Lineage, Verdict, new_id
+from governance.approvals.request import text_of
 from rabbitmq import tracing
 from rabbitmq.act import Act
 from rabbitmq.batch import Batch
 from rabbitmq.broker import Message
+from rabbitmq.calls import arguments_of, contract_of
 from rabbitmq.confirms import Confirm, confirmed
 from rabbitmq.handlers import encode
 from rabbitmq.middleware import Chain
 from rabbitmq.model_call import ModelCall, refused_by_gateway
 from rabbitmq.parking import envelope
 from rabbitmq.runtime import Runtime
+from rabbitmq.workflow import Workflow
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -38,7 +41,7 @@ class Context:
     agent: str
     runtime: Runtime
     chain: Chain
-    workflow: str
+    workflow: Workflow
     lineage: Lineage = ()
     message: Message | None = None
     redelivered: bool = False
@@ -51,7 +54,7 @@ class Context:
     @property
     def idempotency_key(self) -> str:
         """The same for every run of this handler for this message: give it to systems that can refuse a repetition."""
-        message_id = self.message.message_id if self.message else self.workflow
+        message_id = self.message.message_id if self.message else self.workflow.id
         return hashlib.sha256(f"{self.agent}\0{message_id}".encode()).hexdigest()[:32]
 
     def publish(
@@ -63,15 +66,17 @@ class Context:
         With ``outbox``, it returns too when the broker cannot take the message now: the message then waits in this
         process's outbox (in a file, with ``durable_outbox``) and goes out, in order, when the broker is back.
 
-        With ``park``, it returns too when the agent's circuit is open: the message then waits in the agent's held
-        queue (the agent must have been started once) and is published when the held messages are released.
+        With ``park``, it returns too when the agent's circuit is open, or when people are asked first: the message
+        then waits in the agent's held or approvals queue (the agent must have been started once) and is published when
+        the held messages are released, or when they have agreed.
 
         Raises:
             Refused: a guard said no.
             Unroutable, PublishNacked, PublishBlocked, PublishTimeout, BrokerUnavailable: see :mod:`fusebox.errors`.
             OutboxFull: with ``outbox``, in place of the retryable ones of these, when there is no room.
         """
-        act, message = self._outgoing(key, payload, message_id)
+        own = message_id or (new_id("msg") if park else "")
+        act, message = self._outgoing(key, payload, own)
         try:
             with self.chain.acting(act):
                 if outbox:
@@ -81,7 +86,12 @@ class Context:
         except AgentTripped as refused:
             if not park or refused.verdict.guard != guard.CIRCUIT:
                 raise
-            return self._park(key, payload, refused.verdict, timeout)
+            self._park(names.held_queue(self.agent), envelope(key, self._unsent(message), refused.verdict), timeout)
+        except ApprovalPending as asked:
+            if not park:
+                raise
+            waiting = envelope(key, self._unsent(message), asked.verdict, asked.approval)
+            self._park(names.approvals_queue(self.agent), waiting, timeout)
         return message.message_id
 
     @contextmanager
@@ -132,7 +142,7 @@ class Context:
         Raises:
             Refused: a guard said no; the function was not called, or (kill) its result must not be used.
         """
-        with self._tool(name, target, args, kwargs) as act:
+        with self._tool(name, function, target, args, kwargs) as act:
             result = function(*args, **kwargs)
             act.returned(result)
             act.capture(names.GEN_AI_TOOL_RESULT, result)
@@ -142,7 +152,7 @@ class Context:
         self, name: str, function: Callable[..., Awaitable[R]], /, *args: Any, target: str = "", **kwargs: Any
     ) -> R:
         """:meth:`tool` for a coroutine function."""
-        with self._tool(name, target, args, kwargs) as act:
+        with self._tool(name, function, target, args, kwargs) as act:
             result = await function(*args, **kwargs)
             act.returned(result)
             act.capture(names.GEN_AI_TOOL_RESULT, result)
@@ -169,7 +179,9 @@ class Context:
             names.GEN_AI_PROVIDER: provider,
             names.GEN_AI_REQUEST_MODEL: model,
         }
-        with self.acting(action, f"{operation} {model}", dict(attributes), messages) as act:
+        asked = self._approve(action, lambda: {"operation": operation, "messages": messages})
+        approve = None if messages is None else asked
+        with self.acting(action, f"{operation} {model}", dict(attributes), messages, approve) as act:
             if messages is not None:
                 act.capture(names.GEN_AI_INPUT_MESSAGES, messages)
             try:
@@ -181,59 +193,88 @@ class Context:
                 raise refused from error
 
     def acting(
-        self, action: Action, span_name: str, attributes: dict[str, Value], request: object
-    ) -> AbstractContextManager[Act]:
+        self, action: Action, span_name: str, attributes: dict[str, Value], request: object,
+        approve: Callable[[Verdict], None] | None = None,
+    ) -> AbstractContextManager[Act]:  # fmt: skip
         """The one path of every action: the agent's middleware around the work.
 
         Raises:
             Refused: a guard said no, before the work or (kill) after it; nothing of the result may be used.
         """
         started = self.runtime.clock.now()
-        return self.chain.acting(Act(self.runtime, action, span_name, attributes, request, started=started))
+        act = Act(self.runtime, action, span_name, attributes, request, started=started, approve=approve)
+        return self.chain.acting(act)
 
     def _outgoing(self, key: str, payload: object, message_id: str = "") -> tuple[Act, Message]:
         """One publish: what surrounds it, and the message; its headers are complete once the middleware is entered."""
         started = self.runtime.clock.now()
         body = encode(payload)
         text = body.decode("utf-8", "replace")
-        action = self._action(ActionKind.PUBLISH, key, key, text)
+        action = self._action(ActionKind.PUBLISH, key, key, text, payload)
+        approve = self._approve(action, lambda: {"key": key, "body": text_of(body)}, origin=message_id)
         message_id = message_id or new_id("msg")
         about = tracing.described("publish", "send", names.EXCHANGE_EVENTS, key)
-        own = {names.MESSAGING_MESSAGE_ID: message_id, names.MESSAGING_CONVERSATION: self.workflow}
+        own = {names.MESSAGING_MESSAGE_ID: message_id, names.MESSAGING_CONVERSATION: self.workflow.id}
         attributes = {**about.attributes, **own}
-        act = Act(self.runtime, action, about.span_name, attributes, text, message_id, started=started)
-        return act, Message(body, act.headers, message_id, correlation_id=self.workflow)
+        act = Act(
+            self.runtime, action, about.span_name, attributes, text, message_id, self.workflow.headers,
+            started=started, approve=approve,
+        )  # fmt: skip
+        return act, Message(body, act.headers, message_id, correlation_id=self.workflow.id)
 
     def _hand_over(self, key: str, act: Act, message: Message, timeout: float) -> Confirm:
         confirm = self.runtime.broker.publish_soon(names.EXCHANGE_EVENTS, key, message, timeout=timeout)
         self.chain.handed_over(act)
         return confirm
 
-    def _park(self, key: str, payload: object, verdict: Verdict, timeout: float) -> str:
-        message = self._unsent(payload)
-        parked = envelope(key, message, verdict)
-        self.runtime.broker.publish(names.EXCHANGE_OWN, names.held_queue(self.agent), parked, timeout=timeout)
-        return message.message_id
+    def _park(self, queue: str, parked: Message, timeout: float) -> None:
+        self.runtime.broker.publish(names.EXCHANGE_OWN, queue, parked, timeout=timeout)
 
-    def _unsent(self, payload: object) -> Message:
+    def _unsent(self, message: Message) -> Message:
         """A message as it stands before its publish begins: the hop is added when it goes out."""
-        message_id = new_id("msg")
-        lineage = self.runtime.lineage.write(self.lineage, message_id)
-        headers = {**tracing.headers_of(trace.get_current_span().get_span_context()), **lineage}
-        return Message(encode(payload), headers, message_id, correlation_id=self.workflow)
+        lineage = self.runtime.lineage.write(self.lineage, message.message_id)
+        created = tracing.headers_of(trace.get_current_span().get_span_context())
+        headers = {**created, **lineage, **self.workflow.headers}
+        return Message(message.body, headers, message.message_id, correlation_id=self.workflow.id)
+
+    def _approve(
+        self, action: Action, arguments: Callable[[], object], *, contract: Callable[[], str] = str, origin: str = ""
+    ) -> Callable[[Verdict], None]:
+        """What asks people about an action.
+
+        Args:
+            origin: what it belongs to, where that is not the message at hand.
+        """
+
+        def approve(verdict: Verdict) -> None:
+            message = self.message
+            named = str(message.headers.get(names.H_APPROVAL, "")) if message else ""
+            belongs = origin or (message.message_id if message else "") or self.workflow.id
+            self.runtime.approvals.require(
+                action, verdict, arguments, contract=contract(), origin=belongs, named=named
+            )  # fmt: skip
+
+        return approve
 
     @contextmanager
-    def _tool(self, name: str, target: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[Act]:
+    def _tool(
+        self, name: str, function: Callable[..., Any], target: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Iterator[Act]:
         request = {"args": list(args), **kwargs}
-        action = self._action(ActionKind.TOOL_CALL, name, target, request)
+        action = self._action(ActionKind.TOOL_CALL, name, target, request, request)
         attributes = {names.GEN_AI_OPERATION: "execute_tool", names.GEN_AI_TOOL_NAME: name}
-        with self.acting(action, f"execute_tool {name}", dict(attributes), request) as act:
+        approve = self._approve(
+            action, lambda: arguments_of(function, args, kwargs), contract=lambda: contract_of(function)
+        )  # fmt: skip
+        with self.acting(action, f"execute_tool {name}", dict(attributes), request, approve) as act:
             act.capture(names.GEN_AI_TOOL_ARGUMENTS, request)
             yield act
 
-    def _action(self, kind: ActionKind, operation: str, target: str, request: object) -> Action:
+    def _action(
+        self, kind: ActionKind, operation: str, target: str, request: object, arguments: object = None
+    ) -> Action:
         return Action(
             kind=kind, agent=self.agent, operation=operation, target=target, tenant=self.runtime.config.tenant,
-            workflow=self.workflow, trace_id=self.trace_id, lineage=self.lineage,
-            request=0 if request is None else fingerprint.request_hash(operation, target, request),
+            workflow=self.workflow.id, trace_id=self.trace_id, lineage=self.lineage,
+            request=0 if request is None else fingerprint.request_hash(operation, target, request), arguments=arguments,
         )  # fmt: skip

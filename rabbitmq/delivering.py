@@ -3,7 +3,9 @@
 ::
 
     guards ── latch, circuit, snapshot say no ──► held      (no attempt is counted; nothing is lost)
-      │   ── its workflow was killed ───────────► dead, with the reason: nothing of the agent waits for it
+      │   ── its workflow was killed, or policy denies ─► dead, with the reason: nothing of the agent waits for it
+      │   ── people are asked about it ─────────► approvals, until they answer; a no: dead, with the reason
+      │   ── policy, or people, cannot be asked ► a queue of fixed delay, then its own queue again
       │
     decode ── does not fit the handler's type ──► dead, with the validation error
       │
@@ -11,6 +13,7 @@
       │   ─── at work elsewhere ────────────────► a queue of fixed delay, then its own queue again
       │
     handler ─ Refused (tripped, killed, ring) ──► held
+      │     ─ ApprovalPending, ApprovalDenied ──► as above
       │     ─ an error its policy retries ──────► a queue of fixed delay, then its own queue again
       │     ─ any other exception ──────────────► dead, with type, text and stack
       ▼
@@ -39,11 +42,12 @@ from rabbitmq.broker import Delivery
 from rabbitmq.context import Context
 from rabbitmq.handlers import Handler
 from rabbitmq.middleware import Chain
-from rabbitmq.run import Bury, Done, Hold, Outcome, Run, SkipHandler, origin_key
+from rabbitmq.run import Await, Bury, Done, Hold, Outcome, Postpone, Run, SkipHandler, origin_key
 from rabbitmq.running import LOOP
 from rabbitmq.runtime import Runtime
 from rabbitmq.settling import Settling
 from rabbitmq.workers import Step
+from rabbitmq.workflow import Workflow, known_of
 
 Steps = Generator[Coroutine[Any, Any, Any], None, Outcome]
 """One handling: yields the coroutine of an ``async def`` handler, is told how that ended, and returns the outcome."""
@@ -148,7 +152,11 @@ class Delivering:
         match outcome:
             case Hold(verdict):
                 self._runtime.held(self._consuming(run.delivery), verdict)
-            case Bury(Refused(action=action, verdict=verdict)) if action is run.action:
+            case Await(pending) if pending.action is run.action:
+                self._runtime.held(self._consuming(run.delivery), pending.verdict)
+            case Bury(Refused(action=action, verdict=verdict)) | Postpone(Refused(action=action, verdict=verdict)) if (
+                action is run.action
+            ):
                 self._runtime.denied(self._consuming(run.delivery), verdict)
 
     def _consuming(self, delivery: Delivery) -> Action:
@@ -162,6 +170,5 @@ class Delivering:
 
     def _context(self, run: Run) -> Context:
         redelivered = run.delivery.redelivered or run.again
-        return Context(
-            self._agent, self._runtime, self._chain, run.action.workflow, run.lineage, run.message, redelivered
-        )
+        workflow = Workflow(run.action.workflow, self._agent, self._runtime, known_of(run.message.headers))
+        return Context(self._agent, self._runtime, self._chain, workflow, run.lineage, run.message, redelivered)

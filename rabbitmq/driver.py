@@ -138,7 +138,7 @@ def _carry_out(event: Recorded, ctx: Context) -> None:
     model = event.operation in _MODEL_OPERATIONS
     action = Action(
         kind=ActionKind.MODEL_CALL if model else ActionKind.TOOL_CALL, agent=ctx.agent, operation=event.operation,
-        target=event.target, tenant=ctx.runtime.config.tenant, workflow=ctx.workflow,
+        target=event.target, tenant=ctx.runtime.config.tenant, workflow=ctx.workflow.id,
         request=fingerprint.request_hash(event.operation, event.target, event.payload), lineage=ctx.lineage,
     )  # fmt: skip
     operation = "chat" if model else "execute_tool"

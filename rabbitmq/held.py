@@ -88,7 +88,7 @@ class Valve:
 
     def _may_flow(self) -> bool:
         """What the guards say of consuming; of a circuit that stops, whether a probe may be tried."""
-        verdict = self._runtime.guards.check(self._consuming)
+        verdict = self._runtime.agent_guards.check(self._consuming)
         if verdict.allowed or verdict.guard != guard.CIRCUIT:
             return verdict.allowed
         circuits = self._runtime.circuits

@@ -99,6 +99,16 @@ class Link(Receiver):
             self._learned.wait_for(lambda: agent in self._verified, patience)
         self.announce()
 
+    def opened(self, signed: bytes) -> Json:
+        """The payload of bytes that *watch* has signed.
+
+        Raises:
+            BadCommand: it has not, or there are no keys to tell by.
+        """
+        if self._keyring is None:
+            raise BadCommand("no Command keys are known here")
+        return self._keyring.open(signed)
+
     def verified(self, agent: str) -> bool:
         """True once a snapshot has said how things stand with ``agent``."""
         return agent in self._verified

@@ -4,10 +4,10 @@
 
     configure  ^$                              everything is declared by the deployer, the agent only checks that it is
     write      fusebox.events                  its own publishes;  keys limited to what it ``publishes``
-               fusebox.own                     what it holds and buries;  keys: its held and its dead queue
+               fusebox.own                     what it holds and buries;  keys: its held, approvals and dead queues
                fusebox.retry.<delay>           what it tries again;  key: its own work queue
                fusebox.uplink                  reports to watch, which checks a token
-    read       <agent>, <agent>.held           its work and what it held
+    read       <agent>, .held, .approvals      its work, what it held, and what people are asked about
                fusebox.control.agent-<agent>   Commands; a queue of its user, as it may not declare one
 
 Never the default exchange: who may write to ``amq.default`` reaches every queue by its name. Never ``configure``, not
@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fusebox.errors import ConfigError
-from fusebox.names import EXCHANGE_EVENTS, EXCHANGE_OWN, EXCHANGE_UPLINK, dead_queue, held_queue
+from fusebox.names import EXCHANGE_EVENTS, EXCHANGE_OWN, EXCHANGE_UPLINK, approvals_queue, dead_queue, held_queue
 from fusebox.registry import AGENT_ID
 from fusebox.rundir import write_atomic
 from rabbitmq.broker import Topology
@@ -37,7 +37,7 @@ from rabbitmq.topology import agent_topology, control_queue, user_control_topolo
 NOTHING: Final = "^$"
 TOPIC_EXCHANGES: Final = (EXCHANGE_EVENTS, EXCHANGE_OWN, *(retry_exchange(delay) for delay in DELAYS_S))
 """Topic exchanges an agent may write to: each needs a topic permission."""
-_TAKEN: Final = re.compile(r"(fusebox|amq)\..*|.*\.(held|dead)")
+_TAKEN: Final = re.compile(r"(fusebox|amq)\..*|.*\.(held|approvals|dead)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +74,15 @@ class Grant:
 def grant_of(role: Role) -> Grant:
     """What the agent's user may do."""
     agent, retries = role.agent, [retry_exchange(delay) for delay in DELAYS_S]
-    own = _any(map(re.escape, (held_queue(agent), dead_queue(agent))))
+    own = _any(map(re.escape, (held_queue(agent), approvals_queue(agent), dead_queue(agent))))
     topics = {
         EXCHANGE_EVENTS: _any(map(key_regex, role.publishes)),
         EXCHANGE_OWN: own,
         **dict.fromkeys(retries, _any([re.escape(agent)])),
     }
     write = _any(map(re.escape, (EXCHANGE_EVENTS, EXCHANGE_OWN, EXCHANGE_UPLINK, *retries)))
-    read = _any(map(re.escape, (agent, held_queue(agent), control_queue(agent_user(agent)))))
-    return Grant(agent_user(agent), write, read, topics)
+    read = (agent, held_queue(agent), approvals_queue(agent), control_queue(agent_user(agent)))
+    return Grant(agent_user(agent), write, _any(map(re.escape, read)), topics)
 
 
 def topology_of(role: Role) -> Topology:

@@ -9,6 +9,7 @@ from typing import Any
 from opentelemetry import trace
 
 from fusebox import names
+from fusebox.errors import ApprovalPending
 from fusebox.records import Action, ActionKind, Lineage, Verdict
 from fusebox.telemetry import OpenSpan
 from rabbitmq.broker import Delivery, Message
@@ -29,6 +30,13 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
+class Await:
+    """Moved to the approvals queue: people are asked. No attempt is counted."""
+
+    pending: ApprovalPending
+
+
+@dataclass(frozen=True, slots=True)
 class Retried:
     """Comes back after ``delay`` seconds, as attempt number ``attempt``."""
 
@@ -41,6 +49,9 @@ class Retried:
 class Postpone:
     """Comes back in a moment; no attempt is counted."""
 
+    error: BaseException | None = None
+    """What kept it from being handled, when it was not that its handler is at work already."""
+
 
 @dataclass(frozen=True, slots=True)
 class Bury:
@@ -49,7 +60,7 @@ class Bury:
     error: BaseException
 
 
-Outcome = Done | Hold | Retried | Postpone | Bury
+Outcome = Done | Hold | Await | Retried | Postpone | Bury
 
 
 class SkipHandler(Exception):
@@ -88,7 +99,7 @@ class Run:
         message = self.message
         workflow = (message.correlation_id or message.message_id)[:128]
         self.action = Action(
-            ActionKind.CONSUME, self.agent, self.key, target=self.delivery.queue, tenant=self.runtime.config.tenant,
+            ActionKind.CONSUME, self.agent, self.key, target=self.agent, tenant=self.runtime.config.tenant,
             workflow=workflow,
         )  # fmt: skip
 
@@ -96,6 +107,11 @@ class Run:
     def message(self) -> Message:
         """The message."""
         return self.delivery.message
+
+    @property
+    def approval(self) -> str:
+        """The approval that the message waited for; empty when it did not."""
+        return str(self.message.headers.get(names.H_APPROVAL, ""))
 
     @property
     def repeated(self) -> bool:

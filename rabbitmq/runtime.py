@@ -22,7 +22,7 @@ from fusebox import guard, happenings
 from fusebox.clock import Clock, system_clock
 from fusebox.command import Command
 from fusebox.config import Config
-from fusebox.errors import AgentKilled
+from fusebox.errors import AgentKilled, ApprovalPending, Refused
 from fusebox.exporter import CollectorExporter
 from fusebox.guard import Guards
 from fusebox.records import Action, ActionKind, Decision, Event, Finding, State, Transition, Verdict
@@ -30,7 +30,11 @@ from fusebox.registry import Registry
 from fusebox.rundir import url_of
 from fusebox.store import Store, open_store
 from fusebox.telemetry import Telemetry
+from governance.approvals.client import Approvals
 from governance.audit import AuditClient
+from governance.context import Bounds, Contexts
+from governance.policy.guard import PolicyGuard
+from governance.policy.policy import open_policy
 from governance.registry import load_registry
 from rabbitmq.amqp import AmqpBroker
 from rabbitmq.broker import Broker
@@ -41,7 +45,7 @@ from rabbitmq.link import Link, SnapshotGuard
 from rabbitmq.outbox import new_outbox
 from rabbitmq.retry import retry_topology
 from rabbitmq.topology import base_topology
-from rabbitmq.wiring import agent_token, command_stream, control_clients, load_keyring, url_of_store
+from rabbitmq.wiring import agent_token, command_stream, context_key, control_clients, load_keyring, url_of_store
 
 TICK_S: Final = 0.1
 _TOLD: Final = ("operator:", "watch")
@@ -94,9 +98,17 @@ class Runtime:
         self.latch = Latch(config.data_dir / "latch" / "agents.jsonl", tenant=config.tenant)
         self.link = self._new_link()
         self.claims = Claims(store, clock, self.link.process, config.tenant)
+        self.contexts = Contexts(store, config.tenant, context_key(config, store.shared), _bounds(config))
+        self.approvals = Approvals(control_clients(config), self.link.opened, config.tenant, self.link.process)
         self.audit = AuditClient(self.link.uplink.send, clock, process=self.link.process)
         known = SnapshotGuard(self.link, self.latch, registry, self.circuits, rules.circuit.keep_s)
-        self.guards = Guards([LatchGuard(self.latch), known, CircuitGuard(self.circuits), LineageGuard()])
+        self.policy = open_policy(config, registry, clock)
+        self.agent_guards = Guards([LatchGuard(self.latch), known, CircuitGuard(self.circuits)])
+        """Those that stop an agent in all it does."""
+        asked = [PolicyGuard(self.policy, self.audit.ruled)] if self.policy is not None else []
+        self.action_guards = Guards([LineageGuard(), *asked])
+        """Those that look at the action at hand; a circuit's probe must pass them, too."""
+        self.guards = Guards([self.agent_guards, self.action_guards])
         self.outbox = new_outbox(config, broker, clock, name, lambda agent: self.latch.killed(agent) is None)
         self._slow: dict[str, float] = {}
         self._panel = Panel(rules, registry)
@@ -129,6 +141,8 @@ class Runtime:
         self.link.start()
         self._find_keys()
         self.audit.start()
+        if self.policy is not None:
+            self.policy.start()
         self._ticker.start()
 
     def stop(self, timeout: float = 10.0) -> None:
@@ -144,6 +158,8 @@ class Runtime:
         self.outbox.stop(min(timeout, _PATIENCE_S))
         self.telemetry.stop(patience)
         self.broker.stop(timeout)
+        if self.policy is not None:
+            self.policy.stop(timeout)
 
     def join(self, *members: Member) -> None:
         """Agents start in this process; the snapshot that names one names all."""
@@ -182,6 +198,11 @@ class Runtime:
     def denied(self, action: Action, verdict: Verdict) -> None:
         """A guard refused an action: audited, counted."""
         self.audit.ruled(action, verdict)
+
+    def refused(self, refused: Refused) -> None:
+        """An action did not happen: held, where people are asked about it, or denied."""
+        rule = self.held if isinstance(refused, ApprovalPending) else self.denied
+        rule(refused.action, refused.verdict)
 
     def held(self, action: Action, verdict: Verdict) -> None:
         """A message waits because a guard said no: audited, counted."""
@@ -259,3 +280,7 @@ class Runtime:
             token=agent_token(self.config), held=lambda: {m.name: m.held for m in list(self._members.values())},
             obeyed=self._obeyed, rejected=self._rejected,
         )  # fmt: skip
+
+
+def _bounds(config: Config) -> Bounds:
+    return Bounds(config.context_max_entries, config.context_max_bytes, config.context_keep_s)

@@ -12,16 +12,19 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from fusebox import happenings, names
-from fusebox.errors import Permanent
+from fusebox.errors import ApprovalPending, Permanent
 from fusebox.records import Verdict
 from rabbitmq.broker import Broker, Delivery, Header, Message
 from rabbitmq.retry import retry_exchange
-from rabbitmq.run import Bury, Done, Hold, Outcome, Postpone, Retried, origin_key
+from rabbitmq.run import Await, Bury, Done, Hold, Outcome, Postpone, Retried, origin_key
 
 _MAX_STACK: Final = 8_000
 _MOMENT_S: Final = 5
 
 MESSAGE_HELD: Final = happenings.declare("message_held", logging.INFO, "a message of a stopped agent was held")
+MESSAGE_AWAITS: Final = happenings.declare(
+    "message_awaits_approval", logging.INFO, "a message waits until people have answered what they are asked about it"
+)
 MESSAGE_RETRIED: Final = happenings.declare(
     "message_retried", logging.WARNING, "a handler failed; its message will be tried again"
 )
@@ -47,9 +50,11 @@ class Settling:
                 delivery.ack()
             case Hold(verdict):
                 self.hold(delivery, verdict)
+            case Await(pending):
+                self.park(delivery, pending)
             case Retried(error, delay, attempt):
                 self.retry(delivery, error, delay, attempt)
-            case Postpone():
+            case Postpone(_):
                 self.postpone(delivery)
             case Bury(error):
                 self.bury(delivery, error)
@@ -61,6 +66,13 @@ class Settling:
             reason[names.H_HELD_FINDING] = verdict.finding
         self._move(delivery, names.EXCHANGE_OWN, names.held_queue(self._agent), reason)
         self._emit(MESSAGE_HELD, delivery, guard=verdict.guard)
+
+    def park(self, delivery: Delivery, pending: ApprovalPending) -> None:
+        """To the approvals queue: people are asked."""
+        verdict = pending.verdict
+        notes = {names.H_APPROVAL: pending.approval, names.H_HELD_REASON: f"{verdict.guard}: {verdict.reason}"[:500]}
+        self._move(delivery, names.EXCHANGE_OWN, names.approvals_queue(self._agent), notes)
+        self._emit(MESSAGE_AWAITS, delivery, guard=verdict.guard, approval=pending.approval)
 
     def retry(self, delivery: Delivery, error: BaseException, delay: int, attempt: int) -> None:
         """To the queue that gives it back after ``delay`` seconds, as attempt number ``attempt``."""

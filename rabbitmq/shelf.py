@@ -21,7 +21,14 @@ from rabbitmq.broker import Broker, Delivery, Message
 LIMIT: Final = 10_000
 _ARRIVE_S: Final = 2.0
 _POLL_S: Final = 0.02
-_NOTES: Final = (names.H_HELD_REASON, names.H_HELD_FINDING, names.H_DEAD_REASON, names.H_DEAD_STACK, names.H_ATTEMPT)
+_NOTES: Final = (
+    names.H_HELD_REASON,
+    names.H_HELD_FINDING,
+    names.H_DEAD_REASON,
+    names.H_DEAD_STACK,
+    names.H_ATTEMPT,
+    names.H_APPROVAL,
+)
 
 Wanted = Callable[["Shelved"], bool]
 

@@ -3,7 +3,8 @@
 ::
 
     publish ─► fusebox.events (topic) ─► <agent> ──(limit reached, rejected)──► fusebox.dead (direct) ─► <agent>.dead
-                    held or buried ─► fusebox.own (topic) ─► <agent>.held, <agent>.dead: the routing key is the queue
+                  held, asked about ─► fusebox.own (topic) ─► <agent>.held, <agent>.approvals, <agent>.dead: the
+                         or buried                            routing key is the queue
     Commands ─► fusebox.control (fanout) ─► fusebox.control.<process>   one exclusive queue per process
                                          ─► fusebox.control.<user>      a lasting one per AMQP user of an agent
     processes ─► fusebox.uplink (direct) ─► fusebox.uplink              read by watch
@@ -21,6 +22,7 @@ from fusebox.names import (
     EXCHANGE_EVENTS,
     EXCHANGE_OWN,
     EXCHANGE_UPLINK,
+    approvals_queue,
     dead_queue,
     held_queue,
 )
@@ -54,11 +56,11 @@ def agent_topology(agent: str, keys: Sequence[str]) -> Topology:
         dead_letter_exchange=EXCHANGE_DEAD,
         dead_letter_routing_key=agent,
     )
-    dead, held = Queue(dead_queue(agent)), Queue(held_queue(agent))
+    dead, held, asked = Queue(dead_queue(agent)), Queue(held_queue(agent)), Queue(approvals_queue(agent))
     bindings = [Binding(EXCHANGE_DEAD, dead.name, agent)]
-    bindings += [Binding(EXCHANGE_OWN, each.name, each.name) for each in (dead, held)]
+    bindings += [Binding(EXCHANGE_OWN, each.name, each.name) for each in (dead, held, asked)]
     bindings += [Binding(EXCHANGE_EVENTS, work.name, key) for key in keys]
-    return base_topology() + Topology(queues=(dead, held, work), bindings=tuple(bindings))
+    return base_topology() + Topology(queues=(dead, held, asked, work), bindings=tuple(bindings))
 
 
 def control_queue(process: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 
@@ -46,6 +47,23 @@ def _key_list(config: Config) -> Path | None:
 def agent_token(config: Config) -> Callable[[], str | None]:
     """A function that reads this process's token anew each time: ``fusebox up`` may write it after agents started."""
     return lambda: secret_of(config, "agent_token", "agent.token")
+
+
+def context_key(config: Config, shared: bool) -> Callable[[], bytes]:
+    """A function that finds the key of workflow contexts; what only this process can see gets a key of this process."""
+    own = secrets.token_bytes(32)
+
+    def current() -> bytes:
+        """
+        Raises:
+            ConfigError: other processes share the store and there is no key to share with them.
+        """
+        key = secret_of(config, "context_key", "context.key")
+        if key is None and shared:
+            raise ConfigError("workflow contexts need a key: set FUSEBOX_CONTEXT_KEY, or run 'fusebox up' here once")
+        return own if key is None else key.encode()
+
+    return current
 
 
 def control_clients(config: Config) -> Callable[[], ControlClient | None]:

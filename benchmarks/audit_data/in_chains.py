@@ -51,6 +51,16 @@ def delete_copy(rng: random.Random, log: Log) -> Tampered:
     return Tampered(log, writer, seq)
 
 
+def delete_copy_unseen(rng: random.Random, log: Log) -> Tampered:
+    """The last rows under a checkpoint, and what says that the copy was ever given them."""
+    writer = rng.choice(list(log.rows))
+    rows, ends = log.rows[writer], [each.size for each in log.signed[writer] if each.size > log.rows[writer][0].seq + 1]
+    place = rng.choice(ends) - 1 - rows[0].seq
+    log.given = {}
+    seq = rows.pop(min(place, len(rows) - 2)).seq
+    return Tampered(log, writer, seq)
+
+
 def delete_everywhere(rng: random.Random, log: Log) -> Tampered:
     """Not in the last run: what is short at its end looks truncated there."""
     entries = log.entries[WATCH]
@@ -175,3 +185,15 @@ def fork_with_the_key(rng: random.Random, log: Log) -> Tampered:
     known = {each.size for each in log.remembered if each.writer == WATCH}
     known |= {seen[WATCH]["size"] for each in log.signed["keep"] if WATCH in (seen := each.writers)}
     return Tampered(log, WATCH, max((size for size in known if size <= place), default=0))
+
+
+def contradict(rng: random.Random, log: Log) -> Tampered:
+    """Somebody remembers another log of the same size."""
+    first = log.entries[WATCH][0].seq
+    at = base(log, first) if first else 0
+    old = rng.choice([each for each in log.signed[WATCH] if each.size >= at])
+    known = {each.size for each in log.remembered} | {
+        seen[WATCH]["size"] for each in log.signed["keep"] if WATCH in (seen := each.writers)
+    }
+    log.remembered = [*log.remembered, replace(old, root=old.head)]
+    return Tampered(log, WATCH, max((size for size in known if at <= size < old.size), default=0))

@@ -37,6 +37,7 @@ TAMPERINGS: Final[tuple[Callable[[random.Random, Log], Tampered], ...]] = (
     in_chains.gap,
     in_chains.delete_and_rechain,
     in_chains.delete_copy,
+    in_chains.delete_copy_unseen,
     in_chains.delete_everywhere,
     in_chains.truncate_journal,
     in_chains.truncate_copy,
@@ -50,4 +51,5 @@ TAMPERINGS: Final[tuple[Callable[[random.Random, Log], Tampered], ...]] = (
     in_chains.edit_checkpoint,
     in_chains.delete_checkpoint,
     in_chains.fork_with_the_key,
+    in_chains.contradict,
 )

@@ -24,12 +24,14 @@ AGENT_KILLED: Final = "agent.killed"
 AGENT_RESUMED: Final = "agent.resumed"
 AGENT_UNREGISTERED: Final = "agent.unregistered"
 RECEIPTS_MISSING: Final = "receipts.missing"
+APPROVAL_ASKED: Final = "approval.asked"
 BUDGET_BURNING: Final = "budget.burning"
 MESSAGES_DEAD: Final = "messages.dead"
 DATA_DAMAGED: Final = "data.damaged"
 SPANS_MISSING: Final = "spans.missing"
 TELEMETRY_INCOMPLETE: Final = "telemetry.incomplete"
 AUDIT_FAILED: Final = "audit.failed"
+POLICY_FAILED: Final = "policy.failed"
 TEST: Final = "alerts.test"
 
 MEANINGS: Final[Mapping[str, tuple[Severity, str]]] = {
@@ -39,6 +41,11 @@ MEANINGS: Final[Mapping[str, tuple[Severity, str]]] = {
     RECEIPTS_MISSING: (Severity.CRITICAL, "a process has not confirmed a Command: it may still act"),
     TELEMETRY_INCOMPLETE: (Severity.CRITICAL, "no canary comes through: a quiet board may hide a loop"),
     AUDIT_FAILED: (Severity.CRITICAL, "the audit journal does not verify"),
+    POLICY_FAILED: (
+        Severity.CRITICAL,
+        "the policy cannot be loaded or asked: the last good one stays, or all is denied",
+    ),
+    APPROVAL_ASKED: (Severity.WARNING, "an agent waits for a person's yes or no"),
     BUDGET_BURNING: (Severity.WARNING, "an agent uses more than its budget for a quarter of an hour"),
     MESSAGES_DEAD: (Severity.WARNING, "messages wait in an agent's dead letters"),
     DATA_DAMAGED: (Severity.WARNING, "telemetry was put aside: damaged, or refused by the database"),

@@ -78,7 +78,9 @@ def _values(parcel: Parcel) -> dict[str, str]:
 
 
 def evidence(alert: Alert) -> str:
-    """Score against threshold and the newest span, in a few words."""
+    """Score against threshold and the newest span, in a few words; of an approval, the action's arguments."""
+    if "arguments" in alert.data:
+        return plain(str(alert.data["arguments"]))
     score: dict[str, Any] = alert.data.get("evidence") or {}
     spans = alert.data.get("spans") or []
     told = [f"{name} {value:g}" for name, value in score.items() if isinstance(value, int | float)]

@@ -11,9 +11,12 @@ from collector.alerts.alert import Alert, Severity, iso
 from fusebox.command import Command, Order, agent_scope
 from fusebox.fingerprint import hash64
 from fusebox.records import Event, Finding, State, Transition, new_id
+from governance.approvals.approval import Approval
 
 _MAX_SPANS: Final = 20
 _MAX_TEXT: Final = 500
+MAX_SHOWN: Final = 2_000
+"""Characters of an action's arguments in an alert; the page shows all of them."""
 _AGENT: Final = agent_scope("")
 OPERATOR: Final = "operator:"
 INCIDENT: Final = "incident?trip="
@@ -27,10 +30,11 @@ class Writer:
 
     Args:
         dashboard: the dashboard's address, when it runs.
+        control: where people reach the control API, without a slash at its end.
     """
 
-    def __init__(self, dashboard: Callable[[], str | None]) -> None:
-        self._dashboard = dashboard
+    def __init__(self, dashboard: Callable[[], str | None], control: Callable[[], str]) -> None:
+        self._dashboard, self._control = dashboard, control
 
     # --- circuits and orders ----------------------------------------------------------------------------------------
     def moved(self, transition: Transition) -> Alert:
@@ -152,6 +156,30 @@ class Writer:
         }
         return self._alert(new_id("alert_dead"), types.MESSAGES_DEAD, time, data)
 
+    def approval(self, approval: Approval) -> Alert:
+        """An action waits for people: all of it, or how much of it is only on the page."""
+        request, more = approval.request, len(approval.request.arguments) - MAX_SHOWN
+        shown = request.arguments[:MAX_SHOWN] + (f" … and {more} characters more" if more > 0 else "")
+        what = f"{request.kind} {request.operation}" + (f" on {request.target}" if request.target else "")
+        data = {
+            "agent": request.agent,
+            "reason": f"{request.agent} wants to: {what}; {request.reason}"[:_MAX_TEXT],
+            "approval": approval.id,
+            "repeated": what,
+            "incident": f"{self._control()}/confirm/approval?scope={approval.id}",
+            "digest": approval.digest,
+            "arguments": shown,
+            "asked": list(approval.allowed),
+            "people": approval.people,
+            "expires": iso(approval.expires_at),
+            "commands": [
+                f"fusebox approvals show {approval.id}",
+                f"fusebox approvals approve {approval.id} --reason '...'",
+                f"fusebox approvals deny {approval.id} --reason '...'",
+            ],
+        }
+        return self._alert(f"alert_{approval.id}", types.APPROVAL_ASKED, approval.asked_at, data)
+
     # --- the path ---------------------------------------------------------------------------------------------------
     def damaged(self, path: str, time: float) -> Alert:
         """Telemetry was put aside because it was damaged, or because the database could not take it."""
@@ -185,6 +213,11 @@ class Writer:
             "commands": ["fusebox doctor"],
         }
         return self._alert(_id("audit", where), types.AUDIT_FAILED, time, data)
+
+    def policy_failed(self, reason: str, since: float) -> Alert:
+        """The policy that agents are to obey is no good: the last good one stays, or everything is denied."""
+        data = {"reason": f"policy: {reason}"[:_MAX_TEXT], "commands": ["fusebox doctor", "fusebox policy test"]}
+        return self._alert(f"alert_policy_{since:.3f}", types.POLICY_FAILED, since, data)
 
     def test(self, operator: str, time: float) -> Alert:
         """Whether anything arrives at all."""

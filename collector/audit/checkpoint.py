@@ -90,9 +90,11 @@ def parse(text: bytes) -> Checkpoint:
         found = Checkpoint(**{**data, "frontier": tuple(data["frontier"])})
         if found.next:
             public_key(found.next)
+        if not all(isinstance(seen["size"], int) and isinstance(seen["root"], str) for seen in found.writers.values()):
+            raise BadCheckpoint("what it says of other writers is not a size and a root each")
         if found.line != text or found.tree.root().hex() != found.root:
             raise BadCheckpoint("not in canonical form, or its frontier has another root")
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BadCheckpoint(f"no checkpoint: {error}") from error
     return found
 

@@ -41,7 +41,7 @@ class Comparison:
             return
         end = start + len(entries)
         rows = self._rows.take(end)
-        late = start + len(rows) >= min(self._rows.given, end)
+        late = len(rows) == len(entries) or (self._rows.over and start + len(rows) >= min(self._rows.given, end))
         same = (rows, entries) if rows == entries[: len(rows)] else self._without_erased(rows, entries)
         place = first_difference(*same)
         if place == len(rows) and late:

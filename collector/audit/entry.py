@@ -135,6 +135,8 @@ def decode(text: bytes) -> Entry:
         stored = text[text.index(_BEFORE) + len(_BEFORE) : text.rindex(_BEHIND)]
         payload = b"" if stored.rstrip() == _ERASED else stored
         entry = Entry(**{**data, "payload": payload})
+        if not (type(entry.seq) is type(entry.time) is int):
+            raise BadLine("its number or its time is none")
         if _line(entry, stored) != text:
             raise BadLine("it is not in canonical form")
     except (ValueError, TypeError) as error:

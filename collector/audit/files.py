@@ -75,7 +75,7 @@ def cut_torn(path: Path) -> int:
         whole = data.rfind(b"\n") + 1
         if whole < len(data):
             happenings.emit(REPAIRED, file=str(path), bytes=len(data) - whole)
-            file.truncate(whole)
+            os.ftruncate(file.fileno(), whole)
             os.fsync(file.fileno())
     return whole
 

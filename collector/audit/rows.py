@@ -20,6 +20,11 @@ class Rows:
         self._next: Entry | None = next(self._rows, None)
         self.given = given
 
+    @property
+    def over(self) -> bool:
+        """True when there is no further row."""
+        return self._next is None
+
     def take(self, below: int | None) -> list[Entry]:
         """The next rows, up to those with this number (all that are left for None)."""
         found: list[Entry] = []

@@ -1,6 +1,7 @@
-"""What the log says must be in force now: kills that nobody lifted, and how each circuit last moved.
+"""What the log says must be in force now: kills that nobody lifted, and how each circuit last moved, its mode included.
 
 The live state is held against it (fault: the store of latches or circuits is lost, or came back from an old backup).
+A circuit in another mode than ``normal`` shows the mode as its state, in entries as on the board.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from collector.audit.report import LIVE, Problem
 
 _KIND: Final = "live state"
 _CLOSED: Final = "closed"
-_KILLED: Final = "forced_open"
 _ON_ITS_WAY: Final = {"open": ("half_open",), "half_open": ("open", "closed"), "closed": ("half_open",)}
 """What a circuit may have become since, by itself; the entry about it follows when the process reports it."""
 
@@ -62,9 +62,9 @@ class State:
 
     def compare_circuits(self, tiles: Sequence[Mapping[str, Any]]) -> Iterator[Problem]:
         """Hold the board's tiles against the log."""
-        live = {str(tile["agent"]): str(tile["state"]) for tile in tiles}
+        live = {str(tile["agent"]): str(tile["circuit"]) for tile in tiles}
         for agent in sorted(set(live) | set(self.circuits)):
             seq, logged = self.circuits.get(agent, (self.size, _CLOSED))
             now = live.get(agent, _CLOSED)
-            if now not in (logged, _KILLED, *_ON_ITS_WAY.get(logged, ())):
+            if now not in (logged, *_ON_ITS_WAY.get(logged, ())):
                 yield Problem("watch", seq, _KIND, LIVE, f"the circuit of {agent} is {now}, the log says {logged}")

@@ -72,7 +72,6 @@ class Walk:
         self._evidence, self._learn = evidence, learn
         self._lines: Iterator[Item] = map(decoded, evidence.lines)
         self._tree, self._head = Frontier(), START
-        self._previous, self._believing = "", True
         self._agreed = 0
         self.chain = Chain()
         self.problems: list[Problem] = []
@@ -98,51 +97,48 @@ class Walk:
 
     # --- ends -----------------------------------------------------------------------------------------------------
     def _ends(self) -> list[_End]:
-        signed: dict[int, Checkpoint] = {}
-        for text in self._evidence.checkpoints:
-            try:
-                found = parse(text)
-            except BadCheckpoint as error:
-                self._tell(max(signed, default=0), "edited", CHECKPOINTS, str(error))
-                break
-            if found.size <= max(signed, default=0) or found.writer != self._evidence.writer:
-                self._tell(max(signed, default=0), "inserted", CHECKPOINTS, f"a checkpoint of {found.size} entries")
-                break
-            signed[found.size] = found
+        signed = self._believed()
         self.chain.checkpoints = len(signed)
         sizes = {*signed, *(memory.size for memory in self._evidence.memories)} - {0}
         return [_End(size, signed.get(size), tuple(m for m in self._evidence.memories if m.size == size))
                 for size in sorted(sizes)]  # fmt: skip
 
-    def _accept(self, checkpoint: Checkpoint) -> bool:
-        """Whether its signature counts; once one does not, the rest of the chain is not signed."""
-        why = self._evidence.trust.objection(checkpoint)
-        if not why and checkpoint.previous != self._previous:
-            why = "deleted"
-        if why:
-            self._tell(self.chain.verified_to, why, CHECKPOINTS, f"the checkpoint of {checkpoint.size} entries")
-            return False
-        self._previous = checkpoint.signature
-        return True
+    def _believed(self) -> dict[int, Checkpoint]:
+        """The checkpoints that count, by size; once one does not, none does."""
+        found: dict[int, Checkpoint] = {}
+        last: Checkpoint | None = None
+        for text in self._evidence.checkpoints:
+            why, detail = "edited", ""
+            try:
+                each = parse(text)
+                why, detail = self._objection(each, last), f"the checkpoint of {each.size} entries"
+            except BadCheckpoint as error:
+                detail = str(error)
+            if why:
+                size = last.size if last else 0
+                self._tell(size if size >= self._evidence.first else 0, why, CHECKPOINTS, detail)
+                break
+            found[each.size] = last = each
+        return found
 
-    def _believed(self, end: _End) -> Checkpoint | None:
-        """The end's checkpoint, if it has one and it counts."""
-        if end.checkpoint and self._believing:
-            self._believing = self._accept(end.checkpoint)
-        return end.checkpoint if self._believing else None
+    def _objection(self, checkpoint: Checkpoint, last: Checkpoint | None) -> str:
+        """What is wrong with a checkpoint behind another; empty when nothing is."""
+        if checkpoint.size <= (last.size if last else 0) or checkpoint.writer != self._evidence.writer:
+            return "inserted"
+        following = checkpoint.previous == (last.signature if last else "")
+        return self._evidence.trust.objection(checkpoint) or ("" if following else "deleted")
 
     # --- runs -----------------------------------------------------------------------------------------------------
     def _skip_pruned(self, ends: list[_End]) -> bool:
         """Begin behind what retention deleted: at the first checkpoint that reaches what is left."""
         first = self._evidence.first
         for end in ends if first else ():
-            checkpoint = self._believed(end) if end.checkpoint else None
-            if checkpoint and end.size >= first:
-                return self._begin(first, checkpoint)
+            if end.checkpoint and end.size >= first:
+                return self._begin(first, end.checkpoint) and self._remembered(end, end.checkpoint.root)
         return True
 
     def _begin(self, first: int, checkpoint: Checkpoint) -> bool:
-        items = list(itertools.islice(self._lines, checkpoint.size - first))
+        items: list[Item] = list(itertools.islice(self._lines, checkpoint.size - first))
         prev = items[0].prev if items and items[0] else ""
         run = Run(items, first, prev, checkpoint.size - first, checkpoint.head, self._later)
         found = diagnose(run) if items else None
@@ -158,7 +154,7 @@ class Walk:
 
     def _run_to(self, end: _End) -> bool:
         start, prev, wanted = self._tree.size, self._head, end.size - self._tree.size
-        checkpoint = self._believed(end)
+        checkpoint = end.checkpoint
         items: list[Item] = list(itertools.islice(self._lines, wanted))
         root = self._scan(items) if len(items) == wanted else None
         if root is None or (checkpoint and (checkpoint.root != root or checkpoint.head != self._head)):

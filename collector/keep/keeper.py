@@ -35,6 +35,7 @@ _LONGEST_PAUSE_S: Final = 15.0
 _STUCK_S: Final = 30.0
 _WAITS_AN_INSERT: Final = 3.0
 _LONGEST_LINGER_S: Final = 0.5
+_LONGEST_GROWTH_S: Final = 2.0
 _INSTANT_S: Final = 1e-6
 _SIZEABLE: Final = 1 << 20
 """Bytes of a batch of which an insert's fixed cost is a small part."""
@@ -51,7 +52,8 @@ class Linger:
 
     After a quiet while, only ``shortest`` seconds. While records keep coming, so long that most of the time goes by
     between inserts, but at most half a second: what arrives is visible within one. A sizeable batch is worth an insert
-    as it is, and waits no longer once nothing has come for ``shortest`` seconds.
+    as it is, and waits no longer once nothing has come for ``shortest`` seconds; while more comes it grows for up to
+    two seconds, because then speed is what counts: a span costs a third in a batch ten times as large.
     """
 
     def __init__(self, shortest: float, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -65,10 +67,13 @@ class Linger:
 
     def steps(self, batches: Batches) -> Iterator[float]:
         """Waits that make up :attr:`seconds`, as long as there is something to wait for."""
-        left, size = self.seconds, -1
-        while left > _INSTANT_S and not batches.full and (batches.size < _SIZEABLE or batches.size > size):
+        least, waited, size = self.seconds, 0.0, -1
+        while not batches.full and (batches.size < _SIZEABLE or batches.size > size):
+            left = (least if batches.size < _SIZEABLE else _LONGEST_GROWTH_S) - waited
+            if left <= _INSTANT_S:
+                return
             size, step = batches.size, min(left, self._shortest)
-            left -= step
+            waited += step
             yield step
             batches.look()
 

@@ -72,7 +72,8 @@ def clean(attributes: Attributes, facts: dict[str, Value], remove: Set[str] = _N
     for pair in attributes:  # the hottest lines of receive, hence without a call for each pair
         value = pair.value
         text = value.string_value
-        facts[pair.key] = text if text and len(text) <= _SURELY_SHORT else normalise(value, pair.key)
+        short = text if text and len(text) <= _SURELY_SHORT else value.int_value  # 0 is no answer: then look closely
+        facts[pair.key] = short or normalise(value, pair.key)
     if len(facts) == len(attributes) <= MAX_ATTRIBUTES and remove.isdisjoint(facts) and _sound(facts):
         return 0  # which is nearly always so
     kept = _kept(attributes, remove)

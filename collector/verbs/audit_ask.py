@@ -17,7 +17,7 @@ from collector.verbs.since import FORMS, moment, utc
 from fusebox import terminal
 from fusebox.config import Config
 
-_TIMES: Final = frozenset({"time", "since", "until", "first", "last", "lifted", "acted", "stopped"})
+_TIMES: Final = frozenset({"time", "since", "until", "first", "last", "lifted", "acted", "stopped", "written"})
 _LONGEST: Final = 200
 
 

@@ -13,7 +13,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from breakers.latch import Latch
 from collector import queries
-from collector.audit import copied
+from collector.audit import EVERY_S, copied
 from collector.audit.entry import Entry
 from collector.audit.files import lines
 from collector.audit.report import Problem, Report
@@ -31,6 +31,7 @@ _LATE_S: Final = 10.0
 _POLL_S: Final = 0.2
 _AGAIN: Final = 3
 _AGAIN_S: Final = 2.0
+_DAY_S: Final = 86_400.0
 
 
 class Table:
@@ -80,6 +81,23 @@ class Table:
         }
         sizes = self._sizes | {writer: size for writer, size in below.items() if size}
         return Copy(sizes, given, lambda writer, end: rows_of(client, writer, end))
+
+    def evidence_gaps(self, now: float, spans_keep_days: int) -> list[str]:
+        """What entries rest on and is not stored any more, though it is not old enough to be deleted.
+
+        A span may be a day older than the entry that names it, and two minutes late.
+        """
+        if self._client is None:
+            return []
+        since = now - (spans_keep_days - 1) * _DAY_S if spans_keep_days else 0.0
+        try:
+            (row,) = queries.run(self._client, "audit_without_span", since=since, until=now - 2 * EVERY_S)
+        except (FuseboxError, ClickHouseError) as error:
+            return [f"the spans that entries name were not looked for: {error}"]
+        if not row["spans"]:
+            return []
+        return [f"{row['spans']} spans that {row['entries']} entries name are not stored, first those of "
+                f"{row['writer']} {row['seq']}: deleted, or never received"]  # fmt: skip
 
     def _now(self, client: Client, ends: Mapping[str, int]) -> dict[str, int]:
         sizes = self._ask(client)

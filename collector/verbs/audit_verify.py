@@ -66,14 +66,14 @@ class Verify:
 
 
 def verify_all(config: Config, keys: Mapping[str, str], remembered: Sequence[Checkpoint]) -> Found:
-    """Journal, copy and live state of this installation."""
+    """Journal, copy, evidence and live state of this installation."""
     root, state, gaps = config.data_dir / "journal", State(), list[str]()
     table = Table(config, gaps)
     chains = snapshots(root)
     copy = table.caught_up({writer: chain.end for writer, chain in chains.items()})
-    wish = Wish(chains, copy, system_clock().now(), keys, remembered)
-    found = verify(wish, state.learn, _progress)
-    found.report.incomplete += gaps
+    now = system_clock().now()
+    found = verify(Wish(chains, copy, now, keys, remembered), state.learn, _progress)
+    found.report.incomplete += [*gaps, *table.evidence_gaps(now, config.spans_keep_days)]
     if not found.report.problems:
         compare_live(config, root, state, found.report)
     return found

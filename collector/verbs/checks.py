@@ -26,6 +26,8 @@ from fusebox.ports import bind
 from fusebox.rundir import lookup, url_of
 from fusebox.shadow import shadows
 from fusebox.store import open_store
+from governance.policy.policy import open_policy, problem_of
+from governance.registry import load_registry
 from rabbitmq.amqp import AmqpBroker
 from rabbitmq.management import Management
 from rabbitmq.provision import unguarded
@@ -40,7 +42,10 @@ _PORTS: Final = {
     "dashboard_metrics_port": "dashboard",
     "redis_metrics_port": "redis",
 }
-_SECRETS: Final = ("command.key", "agent.token", "operator.token", "principals.json", "operators.json")
+_SECRETS: Final = (
+    "command.key", "agent.token", "operator.token", "principals.json", "operators.json", "approvals.key",
+    "approvers.json",
+)  # fmt: skip
 
 
 class Result(StrEnum):
@@ -66,7 +71,7 @@ def all_checks(config: Config) -> list[Check]:
     return [
         *_packages(), _python(), *_folder(config.data_dir), *_put_aside(config.data_dir), *_ports(config),
         *_roles(config), _broker(config),
-        *_permissions(config), _redis(config), _alerts(config), _clock(config),
+        *_permissions(config), _redis(config), _alerts(config), _policy(config), _clock(config),
     ]  # fmt: skip
 
 
@@ -188,6 +193,19 @@ def _alerts(config: Config) -> Check:
         return Check("alerts", Result.FAIL, str(error), "correct it, or watch does not start")
     names = ", ".join(sink.name for sink, _ in sinks)
     return Check("alerts", Result.OK, f"sinks: {names}; 'fusebox alerts test' tries them")
+
+
+def _policy(config: Config) -> Check:
+    if config.policy is None:
+        return Check("policy", Result.NOTE, "FUSEBOX_POLICY is not set: what agents may do is up to their credentials")
+    try:
+        policy = open_policy(config, load_registry(config.agents_file), system_clock())
+    except FuseboxError as error:
+        return Check("policy", Result.FAIL, str(error), "correct it, or agents do not start")
+    problem = problem_of(policy) if policy is not None else ""
+    if problem:
+        return Check("policy", Result.FAIL, problem, "correct it: until then everything is denied, or an old one rules")
+    return Check("policy", Result.OK, f"{config.policy} rules; 'fusebox policy explain AGENT' says what it grants")
 
 
 def _clock(config: Config) -> Check:

@@ -21,15 +21,18 @@ from starlette.routing import Route
 
 from collector.tokens import Principal, Tokens, bearer
 from collector.watch import bodies
+from collector.watch.approving import Approving
 from collector.watch.board import BoardView
+from collector.watch.callbacks import Callbacks
 from collector.watch.desk import Desk
 from collector.watch.door import Door
 from collector.watch.errands import Errands
 from collector.watch.leases import Receipts
 from collector.watch.orders import Orders
-from collector.watch.pages import Pages, Perform
+from collector.watch.pages import Pages
 from collector.watch.records import Records
 from collector.watch.refusal import BAD_REQUEST, NOT_FOUND, UNAUTHORISED, UNAVAILABLE, Refusal
+from collector.watch.sheets import ApprovalSheet, OrderSheet, Sheet
 from collector.watch.uplink import Uplink
 from fusebox import happenings
 from fusebox.clock import Clock
@@ -67,24 +70,29 @@ class Api:
 
     def __init__(
         self, agents: Tokens, operators: Tokens, door: Door, uplink: Uplink, orders: Orders, errands: Errands,
-        board: BoardView, receipts: Receipts, records: Records, desk: Desk, health: Health, clock: Clock,
+        board: BoardView, receipts: Receipts, records: Records, desk: Desk, approving: Approving,
+        callbacks: Callbacks, health: Health, clock: Clock,
     ) -> None:  # fmt: skip
         self._agents, self._door, self._uplink, self._orders = agents, door, uplink, orders
         self._errands, self._board, self._receipts = errands, board, receipts
         self._records, self._desk, self._health = records, desk, health
+        self._approving, self._callbacks = approving, callbacks
         # Threads of their own for people: a kill never queues behind what agents report.
         self._people = ThreadPoolExecutor(_PEOPLE, "watch-people")
-        perform: dict[str, Perform] = {
-            "kill": lambda who, body, _second: orders.kill(who, body.scope, body.reason),
-            "resume": lambda who, body, second: orders.resume(who, body.scope, body.reason, second),
+        sheets: dict[str, Sheet] = {
+            "kill": OrderSheet("kill", lambda who, body, _second: orders.kill(who, body.scope, body.reason)),
+            "resume": OrderSheet(
+                "resume", lambda who, body, second: orders.resume(who, body.scope, body.reason, second)
+            ),
+            "approval": ApprovalSheet(approving),
         }
-        self._pages = Pages(operators, clock, perform, self._for_people, self._enter)
+        self._pages = Pages(operators, clock, sheets, self._for_people, self._enter)
 
     def app(self) -> Starlette:
         """The application."""
         told = [
             Route(f"/v1/{kind}", self._from_agent(kind), methods=["POST"])
-            for kind in ("snapshot", "receipts", "reports", "denials", "leave")
+            for kind in ("snapshot", "receipts", "reports", "denials", "hold", "standing", "leave")
         ]
         ordered = [
             Route(f"/v1/{order}", self._from_operator(run), methods=["POST"]) for order, run in self._effects().items()
@@ -97,6 +105,9 @@ class Api:
                 Route("/v1/poll", self._poll, methods=["POST"]),
                 Route("/v1/board", self._show_board),
                 Route("/v1/alerts", self._show_alerts),
+                Route("/v1/approvals", self._show_approvals),
+                Route("/v1/approvals/webhook", self._take_callback, methods=["POST"]),
+                Route("/v1/approvals/{id}", self._show_approval),
                 Route("/v1/receipts/{command}", self._show_receipts),
                 Route("/healthz", self._healthz),
                 Route("/metrics", self._metrics),
@@ -137,6 +148,7 @@ class Api:
             "reprice": lambda who, body: self._orders.reprice(who, bodies.parse(bodies.RepriceBody, body)),
             "messages": lambda who, body: self._errands.messages(who, bodies.parse(bodies.MessagesBody, body)),
             "outcome": lambda who, body: self._errands.outcome(who, bodies.parse(bodies.OutcomeBody, body)),
+            "approvals/answer": lambda who, body: self._approving.answer(who, bodies.parse(bodies.AnswerBody, body)),
             "alerts/silence": lambda who, body: self._desk.silence(who, bodies.parse(bodies.SilenceBody, body)),
             "alerts/unsilence": lambda who, body: self._desk.unsilence(who, bodies.parse(bodies.UnsilenceBody, body)),
             "alerts/ack": lambda who, body: self._desk.acknowledge(who, bodies.parse(bodies.AckBody, body)),
@@ -181,6 +193,11 @@ class Api:
             raise Refusal(UNAUTHORISED, f"no valid operator token in {header}; 'fusebox operators add NAME' makes one")
         return name
 
+    async def _spectator(self, request: Request) -> str:
+        """An operator, or a reader: who may see what is shown."""
+        reader = self._door.window(bearer(request.headers.get("authorization")))
+        return reader if reader is not None else await self._operator(request)
+
     async def _second(self, request: Request) -> str:
         """The operator who agrees; nobody when the header is left out."""
         return await self._operator(request, SECOND) if SECOND in request.headers else ""
@@ -205,15 +222,34 @@ class Api:
         return JSONResponse(await self._uplink.long_poll(body))
 
     async def _show_board(self, request: Request) -> Response:
-        await self._operator(request)
-        return JSONResponse(await self._for_people(self._board.json))
+        you = await self._spectator(request)
+        return JSONResponse({**await self._for_people(self._board.json), "you": you})
 
     async def _show_alerts(self, request: Request) -> Response:
         await self._operator(request)
         return JSONResponse(await self._for_people(self._desk.show))
 
-    async def _show_receipts(self, request: Request) -> Response:
+    async def _show_approvals(self, request: Request) -> Response:
         await self._operator(request)
+        return JSONResponse(await self._for_people(self._approving.show_all))
+
+    async def _show_approval(self, request: Request) -> Response:
+        await self._operator(request)
+        return JSONResponse(await self._for_people(self._approving.show, request.path_params["id"]))
+
+    async def _take_callback(self, request: Request) -> Response:
+        """No token: its signature says whose word it is."""
+        headers, raw = dict(request.headers), await _raw(request)
+        try:
+            return JSONResponse(await self._for_people(self._callbacks.take, headers, raw))
+        except Refusal as refusal:
+            if refusal.status == UNAUTHORISED:
+                address = request.client.host if request.client else ""
+                await run_in_threadpool(self._door.turned_away, address, request.url.path)
+            raise
+
+    async def _show_receipts(self, request: Request) -> Response:
+        await self._spectator(request)
         return JSONResponse(self._receipts.view(request.path_params["command"]))
 
     async def _healthz(self, _request: Request) -> Response:
@@ -231,15 +267,23 @@ async def _body(request: Request) -> Any:
     Raises:
         Refusal: 400, it is longer than the cap or is not JSON.
     """
+    try:
+        return json.loads(await _raw(request))
+    except (ValueError, RecursionError) as error:
+        raise Refusal(BAD_REQUEST, "the body is not JSON") from error
+
+
+async def _raw(request: Request) -> bytes:
+    """
+    Raises:
+        Refusal: 400, the body is longer than the cap.
+    """
     raw = bytearray()
     async for chunk in request.stream():
         raw += chunk
         if len(raw) > MAX_BODY:
             raise Refusal(BAD_REQUEST, f"the body is longer than {MAX_BODY} bytes; send fewer rows at once")
-    try:
-        return json.loads(raw)
-    except (ValueError, RecursionError) as error:
-        raise Refusal(BAD_REQUEST, "the body is not JSON") from error
+    return bytes(raw)
 
 
 def _says(status: int, sentence: str) -> Response:

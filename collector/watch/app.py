@@ -23,18 +23,21 @@ from collector.alerts.register import Register
 from collector.alerts.routing import Router
 from collector.alerts.rules import load_alert_rules
 from collector.alerts.writer import Writer
+from collector.approvers import Approvers
 from collector.audit import EVERY_S
 from collector.audit.entry import Note
 from collector.audit.files import DAMAGED, entries
 from collector.audit.journal import Journal, JournalBroken
 from collector.configured import declare
 from collector.readers import Readers
-from collector.setup import load_signer, owned, prepare
+from collector.setup import LOCAL, load_signer, owned, prepare
 from collector.spool import Reader
 from collector.tokens import Tokens
 from collector.watch import parts
 from collector.watch.api import Api
+from collector.watch.approving import Approving
 from collector.watch.board import BoardView
+from collector.watch.callbacks import Callbacks
 from collector.watch.canary import Canary
 from collector.watch.changes import Changes
 from collector.watch.completeness import Completeness
@@ -50,11 +53,12 @@ from collector.watch.history import History
 from collector.watch.leases import Leases, Receipts
 from collector.watch.live import BEHIND_S, Judge, Live
 from collector.watch.orders import Orders
+from collector.watch.policy import PolicyLook
 from collector.watch.poll import CommandLog
 from collector.watch.records import Records
 from collector.watch.relatch import Relatch
 from collector.watch.roll import Roll
-from collector.watch.roster import Named, Roster
+from collector.watch.roster import Named, Roster, VirtualKeys
 from collector.watch.rulings import Rulings
 from collector.watch.scores import Scores
 from collector.watch.server import HttpServer
@@ -186,7 +190,10 @@ class Watch:
         """Who tells people."""
         config, clock, register = self._config, self._clock, Register()
         self._alert_rules = load_alert_rules(config.alerts_file)
-        writer = Writer(lambda: self._alert_rules.links.dashboard or self._dashboard())
+        self._writer = writer = Writer(
+            lambda: self._alert_rules.links.dashboard or self._dashboard(),
+            lambda: (self._alert_rules.links.control or self.url).rstrip("/"),
+        )
         self._telling = Telling(self._journal, clock, writer, register, self._registry)
         sinks = Workshop(config, self._alert_rules, clock, self.url).sinks()
         self._outbox = Outbox(config.data_dir / "alerts", sinks, clock, self._telling.ended)
@@ -212,9 +219,10 @@ class Watch:
             self._registry, tenant=config.tenant, moved=self._ordered_move, lifted=self._lifted.add,
             told=self._telling.ordered,
         )  # fmt: skip
+        self._approve(dispatch)
         uplink = Uplink(
             self._latch, self._circuits, self._journal, dispatch, self._log, self._leases, self._receipts, self._trips,
-            self._rulings, self._lifted, clock,
+            self._rulings, self._lifted, clock, {"hold": self._approving.hold, "standing": self._approving.standing},
         )  # fmt: skip
         self._judge = Judge(
             self._panel,
@@ -235,26 +243,41 @@ class Watch:
         dead = [DeadLetters(broker.depth, self._consumers, self._telling.dead_letters)] if broker else []
         rule = self._alert_rules.heartbeat
         heart = [Heartbeat(rule, clock, self._unwell, self._outbox.send)] if rule else []
-        self._stack = Stack([self._outbox, *carriers, server, self._live, self._canary, *dead, *heart])
+        policy = PolicyLook(config, self._registry, clock, self._telling.policy_failed)
+        self._stack = Stack([self._outbox, *carriers, server, self._live, self._canary, policy, *dead, *heart])
         self._stopping = threading.Event()
         self._ticker = threading.Thread(target=self._tick, name="watch-ticker", daemon=True)
+
+    def _approve(self, dispatch: Dispatch) -> None:
+        """Who asks people, and hears them."""
+        config, folder = self._config, self._config.data_dir
+        self._operators, self._approvers = Tokens(folder / "operators.json", config.tenant), Approvers(folder)
+        self._approving = Approving(
+            self._store, parts.approvals_key(folder), self._journal, self._registry,
+            lambda: tuple(sorted({*self._operators.names(), *self._approvers.names()})), dispatch, self._telling,
+            self._writer, self._clock, tenant=config.tenant, local=LOCAL, each=config.approvals_each,
+        )  # fmt: skip
+        self._callbacks = Callbacks(self._approvers, self._approving, self._store, self._clock, config.tenant)
 
     def _api(self, uplink: Uplink, orders: Orders) -> Api:
         folder, tenant = self._config.data_dir, self._config.tenant
         board = BoardView(
             self._circuits, self._latch, self._registry, self._roll, self._leases, self._history, self._clock,
             watermark=lambda: self._judge.watermark, alerts=self._desk.counts,
-            freshness=self._complete.json,
+            freshness=self._complete.json, receipts=self._receipts.outstanding,
             thresholds={name: self._rules.threshold(name) for name in self._rules.detectors},
         )  # fmt: skip
-        agents, operators = Tokens(folder / "principals.json", tenant), Tokens(folder / "operators.json", tenant)
-        lists: dict[str, Named] = {"principal": agents, "operator": operators, "reader": Readers(folder)}
+        agents, operators, readers = Tokens(folder / "principals.json", tenant), self._operators, Readers(folder)
+        lists: dict[str, Named] = {
+            "principal": agents, "operator": operators, "reader": readers, "virtual key": VirtualKeys(folder),
+            "approver": self._approvers,
+        }  # fmt: skip
         self._roster = Roster(lists, self._journal)
-        self._door = Door(operators, self._journal, self._clock)
+        self._door = Door(operators, readers, self._journal, self._clock)
         records = Records(self._journal, folder / "journal")
         return Api(
             agents, operators, self._door, uplink, orders, Errands(self._journal), board, self._receipts, records,
-            self._desk, self, self._clock,
+            self._desk, self._approving, self._callbacks, self, self._clock,
         )  # fmt: skip
 
     def _kill_for(self, orders: Orders, finding: Finding) -> None:
@@ -283,7 +306,10 @@ class Watch:
         """Take up what the journal says, and write down what is new since."""
         relatch = Relatch(self._latch)
         passed_over = happenings.counts()[DAMAGED.name]
-        learners = (relatch, self._history, self._lifted, self._telling, self._desk, self._roster, self._changes)
+        learners = (
+            relatch, self._history, self._lifted, self._telling, self._desk, self._roster, self._changes,
+            self._approving,
+        )  # fmt: skip
         for entry in entries(self._config.data_dir / "journal"):
             for learner in learners:
                 learner.learn(entry)
@@ -317,6 +343,7 @@ class Watch:
             self._scores.tick()
             self._damage.look()
             self._vigil.look()
+            self._approving.look()
 
     def _count(self, *, now: bool = False) -> None:
         for counted in (self._rulings.counted, self._door.refused):

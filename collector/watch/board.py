@@ -29,18 +29,19 @@ class BoardView:
         watermark: time of the newest event judged.
         alerts: counts of alerts by what became of them.
         freshness: how far the database is, and what is missing.
+        receipts: Commands that processes have not confirmed.
         thresholds: the score at which each detector opens a circuit.
     """
 
     def __init__(
         self, circuits: Circuits, latch: Latch, registry: Registry, roll: Roll, leases: Leases, history: History,
         clock: Clock, *, watermark: Callable[[], float], alerts: Callable[[], dict[str, int]],
-        freshness: Callable[[], Json], thresholds: Mapping[str, float],
+        freshness: Callable[[], Json], receipts: Callable[[], list[Json]], thresholds: Mapping[str, float],
     ) -> None:  # fmt: skip
         self._circuits, self._latch, self._registry, self._roll = circuits, latch, registry, roll
         self._leases, self._history, self._clock = leases, history, clock
         self._watermark, self._alerts, self._freshness = watermark, alerts, freshness
-        self._thresholds = dict(thresholds)
+        self._receipts, self._thresholds = receipts, dict(thresholds)
 
     def json(self) -> Json:
         """The answer of ``GET /v1/board``."""
@@ -53,6 +54,7 @@ class BoardView:
             "circuits": [self._tile(agent, held) for agent in self._agents(held)],
             "processes": [_process(lease) for lease in leases],
             "latches": self._latches(),
+            "receipts": self._receipts(),
             "trips": self._history.trips(),
             "alerts": self._alerts(),
             "thresholds": self._thresholds,
@@ -61,10 +63,10 @@ class BoardView:
 
     def _agents(self, held: dict[str, int]) -> list[str]:
         """Agents in trouble, then registered ones, then those at work, then the rest; the first thousand of them."""
-        circuits = {circuit.agent: circuit.state for circuit in self._circuits.all()}
+        circuits = {circuit.agent: circuit.shown for circuit in self._circuits.all()}
         scopes = [kill.scope for kill in self._latch.kills().values()]
         killed = {scope.removeprefix(_AGENT) for scope in scopes if scope.startswith(_AGENT)}
-        trouble = {agent for agent, state in circuits.items() if state is not State.CLOSED} | killed
+        trouble = {agent for agent, shown in circuits.items() if shown is not State.CLOSED} | killed
         ranked = dict.fromkeys(
             (*sorted(trouble), *sorted(self._registry.agents), *sorted(held), *self._roll.agents()[::-1], *circuits)
         )
@@ -79,6 +81,7 @@ class BoardView:
             "reason": kill.reason if kill else circuit.reason,
             "since": kill.time if kill else circuit.since,
             "mode": circuit.mode,
+            "circuit": circuit.shown.value,
             "registered": entry is not None,
             "owner": entry.owner if entry else "",
             "team": entry.team if entry else "",
@@ -88,6 +91,7 @@ class BoardView:
             "budget_tokens_per_minute": entry.tokens_per_minute if entry else None,
             "held": held.get(agent, 0),
             "denied": figures.denied,
+            "course": self._roll.course(agent),
             "finding": circuit.finding,
         }
 

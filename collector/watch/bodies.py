@@ -11,6 +11,7 @@ from collector.watch.refusal import BAD_REQUEST, Refusal
 from fusebox.command import agent_scope, names_someone
 from fusebox.records import Decision, Finding, State, Transition
 from fusebox.registry import AGENT_ID
+from governance.approvals.request import MAX_ARGUMENTS, Request
 
 MAX_WAIT_S = 30.0
 MAX_SILENCE_S = 30 * 86_400.0
@@ -175,6 +176,19 @@ class AuditBody(Body):
     where: Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
+ApprovalId = Annotated[str, StringConstraints(pattern=r"^apr_[0-9a-f]{16}$")]
+Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+class AnswerBody(Body):
+    """``approvals/answer``, and the data of a webhook; ``digest`` is that of the request as it was read."""
+
+    approval: ApprovalId
+    digest: Digest
+    approve: bool
+    reason: Reason
+
+
 # --- from agent processes ---------------------------------------------------------------------------------------------
 class Snapshot(Body):
     """``snapshot``."""
@@ -269,6 +283,11 @@ class Denial(Body):
     minute: Whole
     count: Annotated[Whole, Field(ge=1)]
     trace_id: Trace = ""
+    operation: Text = ""
+    target: Text = ""
+    workflow: Text = ""
+    revision: Text = ""
+    decision_id: Text = ""
 
 
 class Denials(Body):
@@ -276,6 +295,44 @@ class Denials(Body):
 
     process: Id
     rows: Annotated[list[Denial], Field(max_length=500)]
+
+
+class RequestBody(Body):
+    """What an agent wants to do, inside ``hold``."""
+
+    agent: AgentId
+    kind: Literal["publish", "consume", "model_call", "tool_call"]
+    operation: Annotated[str, StringConstraints(max_length=300)]
+    target: Text
+    arguments: Annotated[str, StringConstraints(max_length=MAX_ARGUMENTS)]
+    contract: Text
+    revision: Annotated[str, StringConstraints(max_length=200)]
+    guard: Annotated[str, StringConstraints(max_length=100)]
+    reason: Text
+    workflow: Annotated[str, StringConstraints(max_length=128)]
+    trace_id: Trace
+    origin: Annotated[str, StringConstraints(max_length=300)]
+
+    def record(self) -> Request:
+        """The request as everyone else knows it."""
+        return Request(**self.model_dump())
+
+
+class HoldBody(Body):
+    """``hold``: how do things stand with this action?"""
+
+    process: Id
+    request: RequestBody
+    nonce: Annotated[str, StringConstraints(min_length=16, max_length=128)]
+    named: ApprovalId | Literal[""] = ""
+    by_origin: bool
+
+
+class StandingBody(Body):
+    """``standing``: how do the approvals of these agents stand?"""
+
+    process: Id
+    agents: Annotated[list[AgentId], Field(max_length=_MAX_AGENTS)]
 
 
 class Leave(Body):

@@ -16,6 +16,7 @@ from typing import Final
 
 from collector.audit.entry import Note
 from collector.audit.journal import Journal, JournalBroken
+from collector.readers import Readers
 from collector.tokens import Tokens
 from collector.watch.counted import Counted
 from fusebox import happenings
@@ -33,10 +34,11 @@ class Door:
 
     Args:
         operators: the tokens that open it.
+        readers: theirs open a window in it: they see what operators see, and order nothing.
     """
 
-    def __init__(self, operators: Tokens, journal: Journal, clock: Clock) -> None:
-        self._operators, self._journal, self._clock = operators, journal, clock
+    def __init__(self, operators: Tokens, readers: Readers, journal: Journal, clock: Clock) -> None:
+        self._operators, self._readers, self._journal, self._clock = operators, readers, journal, clock
         self.refused = Counted(journal, clock, full=1)
         self._seen: dict[tuple[str, str], float] = {}
         self._lock = threading.Lock()
@@ -45,6 +47,11 @@ class Door:
         """The operator whose token this is, or None; writes nothing."""
         principal = self._operators.authenticate(token)
         return principal.name if principal else None
+
+    def window(self, token: str | None) -> str | None:
+        """The reader whose token this is, or None; writes nothing."""
+        reader = self._readers.known(token)
+        return reader.name if reader else None
 
     def is_news(self, name: str, address: str) -> bool:
         """True when this use of a token is to be written down; writes nothing."""

@@ -163,10 +163,21 @@ class Receipts:
         before = self._clock.monotonic() - seconds
         with self._lock:
             late = [each for each in self._commands.values() if each.order.order in _STOPS and each.since <= before]
-            missing = [
-                (each.order, sorted(set(each.expected) - each.received.keys() - self._left.keys())) for each in late
-            ]
+            missing = [(each.order, self._missing(each)) for each in late]
         return [(command, processes) for command, processes in missing if processes]
+
+    def outstanding(self) -> list[dict[str, Any]]:
+        """Commands that processes have not confirmed, newest first: at most a hundred, with their age in seconds."""
+        now = self._clock.monotonic()
+        with self._lock:
+            due = [
+                {
+                    "command": id, "order": each.order.order.value, "scope": each.order.scope,
+                    "age": round(now - each.since, 1), "missing": missing,
+                }
+                for id, each in reversed(self._commands.items()) if (missing := self._missing(each))
+            ]  # fmt: skip
+        return due[:_MAX_DUE]
 
     def view(self, command: str) -> dict[str, Any]:
         """The answer of ``GET /v1/receipts/{command}``.
@@ -181,6 +192,10 @@ class Receipts:
                 "command": command, "expected": list(awaited.expected),
                 "received": dict(awaited.received), "complete": complete,
             }  # fmt: skip
+
+    def _missing(self, awaited: _Awaited) -> list[str]:
+        """Under the lock: the processes that have neither confirmed it nor stopped."""
+        return sorted(set(awaited.expected) - awaited.received.keys() - self._left.keys())
 
     def _get(self, command: str) -> _Awaited:
         awaited = self._commands.get(command)

@@ -16,7 +16,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Final, TypeVar
 
 from breakers.detectors.burn import Burn
 from breakers.panel import Panel
@@ -41,6 +41,9 @@ BEHIND_S: Final = 30.0
 _BATCH: Final = 256
 _CONTENT: Final = (ActionKind.TOOL_CALL, ActionKind.MODEL_CALL)
 _BATCH_BYTES: Final = 4 << 20
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 LIVE_FAILED: Final = happenings.declare(
     "live_record_failed",
@@ -80,13 +83,11 @@ class Judge:
         self._untold: set[str] = set()
         self.watermark = 0.0
 
-    def see(self, span: SpanFacts) -> None:
-        """Take a span in: count it, and judge the event it reports."""
+    def read(self, span: SpanFacts) -> Event | None:
+        """Take a span in: count it, and say which event it reports that is to be judged."""
         if self._complete.look(span):
             self._mark(span.end)
-        event = None if told_elsewhere(span) else event_of(span)
-        if event is not None:
-            self.judge(event)
+        return None if told_elsewhere(span) else event_of(span)
 
     def judge(self, event: Event) -> None:
         """Count the event, show it to the detectors, act on what they find."""
@@ -184,19 +185,17 @@ class Live:
     def _judge_all(self, records: Iterable[Record]) -> None:
         for record in records:
             try:
-                for facts in facts_of(record.payload):
-                    self._judge_one(facts, record)
+                self._judge_record(record)
             except Exception as error:  # a record that cannot be read must not blind watch to the next one
                 happenings.emit(LIVE_FAILED, record=record.number, error=repr(error))
             self._behind.append((self._judge.watermark, record.number, len(record.payload)))
             self._behind_bytes += len(record.payload)
             self.position = record.number
 
-    def _judge_one(self, facts: SpanFacts, record: Record) -> None:
-        try:
-            self._judge.see(facts)
-        except Exception as error:  # nor may one span hide the others of its record
-            happenings.emit(LIVE_FAILED, record=record.number, error=repr(error))
+    def _judge_record(self, record: Record) -> None:
+        """Step by step for all spans, not span by span: what does one step stays in the processor's caches."""
+        events = _each(self._judge.read, list(facts_of(record.payload)), record)
+        _each(self._judge.judge, filter(None, events), record)
 
     def _commit(self, reader: Reader) -> None:
         """Let go of what no detector needs any more."""
@@ -208,3 +207,14 @@ class Live:
             done = number
         if done:
             reader.commit(done)
+
+
+def _each(act: Callable[[T], R], items: Iterable[T], record: Record) -> list[R]:
+    """What ``act`` makes of each; one span it fails on must not hide the others of its record."""
+    made = []
+    for item in items:
+        try:
+            made.append(act(item))
+        except Exception as error:
+            happenings.emit(LIVE_FAILED, record=record.number, error=repr(error))
+    return made

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import secrets
+from pathlib import Path
 from typing import Final
 
 from breakers.latch import Latch
@@ -14,6 +16,7 @@ from fusebox import happenings
 from fusebox.clock import Clock
 from fusebox.config import Config
 from fusebox.errors import StoreUnavailable
+from fusebox.rundir import write_atomic
 from fusebox.store import Store, open_store
 from rabbitmq.amqp import AmqpBroker
 from rabbitmq.amqp_address import Address
@@ -21,6 +24,7 @@ from rabbitmq.management import Management
 from rabbitmq.wiring import command_stream, url_of_store
 
 _PATIENCE_S: Final = 5.0
+_KEY_BYTES: Final = 32
 
 STORE_ABSENT: Final = happenings.declare(
     "store_absent", logging.ERROR, "shared state does not answer at start; watch goes on with what it knows"
@@ -46,6 +50,14 @@ def shared_state(config: Config, clock: Clock) -> Store:
                 happenings.emit(STORE_ABSENT, error=str(error))
                 return store
             clock.sleep(0.05)
+
+
+def approvals_key(folder: Path) -> bytes:
+    """The secret that seals approvals in the state store, made at the first start."""
+    path = folder / "approvals.key"
+    if not path.exists():
+        write_atomic(path, secrets.token_hex(_KEY_BYTES))
+    return bytes.fromhex(path.read_text().strip())
 
 
 def broker(config: Config, clock: Clock) -> BrokerCarrier | None:

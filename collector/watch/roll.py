@@ -69,6 +69,14 @@ class Roll:
                     total.add(figures)
         return total
 
+    def course(self, agent: str) -> list[int]:
+        """Its actions in each bucket of the last minute, oldest first."""
+        newest = self._bucket(self._clock.now())
+        with self._lock:
+            buckets = self._agents.get(agent, {})
+            numbers = range(newest - int(WINDOW_S / _BUCKET_S) + 1, newest + 1)
+            return [buckets[number].actions if number in buckets else 0 for number in numbers]
+
     def agents(self) -> list[str]:
         """Every agent that is remembered."""
         with self._lock:

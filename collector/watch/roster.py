@@ -6,12 +6,15 @@ changed, also while it was away.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 from collector.audit.entry import Note
 from collector.audit.journal import Journal, JournalBroken
 from fusebox.errors import ConfigError
+from fusebox.secrets_file import GATEWAY_KEYS
 
 
 class Named(Protocol):
@@ -25,11 +28,28 @@ class Named(Protocol):
         """
 
 
+class VirtualKeys:
+    """The gateway's keys, each named after its agent and its id."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / GATEWAY_KEYS
+
+    def names(self) -> tuple[str, ...]:
+        """Every live key. Raises: ConfigError: the file is damaged."""
+        try:
+            entries = json.loads(self._path.read_text())
+            return tuple(f"{entry['agent']}/{id}" for id, entry in entries.items())
+        except FileNotFoundError:
+            return ()
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ConfigError(f"{self._path} is not a file of keys: {error!r}") from error
+
+
 class Roster:
     """Compares lists of tokens with what the journal says of them.
 
     Args:
-        lists: by the word that describes their members (``operator``, ``principal``, ``reader``).
+        lists: by the word that describes their members (``operator``, ``principal``, ``reader``, ``virtual key``).
     """
 
     def __init__(self, lists: Mapping[str, Named], journal: Journal) -> None:

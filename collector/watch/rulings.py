@@ -18,6 +18,7 @@ from fusebox.clock import Clock
 from fusebox.records import Decision
 
 IN_FULL: Final = 200
+_ABOUT: Final = ("operation", "target", "workflow", "revision", "decision_id")
 _KINDS: Final = {Decision.DENY: "denial", Decision.HOLD: "hold", Decision.ALLOW: "allow"}
 
 
@@ -45,4 +46,5 @@ class Rulings:
 
 def _note(row: Denial, process: str) -> Note:
     payload = {"process": process, "action": row.action, "minute": row.minute}
+    payload |= {name: value for name in _ABOUT if (value := getattr(row, name))}
     return Note(_KINDS[row.decision], row.guard, row.agent, row.reason, row.trace_id, payload=payload)

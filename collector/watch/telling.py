@@ -31,8 +31,8 @@ from fusebox.registry import Registry
 Json = dict[str, Any]
 _BURNING_S: Final = 900.0
 _MAX_ONCE: Final = 50_000
-_OWN: Final = ("stranger", "damage", "withheld", "told")
-"""Kinds of entries that carry their alert."""
+_OWN: Final = ("stranger", "damage", "withheld", "told", "approval")
+"""Kinds of entries that carry their alert (an approval's does where it is asked for)."""
 
 
 class Telling:
@@ -65,6 +65,12 @@ class Telling:
         """A kill or a resume is in the journal."""
         alert = self._writer.ordered(command, self._clock.now())
         if alert is not None:
+            self._tell(alert)
+
+    def asked(self, alert: Alert) -> None:
+        """A person is asked about an action, and that is in the journal; told once."""
+        if alert.id not in self._once:
+            self._remember(alert.id)
             self._tell(alert)
 
     # --- what is journaled here -------------------------------------------------------------------------------------
@@ -117,6 +123,10 @@ class Telling:
         self._tell_once(alert, subject=where)
         return alert.id
 
+    def policy_failed(self, reason: str, since: float) -> None:
+        """The policy cannot be loaded or asked; told once for each time."""
+        self._tell_once(self._writer.policy_failed(reason, since), subject="policy")
+
     def ended(self, id: str, sink: str, outcome: Outcome) -> None:
         """An alert was delivered, given up or withdrawn."""
         self._register.ended(id, sink, outcome.fate.value)
@@ -134,7 +144,7 @@ class Telling:
             self._learn_alert(entry)
 
     def _learn_alert(self, entry: Json) -> None:
-        if entry["kind"] in _OWN:
+        if _carries(entry):
             self._remember(entry["payload"]["alert"]["id"])
         is_news = self._clock.now() - entry["time"] <= MAX_AGE_S
         alert = self._alert(entry) if is_news else None
@@ -158,7 +168,7 @@ class Telling:
     def _alert(self, entry: Json) -> Alert | None:
         """The alert that an entry calls for."""
         payload = entry["payload"]
-        if entry["kind"] in _OWN:
+        if _carries(entry):
             return Alert(**payload["alert"])
         if entry["kind"] in ("trip", "transition") and "transition" in payload:
             return self._writer.moved(transition_of(payload["transition"]))
@@ -207,3 +217,7 @@ class Telling:
             self._journal.append(note)
         except JournalBroken:
             self._journal.owe(note)
+
+
+def _carries(entry: Json) -> bool:
+    return entry["kind"] in _OWN and "alert" in entry["payload"]

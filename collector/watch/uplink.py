@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -29,6 +29,8 @@ from fusebox.command import agent_scope, narrow
 from fusebox.records import State
 
 Json = dict[str, Any]
+Handler = Callable[[Principal, Any], Json]
+"""``handler(principal, body)``; raises :class:`Refusal`."""
 
 RECEIPT: Final = happenings.declare("receipt_received", logging.DEBUG, "a process applied a Command")
 RECEIPT_UNJOURNALED: Final = happenings.declare(
@@ -67,18 +69,22 @@ class Lifted:
 
 
 class Uplink:
-    """Handlers for agent processes."""
+    """Handlers for agent processes.
+
+    Args:
+        more: those that others have, by kind.
+    """
 
     def __init__(
         self, latch: Latch, circuits: Circuits, journal: Journal, dispatch: Dispatch, log: CommandLog, leases: Leases,
-        receipts: Receipts, trips: Trips, rulings: Rulings, lifted: Lifted, clock: Clock,
+        receipts: Receipts, trips: Trips, rulings: Rulings, lifted: Lifted, clock: Clock, more: Mapping[str, Handler],
     ) -> None:  # fmt: skip
         self._latch, self._circuits, self._journal, self._dispatch = latch, circuits, journal, dispatch
         self._log, self._leases, self._receipts, self._trips = log, leases, receipts, trips
         self._rulings, self._lifted, self._clock = rulings, lifted, clock
-        self._handlers: dict[str, Callable[[Principal, Any], Json]] = {
+        self._handlers: dict[str, Handler] = {
             "snapshot": self.snapshot, "poll": self.poll, "receipts": self.receipt, "reports": self.report,
-            "denials": self.denials, "leave": self.leave,
+            "denials": self.denials, "leave": self.leave, **more,
         }  # fmt: skip
 
     def handle(self, kind: str, principal: Principal, data: Any) -> Json:
@@ -95,7 +101,7 @@ class Uplink:
     def snapshot(self, principal: Principal, data: Any) -> Json:
         """The signed board, over the caller's nonce, and the Commands that it stands for in the caller's place."""
         body = bodies.parse(bodies.Snapshot, data)
-        _refuse_foreign(principal, body.agents)
+        refuse_foreign(principal, body.agents)
         payload = {
             "kind": "snapshot", "nonce": body.nonce, "cursor": self._log.cursor, "kills": self._kills(body.agents),
             "lifted": self._lifted.newest(), "circuits": {agent: self._circuit(agent) for agent in body.agents},
@@ -106,7 +112,7 @@ class Uplink:
     def lease(self, principal: Principal, data: Any) -> bodies.Poll:
         """The part of a poll that does not wait: renew the lease."""
         body = bodies.parse(bodies.Poll, data)
-        _refuse_foreign(principal, body.agents)
+        refuse_foreign(principal, body.agents)
         held = {agent: told.held for agent, told in body.agents.items()}
         self._leases.renew(
             principal.name, body.process, host=body.host, pid=body.pid, agents=held, wait=body.wait
@@ -124,7 +130,7 @@ class Uplink:
     def receipt(self, principal: Principal, data: Any) -> Json:
         """A process has applied a Command."""
         body = bodies.parse(bodies.ReceiptBody, data)
-        _refuse_foreign(principal, body.agents)
+        refuse_foreign(principal, body.agents)
         self._leases.own(principal.name, body.process)
         if self._receipts.receive(body.command, body.process, body.applied_at):
             happenings.emit(RECEIPT, command=body.command, process=body.process)
@@ -135,7 +141,7 @@ class Uplink:
         """A circuit of the process moved."""
         body = bodies.parse(bodies.Report, data)
         transition = body.transition.record()
-        _refuse_foreign(principal, [transition.agent, *([transition.finding.agent] if transition.finding else [])])
+        refuse_foreign(principal, [transition.agent, *([transition.finding.agent] if transition.finding else [])])
         self._leases.own(principal.name, body.process)
         if transition.tenant != principal.tenant:
             raise Refusal(FORBIDDEN, f"this token is of tenant {principal.tenant!r}, not {transition.tenant!r}")
@@ -148,7 +154,7 @@ class Uplink:
     def denials(self, principal: Principal, data: Any) -> Json:
         """Guards of the process ruled."""
         body = bodies.parse(bodies.Denials, data)
-        _refuse_foreign(principal, [row.agent for row in body.rows])
+        refuse_foreign(principal, [row.agent for row in body.rows])
         self._leases.own(principal.name, body.process)
         self._rulings.take(principal.name, body)
         return {}
@@ -191,7 +197,11 @@ def answer(cursor: int, commands: list[str]) -> Json:
     return {"cursor": cursor, "commands": commands}
 
 
-def _refuse_foreign(principal: Principal, agents: Iterable[str]) -> None:
+def refuse_foreign(principal: Principal, agents: Iterable[str]) -> None:
+    """
+    Raises:
+        Refusal: 403, the principal is not bound to all of them.
+    """
     foreign = [agent for agent in agents if not principal.may_speak_for(agent)]
     if foreign:
         raise Refusal(

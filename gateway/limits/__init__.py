@@ -16,13 +16,15 @@
     limiter.tick()                     # every second, from one task or thread of each process
     limiter.close()                    # at the end
 
-``reserve`` is one round trip to the store; ``settle`` and ``refund`` make none. Rates and budgets are rules of
+``reserve`` is one round trip to the store (``reserve_soon`` the same on an event loop); ``settle`` and ``refund`` make
+none. With :class:`Grants` before a limiter few calls make one. Rates and budgets are rules of
 :mod:`gateway.limits.rules`, rows are explained in :mod:`gateway.limits.rows`, the atomic step in
 :mod:`gateway.limits.steps`.
 """
 
 from gateway.limits.answers import GUARD, Refusal, Reservation
 from gateway.limits.estimate import DEFAULT_OUTPUT, Learner, worst_case
+from gateway.limits.grants import Grants, Part
 from gateway.limits.limiter import LEASE_S, Limiter
 from gateway.limits.meter import Meter
 from gateway.limits.rows import Row
@@ -38,6 +40,7 @@ from gateway.limits.rules import (
     registered_limits,
 )
 from gateway.limits.selftest import self_test
+from gateway.limits.wire import Wire
 
 __all__ = [
     "DEFAULT_OUTPUT",
@@ -47,15 +50,18 @@ __all__ = [
     "Budget",
     "Call",
     "Demand",
+    "Grants",
     "Learner",
     "Limit",
     "Limiter",
     "Measure",
     "Meter",
+    "Part",
     "Refusal",
     "Reservation",
     "Row",
     "Scope",
+    "Wire",
     "refuse_unmatched",
     "registered_limits",
     "self_test",

@@ -6,9 +6,11 @@ The header names are those of OpenAI's API (``x-ratelimit-limit-requests`` …) 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import repeat
+from operator import itemgetter
 from typing import Final
 
 from fusebox.guard import deny
@@ -34,6 +36,8 @@ class Reservation:
     """Unix seconds."""
     local: bool = False
     """True when the store was away and this process's own share was charged."""
+    more: int = 0
+    """For so many further calls like this one it holds, too."""
 
     @cached_property
     def rows(self) -> tuple[Row, ...]:
@@ -46,7 +50,7 @@ class Reservation:
 
     def headers(self) -> dict[str, str]:
         """The ``x-ratelimit-…`` headers of an answer."""
-        return _rate_headers(self.rows)
+        return rate_headers(self.rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +83,7 @@ class Refusal:
         """``retry-after`` in whole seconds (left out when waiting cannot help), and the ``x-ratelimit-…`` headers."""
         wait = self.retry_after
         later = {} if wait is None else {"retry-after": str(max(1, math.ceil(wait)))}
-        return later | _rate_headers((*self.rows, *self.others))
+        return later | rate_headers((*self.rows, *self.others))
 
 
 def rows_of(
@@ -104,13 +108,16 @@ def _unit(row: Row) -> str:
     return "millionths of a dollar" if row.measure is Measure.USD else str(row.measure)
 
 
-def _rate_headers(rows: tuple[Row, ...]) -> dict[str, str]:
+def rate_headers(rows: tuple[Row, ...], more: Sequence[int] = ()) -> dict[str, str]:
+    """The headers that rows give; ``more`` is what is left beside each of them."""
+    remaining = [row.remaining + n for row, n in zip(rows, more or repeat(0), strict=False)]
     headers = {}
     for measure in (Measure.REQUESTS, Measure.TOKENS):
-        narrow = min((row for row in rows if row.measure is measure), key=lambda row: row.remaining, default=None)
-        if narrow:
+        found = [(n, row) for n, row in zip(remaining, rows, strict=True) if row.measure is measure]
+        if found:
+            left, narrow = min(found, key=itemgetter(0))
             headers[f"x-ratelimit-limit-{measure}"] = str(narrow.limit)
-            headers[f"x-ratelimit-remaining-{measure}"] = str(narrow.remaining)
+            headers[f"x-ratelimit-remaining-{measure}"] = str(left)
             if narrow.reset_s is not None:
                 headers[f"x-ratelimit-reset-{measure}"] = f"{math.ceil(narrow.reset_s)}s"
     return headers

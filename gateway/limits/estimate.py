@@ -10,6 +10,7 @@ mean something else, and what is not used is given back.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, insort
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from decimal import Decimal
@@ -58,14 +59,13 @@ class Learner:
 
     def __init__(self, default: int = DEFAULT_OUTPUT, max_pairs: int = 10_000) -> None:
         self._default, self._max = default, max_pairs
-        self._seen: OrderedDict[tuple[str, str], deque[int]] = OrderedDict()
+        self._seen: OrderedDict[tuple[str, str], _Lengths] = OrderedDict()
         self._lock = Lock()
 
     def saw(self, agent: str, model: str, output_tokens: int) -> None:
         """Note the length of one answer; one that was cut at its reservation makes the next reservations larger."""
         with self._lock:
-            seen = self._seen.setdefault((agent, model), deque(maxlen=_REMEMBERED))
-            seen.append(output_tokens)
+            self._seen.setdefault((agent, model), _Lengths()).add(output_tokens)
             self._seen.move_to_end((agent, model))
             if len(self._seen) > self._max:
                 self._seen.popitem(last=False)
@@ -73,5 +73,23 @@ class Learner:
     def output(self, agent: str, model: str) -> int:
         """Tokens to reserve for an answer: twice the 99th percentile (nearest rank) of the last 200, or the default."""
         with self._lock:
-            seen = sorted(self._seen.get((agent, model), ()))
-        return max(1, _MARGIN * seen[math.ceil(0.99 * len(seen)) - 1]) if len(seen) >= _ENOUGH else self._default
+            seen = self._seen.get((agent, model))
+            return self._default if seen is None or len(seen.by_size) < _ENOUGH else max(1, _MARGIN * seen.percentile())
+
+
+class _Lengths:
+    """The last answers of one pair, in the order they came and by size."""
+
+    def __init__(self) -> None:
+        self._by_age: deque[int] = deque()
+        self.by_size: list[int] = []
+
+    def add(self, length: int) -> None:
+        self._by_age.append(length)
+        insort(self.by_size, length)
+        if len(self._by_age) > _REMEMBERED:
+            del self.by_size[bisect_left(self.by_size, self._by_age.popleft())]
+
+    def percentile(self) -> int:
+        """The 99th, nearest rank."""
+        return self.by_size[math.ceil(0.99 * len(self.by_size)) - 1]

@@ -31,6 +31,7 @@ from gateway.limits.rows import Row, place_of
 from gateway.limits.rules import NOTHING, Call, Counted, Demand, Limit, limits_on
 from gateway.limits.share import Share
 from gateway.limits.steps import OK, Op, reservations, states
+from gateway.limits.wire import Wire
 
 LEASE_S: Final = 120.0
 """Seconds after which a reservation that nobody renews or settles counts as spent in full."""
@@ -40,6 +41,17 @@ LONGEST_CALL_S: Final = 3600.0
 
 _SWEEP_S: Final = 30.0
 _CALLS_REMEMBERED: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """A reservation that is asked for."""
+
+    call: Call
+    demand: Demand
+    limits: tuple[Counted, ...]
+    op: Op
+    now: float
 
 
 @dataclass(slots=True)
@@ -57,21 +69,24 @@ class Limiter:
         clock: its ``now()`` decides the windows; workers' clocks must agree.
         workers: how many processes share the limits, for when the store is away.
         lease_s: seconds, see :data:`LEASE_S`.
+        wire: to the same store, for :meth:`reserve_soon`.
 
     Raises:
         ConfigError: ``workers`` is not positive.
     """
 
     def __init__(
-        self, store: Store, limits: Iterable[Limit], clock: Clock, *, workers: int = 1, lease_s: float = LEASE_S
-    ) -> None:
+        self, store: Store, limits: Iterable[Limit], clock: Clock, *, workers: int = 1, lease_s: float = LEASE_S,
+        wire: Wire | None = None,
+    ) -> None:  # fmt: skip
         if workers < 1:
             raise ConfigError(f"workers must be at least 1, not {workers}")
         self._limits, self._clock, self._lease_s = tuple(limits), clock, lease_s
-        self._line = Line(store, self._tell_again)
+        self._line = Line(store, self._tell_again, wire)
         self._shared, self._workers = store.shared, workers
         self._shares: dict[str, Share] = defaultdict(lambda: Share(workers))
-        self._limits_on = lru_cache(_CALLS_REMEMBERED)(lambda call: limits_on(call, self._limits))
+        self.limits_on = lru_cache(_CALLS_REMEMBERED)(lambda call: limits_on(call, self._limits))
+        """The rows a call falls under."""
         self._open: dict[str, _Open] = {}
         self._swept = -math.inf
         self._lock = Lock()
@@ -82,34 +97,56 @@ class Limiter:
         Raises:
             StoreUnavailable: the store serves this process only and still does not answer.
         """
-        limits, now = self._limits_on(call), self._clock.now()
-        op = self._reserve_op(limits, demand, now)
+        wish = self._wish(call, demand)
         try:
-            word, *states = self._line.step(call.tenant, op)
+            answer = self._line.step(call.tenant, wish.op)
         except StoreUnavailable:
-            return self._reserve_share(call, demand, limits, op, now)
-        if word != OK:
-            return refusal(call, demand, limits, states, now, local=False)
-        if self._shared:
-            self._shares[call.tenant].count(op)
-        return self._opened(Reservation(op["id"], call, demand, limits, tuple(states), now))
+            return self._reserve_share(wish)
+        return self._answered(wish, answer)
+
+    async def reserve_soon(self, call: Call, demand: Demand, more: int = 0) -> Reservation | Refusal:
+        """:meth:`reserve` on the event loop. Not to be cancelled: what was set aside must be settled.
+
+        Args:
+            more: further calls like this one for which to set aside as well, where there is much room.
+
+        Raises:
+            StoreUnavailable: as :meth:`reserve`.
+        """
+        wish = self._wish(call, demand, more)
+        try:
+            answer = await self._line.asked(call.tenant, wish.op)
+        except StoreUnavailable:
+            return self._reserve_share(wish)
+        return self._answered(wish, answer)
 
     def settle(self, reservation: Reservation, spent: Demand) -> None:
         """The call is over: what it did not spend goes back. Sent with the next reservation, or by :meth:`tick`.
 
         Settling twice changes nothing; what was spent above the reservation is charged too.
         """
+        self.finish(reservation, {counted.row: spent.units(counted.limit.measure) for counted in reservation.limits})
+
+    def finish(self, reservation: Reservation, spent: dict[str, int]) -> None:
+        """:meth:`settle`, in units by row."""
         with self._lock:
             if self._open.pop(reservation.id, None) is None:
                 return
         tenant = reservation.call.tenant
-        units = {counted.row: spent.units(counted.limit.measure) for counted in reservation.limits}
         if self._shared:
-            self._shares[tenant].settle(reservation.id, units)
+            self._shares[tenant].settle(reservation.id, spent)
         if reservation.local:
             self._line.later(tenant, self._charge_op(reservation, spent))
         else:
-            self._line.later(tenant, {"op": "settle", "id": reservation.id, "spent": units})
+            self._line.later(tenant, {"op": "settle", "id": reservation.id, "spent": spent})
+
+    def give_back(self, reservation: Reservation, units: dict[str, int]) -> None:
+        """Of what is set aside, so much is not needed any more. Sent as a settlement is."""
+        tenant, back = reservation.call.tenant, {row: n for row, n in units.items() if n > 0}
+        if self._shared:
+            self._shares[tenant].lessen(reservation.id, back)
+        if back and not reservation.local:
+            self._line.later(tenant, {"op": "lessen", "id": reservation.id, "back": back})
 
     def refund(self, reservation: Reservation) -> None:
         """The call never reached its provider: all goes back."""
@@ -139,7 +176,7 @@ class Limiter:
         Raises:
             StoreUnavailable: the store does not answer.
         """
-        limits, hash_ = self._limits_on(call), self._line.read(call.tenant)
+        limits, hash_ = self.limits_on(call), self._line.read(call.tenant)
         now = self._clock.now()
         return rows_of(call, limits, (hash_.get(f"w:{counted.row}", "") for counted in limits), NOTHING, now)
 
@@ -148,16 +185,24 @@ class Limiter:
         self.flush()
         self._line.close()
 
-    def _reserve_share(
-        self, call: Call, demand: Demand, limits: tuple[Counted, ...], op: Op, now: float
-    ) -> Reservation | Refusal:
+    def _answered(self, wish: _Wish, answer: list[str]) -> Reservation | Refusal:
+        word, more, *states = answer
+        call, demand, limits, now = wish.call, wish.demand, wish.limits, wish.now
+        if word != OK:
+            return refusal(call, demand, limits, states, now, local=False)
+        if self._shared:
+            self._shares[call.tenant].count(wish.op, int(more))
+        return self._opened(Reservation(wish.op["id"], call, demand, limits, tuple(states), now, more=int(more)))
+
+    def _reserve_share(self, wish: _Wish) -> Reservation | Refusal:
         if not self._shared:
             raise StoreUnavailable("the store of this process does not answer")
+        call, demand, op, now = wish.call, wish.demand, wish.op, wish.now
         # in case the step was made and only its answer was lost
         self._line.later(call.tenant, {"op": "settle", "id": op["id"], "spent": {}})
-        word, *states = self._shares[call.tenant].reserve(op)
+        word, _, *states = self._shares[call.tenant].reserve(op)
         happenings.emit(told.QUOTA_LOCAL, tenant=call.tenant, agent=call.agent, admitted=word == OK)
-        share = tuple(replace(counted, units=counted.units // self._workers) for counted in limits)
+        share = tuple(replace(counted, units=counted.units // self._workers) for counted in wish.limits)
         if word != OK:
             return refusal(call, demand, share, states, now, local=True)
         return self._opened(Reservation(op["id"], call, demand, share, tuple(states), now, local=True))
@@ -204,21 +249,24 @@ class Limiter:
         ]
         self._line.later(tenant, {"op": "charge", "rows": asks})
 
-    def _reserve_op(self, limits: Iterable[Counted], demand: Demand, now: float) -> Op:
-        rows = _asks(limits, demand, now)
-        return {"op": "reserve", "id": secrets.token_hex(8), "lease": self._lease(now), "rows": rows}
+    def _wish(self, call: Call, demand: Demand, more: int = 0) -> _Wish:
+        limits, now = self.limits_on(call), self._clock.now()
+        rows = _asks(limits, [demand.units(counted.limit.measure) for counted in limits], now)
+        op = {"op": "reserve", "id": secrets.token_hex(8), "lease": self._lease(now), "more": more, "rows": rows}
+        return _Wish(call, demand, limits, op, now)
 
-    def _charge_op(self, reservation: Reservation, spent: Demand) -> Op:
-        return {"op": "charge", "rows": _asks(reservation.limits, spent, self._clock.now())}
+    def _charge_op(self, reservation: Reservation, spent: dict[str, int]) -> Op:
+        units = [spent[counted.row] for counted in reservation.limits]
+        return {"op": "charge", "rows": _asks(reservation.limits, units, self._clock.now())}
 
     def _lease(self, now: float) -> int:
         return math.ceil(now + self._lease_s)
 
 
-def _asks(limits: Iterable[Counted], demand: Demand, now: float) -> list[dict[str, Any]]:
+def _asks(limits: Iterable[Counted], units: Iterable[int], now: float) -> list[dict[str, Any]]:
     asks = []
-    for counted in limits:
+    for counted, n in zip(limits, units, strict=True):
         place = place_of(counted.limit, now)
-        ask = {"row": counted.row, "limit": counted.units, "n": demand.units(counted.limit.measure)}
+        ask = {"row": counted.row, "limit": counted.units, "n": n}
         asks.append(ask | {"keep": place.keep, "slot": place.slot, "until": place.until})
     return asks

@@ -7,7 +7,8 @@ often it is asked; a charge may then count twice, which errs on the safe side.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from threading import Lock
 
 from fusebox import happenings
@@ -16,6 +17,7 @@ from fusebox.store import Store
 from gateway.limits import told
 from gateway.limits.lookout import Lookout
 from gateway.limits.steps import GONE, OK, STEP, Op, decoded, encoded
+from gateway.limits.wire import Wire
 
 
 def key_of(tenant: str) -> str:
@@ -29,10 +31,11 @@ class Line:
     Args:
         store: the store.
         lost: called with the tenant when its hash is not the one that was met before.
+        wire: to the same store, for :meth:`asked`; without one it asks the store itself.
     """
 
-    def __init__(self, store: Store, lost: Callable[[str], None]) -> None:
-        self._store, self._lost = store, lost
+    def __init__(self, store: Store, lost: Callable[[str], None], wire: Wire | None = None) -> None:
+        self._store, self._lost, self._wire = store, lost, wire
         self._lookout = Lookout(store)
         self._born: dict[str, str] = {}
         self._waiting: dict[str, list[Op]] = {}
@@ -61,21 +64,26 @@ class Line:
         Raises:
             StoreUnavailable: what waited still waits; whether ``ops`` were made is not known.
         """
-        with self._lock:
-            waiting = self._waiting.pop(tenant, [])
-        every = [*waiting, *ops]
-        if not every:
+        waiting = self._taken(tenant)
+        if not waiting and not ops:
             return []
-        try:
-            with self._lookout.asking():
-                born, answers = decoded(self._store.run(STEP, key_of(tenant), encoded(secrets.token_hex(8), every)))
-        except StoreUnavailable:
-            self.later(tenant, *waiting)
-            raise
-        self._meet(tenant, born)
-        for op, answer in zip(every, answers, strict=True):
-            _tell(tenant, op, answer[0])
-        return answers[-1]
+        with self._sending(tenant, waiting):
+            answer = self._store.run(STEP, key_of(tenant), encoded(secrets.token_hex(8), [*waiting, *ops]))
+        return self._heard(tenant, [*waiting, *ops], answer)
+
+    async def asked(self, tenant: str, *ops: Op) -> list[str]:
+        """:meth:`step` on the event loop. Not to be cancelled: what it is answered must be heard.
+
+        Raises:
+            StoreUnavailable: as :meth:`step`.
+        """
+        if self._wire is None:
+            return self.step(tenant, *ops)
+        waiting = self._taken(tenant)
+        with self._sending(tenant, waiting):
+            wish = encoded(secrets.token_hex(8), [*waiting, *ops])
+            answer = await self._wire.run(STEP, key_of(tenant), wish)
+        return self._heard(tenant, [*waiting, *ops], answer)
 
     def read(self, tenant: str) -> dict[str, str]:
         """A tenant's whole hash.
@@ -89,6 +97,26 @@ class Line:
     def close(self) -> None:
         """Look out no more; legal twice."""
         self._lookout.close()
+
+    def _taken(self, tenant: str) -> list[Op]:
+        with self._lock:
+            return self._waiting.pop(tenant, [])
+
+    @contextmanager
+    def _sending(self, tenant: str, waiting: list[Op]) -> Iterator[None]:
+        try:
+            with self._lookout.asking():
+                yield
+        except StoreUnavailable:
+            self.later(tenant, *waiting)
+            raise
+
+    def _heard(self, tenant: str, ops: list[Op], answer: str) -> list[str]:
+        born, answers = decoded(answer)
+        self._meet(tenant, born)
+        for op, words in zip(ops, answers, strict=True):
+            _tell(tenant, op, words[0])
+        return answers[-1]
 
     def _meet(self, tenant: str, born: str) -> None:
         with self._lock:

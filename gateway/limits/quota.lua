@@ -37,22 +37,29 @@ local function roll(row, place)
 end
 local function charge(row, n) row.slots[row.newest] = (row.slots[row.newest] or 0) + n end
 
+local SPARE = 8
 local ops = {}
 function ops.reserve(op)
-  local rows, fits = {}, true
+  local rows, fits, more = {}, true, op.more or 0
   for i, ask in ipairs(op.rows) do
     rows[i] = load(ask.row)
     roll(rows[i], ask)
-    if ask.limit and ask.n > 0 and total(rows[i]) + ask.n > ask.limit then fits = false end
+    if ask.limit and ask.n > 0 then
+      local room = ask.limit - total(rows[i]) - ask.n
+      if room < 0 then fits = false end
+      more = math.min(more, math.floor(room / (SPARE * ask.n)))
+    end
   end
-  local answer, mine = {fits and 'ok' or 'short'}, {}
+  if not fits then more = 0 end
+  local answer, mine = {fits and 'ok' or 'short', text(more)}, {}
   for i, ask in ipairs(op.rows) do
     local row = rows[i]
     if fits then
-      charge(row, ask.n)
-      row.held = row.held + ask.n
+      local n = ask.n * (more + 1)
+      charge(row, n)
+      row.held = row.held + n
       save(ask.row, row)
-      mine[i] = text(row.newest) .. ' ' .. text(ask.n) .. ' ' .. ask.row
+      mine[i] = text(row.newest) .. ' ' .. text(n) .. ' ' .. ask.row
     end
     answer[#answer + 1] = written(row)
   end
@@ -89,6 +96,23 @@ end
 function ops.settle(op)
   if not lease(op.id) then return {'gone'} end
   close(op.id, op.spent)
+  return {'ok'}
+end
+function ops.lessen(op)
+  local raw = redis.call('HGET', KEYS[1], 'r:' .. op.id)
+  if not raw then return {'gone'} end
+  local kept = {raw:match('^%S+')}
+  for line in raw:gmatch('\n([^\n]+)') do
+    local slot, n, name = line:match('^(%S+) (%S+) (.*)$')
+    slot, n = tonumber(slot), tonumber(n)
+    local less = math.min(n, op.back[name] or 0)
+    local row = load(name)
+    row.held = math.max(0, row.held - less)
+    if row.slots[slot] then row.slots[slot] = math.max(0, row.slots[slot] - less) end
+    save(name, row)
+    kept[#kept + 1] = text(slot) .. ' ' .. text(n - less) .. ' ' .. name
+  end
+  if #kept > 1 then redis.call('HSET', KEYS[1], 'r:' .. op.id, table.concat(kept, '\n')) end
   return {'ok'}
 end
 function ops.renew(op)

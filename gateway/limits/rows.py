@@ -100,6 +100,13 @@ def place_of(limit: Limit, now: float) -> Place:
     return _budget_place(limit.budget, int(now))
 
 
+def turn_of(limit: Limit, now: float) -> float:
+    """Unix seconds at which the slot of ``now`` is over."""
+    if limit.window_s:
+        return (int(now * SLOTS / limit.window_s) + 1) * limit.window_s / SLOTS
+    return _budget_place(limit.budget, int(now)).until
+
+
 def _slot_end(window_s: int, slot: int) -> int:
     return -(-(slot + 1) * window_s // SLOTS)
 

@@ -21,10 +21,10 @@ class Share:
         self._open: dict[str, list[tuple[str, int, int]]] = {}
         self._lock = Lock()
 
-    def count(self, op: Op) -> None:
-        """Count a reservation that the store has granted."""
+    def count(self, op: Op, more: int) -> None:
+        """Count a reservation that the store has granted, for so many calls more."""
         with self._lock:
-            self._count(op, [self._rolled(ask) for ask in op["rows"]])
+            self._count(op, [self._rolled(ask) for ask in op["rows"]], more + 1)
 
     def reserve(self, op: Op) -> list[str]:
         """The step against the share: each limit divided by the workers."""
@@ -33,8 +33,18 @@ class Share:
             asked = zip(op["rows"], rows, strict=True)
             fits = all(not ask["n"] or row.total + ask["n"] <= ask["limit"] // self._workers for ask, row in asked)
             if fits:
-                self._count(op, rows)
-            return [OK if fits else SHORT, *(row.text() for row in rows)]
+                self._count(op, rows, 1)
+            return [OK if fits else SHORT, "0", *(row.text() for row in rows)]
+
+    def lessen(self, id_: str, back: dict[str, int]) -> None:
+        """A reservation needs so much less."""
+        with self._lock:
+            mine = self._open.get(id_, [])
+            for place, (name, slot, units) in enumerate(mine):
+                less = back.get(name, 0)
+                self._rows[name].held -= less
+                self._rows[name].correct(slot, -less)
+                mine[place] = name, slot, units - less
 
     def settle(self, id_: str, spent: dict[str, int]) -> None:
         """Count what a call has spent."""
@@ -56,9 +66,10 @@ class Share:
         row.roll(Place(ask["keep"], ask["slot"], ask["until"]))
         return row
 
-    def _count(self, op: Op, rows: list[State]) -> None:
+    def _count(self, op: Op, rows: list[State], calls: int) -> None:
         self._open[op["id"]] = mine = []
         for ask, row in zip(op["rows"], rows, strict=True):
-            row.charge(ask["n"])
-            row.held += ask["n"]
-            mine.append((ask["row"], row.newest, ask["n"]))
+            units = ask["n"] * calls
+            row.charge(units)
+            row.held += units
+            mine.append((ask["row"], row.newest, units))

@@ -13,7 +13,8 @@ A reservation's states::
                  │ ok
                  ▼
     ┌───────► open ── settle(spent) ─► settled        the difference goes back into the slot it was taken from
-    └ renew ──┘ │                                     (spent 0 is a refund)
+    └ renew,──┘ │                                     (spent 0 is a refund)
+      lessen    │                                     part of it goes back early
                 └──── expire ────────► expired        its lease is over: it counts as spent in full
     anything after the end ──────────► gone           so each reservation ends once, however often that is asked
 
@@ -25,16 +26,18 @@ Invariants, which the model in the tests checks:
 4. ``expire`` changes no total: what a dead worker may have used upstream stays counted until its slot is over.
 
 The argument is a JSON document ``{"born", "ops": [{"op": …}]}``, its ops made in order. The answer is one text: a line
-with ``born``, then a line for each op with its words (a row is one), parted by tabs. ``charge`` counts what was let
+with ``born``, then a line for each op with its words (a row is one), parted by tabs. ``reserve`` may ask for ``more``
+calls than the one at hand, and is told how many it got. ``charge`` counts what was let
 through while the store was away, above the limit if need be.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
+
+import orjson
 
 from fusebox.store import Script
 from gateway.limits.rows import Place, State
@@ -42,8 +45,8 @@ from gateway.limits.rows import Place, State
 OK: Final = "ok"
 SHORT: Final = "short"
 GONE: Final = "gone"
-
-_COMPACT: Final = json.JSONEncoder(separators=(",", ":"))
+_SPARE: Final = 8
+"""One part in so many of what a row has left may be granted beyond the call at hand."""
 
 Op = dict[str, Any]
 _Hash = dict[str, str]
@@ -52,7 +55,7 @@ _LUA: Final = Path(__file__).with_name("quota.lua").read_text()
 
 
 def _twin(hash_: _Hash, args: tuple[str, ...]) -> str:
-    wish = json.loads(args[0])
+    wish = orjson.loads(args[0])
     born = hash_.setdefault("born", wish["born"])
     return "\n".join([born, *("\t".join(_OPS[op["op"]](hash_, op)) for op in wish["ops"])])
 
@@ -60,20 +63,45 @@ def _twin(hash_: _Hash, args: tuple[str, ...]) -> str:
 def _reserve(hash_: _Hash, op: Op) -> list[str]:
     rows = [(ask, _rolled(hash_, ask)) for ask in op["rows"]]
     fits = all(ask.get("limit") is None or not ask["n"] or row.total + ask["n"] <= ask["limit"] for ask, row in rows)
+    calls = 1 + (_more(op.get("more", 0), rows) if fits else 0)
     if fits:
         for ask, row in rows:
-            row.charge(ask["n"])
-            row.held += ask["n"]
+            row.charge(ask["n"] * calls)
+            row.held += ask["n"] * calls
             _save(hash_, ask["row"], row)
-        mine = "".join(f"\n{row.newest} {ask['n']} {ask['row']}" for ask, row in rows)
+        mine = "".join(f"\n{row.newest} {ask['n'] * calls} {ask['row']}" for ask, row in rows)
         hash_[f"r:{op['id']}"] = f"{op['lease']}{mine or chr(10)}"
-    return [OK if fits else SHORT, *(row.text() for _, row in rows)]
+    return [OK if fits else SHORT, str(calls - 1), *(row.text() for _, row in rows)]
+
+
+def _more(wished: int, rows: Iterable[tuple[Op, State]]) -> int:
+    """For how many further calls there is room to spare: an eighth of what is left behind this one."""
+    room = (int(ask["limit"] - row.total - ask["n"]) // (_SPARE * ask["n"]) for ask, row in rows if ask["n"])
+    return int(min([wished, *room]))
 
 
 def _settle(hash_: _Hash, op: Op) -> list[str]:
     if f"r:{op['id']}" not in hash_:
         return [GONE]
     _close(hash_, op["id"], op["spent"])
+    return [OK]
+
+
+def _lessen(hash_: _Hash, op: Op) -> list[str]:
+    held = hash_.get(f"r:{op['id']}")
+    if held is None:
+        return [GONE]
+    lease, *lines = held.split("\n")
+    kept = [lease]
+    for line in filter(None, lines):
+        slot, units, name = line.split(" ", 2)
+        less = min(int(units), op["back"].get(name, 0))
+        row = State.parse(hash_.get(f"w:{name}"))
+        row.held = max(0, row.held - less)
+        row.correct(int(slot), -less)
+        _save(hash_, name, row)
+        kept.append(f"{slot} {int(units) - less} {name}")
+    hash_[f"r:{op['id']}"] = "\n".join(kept) if len(kept) > 1 else held
     return [OK]
 
 
@@ -119,6 +147,7 @@ def _turn(hash_: _Hash, op: Op) -> list[str]:
 _OPS: Final[dict[str, Callable[[_Hash, Op], list[str]]]] = {
     "reserve": _reserve,
     "settle": _settle,
+    "lessen": _lessen,
     "renew": _renew,
     "charge": _charge_rows,
     "expire": _expire,
@@ -155,7 +184,7 @@ STEP: Final = Script(_LUA, _twin)
 
 def encoded(born: str, ops: list[Op]) -> str:
     """The step's argument."""
-    return _COMPACT.encode({"born": born, "ops": ops})
+    return orjson.dumps({"born": born, "ops": ops}).decode()
 
 
 def decoded(answer: str) -> tuple[str, list[list[str]]]:

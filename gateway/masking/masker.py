@@ -24,6 +24,7 @@ from gateway.masking.spans import Span, spans
 
 GUARD: Final = "masking"
 KEY_BYTES: Final = 32
+_REPLACING: Final = (Treatment.MASK, Treatment.HASH)
 _DIGITS: Final = 9
 """Numbers of so many digits and more are looked at like text: a card number may come as a JSON number."""
 
@@ -86,10 +87,19 @@ class Session:
         self.counts: Counter[str] = Counter()
         """Values found in this call so far, by type."""
 
-    def mask(self, value: Any) -> Masked:
+    @property
+    def replaced(self) -> dict[str, int]:
+        """How many values of each type were replaced in this call so far, and how: ``{"mask EMAIL": 2}``."""
+        how = {kind: self._policy.treatment(kind) for kind in self.counts}
+        return {f"{how[kind]} {kind}": count for kind, count in self.counts.items() if how[kind] in _REPLACING}
+
+    def mask(self, value: Any, *, again: bool = False) -> Masked:
         """Mask a text, or every text, long number and key of a JSON value.
 
         Anything that goes wrong is a deny.
+
+        Args:
+            again: it was masked before in another shape, and counted.
         """
         work = _Work()
         try:
@@ -97,7 +107,8 @@ class Session:
         except Exception as error:  # a guard that cannot answer denies, loudly; the error's text may hold a value
             happenings.emit(happenings.GUARD_FAILED, guard=GUARD, agent=self._agent, error=type(error).__name__)
             return Masked(None, deny(GUARD, f"masking failed: {type(error).__name__}"))
-        self.counts.update(work.counts)
+        if not again:
+            self.counts.update(work.counts)
         if work.blocked:
             told = ", ".join(f"{n} {type_}" for type_, n in sorted(work.blocked.items()))
             return Masked(None, deny(GUARD, f"this route blocks {told}", narrow=True), dict(work.counts))
@@ -117,7 +128,7 @@ class Session:
         """The text with what was found treated, and how many of each type are blocked by the policy."""
         treated = [(span, self._policy.treatment(span.type)) for span in found]
         blocked = Counter(span.type for span, how in treated if how is Treatment.BLOCK)
-        changed = [(span, how) for span, how in treated if how in (Treatment.MASK, Treatment.HASH)]
+        changed = [(span, how) for span, how in treated if how in _REPLACING]
         if not changed:
             return text, blocked
         for span, how in changed:

@@ -6,6 +6,8 @@ import argparse
 import json
 import sys
 from dataclasses import asdict
+from pathlib import Path
+from typing import TypedDict
 
 from rich.console import Console
 from rich.table import Table
@@ -56,6 +58,7 @@ def _configure_keys(parser: argparse.ArgumentParser) -> None:
     add.add_argument("agent", help="agent id")
     add.add_argument("--model", action="append", metavar="NAME", help=f"a model it may use ({ANY}, the default: any)")
     add.add_argument("--tool", action="append", default=[], metavar="NAME", help=f"a tool it may use ({ANY}: any)")
+    add.add_argument("--certificate", type=Path, metavar="FILE", help="its client certificate (PEM), instead of a key")
     add.add_argument("--team", help="the team it belongs to (default: that of agents.toml)")
     listed = actions.add_parser("list", help="who has one; the keys themselves are not kept")
     listed.add_argument("--json", action="store_true", help="one JSON object")
@@ -72,10 +75,27 @@ def _keys(args: argparse.Namespace, keys: Keys, config: Config) -> int:
     else:
         entry = load_registry(config.agents_file).agents.get(args.agent)
         team = args.team if args.team is not None else (entry.team if entry else "")
-        key_id, key = keys.add(args.agent, team=team, models=tuple(args.model or (ANY,)), tools=tuple(args.tool))
+        may: _May = {"team": team, "models": tuple(args.model or (ANY,)), "tools": tuple(args.tool)}
+        if args.certificate is not None:
+            print(f"key {keys.add_certificate(args.agent, _pem(args.certificate), **may)}: {args.agent} by certificate")
+            return 0
+        key_id, key = keys.add(args.agent, **may)
         print(key)
         print(f"key {key_id}, shown once; {args.agent} sends it as its API key", file=sys.stderr)
     return 0
+
+
+class _May(TypedDict):
+    team: str
+    models: tuple[str, ...]
+    tools: tuple[str, ...]
+
+
+def _pem(file: Path) -> str:
+    try:
+        return file.read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file} cannot be read as PEM: {error}") from error
 
 
 def _list(keys: Keys, *, as_json: bool) -> None:

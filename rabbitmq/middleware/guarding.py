@@ -6,18 +6,23 @@ from contextlib import AbstractContextManager
 from typing import Final
 
 from fusebox import guard
-from fusebox.errors import AgentTripped, Refused
-from fusebox.records import Action, Finding
+from fusebox.errors import AgentTripped, ApprovalDenied, ApprovalPending, Refused
+from fusebox.records import Action, Decision, Finding, Verdict
+from governance.approvals.request import text_of
 from rabbitmq.act import Act
 from rabbitmq.lineage import LAPS, laps
 from rabbitmq.middleware.base import Middleware
-from rabbitmq.run import Bury, Hold, Outcome, Run
+from rabbitmq.run import Await, Bury, Hold, Outcome, Postpone, Run
 
 _CALLING: Final = "breaking.calling"
 
 
 class Guarding(Middleware):
-    """Asks the guards. A refused action does not happen; the message of a refused handler is held."""
+    """Asks the guards. A refused action does not happen; the message of a refused handler is held.
+
+    Where a guard holds, people are asked; once they have agreed the guards are asked again, who may have changed their
+    mind meanwhile.
+    """
 
     def before_action(self, act: Act) -> None:
         """
@@ -26,9 +31,14 @@ class Guarding(Middleware):
         """
         runtime, action = act.runtime, act.action
         try:
-            runtime.guards.enforce(action)
+            verdict = runtime.guards.check(action)
+            if verdict.decision is Decision.HOLD:
+                _approve(act, verdict)
+                verdict = runtime.guards.check(action)
+            if verdict.decision is Decision.DENY:
+                raise guard.refusal(action, verdict)
         except Refused as refused:
-            runtime.denied(action, refused.verdict)
+            runtime.refused(refused)
             if refused.verdict.guard == guard.LINEAGE:
                 runtime.found(_ring(action, refused.verdict.reason, runtime.clock.now()))
             raise
@@ -37,16 +47,27 @@ class Guarding(Middleware):
         """
         Raises:
             AgentTripped: a guard said no; the circuit itself rules in :class:`Breaking`, which admits probes.
+            ApprovalPending, ApprovalDenied, ApprovalUnavailable: a guard holds the message.
         """
-        verdict = run.runtime.guards.check(run.action)
-        if not verdict.allowed and verdict.guard != guard.CIRCUIT:
+        verdict = _ruling(run)
+        if verdict.decision is Decision.HOLD:
+            run.runtime.approvals.require(
+                run.action, verdict, lambda: _shown(run), origin=run.message.message_id, named=run.approval
+            )
+            verdict = _ruling(run)
+        if verdict.decision is Decision.DENY:
             raise AgentTripped(run.action, verdict)
 
     def on_failure(self, run: Run, error: BaseException) -> Outcome | None:  # noqa: ARG002 - the hook's
-        """What a killed workflow or tool has stopped would hold up the agent's other messages if it were held."""
+        """What a killed workflow or tool, or policy, has stopped would hold up the agent's other messages if it were
+        held, and so would what waits for people; where only nobody could be asked, it comes back in a moment."""
+        if isinstance(error, ApprovalPending):
+            return Await(error)
         if not isinstance(error, Refused):
             return None
-        return Bury(error) if error.verdict.narrow else Hold(error.verdict)
+        if not error.verdict.narrow:
+            return Hold(error.verdict)
+        return Bury(error) if error.verdict.retry_after is None else Postpone(error)
 
 
 class Fencing(Middleware):
@@ -80,6 +101,24 @@ class Breaking(Middleware):
     def after_handle(self, run: Run, error: BaseException | None) -> None:
         calling: AbstractContextManager[None] = run.notes.pop(_CALLING)
         calling.__exit__(type(error) if error else None, error, error.__traceback__ if error else None)
+
+
+def _ruling(run: Run) -> Verdict:
+    """What the guards say of a message, the circuit left out."""
+    verdict = run.runtime.guards.check(run.action)
+    if verdict.guard == guard.CIRCUIT and not verdict.allowed:
+        verdict = run.runtime.action_guards.check(run.action)
+    return verdict
+
+
+def _approve(act: Act, verdict: Verdict) -> None:
+    if act.approve is None:
+        raise ApprovalDenied(act.action, guard.deny(guard.APPROVAL, "nobody can be asked about it here"))
+    act.approve(verdict)
+
+
+def _shown(run: Run) -> dict[str, object]:
+    return {"key": run.key, "body": text_of(run.message.body)}
 
 
 def _ring(action: Action, reason: str, now: float) -> Finding:

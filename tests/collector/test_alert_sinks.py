@@ -78,6 +78,15 @@ class TestSlack:
         }
         assert all("value" not in button and "action_id" not in button for button in actions["elements"])
 
+    def test_what_a_person_is_asked_about_is_shown_as_it_is(self, receiver: Receiver) -> None:
+        page = "https://control.example.com/confirm/approval?scope=apr_1"
+        arguments = '{"note":"<!channel> *bold* ```"}'
+        asked = alert(type="approval.asked", approval="apr_1", arguments=arguments, incident=page)
+        message = self.sent(receiver, single(asked, 0.0))
+        assert "&lt;!channel&gt; *bold*" in json.dumps(message["blocks"], ensure_ascii=False)
+        (actions,) = [block for block in message["blocks"] if block["type"] == "actions"]
+        assert {"text": {"type": "plain_text", "text": "Answer…"}, "type": "button", "url": page} in actions["elements"]
+
     def test_a_digest_names_every_alert_in_it(self, receiver: Receiver) -> None:
         storm = digest([single(alert(n, agent=f"bot-{n}!", reason="<loop>" * 50), 0.0) for n in range(100)], 0.0)
         message = self.sent(receiver, storm)

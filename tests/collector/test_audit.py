@@ -455,7 +455,8 @@ def test_the_second_verifier_runs_alone(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert f"TAMPERED watch {log.rows['watch'][7].seq} (copy)" in done.stdout
-    assert subprocess.run([*command[:2], "--rows"], capture_output=True, check=False).returncode == 3
+    for usage in (["--rows"], ["--pubkey", "nowhere"], ["--witness", "nowhere"], ["--trusted", rows]):
+        assert subprocess.run([*command[:3], *usage], capture_output=True, check=False).returncode == 3
 
 
 def test_replace_keeps_checkpoints_honest() -> None:
@@ -474,3 +475,22 @@ def test_replace_keeps_checkpoints_honest() -> None:
         {"writer": "k"},
     ):
         assert not replace(signed, **change).signed_by(public)  # type: ignore[arg-type]
+
+
+def test_the_second_verifier_does_not_miss_rows_of_entries_that_came_after_the_rows_were_read(
+    tool: ModuleType, tmp_path: Path
+) -> None:
+    log = clean(random.Random(3), 100)
+    log.write(tmp_path)
+    until = log.entries["watch"][60].time / 1e6
+    rows = {writer: [row._asdict() for row in held if row.time / 1e6 < until] for writer, held in log.rows.items()}
+    remembered = [json.loads(each.line) for each in log.remembered]
+    late, after = ({"now": NOW + 1, "read_at": at} for at in (until, until + 1))
+    assert tool.verify(tmp_path, rows, dict(log.keys), remembered, **late)[0] == 0
+    status, bad, _ = tool.verify(tmp_path, rows, dict(log.keys), remembered, **after)
+    assert (status, [each for each in bad if each[0] == "watch"]) == (
+        1,
+        [("watch", rows["watch"][-1]["seq"] + 1, "copy")],
+    )
+    rows["watch"].pop(3)
+    assert tool.verify(tmp_path, rows, dict(log.keys), remembered, **late)[0] == 1

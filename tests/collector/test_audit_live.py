@@ -54,6 +54,7 @@ def site(
 def test_the_whole_of_a_running_installation_is_verified(site: Site, tmp_path: Path) -> None:
     kill = site.control().kill("agent:a", "b")["kill"]
     site.control().trip("c", "loops")
+    site.control().mode("d", "observe_only", "a trial")
     witness = tmp_path / "witness.jsonl"
     status, found = site.verify("--witness", str(witness))
     assert (status, found["verdict"], found["incomplete"]) == (0, "verified", [])

@@ -18,6 +18,7 @@ from collector.audit.entry import Note
 from collector.keep.audit_copy import AuditCopy
 from collector.questions import END, PREFIX, QUESTIONS
 from collector.tokens import Tokens
+from collector.verbs.audit_source import Table
 from fusebox.cli import main
 from fusebox.clock import SystemClock
 from fusebox.command import Order
@@ -114,6 +115,20 @@ def _loop(harness: Harness, port: Port) -> None:
     )
     harness.raw(payload)
     until(lambda: harness.journal("trip"), "the circuit opened", 10)
+    told = {"gen_ai.agent.id": "bot", "fusebox.tenant": "default", "fusebox.workflow": "wf1"}
+    wrote = {**told, "gen_ai.agent.id": "scout", "fusebox.context.wrote": 4, "fusebox.context.type": "delay"}
+    read = {**told, "fusebox.context.read": "2,4-5"}
+    late_read = {**told, "fusebox.context.read": "6-99999999"}
+    did = {**LOOP, **told, "fusebox.target": "TICK-14"}
+    began = harness.clock.now() - 60
+    port.bench.store(
+        request(
+            Span(3000, 78, start=began, seconds=0.1, attributes=wrote),
+            Span(3001, 79, start=began + 1, seconds=0.1, attributes=read),
+            Span(3002, 79, start=began + 2, seconds=0.1, attributes=did),
+            Span(3003, 79, start=began + 3, seconds=0.1, attributes=late_read),
+        )
+    )
     late = Span(2000, 77, start=harness.clock.now(), seconds=0.01, attributes=LOOP | {"fusebox.target": "TICK-13"})
     port.bench.store(payload, request(late))
 
@@ -175,6 +190,16 @@ def test_what_it_did_although_it_was_stopped(story: Story) -> None:
     (row,) = story.ask("despite", agent="bot")
     assert (row["target"], row["was"], row["agent"]) == ("TICK-13", "open", "bot")
     assert row["stopped"] < row["time"]
+
+
+def test_what_it_knew_when_it_decided(story: Story) -> None:
+    rows = story.ask("knew", agent="bot")
+    assert [(row["target"], row["workflow"], row["entry"]) for row in rows] == [
+        ("TICK-14", "wf1", 2), ("TICK-14", "wf1", 4), ("TICK-14", "wf1", 5)
+    ], "what it read afterwards it did not know"  # fmt: skip
+    assert (rows[1]["writer"], rows[1]["type"]) == ("scout", "delay")
+    assert rows[1]["written"] < rows[1]["time"]
+    assert story.ask("knew", agent="scout") == []
 
 
 def test_what_stands_now(story: Story) -> None:
@@ -307,3 +332,18 @@ def test_the_statements_in_the_guide_run(story: Story) -> None:
     answers = [story.client.query(each).result_rows for each in statements if each.strip()]
     assert len(answers) == 3
     assert answers[1], "a circuit was open"
+
+
+def test_a_verification_misses_the_spans_that_entries_rest_on(story: Story) -> None:
+    table, later, (trip,) = Table(story.config, []), story.harness.clock.now() + 600, story.ask("trips", agent="bot")
+    assert table.evidence_gaps(later, 90) == []
+    lost = next(row["span_id"] for row in story.ask("evidence", agent="bot") if row["seq"] == trip["seq"])
+    story.port.bench.engine.writer().command(
+        f"ALTER TABLE agent_events DELETE WHERE span_id = '{lost}' SETTINGS mutations_sync = 1"
+    )
+    (gap,) = table.evidence_gaps(later, 90)
+    assert gap.startswith("1 spans that ")
+    assert f"not stored, first those of watch {trip['seq']}:" in gap
+    assert table.evidence_gaps(later - 600, 90) == [], "they may still be on their way"
+    assert table.evidence_gaps(later + 90 * 86_400, 90) == [], "they are old enough to be deleted"
+    assert table.evidence_gaps(later + 90 * 86_400, 0) == [gap], "nothing is ever deleted"

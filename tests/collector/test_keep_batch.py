@@ -230,6 +230,18 @@ def test_a_sizeable_batch_waits_only_while_more_comes(tmp_path: Path, size: int,
     assert waited == pytest.approx([0.1] * waits)
 
 
+def test_a_sizeable_batch_grows_for_two_seconds_at_most(tmp_path: Path) -> None:
+    disk, clock = Disk(), ManualClock()
+    batches = Batches(Source(disk), Promises(tmp_path), BatchSettings(), clock)
+    disk.records = [Record(1, b"x" * (1 << 20))]
+    assert batches.look()
+    waited = []
+    for seconds in Linger(0.1, clock.monotonic).steps(batches):
+        waited.append(seconds)
+        disk.records.append(Record(len(waited) + 1, b"x"))
+    assert sum(waited) == pytest.approx(2.0)
+
+
 def test_a_full_batch_waits_for_nobody_and_a_small_one_as_long_as_the_last_insert_asks(tmp_path: Path) -> None:
     disk, clock, waits = Disk(), ManualClock(), []
     disk.records = [Record(n, b"x") for n in range(1, 7)]

@@ -84,7 +84,7 @@ class Watched(dict[str, str]):
 def test_an_event_is_read_from_the_attributes_that_readers_are_told_of_and_no_others() -> None:
     asked: set[str] = set()
     for attributes in (
-        {names.GEN_AI_OPERATION: "chat"},
+        {names.GEN_AI_OPERATION: "chat", names.GEN_AI_TOOL_ARGUMENTS: ""},
         {names.ACTION: "publish"},
         {names.MESSAGING_OPERATION_TYPE: "process"},
         {names.GEN_AI_OPERATION: "no action"},

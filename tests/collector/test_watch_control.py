@@ -11,8 +11,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from collector.audit.entry import Note
+from collector.audit.entry import Note, decode
+from collector.audit.files import lines
 from collector.audit.journal import Journal
+from collector.audit.state import State
+from collector.readers import Reader, Readers
 from collector.tokens import Tokens
 from fusebox import happenings
 from fusebox.command import Command, Order
@@ -78,6 +81,31 @@ class TestKillAndResume:
         receipts = harness.operator().receipts(answer["command"])
         assert receipts["expected"] == ["p1"]
         assert not receipts["complete"]
+
+    def test_the_board_lists_the_commands_that_somebody_has_not_confirmed(
+        self, harness: Harness, process: Start
+    ) -> None:
+        process("p1", "bot").acknowledge = False
+        process("p2", "bot")
+        command = harness.operator().kill("agent:bot", "x")["command"]
+        due = until(
+            lambda: [r for r in harness.operator().board()["receipts"] if r["missing"] == ["p1"]], "p2 confirms"
+        )
+        assert [(r["command"], r["order"], r["scope"]) for r in due] == [(command, "kill", "agent:bot")]
+
+        harness.agent().send("receipts", {"process": "p1", "command": command, "agents": ["bot"], "applied_at": 1.0})
+        assert harness.operator().board()["receipts"] == []
+
+    def test_a_reader_sees_the_board_and_receipts_and_orders_nothing(self, harness: Harness) -> None:
+        token = Readers(harness.config.data_dir).add(Reader("dashboard"))
+        window = ControlClient(harness.watch.url, token)
+        assert window.board()["you"] == "dashboard"
+        assert harness.operator().board()["you"] == "local"
+        command = harness.operator().kill("agent:bot", "x")["command"]
+        assert window.receipts(command)["complete"]
+        for order in (lambda: window.kill("all", "x"), lambda: window.resume("all", "x"), window.alerts):
+            assert refused(order).status == 401
+        assert len(harness.journal("kill")) == 1
 
     def test_a_snapshot_names_the_commands_whose_receipts_are_due(self, harness: Harness, process: Start) -> None:
         bot = process("p1", "bot")
@@ -217,6 +245,35 @@ class TestCircuits:
         calm = harness.tile("calm")
         assert calm is not None
         assert calm["mode"] == "observe_only"
+
+    def test_the_log_says_how_each_circuit_and_latch_stands_modes_included(self, harness: Harness) -> None:
+        operator, watch = harness.operator(), harness.watch
+        operator.trip("bot", "smells")
+        operator.trip("shy", "smells")
+        operator.mode("shy", "disabled", "a demonstration")
+        operator.mode("calm", "observe_only", "trial")
+        kill = operator.kill("agent:calm", "enough")["kill"]
+        assert disagreements(harness) == []
+        unsaid = {"reason": "an old backup", "actor": "nobody"}
+        watch._circuits.reset("bot", **unsaid)
+        watch._circuits.set_mode("shy", "normal", **unsaid)
+        watch._circuits.set_mode("calm", "normal", **unsaid)
+        watch._latch.lift((kill,))
+        assert disagreements(harness) == [
+            f"the kill {kill} of agent:calm is not in force",
+            "the circuit of bot is closed, the log says open",
+            "the circuit of calm is closed, the log says observe_only",
+            "the circuit of shy is open, the log says disabled",
+        ]
+
+
+def disagreements(harness: Harness) -> list[str]:
+    """What the board shows and the log does not say."""
+    state, board = State(), harness.operator().board()
+    for text in lines(harness.config.data_dir / "journal" / "watch"):
+        state.learn(decode(text))
+    kills = {latch["id"]: latch["scope"] for latch in board["latches"]}
+    return [each.detail for each in (*state.compare_kills(kills), *state.compare_circuits(board["circuits"]))]
 
 
 class TestWhoMay:

@@ -9,7 +9,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
-from dashboards.service import APP
+from dashboards.launch import APP
 from tests.dashboards.standin import TOKEN, Standin
 
 Html = tuple[str, ...]

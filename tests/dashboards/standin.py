@@ -19,7 +19,8 @@ def tile(agent: str, state: str = "closed", **changes: Any) -> Json:
     return {
         "agent": agent, "state": state, "reason": "", "since": NOW - 300, "mode": "normal", "registered": True,
         "owner": "shop", "team": "support", "actions_per_minute": 12.0, "tokens_per_minute": 3400.0,
-        "cost_per_minute": 0.021, "budget_tokens_per_minute": None, "held": 0, "denied": 0, "finding": "", **changes,
+        "cost_per_minute": 0.021, "budget_tokens_per_minute": None, "held": 0, "denied": 0, "finding": "",
+        "course": [0, 1, 2, 1], **changes,
     }  # fmt: skip
 
 
@@ -36,6 +37,22 @@ def trip(agent: str, number: int = 1, **changes: Any) -> Json:
     }  # fmt: skip
 
 
+def approval(agent: str, number: int = 1, *, stage: str = "pending", **changes: Any) -> Json:
+    """One approval as *watch* shows it; ``changes`` are of its request."""
+    request = {
+        "agent": agent, "kind": "tool_call", "operation": "erp.commit", "target": "PO-1",
+        "arguments": '{"quantity":200,"supplier":"Acme"}', "contract": "commit(order)", "revision": "r1",
+        "guard": "policy", "reason": "orders take a person", "workflow": "wf_1", "trace_id": "a" * 32, "origin": "m",
+        **changes,
+    }  # fmt: skip
+    return {
+        "id": f"apr_{number:016x}", "tenant": "default", "request": request, "digest": f"{number:064x}",
+        "requester": "host", "allowed": ["ann"], "people": 1, "lasts_s": 900.0, "asked_at": NOW - 60,
+        "expires_at": NOW + 840, "stage": stage, "answers": [], "version": 1, "reason": "waits for 1 of ann",
+        "live": stage in ("pending", "approved"),
+    }  # fmt: skip
+
+
 class Standin:
     """Holds the board, changes it as ordered, and remembers each order."""
 
@@ -45,13 +62,16 @@ class Standin:
         self.tiles = list(tiles)
         self.trips = list(trips)
         self.latches: list[Json] = []
+        self.approvals: list[Json] = []
         self.processes = [
             {"process": f"shop-{n}", "host": "bench", "pid": 100 + n, "agents": ["ticket-helper"], "seen": NOW - n}
             for n in (1, 2)
         ]
         self.received: dict[str, float] = {}
+        self.awaited: list[Json] = []
         self.orders: list[tuple[str, Json]] = []
         self.tokens = {TOKEN}
+        self.readers: set[str] = set()
         self.refusal = ""
         self.silent = False
         self.alerts = {"pending": 0, "delivered": 1, "failed": 0, "undelivered": 0}
@@ -66,6 +86,8 @@ class Standin:
             return 200, self.board()
         if verb.startswith("receipts/"):
             return 200, {"expected": self._names(), "received": self.received, "complete": False}
+        if verb.startswith("approvals"):
+            return self._approvals(verb, body)
         if self.refusal:
             return 409, {"error": self.refusal}
         self.orders.append((verb, body))
@@ -77,8 +99,21 @@ class Standin:
         return {
             "time": NOW, "watermark": NOW - 1, "freshness": self.freshness, "circuits": self.tiles,
             "processes": self.processes, "latches": self.latches, "trips": self.trips, "counters": {},
-            "alerts": self.alerts,
+            "alerts": self.alerts, "receipts": self.awaited, "you": "ann",
         }  # fmt: skip
+
+    def _approvals(self, verb: str, body: Json) -> tuple[int, Json]:
+        if verb == "approvals":
+            short = [{**row, "request": {**row["request"], "arguments": None}} for row in self.approvals]
+            return 200, {"approvals": short, "time": NOW}
+        if verb != "approvals/answer":
+            return 200, next(row for row in self.approvals if verb.endswith(row["id"]))
+        if self.refusal:
+            return 409, {"error": self.refusal}
+        self.orders.append((verb, body))
+        (row,) = [row for row in self.approvals if row["id"] == body["approval"]]
+        row.update(stage="approved" if body["approve"] else "denied", live=body["approve"], reason=body["reason"])
+        return 200, {"approval": row["id"], "stage": row["stage"], "reason": row["reason"]}
 
     def _kill(self, body: Json) -> None:
         scope, reason = body["scope"], body["reason"]
@@ -108,7 +143,8 @@ def running(standin: Standin) -> Iterator[Standin]:
             self._reply(json.loads(self.rfile.read(int(self.headers["content-length"]))))
 
         def _reply(self, body: Json) -> None:
-            known = (self.headers.get("authorization") or "").removeprefix("Bearer ") in standin.tokens
+            token = (self.headers.get("authorization") or "").removeprefix("Bearer ")
+            known = token in standin.tokens or (token in standin.readers and self.command == "GET")
             status, answer = standin.answer(self.path, body) if known else (401, {"error": "no such token"})
             payload = json.dumps(answer).encode()
             self.send_response(status)

@@ -98,3 +98,12 @@ def test_a_kill_that_gets_no_answer_is_not_reported_as_done(monkeypatch: Patch, 
     page = _confirm(page, "Kill this agent", "why")
 
     assert "not known whether" in words(page)
+
+
+def test_who_is_no_operator_any_more_orders_nothing(monkeypatch: Patch, tmp_path: Path, standin: Standin) -> None:
+    page = press(signed_in(monkeypatch, tmp_path, standin), "Kill…")
+    page.text_input(key="reason").input("why")
+    monkeypatch.setattr("dashboards.actions.may", lambda *_: False)
+    press(page, "Kill this agent")
+
+    assert standin.orders == []

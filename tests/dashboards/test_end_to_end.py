@@ -6,29 +6,47 @@ import os
 import signal
 import time
 import urllib.request
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from playwright.sync_api import Page, expect
 
 from dashboards.service import ROLE
+from fusebox.clock import SystemClock
 from fusebox.control import ControlClient
-from tests.collector.otlp_samples import request, span
+from fusebox.errors import AgentKilled
+from rabbitmq import Agent, Runtime
+from rabbitmq.inprocess import InProcessBroker
+from tests.collector.otlp_samples import request as otlp
+from tests.collector.otlp_samples import span
 from tests.dashboards.page import opened, sign_in, tables, texts, words
-from tests.fixtures.collector import Roles, StartRoles, until
+from tests.fixtures.collector import Roles, starting, until
 
 SLOW = 20_000
 LAPS = 8
 
 
-def test_a_kill_from_the_page_is_latched_in_watch_and_a_resume_lifts_it(
-    roles: StartRoles, window: Page, tmp_path: Path
-) -> None:
-    registry = tmp_path / "agents.toml"
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Roles]:
+    """All roles, and one registered agent."""
+    folder = tmp_path_factory.mktemp("end")
+    registry = folder / "agents.toml"
     registry.write_text('[agents.ticket-helper]\nowner = "ann"\nteam = "support"\n')
-    running = roles("watch", ROLE, env={"FUSEBOX_AGENTS_FILE": str(registry), "FUSEBOX_DASHBOARD_PORT": "0"})
+    settings = {"FUSEBOX_AGENTS_FILE": str(registry), "FUSEBOX_DASHBOARD_PORT": "0"}
+    with starting(folder) as start:
+        yield start("receive", "keep", "watch", ROLE, env=settings)
+
+
+def test_a_kill_from_the_page_stops_a_live_agent_and_a_resume_lifts_it(
+    running: Roles, window: Page, request: pytest.FixtureRequest
+) -> None:
     client = ControlClient(running.info("watch")["url"], running.token("operator"))
+    runtime = Runtime.from_config(running.config, broker=InProcessBroker(), name="live", clock=SystemClock())
+    agent = Agent("ticket-helper", runtime)
+    agent.start()
+    request.addfinalizer(lambda: runtime.stop(2))
+    assert agent.context().tool("work", lambda: 1) == 1
 
     window.goto(running.info(ROLE)["url"])
     window.get_by_label("Operator token").fill(running.token("operator"))
@@ -40,6 +58,9 @@ def test_a_kill_from_the_page_is_latched_in_watch_and_a_resume_lifts_it(
     assert [latch["scope"] for latch in latches] == ["agent:ticket-helper"]
     assert latches[0]["reason"] == "argues with the label bot"
     expect(window.get_by_text("killed by local: argues with the label bot")).to_be_visible(timeout=SLOW)
+    expect(window.get_by_text("1 of 1 processes have confirmed.")).to_be_visible(timeout=SLOW)
+    with pytest.raises(AgentKilled):
+        agent.context().tool("work", lambda: 1)
 
     window.get_by_role("button", name="Resume…").click(timeout=SLOW)
     _confirm(window, "Resume this agent", "the prompt is fixed")
@@ -54,10 +75,9 @@ def _confirm(window: Page, label: str, reason: str) -> None:
 
 
 def test_the_evidence_of_a_trip_comes_from_keep_and_the_trip_outlives_it(
-    roles: StartRoles, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    running: Roles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    running = roles("receive", "keep", "watch")
-    _loop(running, "ticket-helper")
+    _loop(running, "label-bot")
     client = ControlClient(running.info("watch")["url"], running.token("operator"))
     trips = until(lambda: client.board()["trips"], "the loop trips")
 
@@ -74,7 +94,7 @@ def test_the_evidence_of_a_trip_comes_from_keep_and_the_trip_outlives_it(
     try:
         other = sign_in(opened(monkeypatch, running.config.data_dir, None), running.token("operator"))
         assert "Reading the evidence" in words(other)
-        assert "ticket-helper" in texts(other)
+        assert "label-bot" in texts(other)
     finally:
         os.kill(running.supervisor.pid("keep"), signal.SIGCONT)
 
@@ -98,7 +118,7 @@ def _loop(running: Roles, agent: str) -> None:
     now = time.time_ns()
     laps = [_lap(same, now - (LAPS - lap) * 100_000_000) for lap in range(LAPS)]
     headers = {"content-type": "application/x-protobuf", "authorization": f"Bearer {running.token()}"}
-    body = request(*laps).SerializeToString()
+    body = otlp(*laps).SerializeToString()
     address = running.info("receive")["url"] + "/v1/traces"
     with urllib.request.urlopen(urllib.request.Request(address, body, headers), timeout=10) as answer:
         assert answer.status == 200

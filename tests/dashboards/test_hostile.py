@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from pathlib import Path
 
@@ -11,8 +12,8 @@ import pytest
 import dashboards
 from dashboards.text import visible
 from tests.dashboards.hostile import HOSTILE
-from tests.dashboards.page import press, signed_in, texts
-from tests.dashboards.standin import Standin, running, tile, trip
+from tests.dashboards.page import press, signed_in, texts, turn_to
+from tests.dashboards.standin import Standin, approval, running, tile, trip
 
 SOURCES = sorted(Path(dashboards.__file__).parent.glob("*.py"))
 MARKUP = ("markdown", "caption", "title", "header", "subheader", "error", "warning", "info", "success")
@@ -48,6 +49,22 @@ def test_no_element_that_reads_markup_ever_holds_stored_text(monkeypatch: pytest
         fragment = visible(text)
         assert not [shown for shown in markup if fragment in shown or text in shown]
         assert fragment in texts(page), "the tile shows it as text"
+
+
+def test_what_an_agent_wants_to_do_is_shown_and_never_obeyed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    scripted = Standin(tile("buyer"))
+    scripted.approvals = [
+        approval(text, number, operation=text, target=text, reason=text, contract=text, arguments=json.dumps([text]))
+        for number, text in enumerate(HOSTILE, 1)
+    ]
+    with running(scripted):
+        page = turn_to(signed_in(monkeypatch, tmp_path, scripted), "approvals")
+        for row, text in zip(scripted.approvals, HOSTILE, strict=True):
+            page = page.selectbox(key="approval").select(row["id"]).run()
+            markup = [str(element.value) for kind in MARKUP for element in getattr(page, kind)]
+            assert not [shown for shown in markup if visible(text) in shown or text in shown]
+            assert visible(text) in texts(page)
+    assert not page.exception
 
 
 def test_no_element_may_carry_html(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -12,9 +12,13 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from collector import queries
+from dashboards import saved
 from dashboards.links import Name
+from dashboards.oidc import Role
+from dashboards.people import Person
 from dashboards.sheet import safe_csv
 from dashboards.text import visible
+from fusebox.control import ControlClient
 from tests.dashboards.hostile import HOSTILE
 from tests.dashboards.page import opened, press, sign_in, tables, texts, turn_to, words
 from tests.dashboards.standin import Standin, tile, trip
@@ -195,6 +199,54 @@ def test_the_pages_without_keep_say_so(monkeypatch: Patch, tmp_path: Path) -> No
             until(lambda name=name: "keep does not answer" in words(turn_to(page, name)), f"{name} says so")
             assert not page.exception
             assert "ticket-helper" not in texts(page) or name is Name.HEALTH
+
+
+def test_a_statement_is_kept_for_its_person_and_used_again(page: AppTest, running: Roles) -> None:
+    turn_to(page, Name.AUDIT, tab="SQL")
+    page.text_area(key="sql").input("SELECT 1 AS mine").run()
+    page.text_input(key="title").input("My <b>question</b>")
+    press(page, "Keep this statement")
+    page.text_area(key="sql").input("SELECT 2 AS other").run()
+    page.selectbox(key="kept").select("My <b>question</b>").run()
+    press(page, "Use")
+
+    assert page.text_area(key="sql").value == "SELECT 1 AS mine"
+    stranger = Person("operator:somebody-else", "x", Role.OPERATOR)
+    assert saved.saved(running.config, stranger) == {}
+    press(page, "Forget")
+    assert page.selectbox(key="kept").options == []
+
+
+def test_how_far_the_log_is_verified_is_said(page: AppTest, running: Roles) -> None:
+    settled(turn_to(page, Name.AUDIT))
+    assert [line for line in texts(page) if line.startswith("watch: verified to number ")]
+
+    ControlClient.local(running.config).verified({"watch": 1})
+    until(lambda: [line for line in texts(settled(page.run())) if " number 0; " in line], "the mark moves", 30)
+
+
+def test_health_lists_receipts_that_are_due_and_the_board_is_red(monkeypatch: Patch, tmp_path: Path) -> None:
+    due = {"command": "cmd_1", "order": "kill", "scope": "agent:ticket-helper", "age": 9.0, "missing": ["shop-1"]}
+    with serving(Standin(tile("ticket-helper"))) as scripted:
+        scripted.awaited = [due]
+        page = sign_in(opened(monkeypatch, tmp_path, scripted.url))
+        assert ":red-badge[:material/running_with_errors: 1 processes have not confirmed a stop]" in words(page)
+
+        rows = table(turn_to(page, Name.HEALTH), "Not confirmed by")
+        assert [(row["Command"], row["Not confirmed by"], row["State"][:7]) for row in rows] == [
+            ("kill", "shop-1", "OVERDUE")
+        ]
+        scripted.awaited = []
+        assert "Every process has confirmed" in words(page.run())
+
+
+def test_health_tells_what_waits_in_the_spool_and_what_was_refused(page: AppTest) -> None:
+    settled(turn_to(page, Name.HEALTH))
+    shown = until(
+        lambda: {m.label: m.value for m in page.run().metric if m.value != "not known"}.get("Spans refused"),
+        "receive's figures",
+    )
+    assert shown == "0"
 
 
 @pytest.mark.parametrize("title", queries.EXAMPLES)

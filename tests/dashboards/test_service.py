@@ -13,17 +13,24 @@ from pathlib import Path
 
 import pytest
 
-from dashboards.service import ROLE, Dashboard, command, environment, free_port
+from dashboards.launch import command, environment
+from dashboards.service import ROLE, Dashboard, free_port
 from fusebox.config import Config
 from fusebox.errors import ConfigError, PortInUse
 from fusebox.rundir import lookup
-from tests.fixtures.collector import StartRoles, until
+from tests.fixtures.collector import until
 
 
 @pytest.fixture
-def process(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+def pages() -> int:
+    """Where it tells how it is."""
+    return free_port("127.0.0.1", 0)
+
+
+@pytest.fixture
+def process(pages: int, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     """``fusebox service dashboard`` on a free port."""
-    ports = {"FUSEBOX_DASHBOARD_PORT": "0", "FUSEBOX_DASHBOARD_METRICS_PORT": "0"}
+    ports = {"FUSEBOX_DASHBOARD_PORT": "0", "FUSEBOX_DASHBOARD_METRICS_PORT": str(pages)}
     settings = {"FUSEBOX_DATA_DIR": str(tmp_path), **ports}
     started = subprocess.Popen(
         [sys.executable, "-m", "fusebox", "service", ROLE],
@@ -46,10 +53,15 @@ def _answers(url: str) -> bool:
         return False
 
 
-def test_it_answers_once_announced_and_withdraws_at_sigterm(process: subprocess.Popen[bytes], tmp_path: Path) -> None:
+def test_it_answers_once_announced_tells_how_it_is_and_withdraws_at_sigterm(
+    process: subprocess.Popen[bytes], pages: int, tmp_path: Path
+) -> None:
     url = _url(tmp_path)
     assert url.startswith("http://127.0.0.1:")
     assert _answers(url)
+    assert _answers(f"http://127.0.0.1:{pages}/healthz")
+    with urllib.request.urlopen(f"http://127.0.0.1:{pages}/metrics", timeout=10) as answer:
+        assert b"fusebox_dashboard_answers 1" in answer.read()
 
     process.terminate()
     assert process.wait(15) == 0
@@ -71,16 +83,6 @@ def test_it_ends_with_an_error_when_streamlit_dies(process: subprocess.Popen[byt
 
     assert process.wait(15) == 2
     assert lookup(tmp_path, ROLE) is None
-
-
-def test_it_runs_under_the_supervisor_and_tells_how_it_is(roles: StartRoles) -> None:
-    pages = free_port("127.0.0.1", 0)
-    running = roles(ROLE, env={"FUSEBOX_DASHBOARD_PORT": "0", "FUSEBOX_DASHBOARD_METRICS_PORT": str(pages)})
-
-    assert _answers(running.info(ROLE)["url"])
-    assert _answers(f"http://127.0.0.1:{pages}/healthz")
-    with urllib.request.urlopen(f"http://127.0.0.1:{pages}/metrics", timeout=10) as answer:
-        assert b"fusebox_dashboard_answers 1" in answer.read()
 
 
 def test_a_port_in_use_is_named_with_the_setting_that_moves_it(tmp_path: Path) -> None:

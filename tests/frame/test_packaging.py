@@ -77,16 +77,16 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_wheel_holds_every_package_with_its_data_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
-    assert {name.split("/")[0] for name in names} == {*ALLOWED, f"agent_fusebox-{__version__}.dist-info"}
+    assert {name.split("/")[0] for name in names} == {*ALLOWED, "policies", f"agent_fusebox-{__version__}.dist-info"}
     files = {
         file.relative_to(ROOT).as_posix()
-        for package in ALLOWED
+        for package in (*ALLOWED, "policies")
         for file in (ROOT / package).rglob("*")
         if file.is_file() and "__pycache__" not in file.parts
     }
     assert files <= set(names)
     assert "fusebox/py.typed" in names
-    assert {Path(name).suffix for name in files} >= {".sql", ".toml", ".lua", ".css", ".proto"}
+    assert {Path(name).suffix for name in files} >= {".sql", ".toml", ".lua", ".css", ".proto", ".rego"}
 
 
 def test_the_wheel_carries_its_licence(wheel: Path) -> None:

@@ -52,7 +52,7 @@ def test_its_own_span_and_the_gateways_are_one_trace_and_one_row(
     assert below.parent.span_id == above.context.span_id
     assert attributes(above)[names.DELEGATED] is True
     assert names.DELEGATED not in attributes(below)
-    assert attributes(below)[names.WORKFLOW] == ctx.workflow
+    assert attributes(below)[names.WORKFLOW] == ctx.workflow.id
 
 
 def test_the_gateways_refusal_is_a_guards_refusal(agent: Agent, running: Running, provider: Provider) -> None:

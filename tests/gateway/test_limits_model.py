@@ -146,11 +146,15 @@ OPS: st.SearchStrategy[dict[str, Any]] = st.one_of(
             "op": st.just("reserve"),
             "id": IDS,
             "lease": TIMES,
+            "more": st.integers(0, 5),
             "rows": st.lists(PLACES, min_size=1, max_size=2, unique_by=lambda ask: ask["row"]),
         }
     ),
     st.fixed_dictionaries(
         {"op": st.just("settle"), "id": IDS, "spent": st.dictionaries(st.sampled_from(ROWS), st.integers(0, 10**14))}
+    ),
+    st.fixed_dictionaries(
+        {"op": st.just("lessen"), "id": IDS, "back": st.dictionaries(st.sampled_from(ROWS), st.integers(1, 2000))}
     ),
     st.fixed_dictionaries({"op": st.just("renew"), "id": IDS, "lease": TIMES}),
     st.fixed_dictionaries({"op": st.just("charge"), "rows": st.lists(PLACES, max_size=2)}),

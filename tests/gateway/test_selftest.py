@@ -27,8 +27,8 @@ def broken(patch: pytest.MonkeyPatch, guard: str) -> None:
     elif guard == "circuit":
         patch.setattr(Circuits, "verdict", lets_all_pass)
     elif guard == "quota":
-        reserve = Limiter.reserve
-        patch.setattr(Limiter, "reserve", lambda self, call, _: reserve(self, call, NOTHING))
+        reserve = Limiter.reserve_soon
+        patch.setattr(Limiter, "reserve_soon", lambda self, call, _: reserve(self, call, NOTHING))
     elif guard == "masking":
         patch.setattr(Session, "mask", lambda _, value: Masked(value, allow("masking")))
     elif guard == "filter":

@@ -108,7 +108,7 @@ def test_when_its_open_time_is_over_one_call_probes_and_closes_the_circuit(
     circuits.trip("ticket-helper", reason="test", actor="operator:jo", open_s=0.3)
     eventually(lambda: circuits.due("ticket-helper"), what="the end of the open time")
     assert ask(running, "/v1/chat/completions", CHAT)[0] == 200
-    assert str(circuits.circuit("ticket-helper").state) == "closed"
+    eventually(lambda: str(circuits.circuit("ticket-helper").state) == "closed", what="the end of the probe")
 
 
 def test_an_upstream_that_fails_the_probe_says_nothing_about_the_agent(running: Running, provider: Provider) -> None:

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from fusebox import names
 from tests.fixtures.agents import eventually
-from tests.fixtures.gateway import Provider, Running
+from tests.fixtures.gateway import Provider, Running, StartGateway
 from tests.gateway.test_ledger import SPAN, TRACE, attributes
 
 
@@ -103,3 +103,36 @@ def test_a_loop_of_comments_trips_the_agent(running: Running, provider: Provider
 
     eventually(refused, what="the circuit opens")
     assert len(provider.seen) < 30
+
+
+PASSING = '[providers.files]\nkind = "openai"\nurl = "{url}/v1"\nkey_env = "TEST_OPENAI_KEY"\n'
+
+
+def test_other_paths_of_a_provider_are_served_where_settings_and_key_allow_it(
+    gateways: StartGateway, provider: Provider
+) -> None:
+    running = gateways(PASSING.format(url=provider.url) + 'passthrough = ["GET", "POST"]\n')
+    _, limited = running.keys.add("label-bot", team="", models=("small",), tools=("files",))
+    _, other = running.keys.add("wiki-bot", team="", models=("*",), tools=("tickets",))
+    provider.answers = [stored]
+
+    assert call(running, "GET", "/files/v1/batches/7?limit=2", key=limited).status == 201
+    assert (provider.seen[0].path, provider.seen[0].query) == ("/v1/batches/7", "limit=2")
+    assert provider.seen[0].headers["Authorization"] == "Bearer openai-secret"
+    (span,) = running.span()
+    assert (span.name, attributes(span)[names.TARGET]) == ("execute_tool files", "GET /v1/batches/7")
+
+    large = {"model": "large", "prompt": "?"}
+    assert call(running, "POST", "/files/v1/completions", body={**large, "model": "small"}, key=limited).status == 201
+    refused = [
+        call(running, "POST", "/files/v1/completions", body=large, key=limited),
+        call(running, "DELETE", "/files/v1/files/7", key=limited),
+        call(running, "GET", "/files/v1/files/7", key=other),
+        call(running, "GET", "/openai/v1/files", key=running.key),
+        call(running, "GET", "/files/v1/../admin", key=limited),
+    ]
+    codes = [json.loads(answer.read())["error"]["code"] for answer in refused]
+    assert codes == [
+        "model_not_allowed", "method_not_allowed", "tool_not_allowed", "tool_not_found", "invalid_request",
+    ]  # fmt: skip
+    assert len(provider.seen) == 2

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import resource
 import socket
 import threading
 from http.client import HTTPConnection
@@ -190,15 +191,45 @@ def test_idle_connections_lock_nobody_out(
     provider.answers = [whole("openai_chat.json")]
     idle = [raw(running) for _ in range(60)]
 
-    def answered() -> bool:
-        try:
-            return ask(running, "/v1/chat/completions", CHAT)[0] == 200
-        except ConnectionError:  # one that is slow to speak may be taken for an idle one: ask again
-            return False
-
-    eventually(answered)
+    eventually(lambda: served(running))
     for sock in idle:
         sock.close()
+
+
+def test_connections_leave_descriptors_for_upstreams(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http.Wire, "most", http.Wire.most)
+    monkeypatch.setattr(resource, "setrlimit", lambda *_: None)
+    for soft, hard, room in ((1024, 1024, 384), (256, 65_536, 2048), (200, 200, 1), (65_536, 65_536, 2048)):
+        monkeypatch.setattr(resource, "getrlimit", lambda _, told=(soft, hard): told)
+        assert http.afford_connections() == room
+
+
+@pytest.mark.faults
+def test_ten_thousand_idle_connections_lock_nobody_out(
+    running: Running, provider: Provider, request: pytest.FixtureRequest
+) -> None:
+    provider.answers = [whole("openai_chat.json")]
+    wanted = 10_000 if request.config.getoption("--fault-cycles") else 2_300
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = min(hard if hard != resource.RLIM_INFINITY else 1 << 20, wanted + 8_000)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, files), hard))
+    idle: list[socket.socket] = []
+    try:
+        while len(idle) < min(wanted, files - 8_000):
+            idle.append(raw(running))
+        eventually(lambda: served(running), what="an answer")
+    finally:
+        for sock in idle:
+            sock.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def served(running: Running) -> bool:
+    """One that is slow to speak may be taken for an idle one: ask again."""
+    try:
+        return ask(running, "/v1/chat/completions", CHAT)[0] == 200
+    except ConnectionError:
+        return False
 
 
 def test_headers_cannot_be_injected(running: Running, provider: Provider) -> None:

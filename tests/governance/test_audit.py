@@ -83,11 +83,11 @@ def test_what_was_held_or_let_through_is_counted_apart_from_denials(clock: Manua
     action = Action(ActionKind.PUBLISH, "bot", "ticket.suggested")
     with running(watch, clock) as client:
         for decision in (*Decision, *Decision):
-            client.ruled(action, Verdict(decision, "masking", "EMAIL"))
+            client.ruled(action, Verdict(decision, "masking", "EMAIL"), 3)
     counts = {(row["decision"], row["guard"], row["reason"]): 0 for row in watch.rows}
     for row in watch.rows:
         counts[row["decision"], row["guard"], row["reason"]] += row["count"]
-    assert counts == {(decision.value, "masking", "EMAIL"): 2 for decision in Decision}
+    assert counts == {(decision.value, "masking", "EMAIL"): 6 for decision in Decision}
 
 
 def test_reasons_without_end_share_a_row(clock: ManualClock) -> None:

@@ -190,7 +190,7 @@ def test_a_foreign_publisher_without_headers_starts_a_trace(
 
     @agent.on(key)
     def handle(payload: dict[str, int], ctx: Context) -> None:
-        inbox.put((ctx.workflow, ctx.trace_id))
+        inbox.put((ctx.workflow.id, ctx.trace_id))
 
     agent.start()
     runtime.broker.publish(names.EXCHANGE_EVENTS, key, Message(b"{}", message_id="m-1"))
@@ -215,7 +215,7 @@ def test_spans_follow_the_message_across_agents(runtime: Runtime, inbox: Inbox, 
     @second.on(f"{second.name}.go")
     def on_answer(payload: dict[str, str], ctx: Context) -> None:
         ctx.tool("crm.note", lambda text: {"id": 5}, payload["answer"], target="case-1")
-        inbox.put(ctx.workflow)
+        inbox.put(ctx.workflow.id)
 
     first.start()
     second.start()
@@ -394,7 +394,7 @@ def test_a_killed_workflow_ends_where_it_is_and_the_others_go_on(
 
     @agent.on(key)
     async def handle(n: int, ctx: Context) -> None:
-        inbox.put(ctx.workflow)
+        inbox.put(ctx.workflow.id)
         await release.wait()
         inbox.put(f"{ctx.workflow} done")
 

@@ -116,6 +116,7 @@ def test_an_agent_publishes_its_own_keys_only(login: Login, admin: AmqpBroker, u
     for exchange, key in (
         (names.EXCHANGE_EVENTS, OTHER),
         (names.EXCHANGE_OWN, names.held_queue(victim)),
+        (names.EXCHANGE_OWN, names.approvals_queue(victim)),
         (retry_exchange(DELAYS_S[0]), victim),
         (names.EXCHANGE_CONTROL, ""),
         (names.EXCHANGE_DEAD, victim),
@@ -145,9 +146,11 @@ def test_an_agent_reads_its_own_queues_only(login: Login, unique: Unique) -> Non
     login(Role(victim))
     assert broker.get(name) is None
     assert broker.get(names.held_queue(name)) is None
+    assert broker.get(names.approvals_queue(name)) is None
     assert broker.get(control_queue(agent_user(name))) is None
     theirs = control_queue(agent_user(victim))
-    for queue in (victim, names.held_queue(victim), theirs, names.dead_queue(name), names.EXCHANGE_UPLINK):
+    others = (victim, names.held_queue(victim), names.approvals_queue(victim), theirs)
+    for queue in (*others, names.dead_queue(name), names.EXCHANGE_UPLINK):
         with pytest.raises(ConfigError):
             broker.get(queue)
     with pytest.raises(ConfigError, match="permission"):
@@ -243,7 +246,7 @@ def test_a_permitted_pattern_is_the_pattern_a_binding_would_have(pattern: str, k
     assert (re.fullmatch(key_regex(pattern), key) is not None) == topic_matches(pattern, key)
 
 
-@pytest.mark.parametrize("agent", ["", "a b", "a.held", "b.dead", "fusebox.events", "amq.default"])
+@pytest.mark.parametrize("agent", ["", "a b", "a.held", "b.dead", "c.approvals", "fusebox.events", "amq.default"])
 def test_ids_that_would_share_a_queue_are_refused(agent: str) -> None:
     with pytest.raises(ConfigError):
         Role(agent)

@@ -27,7 +27,7 @@ def test_topic_patterns_match_as_their_regular_expression(pattern: str, key: str
 def test_an_agent_gets_a_limited_work_queue_with_a_dead_letter_queue_and_room_for_held_messages() -> None:
     topology = agent_topology("helper", ["ticket.*", "order.#"])
     queues = {queue.name: queue for queue in topology.queues}
-    assert set(queues) == {"helper", "helper.dead", "helper.held"}
+    assert set(queues) == {"helper", "helper.dead", "helper.held", "helper.approvals"}
     assert queues["helper"].delivery_limit == 20
     assert queues["helper"].dead_letter_exchange == "fusebox.dead"
     assert all(queue.type is QueueType.QUORUM and not queue.exclusive for queue in topology.queues)
@@ -37,6 +37,7 @@ def test_an_agent_gets_a_limited_work_queue_with_a_dead_letter_queue_and_room_fo
         Binding("fusebox.dead", "helper.dead", "helper"),
         Binding("fusebox.own", "helper.dead", "helper.dead"),
         Binding("fusebox.own", "helper.held", "helper.held"),
+        Binding("fusebox.own", "helper.approvals", "helper.approvals"),
     }
 
 

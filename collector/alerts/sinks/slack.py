@@ -56,7 +56,7 @@ class SlackSink:
 
     def _buttons(self, alert: Alert) -> list[Block]:
         incident = str(alert.data.get("incident", ""))
-        buttons = [_button("Incident", incident)] if incident else []
+        buttons = [_button("Answer…" if "approval" in alert.data else "Incident", incident)] if incident else []
         if not (alert.agent and self._control):
             return buttons
         for order, style in (("resume", "primary"), ("kill", "danger")):

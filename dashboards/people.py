@@ -1,0 +1,72 @@
+"""Who looks at a page, and what they may: asked anew before anything is shown or done, never remembered.
+
+With ``oidc_file`` the provider says who somebody is, and the file what they may. What they see is read with the
+dashboard's own token, which orders nothing; what they order needs an operator's token of their own. Without it, whoever
+shows an operator's token is an operator, and everything is read with that token.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import streamlit as st
+
+from dashboards import data
+from dashboards.oidc import Role, load_oidc
+from dashboards.state import memory
+from fusebox.clock import Clock
+from fusebox.config import Config
+from fusebox.errors import ConfigError
+
+SITTING_S: Final = 43_200.0
+"""Half a day after somebody signed in at the provider they do so again; Streamlit's cookie alone would last a month."""
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody who may see pages. ``id`` tells people apart for ever, ``name`` is for reading."""
+
+    id: str
+    name: str
+    role: Role
+
+
+def person(config: Config, clock: Clock) -> Person | None:
+    """Who looks at this page; None: nobody whom it may be shown to."""
+    if config.oidc_file is not None:
+        return _by_provider(config, clock)
+    board = memory().board
+    name = board.you if board else ""
+    return Person(f"operator:{name}", name, Role.OPERATOR) if memory().token else None
+
+
+def may(config: Config, clock: Clock, least: Role) -> bool:
+    """True when whoever looks at this page has that role, or a higher one."""
+    found = person(config, clock)
+    return found is not None and found.role >= least
+
+
+def reading(config: Config) -> str:
+    """The token with which *watch* is asked for what is shown."""
+    return memory().token if config.oidc_file is None else data.own_token(config)
+
+
+def claimed() -> str:
+    """The name of whom the provider signed in, whatever they may; empty when it is nobody."""
+    claims = st.user.to_dict()
+    return str(claims.get("email") or claims.get("sub") or "") if claims.get("is_logged_in") else ""
+
+
+def _by_provider(config: Config, clock: Clock) -> Person | None:
+    claims = st.user.to_dict()
+    since = claims.get("iat")
+    if not claims.get("is_logged_in") or not isinstance(since, int | float):
+        return None
+    if clock.wall() - since > SITTING_S:
+        return None
+    try:
+        role = load_oidc(config.oidc_file).role(claims) if config.oidc_file else None
+    except ConfigError:
+        return None  # the door says so
+    return Person(f"{claims.get('iss')} {claims.get('sub')}", claimed(), role) if role else None

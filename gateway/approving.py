@@ -1,0 +1,74 @@
+"""Approving: what a call meets where a guard wants a person's word on it.
+
+::
+
+    a call ── a guard holds ──► people are asked ──► 202 {"approval_id": "apr_…", "status": "pending"}
+    the same call, with the header x-fusebox-approval: apr_…
+        ├─ they have not answered ──► 202 again
+        ├─ they agreed ─────────────► it goes ahead, once
+        ├─ they said no, or too late ► 403 approval_denied, with the reason
+        └─ it is not the same call, or has gone ahead before ──► 403 approval_denied
+
+People are asked last, when every other guard has let the call pass, about exactly what would go out: after masking.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Final
+
+import orjson
+
+from fusebox.errors import ApprovalDenied, ApprovalPending, ApprovalUnavailable, Refused
+from fusebox.names import HTTP_APPROVAL
+from fusebox.records import Action, Verdict
+from gateway.denied import Denied
+from gateway.http import Request
+from rabbitmq.runtime import Runtime
+
+_AGAIN_S: Final = 5.0
+
+
+class Approving:
+    """Asks people; a call waits for the answer of *watch*, never for theirs."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    async def require(
+        self, action: Action, verdict: Verdict, arguments: Callable[[], object], contract: str, named: str
+    ) -> None:
+        """Return when people have agreed to this call, which then goes ahead.
+
+        Args:
+            contract: where it goes; see :class:`governance.approvals.request.Request`.
+            named: the approval that the call names.
+
+        Raises:
+            Denied: 202, they have been asked; 403, they said no; 503, nobody can be asked just now.
+        """
+        try:
+            await asyncio.to_thread(
+                self._runtime.approvals.require, action, verdict, arguments, contract=contract,
+                origin=action.workflow, named=named, by_origin=False,
+            )  # fmt: skip
+        except (ApprovalPending, ApprovalDenied, ApprovalUnavailable) as refused:
+            self._runtime.refused(refused)
+            raise _told(refused) from None
+
+
+def approval_in(request: Request) -> str:
+    """The approval that a call names; empty when it names none."""
+    return str(request.headers.get(HTTP_APPROVAL, ""))
+
+
+def _told(refused: Refused) -> Denied:
+    sentence = f"{refused.action.agent}: {refused.verdict.reason}"
+    if isinstance(refused, ApprovalPending):
+        told = {"approval_id": refused.approval, "status": "pending", "message": sentence}
+        return Denied(HTTPStatus.ACCEPTED, "approval_pending", sentence, retry_after=_AGAIN_S, words=orjson.dumps(told))
+    if isinstance(refused, ApprovalUnavailable):
+        return Denied(HTTPStatus.SERVICE_UNAVAILABLE, "approval_unavailable", sentence, retry_after=_AGAIN_S)
+    return Denied(HTTPStatus.FORBIDDEN, "approval_denied", sentence)

@@ -1,0 +1,68 @@
+"""Systems: what is asked by its own paths, be it an internal system or a provider, and who may."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from gateway.breaker import Circuit
+from gateway.denied import Denied
+from gateway.keys import Identity
+from gateway.providers.base import Adapter, Headers, Outgoing
+from gateway.settings import Tool, Upstream
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """What is asked by its own paths."""
+
+    name: str
+    settings: Upstream
+    methods: frozenset[str]
+    circuit: Circuit
+    outgoing: Callable[[str, str, str, bytes, Headers], Outgoing]
+    """From method, path, query, body and the client's headers."""
+
+
+def allowed(systems: Mapping[str, System], identity: Identity, name: str, method: str) -> System:
+    """
+    Raises:
+        Denied: there is no such system, or not for this key or method.
+    """
+    system = systems.get(name)
+    if system is None:
+        known = ", ".join(each for each in systems if identity.may_use_tool(each)) or "none"
+        raise Denied(HTTPStatus.NOT_FOUND, "tool_not_found", f"no tool {name!r} here; this key may use {known}")
+    if not identity.may_use_tool(name):
+        sentence = f"the key of {identity.agent} does not allow the tool {name!r}; its operator can"
+        raise Denied(HTTPStatus.FORBIDDEN, "tool_not_allowed", sentence)
+    if method not in system.methods:
+        sentence = f"{method} is not among the methods of tool {name!r}: {', '.join(sorted(system.methods))}"
+        raise Denied(HTTPStatus.METHOD_NOT_ALLOWED, "method_not_allowed", sentence)
+    return system
+
+
+def of_provider(name: str, adapter: Adapter, circuit: Circuit) -> System:
+    """A provider, for its paths that are no inference."""
+    return System(name, adapter.settings, adapter.settings.passthrough, circuit, adapter.passed_through)
+
+
+def of_tool(name: str, tool: Tool, circuit: Circuit) -> System:
+    """An internal system.
+
+    Raises:
+        ConfigError: its credential is missing.
+    """
+    auth = _auth(name, tool)
+
+    def outgoing(method: str, path: str, query: str, body: bytes, client: Headers) -> Outgoing:
+        url = f"{tool.url.rstrip('/')}/{path}" + (f"?{query}" if query else "")
+        return Outgoing(method, url, {**client, **auth}, body)
+
+    return System(name, tool, tool.methods, circuit, outgoing)
+
+
+def _auth(name: str, tool: Tool) -> dict[str, str]:
+    secret = tool.credential(f"tools.{name}")
+    return {tool.header: f"{tool.scheme} {secret}".strip()} if secret else {}

@@ -1,0 +1,30 @@
+"""A tool's call as a person reads it: each argument under the name that the function gives it."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+_ADDRESS: Final = re.compile(r" at 0x[0-9a-f]+")
+"""Of a default without a text of its own: another one in each process."""
+_MAX_TEXT: Final = 2_000
+
+
+def arguments_of(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """What ``function(*args, **kwargs)`` is given, by name where it has a signature that fits."""
+    try:
+        return dict(inspect.signature(function).bind(*args, **kwargs).arguments)
+    except (TypeError, ValueError):
+        return {"args": list(args), "kwargs": dict(kwargs)}
+
+
+def contract_of(function: Callable[..., Any]) -> str:
+    """Which function it is and what it takes: when that changes, the same arguments may mean something else."""
+    name = f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', type(function).__qualname__)}"
+    try:
+        takes = str(inspect.signature(function))
+    except (TypeError, ValueError):
+        takes = ""
+    return _ADDRESS.sub("", f"{name}{takes}")[:_MAX_TEXT]

@@ -1,0 +1,52 @@
+"""Every scene of the supply chain, on one running system: a RabbitMQ, Redis and every role as its own process."""
+
+import io
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from examples.demo_screen import Screen
+from examples.demo_settings import Options
+from examples.scenes.play import SCENES, play
+from examples.scenes.stage import Endpoint, Mesh, mesh
+from rabbitmq.node import PrivateNode
+from tests.examples.test_demo import LIMIT_S, command, environment
+from tests.need import missing
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Mesh]:
+    if not PrivateNode.available():
+        missing("rabbitmq-server is not installed; apt-get install rabbitmq-server")
+    with mesh(Options(dashboard=False), None, True, Endpoint(), lambda _: None) as stage:
+        yield stage
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_it_holds(name: str, running: Mesh) -> None:
+    told = play(name, running, Screen(Console(file=io.StringIO())))
+    assert told.claims
+    assert told.failures == []
+
+
+def test_one_scene_by_the_command_line(tmp_path: Path) -> None:
+    arguments = ("--scene", "approval", "--exit", "--json", "--no-dashboard", "--broker", "in-process")
+    done = subprocess.run(
+        command(*arguments), cwd=tmp_path, env=environment(tmp_path), stdin=subprocess.DEVNULL, capture_output=True,
+        text=True, timeout=LIMIT_S, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert (told["scene"], told["held"]) == ("approval", True)
+
+
+def test_a_scene_that_kills_rabbitmq_kills_none_of_yours(tmp_path: Path) -> None:
+    done = subprocess.run(
+        command("--scene", "broker-killed", "--amqp-url", "amqp://127.0.0.1:1"), cwd=tmp_path,
+        env=environment(tmp_path), capture_output=True, text=True, timeout=LIMIT_S, check=False,
+    )  # fmt: skip
+    assert (done.returncode, "install rabbitmq-server" in done.stderr) == (2, True)

@@ -1,0 +1,116 @@
+"""Calls on which a guard wants a person's word: 202 and an id, then once, and never for another call."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPResponse
+from typing import Any
+
+import pytest
+
+from fusebox import guard
+from fusebox.records import ActionKind
+from tests.fixtures.agents import eventually
+from tests.fixtures.approvals import Holding, answer, asked, hold, steps
+from tests.fixtures.gateway import GatewayFactory, Provider, Running, whole
+from tests.fixtures.watch import Harness
+from tests.gateway.test_tools import call, stored
+
+ORDER = {"supplier": "Acme", "quantity": 200}
+
+
+@pytest.fixture
+def running(harness: Harness, gateways: GatewayFactory, provider: Provider) -> Running:
+    provider.answers = [stored]
+    started = gateways()
+    eventually(lambda: started.runtime.link.verified("ticket-helper"), what="the gateway has a snapshot")
+    return started
+
+
+@pytest.fixture
+def holding(running: Running) -> Holding:
+    return hold(running.runtime, ActionKind.TOOL_CALL, "tickets")
+
+
+def order(running: Running, body: object = ORDER, approval: str = "", **headers: str) -> tuple[int, dict[str, Any]]:
+    named = {"x_fusebox_approval": approval} if approval else {}
+    response: HTTPResponse = call(running, "POST", "/tools/tickets/orders", body=body, **named, **headers)
+    return response.status, json.loads(response.read())
+
+
+def test_a_held_call_is_told_its_approval_and_goes_through_once_with_it(
+    harness: Harness, running: Running, provider: Provider, holding: Holding
+) -> None:
+    status, told = order(running)
+    assert (status, told["status"]) == (202, "pending")
+    assert order(running) == (202, told), "the same call asks the same question"
+    assert order(running, approval=told["approval_id"])[0] == 202
+    (row,) = asked(harness)
+    shown = json.loads(harness.operator().approval(row["id"])["request"]["arguments"])
+    assert json.loads(shown["body"]) == ORDER
+    assert answer(harness, approve=True) == told["approval_id"]
+    assert order(running)[0] == 202, "what is not named does not count"
+    assert provider.seen == []
+    assert order(running, approval=told["approval_id"])[0] == 201
+    status, refused = order(running, approval=told["approval_id"])
+    assert (status, refused["error"]["code"]) == (403, "approval_denied")
+    assert len(provider.seen) == 1
+    assert steps(harness) == ["asked", "answered", "used"]
+
+
+def test_of_many_that_show_the_same_approval_at_once_one_goes_through(
+    harness: Harness, running: Running, provider: Provider, holding: Holding
+) -> None:
+    approval = order(running)[1]["approval_id"]
+    answer(harness, approve=True)
+    with ThreadPoolExecutor(16) as pool:
+        statuses = list(pool.map(lambda _: order(running, approval=approval)[0], range(100)))
+    assert sorted(set(statuses)) == [201, 403]
+    assert statuses.count(201) == len(provider.seen) == 1
+
+
+def test_another_call_cannot_use_it(harness: Harness, running: Running, provider: Provider, holding: Holding) -> None:
+    approval = order(running)[1]["approval_id"]
+    answer(harness, approve=True)
+    assert order(running, ORDER | {"quantity": 201}, approval)[0] == 403
+    assert order(running, ORDER, approval, x_fusebox_workflow="another")[0] == 403
+    _, other = running.keys.add("label-bot", team="", models=("*",), tools=("*",))
+    response = call(running, "POST", "/tools/tickets/orders", body=ORDER, key=other, x_fusebox_approval=approval)
+    assert response.status == 403, "another agent"
+    holding.verdict = guard.hold("policy", "orders take a person", revision="r2")
+    assert order(running, approval=approval)[0] == 403, "another revision of the policy asks anew"
+    assert provider.seen == []
+    holding.verdict = guard.hold("policy", "orders take a person", revision="r1")
+    running.runtime.latch.kill("kill_1", "agent:ticket-helper", reason="cut", time=running.runtime.clock.now())
+    assert order(running, approval=approval)[0] == 403
+    assert provider.seen == []
+
+
+def test_a_no_is_told_with_its_reason(harness: Harness, running: Running, holding: Holding) -> None:
+    approval = order(running)[1]["approval_id"]
+    answer(harness, approve=False, reason="too many of them")
+    status, told = order(running, approval=approval)
+    assert (status, told["error"]["code"], "too many of them" in told["error"]["message"]) == (
+        403, "approval_denied", True,
+    )  # fmt: skip
+
+
+def test_nobody_can_be_asked_while_watch_is_away(
+    harness: Harness, running: Running, provider: Provider, holding: Holding
+) -> None:
+    harness.stop()
+    status, told = order(running)
+    assert (status, told["error"]["code"]) == (503, "approval_unavailable")
+    assert provider.seen == []
+
+
+def test_a_model_call_can_be_held_too(harness: Harness, running: Running, provider: Provider) -> None:
+    hold(running.runtime, ActionKind.MODEL_CALL, "gpt-5-mini")
+    provider.answers = [whole("openai_chat.json")]
+    body = {"model": "gpt-5-mini", "messages": [{"role": "user", "content": "hi"}]}
+    response = call(running, "POST", "/v1/chat/completions", body=body)
+    approval = json.loads(response.read())["approval_id"]
+    assert response.status == 202
+    answer(harness, approve=True)
+    assert call(running, "POST", "/v1/chat/completions", body=body, x_fusebox_approval=approval).status == 200

@@ -1,0 +1,183 @@
+"""Grants: few round trips, and the limits hold as if each call had made one."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from fusebox.clock import ManualClock
+from fusebox.store import MemoryStore, RedisStore, Script, Store
+from gateway.limits import Call, Demand, Grants, Limit, Limiter, Part, Refusal, Wire
+from gateway.limits.steps import states
+
+WINDOW, SLOT, SLIDING, HOURLY = 60, 5, 10_000, 25_000
+LIMITS = [
+    Limit.model_validate({"scope": "agent", "measure": "tokens", "limit": SLIDING, "window_s": WINDOW}),
+    Limit.model_validate({"scope": "team", "measure": "tokens", "limit": HOURLY, "budget": "hour"}),
+]
+CALL = Call("helper", "team")
+T = TypeVar("T")
+
+
+def now(waiting: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine that waits for nothing."""
+    return asyncio.run(waiting)
+
+
+def got(grants: Grants, demand: Demand, call: Call = CALL) -> Part | Refusal:
+    return grants.take(call, demand) or now(grants.reserve(call, demand))
+
+
+def part(answer: Part | Refusal) -> Part:
+    assert isinstance(answer, Part), answer
+    return answer
+
+
+class Counting(MemoryStore):
+    """Counts round trips."""
+
+    trips = 0
+
+    def run(self, script: Script, key: str, *args: str, ttl: int | None = None) -> Any:
+        self.trips += 1
+        return super().run(script, key, *args, ttl=ttl)
+
+
+def grants_on(store: Store, clock: ManualClock, limits: list[Limit] = LIMITS, wire: Wire | None = None) -> Grants:
+    return Grants(Limiter(store, limits, clock, wire=wire), clock)
+
+
+def used(store: Store) -> dict[str, int]:
+    return {name: row.total for name, row in states(store.read("fusebox:default:quota")).items() if row.total}
+
+
+def test_a_busy_process_asks_for_few_of_its_calls(clock: ManualClock) -> None:
+    store = Counting()
+    grants = grants_on(store, clock)
+    for _ in range(300):
+        grants.settle(part(got(grants, Demand(0, 10))), Demand(0, 5))
+    assert store.trips < 30
+    clock.advance(2)
+    grants.tick()
+    assert set(used(store).values()) == {300 * 5}
+
+
+def test_near_the_limit_each_call_is_decided_by_itself(clock: ManualClock) -> None:
+    store = MemoryStore()
+    busy, other = grants_on(store, clock), grants_on(store, clock)
+    for _ in range(9):
+        part(got(busy, Demand(0, 1000)))
+    assert isinstance(got(other, Demand(0, 1000)), Part)
+    assert isinstance(got(other, Demand(0, 1)), Refusal)
+    assert isinstance(got(busy, Demand(0, 1)), Refusal)
+
+
+def test_what_other_grants_of_the_process_hold_refuses_nobody(clock: ManualClock) -> None:
+    by_model = Limit.model_validate({"scope": "model", "measure": "tokens", "limit": 10**6, "window_s": WINDOW})
+    grants = grants_on(MemoryStore(), clock, [*LIMITS, by_model])
+    one, two = Call("helper", "team", "one"), Call("helper", "team", "two")
+    for _ in range(20):
+        grants.settle(part(got(grants, Demand(0, 100), one)), Demand(0, 0))
+    assert isinstance(got(grants, Demand(0, SLIDING), two), Part)
+
+
+def test_a_grant_goes_back_while_its_calls_go_on(clock: ManualClock) -> None:
+    store = MemoryStore()
+    grants = grants_on(store, clock)
+    parts = [part(got(grants, Demand(0, 100))) for _ in range(6)]
+    assert used(store)["tokens/60s/agent/helper"] > 600
+    clock.advance(2)
+    grants.tick()
+    assert set(used(store).values()) == {600}
+    for each in parts:
+        grants.settle(each, Demand(0, 30))
+    grants.tick()
+    assert set(used(store).values()) == {180}
+
+
+def test_headers_say_what_this_process_has_left(clock: ManualClock) -> None:
+    grants = grants_on(MemoryStore(), clock)
+    for spent in range(1, 30):
+        each = part(got(grants, Demand(0, 10)))
+        assert each.headers()["x-ratelimit-remaining-tokens"] == str(SLIDING - 10 * spent)
+        grants.settle(each, Demand(0, 10))
+
+
+def test_over_the_wire_it_is_the_same(redis_url: str, clock: ManualClock) -> None:
+    store = RedisStore(redis_url)
+    store.delete("fusebox:default:quota")
+
+    async def many() -> None:
+        wire = Wire(redis_url, 5.0)
+        grants = grants_on(store, clock, wire=wire)
+
+        async def one() -> None:
+            each = part(grants.take(CALL, Demand(0, 10)) or await grants.reserve(CALL, Demand(0, 10)))
+            await asyncio.sleep(0)
+            grants.settle(each, Demand(0, 4))
+
+        for _ in range(10):
+            await asyncio.gather(*(one() for _ in range(20)))
+        grants.close()
+        wire.close()
+
+    asyncio.run(many())
+    assert set(used(store).values()) == {800}
+
+
+class GrantMachine(RuleBasedStateMachine):
+    """Two processes; what they were let do is counted call by call, at the time at which each was let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock, self.store = ManualClock(1_760_000_000.0), MemoryStore()
+        self.processes = [grants_on(self.store, self.clock) for _ in range(2)]
+        self.open: list[tuple[Grants, Part, list[float]]] = []
+        self.charges: list[list[float]] = []
+
+    @rule(process=st.integers(0, 1), tokens=st.integers(1, 900), times=st.integers(1, 12))
+    def call(self, process: int, tokens: int, times: int) -> None:
+        for _ in range(times):
+            answer = got(self.processes[process], Demand(0, tokens))
+            if isinstance(answer, Part):
+                charge = [self.clock.now(), tokens]
+                self.charges.append(charge)
+                self.open.append((self.processes[process], answer, charge))
+
+    @precondition(lambda self: self.open)
+    @rule(share=st.floats(0, 1), nth=st.integers(0, 50))
+    def settle(self, share: float, nth: int) -> None:
+        process, mine, charge = self.open.pop(nth % len(self.open))
+        charge[1] = int(mine.demand.output_tokens * share)
+        process.settle(mine, Demand(0, int(charge[1])))
+
+    @rule(seconds=st.sampled_from([0.2, 0.9, 4.0, 31.0, 66.0]))
+    def wait(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+
+    @rule()
+    def tick(self) -> None:
+        for process in self.processes:
+            process.tick()
+
+    @invariant()
+    def limits_hold(self) -> None:
+        first = int(self.clock.now() / SLOT) - WINDOW // SLOT
+        assert sum(n for at, n in self.charges if int(at / SLOT) >= first) <= SLIDING
+        assert sum(n for at, n in self.charges if int(at / 3600) == int(self.clock.now() / 3600)) <= HOURLY
+
+    def teardown(self) -> None:
+        """All that was not spent is back in the end."""
+        while self.open:
+            self.settle(share=0.5, nth=0)
+        for process in self.processes:
+            process.close()
+        hour = sum(n for at, n in self.charges if int(at / 3600) == int(self.clock.now() / 3600))
+        assert used(self.store).get("tokens/hour/team/team", 0) == hour
+
+
+TestGrants = GrantMachine.TestCase
+TestGrants.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)

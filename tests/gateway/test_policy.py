@@ -1,0 +1,116 @@
+"""Policy in the gateway: models and internal systems, by either engine."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from aiohttp import web
+
+from governance.policy.bundle import read_bundle
+from governance.policy.policy import SHIPPED, folder_of
+from tests.fixtures.gateway import Provider, Running, factory, whole
+from tests.gateway.test_ledger import CHAT, ask
+from tests.gateway.test_tools import call
+from tests.governance.policy.opa_server import OpaServer, opa_server
+
+AGENTS = """
+[agents.ticket-helper]
+owner = "jo"
+
+[[agents.ticket-helper.grants]]
+action = "model_call"
+resource = "gpt-*"
+
+[[agents.ticket-helper.grants]]
+action = "tool_call"
+resource = "tickets"
+when = { target = "GET *" }
+
+[[agents.ticket-helper.grants]]
+action = "tool_call"
+resource = "tickets"
+when = { target = "POST *" }
+at_most = { "arguments.body.amount" = 100 }
+
+[[agents.ticket-helper.grants]]
+action = "tool_call"
+resource = "tickets"
+when = { target = "PUT *" }
+hold = true
+"""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[OpaServer]:
+    with opa_server() as running:
+        running.serve(read_bundle(folder_of(SHIPPED)))
+        yield running
+
+
+@pytest.fixture(scope="module", params=["rego", "opa"])
+def running(
+    request: pytest.FixtureRequest, server: OpaServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Running, Provider]]:
+    folder = tmp_path_factory.mktemp("policy")
+    (folder / "agents.toml").write_text(AGENTS)
+    provider = Provider()
+    try:
+        with factory(folder, provider) as make:
+            yield make(policy=SHIPPED if request.param == "rego" else server.url), provider
+    finally:
+        provider.stop()
+
+
+async def done(request: web.Request) -> web.StreamResponse:
+    return web.json_response({"id": 7})
+
+
+def code(body: bytes) -> str:
+    return str(json.loads(body)["error"]["code"])
+
+
+def test_a_granted_model_answers_and_another_does_not(running: tuple[Running, Provider]) -> None:
+    gateway, provider = running
+    provider.answers = [whole("openai_chat.json")]
+    assert ask(gateway, "/v1/chat/completions", CHAT)[0] == 200
+    status, body, _ = ask(gateway, "/v1/chat/completions", {**CHAT, "model": "claude"})
+    assert (status, code(body)) == (403, "denied_by_policy")
+    assert "no grant allows it (model_call claude)" in json.loads(body)["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("method", "body", "status"),
+    [
+        ("GET", None, 200),
+        ("POST", {"amount": 100}, 200),
+        ("POST", {"amount": 101}, 403),
+        ("POST", {"amount": "1"}, 403),
+        ("POST", None, 403),
+        ("PUT", {}, 503),
+        ("PATCH", {}, 403),
+    ],
+)
+def test_a_system_is_reached_as_far_as_it_is_granted(
+    running: tuple[Running, Provider], method: str, body: object, status: int
+) -> None:
+    gateway, provider = running
+    provider.answers = [done]
+    before = len(provider.seen)
+    response = call(gateway, method, "/tools/tickets/orders", body=body)
+    assert response.status == status
+    assert len(provider.seen) - before == (status == 200)
+    if status != 200:
+        assert code(response.read()) == {403: "denied_by_policy", 503: "approval_unavailable"}[status]
+
+
+def test_a_policy_server_that_does_not_answer_denies(running: tuple[Running, Provider], server: OpaServer) -> None:
+    gateway, _ = running
+    if gateway.runtime.policy is None or not gateway.runtime.policy.remote:
+        pytest.skip("only a server can be away")
+    server.failing = 500
+    try:
+        response = call(gateway, "GET", "/tools/tickets/fresh")
+        assert response.status == 403
+        assert "does not answer: HTTP status 500" in json.loads(response.read())["error"]["message"]
+    finally:
+        server.failing = 0

@@ -1,0 +1,75 @@
+"""Agents that are known by their client certificates."""
+
+import json
+import ssl
+from http.client import HTTPResponse, HTTPSConnection
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from fusebox.errors import ConfigError
+from tests.fixtures.authority import Authority
+from tests.fixtures.gateway import Provider, Running, StartGateway, whole
+from tests.gateway.test_ledger import CHAT
+
+
+class Ring:
+    """A gateway over HTTPS, and certificates of the authority it trusts and of another one."""
+
+    def __init__(self, folder: Path, gateways: StartGateway) -> None:
+        self.trusted, self.other = Authority(folder, "trusted"), Authority(folder, "other")
+        certificate, key = self.trusted.issue("gateway")
+        told = f'[tls]\ncertificate = "{certificate}"\nkey = "{key}"\nclients = "{self.trusted.file}"\n'
+        self.running: Running = gateways(told)
+
+    def let(self, agent: str, file: Path) -> str:
+        return self.running.keys.add_certificate(agent, file.read_text(), team="", models=("*",), tools=())
+
+    def ask(self, pair: tuple[Path, Path] | None, key: str = "") -> HTTPResponse:
+        context = ssl.create_default_context(cafile=self.trusted.file)
+        if pair is not None:
+            context.load_cert_chain(*pair)
+        connection = HTTPSConnection(urlsplit(self.running.url).netloc, timeout=10, context=context)
+        connection.request(
+            "POST", "/v1/chat/completions", json.dumps(CHAT), {"authorization": f"Bearer {key}"} if key else {}
+        )
+        return connection.getresponse()
+
+
+@pytest.fixture
+def ring(tmp_path: Path, gateways: StartGateway, provider: Provider) -> Ring:
+    provider.answers = [whole("openai_chat.json")]
+    return Ring(tmp_path, gateways)
+
+
+def test_a_certificate_says_who_calls(ring: Ring) -> None:
+    known, unknown = ring.trusted.issue("label-bot"), ring.trusted.issue("nobody")
+    entry = ring.let("label-bot", known[0])
+    assert ring.ask(known).status == 200
+    assert ring.ask(known, key="whatever a client library insists on").status == 200
+    (span, *_) = ring.running.span(2)
+    assert span.attributes is not None
+    assert span.attributes["gen_ai.agent.id"] == "label-bot"
+    assert ring.ask(unknown).status == 401
+    assert ring.ask(None).status == 401
+    assert ring.ask(None, key=ring.running.key).status == 200
+    assert ring.ask(known, key=ring.running.key).status == 401  # two agents at once are nobody
+    ring.running.keys.revoke(entry)
+    assert ring.ask(known).status == 401
+
+
+def test_a_certificate_of_another_authority_is_worth_nothing(ring: Ring) -> None:
+    forged = ring.other.issue("label-bot")
+    ring.let("label-bot", forged[0])
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        ring.ask(forged)
+
+
+def test_what_is_no_certificate_is_refused(ring: Ring, gateways: StartGateway, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no certificate"):
+        ring.running.keys.add_certificate("label-bot", "nonsense", team="", models=(), tools=())
+    (tmp_path / "empty.pem").write_text("")
+    broken = f'[tls]\ncertificate = "{tmp_path}/empty.pem"\nkey = "{tmp_path}/empty.pem"\n'
+    with pytest.raises(ConfigError, match="tls"):
+        gateways(broken, data="other")

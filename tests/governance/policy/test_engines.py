@@ -1,0 +1,65 @@
+"""One body for both engines: what the shipped policy makes of the registry."""
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fusebox.records import Decision
+from governance.policy.policy import Policy
+from tests.governance.policy.conftest import ask
+
+ALLOW, HOLD, DENY = Decision.ALLOW, Decision.HOLD, Decision.DENY
+
+
+@pytest.mark.parametrize(
+    ("about", "decision"),
+    [
+        (("analyst", "tool_call", "warehouse", "GET /stock"), ALLOW),
+        (("analyst", "tool_call", "warehouse2", "GET /stock"), ALLOW),
+        (("analyst", "tool_call", "warehouse", "POST /stock"), DENY),
+        (("analyst", "tool_call", "warehouse", "GET /secret/keys"), DENY),
+        (("analyst", "tool_call", "erp.order", "GET /"), DENY),
+        (("analyst", "consume", "delay.reported"), ALLOW),
+        (("analyst", "consume", "delay.reported.twice"), DENY),
+        (("analyst", "publish", "plan.made"), ALLOW),
+        (("analyst", "publish", "plan"), ALLOW),
+        (("analyst", "publish", "plans"), DENY),
+        (("analyst", "publish", "delay.reported"), DENY),
+        (("analyst", "model_call", "gpt-5-mini"), DENY),
+        (("executor", "model_call", "gpt-4.1"), ALLOW),
+        (("executor", "model_call", "claude"), DENY),
+        (("stranger", "tool_call", "warehouse", "GET /stock"), DENY),
+    ],
+    ids=str,
+)
+def test_the_registry_is_what_holds(policy: Policy, about: tuple[str, ...], decision: Decision) -> None:
+    assert ask(policy, *about).decision is decision
+
+
+@pytest.mark.parametrize(
+    ("amount", "decision"), [(500, ALLOW), (500.01, HOLD), (10_000, HOLD), ("9", HOLD), (None, DENY), ([1], HOLD)]
+)
+def test_amounts_decide(policy: Policy, amount: object, decision: Decision) -> None:
+    assert ask(policy, "executor", "tool_call", "erp.order", amount=amount).decision is decision
+
+
+def test_the_reason_names_the_grant_and_the_action(policy: Policy) -> None:
+    verdict = ask(policy, "analyst", "tool_call", "warehouse", "GET /stock")
+    assert "reader: tool_call warehouse* when target = GET *" in verdict.reason
+    assert "tool_call warehouse on GET /stock" in verdict.reason
+    assert verdict.guard == "policy"
+    assert "no grant allows it" in ask(policy, "analyst", "tool_call", "nothing").reason
+
+
+def test_a_verdict_names_the_revision_of_policy_and_grants(policy: Policy, shipped: object) -> None:
+    revision, _, grants = ask(policy, "analyst", "publish", "plan").revision.partition("+")
+    assert revision.removeprefix("fusebox@") == shipped.revision  # type: ignore[attr-defined]
+    assert grants == policy.grants.revision
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text(st.characters(exclude_categories=[]), max_size=40))
+def test_whatever_an_agent_calls_a_thing_it_is_that_thing(policy: Policy, text: str) -> None:
+    """Quotes, backslashes, NUL, half a surrogate: none makes one resource look like another, or breaks the asking."""
+    assert ask(policy, "executor", "model_call", f"gpt-{text}").decision is ALLOW
+    assert ask(policy, "executor", "model_call", f"x{text}gpt-").decision is DENY
