@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from benchmarks.loop_data import cost, loops, more, public, untouched, work
+from benchmarks.loop_data import cost, later, loops, more, public, untouched, work
 from benchmarks.loop_data.baselines import BASELINES
 from benchmarks.loop_data.peer import PEER, assessed
 from benchmarks.loop_data.public import Public
@@ -42,6 +42,7 @@ from fusebox.registry import Registry
 
 Stop = Callable[[list[Happened]], Opens]
 
+_TUNED: Final = [*loops.LOOPS, *more.LOOPS, *later.LOOPS, *work.WORK, *more.WORK, *later.WORK]
 NAMES: Final = {"strict": "real_strict_recall", "fuzzy": "real_fuzzy_recall", "error_storm": "real_storm_recall"}
 GOALS: Final = {
     "real_recall": (">=", 0.95), "real_strict_recall": (">=", 0.99), "real_fuzzy_recall": (">=", 0.90),
@@ -65,7 +66,7 @@ def main() -> None:
             report.skipped.append(f"the public loop data ({public.ENV})")
         else:
             _public(report, public.load(where), quick)
-        _made(report, "made_tuned", [*loops.LOOPS, *more.LOOPS, *work.WORK, *more.WORK], 10 if quick else 100)
+        _made(report, "made_tuned", _TUNED, 10 if quick else 100)
         _made(report, "made_untouched", [*untouched.LOOPS, *untouched.WORK], 10 if quick else 100)
     if not PEER.exists():
         report.skipped.append("agent-sre")

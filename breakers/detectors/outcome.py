@@ -16,12 +16,13 @@ class OutcomeFile:
     """One (operation, target, result) and how often it came round."""
 
     __slots__ = (
-        "count", "first_time", "gap", "novelties", "period", "regular", "request", "result", "score", "simhash", "task",
-        "thoughts", "time", "tokens", "warned", "works",
+        "count", "failed", "first_time", "gap", "novelties", "period", "regular", "request", "result", "score",
+        "simhash", "task", "thoughts", "time", "tokens", "warned", "works",
     )  # fmt: skip
 
     def __init__(self, event: Event, novelties: int, works: int, thoughts: int, task: int) -> None:
         self.score, self.count, self.warned, self.regular = 1.0, 1, False, False
+        self.failed = not event.ok
         self.gap = self.period = 0.0
         self.first_time = self.time = event.time
         self.tokens, self.request, self.simhash = event.input_tokens, event.request, event.simhash
@@ -33,6 +34,11 @@ class OutcomeFile:
         self.time, self.tokens = event.time, event.input_tokens
         self.request, self.simhash, self.result = event.request, event.simhash, event.result_exact
         self.novelties, self.works, self.thoughts, self.task = novelties, works, thoughts, task
+
+    def forgive(self) -> float:
+        """What failed has succeeded; the score that it had."""
+        score, self.score, self.count = self.score, 0.0, 0
+        return score
 
     def ticks(self, gap: float) -> bool:
         """True for a pause as only a timer makes it: the shortest one again, or later a multiple of it."""

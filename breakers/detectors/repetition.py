@@ -20,6 +20,8 @@ are merely alike), one on a new request three times as much unless the file is a
 between two repetitions twice that. Counts, not time windows: a step every few minutes adds up as well as ten a second,
 until a file rests for ``memory_s``.
 
+A new answer to a request that had failed forgives its failures: a retry that succeeds is no loop.
+
 Beside the files stands one score of the agent, *stale*: how many of its steps had been made before, with the same
 result, whichever they were. A novel outcome takes ``fresh`` off. It sees cycles of any period, with noise between the
 turns, once ``stale`` old steps were made and the latest comes for the third time, or half as many again were made.
@@ -129,6 +131,8 @@ class Repetition:
             # A thought is no work: what a model says is always new and must not hide that nothing gets done.
             if step <= CHANGED and action is not _MODEL and event.ok:
                 self._renew(step)
+                if step == CHANGED:
+                    self._recover(event.request)
             files[key] = OutcomeFile(event, self._novelties, self._works, self._thoughts, self._task)
             if len(files) > _FILES:
                 del files[next(iter(files))]
@@ -168,6 +172,12 @@ class Repetition:
             self._works += 1
         if self._old:
             self._old = max(0.0, self._old - (self._fresh if step == NEW else self._fresh / 2))
+
+    def _recover(self, request: int) -> None:
+        """A retry that succeeds is progress, however often it takes one: what failed before it was no loop."""
+        for file in self._files.values():
+            if file.failed and file.request == request:
+                self._old = max(0.0, self._old - file.forgive())
 
     def _repeat(self, file: OutcomeFile, event: Event, step: int) -> None:
         gap = event.time - file.time

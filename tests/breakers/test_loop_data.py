@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.loop_data import loops, more, public, work
+from benchmarks.loop_data import later, loops, more, public, work
 from benchmarks.loop_data.baselines import BASELINES, Cap, Identical, OpenHands
 from benchmarks.loop_data.made import Kind, Maker
 from benchmarks.loop_data.scoring import Share, baseline, ours, quantile, score_made, score_real, score_streams, total
@@ -19,14 +19,21 @@ def judged(events: list[Happened]) -> dict[tuple[str, str], Happened]:
     return ours(events, load_rules(), NOBODY)
 
 
-@pytest.mark.parametrize("kind", [*loops.LOOPS, *more.LOOPS], ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", [*loops.LOOPS, *more.LOOPS, *later.LOOPS], ids=lambda kind: kind.name)
 def test_generated_loops_are_seen(kind: Kind) -> None:
-    hard = {"stuck_browser": 0, "rephrased_search": 0, "paraphrase": 2}  # what cannot be told is not promised
+    hard = {
+        "stuck_browser": 0,
+        "rephrased_search": 0,
+        "edit_and_test": 0,
+        "paraphrase": 2,
+        "critic": 4,
+        "lost_ring": 4,
+    }  # what cannot be told is not promised
     found = score_made([kind], 6, judged)[kind.name]
     assert sum(map(bool, found)) >= hard.get(kind.name, 5), found
 
 
-@pytest.mark.parametrize("kind", [*work.WORK, *more.WORK], ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", [*work.WORK, *more.WORK, *later.WORK], ids=lambda kind: kind.name)
 def test_generated_work_is_mostly_left_alone(kind: Kind) -> None:
     found = score_made([kind], 6, judged)[kind.name]
     assert sum(map(bool, found)) <= 1, found

@@ -128,3 +128,19 @@ def test_a_model_that_answers_the_same_to_the_same_opens_and_one_that_says_yes_d
 def test_row_after_row_with_other_numbers_is_work() -> None:
     rows = [f"balance of account {n}" for n in range(12)]
     assert opens(calls(rows, [f"{n * n + 3} euros" for n in range(12)], tokens=50)) == 0
+
+
+def flaky(answers: Iterable[str]) -> list[Event]:
+    """Twelve requests, each of which fails twice and then has an answer; a model thinks in between."""
+    return [
+        event(START + 5 * n, "fetch", "api", f"item {'x' * (n // 3)}", told, ok="503" not in told, tokens=100 + 60 * n)
+        for n, told in enumerate(told for answer in answers for told in ("503 busy", "503 busy", answer))
+    ]
+
+
+def test_a_retry_that_succeeds_forgives_the_failures_before_it() -> None:
+    assert not opens(flaky(f"answer {'y' * n}" for n in range(12)))
+
+
+def test_success_that_brings_nothing_new_forgives_nothing() -> None:
+    assert opens(flaky(["the same"] * 12))
