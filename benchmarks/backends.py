@@ -132,7 +132,7 @@ class Fusebox(Backend):
 
     def spans(self) -> int:
         with closing(queries.connect(self.config)) as client:
-            return int(client.command(_OTHERS_SPANS))
+            return int(client.query(_OTHERS_SPANS).result_rows[0][0])
 
     def done(self) -> bool:
         """When keep has stored, and watch has judged, all that was received: neither is asked anything for it."""
