@@ -64,8 +64,9 @@ def knows(row: Row, id_: str) -> bool:
 
 
 def remember(row: Row, ids: str) -> None:
-    """Add openings, the newest last; the oldest beyond eight are forgotten."""
-    row["openings"] = " ".join([*row.get("openings", "").split(), *ids.split()][-_OPENINGS:])
+    """Add openings, the newest last, each once; the oldest beyond eight are forgotten."""
+    newest_first = dict.fromkeys([*row.get("openings", "").split(), *ids.split()][::-1])
+    row["openings"] = " ".join([*newest_first][:_OPENINGS][::-1])
 
 
 def put_back(held: Row, row: Row) -> bool:

@@ -32,8 +32,13 @@ local function knows(row, id)
   return false
 end
 local function opening_added(row, ids)
-  local known = words((row.openings or '') .. ' ' .. ids)
-  row.openings = table.concat(known, ' ', math.max(1, #known - 7))
+  local all, known, seen = words((row.openings or '') .. ' ' .. ids), {}, {}
+  for place = #all, 1, -1 do
+    local id = all[place]
+    if not seen[id] and #known < 8 then table.insert(known, 1, id) end
+    seen[id] = true
+  end
+  row.openings = table.concat(known, ' ')
 end
 local function join(lost)
   local mine = r.openings or ''
