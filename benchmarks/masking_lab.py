@@ -25,7 +25,9 @@ from typing import Final
 import phonenumbers
 from faker import Faker
 
-from gateway.masking import Masker, MaskingSettings, Span
+from gateway.masking import MaskingSettings
+from gateway.masking.masker import Masker
+from gateway.masking.spans import Span
 
 KEY: Final = bytes(32)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import pybreaker
 
@@ -21,7 +21,7 @@ from gateway.flights import Flights, Seats
 from gateway.keys import FILE, Keys
 from gateway.ledger import Capture, Ledger
 from gateway.limits import Scope, refuse_unmatched, registered_limits
-from gateway.masking import Masker, MaskingSettings, RoutePolicy
+from gateway.masking import MaskingSettings, RoutePolicy
 from gateway.means import Means
 from gateway.models import ModelCalls
 from gateway.quota import Quota, quota_store, quota_wire
@@ -32,6 +32,9 @@ from gateway.tools import Tools
 from gateway.upstream import Upstream
 from rabbitmq.runtime import Runtime
 from rabbitmq.wiring import url_of_store
+
+if TYPE_CHECKING:
+    from gateway.masking.masker import Masker
 
 _NOWHERE: Final = "'fusebox why {agent}'"
 
@@ -98,9 +101,15 @@ def quota_of(settings: GatewaySettings, runtime: Runtime, keys: Keys) -> Quota:
 
 def screens_of(settings: GatewaySettings, runtime: Runtime, key: bytes) -> Screens:
     """Masking and the filter, where the settings have their sections."""
-    masker = Masker(settings.masking, key) if settings.masking is not None else None
+    masker = _masker(settings.masking, key) if settings.masking is not None else None
     output = OutputFilter(settings.filter, runtime.registry) if settings.filter is not None else None
     return Screens(masker, output, Canaries(key) if settings.plant_canaries else None, runtime.audit.ruled)
+
+
+def _masker(settings: MaskingSettings, key: bytes) -> Masker:
+    from gateway.masking.masker import Masker  # seconds, and a hundred megabytes, that others do not pay
+
+    return Masker(settings, key)
 
 
 def capture_of(settings: GatewaySettings, runtime: Runtime, key: bytes) -> Capture | None:
@@ -108,7 +117,7 @@ def capture_of(settings: GatewaySettings, runtime: Runtime, key: bytes) -> Captu
     if not runtime.capture_content:
         return None
     every = (settings.masking or MaskingSettings()).model_copy(update={"routes": {"*": RoutePolicy()}})
-    masker = Masker(every, key)
+    masker = _masker(every, key)
     return lambda text: str(masker.session("capture").mask(text).value or "")
 
 

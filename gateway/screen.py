@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
@@ -25,10 +25,14 @@ from gateway.dialects.base import text_of
 from gateway.filter import GUARD as FILTER
 from gateway.filter import Canaries, OutputFilter, Ruling, StreamFilter
 from gateway.masking import GUARD as MASKING
-from gateway.masking import KEY_BYTES, Masker, Session, StreamMasker
+from gateway.masking import KEY_BYTES
 from gateway.media import with_media, without_media
 from gateway.screen_stream import StreamScreen, TextStream
 from gateway.slots import Slot, Slots
+
+if TYPE_CHECKING:
+    from gateway.masking.masker import Masker, Session
+    from gateway.masking.stream import StreamMasker
 
 Json = dict[str, Any]
 Ruled = Callable[[Action, Verdict, int], None]
@@ -158,7 +162,7 @@ class Screen:
 
     def text_stream(self) -> TextStream:
         """For one text that comes in pieces."""
-        masker = StreamMasker(self._session) if self._session is not None else None
+        masker = _stream_masker(self._session) if self._session is not None else None
         filtered = StreamFilter(self._output, self._action.agent, self._canaries) if self._output is not None else None
         return TextStream(masker, filtered, self._require)
 
@@ -199,6 +203,12 @@ class Screen:
             self._ruled(self._action, verdict, 1)
             code, sentence = f"{verdict.decision}_by_{verdict.guard}", f"{self._action.agent}: {verdict.reason}"
             raise Denied(HTTPStatus.FORBIDDEN, code, sentence, told={"guard": verdict.guard})
+
+
+def _stream_masker(session: Session) -> StreamMasker:
+    from gateway.masking.stream import StreamMasker  # loaded by now, where there is a session
+
+    return StreamMasker(session)
 
 
 def mask_key(data_dir: Path) -> bytes:

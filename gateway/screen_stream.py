@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from fusebox.records import Verdict
 from gateway.filter import StreamFilter
-from gateway.masking import StreamMasker
 from gateway.slots import Slot, Slots
 
 if TYPE_CHECKING:
+    from gateway.masking.stream import StreamMasker
     from gateway.screen import Screen
 
 Json = dict[str, Any]

@@ -19,11 +19,9 @@ from fusebox.guard import allow, deny
 from fusebox.records import Verdict
 from gateway.masking.placeholders import PLACEHOLDER, Placeholders
 from gateway.masking.recognisers import Recognisers
-from gateway.masking.settings import MaskingSettings, RoutePolicy, Treatment
+from gateway.masking.settings import GUARD, KEY_BYTES, MaskingSettings, RoutePolicy, Treatment
 from gateway.masking.spans import Span, spans
 
-GUARD: Final = "masking"
-KEY_BYTES: Final = 32
 _REPLACING: Final = (Treatment.MASK, Treatment.HASH)
 _DIGITS: Final = 9
 """Numbers of so many digits and more are looked at like text: a card number may come as a JSON number."""

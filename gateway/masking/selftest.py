@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from fusebox.records import Verdict
-from gateway.masking.masker import KEY_BYTES, Masker
-from gateway.masking.settings import MaskingSettings, RoutePolicy, Treatment
+from gateway.masking.masker import Masker
+from gateway.masking.settings import KEY_BYTES, MaskingSettings, RoutePolicy, Treatment
 
 
 def self_test(settings: MaskingSettings) -> Verdict:

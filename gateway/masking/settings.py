@@ -22,6 +22,8 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+GUARD: Final = "masking"
+KEY_BYTES: Final = 32
 STRUCTURED: Final = ("EMAIL", "CARD", "IBAN", "SSN", "PHONE", "IP", "SECRET")
 """The types that pattern, checksum and context decide."""
 

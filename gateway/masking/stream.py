@@ -13,8 +13,9 @@ from typing import Final
 from fusebox import happenings
 from fusebox.guard import allow, deny
 from fusebox.records import Verdict
-from gateway.masking.masker import GUARD, Session
+from gateway.masking.masker import Session
 from gateway.masking.prefilter import LONGEST_WORD
+from gateway.masking.settings import GUARD
 from gateway.masking.spans import Span
 
 WINDOW: Final = 64

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Final
 
 from gateway.providers.base import Adapter, Anthropic, Azure
-from gateway.providers.bedrock import Bedrock
 from gateway.settings import Kind, Provider
 
 _KEYED: Final = {Kind.OPENAI: Adapter, Kind.ANTHROPIC: Anthropic, Kind.AZURE: Azure}
@@ -18,5 +17,7 @@ def make_adapter(name: str, settings: Provider) -> Adapter:
         ConfigError: its credential is missing.
     """
     if settings.kind is Kind.BEDROCK:
+        from gateway.providers.bedrock import Bedrock  # botocore takes half a second, that others do not pay
+
         return Bedrock(name, settings)
     return _KEYED[settings.kind](name, settings, settings.credential(f"providers.{name}"))

@@ -2,7 +2,8 @@
 
 import pytest
 
-from gateway.masking import Masker, MaskingSettings, RoutePolicy, Treatment
+from gateway.masking import MaskingSettings, RoutePolicy, Treatment
+from gateway.masking.masker import Masker
 
 KEY = b"k" * 32
 ROUTES = {

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from benchmarks.masking_lab import UNTOUCHED, quality
 from fusebox.errors import ConfigError
 from fusebox.records import Decision
-from gateway.masking import Masker, MaskingSettings, RoutePolicy, Treatment, self_test
+from gateway.masking import MaskingSettings, RoutePolicy, Treatment
+from gateway.masking.masker import Masker
 from gateway.masking.placeholders import PLACEHOLDER
+from gateway.masking.selftest import self_test
 from tests.gateway.conftest import KEY
 
 CARD, IBAN, SSN = "4111 1111 1111 1111", "DE89 3704 0044 0532 0130 00", "536-22-1234"

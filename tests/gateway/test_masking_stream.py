@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fusebox.records import Decision
-from gateway.masking import Masker, StreamMasker
+from gateway.masking.masker import Masker
 from gateway.masking.prefilter import LONGEST_WORD
-from gateway.masking.stream import LONGEST_VALUE
+from gateway.masking.stream import LONGEST_VALUE, StreamMasker
 
 KEYS = "\n".join("MIIEpAIBAAKCAQEA75" * 3 for _ in range(20))
 TEXT = (

@@ -8,7 +8,7 @@ from fusebox.records import Verdict
 from gateway.filter import OutputFilter, Ruling
 from gateway.keys import Keys
 from gateway.limits import NOTHING, Limiter
-from gateway.masking import Masked, Session
+from gateway.masking.masker import Masked, Session
 from gateway.selftest import SelfTestFailed
 from tests.fixtures.gateway import StartGateway
 from tests.gateway.test_screen import GUARDED
