@@ -70,9 +70,15 @@ def redis(mesh: Mesh, told: Told) -> None:
 
 
 def broker(mesh: Mesh, told: Told) -> None:
-    """RabbitMQ is killed while carriers post."""
+    """RabbitMQ is killed while carriers post, after a first order.
+
+    A node that dies seconds after a quorum queue was declared may not know that queue any more (RabbitMQ 3.10).
+    """
     assert mesh.node is not None, "choose() gives this scene a node of its own"
-    node = mesh.node
+    node, first = mesh.node, mesh.delay()
+    with mesh.manager.agreeing():
+        _posted(mesh, first)
+        until(lambda: mesh.ordered(first.shipment), f"{first.shipment} is ordered", _LONG_S)
 
     def strike() -> None:
         node.kill()
