@@ -40,7 +40,7 @@ def over_stock(statement: str) -> str | None:
 
 @cache
 def view(name: str) -> str:
-    """The SELECT that makes ``agent_events``, ``token_ledger`` or ``token_costs`` of a stock ``otel_traces``.
+    """The SELECT that makes a table or view of ours of a stock ``otel_traces``, where nothing was repriced.
 
     Raises:
         KeyError: there is no such view.
