@@ -128,6 +128,24 @@ def test_over_the_wire_it_is_the_same(redis_url: str, clock: ManualClock) -> Non
     assert set(used(store).values()) == {800}
 
 
+class Shared(MemoryStore):
+    """One that other processes use, too."""
+
+    shared = True
+
+
+def test_a_slow_call_outlasts_the_rows_it_holds_nothing_of(clock: ManualClock) -> None:
+    store = Shared()
+    grants = grants_on(store, clock)
+    each = part(got(grants, Demand()))
+    for _ in range(4):
+        clock.advance(WINDOW / 2)
+        grants.tick()
+    grants.settle(each, Demand())
+    grants.tick()
+    assert not used(store)
+
+
 class GrantMachine(RuleBasedStateMachine):
     """Two processes; what they were let do is counted call by call, at the time at which each was let."""
 
