@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -126,6 +127,52 @@ def test_over_the_wire_it_is_the_same(redis_url: str, clock: ManualClock) -> Non
 
     asyncio.run(many())
     assert set(used(store).values()) == {800}
+
+
+def test_a_refusal_leaves_the_grants_of_other_rows_alone(clock: ManualClock) -> None:
+    store = Counting()
+    grants = grants_on(store, clock)
+    loud, quiet = Call("loud", "one"), Call("quiet", "two")
+    for _ in range(20):
+        part(got(grants, Demand(0, 10), quiet))
+    part(got(grants, Demand(0, SLIDING), loud))
+    for _ in range(5):
+        assert isinstance(got(grants, Demand(0, 1), loud), Refusal)
+    assert grants.take(quiet, Demand(0, 10)) is not None
+
+
+def test_calls_that_ask_for_themselves_leave_a_larger_grant_in_place(clock: ManualClock) -> None:
+    store = MemoryStore()
+
+    class Far:
+        """Answers after all have asked."""
+
+        async def run(self, script: Script, key: str, *args: str) -> str:
+            await asyncio.sleep(0)
+            return str(store.run(script, key, *args))
+
+    grants = grants_on(store, clock, wire=cast(Wire, Far()))
+
+    async def at_once() -> None:
+        for each in await asyncio.gather(*(grants.reserve(CALL, Demand(0, 10)) for _ in range(5))):
+            grants.settle(part(each), Demand(0, 4))
+
+    now(at_once())
+    now(at_once())
+    for _ in range(2):
+        grants.settle(part(grants.take(CALL, Demand(0, 10)) or pytest.fail("it is gone")), Demand(0, 4))
+    grants.close()
+    assert set(used(store).values()) == {12 * 4}
+
+
+def test_a_clock_that_went_back_ends_a_grant(clock: ManualClock) -> None:
+    store = MemoryStore()
+    grants = grants_on(store, clock)
+    for _ in range(20):
+        grants.settle(part(got(grants, Demand(0, 10))), Demand(0, 10))
+    assert grants.take(CALL, Demand(0, 10)) is not None
+    clock.advance(-3600)
+    assert grants.take(CALL, Demand(0, 10)) is None
 
 
 class Shared(MemoryStore):
