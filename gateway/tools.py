@@ -238,13 +238,13 @@ def _found(screen: Screen | None) -> dict[str, int]:
 
 
 def below(rest: str) -> str:
-    """A path that stays below the address it is put behind.
+    """A path that stays below the address it is put behind, also for servers that drop ``;parameters`` of its parts.
 
     Raises:
         Denied: 400, it tries not to.
     """
     parts = rest.split("/")
-    if any(part in (".", "..") for part in parts) or "\\" in rest or not rest.isprintable():
+    if any(part.partition(";")[0] in (".", "..") for part in parts) or "\\" in rest or not rest.isprintable():
         raise bad_request("the path may not hold '.', '..', backslashes or control characters")
     return quote(rest, safe="/:@!$&'()*+,;=~")
 
