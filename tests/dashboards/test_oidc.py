@@ -156,6 +156,23 @@ def test_a_role_that_is_taken_away_closes_the_dialog_and_then_the_page(
         _write(config.oidc_file, provider, ROLES)
 
 
+def test_who_is_no_operator_any_more_sees_no_approvals(
+    window: Page, server: tuple[str, Standin], scripted: Standin, provider: Provider, config: Config
+) -> None:
+    assert config.oidc_file
+    page = _come(window, server[0], provider, email="jo@example.com")
+    page.get_by_role("link", name="Approvals").first.click(timeout=SLOW)
+    page.get_by_label("Your operator token").fill(TOKEN)
+    page.get_by_role("button", name="Show what waits").click()
+    expect(page.get_by_text("Nothing waits for a person")).to_be_visible(timeout=SLOW)
+    try:
+        _write(config.oidc_file, provider, '[viewer]\nemails = ["jo@example.com"]')
+        expect(page.get_by_text("jo@example.com · viewer")).to_be_visible(timeout=SLOW)
+        expect(page.get_by_text("Nothing waits for a person")).to_have_count(0, timeout=SLOW)
+    finally:
+        _write(config.oidc_file, provider, ROLES)
+
+
 @pytest.mark.parametrize(
     "claims", [{"email": "eve@elsewhere.example"}, {"email": "jo@example.com", "email_verified": False}]
 )
