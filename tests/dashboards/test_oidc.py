@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from collector.setup import prepare
-from dashboards.oidc import Role, load_oidc
+from dashboards.oidc import OidcRules, People, Role, load_oidc
 from dashboards.service import ROLE, Dashboard
 from fusebox.config import Config
 from fusebox.errors import ConfigError
@@ -225,6 +225,17 @@ def test_the_highest_role_counts(config: Config) -> None:
     assert rules.role(jo | {"email_verified": False}) is Role.AUDITOR
     assert rules.role(jo | {"email": "ann@example.com", "groups": []}) is Role.VIEWER
     assert rules.role({"email": None, "groups": None}) is None
+
+
+def test_another_mailbox_that_reads_alike_is_another_person() -> None:
+    rules = OidcRules(
+        metadata_url="https://login.example.com/x", client_id="c", client_secret_file=Path("s"),
+        operator=People(emails=("Kim@Strasse.example",)),
+    )  # fmt: skip
+
+    assert rules.role({"email": "kim@strasse.EXAMPLE", "email_verified": True}) is Role.OPERATOR
+    for other in ("kim@straße.example", "\u212aim@strasse.example"):
+        assert rules.role({"email": other, "email_verified": True}) is None
 
 
 @pytest.mark.parametrize(
