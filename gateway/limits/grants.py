@@ -82,11 +82,8 @@ class Part:
     """What one call holds of a grant."""
 
     grant: Grant
-    call: Call
     demand: Demand
     units: list[int]
-    at: float
-    """Unix seconds."""
 
     def meter(self) -> Meter:
         """A meter for the call's stream."""
@@ -114,12 +111,12 @@ class Grants:
     def take(self, call: Call, demand: Demand) -> Part | None:
         """Out of a grant that is there; None where :meth:`reserve` has to ask."""
         limits = self._limiter.limits_on(call)
-        units, now = _units(demand, limits), self._clock.now()
+        units = _units(demand, limits)
         with self._lock:
             grant = self._current.get(_key(call, limits))
-            if grant is None or not grant.take(units, now):
+            if grant is None or not grant.take(units, self._clock.now()):
                 return None
-        return Part(grant, call, demand, units, now)
+        return Part(grant, demand, units)
 
     async def reserve(self, call: Call, demand: Demand) -> Part | Refusal:
         """As :meth:`gateway.limits.Limiter.reserve_soon`, and like it not to be cancelled."""
@@ -183,7 +180,7 @@ class Grants:
                 if before := self._current.pop(key, None):
                     self._retire(before)
                 self._current[key] = grant
-        return Part(grant, got.call, got.demand, units, got.at)
+        return Part(grant, got.demand, units)
 
     def _retire_on(self, tenant: str, rows: set[str]) -> bool:
         """Retire the grants that hold any of these rows; true when something went back."""
