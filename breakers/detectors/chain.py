@@ -33,7 +33,7 @@ class Step(NamedTuple):
 
 
 class Chain:
-    """What led to an event, that event included. Never changed once made: several events may follow from one."""
+    """What led to an event, that event included. Several events may follow from one, so it is changed by a finding only."""
 
     __slots__ = (
         "agent", "agents", "coarse", "echoes", "exact", "in_trace", "said", "simhash", "stale", "steps", "time", "told",
