@@ -33,7 +33,7 @@ class Step(NamedTuple):
 
 
 class Chain:
-    """What led to an event, that event included. Several events may follow from one, so it is changed by a finding only."""
+    """What led to an event, that event included. Only a finding changes it: several events may follow."""
 
     __slots__ = (
         "agent", "agents", "coarse", "echoes", "exact", "in_trace", "said", "simhash", "stale", "steps", "time", "told",
