@@ -1,6 +1,7 @@
 """Grants: few round trips, and the limits hold as if each call had made one."""
 
 import asyncio
+import time
 from collections.abc import Coroutine
 from typing import Any, TypeVar, cast
 
@@ -8,11 +9,13 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from redis import Redis
 
 from fusebox.clock import ManualClock
+from fusebox.errors import StoreUnavailable
 from fusebox.store import MemoryStore, RedisStore, Script, Store
 from gateway.limits import Call, Demand, Grants, Limit, Limiter, Part, Refusal, Wire
-from gateway.limits.steps import states
+from gateway.limits.steps import STEP, encoded, states
 
 WINDOW, SLOT, SLIDING, HOURLY = 60, 5, 10_000, 25_000
 LIMITS = [
@@ -173,6 +176,24 @@ def test_a_clock_that_went_back_ends_a_grant(clock: ManualClock) -> None:
     assert grants.take(CALL, Demand(0, 10)) is not None
     clock.advance(-3600)
     assert grants.take(CALL, Demand(0, 10)) is None
+
+
+def test_a_greeting_that_is_refused_leaves_no_connection_behind(redis_url: str) -> None:
+    client = Redis.from_url(redis_url)
+    before = len(client.client_list())
+
+    async def refused() -> None:
+        wire = Wire(redis_url.replace("unix://", "unix://nobody:wrong@"), 5.0)
+        for _ in range(3):
+            with pytest.raises(StoreUnavailable, match="WRONGPASS"):
+                await wire.run(STEP, "fusebox:default:quota", encoded("born", []))
+        deadline = time.monotonic() + 10
+        while len(client.client_list()) > before:
+            assert time.monotonic() < deadline, "connections are left"
+            await asyncio.sleep(0.01)
+
+    asyncio.run(refused())
+    client.close()
 
 
 class Shared(MemoryStore):
