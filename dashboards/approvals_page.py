@@ -59,6 +59,8 @@ def _ask_for_token() -> None:
 
 @st.fragment(run_every=EVERY_S)
 def _draw_lists(config: Config, clock: Clock) -> None:
+    if not may(config, clock, Role.OPERATOR):
+        st.rerun()
     rows = _read(config)
     if rows is None:
         return

@@ -62,7 +62,7 @@ class People(BaseModel):
     def has(self, email: str, groups: frozenset[str]) -> bool:
         """True when the address or one of the groups is named here."""
         return not groups.isdisjoint(self.groups) or any(
-            fnmatchcase(email.casefold(), pattern.casefold()) for pattern in self.emails if email
+            fnmatchcase(_lower(email), _lower(pattern)) for pattern in self.emails if email
         )
 
 
@@ -130,6 +130,11 @@ class OidcRules(BaseModel):
         yield Role.OPERATOR, self.operator
         yield Role.AUDITOR, self.auditor
         yield Role.VIEWER, self.viewer
+
+
+def _lower(email: str) -> str:
+    """Letters of ASCII only: folding others makes one mailbox of two, such as ``straße@`` and ``strasse@``."""
+    return email.lower() if email.isascii() else email
 
 
 def load_oidc(path: Path) -> OidcRules:

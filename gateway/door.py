@@ -89,7 +89,7 @@ class Door:
         try:
             await self._route(request, reply, dialect)
         except Denied as denied:
-            self._audit(request, denied)
+            self._audit(request, denied, ActionKind.TOOL_CALL if dialect is _PLAIN else ActionKind.MODEL_CALL)
             await _refuse(dialect, denied, request, reply)
         except ClientLeft:
             return
@@ -101,10 +101,9 @@ class Door:
             sentence = "the gateway failed at this request; its log says why"
             await _refuse(dialect, Denied(HTTPStatus.INTERNAL_SERVER_ERROR, "gateway_failed", sentence), request, reply)
 
-    def _audit(self, request: Request, denied: Denied) -> None:
+    def _audit(self, request: Request, denied: Denied, kind: ActionKind) -> None:
         name = _RULED.get(denied.code)
         if name is not None and request.agent:
-            kind = ActionKind.TOOL_CALL if request.path.startswith("/tools/") else ActionKind.MODEL_CALL
             self._ruled(Action(kind, request.agent, request.path), guard.deny(name, denied.message), 1)
 
     def _dialect(self, path: str) -> Dialect:
@@ -119,7 +118,8 @@ class Door:
         adapter = self._routes.providers.get(name)
         if adapter is None:
             return _PLAIN
-        fits = (d for p, d in _DIALECTS.items() if f"/{rest}".endswith(p.removeprefix("/v1")))
+        asked = "/" + "/".join(filter(None, rest.lower().split("/")))  # servers forgive slashes, and some case
+        fits = (d for p, d in _DIALECTS.items() if asked.endswith(p.removeprefix("/v1")))
         return next((d for d in fits if d.wire is adapter.wire), _PLAIN)
 
     async def _route(self, request: Request, reply: Reply, dialect: Dialect) -> None:

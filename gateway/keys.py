@@ -104,8 +104,10 @@ class Keys:
         """Let an agent in by its client certificate, as by a key; returns the entry's id.
 
         Raises:
-            ConfigError: as :meth:`add`, or it is no certificate in PEM.
+            ConfigError: as :meth:`add`, or it is no certificate in PEM, or several.
         """
+        if pem.count("-----BEGIN ") > 1:
+            raise ConfigError("that is more than one certificate; give the agent's own alone, without its chain")
         try:
             der = ssl.PEM_cert_to_DER_cert(pem.strip())
         except ValueError as error:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, Final
+from urllib.parse import unquote
 
 import aiohttp
 import orjson
@@ -30,6 +31,7 @@ from gateway.providers.translate import Translation
 from gateway.relay import Relay
 from gateway.routes import Routes
 from gateway.screen import Screen
+from gateway.systems import require_model
 from gateway.upstream import Failed, Target, body_of, failure_of, kept, pause_before
 
 _STREAM_HEADERS: Final = (EVENTS, (b"cache-control", b"no-cache"))
@@ -61,13 +63,12 @@ class ModelCalls:
         Raises:
             Denied: why it is not served.
         """
-        ask = dialect.read(await request.body(self._means.max_body))
-        if not identity.may_use_model(ask.model):
-            sentence = f"the key of {identity.agent} does not allow {ask.model!r}; its operator can"
-            raise Denied(HTTPStatus.FORBIDDEN, "model_not_allowed", sentence)
+        ask, target = dialect.read(await request.body(self._means.max_body)), self._routes.passing(provider)
+        ask.model = target.adapter.model_in(unquote(path)) or ask.model
+        require_model(identity, ask.model)
         call = call_of(identity, dialect, ask, request, reply)
         call.passed = (path, request.query)
-        await self._serve(call, [replace(self._routes.passing(provider), model=ask.model)])
+        await self._serve(call, [replace(target, model=ask.model)])
 
     async def _serve(self, call: Call, targets: list[Target]) -> None:
         try:

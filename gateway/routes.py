@@ -13,6 +13,7 @@ from gateway.keys import Identity
 from gateway.providers.base import Adapter
 from gateway.providers.make import make_adapter
 from gateway.settings import GatewaySettings, Provider
+from gateway.systems import require_model
 from gateway.upstream import Target
 
 
@@ -55,9 +56,7 @@ class Routes:
             known = ", ".join(self.models(identity)) or "none"
             sentence = f"the model {model!r} is not served here; this key may use {known}"
             raise Denied(HTTPStatus.NOT_FOUND, "model_not_found", sentence)
-        if not identity.may_use_model(model):
-            sentence = f"the key of {identity.agent} does not allow {model!r}; its operator can"
-            raise Denied(HTTPStatus.FORBIDDEN, "model_not_allowed", sentence)
+        require_model(identity, model)
         first = self._targets[model]
         first.adapter.translation(dialect)
         others = [self._targets[name] for name in self._settings.models[model].fallbacks]

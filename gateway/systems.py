@@ -23,6 +23,8 @@ class System:
     circuit: Circuit
     outgoing: Callable[[str, str, str, bytes, Headers], Outgoing]
     """From method, path, query, body and the client's headers."""
+    model_in: Callable[[str], str] = lambda _: ""
+    """The model that a path names; empty for none."""
 
 
 def allowed(systems: Mapping[str, System], identity: Identity, name: str, method: str) -> System:
@@ -43,9 +45,20 @@ def allowed(systems: Mapping[str, System], identity: Identity, name: str, method
     return system
 
 
+def require_model(identity: Identity, model: str) -> None:
+    """
+    Raises:
+        Denied: 403, it is not for this key.
+    """
+    if not identity.may_use_model(model):
+        sentence = f"the key of {identity.agent} does not allow {model[:200]!r}; its operator can"
+        raise Denied(HTTPStatus.FORBIDDEN, "model_not_allowed", sentence)
+
+
 def of_provider(name: str, adapter: Adapter, circuit: Circuit) -> System:
     """A provider, for its paths that are no inference."""
-    return System(name, adapter.settings, adapter.settings.passthrough, circuit, adapter.passed_through)
+    told = adapter.settings
+    return System(name, told, told.passthrough, circuit, adapter.passed_through, adapter.model_in)
 
 
 def of_tool(name: str, tool: Tool, circuit: Circuit) -> System:

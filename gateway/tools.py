@@ -24,22 +24,22 @@ from fusebox.records import Action, ActionKind, Verdict
 from gateway.approving import approval_in
 from gateway.breaker import Circuit
 from gateway.call import caller_of, named, workflow_of
-from gateway.denied import Denied, bad_request
+from gateway.denied import bad_request
 from gateway.dialects import Ask, Plain
 from gateway.http import Reply, Request, safe
 from gateway.keys import Identity
 from gateway.ledger import Entry, Subject
 from gateway.means import Means
 from gateway.meter import Meter
-from gateway.providers.base import Adapter, Outgoing
+from gateway.providers.base import PASSED_ON, Adapter, Outgoing
 from gateway.screen import Screen
 from gateway.settings import CircuitSection, Tool, Upstream
-from gateway.systems import System, allowed, of_provider, of_tool
+from gateway.systems import System, allowed, of_provider, of_tool, require_model
 from gateway.upstream import Failed, body_of, kept
 from governance.approvals.request import text_of
 from rabbitmq import tracing
 
-_PASSED_ON: Final = ("accept", "content-type", "idempotency-key", "if-match", "if-none-match")
+_PASSED_ON: Final = ("accept", "content-type", "idempotency-key", "if-match", "if-none-match", *PASSED_ON)
 _PASSED_BACK: Final = ("content-type", "etag", "location", "last-modified")
 _MAX_ASKED: Final = 65_536
 AGENT: Final = "x-fusebox-agent"
@@ -88,10 +88,12 @@ class Tools:
         system = allowed(self._providers, identity, name, request.method)
         body = await request.body(self._means.max_body)
         told = _value(body)
-        model = told.get("model") if isinstance(told, dict) else None
-        if model is not None and not identity.may_use_model(str(model)):
-            sentence = f"the key of {identity.agent} does not allow {str(model)[:200]!r}; its operator can"
-            raise Denied(HTTPStatus.FORBIDDEN, "model_not_allowed", sentence)
+        if body and not isinstance(told, dict) and "json" in request.headers.get("content-type", "json").lower():
+            raise bad_request("the body says that it is JSON, and is no JSON object")
+        asked = told.get("model") if isinstance(told, dict) else None
+        for model in (asked, system.model_in(rest) or None):
+            if model is not None:
+                require_model(identity, str(model))
         await self._serve(identity, system, rest, body, request, reply)
 
     async def _serve(
@@ -238,13 +240,13 @@ def _found(screen: Screen | None) -> dict[str, int]:
 
 
 def below(rest: str) -> str:
-    """A path that stays below the address it is put behind.
+    """A path that stays below the address it is put behind, also for servers that drop ``;parameters`` of its parts.
 
     Raises:
         Denied: 400, it tries not to.
     """
     parts = rest.split("/")
-    if any(part in (".", "..") for part in parts) or "\\" in rest or not rest.isprintable():
+    if any(part.partition(";")[0] in (".", "..") for part in parts) or "\\" in rest or not rest.isprintable():
         raise bad_request("the path may not hold '.', '..', backslashes or control characters")
     return quote(rest, safe="/:@!$&'()*+,;=~")
 

@@ -33,7 +33,7 @@ class Step(NamedTuple):
 
 
 class Chain:
-    """What led to an event, that event included. Never changed once made: several events may follow from one."""
+    """What led to an event, that event included. Only a finding changes it: several events may follow."""
 
     __slots__ = (
         "agent", "agents", "coarse", "echoes", "exact", "in_trace", "said", "simhash", "stale", "steps", "time", "told",

@@ -63,8 +63,10 @@ class Grant:
     retired: bool = False
 
     def take(self, units: list[int], now: float) -> bool:
-        """Hold so much for a call; False when it does not fit or the grant's time is over."""
-        if now >= self.until or any(n > left for n, left in zip(units, self.left, strict=True)):
+        """Hold so much for a call; False when it does not fit, the grant's time is over or the clock went back."""
+        if not self.reservation.at <= now < self.until or any(
+            n > left for n, left in zip(units, self.left, strict=True)
+        ):
             return False
         self.left = [left - n for n, left in zip(units, self.left, strict=True)]
         self.open, self.served = self.open + 1, self.served + 1
@@ -80,11 +82,8 @@ class Part:
     """What one call holds of a grant."""
 
     grant: Grant
-    call: Call
     demand: Demand
     units: list[int]
-    at: float
-    """Unix seconds."""
 
     def meter(self) -> Meter:
         """A meter for the call's stream."""
@@ -112,12 +111,12 @@ class Grants:
     def take(self, call: Call, demand: Demand) -> Part | None:
         """Out of a grant that is there; None where :meth:`reserve` has to ask."""
         limits = self._limiter.limits_on(call)
-        units, now = _units(demand, limits), self._clock.now()
+        units = _units(demand, limits)
         with self._lock:
             grant = self._current.get(_key(call, limits))
-            if grant is None or not grant.take(units, now):
+            if grant is None or not grant.take(units, self._clock.now()):
                 return None
-        return Part(grant, call, demand, units, now)
+        return Part(grant, demand, units)
 
     async def reserve(self, call: Call, demand: Demand) -> Part | Refusal:
         """As :meth:`gateway.limits.Limiter.reserve_soon`, and like it not to be cancelled."""
@@ -129,7 +128,7 @@ class Grants:
         finally:
             if more:
                 self._asking.discard(key)
-        if isinstance(got, Refusal) and self._retire_all():
+        if isinstance(got, Refusal) and self._retire_on(call.tenant, {row.name for row in got.rows}):
             got = await self._limiter.reserve_soon(call, demand)
         return got if isinstance(got, Refusal) else self._begun(key, got)
 
@@ -152,14 +151,13 @@ class Grants:
         """Give back what nobody may use any more; then the limiter's own."""
         now = self._clock.now()
         with self._lock:
-            for key, grant in list(self._current.items()):
-                if now >= grant.until:
-                    self._retire(self._current.pop(key))
+            self._retire_each([key for key, grant in self._current.items() if now >= grant.until])
         self._limiter.tick()
 
     def close(self) -> None:
         """Give back all that no call holds, and stop; legal twice."""
-        self._retire_all()
+        with self._lock:
+            self._retire_each(list(self._current))
         self._limiter.close()
 
     def _more(self, key: _Key) -> int:
@@ -173,22 +171,30 @@ class Grants:
 
     def _begun(self, key: _Key, got: Reservation) -> Part:
         units = _units(got.demand, got.limits)
-        grant = Grant(got, _until(got.limits, got.at), [n * (got.more + 1) for n in units], [0] * len(units))
-        grant.take(units, got.at)
+        left, until = [n * got.more for n in units], _until(got.limits, got.at)
+        grant = Grant(got, until, left, [0] * len(units), open=1, served=1)
         with self._lock:
-            if before := self._current.pop(key, None):
-                self._retire(before)
-            self._current[key] = grant
-        return Part(grant, got.call, got.demand, units, got.at)
+            if not got.more and key in self._current:
+                grant.retired = True  # there is one that holds more
+            else:
+                if before := self._current.pop(key, None):
+                    self._retire(before)
+                self._current[key] = grant
+        return Part(grant, got.demand, units)
 
-    def _retire_all(self) -> bool:
-        """True when something went back."""
+    def _retire_on(self, tenant: str, rows: set[str]) -> bool:
+        """Retire the grants that hold any of these rows; true when something went back."""
         with self._lock:
-            grants = list(self._current.values())
-            self._current.clear()
-            for grant in grants:
-                self._retire(grant)
+            grants = self._retire_each(
+                [key for key in self._current if key[0] == tenant and rows.intersection(key[1:])]
+            )
         return any(any(grant.left) for grant in grants)
+
+    def _retire_each(self, keys: list[_Key]) -> list[Grant]:
+        grants = [self._current.pop(key) for key in keys]
+        for grant in grants:
+            self._retire(grant)
+        return grants
 
     def _retire(self, grant: Grant) -> None:
         grant.retired = True

@@ -57,7 +57,9 @@ class Share:
     def used(self, now: float) -> dict[str, State]:
         """The rows that still count; those that do not are forgotten."""
         with self._lock:
-            for name in [name for name, row in self._rows.items() if row.until <= now and not row.held]:
+            # one that an open call holds nothing of is its row all the same
+            open_ = {name for mine in self._open.values() for name, _, _ in mine}
+            for name in [name for name, row in self._rows.items() if row.until <= now and name not in open_]:
                 del self._rows[name]
             return {name: row for name, row in self._rows.items() if row.total}
 

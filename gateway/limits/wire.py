@@ -97,8 +97,7 @@ class Wire:
                 else:
                     host, port = place.get("host", "localhost"), place.get("port", _PORT)
                     await loop.create_connection(lambda: line, host, port, ssl=_context(self._url, place))
-                for greeting in _greetings(place):
-                    await line.ask(*greeting)
+                await _greet(line, place)
                 return line
         except (OSError, TimeoutError) as error:
             raise StoreUnavailable(f"Redis: {error!r}") from error
@@ -175,6 +174,15 @@ class _Line(asyncio.Protocol):
             if not future.done():
                 future.set_exception(StoreUnavailable(f"Redis: {why}"))
         self._asked.clear()
+
+
+async def _greet(line: _Line, place: dict[str, Any]) -> None:
+    try:
+        for greeting in _greetings(place):
+            await line.ask(*greeting)
+    except StoreUnavailable:
+        line.close()
+        raise
 
 
 def _place(url: str) -> dict[str, Any]:

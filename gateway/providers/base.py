@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -50,6 +51,7 @@ class Adapter:
     """
 
     wire = Wire.OPENAI
+    _model_in_path: re.Pattern[str] | None = None
 
     def __init__(self, name: str, settings: Provider, credential: str) -> None:
         self.name, self.settings = name, settings
@@ -75,6 +77,11 @@ class Adapter:
         body = self._body(translation.request(ask), ask, model)
         path = dialect.path if dialect.wire is self.wire else "/v1/messages"
         return self._sealed("POST", self._place(path, model, ask), body, client)
+
+    def model_in(self, path: str) -> str:
+        """The model that a path names, whatever the body says; empty where paths name none."""
+        found = self._model_in_path.search(path) if self._model_in_path else None
+        return found[1] if found else ""
 
     def passed_through(self, method: str, path: str, query: str, body: bytes, client: Headers) -> Outgoing:
         """Any request below the provider's address, as it is."""
@@ -116,6 +123,8 @@ class Anthropic(Adapter):
 
 class Azure(Adapter):
     """Azure OpenAI: the deployment stands in the path, the version in the query."""
+
+    _model_in_path = re.compile(r"(?:^|/)deployments/+([^/]+)", re.IGNORECASE)
 
     def _place(self, path: str, model: str, ask: Ask) -> str:  # noqa: ARG002 - the hook's
         version = f"api-version={quote(self.settings.api_version, safe='')}"

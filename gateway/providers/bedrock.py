@@ -6,6 +6,7 @@ botocore signs and decodes; it does not send, so streams and deadlines are the s
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import quote
@@ -35,6 +36,7 @@ class Bedrock(Adapter):
     """
 
     wire = Wire.ANTHROPIC
+    _model_in_path = re.compile(r"(?:^|/)model/+([^/]+)")
 
     def __init__(self, name: str, settings: Provider) -> None:
         super().__init__(name, settings, "")

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from collector.setup import prepare
-from dashboards.oidc import Role, load_oidc
+from dashboards.oidc import OidcRules, People, Role, load_oidc
 from dashboards.service import ROLE, Dashboard
 from fusebox.config import Config
 from fusebox.errors import ConfigError
@@ -156,6 +156,23 @@ def test_a_role_that_is_taken_away_closes_the_dialog_and_then_the_page(
         _write(config.oidc_file, provider, ROLES)
 
 
+def test_who_is_no_operator_any_more_sees_no_approvals(
+    window: Page, server: tuple[str, Standin], scripted: Standin, provider: Provider, config: Config
+) -> None:
+    assert config.oidc_file
+    page = _come(window, server[0], provider, email="jo@example.com")
+    page.get_by_role("link", name="Approvals").first.click(timeout=SLOW)
+    page.get_by_label("Your operator token").fill(TOKEN)
+    page.get_by_role("button", name="Show what waits").click()
+    expect(page.get_by_text("Nothing waits for a person")).to_be_visible(timeout=SLOW)
+    try:
+        _write(config.oidc_file, provider, '[viewer]\nemails = ["jo@example.com"]')
+        expect(page.get_by_text("jo@example.com · viewer")).to_be_visible(timeout=SLOW)
+        expect(page.get_by_text("Nothing waits for a person")).to_have_count(0, timeout=SLOW)
+    finally:
+        _write(config.oidc_file, provider, ROLES)
+
+
 @pytest.mark.parametrize(
     "claims", [{"email": "eve@elsewhere.example"}, {"email": "jo@example.com", "email_verified": False}]
 )
@@ -208,6 +225,17 @@ def test_the_highest_role_counts(config: Config) -> None:
     assert rules.role(jo | {"email_verified": False}) is Role.AUDITOR
     assert rules.role(jo | {"email": "ann@example.com", "groups": []}) is Role.VIEWER
     assert rules.role({"email": None, "groups": None}) is None
+
+
+def test_another_mailbox_that_reads_alike_is_another_person() -> None:
+    rules = OidcRules(
+        metadata_url="https://login.example.com/x", client_id="c", client_secret_file=Path("s"),
+        operator=People(emails=("Kim@Strasse.example",)),
+    )  # fmt: skip
+
+    assert rules.role({"email": "kim@strasse.EXAMPLE", "email_verified": True}) is Role.OPERATOR
+    for other in ("kim@straße.example", "\u212aim@strasse.example"):
+        assert rules.role({"email": other, "email_verified": True}) is None
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,21 @@
 """Grants: few round trips, and the limits hold as if each call had made one."""
 
 import asyncio
+import time
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from redis import Redis
 
 from fusebox.clock import ManualClock
+from fusebox.errors import StoreUnavailable
 from fusebox.store import MemoryStore, RedisStore, Script, Store
 from gateway.limits import Call, Demand, Grants, Limit, Limiter, Part, Refusal, Wire
-from gateway.limits.steps import states
+from gateway.limits.steps import STEP, encoded, states
 
 WINDOW, SLOT, SLIDING, HOURLY = 60, 5, 10_000, 25_000
 LIMITS = [
@@ -128,13 +132,97 @@ def test_over_the_wire_it_is_the_same(redis_url: str, clock: ManualClock) -> Non
     assert set(used(store).values()) == {800}
 
 
+def test_a_refusal_leaves_the_grants_of_other_rows_alone(clock: ManualClock) -> None:
+    store = Counting()
+    grants = grants_on(store, clock)
+    loud, quiet = Call("loud", "one"), Call("quiet", "two")
+    for _ in range(20):
+        part(got(grants, Demand(0, 10), quiet))
+    part(got(grants, Demand(0, SLIDING), loud))
+    for _ in range(5):
+        assert isinstance(got(grants, Demand(0, 1), loud), Refusal)
+    assert grants.take(quiet, Demand(0, 10)) is not None
+
+
+def test_calls_that_ask_for_themselves_leave_a_larger_grant_in_place(clock: ManualClock) -> None:
+    store = MemoryStore()
+
+    class Far:
+        """Answers after all have asked."""
+
+        async def run(self, script: Script, key: str, *args: str) -> str:
+            await asyncio.sleep(0)
+            return str(store.run(script, key, *args))
+
+    grants = grants_on(store, clock, wire=cast(Wire, Far()))
+
+    async def at_once() -> None:
+        for each in await asyncio.gather(*(grants.reserve(CALL, Demand(0, 10)) for _ in range(5))):
+            grants.settle(part(each), Demand(0, 4))
+
+    now(at_once())
+    now(at_once())
+    for _ in range(2):
+        grants.settle(part(grants.take(CALL, Demand(0, 10)) or pytest.fail("it is gone")), Demand(0, 4))
+    grants.close()
+    assert set(used(store).values()) == {12 * 4}
+
+
+def test_a_clock_that_went_back_ends_a_grant(clock: ManualClock) -> None:
+    store = MemoryStore()
+    grants = grants_on(store, clock)
+    for _ in range(20):
+        grants.settle(part(got(grants, Demand(0, 10))), Demand(0, 10))
+    assert grants.take(CALL, Demand(0, 10)) is not None
+    clock.advance(-3600)
+    assert grants.take(CALL, Demand(0, 10)) is None
+
+
+def test_a_greeting_that_is_refused_leaves_no_connection_behind(redis_url: str) -> None:
+    client = Redis.from_url(redis_url)
+    before = len(client.client_list())
+
+    async def refused() -> None:
+        wire = Wire(redis_url.replace("unix://", "unix://nobody:wrong@"), 5.0)
+        for _ in range(3):
+            with pytest.raises(StoreUnavailable, match="WRONGPASS"):
+                await wire.run(STEP, "fusebox:default:quota", encoded("born", []))
+        deadline = time.monotonic() + 10
+        while len(client.client_list()) > before:
+            assert time.monotonic() < deadline, "connections are left"
+            await asyncio.sleep(0.01)
+
+    asyncio.run(refused())
+    client.close()
+
+
+class Shared(MemoryStore):
+    """One that other processes use, too."""
+
+    shared = True
+
+
+def test_a_slow_call_outlasts_the_rows_it_holds_nothing_of(clock: ManualClock) -> None:
+    store = Shared()
+    grants = grants_on(store, clock)
+    each = part(got(grants, Demand()))
+    for _ in range(4):
+        clock.advance(WINDOW / 2)
+        grants.tick()
+    grants.settle(each, Demand())
+    grants.tick()
+    assert not used(store)
+
+
 class GrantMachine(RuleBasedStateMachine):
     """Two processes; what they were let do is counted call by call, at the time at which each was let."""
 
     def __init__(self) -> None:
         super().__init__()
         self.clock, self.store = ManualClock(1_760_000_000.0), MemoryStore()
-        self.processes = [grants_on(self.store, self.clock) for _ in range(2)]
+        # Leases outlast the whole run: these processes tick when the test says so, not every second.
+        limiters = [Limiter(self.store, LIMITS, self.clock, lease_s=3600.0) for _ in range(2)]
+        self.processes = [Grants(limiter, self.clock) for limiter in limiters]
         self.open: list[tuple[Grants, Part, list[float]]] = []
         self.charges: list[list[float]] = []
 
@@ -175,8 +263,9 @@ class GrantMachine(RuleBasedStateMachine):
             self.settle(share=0.5, nth=0)
         for process in self.processes:
             process.close()
-        hour = sum(n for at, n in self.charges if int(at / 3600) == int(self.clock.now() / 3600))
-        assert used(self.store).get("tokens/hour/team/team", 0) == hour
+        for name, row in states(self.store.read("fusebox:default:quota")).items():
+            if name.startswith("tokens/hour"):
+                assert row.total == sum(n for at, n in self.charges if int(at / 3600) == row.newest)
 
 
 TestGrants = GrantMachine.TestCase

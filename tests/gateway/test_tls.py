@@ -69,6 +69,9 @@ def test_a_certificate_of_another_authority_is_worth_nothing(ring: Ring) -> None
 def test_what_is_no_certificate_is_refused(ring: Ring, gateways: StartGateway, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no certificate"):
         ring.running.keys.add_certificate("label-bot", "nonsense", team="", models=(), tools=())
+    chain = ring.trusted.issue("label-bot")[0].read_text() + ring.trusted.file.read_text()
+    with pytest.raises(ConfigError, match="without its chain"):
+        ring.running.keys.add_certificate("label-bot", chain, team="", models=(), tools=())
     (tmp_path / "empty.pem").write_text("")
     broken = f'[tls]\ncertificate = "{tmp_path}/empty.pem"\nkey = "{tmp_path}/empty.pem"\n'
     with pytest.raises(ConfigError, match="tls"):

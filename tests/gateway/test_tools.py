@@ -1,6 +1,7 @@
 """Internal systems behind the gateway: the same guards, and credentials that agents never see."""
 
 import json
+import math
 from http.client import HTTPConnection, HTTPResponse
 from urllib.parse import urlsplit
 
@@ -63,7 +64,7 @@ def test_who_may_use_which_tool(running: Running, provider: Provider) -> None:
     assert provider.seen == []
 
 
-@pytest.mark.parametrize("path", ["../secret", "a/../../secret", "a/%2e%2e/secret", "a\\b", "a/./b"])
+@pytest.mark.parametrize("path", ["../secret", "a/../../secret", "a/%2e%2e/secret", "a\\b", "a/./b", "..;/secret"])
 def test_a_path_stays_below_its_system(running: Running, provider: Provider, path: str) -> None:
     assert call(running, "GET", f"/tools/tickets/{path}").status == 400
     assert provider.seen == []
@@ -130,9 +131,28 @@ def test_other_paths_of_a_provider_are_served_where_settings_and_key_allow_it(
         call(running, "GET", "/files/v1/files/7", key=other),
         call(running, "GET", "/openai/v1/files", key=running.key),
         call(running, "GET", "/files/v1/../admin", key=limited),
+        call(running, "POST", "/files/v1/completions", body={**large, "top_p": math.nan}, key=limited),
+        call(running, "POST", "/files/v1//Chat/Completions/", body={"messages": []}, key=limited),  # a model call
     ]
     codes = [json.loads(answer.read())["error"]["code"] for answer in refused]
     assert codes == [
         "model_not_allowed", "method_not_allowed", "tool_not_allowed", "tool_not_found", "invalid_request",
+        "invalid_request", "invalid_request",
     ]  # fmt: skip
     assert len(provider.seen) == 2
+
+
+def test_a_deployment_in_a_path_is_a_model(gateways: StartGateway, provider: Provider) -> None:
+    azure = f'[providers.files]\nkind = "azure"\nurl = "{provider.url}"\napi_version = "2024-10-21"\n'
+    running = gateways(azure + 'key_env = "TEST_OPENAI_KEY"\npassthrough = ["POST"]\n')
+    _, limited = running.keys.add("label-bot", team="", models=("small",), tools=("files",))
+    provider.answers = [stored]
+    body = {"model": "small", "messages": [{"role": "user", "content": "hello"}]}
+    codes = []
+    for path in ("openai/deployments/large/chat/completions", "OpenAI/Deployments/large/images/generations"):
+        refused = call(running, "POST", f"/files/{path}", body=body, key=limited)
+        codes.append(json.loads(refused.read())["error"]["code"])
+    assert codes == ["model_not_allowed", "model_not_allowed"]
+    allowed = "openai/deployments/small/images/generations"
+    assert call(running, "POST", f"/files/{allowed}", body=body, key=limited).status == 201
+    assert [seen.path for seen in provider.seen] == [f"/{allowed}"]
