@@ -180,7 +180,7 @@ def test_a_summary_is_bounded_and_says_what_was_cut() -> None:
     assert found["deep"]["a"]["b"]["c"]["d"] == {"e": {CUT: True}}
     assert summary_of({"x": "y" * 70_000}) == {CUT: True}
     assert summary_of(None) == {}
-    assert summary_of([1]) == {"value": [1]}
+    assert summary_of([1]) == {CUT: True, "value": [1]}
 
 
 def test_a_running_policy_looks_for_changes_by_itself(make: Make, tmp_path: Path) -> None:
