@@ -61,6 +61,8 @@ class _Loaded:
     engine: Engine
     questions: Questions
     grants: Grants
+    verdicts: Verdicts
+    """Its own, so that an answer of the policy before, still on its way, is not remembered as one of this."""
 
 
 class Policy:
@@ -80,7 +82,6 @@ class Policy:
     ) -> None:  # fmt: skip
         self._load, self._changed, self._clock = load, changed, clock
         self._agents_file, self._environment = agents_file, environment
-        self._verdicts = Verdicts()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._loaded: _Loaded | None = None
@@ -97,7 +98,7 @@ class Policy:
         summary = loaded.questions.summary(action)
         key = loaded.questions.key(action, summary)
         now = self._clock.monotonic()
-        found = self._verdicts.get(key, now)
+        found = loaded.verdicts.get(key, now)
         if found is not None:
             return found
         try:
@@ -105,7 +106,7 @@ class Policy:
         except (PolicyUnavailable, BadPolicy) as error:
             return self._nobody(str(error))
         verdict = _verdict(ruling, action, loaded.grants)
-        self._verdicts.put(key, verdict, loaded.grants.of(action.agent).risk, now)
+        loaded.verdicts.put(key, verdict, loaded.grants.of(action.agent).risk, now)
         return verdict
 
     def ruling(self, action: Action) -> Ruling:
@@ -184,8 +185,8 @@ class Policy:
         except BadPolicy as error:
             self._reject(str(error))
             return
-        self._loaded = _Loaded(engine, Questions(grants, engine, self._environment), grants)
-        self._verdicts, self.problem = Verdicts(), ""
+        self._loaded = _Loaded(engine, Questions(grants, engine, self._environment), grants, Verdicts())
+        self.problem = ""
         happenings.emit(LOADED, grants=grants.revision)
 
     def _reject(self, why: str) -> None:

@@ -15,6 +15,8 @@ from fusebox.registry import Registry
 from governance.policy.cache import LIFETIMES_S
 from governance.policy.policy import SHIPPED, folder_of, open_policy, problem_of
 from governance.policy.question import CUT, MAX_ITEMS, MAX_TEXT, summary_of
+from governance.policy.rego import RegoEngine
+from governance.policy.ruling import Question, Ruling
 from tests.fixtures.agents import eventually
 from tests.governance.policy.conftest import REGISTRY, Make, ask
 from tests.governance.policy.opa_server import OpaServer
@@ -152,6 +154,25 @@ def test_how_long_a_verdict_stands_is_up_to_the_risk(
     asked = len(server.asked)
     ask(policy, agent, "publish", "x")
     assert len(server.asked) == asked + 1
+
+
+def test_an_answer_of_the_policy_before_is_not_remembered_as_one_of_the_new(
+    make: Make, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace(folder, OPEN)
+    policy = make(str(folder))
+    decide = RegoEngine.decide
+
+    def slowly(self: RegoEngine, question: Question) -> Ruling:
+        answer = decide(self, question)
+        monkeypatch.undo()
+        shutil.copy(folder_of(SHIPPED) / "policy.rego", folder)
+        policy.refresh()
+        return answer
+
+    monkeypatch.setattr(RegoEngine, "decide", slowly)
+    assert ask(policy, "analyst", "publish", "anything").decision is ALLOW
+    assert ask(policy, "analyst", "publish", "anything").decision is DENY
 
 
 def test_what_the_policy_looks_at_tells_verdicts_apart(make: Make, tmp_path: Path) -> None:
