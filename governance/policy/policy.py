@@ -105,7 +105,7 @@ class Policy:
             ruling = loaded.engine.decide(loaded.questions.question(action, summary))
         except (PolicyUnavailable, BadPolicy) as error:
             return self._nobody(str(error))
-        verdict = _verdict(ruling, action, loaded.grants)
+        verdict = _verdict(ruling, action, loaded)
         loaded.verdicts.put(key, verdict, loaded.grants.of(action.agent).risk, now)
         return verdict
 
@@ -259,10 +259,13 @@ def _keys(path: Path | None) -> Keyring | None:
         raise BadPolicy(f"policy_keys: {path}: {error}") from error
 
 
-def _verdict(ruling: Ruling, action: Action, grants: Grants) -> Verdict:
-    about = f"{action.kind} {action.operation}" + (f" on {action.target}" if action.target != action.operation else "")
-    reason = f"{ruling.reason or ruling.rule or ruling.decision} ({about.removesuffix(' on ')})"
-    revision = f"{ruling.revision}+{grants.revision}"
+def _verdict(ruling: Ruling, action: Action, loaded: _Loaded) -> Verdict:
+    """The ruling on an action, and on all others that the policy cannot tell from it: the reason names no target then."""
+    about = f"{action.kind} {action.operation}"
+    if action.target not in ("", action.operation) and loaded.questions.names_target(action.agent):
+        about += f" on {action.target}"
+    reason = f"{ruling.reason or ruling.rule or ruling.decision} ({about})"
+    revision = f"{ruling.revision}+{loaded.grants.revision}"
     return Verdict(
         ruling.decision, POLICY, reason, narrow=True, revision=revision, decision_id=ruling.decision_id
     )  # fmt: skip

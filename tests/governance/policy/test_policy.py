@@ -182,6 +182,16 @@ def test_what_the_policy_looks_at_tells_verdicts_apart(make: Make, tmp_path: Pat
     assert ask(policy, "a", "tool_call", "x", "PUT /").decision is DENY
 
 
+def test_the_reason_never_names_the_target_of_another_action(make: Make, tmp_path: Path) -> None:
+    """People read it when they are asked to agree."""
+    (tmp_path / "p.rego").write_text(OPEN)
+    policy = make(str(tmp_path))
+    first, second = (ask(policy, "a", "tool_call", "transfer", f"account {n}") for n in (1, 2))
+    assert first == second
+    assert "transfer" in first.reason
+    assert "account" not in first.reason
+
+
 def test_a_policy_may_rule_by_roles_environment_and_workflow(make: Make, tmp_path: Path) -> None:
     (tmp_path / "p.rego").write_text(
         "package fusebox.policy\nimport rego.v1\n"
