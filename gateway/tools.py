@@ -40,6 +40,8 @@ from governance.approvals.request import text_of
 from rabbitmq import tracing
 
 _PASSED_ON: Final = ("accept", "content-type", "idempotency-key", "if-match", "if-none-match")
+_AGREED_TO: Final = ("content-type", "if-match", "if-none-match")
+"""Of these, the ones that change what a body means or whether it counts: people agree to them, too."""
 _PASSED_BACK: Final = ("content-type", "etag", "location", "last-modified")
 _MAX_ASKED: Final = 65_536
 AGENT: Final = "x-fusebox-agent"
@@ -115,10 +117,11 @@ class Tools:
                 screen, query = self._means.screens.open(request.path, action), request.query
                 if screen is not None:
                     query, body = _screened(screen, system.name, rest, query, body)
+                headers = {n: request.headers[n] for n in _PASSED_ON if n in request.headers}
                 if held is not None:
                     shown = {"method": request.method, "path": f"/{rest}", "query": query, "body": text_of(body)}
+                    shown["headers"] = {n: headers[n] for n in _AGREED_TO if n in headers}
                     await self._agreed(action, held, shown, system, approval_in(request))
-                headers = {n: request.headers[n] for n in _PASSED_ON if n in request.headers}
                 headers[AGENT] = identity.agent
                 outgoing = system.outgoing(request.method, path, query, body, headers)
                 await self._attempt(system, subject, outgoing, reply, screen)
