@@ -1,6 +1,6 @@
 """Cache: verdicts of one policy revision, for as long as the agent's risk class allows.
 
-A new revision of a server's policy empties it. What a policy cannot tell apart has one key (:meth:`Questions.key`), so an answer from here
+A new revision empties it. What a policy cannot tell apart has one key (:meth:`Questions.key`), so an answer from here
 is what the policy would say, unless it looks at the time or at data that changes behind it: for that, the lifetimes.
 """
 

@@ -260,7 +260,7 @@ def _keys(path: Path | None) -> Keyring | None:
 
 
 def _verdict(ruling: Ruling, action: Action, loaded: _Loaded) -> Verdict:
-    """The ruling on an action, and on all others that the policy cannot tell from it: the reason names no target then."""
+    """The ruling on an action, and on all that the policy cannot tell from it; the reason must be true of each."""
     about = f"{action.kind} {action.operation}"
     if action.target not in ("", action.operation) and loaded.questions.names_target(action.agent):
         about += f" on {action.target}"
