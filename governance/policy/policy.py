@@ -88,6 +88,8 @@ class Policy:
         self.problem = ""
         """Why the newest policy or the newest grants are not in force; empty when they are."""
         self._seen = (changed(), identity(agents_file))
+        self._granted = self._seen[1]
+        """Which agents.toml the grants are from."""
         self._renew(Grants(registry))
 
     def verdict(self, action: Action) -> Verdict:
@@ -148,14 +150,18 @@ class Policy:
 
     def refresh(self) -> None:
         """Load what has changed."""
-        seen, before = (self._changed(), identity(self._agents_file)), self._seen
-        if seen == before:
+        seen, grants, bad = (self._changed(), identity(self._agents_file)), self._grants, ""
+        if seen == self._seen:
             return
         self._seen = seen
-        try:
-            self._renew(self._grants if seen[1] == before[1] else Grants(load_registry(self._agents_file)))
-        except ConfigError as error:
-            self._reject(str(error))
+        if seen[1] != self._granted:
+            try:
+                grants, self._granted = Grants(load_registry(self._agents_file)), seen[1]
+            except ConfigError as error:
+                bad = str(error)
+        self._renew(grants)
+        if bad:
+            self._reject(bad)
 
     def start(self) -> None:
         """Look for changes from now on, on a thread of its own: compiling takes a moment."""

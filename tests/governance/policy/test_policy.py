@@ -138,6 +138,19 @@ def test_new_grants_are_in_force_without_a_restart_and_bad_ones_are_not(make: Ma
     assert "roles" in problem_of(policy)
 
 
+def test_a_new_policy_does_not_hide_that_the_grants_are_no_good(make: Make, folder: Path, tmp_path: Path) -> None:
+    policy, agents = make(str(folder)), tmp_path / "agents.toml"
+    agents.write_text("[agents.analyst]\nroles = 7")
+    policy.refresh()
+    replace(folder, OPEN)
+    policy.refresh()
+    assert ask(policy, "stranger", "publish", "anything").decision is ALLOW, "the new policy is in force"
+    assert "roles" in problem_of(policy)
+    agents.write_text(GRANTED)
+    policy.refresh()
+    assert not problem_of(policy)
+
+
 @pytest.mark.parametrize(("agent", "risk"), [("analyst", "low"), ("stranger", "normal"), ("executor", "high")])
 def test_how_long_a_verdict_stands_is_up_to_the_risk(
     make: Make, server: OpaServer, shipped: object, clock: ManualClock, agent: str, risk: str
