@@ -19,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import governance
 from fusebox import happenings
@@ -243,6 +244,7 @@ def _source(config: Config, policy: str, clock: Clock) -> tuple[Callable[[Grants
     if is_server(policy):
         if keys_file is not None:
             raise ConfigError("policy_keys is for policy folders; an OPA server verifies its bundles itself")
+        _require_address(policy)
         return lambda _: OpaEngine(policy, config.secret("policy_token"), clock), lambda: None
     folder = folder_of(policy)
 
@@ -250,6 +252,22 @@ def _source(config: Config, policy: str, clock: Clock) -> tuple[Callable[[Grants
         return RegoEngine(read_bundle(folder, _keys(keys_file)), grants.document())
 
     return load, lambda: (stamp(folder), identity(keys_file) if keys_file else None)
+
+
+def _require_address(policy: str) -> None:
+    """
+    Raises:
+        ConfigError: nobody can be asked there, or a secret stands in what logs will show.
+    """
+    parts = urlsplit(policy)
+    try:
+        found = parts.hostname and parts.port != 0
+    except ValueError:
+        found = False
+    if not found or parts.query or parts.fragment:
+        raise ConfigError("policy is no address of an OPA server; write http(s)://host:port, or with the whole path")
+    if "@" in parts.netloc:
+        raise ConfigError("policy holds a user or password, which logs would show; use policy_token")
 
 
 def _keys(path: Path | None) -> Keyring | None:

@@ -61,6 +61,13 @@ def test_settings_that_would_do_nothing_are_refused(clock: ManualClock, settings
         open_policy(Config(**settings), Registry(), clock)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("policy", ["http://", "http://opa:port", "https://jo:pw@opa", "http://opa:8181/?x=1"])
+def test_an_address_at_which_nobody_can_be_asked_is_refused(make: Make, policy: str) -> None:
+    with pytest.raises(ConfigError, match="policy") as refused:
+        make(policy)
+    assert "pw" not in str(refused.value)
+
+
 def test_no_policy_loaded_denies_and_says_so(make: Make, tmp_path: Path) -> None:
     policy = make(str(tmp_path / "nowhere"))
     verdict = ask(policy, "analyst", "publish", "plan")
