@@ -32,7 +32,7 @@ from fusebox.records import Action, ActionKind, Decision, Verdict
 from fusebox.registry import Registry
 from fusebox.secrets_file import identity
 from governance.policy.bundle import read_bundle, stamp
-from governance.policy.cache import Verdicts
+from governance.policy.cache import LIFETIMES_S, Verdicts
 from governance.policy.grants import Grants
 from governance.policy.opa import OpaEngine
 from governance.policy.question import Questions
@@ -285,8 +285,9 @@ def _keys(path: Path | None) -> Keyring | None:
 
 def _verdict(ruling: Ruling, action: Action, loaded: _Loaded) -> Verdict:
     """The ruling on an action, and on all that the policy cannot tell from it; the reason must be true of each."""
-    about = f"{action.kind} {action.operation}"
-    if action.target not in ("", action.operation) and loaded.questions.names_target(action.agent):
+    about, risk = f"{action.kind} {action.operation}", loaded.grants.of(action.agent).risk
+    alone = loaded.questions.names_target(action.agent) or not LIFETIMES_S[risk]
+    if alone and action.target not in ("", action.operation):
         about += f" on {action.target}"
     reason = f"{ruling.reason or ruling.rule or ruling.decision} ({about})"
     revision = f"{ruling.revision}+{loaded.grants.revision}"

@@ -210,6 +210,7 @@ def test_the_reason_never_names_the_target_of_another_action(make: Make, tmp_pat
     assert first == second
     assert "transfer" in first.reason
     assert "account" not in first.reason
+    assert "on account 1" in ask(policy, "executor", "tool_call", "transfer", "account 1").reason, "never shared"
 
 
 def test_a_policy_may_rule_by_roles_environment_and_workflow(make: Make, tmp_path: Path) -> None:
