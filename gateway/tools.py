@@ -105,7 +105,7 @@ class Tools:
         action = Action(
             ActionKind.TOOL_CALL, identity.agent, system.name, f"{request.method} /{rest}", identity.tenant,
             workflow_of(request), f"{caller.trace_id:032x}" if caller.is_valid else "",
-            arguments={"query": _asked(request.query), "body": _value(body)},
+            arguments={"query": _asked(request.query), "body": _value(body) if body else None},
         )  # fmt: skip
         asked = f"{request.method} /{rest}?{request.query} {body[:_MAX_ASKED].decode('utf-8', 'replace')}"
         subject = _subject(action, identity, caller, asked)
