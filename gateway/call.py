@@ -45,6 +45,12 @@ class Call:
     passed: tuple[str, str] | None = None
     """Path and query, where the request goes to a provider as it is."""
 
+    @property
+    def contract(self) -> str:
+        """What its body means: where it goes, and the client's headers that go along."""
+        query = self.passed[1] if self.passed is not None else ""
+        return self.route + (f"?{query}" if query else "") + "".join(f"; {n}: {v}" for n, v in self.client.items())
+
     def outgoing(self, target: Target, translation: Translation) -> Outgoing:
         """What ``target`` is to be sent."""
         if self.passed is not None:

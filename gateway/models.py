@@ -98,7 +98,7 @@ class ModelCalls:
         Raises:
             Denied: people have not agreed to it, or a guard says no by now.
         """
-        await self._means.approving.require(call.action, held, lambda: call.ask.body, call.route, call.approval)
+        await self._means.approving.require(call.action, held, lambda: call.ask.body, call.contract, call.approval)
         await self._means.admission.again(call.action)
 
     async def _try_all(self, call: Call, targets: list[Target]) -> None:

@@ -40,6 +40,8 @@ from governance.approvals.request import text_of
 from rabbitmq import tracing
 
 _PASSED_ON: Final = ("accept", "content-type", "idempotency-key", "if-match", "if-none-match", *PASSED_ON)
+_AGREED_TO: Final = ("content-type", "if-match", "if-none-match", *PASSED_ON)
+"""Of these, the ones that change what a body means or whether it counts: people agree to them, too."""
 _PASSED_BACK: Final = ("content-type", "etag", "location", "last-modified")
 _MAX_ASKED: Final = 65_536
 AGENT: Final = "x-fusebox-agent"
@@ -105,7 +107,7 @@ class Tools:
         action = Action(
             ActionKind.TOOL_CALL, identity.agent, system.name, f"{request.method} /{rest}", identity.tenant,
             workflow_of(request), f"{caller.trace_id:032x}" if caller.is_valid else "",
-            arguments={"query": _asked(request.query), "body": _value(body)},
+            arguments={"query": _asked(request.query), "body": _value(body) if body else None},
         )  # fmt: skip
         asked = f"{request.method} /{rest}?{request.query} {body[:_MAX_ASKED].decode('utf-8', 'replace')}"
         subject = _subject(action, identity, caller, asked)
@@ -117,10 +119,11 @@ class Tools:
                 screen, query = self._means.screens.open(request.path, action), request.query
                 if screen is not None:
                     query, body = _screened(screen, system.name, rest, query, body)
+                headers = {n: request.headers[n] for n in _PASSED_ON if n in request.headers}
                 if held is not None:
                     shown = {"method": request.method, "path": f"/{rest}", "query": query, "body": text_of(body)}
+                    shown["headers"] = {n: headers[n] for n in _AGREED_TO if n in headers}
                     await self._agreed(action, held, shown, system, approval_in(request))
-                headers = {n: request.headers[n] for n in _PASSED_ON if n in request.headers}
                 headers[AGENT] = identity.agent
                 outgoing = system.outgoing(request.method, path, query, body, headers)
                 await self._attempt(system, subject, outgoing, reply, screen)

@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from governance.policy.question import CUT
+
 _ADDRESS: Final = re.compile(r" at 0x[0-9a-f]+")
 """Of a default without a text of its own: another one in each process."""
 _MAX_TEXT: Final = 2_000
@@ -18,6 +20,19 @@ def arguments_of(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapp
         return dict(inspect.signature(function).bind(*args, **kwargs).arguments)
     except (TypeError, ValueError):
         return {"args": list(args), "kwargs": dict(kwargs)}
+
+
+def judged(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """What policy rules on: like :func:`arguments_of`, with what the function takes where it is given nothing, and
+    keywords that no parameter has by their own names. Where an argument has no name, that is said (:data:`CUT`)."""
+    try:
+        bound = inspect.signature(function).bind(*args, **kwargs)
+    except (TypeError, ValueError):
+        return {**kwargs, CUT: True}
+    bound.apply_defaults()
+    kinds = {name: each.kind for name, each in bound.signature.parameters.items()}
+    nameless = any(kind is inspect.Parameter.VAR_POSITIONAL and bound.arguments[name] for name, kind in kinds.items())
+    return {**bound.arguments, **kwargs, **({CUT: True} if nameless else {})}
 
 
 def contract_of(function: Callable[..., Any]) -> str:

@@ -20,7 +20,7 @@ from rabbitmq import tracing
 from rabbitmq.act import Act
 from rabbitmq.batch import Batch
 from rabbitmq.broker import Message
-from rabbitmq.calls import arguments_of, contract_of
+from rabbitmq.calls import arguments_of, contract_of, judged
 from rabbitmq.confirms import Confirm, confirmed
 from rabbitmq.handlers import encode
 from rabbitmq.middleware import Chain
@@ -261,7 +261,8 @@ class Context:
         self, name: str, function: Callable[..., Any], target: str, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Iterator[Act]:
         request = {"args": list(args), **kwargs}
-        action = self._action(ActionKind.TOOL_CALL, name, target, request, request)
+        arguments = judged(function, args, kwargs) if self.runtime.policy is not None else None
+        action = self._action(ActionKind.TOOL_CALL, name, target, request, arguments)
         attributes = {names.GEN_AI_OPERATION: "execute_tool", names.GEN_AI_TOOL_NAME: name}
         approve = self._approve(
             action, lambda: arguments_of(function, args, kwargs), contract=lambda: contract_of(function)

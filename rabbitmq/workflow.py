@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from opentelemetry.trace import SpanKind
-from pydantic_core import PydanticSerializationError, to_jsonable_python
+from pydantic_core import to_jsonable_python
 
 from fusebox import guard, names
 from fusebox.errors import BadMessage, ContextTampered
@@ -158,7 +158,7 @@ def known_of(headers: Mapping[str, Header]) -> int:
 def _plain(body: object) -> Any:
     try:
         return to_jsonable_python(body)
-    except PydanticSerializationError as error:
+    except (ValueError, RecursionError) as error:  # no JSON form; what contains itself
         raise BadMessage(f"what a workflow remembers must be JSON: {error}") from error
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
-from collector.audit.entry import Note
+import orjson
+
+from collector.audit.entry import Entry, Note
 from collector.audit.erasure import find
 from collector.audit.journal import Journal, JournalBroken
+from collector.watch.approving import KIND
 from collector.watch.bodies import EraseBody, VerifiedBody
 from collector.watch.refusal import CONFLICT, UNAVAILABLE, Refusal
 
@@ -37,7 +40,7 @@ class Records:
         if found is None or not found[2].payload:
             raise Refusal(CONFLICT, f"{body.writer} has no entry {body.seq} with a payload")
         entry = found[2]
-        if entry.kind in _KEPT:
+        if _stays(entry):
             raise Refusal(CONFLICT, f"the payload of a {entry.kind} stays: what is in force is rebuilt from it")
         payload = {"writer": body.writer, "seq": body.seq, "payload_hash": entry.payload_hash}
         subject = f"{body.writer}/{body.seq}"
@@ -57,3 +60,11 @@ class Records:
             return {"seq": self._journal.append(note)}
         except JournalBroken as error:
             raise Refusal(UNAVAILABLE, f"{error}; nothing was done") from error
+
+
+def _stays(entry: Entry) -> bool:
+    """True when state is made from the payload. What people are asked may be about anybody; what they said, and that it
+    was used, keeps an approval from counting twice."""
+    if entry.kind == KIND:
+        return bool(orjson.loads(entry.payload).get("step") != "asked")
+    return entry.kind in _KEPT

@@ -30,7 +30,7 @@ APPROVAL_TIMEOUT_S: Final = 120.0
 
 LATE: Final = frozenset({"delayed", "customs_hold"})
 """What a carrier says when a shipment will not arrive as planned."""
-_ANALYSE: Final = "You are a supply chain analyst. Say in one sentence what this delay means for the stock."
+ANALYSE: Final = "You are a supply chain analyst. Say in one sentence what this delay means for the stock."
 
 
 class CarrierUpdate(BaseModel):
@@ -83,7 +83,7 @@ def analyst(runtime: Runtime, inventory: Inventory, chat: Chat) -> Agent:
         )
         if not impact.get("shortfall"):
             return
-        summary = ask(ctx, chat, ANALYST_MODEL, _ANALYSE, json.dumps({**delay.model_dump(), **impact}))
+        summary = ask(ctx, chat, ANALYST_MODEL, ANALYSE, json.dumps({**delay.model_dump(), **impact}))
         short = StockShort(shipment=delay.shipment, sku=impact["sku"], shortfall=impact["shortfall"], summary=summary)
         ctx.publish("stock.short", short)
 

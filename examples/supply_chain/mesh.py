@@ -23,6 +23,7 @@ from typing import Any, Final
 
 from examples.chat import Chat, ask
 from examples.supply_chain.agents import (
+    ANALYSE,
     ANALYST,
     ANALYST_MODEL,
     CARRIER_NOTICE,
@@ -40,7 +41,6 @@ from rabbitmq import Agent, Context, Retry, Runtime
 
 _AGAIN: Final = Retry(attempts=8, base_s=1, on=(Retryable,))
 """Redis, RabbitMQ, *watch* or the gateway may be away for a moment."""
-_ANALYSE: Final = "You are a supply chain analyst. Say in one sentence what this delay means for the stock."
 _IMPACT: Final = (
     "SELECT p.sku, p.name, p.stock, p.daily_demand FROM shipments AS s JOIN products AS p ON p.sku = s.sku "
     "WHERE s.id = '{shipment}'"
@@ -186,7 +186,7 @@ def _shortfall(product: dict[str, Any], delay: CarrierUpdate) -> int:
 def _summary(ctx: Context, chat: Chat, facts: dict[str, Any]) -> str:
     """What the model says; the bare figures when its answer was stopped on the way."""
     try:
-        return ask(ctx, chat, ANALYST_MODEL, _ANALYSE, json.dumps(facts))
+        return ask(ctx, chat, ANALYST_MODEL, ANALYSE, json.dumps(facts))
     except Exception as error:
         code = getattr(error, "code", "") or ""
         if not str(code).startswith(("deny_by_", "hold_by_")):

@@ -17,10 +17,11 @@ import base64
 import hashlib
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import Any, Final
 
+from pydantic import BaseModel, SecretBytes, SecretStr
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from fusebox.command import canonical
@@ -119,7 +120,23 @@ def _plain(value: object) -> Any:
         return [_plain(each) for each in value]
     if isinstance(value, set | frozenset):
         raise TypeError("a set has no order; give a sorted list")
-    return _plain(to_jsonable_python(value))
+    if isinstance(value, Iterator):
+        raise TypeError("what can be read only once would be read here; give a list")
+    if isinstance(value, SecretStr | SecretBytes):
+        raise TypeError("a secret cannot be shown; let the function find it itself")
+    parts = _fields(value)
+    return _plain(to_jsonable_python(value) if parts is None else parts)
+
+
+def _fields(value: object) -> dict[str, object] | None:
+    """All fields of a model or dataclass, also those that its own JSON leaves out or covers up; None for others."""
+    if isinstance(value, BaseModel):
+        named = [*type(value).model_fields, *(value.model_extra or {})]
+    elif is_dataclass(value) and not isinstance(value, type):
+        named = [field.name for field in fields(value)]
+    else:
+        return None
+    return {name: getattr(value, name) for name in named}
 
 
 def _key(name: object) -> str:

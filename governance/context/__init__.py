@@ -26,8 +26,9 @@ Invariants, each checked whenever a context is read:
    restored from a backup or replaced by a stale replica is :class:`ContextLost`, never an empty or a shorter history.
 
 Whoever can write to the store, and has no key, can delete a context or its oldest entries, or bring an older state of
-it back; 5 notices the first and the last as soon as a message knows better. A write whose answer was lost
-(:class:`StoreUnavailable`) may have been made; a handler that runs again remembers again.
+it back; 5 notices the first and the last as soon as a message knows better. A fact whose entry is gone can be deleted,
+or given a value that it had before. Whoever has the key is believed, also about who wrote. A write whose answer was
+lost (:class:`StoreUnavailable`) may have been made; a handler that runs again remembers again.
 """
 
 from governance.context.contexts import Bounds, Contexts

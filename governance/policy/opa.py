@@ -2,7 +2,8 @@
 
 ``POST /v1/data/<path>?provenance=true`` with ``{"input": …}``; the answer is ``{"result", "decision_id", "provenance":
 {"bundles": {name: {"revision"}}}}``. No ``result`` means undefined, which is a denial. A server that does not answer
-in time, or with an error, denies; for :data:`REST_S` it is not asked again, so that an agent does not wait each time.
+in time denies; for :data:`REST_S` it is not asked again, so that an agent does not wait each time. An answer that is an
+error denies that one question: what one agent asks must not keep all others waiting.
 (OPA documentation, "REST API"; https://www.openpolicyagent.org/docs/rest-api)
 """
 
@@ -21,6 +22,7 @@ from governance.policy.ruling import ENTRYPOINT, VARYING, BadPolicy, PolicyUnava
 TIMEOUT_S: Final = 1.0
 REST_S: Final = 1.0
 _MAX_ANSWER: Final = 1 << 20
+_AWAY: Final = frozenset({http.client.BAD_GATEWAY, http.client.SERVICE_UNAVAILABLE, http.client.GATEWAY_TIMEOUT})
 
 
 class OpaEngine:
@@ -58,8 +60,10 @@ class OpaEngine:
             status, body = self._post(json.dumps({"input": question}))
         except (OSError, http.client.HTTPException) as error:
             raise self._unavailable(repr(error)) from error
-        if status != http.client.OK:
+        if status in _AWAY:
             raise self._unavailable(f"HTTP status {status}")
+        if status != http.client.OK:
+            raise PolicyUnavailable(f"the policy server {self.url} cannot answer this: HTTP status {status}")
         answer = _object(body)
         revision = revision_of(answer.get("provenance"))
         return ruling_of(answer.get("result"), revision, str(answer.get("decision_id", "")))

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import governance
 from fusebox import happenings
@@ -31,7 +32,7 @@ from fusebox.records import Action, ActionKind, Decision, Verdict
 from fusebox.registry import Registry
 from fusebox.secrets_file import identity
 from governance.policy.bundle import read_bundle, stamp
-from governance.policy.cache import Verdicts
+from governance.policy.cache import LIFETIMES_S, Verdicts
 from governance.policy.grants import Grants
 from governance.policy.opa import OpaEngine
 from governance.policy.question import Questions
@@ -61,6 +62,8 @@ class _Loaded:
     engine: Engine
     questions: Questions
     grants: Grants
+    verdicts: Verdicts
+    """Its own, so that an answer of the policy before, still on its way, is not remembered as one of this."""
 
 
 class Policy:
@@ -80,13 +83,14 @@ class Policy:
     ) -> None:  # fmt: skip
         self._load, self._changed, self._clock = load, changed, clock
         self._agents_file, self._environment = agents_file, environment
-        self._verdicts = Verdicts()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._loaded: _Loaded | None = None
         self.problem = ""
         """Why the newest policy or the newest grants are not in force; empty when they are."""
         self._seen = (changed(), identity(agents_file))
+        self._granted = self._seen[1]
+        """Which agents.toml the grants are from."""
         self._renew(Grants(registry))
 
     def verdict(self, action: Action) -> Verdict:
@@ -97,15 +101,15 @@ class Policy:
         summary = loaded.questions.summary(action)
         key = loaded.questions.key(action, summary)
         now = self._clock.monotonic()
-        found = self._verdicts.get(key, now)
+        found = loaded.verdicts.get(key, now)
         if found is not None:
             return found
         try:
             ruling = loaded.engine.decide(loaded.questions.question(action, summary))
         except (PolicyUnavailable, BadPolicy) as error:
             return self._nobody(str(error))
-        verdict = _verdict(ruling, action, loaded.grants)
-        self._verdicts.put(key, verdict, loaded.grants.of(action.agent).risk, now)
+        verdict = _verdict(ruling, action, loaded)
+        loaded.verdicts.put(key, verdict, loaded.grants.of(action.agent).risk, now)
         return verdict
 
     def ruling(self, action: Action) -> Ruling:
@@ -147,14 +151,18 @@ class Policy:
 
     def refresh(self) -> None:
         """Load what has changed."""
-        seen, before = (self._changed(), identity(self._agents_file)), self._seen
-        if seen == before:
+        seen, grants, bad = (self._changed(), identity(self._agents_file)), self._grants, ""
+        if seen == self._seen:
             return
         self._seen = seen
-        try:
-            self._renew(self._grants if seen[1] == before[1] else Grants(load_registry(self._agents_file)))
-        except ConfigError as error:
-            self._reject(str(error))
+        if seen[1] != self._granted:
+            try:
+                grants, self._granted = Grants(load_registry(self._agents_file)), seen[1]
+            except ConfigError as error:
+                bad = str(error)
+        self._renew(grants)
+        if bad:
+            self._reject(bad)
 
     def start(self) -> None:
         """Look for changes from now on, on a thread of its own: compiling takes a moment."""
@@ -184,8 +192,8 @@ class Policy:
         except BadPolicy as error:
             self._reject(str(error))
             return
-        self._loaded = _Loaded(engine, Questions(grants, engine, self._environment), grants)
-        self._verdicts, self.problem = Verdicts(), ""
+        self._loaded = _Loaded(engine, Questions(grants, engine, self._environment), grants, Verdicts())
+        self.problem = ""
         happenings.emit(LOADED, grants=grants.revision)
 
     def _reject(self, why: str) -> None:
@@ -236,6 +244,7 @@ def _source(config: Config, policy: str, clock: Clock) -> tuple[Callable[[Grants
     if is_server(policy):
         if keys_file is not None:
             raise ConfigError("policy_keys is for policy folders; an OPA server verifies its bundles itself")
+        _require_address(policy)
         return lambda _: OpaEngine(policy, config.secret("policy_token"), clock), lambda: None
     folder = folder_of(policy)
 
@@ -243,6 +252,22 @@ def _source(config: Config, policy: str, clock: Clock) -> tuple[Callable[[Grants
         return RegoEngine(read_bundle(folder, _keys(keys_file)), grants.document())
 
     return load, lambda: (stamp(folder), identity(keys_file) if keys_file else None)
+
+
+def _require_address(policy: str) -> None:
+    """
+    Raises:
+        ConfigError: nobody can be asked there, or a secret stands in what logs will show.
+    """
+    parts = urlsplit(policy)
+    try:
+        found = parts.hostname and parts.port != 0
+    except ValueError:
+        found = False
+    if not found or parts.query or parts.fragment:
+        raise ConfigError("policy is no address of an OPA server; write http(s)://host:port, or with the whole path")
+    if "@" in parts.netloc:
+        raise ConfigError("policy holds a user or password, which logs would show; use policy_token")
 
 
 def _keys(path: Path | None) -> Keyring | None:
@@ -258,10 +283,14 @@ def _keys(path: Path | None) -> Keyring | None:
         raise BadPolicy(f"policy_keys: {path}: {error}") from error
 
 
-def _verdict(ruling: Ruling, action: Action, grants: Grants) -> Verdict:
-    about = f"{action.kind} {action.operation}" + (f" on {action.target}" if action.target != action.operation else "")
-    reason = f"{ruling.reason or ruling.rule or ruling.decision} ({about.removesuffix(' on ')})"
-    revision = f"{ruling.revision}+{grants.revision}"
+def _verdict(ruling: Ruling, action: Action, loaded: _Loaded) -> Verdict:
+    """The ruling on an action, and on all that the policy cannot tell from it; the reason must be true of each."""
+    about, risk = f"{action.kind} {action.operation}", loaded.grants.of(action.agent).risk
+    alone = loaded.questions.names_target(action.agent) or not LIFETIMES_S[risk]
+    if alone and action.target not in ("", action.operation):
+        about += f" on {action.target}"
+    reason = f"{ruling.reason or ruling.rule or ruling.decision} ({about})"
+    revision = f"{ruling.revision}+{loaded.grants.revision}"
     return Verdict(
         ruling.decision, POLICY, reason, narrow=True, revision=revision, decision_id=ruling.decision_id
     )  # fmt: skip

@@ -27,8 +27,9 @@ MAX_TEXT: Final = 1_000
 MAX_ITEMS: Final = 100
 MAX_DEPTH: Final = 6
 MAX_BYTES: Final = 65_536
+TARGET: Final = "target"
 CUT: Final = "_cut"
-"""Stands in an object, true, where something was left out; a policy can refuse what it cannot see."""
+"""Stands in an object, true, where something was left out or has no name; a policy can refuse what it cannot see."""
 
 Key = tuple[str, ...]
 
@@ -61,6 +62,10 @@ class Questions:
         """True when a verdict on the agent may depend on arguments."""
         return ARGUMENTS in self._reads or any(fact.startswith(ARGUMENTS) for fact in self._facts_of(agent))
 
+    def names_target(self, agent: str) -> bool:
+        """True when a verdict on the agent may depend on the target, and so is about one target only."""
+        return TARGET in self._reads or TARGET in self._facts_of(agent)
+
     def question(self, action: Action, summary: Any) -> Question:
         """The whole document."""
         standing = self._grants.of(action.agent)
@@ -85,13 +90,13 @@ class Questions:
         head, _, path = name.partition(".")
         if head == ARGUMENTS:
             return _found(summary, path.split(".")) if path else summary
-        return {"target": action.target, "workflow": action.workflow, "environment": self._environment}[head]
+        return {TARGET: action.target, "workflow": action.workflow, "environment": self._environment}[head]
 
 
 def summary_of(arguments: object) -> Any:
     """Arguments as plain JSON, bounded: long texts, long lists and deep nesting are cut, and say so (:data:`CUT`).
 
-    Text that is JSON (a request's body) is read as such.
+    Text that is JSON (a request's body) is read as such. What is no object then is ``value`` of one that says so, too.
     """
     if arguments is None:
         return {}
@@ -100,7 +105,7 @@ def summary_of(arguments: object) -> Any:
         value = json.loads(text) if len(text) <= MAX_BYTES else {CUT: True}
     except ValueError:
         value = text
-    return _bounded(value if isinstance(value, dict) else {"value": value}, MAX_DEPTH)
+    return _bounded(value if isinstance(value, dict) else {CUT: True, "value": value}, MAX_DEPTH)
 
 
 def _bounded(value: Any, depth: int) -> Any:
@@ -123,6 +128,11 @@ def _plain(value: Any) -> Any:
 
 
 def _found(value: Any, path: list[str]) -> Any:
+    """What is there; ``{CUT: true}`` where it may be, but cannot be seen: in what was cut, in a text, in a list."""
     for part in path:
-        value = value.get(part) if isinstance(value, Mapping) else None
+        if value is None:
+            return None
+        if not isinstance(value, Mapping) or (CUT in value and part not in value):
+            return {CUT: True}
+        value = value.get(part)
     return value

@@ -116,6 +116,15 @@ class TestPeople:
         assert refused(harness.operator().answer, first["approval"], "short", True, "yes") == 400
         assert refused(harness.operator().approval, "apr_none") == 404
 
+    def test_what_was_asked_can_be_erased_and_that_it_was_used_cannot(self, harness: Harness) -> None:
+        row = harness.operator().approval(hold(harness)["approval"])
+        harness.operator().answer(row["id"], row["digest"], True, "yes")
+        assert hold(harness)["stage"] == "used"
+        question, answered, used = (entry["seq"] for entry in harness.journal("approval"))
+        assert refused(harness.operator().erase, "watch", answered, "request 77") == 409
+        assert refused(harness.operator().erase, "watch", used, "request 77") == 409
+        assert harness.operator().erase("watch", question, "request 77")["seq"] > used
+
     def test_nobody_is_asked_more_than_so_much(self, watch_config: Config) -> None:
         running = Harness(watch_config.model_copy(update={"approvals_each": 2}), ManualClock())
         running.start()

@@ -78,6 +78,8 @@ def test_another_call_cannot_use_it(harness: Harness, running: Running, provider
     _, other = running.keys.add("label-bot", team="", models=("*",), tools=("*",))
     response = call(running, "POST", "/tools/tickets/orders", body=ORDER, key=other, x_fusebox_approval=approval)
     assert response.status == 403, "another agent"
+    assert order(running, ORDER, approval, content_type="application/json-patch+json")[0] == 403, "another meaning"
+    assert order(running, ORDER, approval, if_match="*")[0] == 403
     holding.verdict = guard.hold("policy", "orders take a person", revision="r2")
     assert order(running, approval=approval)[0] == 403, "another revision of the policy asks anew"
     assert provider.seen == []
@@ -113,4 +115,8 @@ def test_a_model_call_can_be_held_too(harness: Harness, running: Running, provid
     approval = json.loads(response.read())["approval_id"]
     assert response.status == 202
     answer(harness, approve=True)
+    beta = call(
+        running, "POST", "/v1/chat/completions", body=body, x_fusebox_approval=approval, openai_beta="assistants=v2"
+    )
+    assert beta.status == 403, "with other features of the provider it is another call"
     assert call(running, "POST", "/v1/chat/completions", body=body, x_fusebox_approval=approval).status == 200

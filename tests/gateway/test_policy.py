@@ -37,6 +37,17 @@ action = "tool_call"
 resource = "tickets"
 when = { target = "PUT *" }
 hold = true
+
+[[agents.ticket-helper.grants]]
+action = "tool_call"
+resource = "tickets"
+when = { target = "* /refunds" }
+
+[[agents.ticket-helper.denies]]
+action = "tool_call"
+resource = "tickets"
+when = { target = "* /refunds" }
+above = { "arguments.body.amount" = 100 }
 """
 
 
@@ -103,14 +114,27 @@ def test_a_system_is_reached_as_far_as_it_is_granted(
         assert code(response.read()) == {403: "denied_by_policy", 503: "approval_unavailable"}[status]
 
 
+@pytest.mark.parametrize(
+    ("method", "body", "status"),
+    [("GET", None, 200), ("POST", {"amount": 5}, 200), ("POST", {"amount": 500}, 403), ("POST", [{"amount": 500}], 403),
+     ("POST", "amount=500", 403)],
+)  # fmt: skip
+def test_a_body_that_has_no_names_cannot_hide_an_amount(
+    running: tuple[Running, Provider], method: str, body: object, status: int
+) -> None:
+    gateway, provider = running
+    provider.answers = [done]
+    assert call(gateway, method, "/tools/tickets/refunds", body=body).status == status
+
+
 def test_a_policy_server_that_does_not_answer_denies(running: tuple[Running, Provider], server: OpaServer) -> None:
     gateway, _ = running
     if gateway.runtime.policy is None or not gateway.runtime.policy.remote:
         pytest.skip("only a server can be away")
-    server.failing = 500
+    server.failing = 503
     try:
         response = call(gateway, "GET", "/tools/tickets/fresh")
         assert response.status == 403
-        assert "does not answer: HTTP status 500" in json.loads(response.read())["error"]["message"]
+        assert "does not answer: HTTP status 503" in json.loads(response.read())["error"]["message"]
     finally:
         server.failing = 0

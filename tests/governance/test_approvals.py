@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from pydantic import BaseModel, Field, SecretStr
 
 from fusebox.clock import ManualClock
 from fusebox.errors import StoreUnavailable
@@ -190,6 +191,28 @@ def test_two_values_that_differ_have_two_texts() -> None:
     for value in (float("inf"), {1: 2}, object(), {"a"}, "\ud800", "x" * 70_000):
         with pytest.raises(Unaskable):
             exact(value)
+
+
+class Payment(BaseModel):
+    to: str
+    amount: int = Field(exclude=True)
+
+
+class Login(BaseModel):
+    password: SecretStr
+
+
+def test_what_a_model_leaves_out_of_its_json_is_shown_all_the_same() -> None:
+    assert exact(Payment(to="x", amount=5)) == '{"amount":5,"to":"x"}'
+    with pytest.raises(Unaskable, match="secret"):
+        exact({"login": Login(password=SecretStr("1234"))})
+
+
+def test_looking_at_arguments_uses_nothing_up() -> None:
+    rows = iter([1, 2])
+    with pytest.raises(Unaskable, match="list"):
+        exact({"rows": rows})
+    assert list(rows) == [1, 2]
 
 
 def test_the_digest_is_of_all_that_matters_and_nothing_else() -> None:

@@ -29,6 +29,20 @@ resource = "warehouse.read"
 action = "tool_call"
 resource = "erp.order"
 hold = true
+
+[[agents.{name}.grants]]
+action = "tool_call"
+resource = "bank.pay"
+
+[[agents.{name}.denies]]
+action = "tool_call"
+resource = "bank.pay"
+above = {{ "arguments.amount" = 500 }}
+
+[[agents.{name}.denies]]
+action = "tool_call"
+resource = "bank.pay"
+above = {{ "arguments.fee" = 50 }}
 """
 
 
@@ -49,9 +63,9 @@ def rulings(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str
     found: list[tuple[str, Decision, str, str]] = []
     note = runtime.audit._note
 
-    def noting(action, verdict, minute):  # type: ignore[no-untyped-def]
+    def noting(action, verdict, minute, count):  # type: ignore[no-untyped-def]
         found.append((action.agent, verdict.decision, action.kind.value, verdict.revision))
-        note(action, verdict, minute)
+        note(action, verdict, minute, count)
 
     monkeypatch.setattr(runtime.audit, "_note", noting)
     return found
@@ -107,6 +121,32 @@ def test_a_tool_that_is_not_granted_is_not_called_and_the_message_is_dead(
     assert not called
     assert (name, Decision.DENY, "tool_call") in {ruling[:3] for ruling in rulings}
     assert runtime.circuits.circuit(name).state is State.CLOSED
+
+
+def test_an_argument_is_judged_by_the_name_of_its_parameter_however_it_is_given(
+    runtime: Runtime, name: str, stopping: Keep
+) -> None:
+    called: list[int] = []
+
+    def pay(amount: int = 9000, **more: int) -> None:
+        called.append(amount)
+
+    def unnamed(*given: int) -> None:
+        pay(*given)
+
+    ctx = stopping(Agent(name, runtime)).context()
+    large: list[Callable[[], None]] = [
+        lambda: ctx.tool("bank.pay", pay, 9000),
+        lambda: ctx.tool("bank.pay", pay, amount=9000),
+        lambda: ctx.tool("bank.pay", pay),
+        lambda: ctx.tool("bank.pay", pay, 5, fee=9000),
+        lambda: ctx.tool("bank.pay", unnamed, 9000),
+    ]
+    for call in large:
+        with pytest.raises(Refused, match="denied by"):
+            call()
+    ctx.tool("bank.pay", pay, 5)
+    assert called == [5]
 
 
 def test_an_agent_without_a_grant_is_not_given_the_message(

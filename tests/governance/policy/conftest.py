@@ -35,6 +35,15 @@ REGISTRY: dict[str, Any] = {
     },
 }
 
+
+def holding(fact: str) -> dict[str, Any]:
+    """Somebody who may order anything, but for large amounts of this fact."""
+    any_order = {"action": "tool_call", "resource": "erp.order"}
+    return {"owner": "jo", "grants": [any_order, {**any_order, "above": {fact: 500}, "hold": True}]}
+
+
+AGENTS = {**REGISTRY["agents"], "clerk": holding("arguments.amount"), "deep": holding("arguments.body.a.b.c.d.e.f")}
+
 Make = Callable[..., Policy]
 
 
@@ -82,4 +91,6 @@ def policy(
     """The shipped policy, by each engine."""
     server.serve(shipped)
     folder = tmp_path_factory.mktemp("policy")
-    return made(SHIPPED if request.param == "rego" else server.url, REGISTRY, ManualClock(), folder)
+    return made(
+        SHIPPED if request.param == "rego" else server.url, {**REGISTRY, "agents": AGENTS}, ManualClock(), folder
+    )

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from fusebox.records import Decision
 from governance.policy.policy import Policy
-from tests.governance.policy.conftest import ask
+from tests.governance.policy.conftest import action, ask
 
 ALLOW, HOLD, DENY = Decision.ALLOW, Decision.HOLD, Decision.DENY
 
@@ -41,6 +41,31 @@ def test_the_registry_is_what_holds(policy: Policy, about: tuple[str, ...], deci
 )
 def test_amounts_decide(policy: Policy, amount: object, decision: Decision) -> None:
     assert ask(policy, "executor", "tool_call", "erp.order", amount=amount).decision is decision
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"a": "x" * 70_000, "amount": 9000},
+        {**{f"a{n}": n for n in range(200)}, "amount": 9000},
+        [{"amount": 9000}],
+        '\ufeff{"amount": 9000}',
+        {"amount": 9000, 1: 2},
+    ],
+    ids=["long", "many", "list", "text", "keys that have no order"],
+)
+def test_an_amount_that_cannot_be_seen_is_held(policy: Policy, arguments: object) -> None:
+    """Else a hold on large amounts would be got round by writing them where nobody looks."""
+    agent = "clerk"
+    assert policy.verdict(action(agent, "tool_call", "erp.order", arguments={"amount": 1})).decision is ALLOW
+    assert policy.verdict(action(agent, "tool_call", "erp.order")).decision is ALLOW
+    assert policy.verdict(action(agent, "tool_call", "erp.order", arguments=arguments)).decision is HOLD
+
+
+@pytest.mark.parametrize("body", ["amount=9000", [{"amount": 9000}], {"a": {"b": {"c": {"d": {"e": {}}}}}}], ids=str)
+def test_nor_is_one_inside_of_something_else(policy: Policy, body: object) -> None:
+    asked = action("deep", "tool_call", "erp.order", arguments={"body": body})
+    assert policy.verdict(asked).decision is HOLD
 
 
 def test_the_reason_names_the_grant_and_the_action(policy: Policy) -> None:

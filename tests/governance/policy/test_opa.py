@@ -66,6 +66,13 @@ def test_what_is_no_decision_denies(opa: Policy, server: OpaServer, failing: int
     assert why in problem_of(opa)
 
 
+def test_a_question_that_breaks_the_policy_is_nobody_elses_trouble(opa: Policy, server: OpaServer) -> None:
+    server.failing = 500
+    assert ask(opa, *ABOUT).decision is Decision.DENY
+    server.failing = 0
+    assert ask(opa, "analyst", "publish", "plan").decision is Decision.ALLOW
+
+
 def test_a_server_that_is_away_denies_and_is_not_asked_each_time(
     make: Make, shipped: Bundle, clock: ManualClock
 ) -> None:

@@ -15,6 +15,8 @@ from fusebox.registry import Registry
 from governance.policy.cache import LIFETIMES_S
 from governance.policy.policy import SHIPPED, folder_of, open_policy, problem_of
 from governance.policy.question import CUT, MAX_ITEMS, MAX_TEXT, summary_of
+from governance.policy.rego import RegoEngine
+from governance.policy.ruling import Question, Ruling
 from tests.fixtures.agents import eventually
 from tests.governance.policy.conftest import REGISTRY, Make, ask
 from tests.governance.policy.opa_server import OpaServer
@@ -57,6 +59,13 @@ def test_without_the_setting_nobody_is_asked(clock: ManualClock) -> None:
 def test_settings_that_would_do_nothing_are_refused(clock: ManualClock, settings: dict[str, str]) -> None:
     with pytest.raises(ConfigError, match="policy_keys"):
         open_policy(Config(**settings), Registry(), clock)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("policy", ["http://", "http://opa:port", "https://jo:pw@opa", "http://opa:8181/?x=1"])
+def test_an_address_at_which_nobody_can_be_asked_is_refused(make: Make, policy: str) -> None:
+    with pytest.raises(ConfigError, match="policy") as refused:
+        make(policy)
+    assert "pw" not in str(refused.value)
 
 
 def test_no_policy_loaded_denies_and_says_so(make: Make, tmp_path: Path) -> None:
@@ -136,6 +145,19 @@ def test_new_grants_are_in_force_without_a_restart_and_bad_ones_are_not(make: Ma
     assert "roles" in problem_of(policy)
 
 
+def test_a_new_policy_does_not_hide_that_the_grants_are_no_good(make: Make, folder: Path, tmp_path: Path) -> None:
+    policy, agents = make(str(folder)), tmp_path / "agents.toml"
+    agents.write_text("[agents.analyst]\nroles = 7")
+    policy.refresh()
+    replace(folder, OPEN)
+    policy.refresh()
+    assert ask(policy, "stranger", "publish", "anything").decision is ALLOW, "the new policy is in force"
+    assert "roles" in problem_of(policy)
+    agents.write_text(GRANTED)
+    policy.refresh()
+    assert not problem_of(policy)
+
+
 @pytest.mark.parametrize(("agent", "risk"), [("analyst", "low"), ("stranger", "normal"), ("executor", "high")])
 def test_how_long_a_verdict_stands_is_up_to_the_risk(
     make: Make, server: OpaServer, shipped: object, clock: ManualClock, agent: str, risk: str
@@ -154,11 +176,41 @@ def test_how_long_a_verdict_stands_is_up_to_the_risk(
     assert len(server.asked) == asked + 1
 
 
+def test_an_answer_of_the_policy_before_is_not_remembered_as_one_of_the_new(
+    make: Make, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace(folder, OPEN)
+    policy = make(str(folder))
+    decide = RegoEngine.decide
+
+    def slowly(self: RegoEngine, question: Question) -> Ruling:
+        answer = decide(self, question)
+        monkeypatch.undo()
+        shutil.copy(folder_of(SHIPPED) / "policy.rego", folder)
+        policy.refresh()
+        return answer
+
+    monkeypatch.setattr(RegoEngine, "decide", slowly)
+    assert ask(policy, "analyst", "publish", "anything").decision is ALLOW
+    assert ask(policy, "analyst", "publish", "anything").decision is DENY
+
+
 def test_what_the_policy_looks_at_tells_verdicts_apart(make: Make, tmp_path: Path) -> None:
     (tmp_path / "p.rego").write_text(READS_TARGET)
     policy = make(str(tmp_path))
     assert ask(policy, "a", "tool_call", "x", "GET /").decision is ALLOW
     assert ask(policy, "a", "tool_call", "x", "PUT /").decision is DENY
+
+
+def test_the_reason_never_names_the_target_of_another_action(make: Make, tmp_path: Path) -> None:
+    """People read it when they are asked to agree."""
+    (tmp_path / "p.rego").write_text(OPEN)
+    policy = make(str(tmp_path))
+    first, second = (ask(policy, "a", "tool_call", "transfer", f"account {n}") for n in (1, 2))
+    assert first == second
+    assert "transfer" in first.reason
+    assert "account" not in first.reason
+    assert "on account 1" in ask(policy, "executor", "tool_call", "transfer", "account 1").reason, "never shared"
 
 
 def test_a_policy_may_rule_by_roles_environment_and_workflow(make: Make, tmp_path: Path) -> None:
@@ -180,7 +232,7 @@ def test_a_summary_is_bounded_and_says_what_was_cut() -> None:
     assert found["deep"]["a"]["b"]["c"]["d"] == {"e": {CUT: True}}
     assert summary_of({"x": "y" * 70_000}) == {CUT: True}
     assert summary_of(None) == {}
-    assert summary_of([1]) == {"value": [1]}
+    assert summary_of([1]) == {CUT: True, "value": [1]}
 
 
 def test_a_running_policy_looks_for_changes_by_itself(make: Make, tmp_path: Path) -> None:
