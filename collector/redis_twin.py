@@ -37,7 +37,7 @@ from fusebox.rundir import announce, withdraw
 
 ROLE: Final = "redis"
 _MAX_SOCKET: Final = 100
-_READY_S: Final = 10.0
+_READY_S: Final = 30.0
 _POLL_S: Final = 0.02
 
 LEFTOVER: Final = happenings.declare("redis_leftover_ended", logging.WARNING, "a Redis of an earlier run was ended")

@@ -66,6 +66,12 @@ def _draw_statement(config: Config, clock: Clock) -> None:
         statement = st.text_area("Statement", key=STATEMENT, height=160, bind="query-params", max_chars=20_000).strip()
         token = memory().token or typed_token("Your own token (of `fusebox readers` or `operators`)")
         asked = st.form_submit_button("Run", type="primary", icon=":material/play_arrow:", key="run-sql")
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            title = st.text_input("Keep it as", key="title", max_chars=saved.TITLE, width=300).strip()
+            keep = st.form_submit_button("Keep this statement", key="keep-sql")
+    who = person(config, clock)
+    if keep and who is not None:
+        _keep(config, who, title, statement)
     if asked and statement and may(config, clock, Role.AUDITOR):
         _ask(config, token, statement)
     pending = memory().console
@@ -93,20 +99,16 @@ def _draw_saved(config: Config, clock: Clock) -> None:
         if chosen is not None and chosen in kept:
             st.button("Use", key="use-kept", on_click=_put, args=(kept[chosen],))
             st.button("Forget", key="forget-kept", on_click=saved.forget, args=(config, who, chosen))
-        with st.form("keep", border=False, clear_on_submit=True):
-            title = st.text_input("Title", key="title", max_chars=saved.TITLE).strip()
-            keep = st.form_submit_button("Keep this statement", key="keep-sql")
-        if keep and title and st.session_state.get(STATEMENT):
-            _keep(config, who, title)
 
 
-def _keep(config: Config, who: Person, title: str) -> None:
+def _keep(config: Config, who: Person, title: str, statement: str) -> None:
+    if not title or not statement:
+        st.error("Write a statement, and a title to keep it under.")
+        return
     try:
-        saved.save(config, who, title, st.session_state[STATEMENT])
+        saved.save(config, who, title, statement)
     except saved.Full:
         st.error(f"You keep {saved.MOST} statements; forget one first.")
-    else:
-        st.rerun()
 
 
 @st.fragment(run_every=1.0)

@@ -341,7 +341,7 @@ def test_a_verification_misses_the_spans_that_entries_rest_on(story: Story) -> N
     story.port.bench.engine.writer().command(
         f"ALTER TABLE agent_events DELETE WHERE span_id = '{lost}' SETTINGS mutations_sync = 1"
     )
-    (gap,) = table.evidence_gaps(later, 90)
+    (gap,) = until(lambda: table.evidence_gaps(later, 90), "the port to see that it is gone")
     assert gap.startswith("1 spans that ")
     assert f"not stored, first those of watch {trip['seq']}:" in gap
     assert table.evidence_gaps(later - 600, 90) == [], "they may still be on their way"

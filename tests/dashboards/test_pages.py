@@ -203,7 +203,10 @@ def test_the_pages_without_keep_say_so(monkeypatch: Patch, tmp_path: Path) -> No
 
 def test_a_statement_is_kept_for_its_person_and_used_again(page: AppTest, running: Roles) -> None:
     turn_to(page, Name.AUDIT, tab="SQL")
-    page.text_area(key="sql").input("SELECT 1 AS mine").run()
+    page.text_area(key="sql").input("SELECT 1 AS mine")
+    press(page, "Keep this statement")
+    assert [error.value for error in page.error] == ["Write a statement, and a title to keep it under."]
+    page.text_area(key="sql").input("SELECT 1 AS mine")
     page.text_input(key="title").input("My <b>question</b>")
     press(page, "Keep this statement")
     page.text_area(key="sql").input("SELECT 2 AS other").run()

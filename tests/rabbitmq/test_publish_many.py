@@ -69,6 +69,7 @@ def overfill(ctx: Context, key: str) -> None:
 
 
 def test_all_arrive_in_order_under_the_returned_ids(runtime: Runtime, ctx: Context, key: str, queue: str) -> None:
+    runtime.circuits.set_mode(f"agent-{key}", "observe_only", reason="a burst is wanted here", actor="test")
     ids = ctx.publish_many((key, n) for n in range(WINDOW + 100))
     assert received(runtime, queue) == [(each, str(n).encode()) for n, each in enumerate(ids)]
 
