@@ -13,7 +13,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from governance.policy.ruling import BadPolicy, Question
+from governance.policy.ruling import BadPolicy, NotTried, Question
 
 TIMEOUT_S: Final = 30.0
 _MAX_SAID: Final = 300
@@ -40,6 +40,7 @@ def try_apart(
     """The child's answers, errors included.
 
     Raises:
+        NotTried: no process could be had, or it took too long.
         BadPolicy: the interpreter broke off.
     """
     told = {"modules": dict(modules), "data": dict(data), "queries": list(queries), "question": dict(question)}
@@ -50,7 +51,9 @@ def try_apart(
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )  # fmt: skip
     except subprocess.TimeoutExpired:
-        raise BadPolicy(f"the policy was not evaluated within {TIMEOUT_S:.0f} s") from None
+        raise NotTried(f"the policy was not evaluated within {TIMEOUT_S:.0f} s") from None
+    except OSError as error:
+        raise NotTried(f"the policy cannot be tried: {error}") from None
     if done.returncode:
         said = " ".join(done.stderr.split())[-_MAX_SAID:]
         raise BadPolicy(f"the interpreter broke off at this policy: {said}")

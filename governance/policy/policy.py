@@ -37,7 +37,7 @@ from governance.policy.grants import Grants
 from governance.policy.opa import OpaEngine
 from governance.policy.question import Questions
 from governance.policy.rego import RegoEngine
-from governance.policy.ruling import BadPolicy, Engine, PolicyUnavailable, Question, Ruling
+from governance.policy.ruling import BadPolicy, Engine, NotTried, PolicyUnavailable, Question, Ruling
 from governance.registry import load_registry
 
 SHIPPED: Final = "default"
@@ -88,9 +88,9 @@ class Policy:
         self._loaded: _Loaded | None = None
         self.problem = ""
         """Why the newest policy or the newest grants are not in force; empty when they are."""
-        self._seen = (changed(), identity(agents_file))
-        self._granted = self._seen[1]
+        self._granted = identity(agents_file)
         """Which agents.toml the grants are from."""
+        self._seen: tuple[object, object] | None = (changed(), self._granted)
         self._renew(Grants(registry))
 
     def verdict(self, action: Action) -> Verdict:
@@ -191,6 +191,8 @@ class Policy:
             engine = self._load(grants)
         except BadPolicy as error:
             self._reject(str(error))
+            if isinstance(error, NotTried):
+                self._seen = None  # again at the next look
             return
         self._loaded = _Loaded(engine, Questions(grants, engine, self._environment), grants, Verdicts())
         self.problem = ""

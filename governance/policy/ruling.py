@@ -24,6 +24,10 @@ class BadPolicy(Permanent):
     """A policy that cannot be loaded, or answered something that is no decision; the text names what."""
 
 
+class NotTried(BadPolicy):
+    """The machine had no time or no room to try a policy; it may be a good one."""
+
+
 class PolicyUnavailable(Retryable):
     """No policy is loaded, or the server that has it does not answer."""
 

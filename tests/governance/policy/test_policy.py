@@ -107,6 +107,20 @@ def test_a_bad_policy_keeps_the_last_good_one_and_alarms(make: Make, folder: Pat
     assert ask(policy, "stranger", "publish", "anything").decision is ALLOW
 
 
+def test_a_policy_that_there_was_no_time_to_try_is_tried_again(
+    make: Make, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = make(str(folder))
+    replace(folder, OPEN)
+    with monkeypatch.context() as busy:
+        busy.setattr("governance.policy.apart.TIMEOUT_S", 0.0)
+        policy.refresh()
+    assert "not evaluated within" in problem_of(policy)
+    policy.refresh()
+    assert not problem_of(policy)
+    assert ask(policy, "stranger", "publish", "anything").decision is ALLOW
+
+
 def test_undefined_is_a_denial(make: Make, tmp_path: Path) -> None:
     (tmp_path / "p.rego").write_text(
         'package fusebox.policy\nimport rego.v1\ndecision := {"decision": "allow"} if input.agent == "analyst"\n'
