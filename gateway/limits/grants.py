@@ -82,8 +82,11 @@ class Part:
     """What one call holds of a grant."""
 
     grant: Grant
+    call: Call
     demand: Demand
     units: list[int]
+    at: float
+    """Unix seconds."""
 
     def meter(self) -> Meter:
         """A meter for the call's stream."""
@@ -111,12 +114,12 @@ class Grants:
     def take(self, call: Call, demand: Demand) -> Part | None:
         """Out of a grant that is there; None where :meth:`reserve` has to ask."""
         limits = self._limiter.limits_on(call)
-        units = _units(demand, limits)
+        units, now = _units(demand, limits), self._clock.now()
         with self._lock:
             grant = self._current.get(_key(call, limits))
-            if grant is None or not grant.take(units, self._clock.now()):
+            if grant is None or not grant.take(units, now):
                 return None
-        return Part(grant, demand, units)
+        return Part(grant, call, demand, units, now)
 
     async def reserve(self, call: Call, demand: Demand) -> Part | Refusal:
         """As :meth:`gateway.limits.Limiter.reserve_soon`, and like it not to be cancelled."""
@@ -180,7 +183,7 @@ class Grants:
                 if before := self._current.pop(key, None):
                     self._retire(before)
                 self._current[key] = grant
-        return Part(grant, got.demand, units)
+        return Part(grant, got.call, got.demand, units, got.at)
 
     def _retire_on(self, tenant: str, rows: set[str]) -> bool:
         """Retire the grants that hold any of these rows; true when something went back."""
