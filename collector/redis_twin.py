@@ -124,12 +124,19 @@ class RedisTwin:
 
 
 def socket_path(config: Config) -> Path:
-    """Where the server of this data folder listens: in it, or in the temporary folder when the path is too long."""
+    """Where the server of this data folder listens: in it, or in the temporary folder when the path is too long.
+
+    Raises:
+        ConfigError: the temporary folder's path is too long as well.
+    """
     path = config.data_dir.absolute() / ROLE / "redis.sock"
     if len(os.fsencode(path)) <= _MAX_SOCKET:
         return path
     digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"fusebox-{os.getuid()}-{digest}" / "redis.sock"
+    short = Path(tempfile.gettempdir()) / f"fusebox-{os.getuid()}-{digest}" / "redis.sock"
+    if len(os.fsencode(short)) > _MAX_SOCKET:
+        raise ConfigError(f"{path} and {short} are too long for a socket; set TMPDIR to a shorter folder")
+    return short
 
 
 def _make_private(folder: Path) -> None:

@@ -33,7 +33,7 @@ def test_it_holds(name: str, running: Mesh) -> None:
     assert told.failures == []
 
 
-def test_one_scene_by_the_command_line(tmp_path: Path) -> None:
+def test_by_command(tmp_path: Path) -> None:
     arguments = ("--scene", "approval", "--exit", "--json", "--no-dashboard", "--broker", "in-process")
     done = subprocess.run(
         command(*arguments), cwd=tmp_path, env=environment(tmp_path), stdin=subprocess.DEVNULL, capture_output=True,
