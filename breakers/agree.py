@@ -84,7 +84,11 @@ class Agreement:
         if agent in self._loaded or self._away or not self._board.shared:  # refresh() reads all rows once it is back
             return
         try:
-            self._take(agent, self._board.row(agent))
+            row = self._board.row(agent)
+            if self._is_lost(agent, row):  # this process has tripped it, and the store has forgotten that since
+                self._put_back(agent, self._view.row(agent))
+                row = self._board.row(agent)
+            self._take(agent, row)
             self._loaded.add(agent)
         except StoreUnavailable as error:
             self._lost_store(error)

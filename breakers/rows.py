@@ -13,13 +13,14 @@ trips        trips in a row: open time is ``base * growth ** (trips - 1)``, at m
              ``max`` seconds since the last, all are by a reset
 tripped_at   time of the last trip
 probe:<id>   a probe permit and the wall time at which it expires (half_open only); ``passed``: probes that succeeded
-openings     ids of the latest eight openings, the newest last
+openings     ids of the latest sixteen openings, the newest last
 version      grows with every change of the row
 ============ ========================================================================================================
 
 A store can forget (flushed) or go back (restored from a backup, failed over). Processes that know a later row put it
 back: the newer version stands. But what happened meanwhile on the poorer row must not be undone, so where one side
-knows an opening that the other does not, the circuit stays open, and the row then knows both.
+knows an opening that the other does not, the circuit stays open, and the row then knows both. An opening that was
+forgotten for sixteen later ones counts as unknown: the circuit then opens once more than it need.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from typing import Final
 Row = dict[str, str]
 
 PROBE: Final = "probe:"
-_OPENINGS: Final = 8
+_OPENINGS: Final = 16
 
 
 def num(row: Row, name: str) -> float:
@@ -64,9 +65,9 @@ def knows(row: Row, id_: str) -> bool:
 
 
 def remember(row: Row, ids: str) -> None:
-    """Add openings, the newest last, each once; the oldest beyond eight are forgotten."""
-    newest_first = dict.fromkeys([*row.get("openings", "").split(), *ids.split()][::-1])
-    row["openings"] = " ".join([*newest_first][:_OPENINGS][::-1])
+    """Add the openings that it does not know, the newest last; the oldest beyond sixteen are forgotten."""
+    known = dict.fromkeys([*row.get("openings", "").split(), *ids.split()])
+    row["openings"] = " ".join([*known][-_OPENINGS:])
 
 
 def put_back(held: Row, row: Row) -> bool:

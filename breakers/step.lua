@@ -32,13 +32,12 @@ local function knows(row, id)
   return false
 end
 local function opening_added(row, ids)
-  local all, known, seen = words((row.openings or '') .. ' ' .. ids), {}, {}
-  for place = #all, 1, -1 do
-    local id = all[place]
-    if not seen[id] and #known < 8 then table.insert(known, 1, id) end
+  local known, seen = {}, {}
+  for _, id in ipairs(words((row.openings or '') .. ' ' .. ids)) do
+    if not seen[id] then known[#known + 1] = id end
     seen[id] = true
   end
-  row.openings = table.concat(known, ' ')
+  row.openings = table.concat(known, ' ', math.max(1, #known - 15))
 end
 local function join(lost)
   local mine = r.openings or ''

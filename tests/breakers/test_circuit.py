@@ -409,6 +409,40 @@ def test_store_rolled_back_to_a_backup_does_not_close(clock: ManualClock) -> Non
     assert process(store, clock).circuit("a").state is State.OPEN
 
 
+def test_an_opening_that_only_its_process_remembers_outlives_a_reset_of_another(clock: ManualClock) -> None:
+    store = Flaky()
+    one, two, person = (process(store, clock) for _ in range(3))
+    one.trip("a", **WHY)
+    store.flush()
+    two.trip("a", **WHY)
+    person.reset("a", **BY)
+    assert not run(one), "nobody has spoken of its opening"
+    assert process(store, clock).circuit("a").state is State.OPEN
+
+
+def test_two_that_opened_apart_agree_however_many_openings_there_were(clock: ManualClock) -> None:
+    store = Flaky()
+    one, two = process(store, clock), process(store, clock)
+    for _ in range(12):
+        one.trip("a", **WHY)
+        one.half_open("a", **BY)
+    one.reset("a", **BY)
+    two.refresh()
+    closed = store.inner.read("fusebox:default:circuit:a")
+    one.trip("a", **WHY)
+    store.flush()
+    Board(store, clock).restore("a", closed)
+    two.trip("a", **WHY)
+    for each in (one, two, one):
+        each.refresh()
+    two.reset("a", **BY)
+    before = store.inner.read("fusebox:default:circuit:a")
+    for each in (one, two, one):
+        each.refresh()
+    assert two.circuit("a").state is one.circuit("a").state is State.CLOSED
+    assert store.inner.read("fusebox:default:circuit:a") == before, "nothing is put back again and again"
+
+
 def test_failures_while_the_store_is_away_trip_and_the_trip_is_owed(clock: ManualClock) -> None:
     store = Flaky()
     circuits, other = process(store, clock), process(store, clock)

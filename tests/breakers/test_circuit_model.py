@@ -215,7 +215,7 @@ class Circuit(RuleBasedStateMachine):
             admitted = True
             self.runs.append(Run(process, context, manager))
             self.runs[-1].holder = _held_by(self.runs[-1])
-        if self.exact and (asks or _permits(self.board.row(AGENT)) > had):  # or it learned just now that it must ask
+        if self.exact and (asks or _permits(self.board.row(AGENT)) - had):  # or it learned just now that it must ask
             self._was_admitted(admitted, had)
         self._say(process)
         self._same()
