@@ -204,7 +204,8 @@ class Circuit(RuleBasedStateMachine):
         self._meet(process)
         before = process.circuits.circuit(AGENT)
         asks = before.stops and (before.state is State.HALF_OPEN or process.circuits.due(AGENT))
-        had = _permits(self.board.row(AGENT)) if self.exact else set()
+        row = self.board.row(AGENT) if self.exact else {}
+        had = _permits(row)
         context = copy_context()
         manager = process.circuits.calling(AGENT)
         try:
@@ -215,7 +216,7 @@ class Circuit(RuleBasedStateMachine):
             admitted = True
             self.runs.append(Run(process, context, manager))
             self.runs[-1].holder = _held_by(self.runs[-1])
-        if self.exact and (asks or _permits(self.board.row(AGENT)) - had):  # or it learned just now that it must ask
+        if self.exact and (asks or self.board.row(AGENT) != row):  # or it learned just now that it must ask
             self._was_admitted(admitted, had)
         self._say(process)
         self._same()
