@@ -46,8 +46,8 @@ class PolicyLook:
     def _run(self) -> None:
         try:
             policy = open_policy(self._config, self._registry, self._clock)
-        except FuseboxError as error:
-            self._tell(str(error), self._clock.now())
+        except Exception as error:  # agents may meet the same, and nobody else would tell of it
+            self._tell(str(error) if isinstance(error, FuseboxError) else repr(error), self._clock.now())
             return
         assert policy is not None
         policy.start()

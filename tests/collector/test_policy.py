@@ -12,6 +12,7 @@ import pytest
 from collector.audit.files import entries as entries_of
 from collector.keep.audit_copy import AuditCopy
 from collector.verbs.checks import Result, all_checks
+from collector.watch.policy import PolicyLook
 from fusebox import cli, happenings
 from fusebox.clock import ManualClock, SystemClock
 from fusebox.config import Config
@@ -179,6 +180,21 @@ def test_people_are_told_of_a_bad_policy_once_and_of_the_next_one_again(tmp_path
     finally:
         with suppress(FuseboxError):
             harness.close()
+
+
+def test_whatever_keeps_watch_from_the_policy_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError("no room for a process")
+
+    monkeypatch.setattr("collector.watch.policy.open_policy", full)
+    told: list[str] = []
+    look = PolicyLook(Config(policy=SHIPPED), Registry(), ManualClock(), lambda why, _since: told.append(why))
+    look.start()
+    try:
+        until(lambda: told, "people are told", 5)
+    finally:
+        look.stop()
+    assert told == ["OSError('no room for a process')"]
 
 
 def test_doctor_says_whether_policy_rules(tmp_path: Path) -> None:

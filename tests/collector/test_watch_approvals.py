@@ -18,6 +18,7 @@ from redis import Redis
 
 from collector.approvers import Approvers
 from collector.tokens import Tokens
+from collector.watch.api import MAX_BODY
 from fusebox import cli, webhooks
 from fusebox.clock import ManualClock, SystemClock
 from fusebox.config import Config
@@ -326,7 +327,8 @@ class TestWebhooks:
             self.signed(harness, stranger, row),
             self.signed(harness, keys["dana"], row, approve="yes"), self.signed(harness, keys["dana"], row, more=1),
         ]  # fmt: skip
-        for raw in (b"", b"[]", b"{", b'{"type":"approval.answered"}', b'{"type":"other","data":{}}', b"[" * 100_000):
+        for raw in (b"", b"[]", b"{", b'{"type":"approval.answered"}', b'{"type":"other","data":{}}', b"[" * 100_000,
+                    b" " * (MAX_BODY + 1)):  # fmt: skip
             cases.append((webhooks.signed_headers(keys["dana"], "wh_2", int(harness.clock.wall()), raw), raw))
         for given, raw in cases:
             status, told = self.post(harness, given, raw)
