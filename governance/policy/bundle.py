@@ -8,7 +8,8 @@
 
 The revision is the SHA-256 over the names and hashes of the modules and of ``data.json``, in order; tests are not part
 of it. The signature is in the format of :mod:`fusebox.command`, over ``{"policy": revision}``: whoever may write the
-folder cannot make agents obey another policy without the key.
+folder cannot make agents obey a policy that nobody signed. They can put back one that was signed once: a key that must
+not vouch for it any more is taken out of ``policy_keys``.
 """
 
 from __future__ import annotations
