@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import json
 import secrets
-import tomllib
 from collections.abc import Iterator, Mapping
 from enum import IntEnum
 from fnmatch import fnmatchcase
@@ -32,10 +31,11 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
-from fusebox.config import explain, is_loopback
+from fusebox.config import is_loopback
 from fusebox.errors import ConfigError
+from fusebox.toml_file import read_toml
 
 CALLBACK: Final = "/oauth2callback"
 """The path that Streamlit serves and the provider sends people back to."""
@@ -143,11 +143,4 @@ def load_oidc(path: Path) -> OidcRules:
     Raises:
         ConfigError: it is missing or no TOML, or something in it does not fit; the text names it.
     """
-    try:
-        return OidcRules.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError as error:
-        raise ConfigError(f"oidc_file: {path} does not exist; write it or unset it") from error
-    except ValidationError as error:
-        raise ConfigError(f"{path}: {explain(error)}") from error
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: {error}") from error
+    return read_toml(path, OidcRules, "write it, or unset oidc_file")

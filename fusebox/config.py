@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from fusebox.clock import ORIGIN_ENV, SPEED_ENV
 from fusebox.errors import ConfigError
+from fusebox.toml_file import explain
 
 PREFIX: Final = "FUSEBOX_"
 CONFIG_ENV: Final = "FUSEBOX_CONFIG"
@@ -188,12 +189,6 @@ def _refuse_unknown(values: dict[str, Any], where: str, known: dict[str, Any]) -
             near = difflib.get_close_matches(key, known, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
             raise ConfigError(f"{key} in {where} is not a setting of Fusebox{hint}")
-
-
-def explain(error: ValidationError) -> str:
-    """One line: each place that does not fit, and why."""
-    found = error.errors(include_url=False, include_context=False, include_input=False)
-    return "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}".removeprefix(": ") for each in found)
 
 
 def _refuse_open_bind(config: Config) -> None:

@@ -26,8 +26,8 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from fusebox.config import explain
 from fusebox.errors import ConfigError
+from fusebox.toml_file import explain
 from fusebox.usage import Usage
 
 _MILLION: Final = 1_000_000

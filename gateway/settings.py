@@ -19,16 +19,15 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from fusebox.config import explain
 from fusebox.errors import ConfigError
+from fusebox.toml_file import read_toml
 from gateway.filter import FilterSettings
 from gateway.limits import Limit
 from gateway.masking import MaskingSettings
@@ -235,12 +234,4 @@ def load_settings(path: Path) -> GatewaySettings:
     Raises:
         ConfigError: it is missing, cannot be read or does not fit; the text names the place.
     """
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-        return GatewaySettings.model_validate(data)
-    except FileNotFoundError as error:
-        raise ConfigError(f"{path} does not exist; see docs/guide/gateway.md for a first one") from error
-    except (tomllib.TOMLDecodeError, OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: {error}") from error
-    except ValidationError as error:
-        raise ConfigError(f"{path}: {explain(error)}") from error
+    return read_toml(path, GatewaySettings, "see docs/guide/gateway.md for a first one")

@@ -16,8 +16,8 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from fusebox.config import explain
 from fusebox.errors import BadMessage, ConfigError
+from fusebox.toml_file import explain
 from rabbitmq.retry import NEVER, Retry
 
 Function = Callable[..., Any]

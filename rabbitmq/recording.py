@@ -15,8 +15,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from fusebox.config import explain
 from fusebox.errors import BadMessage, ConfigError
+from fusebox.toml_file import explain
 
 
 class Recorded(BaseModel):

@@ -18,18 +18,16 @@ Every key has a reader: one that is unknown is refused, and so is a route to a s
 from __future__ import annotations
 
 import os
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
 from collector.alerts.matching import Match
 from collector.alerts.sinks.http import Network
 from collector.alerts.sinks.log import LOG
 from collector.alerts.waiting import Grouping
-from fusebox.config import explain
-from fusebox.errors import ConfigError
+from fusebox.toml_file import read_toml
 
 _ENV: Final = "env:"
 GROUP_S: Final = 1.0
@@ -190,11 +188,4 @@ def load_alert_rules(path: Path | None) -> AlertRules:
     """
     if path is None:
         return AlertRules()
-    try:
-        return AlertRules.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError as error:
-        raise ConfigError(f"alerts_file: {path} does not exist; write it or unset it") from error
-    except ValidationError as error:
-        raise ConfigError(f"{path}: {explain(error)}") from error
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: {error}") from error
+    return read_toml(path, AlertRules, "write it, or unset alerts_file")
