@@ -109,6 +109,7 @@ class Circuit(RuleBasedStateMachine):
         self.delivered: dict[int, set[str]] = {number: set() for number in range(PROCESSES)}
         self.owes_reset: set[int] = set()
         self.exact = True
+        self.calls = 0
 
     def teardown(self) -> None:
         for run in (*getattr(self, "runs", ()), *getattr(self, "dead", ())):
@@ -120,23 +121,30 @@ class Circuit(RuleBasedStateMachine):
     def _now(self) -> float:
         return self.clock.now()
 
-    def _meet(self, process: Process) -> None:
-        """A process is about to talk to the board: what stops it is known there from now on."""
-        if not self.store.away:
-            self.known |= process.stopped_by
+    def _row(self) -> Row:
+        """The board's row; that the test looks is no talk of a process."""
+        calls, row = self.store.calls, self.board.row(AGENT)
+        self.store.calls = calls
+        return row
+
+    def _meet(self) -> None:
+        """A process is about to do something, and may talk to the board about it."""
+        self.calls = self.store.calls
 
     def _met(self, process: Process, heard: list[Transition]) -> None:
-        """It has: what it learned to be open stops it, what it sees closed must have been closed."""
+        """It has: what stops it is known to whom it talked; what is known there and open stops it, too; what it sees
+        closed must have been closed."""
+        talked = not self.store.away and self.store.calls > self.calls
         opened = {t.id for t in heard if t.after is State.OPEN and t.before not in _MODES}
-        if not self.store.away:
-            self.known |= opened
+        if talked:
+            self.known |= process.stopped_by | opened
         if process.circuits.circuit(AGENT).mode != "normal":  # a person's word, under which nothing opens
             self.settled |= process.stopped_by
         if process.closed:
             assert process.stopped_by <= self.settled, "an open circuit closed without a probe or a person"
             process.stopped_by = set()
         else:
-            process.stopped_by |= opened | ((self.known - self.settled) if not self.store.away else set())
+            process.stopped_by |= opened | ((self.known - self.settled) if talked else set())
 
     def _say(self, process: Process) -> None:
         heard, process.heard[:] = list(process.heard), []
@@ -146,7 +154,7 @@ class Circuit(RuleBasedStateMachine):
         """The board says what the model says."""
         if not self.exact:
             return
-        row, model = self.board.row(AGENT), self.model
+        row, model = self._row(), self.model
         assert row.get("state", "closed") == model.state
         assert row.get("mode", "normal") == model.mode
         assert _permits(row) == set(model.leases)
@@ -158,7 +166,7 @@ class Circuit(RuleBasedStateMachine):
     @rule(number=numbers, open_s=st.sampled_from([0.0, 0.0, 90.0, 5.0]))
     def trip(self, number: int, open_s: float) -> None:
         process = self.processes[number]
-        self._meet(process)
+        self._meet()
         process.circuits.trip(AGENT, reason="loops", actor="detector:x", open_s=open_s or None)
         if self.exact:
             self.model.trip(self._now(), open_s)
@@ -168,7 +176,7 @@ class Circuit(RuleBasedStateMachine):
     @rule(number=numbers)
     def reset(self, number: int) -> None:
         process = self.processes[number]
-        self._meet(process)
+        self._meet()
         self.settled |= process.stopped_by | (set() if self.store.away else self.known)
         process.circuits.reset(AGENT, **BY)
         self.owes_reset.add(number)
@@ -180,7 +188,7 @@ class Circuit(RuleBasedStateMachine):
     @rule(number=numbers)
     def half_open(self, number: int) -> None:
         process = self.processes[number]
-        self._meet(process)
+        self._meet()
         process.circuits.half_open(AGENT, **BY)
         if self.exact:
             self.model.half_open(self._now())
@@ -190,7 +198,7 @@ class Circuit(RuleBasedStateMachine):
     @rule(number=numbers, mode=st.sampled_from(["normal", "normal", "observe_only", "disabled"]))
     def mode(self, number: int, mode: str) -> None:
         process = self.processes[number]
-        self._meet(process)
+        self._meet()
         process.circuits.set_mode(AGENT, mode, **BY)
         if self.exact:
             self.model.mode = mode
@@ -201,10 +209,10 @@ class Circuit(RuleBasedStateMachine):
     @rule(number=numbers)
     def run(self, number: int) -> None:
         process = self.processes[number]
-        self._meet(process)
+        self._meet()
         before = process.circuits.circuit(AGENT)
         asks = before.stops and (before.state is State.HALF_OPEN or process.circuits.due(AGENT))
-        row = self.board.row(AGENT) if self.exact else {}
+        row = self._row() if self.exact else {}
         had = _permits(row)
         context = copy_context()
         manager = process.circuits.calling(AGENT)
@@ -216,14 +224,14 @@ class Circuit(RuleBasedStateMachine):
             admitted = True
             self.runs.append(Run(process, context, manager))
             self.runs[-1].holder = _held_by(self.runs[-1])
-        if self.exact and (asks or self.board.row(AGENT) != row):  # or it learned just now that it must ask
+        if self.exact and (asks or self._row() != row):  # or it learned just now that it must ask
             self._was_admitted(admitted, had)
         self._say(process)
         self._same()
 
     def _was_admitted(self, admitted: bool, had: set[str]) -> None:
         """What the model says of a run that found the circuit not closed."""
-        new = _permits(self.board.row(AGENT)) - had
+        new = _permits(self._row()) - had
         if self.model.mode != "normal" or self.model.state == "closed":
             assert admitted, "it asked on old knowledge, and heard that nothing stops it any more"
             assert not new
@@ -239,9 +247,9 @@ class Circuit(RuleBasedStateMachine):
             self.runs.append(run)
             self._restart(run.process)
             return
-        self._meet(run.process)
+        self._meet()
         if end == "good" and run.holder and not self.store.away:
-            self.settled |= self.known
+            self.settled |= self.known | run.process.stopped_by
         self._exit(run, end)
         if self.exact and run.holder:
             self._proved(run.holder, end)
@@ -269,9 +277,9 @@ class Circuit(RuleBasedStateMachine):
 
     def _refresh(self, number: int) -> None:
         process = self.processes[number]
-        self._meet(process)
+        self._meet()
         if not self.store.away and number in self.owes_reset:  # a reset that had to wait is a person's word, now
-            self.settled |= self.known
+            self.settled |= self.known | process.stopped_by
             self.owes_reset.discard(number)
         noticed = process.circuits.refresh()
         if self.exact:
@@ -324,7 +332,7 @@ class Circuit(RuleBasedStateMachine):
         self.store.away = False
         for number in (*range(PROCESSES), *range(PROCESSES)):
             self._refresh(number)
-        row = self.board.row(AGENT)
+        row = self._row()
         seen = {(c.state.value, c.mode, c.probes) for c in (p.circuits.circuit(AGENT) for p in self.processes)}
         assert seen == {(row.get("state", "closed"), row.get("mode", "normal"), frozenset(_permits(row)))}
         self._learn(row)
