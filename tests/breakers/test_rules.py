@@ -35,10 +35,11 @@ def test_the_shipped_file_names_every_knob_with_its_default() -> None:
 
 @pytest.mark.parametrize("name", DETECTORS)
 def test_shipped_values_are_the_constructors_defaults(name: str) -> None:
-    shipped, default = load_rules().build(name), DETECTORS[name]()
-    scalars = {k: v for k, v in state(default).items() if isinstance(v, int | float)}
+    shipped, default = state(load_rules().build(name)), state(DETECTORS[name]())
+    scalars = {k: v for k, v in default.items() if isinstance(v, int | float)}
     assert scalars
-    assert {k: state(shipped)[k] for k in scalars} == scalars
+    assert {k: shipped[k] for k in scalars} == scalars
+    assert shipped.keys() == default.keys()
 
 
 @pytest.mark.parametrize(
