@@ -86,8 +86,7 @@ class Agreement:
         try:
             row = self._board.row(agent)
             if self._is_lost(agent, row):  # this process has tripped it, and the store has forgotten that since
-                self._put_back(agent, self._view.row(agent))
-                row = self._board.row(agent)
+                row = self._put_back(agent, self._view.row(agent))
             self._take(agent, row)
             self._loaded.add(agent)
         except StoreUnavailable as error:
@@ -125,7 +124,7 @@ class Agreement:
             return None
 
     def _step(self, agent: str, wish: Row, base: Row) -> Step:
-        step = self._board.step(agent, wish, self._view.synced(agent), self._view.opening(agent))
+        step = self._board.step(agent, wish, self._view.synced(agent), self._view.stopped_by(agent))
         if step.lost:
             self._put_back(agent, base)
             step = self._board.step(agent, wish)
@@ -145,12 +144,11 @@ class Agreement:
         rows = self._board.rows()
         for circuit in self._view.circuits():
             if circuit.agent not in self._owed and self._is_lost(circuit.agent, rows.get(circuit.agent, {})):
-                self._put_back(circuit.agent, self._view.row(circuit.agent))
-                rows.pop(circuit.agent, None)
+                rows[circuit.agent] = self._put_back(circuit.agent, self._view.row(circuit.agent))
         return [moved for agent, row in rows.items() if (moved := self._take(agent, row))]
 
     def _is_lost(self, agent: str, row: Row) -> bool:
-        return num(row, "version") < self._view.synced(agent) or not knows(row, self._view.opening(agent))
+        return num(row, "version") < self._view.synced(agent) or not knows(row, self._view.stopped_by(agent))
 
     def _take(self, agent: str, row: Row) -> Transition | None:
         if agent in self._owed or row == self._view.row(agent):
@@ -160,9 +158,9 @@ class Agreement:
             return None
         return told(agent, before, self._view.circuit(agent).shown, row, self._board.tenant)
 
-    def _put_back(self, agent: str, row: Row) -> None:
+    def _put_back(self, agent: str, row: Row) -> Row:
         happenings.emit(BOARD_LOST, agent=agent, version=row.get("version"))
-        self._board.restore(agent, row)
+        return self._board.restore(agent, row)
 
     def _lost_store(self, error: StoreUnavailable) -> None:
         if not self._away:

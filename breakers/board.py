@@ -51,9 +51,9 @@ class Board:
         self.shared = store.shared
         self._prefix = f"fusebox:{tenant}:circuit:"
 
-    def step(self, agent: str, wish: Row, seen: int = 0, opening: str = "") -> Step:
-        """Ask for one atomic change; ``seen`` and ``opening``: the latest version and opening that the asker knows."""
-        pairs = self._stamped(wish) | {"seen": str(seen), "opening": opening}
+    def step(self, agent: str, wish: Row, seen: int = 0, stopped_by: str = "") -> Step:
+        """Ask for one atomic change; ``seen``, ``stopped_by``: the version and the openings that the asker knows."""
+        pairs = self._stamped(wish) | {"seen": str(seen), "stopped_by": stopped_by}
         return answer(self._store.run(STEP, self._prefix + agent, *_flat(pairs)))
 
     def imagine(self, row: Row, wish: Row) -> Step:
@@ -61,9 +61,11 @@ class Board:
         copy = dict(row)
         return answer(STEP.twin(copy, _flat(self._stamped(wish) | {"seen": "0"})))
 
-    def restore(self, agent: str, row: Row) -> None:
-        """Put a row back that the store has lost, unless it holds one that has seen as much."""
-        self._store.run(STEP, self._prefix + agent, *_flat(row | {"kind": "restore", "now": "0", "seen": "0"}))
+    def restore(self, agent: str, row: Row) -> Row:
+        """Put a row back that the store has lost, unless it holds one that has seen as much; what it holds then."""
+        return answer(
+            self._store.run(STEP, self._prefix + agent, *_flat(row | {"kind": "restore", "now": "0", "seen": "0"}))
+        ).row
 
     def row(self, agent: str) -> Row:
         """One agent's row; empty when its circuit never moved."""

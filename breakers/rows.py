@@ -13,14 +13,15 @@ trips        trips in a row: open time is ``base * growth ** (trips - 1)``, at m
              ``max`` seconds since the last, all are by a reset
 tripped_at   time of the last trip
 probe:<id>   a probe permit and the wall time at which it expires (half_open only); ``passed``: probes that succeeded
-openings     ids of the latest sixteen openings, the newest last
+openings     ids of the latest sixteen openings, the newest last; ``stopped_by``: those that stop the agent now
 version      grows with every change of the row
 ============ ========================================================================================================
 
 A store can forget (flushed) or go back (restored from a backup, failed over). Processes that know a later row put it
-back: the newer version stands. But what happened meanwhile on the poorer row must not be undone, so where one side
-knows an opening that the other does not, the circuit stays open, and the row then knows both. An opening that was
-forgotten for sixteen later ones counts as unknown: the circuit then opens once more than it need.
+back: the newer version stands. But what happened meanwhile on the poorer row must not be undone, so where one side is
+stopped by an opening that the other does not know, the circuit stays open, and the row then knows both: each of them
+stops the agent until somebody who knows of it has closed the circuit, in whichever order rows are put back. An opening
+that was forgotten for sixteen later ones counts as unknown: the circuit then opens once more than it need.
 """
 
 from __future__ import annotations
@@ -53,31 +54,29 @@ def permits(row: Row) -> list[str]:
     return [name for name in row if name.startswith(PROBE)]
 
 
-def opening(row: Row) -> str:
-    """The id of the opening that still stops the agent; ``""`` when the circuit is closed."""
-    known = row.get("openings", "").split()
-    return known[-1] if known and row.get("state", "closed") != "closed" else ""
+def stopped_by(row: Row) -> str:
+    """The ids of the openings that still stop the agent; ``""`` when the circuit is closed."""
+    return row.get("stopped_by", "")
 
 
-def knows(row: Row, id_: str) -> bool:
-    """True when the row has seen that opening."""
-    return not id_ or id_ in row.get("openings", "").split()
+def knows(row: Row, ids: str) -> bool:
+    """True when the row has seen those openings."""
+    return not _unknown(row, ids)
 
 
-def remember(row: Row, ids: str) -> None:
-    """Add the openings that it does not know, the newest last; the oldest beyond sixteen are forgotten."""
-    known = dict.fromkeys([*row.get("openings", "").split(), *ids.split()])
-    row["openings"] = " ".join([*known][-_OPENINGS:])
+def remember(row: Row, id_: str) -> None:
+    """Add an opening, which stops the agent from now on; the oldest beyond sixteen is forgotten."""
+    row.update(openings=_latest(row.get("openings", ""), id_), stopped_by=id_)
 
 
 def put_back(held: Row, row: Row) -> bool:
     """Bring ``row`` back into what the store has ``held`` since; False when that knows as much already."""
     newer = num(row, "version") > num(held, "version")
-    if not newer and knows(held, opening(row)):
+    if not newer and knows(held, stopped_by(row)):
         return False
-    if not knows(row, opening(held)):
+    if not knows(row, stopped_by(held)):
         row = _joined(held, row)
-    elif not newer:
+    elif not newer or not knows(row, held.get("openings", "")):
         row = _joined(row, held)
     held.clear()
     held.update(row)
@@ -85,7 +84,19 @@ def put_back(held: Row, row: Row) -> bool:
 
 
 def _joined(kept: Row, lost: Row) -> Row:
-    """``kept`` as the newest row, knowing the openings of both."""
-    row = kept | {"openings": lost.get("openings", "")}
-    remember(row, kept.get("openings", ""))
-    return row | {"version": text(max(num(kept, "version"), num(lost, "version")) + 1)}
+    """``kept`` as the newest row, knowing the openings of both; what ``kept`` knew nothing of still stops the agent."""
+    stops = _latest(" ".join(_unknown(kept, stopped_by(lost))), stopped_by(kept))
+    known = f"{lost.get('openings', '')} {' '.join(_unknown(lost, kept.get('openings', '')))}"
+    version = text(max(num(kept, "version"), num(lost, "version")) + 1)
+    return kept | {"openings": _latest(known, stops), "version": version} | ({"stopped_by": stops} if stops else {})
+
+
+def _unknown(row: Row, ids: str) -> list[str]:
+    known = row.get("openings", "").split()
+    return [id_ for id_ in ids.split() if id_ not in known]
+
+
+def _latest(older: str, newer: str) -> str:
+    """The last sixteen of both, ``newer`` at the end."""
+    last = newer.split()
+    return " ".join([*(id_ for id_ in older.split() if id_ not in last), *last][-_OPENINGS:])

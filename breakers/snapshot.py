@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from threading import Lock
 
 from breakers.board import shown
-from breakers.rows import PROBE, Row, num, opening, permits
+from breakers.rows import PROBE, Row, num, permits, stopped_by
 from fusebox.clock import Clock
 from fusebox.records import State
 
@@ -78,7 +78,7 @@ class Snapshot:
         self._circuits: dict[str, Circuit] = {}
         self.stopping: dict[str, Circuit] = {}
         self._synced: dict[str, int] = {}
-        self._openings: dict[str, str] = {}
+        self._stopped_by: dict[str, str] = {}
         self._due: dict[str, float] = {}
 
     def circuit(self, agent: str) -> Circuit:
@@ -97,9 +97,9 @@ class Snapshot:
         """The latest version that the board told."""
         return self._synced.get(agent, 0)
 
-    def opening(self, agent: str) -> str:
-        """The opening that stops the agent, as the board told."""
-        return self._openings.get(agent, "")
+    def stopped_by(self, agent: str) -> str:
+        """The openings that stop the agent, as the board told."""
+        return self._stopped_by.get(agent, "")
 
     def retry_after(self, agent: str) -> float | None:
         """Seconds until a probe may be admitted; None when that is not a matter of time."""
@@ -112,13 +112,13 @@ class Snapshot:
         living = [name for name in permits(row) if num(row, name) > wall]
         return len(living) + int(num(row, "passed"))
 
-    def hear(self, agent: str, row: Row, *, older_too: bool = False) -> bool:
+    def hear(self, agent: str, row: Row) -> bool:
         """Take the board's word, unless it is older than what the board said before; True when taken."""
         with self._lock:
             version = int(num(row, "version"))
-            if version < self._synced.get(agent, 0) and not older_too:
+            if version < self._synced.get(agent, 0):
                 return False
-            self._synced[agent], self._openings[agent] = version, opening(row)
+            self._synced[agent], self._stopped_by[agent] = version, stopped_by(row)
             self._set(agent, row)
             return True
 

@@ -21,47 +21,44 @@ local function words(line)
   for word in (line or ''):gmatch('%S+') do out[#out + 1] = word end
   return out
 end
-local function opening(row)
-  local known = words(row.openings)
-  if (row.state or 'closed') == 'closed' then return '' end
-  return known[#known] or ''
+local function without(ids, some)
+  local out, gone = {}, {}
+  for _, id in ipairs(words(some)) do gone[id] = true end
+  for _, id in ipairs(words(ids)) do if not gone[id] then out[#out + 1] = id end end
+  return out
 end
-local function knows(row, id)
-  if (id or '') == '' then return true end
-  for _, known in ipairs(words(row.openings)) do if known == id then return true end end
-  return false
+local function knows(row, ids) return #without(ids, row.openings) == 0 end
+local function latest(older, newer)
+  local out = without(older, newer)
+  for _, id in ipairs(words(newer)) do out[#out + 1] = id end
+  return table.concat(out, ' ', math.max(1, #out - 15))
 end
-local function opening_added(row, ids)
-  local known, seen = {}, {}
-  for _, id in ipairs(words((row.openings or '') .. ' ' .. ids)) do
-    if not seen[id] then known[#known + 1] = id end
-    seen[id] = true
-  end
-  row.openings = table.concat(known, ' ', math.max(1, #known - 15))
-end
-local function join(lost)
-  local mine = r.openings or ''
-  r.openings = lost.openings
-  opening_added(r, mine)
-  r.version = text(math.max(num(r.version), num(lost.version)))
+local function join(kept, lost)
+  local stops = latest(table.concat(without(lost.stopped_by, kept.openings), ' '), kept.stopped_by)
+  local known = table.concat(without(kept.openings, lost.openings), ' ')
+  kept.openings = latest((lost.openings or '') .. ' ' .. known, stops)
+  if stops ~= '' then kept.stopped_by = stops end
+  kept.version = text(math.max(num(kept.version), num(lost.version)))
+  return kept
 end
 
 local now = num(w.now)
 if w.kind == 'restore' then
   w.kind, w.now, w.seen = nil, nil, nil
   local newer = num(w.version) > num(r.version)
-  if not newer and knows(r, opening(w)) then return answer('refused', r.state, r.mode) end
-  if not knows(w, opening(r)) then
-    join(w)
-  else
-    local lost = r
+  if not newer and knows(r, w.stopped_by) then return answer('refused', r.state, r.mode) end
+  if not knows(w, r.stopped_by) then
+    r = join(r, w)
+  elseif newer and knows(w, r.openings) then
     r = w
-    if newer then r.version = text(num(r.version) - 1) else join(lost) end
+    r.version = text(num(r.version) - 1)
+  else
+    r = join(w, r)
   end
   save()
   return answer('done', r.state, r.mode)
 end
-if num(r.version) < num(w.seen) or not knows(r, w.opening) then return {'lost', '', ''} end
+if num(r.version) < num(w.seen) or not knows(r, w.stopped_by) then return {'lost', '', ''} end
 r.state, r.mode = r.state or 'closed', r.mode or 'normal'
 local state, mode = r.state, r.mode
 
@@ -75,6 +72,7 @@ end
 local function entered(to, at)
   r.state, r.since = to, text(at)
   r.passed, r.retry_at, r.open_for = nil, nil, nil
+  if to == 'closed' then r.stopped_by = nil end
   for _, k in ipairs(permits()) do r[k] = nil end
 end
 local function moved(at)
@@ -87,7 +85,7 @@ local function opened(at)
   if w.open_s == '' then span = math.min(num(w.max), num(w.base) * num(w.growth) ^ trips) end
   entered('open', at)
   r.trips, r.tripped_at, r.finding, r.opener = text(trips + 1), text(at), w.finding, w.actor
-  opening_added(r, w.id)
+  r.openings, r.stopped_by = latest(r.openings, w.id), w.id
   r.open_for, r.retry_at = text(span), text(at + span)
 end
 local function permit() r[held] = text(num(w.wall) + num(w.lease_s)) end

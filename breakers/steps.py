@@ -7,10 +7,10 @@ Rules: a probe is admitted when the open time is over (which makes the circuit h
 and successes are fewer than ``probes`` of the wish. Only the holder of a permit can close or re-open by its probe; as
 many successes as ``probes`` close. A wish with ``expect`` is refused when the row has moved on.
 
-A row that is older than what the asker has seen (``seen``), or that does not know the opening which the asker saw
-(``opening``), was lost, flushed or restored from a backup: nothing is decided on it, the answer is ``lost``.
-``restore`` puts back the row that the asker knows. Where each side knows an opening that the other does not, the
-circuit stays open: so no opening is forgotten, whoever puts back what.
+A row that is older than what the asker has seen (``seen``), or that does not know the openings by which the asker saw
+the agent stopped (``stopped_by``), was lost, flushed or restored from a backup: nothing is decided on it, the answer is
+``lost``. ``restore`` puts back the row that the asker knows. Where one side is stopped by an opening that the other
+does not know, the circuit stays open: so no opening is forgotten, whoever puts back what.
 
 A clock that ran ahead must not keep the circuit open longer than meant: times in the future are brought back to
 ``now`` by the next who asks.
@@ -26,7 +26,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from breakers.rows import PROBE, Row, knows, num, permits, put_back, remember, text
+from breakers.rows import PROBE, Row, knows, num, permits, put_back, remember, stopped_by, text
 from fusebox.store import Script
 
 MOVED: Final = "moved"
@@ -42,7 +42,7 @@ def _twin(hash_: Row, args: tuple[str, ...]) -> list[str]:
     if w["kind"] == "restore":
         word = DONE if put_back(hash_, {k: v for k, v in w.items() if k not in ("kind", "now", "seen")}) else REFUSED
         return [word, hash_.get("state", ""), hash_.get("mode", ""), *_flat(hash_)]
-    if num(hash_, "version") < num(w, "seen") or not knows(hash_, w.get("opening", "")):
+    if num(hash_, "version") < num(w, "seen") or not knows(hash_, stopped_by(w)):
         return [LOST, "", ""]
     row = {"state": "closed", "mode": "normal", **hash_}
     state, mode = row["state"], row["mode"]
@@ -64,7 +64,7 @@ def _flat(row: Row) -> list[str]:
 
 def _entered(row: Row, to: str, at: float) -> None:
     row["state"], row["since"] = to, text(at)
-    _drop(row, "passed", "retry_at", "open_for", *permits(row))
+    _drop(row, "passed", "retry_at", "open_for", *permits(row), *(["stopped_by"] if to == "closed" else []))
 
 
 def _drop(row: Row, *names: str) -> None:

@@ -20,6 +20,7 @@ class Flaky:
         self.inner: Store = MemoryStore()
         self.away = False
         self.calls = 0
+        self.steps = 0
 
     def _do(self, verb: Callable[[], Any]) -> Any:
         self.calls += 1
@@ -28,6 +29,7 @@ class Flaky:
         return verb()
 
     def run(self, script: Script, key: str, *args: str, ttl: int | None = None) -> Any:
+        self.steps += 1
         return self._do(lambda: self.inner.run(script, key, *args, ttl=ttl))
 
     def read(self, key: str) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import permutations
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -40,9 +41,10 @@ def wishes() -> st.SearchStrategy[Row]:
     back = st.builds(
         lambda state, version, openings: {
             "kind": "restore", "state": state, "mode": "normal", "version": version, "openings": openings,
+            **({"stopped_by": openings.split(" ", 1)[-1]} if state == "open" else {}),
         },
         st.sampled_from(["closed", "closed", "open"]), st.sampled_from(["1", "3", "9"]),
-        st.sampled_from(["", "t1", "t1 t2", "t9 x"]),
+        st.sampled_from(["", "t1", "t1 t2", "t9 x", "t1 t9 x", " ".join(f"o{number}" for number in range(15))]),
     )  # fmt: skip
     mode = st.builds(lambda m: {"kind": "mode", "mode": m}, MODES)
     plain = st.sampled_from([{"kind": "half_open"}, {"kind": "reset"}, {"kind": "nonsense"}])
@@ -81,7 +83,7 @@ def test_lua_and_its_twin_agree_word_for_word(redis: Store, script: list[tuple[R
         if wish["kind"] == "restore":
             full = {**wish, "now": "0"} | ({"retry_at": text(now), "open_for": "9"} if wish["state"] == "open" else {})
         elif number % 5 == 0:
-            full["opening"] = f"t{behind}"
+            full["stopped_by"] = f"t{behind}"
         args = [part for pair in (full | {"seen": str(seen)}).items() for part in pair]
         ours, theirs = memory.run(STEP, "row", *args), redis.run(STEP, "row", *args)
         assert (ours[:3], _pairs(ours)) == (theirs[:3], _pairs(theirs)), wish
@@ -267,7 +269,7 @@ def test_a_row_that_does_not_know_the_opening_seen_decides_nothing(board: Board)
         board.step(
             "b", {"kind": "mode", "mode": ("disabled", "normal")[number % 2], "id": "m", "actor": "x", "reason": ""}
         )
-    assert board.step("b", probe("p"), seen=1, opening="t1").lost
+    assert board.step("b", probe("p"), seen=1, stopped_by="t1").lost
     board.restore("b", opened)
     row = board.row("b")
     assert (row["state"], row["openings"], row["version"]) == ("open", "t1", "5")
@@ -280,7 +282,7 @@ def test_what_opened_meanwhile_is_not_closed_by_an_older_row_put_back(board: Boa
     board.restore("b", closed)
     row = board.row("b")
     assert (row["state"], row["openings"], row["version"]) == ("open", "t1 t2", "3")
-    assert board.step("b", trip(), seen=3, opening="t2").word == "refused"
+    assert board.step("b", trip(), seen=3, stopped_by="t2").word == "refused"
 
 
 def test_two_openings_that_know_nothing_of_each_other_are_both_known_then(board: Board) -> None:
@@ -290,3 +292,31 @@ def test_two_openings_that_know_nothing_of_each_other_are_both_known_then(board:
     assert board.row("b")["openings"] == "t1 t2"
     board.restore("b", theirs)
     assert board.row("b")["version"] == "2", "said again, it changes nothing"
+
+
+def _apart(store: Store, clock: ManualClock) -> list[Row]:
+    """What three processes know after two flushes: two openings made apart, and that the first one was looked into."""
+    boards = [Board(store, clock, tenant) for tenant in ("one", "other", "third")]
+    first = boards[0].step("a", trip(id="t1")).row
+    for wish in ({"kind": "half_open", "id": "h"}, {"kind": "reset", "id": "r"}):
+        closed = boards[0].step("a", {**wish, "actor": "x", "reason": "fixed"}).row
+    second = boards[1].step("a", trip(id="t2")).row
+    third = boards[2].step("a", trip(id="t3")).row
+    return [first, closed, second, third]
+
+
+@pytest.mark.parametrize("order", list(permutations(range(4))), ids=str)
+def test_no_opening_is_forgotten_in_whichever_order_rows_are_put_back(
+    store: Store, board: Board, clock: ManualClock, order: tuple[int, ...]
+) -> None:
+    rows = _apart(store, clock)
+    for number in order:
+        held = board.restore("a", rows[number])
+        assert held == board.row("a")
+    assert held["state"] == "open"
+    assert set(held["stopped_by"].split()) >= {"t2", "t3"}, "nobody has looked into these"
+    for number in order:
+        assert board.restore("a", rows[number]) == held, "all that they know is known"
+    board.step("a", {"kind": "reset", "id": "r2", "actor": "x", "reason": "fixed"})
+    for number in order:
+        assert board.restore("a", rows[number])["state"] == "closed"

@@ -420,6 +420,24 @@ def test_an_opening_that_only_its_process_remembers_outlives_a_reset_of_another(
     assert process(store, clock).circuit("a").state is State.OPEN
 
 
+def test_an_opening_is_not_forgotten_for_another_that_somebody_looked_into(clock: ManualClock) -> None:
+    store = Flaky()
+    one, two, person = (process(store, clock) for _ in range(3))
+    one.trip("a", **WHY)
+    person.half_open("a", **BY)
+    person.reset("a", **BY)
+    store.flush()
+    two.trip("a", **WHY)
+    store.flush()
+    for each in (one, two, person, one, two, person):
+        each.refresh()
+    assert {each.circuit("a").state for each in (one, two, person)} == {State.OPEN}, "nobody looked into the second"
+    person.reset("a", **BY)
+    for each in (one, two):
+        each.refresh()
+    assert {each.circuit("a").state for each in (one, two, person)} == {State.CLOSED}
+
+
 def test_two_that_opened_apart_agree_however_many_openings_there_were(clock: ManualClock) -> None:
     store = Flaky()
     one, two = process(store, clock), process(store, clock)

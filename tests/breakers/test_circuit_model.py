@@ -45,8 +45,6 @@ from tests.breakers.flaky import Backup, Flaky
 AGENT = "a"
 PROCESSES = 8
 ACTION = Action(ActionKind.TOOL_CALL, AGENT, "op")
-_MODES = (State.DISABLED, State.OBSERVE_ONLY)
-"""A circuit that comes out of one of these shows how it stands; no opening is new then."""
 BY = {"reason": "looked into it", "actor": "operator:jo"}
 numbers = st.integers(0, PROCESSES - 1)
 
@@ -83,6 +81,8 @@ class Process:
         self.circuits = Circuits(Board(self.store, self.clock), self.clock, limits, self.heard.append)
         self.latch = Latch(self.file)
         self.stopped_by = set()
+        self.alone: set[str] = set()  # openings that it has told nobody of
+        self.ran = False
 
     @property
     def closed(self) -> bool:
@@ -104,6 +104,7 @@ class Circuit(RuleBasedStateMachine):
         self.backups: list[tuple[Backup, set[str]]] = []
         self.known: set[str] = set()  # openings that the board knows
         self.settled: set[str] = set()  # openings that a probe or a person closed
+        self.modes: set[str] = set()  # changes of the mode: they may show an open circuit, but open none
         self.kills: list[str] = []
         self.lifted: set[str] = set()
         self.delivered: dict[int, set[str]] = {number: set() for number in range(PROCESSES)}
@@ -130,14 +131,19 @@ class Circuit(RuleBasedStateMachine):
     def _meet(self) -> None:
         """A process is about to do something, and may talk to the board about it."""
         self.calls = self.store.calls
+        row = {} if self.store.away else self._row()
+        self.stands = row.get("state", "closed") != "closed" and row.get("mode") == "normal"
 
     def _met(self, process: Process, heard: list[Transition]) -> None:
         """It has: what stops it is known to whom it talked; what is known there and open stops it, too; what it sees
         closed must have been closed."""
         talked = not self.store.away and self.store.calls > self.calls
-        opened = {t.id for t in heard if t.after is State.OPEN and t.before not in _MODES}
+        opened = {t.id for t in heard if t.after is State.OPEN} - self.modes
         if talked:
+            if self.stands:  # the board may have heard that it was opened alone, and was open already
+                process.stopped_by -= process.alone - set(self._row()["openings"].split())
             self.known |= process.stopped_by | opened
+        process.alone = set() if talked else process.alone | opened
         if process.circuits.circuit(AGENT).mode != "normal":  # a person's word, under which nothing opens
             self.settled |= process.stopped_by
         if process.closed:
@@ -199,7 +205,8 @@ class Circuit(RuleBasedStateMachine):
     def mode(self, number: int, mode: str) -> None:
         process = self.processes[number]
         self._meet()
-        process.circuits.set_mode(AGENT, mode, **BY)
+        changed = process.circuits.set_mode(AGENT, mode, **BY)
+        self.modes |= {changed.id} if changed else set()
         if self.exact:
             self.model.mode = mode
         self._say(process)
@@ -212,8 +219,7 @@ class Circuit(RuleBasedStateMachine):
         self._meet()
         before = process.circuits.circuit(AGENT)
         asks = before.stops and (before.state is State.HALF_OPEN or process.circuits.due(AGENT))
-        row = self._row() if self.exact else {}
-        had = _permits(row)
+        had, steps = _permits(self._row()) if self.exact else set(), self.store.steps
         context = copy_context()
         manager = process.circuits.calling(AGENT)
         try:
@@ -224,8 +230,14 @@ class Circuit(RuleBasedStateMachine):
             admitted = True
             self.runs.append(Run(process, context, manager))
             self.runs[-1].holder = _held_by(self.runs[-1])
-        if self.exact and (asks or self._row() != row):  # or it learned just now that it must ask
-            self._was_admitted(admitted, had)
+        asked = self.store.steps > steps
+        if self.exact:
+            assert asked == asks or not process.ran, (
+                "the first run looks at the board, and may learn other things there"
+            )
+            process.ran = True
+            if asked:
+                self._was_admitted(admitted, had)
         self._say(process)
         self._same()
 
