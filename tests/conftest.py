@@ -1,5 +1,14 @@
 """Fixtures live in ``tests/fixtures/``, one file per server they bring up."""
 
+from hypothesis import HealthCheck, settings
+
+# A busy machine is slow, which is no finding; and a store that lasts as long as the test is emptied by each example.
+settings.register_profile(
+    "fusebox", settings.default, deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)  # fmt: skip
+settings.load_profile("fusebox")
+
 pytest_plugins = [
     "tests.fixtures.clock",
     "tests.fixtures.store",

@@ -1,9 +1,13 @@
-"""A missing server or program skips on a laptop and fails in CI."""
+"""What the tests need: servers and programs (a missing one skips on a laptop and fails in CI), and time."""
 
 import os
 import shutil
+from typing import Final
 
 import pytest
+
+PATIENCE_S: Final = 60.0
+"""For what must happen: a busy machine is slow, and only a failing test waits so long."""
 
 
 def need(program: str, hint: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import permutations
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from breakers.board import Board
@@ -65,7 +65,7 @@ def redis(redis_url: str) -> Iterator[Store]:
     store.close()
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200)
 @given(
     script=st.lists(
         st.tuples(wishes(), st.sampled_from([0.0, 1.0, 29.5, 61.0, 4000.0, -30.0]), st.integers(0, 3)), max_size=20

@@ -114,7 +114,7 @@ def test_nobody_is_no_scope(path: Path) -> None:
             Latch(path).kill("k1", scope)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(STEPS, max_size=12), st.data())
 def test_any_order_duplicates_and_restarts_give_the_same_latch(
     steps: list[tuple[str, str | frozenset[str]]], data: st.DataObject

@@ -13,13 +13,14 @@ from collector.keep.engine import Engine
 from collector.keep.insert import Inserter
 from collector.keep.replay import Replay
 from fusebox.clock import ManualClock
+from tests.collector.prebuilt import database
 
 
 class Bench:
     """One chDB folder (a process has one at a time), or a server."""
 
     def __init__(self, folder: Path, url: str | None = None) -> None:
-        self.engine = Engine(None, url) if url else Engine(folder / "clickhouse")
+        self.engine = Engine(None, url) if url else Engine(database(folder / "clickhouse"))
         self.letters = folder / "dead_letters"
         self.journal = folder / "journal"
         self.inserter = Inserter(self.engine, DeadLetters(self.engine, self.letters, ManualClock()))

@@ -154,4 +154,4 @@ class OutboxMachine(RuleBasedStateMachine):
 
 
 TestOutbox = OutboxMachine.TestCase
-TestOutbox.settings = settings(max_examples=40, stateful_step_count=12, deadline=None)
+TestOutbox.settings = settings(max_examples=40, stateful_step_count=12)

@@ -29,6 +29,7 @@ from fusebox.errors import ConfigError
 from rabbitmq.amqp import AmqpBroker
 from rabbitmq.broker import Binding, Queue, QueueType, Topology
 from rabbitmq.node import PrivateNode
+from rabbitmq.node_programs import free_ports
 from tests.collector.receiver import Receiver, alert
 from tests.fixtures.authority import Authority
 from tests.fixtures.broker import Unique
@@ -150,7 +151,7 @@ def serve(mailbox: _Mailbox, authority: Authority) -> Iterator[Serve]:
         # Its own check after the start knows no TLS from the first byte.
         kind = _Implicit if tls == "implicit" else Controller
         more: dict[str, Any] = {"ssl_context": server} if tls == "implicit" else {"tls_context": server, **_LOGIN}
-        controller = kind(mailbox, hostname="127.0.0.1", port=_free_port(), **more)
+        controller = kind(mailbox, hostname="127.0.0.1", port=free_ports(1)[0], **more)
         controller.start()
         running.append(controller)
         return int(controller.port)
@@ -236,7 +237,7 @@ class TestEmail:
     ) -> None:
         wrong = Server("127.0.0.1", serve("starttls"), user="jo", password="guess", context=trusting)
         assert self.sink(wrong).deliver(HOSTILE).fate in (Fate.RETRY, Fate.REFUSED)
-        assert self.sink(Server("127.0.0.1", _free_port())).deliver(HOSTILE).fate is Fate.RETRY
+        assert self.sink(Server("127.0.0.1", free_ports(1)[0])).deliver(HOSTILE).fate is Fate.RETRY
 
     def test_nothing_leaves_this_machine_in_the_clear(self) -> None:
         with pytest.raises(ConfigError, match="starttls"):
@@ -262,7 +263,7 @@ class TestAmqp:
                 )
             )
             assert sink.deliver(HOSTILE).fate is Fate.DELIVERED
-            delivery = until(lambda: reader.get(queue), "the message", 5)
+            delivery = until(lambda: reader.get(queue), "the message")
             assert delivery.routing_key == "critical.circuit.opened"
             assert delivery.message.message_id == "alert_1"
             assert json.loads(delivery.message.body) == {"id": "alert_1", **alert(1, **ON_FIRE).json()}
@@ -271,7 +272,7 @@ class TestAmqp:
             reader.stop()
 
     def test_a_broker_that_is_away_is_tried_again(self) -> None:
-        sink = AmqpSink("bus", AmqpBroker(f"amqp://127.0.0.1:{_free_port()}"), SystemClock())
+        sink = AmqpSink("bus", AmqpBroker(f"amqp://127.0.0.1:{free_ports(1)[0]}"), SystemClock())
         assert sink.deliver(HOSTILE).fate is Fate.RETRY
         sink.close()
 
@@ -322,9 +323,3 @@ class TestTemplates:
         parcel = single(alert(reason="a\r\nb\x1b[31m\u202ec\x00"), 0.0)
         shown = Templates(text="$reason").text_of(parcel)
         assert shown.isprintable()
-
-
-def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])

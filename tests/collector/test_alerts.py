@@ -26,6 +26,7 @@ from fusebox.clock import SystemClock
 from fusebox.control import ControlClient
 from fusebox.errors import ConfigError
 from fusebox.webhooks import new_key_pair
+from rabbitmq.node_programs import free_ports
 from tests.collector.receiver import SECRET, Receiver, alert
 from tests.fixtures.authority import Authority
 from tests.fixtures.collector import StartRoles, until
@@ -66,7 +67,7 @@ def test_an_alert_arrives_signed_and_leaves_nothing_behind(receiver: Receiver, o
     ends: list[tuple[str, str, Fate]] = []
     box = outbox(webhook(receiver), told=lambda id, sink, outcome: ends.append((id, sink, outcome.fate)))
     box.put(alert())
-    until(lambda: ends == [("alert_1", "webhook", Fate.DELIVERED)], "delivered", 5)
+    until(lambda: ends == [("alert_1", "webhook", Fate.DELIVERED)], "delivered")
     assert receiver.verified() == ["alert_1"]
     headers, body = receiver.got[0]
     assert json.loads(body) == alert().json()
@@ -81,22 +82,22 @@ def test_each_key_of_a_webhook_signs(receiver: Receiver) -> None:
 
 
 def test_a_dead_sink_delays_no_other(outbox: Callable[..., Outbox], tmp_path: Path) -> None:
-    dead = WebhookSink("dead", Poster(f"http://127.0.0.1:{_free_port()}/", EVERYWHERE), [SECRET], SystemClock())
+    dead = WebhookSink("dead", Poster(f"http://127.0.0.1:{free_ports(1)[0]}/", EVERYWHERE), [SECRET], SystemClock())
     box = outbox(dead, LogSink(tmp_path / "alerts.log"))
     box.put(alert())
-    until((tmp_path / "alerts.log").exists, "the log has it", 5)
+    until((tmp_path / "alerts.log").exists, "the log has it")
     assert json.loads((tmp_path / "alerts.log").read_text())["id"] == "alert_1"
-    until(lambda: box.counts() == {"pending": 1, "delivered": 1, "failed": 0}, "the webhook's waits", 5)
+    until(lambda: box.counts() == {"pending": 1, "delivered": 1, "failed": 0}, "the webhook's waits")
 
 
 def test_what_waits_survives_a_restart(receiver: Receiver, outbox: Callable[..., Outbox]) -> None:
     receiver.answers = [(503, {}, b"")]
     first = outbox(webhook(receiver))
     first.put(alert())
-    until(lambda: receiver.got, "it was refused", 5)
+    until(lambda: receiver.got, "it was refused")
     first.stop(5)
     second = outbox(webhook(receiver))
-    until(lambda: second.counts() == {"pending": 0, "delivered": 1, "failed": 0}, "delivered", 5)
+    until(lambda: second.counts() == {"pending": 0, "delivered": 1, "failed": 0}, "delivered")
     assert receiver.verified() == ["alert_1", "alert_1"]
 
 
@@ -187,7 +188,7 @@ class TestWhereItMayGo:
 
 
 def test_a_trip_is_told_once_though_the_receiver_was_down_and_watch_killed(roles: StartRoles) -> None:
-    port = _free_port()
+    port = free_ports(1)[0]
     running = roles(
         "watch",
         env={
@@ -207,19 +208,13 @@ def test_a_trip_is_told_once_though_the_receiver_was_down_and_watch_killed(roles
     try:
         until(lambda: running.info("watch")["pid"] != pid, "watch is back")
         operator = ControlClient(running.info("watch")["url"], running.token("operator"))
-        until(lambda: receiver.got, "told", 15)
-        until(lambda: operator.board()["alerts"]["pending"] == 0, "settled", 5)
+        until(lambda: receiver.got, "told")
+        until(lambda: operator.board()["alerts"]["pending"] == 0, "settled")
         assert receiver.verified() == ["alert_trn_1"]
         (told,) = operator.alerts()["alerts"]
         assert (told["id"], told["sinks"]) == ("alert_trn_1", {"log": "delivered", "webhook": "delivered"})
     finally:
         receiver.close()
-
-
-def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 def _refuse() -> socket.socket:
@@ -230,7 +225,7 @@ def test_an_alert_that_cannot_be_signed_holds_up_no_other(receiver: Receiver, ou
     box = outbox(webhook(receiver))
     box.put(replace(alert(), id="alert_a:b"))
     box.put(alert(2))
-    until(lambda: receiver.got, "the second one arrived", 5)
+    until(lambda: receiver.got, "the second one arrived")
     assert receiver.verified() == ["alert_2"]
 
 
@@ -241,9 +236,9 @@ def test_a_disk_that_fails_after_a_delivery_does_not_end_a_sink(
     with monkeypatch.context() as patched:
         patched.setattr("collector.alerts.folder.sync_dir", _fails)
         box.put(alert())
-        until(lambda: receiver.got, "delivered", 5)
+        until(lambda: receiver.got, "delivered")
     box.put(alert(2))
-    until(lambda: "alert_2" in receiver.verified(), "the next one arrives all the same", 10)
+    until(lambda: "alert_2" in receiver.verified(), "the next one arrives all the same")
 
 
 def _fails(_folder: Path) -> None:

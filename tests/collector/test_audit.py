@@ -54,7 +54,7 @@ NOTES = st.builds(
 
 
 class TestFormat:
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=100)
     @given(note=NOTES, seq=st.integers(0, 2**53 - 1), time=st.floats(0, 2e9))
     def test_an_entry_is_canonical_json_and_comes_back(self, note: Note, seq: int, time: float) -> None:
         entry = make(seq, "watch", time, note, payload_of(note), "0" * 64)

@@ -85,7 +85,7 @@ def _live(harness: Harness, port: Port) -> None:
         ]
         harness.agent().send("denials", {"process": "p1", "rows": rows})
         kill = jo.kill("agent:bot", "it loops")["command"]
-        until(lambda: harness.operator().receipts(kill)["complete"], "the process obeyed", 5)
+        until(lambda: harness.operator().receipts(kill)["complete"], "the process obeyed")
         jo.resume("agent:bot", "prompt fixed", second_token=_local(harness))
         _break_off(harness, jo)
         jo.mode("bot", "observe_only", "we watch it")
@@ -96,7 +96,7 @@ def _live(harness: Harness, port: Port) -> None:
         repriced = {"trace_id": TRACE, "span_id": f"{900:016x}", "cost_usd": "0.25", "price": "new book",
                     "before_usd": "0.5", "before_price": "book"}  # fmt: skip
         jo.reprice("bot", "contract of May", [repriced])
-        until(lambda: harness.journal("alert"), "people were told", 5)
+        until(lambda: harness.journal("alert"), "people were told")
         port.ask("SELECT count() FROM agent_events")
         harness.config.agents_file.write_text('[agents.bot]\nowner = "jo"\nrisk = "high"\n')
         harness.restart()
@@ -114,7 +114,7 @@ def _loop(harness: Harness, port: Port) -> None:
         chat, *(Span(1000 + n, 77, start=now - 1 + n / 10, seconds=0.01, attributes=LOOP) for n in range(8))
     )
     harness.raw(payload)
-    until(lambda: harness.journal("trip"), "the circuit opened", 10)
+    until(lambda: harness.journal("trip"), "the circuit opened")
     told = {"gen_ai.agent.id": "bot", "fusebox.tenant": "default", "fusebox.workflow": "wf1"}
     wrote = {**told, "gen_ai.agent.id": "scout", "fusebox.context.wrote": 4, "fusebox.context.type": "delay"}
     read = {**told, "fusebox.context.read": "2,4-5"}

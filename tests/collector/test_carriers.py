@@ -142,7 +142,7 @@ def test_a_broken_redis_delays_no_other_carrier(redis_watch: Harness, redis_serv
     runtime = start(control_url=redis_watch.watch.url, agent_token=token(redis_watch))
     redis_server.stop()
     redis_watch.operator().kill(f"agent:{BOT}", "now")
-    eventually(lambda: killed(runtime), timeout=5, what="it is killed over HTTP")
+    eventually(lambda: killed(runtime), what="it is killed over HTTP")
     late = start(redis_url=redis_server.url)
     redis_server.start()
     eventually(lambda: killed(late), what="the kill waited for Redis")
@@ -165,7 +165,7 @@ def test_a_memory_alarm_of_rabbitmq_delays_no_kill(
     rabbitmq_node.ctl("set_vm_memory_high_watermark", "absolute", "1MB")
     try:
         harness.operator().kill(f"agent:{BOT}", "now")
-        eventually(lambda: killed(runtime), timeout=5, what="it is killed")
+        eventually(lambda: killed(runtime), what="it is killed")
     finally:
         rabbitmq_node.ctl("set_vm_memory_high_watermark", "0.4")
         harness.close()
@@ -184,6 +184,6 @@ def test_a_kill_that_met_no_queue_is_learned_once_the_connection_is_back(
         proxy.cut()
         harness.operator().kill(f"agent:{BOT}", "while it cannot hear")
         proxy.refuse(False)
-        eventually(lambda: killed(runtime), timeout=40, what="it is killed")
+        eventually(lambda: killed(runtime), what="it is killed")
     finally:
         harness.close()

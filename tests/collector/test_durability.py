@@ -56,7 +56,7 @@ def test_parts_are_synced_before_the_cursor_moves_and_that_before_a_segment_goes
                 watch.commit(record.number)
             return any(_SEGMENT.match(call) for call in _calls(log.read_text()))
 
-        until(gone, "a segment is deleted", 60)
+        until(gone, "a segment is deleted")
     synced: set[str] = set()
     parts: list[str] = []
     moved = 0

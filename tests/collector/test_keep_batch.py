@@ -133,7 +133,7 @@ class PromisesModel(RuleBasedStateMachine):
         self.folder.cleanup()
 
 
-PromisesModel.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+PromisesModel.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
 TestPromises = PromisesModel.TestCase
 
 

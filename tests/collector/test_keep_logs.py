@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from collector import schema
 from collector.keep import otlp_bytes
 from collector.keep.batch import Batch
 from collector.keep.deadletters import DeadLetters
@@ -24,6 +23,7 @@ from fusebox.clock import ManualClock
 from tests.collector.clickhouse_standin import StandIn
 from tests.collector.keep_bench import Bench
 from tests.collector.otlp_samples import START_NS, log, logs_request
+from tests.collector.prebuilt import database
 from tests.collector.spans import Span, request
 
 ANYBODY = Principal("local", "default", frozenset({"*"}))
@@ -113,10 +113,9 @@ def test_halves_hold_the_same_records() -> None:
 
 @pytest.mark.parametrize("fault", ["refuse", "exception", "reset before", "reset after"])
 def test_a_fault_of_the_server_loses_and_repeats_no_log(tmp_path: Path, fault: str) -> None:
-    server = StandIn(tmp_path / "server")
+    server = StandIn(database(tmp_path / "server"))
     engine = Engine(None, server.url)
     try:
-        schema.apply(engine.writer())
         inserter = Inserter(engine, DeadLetters(engine, tmp_path / "dead", ManualClock()))
         batch = Batch("b1", 1, 2, START_NS, (record("a", "b"), request(Span(1))))
         server.fault = lambda statement: fault if "otlp_ingest" in statement else ""

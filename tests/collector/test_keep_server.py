@@ -19,12 +19,14 @@ from fusebox.clock import ManualClock
 from fusebox.rundir import write_atomic
 from tests.collector.clickhouse_standin import StandIn
 from tests.collector.keep_bench import Bench, replay_of
+from tests.collector.prebuilt import database
 from tests.collector.spans import NOW, Span, request
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[StandIn]:
-    server = StandIn(tmp_path / "server")
+def server(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[StandIn]:
+    folder = tmp_path / "server"
+    server = StandIn(folder if getattr(request, "param", "") == "empty" else database(folder))
     yield server
     server.close()
 
@@ -52,6 +54,7 @@ def _counts(server: StandIn) -> tuple[int, ...]:
     return tuple(server.client.command(f"SELECT count() FROM {table}") for table in ("otel_traces", "agent_events"))
 
 
+@pytest.mark.parametrize("server", ["empty"], indirect=True)
 def test_the_same_statements_work_over_http(server: StandIn, inserter: Inserter) -> None:
     inserter.write(_batch(retried=False))
     assert _counts(server) == (3, 3)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector import queries
@@ -222,7 +222,7 @@ def test_the_rows_that_explain_a_number_add_up_to_it_while_more_arrive(
     assert sum(row["input_tokens"] for row in rows) == totals["input_tokens"]
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15)
 @given(st.lists(st.tuples(TOKENS, TOKENS, TOKENS, TOKENS, st.booleans()), min_size=1, max_size=20))
 def test_the_ledger_agrees_with_a_sum_in_python(bench: Bench, calls: list[tuple[int, int, int, int, bool]]) -> None:
     names = ("input_tokens", "cache_read.input_tokens", "cache_creation.input_tokens", "reasoning.output_tokens")

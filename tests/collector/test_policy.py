@@ -170,13 +170,13 @@ def test_people_are_told_of_a_bad_policy_once_and_of_the_next_one_again(tmp_path
         return [alert["data"]["reason"] for alert in entries if alert["type"] == "policy.failed"]
 
     try:
-        until(lambda: len(told()) == 1, "people are told", 20)
+        until(lambda: len(told()) == 1, "people are told")
         assert "holds no policy" in told()[0]
         before = happenings.counts()["policy_loaded"]
         (folder / "policy.rego").write_text((folder_of(SHIPPED) / "policy.rego").read_text())
-        until(lambda: happenings.counts()["policy_loaded"] > before, "watch has loaded it", 20)
+        until(lambda: happenings.counts()["policy_loaded"] > before, "watch has loaded it")
         (folder / "policy.rego").write_text("package fusebox.policy\nx := {")
-        until(lambda: len(told()) == 2, "people are told again", 20)
+        until(lambda: len(told()) == 2, "people are told again")
     finally:
         with suppress(FuseboxError):
             harness.close()
@@ -191,7 +191,7 @@ def test_whatever_keeps_watch_from_the_policy_is_told(tmp_path: Path, monkeypatc
     look = PolicyLook(Config(policy=SHIPPED), Registry(), ManualClock(), lambda why, _since: told.append(why))
     look.start()
     try:
-        until(lambda: told, "people are told", 5)
+        until(lambda: told, "people are told")
     finally:
         look.stop()
     assert told == ["OSError('no room for a process')"]

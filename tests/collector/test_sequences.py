@@ -51,7 +51,7 @@ def test_memory_is_bounded_and_a_large_gap_is_one_lump() -> None:
     assert MAX_HOLES < 10**15
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.integers(1, 60), min_size=1), st.randoms())
 def test_losses_agree_with_a_model_whatever_the_order(numbers: list[int], random: Any) -> None:
     """The model: everything between the first number that went by and the highest, and not among those that did."""
@@ -100,7 +100,7 @@ def test_a_batch_that_is_stored_again_changes_no_gap(bench: Bench) -> None:
     assert gaps(bench) == [("e1", 2, 3, 1, 0)]
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.sets(st.integers(1, 200), min_size=1))
 def test_ranges_agree_with_a_model(bench_of_module: Bench, numbers: set[int]) -> None:
     name = f"e{hash(frozenset(numbers))}"

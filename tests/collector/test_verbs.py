@@ -247,7 +247,7 @@ class TestUp:
         data = tmp_path / "data"
         try:
             roles = ("redis", "receive", "keep", "watch")
-            until(lambda: all(lookup(data, role) for role in roles) or first.poll() is not None, "all roles run", 60)
+            until(lambda: all(lookup(data, role) for role in roles) or first.poll() is not None, "all roles run")
             second = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=False)
             assert second.returncode == 2
             assert "fusebox up already runs" in second.stderr

@@ -72,7 +72,7 @@ class TestKinds:
         watch_config.agents_file.write_text('[agents.bot]\nowner = "jo@example.com"\nteam = "support"\n')
         harness = ruled('[links]\ndashboard = "https://fusebox.example.com"\n')
         harness.spans("bot", 30)
-        until(lambda: "circuit.opened" in paged(receiver), "people were paged", 10)
+        until(lambda: "circuit.opened" in paged(receiver), "people were paged")
         data = json.loads(receiver.got[0][1])["data"]
         assert (data["agent"], data["team"], data["owner"]) == ("bot", "support", "jo@example.com")
         assert data["severity"] == "critical"
@@ -84,7 +84,7 @@ class TestKinds:
         harness = ruled()
         harness.operator().kill("agent:bot", "smells")
         harness.operator().resume("agent:bot", "fine")
-        until(lambda: len(told(harness, "agent.resumed")) == 1, "it is in the list", 5)
+        until(lambda: len(told(harness, "agent.resumed")) == 1, "it is in the list")
         (kill,) = told(harness, "agent.killed")
         assert (kill["severity"], kill["reason"]) == ("info", "local killed agent:bot: smells")
         assert kill["sinks"].keys() == {"log"}
@@ -99,7 +99,7 @@ class TestKinds:
         silent.acknowledge = False
         silent.step()
         harness.operator().kill("agent:bot", "smells")
-        until(lambda: paged(receiver) == ["receipts.missing"], "people were paged", 5)
+        until(lambda: paged(receiver) == ["receipts.missing"], "people were paged")
         data = json.loads(receiver.got[0][1])["data"]
         assert (data["missing"], data["agent"]) == (["p1"], "bot")
 
@@ -119,14 +119,14 @@ class TestKinds:
         amqp.declare(Topology(queues=(Queue(dead_queue(agent)),)))
         for _ in range(2):
             amqp.publish("", dead_queue(agent), Message(b"{}"))
-        until(lambda: amqp.depth(dead_queue(agent)) == 2, "both are there", 5)
+        until(lambda: amqp.depth(dead_queue(agent)) == 2, "both are there")
         watcher.look()
         watcher.look()
         assert seen == [(agent, 2)]
         amqp.purge(dead_queue(agent))
         watcher.look()
         amqp.publish("", dead_queue(agent), Message(b"{}"))
-        until(lambda: amqp.depth(dead_queue(agent)) == 1, "one more", 5)
+        until(lambda: amqp.depth(dead_queue(agent)) == 1, "one more")
         watcher.look()
         assert seen == [(agent, 2), (agent, 1)]
 
@@ -159,7 +159,7 @@ class TestKinds:
                     "fusebox.result.hash": f"{call + 999:016x}", "gen_ai.usage.input_tokens": 175,
                 },
             )  # fmt: skip
-        until(lambda: "budget.burning" in paged(receiver), "people were paged", 5)
+        until(lambda: "budget.burning" in paged(receiver), "people were paged")
 
     def test_a_journal_that_was_changed_is_told_at_the_next_start_once(self, ruled: Any, receiver: Receiver) -> None:
         harness = ruled()
@@ -169,7 +169,7 @@ class TestKinds:
         (file,) = (harness.config.data_dir / "journal" / "watch").glob("0*.jsonl")
         file.write_text(file.read_text().replace("reason 1", "reason 9"))
         harness.start()
-        until(lambda: paged(receiver) == ["audit.failed"], "people were paged", 5)
+        until(lambda: paged(receiver) == ["audit.failed"], "people were paged")
         harness.restart()
         assert len(told(harness, "audit.failed")) == 1
         with pytest.MonkeyPatch.context() as environment:
@@ -182,7 +182,7 @@ class TestKinds:
         harness = ruled()
         for _ in range(2):
             harness.operator().audit_failed("checkpoint 7 has another root", "checkpoint 7")
-        until(lambda: paged(receiver) == ["audit.failed"], "people were paged", 5)
+        until(lambda: paged(receiver) == ["audit.failed"], "people were paged")
         assert "checkpoint 7 has another root" in json.loads(receiver.got[0][1])["data"]["reason"]
 
 
@@ -202,14 +202,14 @@ class TestSilences:
         harness.restart()
         trip(harness, "trn_1", "bot-1")
         trip(harness, "trn_2", "other")
-        until(lambda: receiver.verified() == ["alert_trn_2"], "only the other one pages", 5)
+        until(lambda: receiver.verified() == ["alert_trn_2"], "only the other one pages")
         (muted,) = [each for each in told(harness, "circuit.opened") if each["agent"] == "bot-1"]
         assert "load test" in muted["muted"]
         assert not muted["undelivered"]
         harness.operator().unsilence(made["silence"], "done")
         harness.restart()
         trip(harness, "trn_3", "bot-3")
-        until(lambda: receiver.verified() == ["alert_trn_2", "alert_trn_3"], "no longer silent", 5)
+        until(lambda: receiver.verified() == ["alert_trn_2", "alert_trn_3"], "no longer silent")
         assert {e["kind"] for e in harness.journal("silence", "unsilence", "muted")} == {
             "silence",
             "unsilence",
@@ -237,8 +237,8 @@ class TestAcknowledgements:
         harness = ruled()
         receiver.answers = [BUSY]
         trip(harness, "trn_1")
-        until(lambda: receiver.got, "the pager was busy", 5)
-        until(lambda: harness.operator().board()["alerts"]["delivered"] == 1, "the log has it", 5)
+        until(lambda: receiver.got, "the pager was busy")
+        until(lambda: harness.operator().board()["alerts"]["delivered"] == 1, "the log has it")
         assert harness.operator().acknowledge("alert_trn_1", "on it")["withdrawn"] == ["pager"]
         harness.restart()
         (alert,) = told(harness, "circuit.opened")
@@ -257,11 +257,11 @@ class TestSinks:
     ) -> None:
         before = Harness(watch_config, SystemClock()).start()
         trip(before, "trn_1")
-        until(lambda: before.operator().board()["alerts"]["delivered"] == 1, "the log has it", 5)
+        until(lambda: before.operator().board()["alerts"]["delivered"] == 1, "the log has it")
         before.close()
         harness = ruled()
         trip(harness, "trn_2", "other")
-        until(lambda: receiver.got, "paged", 5)
+        until(lambda: receiver.got, "paged")
         assert receiver.verified() == ["alert_trn_2"]
         assert [each["sinks"].keys() for each in told(harness, "circuit.opened")] == [{"pager", "log"}, {"log"}]
 
@@ -272,7 +272,7 @@ class TestSinks:
         harness = ruled()
         receiver.answers = [BUSY]
         trip(harness, "trn_1")
-        until(lambda: harness.operator().alerts()["undelivered"] == ["alert_trn_1"], "it is named", 5)
+        until(lambda: harness.operator().alerts()["undelivered"] == ["alert_trn_1"], "it is named")
         assert harness.operator().board()["alerts"]["undelivered"] == 1
         assert "fusebox_watch_alerts_undelivered 1" in _metrics(harness)
         assert 'fusebox_watch_alert_sink_up{sink="pager"} 0' in _metrics(harness)  # left alone, as it asked
@@ -283,7 +283,7 @@ class TestSinks:
         harness = ruled()
         receiver.answers = [(410, {}, b""), (410, {}, b"")]
         trip(harness, "trn_1")
-        until(lambda: harness.operator().alerts()["sinks"]["pager"] == "disabled", "410 disables it", 5)
+        until(lambda: harness.operator().alerts()["sinks"]["pager"] == "disabled", "410 disables it")
         assert harness.operator().test_alert("pager")["sinks"]["pager"]["fate"] == "gone"
         answer = harness.operator().test_alert()
         assert {name: each["fate"] for name, each in answer["sinks"].items()} == {
@@ -297,11 +297,11 @@ class TestSinks:
         self, ruled: Any, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         harness = ruled('[heartbeat]\nevery_s = 1\nsinks = ["pager"]\n')
-        until(lambda: paged(receiver).count("fusebox.heartbeat") >= 2, "two beats", 6)
+        until(lambda: paged(receiver).count("fusebox.heartbeat") >= 2, "two beats")
         monkeypatch.setattr(harness.watch, "failing", lambda: ["something"])
         beats = paged(receiver).count("fusebox.heartbeat")
         missed = harness.operator().board()["counters"]["heartbeat_missed"]
-        until(lambda: harness.operator().board()["counters"]["heartbeat_missed"] > missed + 1, "beats are missed", 6)
+        until(lambda: harness.operator().board()["counters"]["heartbeat_missed"] > missed + 1, "beats are missed")
         assert paged(receiver).count("fusebox.heartbeat") <= beats + 1
 
 
@@ -325,7 +325,7 @@ class TestVerb:
     ) -> None:
         harness = ruled()
         trip(harness, "trn_1")
-        until(lambda: told(harness, "circuit.opened")[0]["sinks"].get("pager") == "delivered", "paged", 5)
+        until(lambda: told(harness, "circuit.opened")[0]["sinks"].get("pager") == "delivered", "paged")
         status, said = alerts(harness, "list")
         assert (status, "circuit.opened" in said, "pager closed" in said) == (0, True, True)
         status, said = alerts(harness, "test", "--sink", "pager")
@@ -345,7 +345,7 @@ class TestVerb:
         harness = ruled()
         receiver.answers = [BUSY] * 2
         trip(harness, "trn_1")
-        until(lambda: receiver.got, "the pager was busy", 5)
+        until(lambda: receiver.got, "the pager was busy")
         assert alerts(harness, "test", "--sink", "pager")[0] == 1
         status, said = alerts(harness, "list", "--undelivered")
         assert (status, "nobody" in said) == (1, True)

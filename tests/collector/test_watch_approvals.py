@@ -151,7 +151,7 @@ class TestTime:
         assert isinstance(timed.clock, ManualClock)
         timed.clock.advance(900.0)
         assert refused(timed.operator().answer, row["id"], row["digest"], True, "late") == 409
-        until(lambda: "expired" in steps(timed), "it is journaled", 5)
+        until(lambda: "expired" in steps(timed), "it is journaled")
         assert timed.operator().approval(row["id"])["stage"] == "expired"
         assert timed.agent().send("standing", {"process": "p1", "agents": ["buyer"]}) == {
             "approvals": {row["id"]: "expired"}
@@ -335,7 +335,7 @@ class TestWebhooks:
             assert (status, told["error"]) == (401, "no answer that an approver signed just now"), (given, raw[:80])
         assert self.post(harness, headers, b"", "GET")[0] in (401, 404, 405)
         assert steps(harness) == ["asked"]
-        until(lambda: harness.journal("login_failed"), "somebody was turned away, and that is journaled", 5)
+        until(lambda: harness.journal("login_failed"), "somebody was turned away, and that is journaled")
 
     def test_a_key_that_was_taken_back_is_worth_nothing(self, harness: Harness, keys: dict[str, str]) -> None:
         row = harness.operator().approval(hold(harness)["approval"])
@@ -367,14 +367,14 @@ class TestAsking:
         try:
             approval = hold(harness)["approval"]
             hold(harness)
-            until(lambda: receiver.got, "people are told", 10)
+            until(lambda: receiver.got, "people are told")
             told = json.loads(receiver.got[0][1])
             assert (told["type"], told["data"]["severity"]) == ("approval.asked", "warning")
             assert json.loads(told["data"]["arguments"]) == ORDER
             assert told["data"]["incident"] == f"https://control.example.com/confirm/approval?scope={approval}"
             assert len([a for a in harness.operator().alerts()["alerts"] if a["type"] == "approval.asked"]) == 1
             long = hold(harness, origin="2", arguments={"note": "x" * 5_000})["approval"]
-            until(lambda: len(receiver.got) > 1, "people are told", 10)
+            until(lambda: len(receiver.got) > 1, "people are told")
             data = json.loads(receiver.got[-1][1])["data"]
             assert data["approval"] == long
             assert data["arguments"].endswith(f" … and {len(exact({'note': 'x' * 5_000})) - 2_000} characters more")

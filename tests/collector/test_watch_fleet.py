@@ -38,7 +38,7 @@ def withheld(harness: Harness, agent: str) -> dict[str, Any]:
     before = happenings.counts()["opening_withheld"]
     harness.spans(agent, 8, step=0.001)
     until(lambda: happenings.counts()["opening_withheld"] > before, f"the finding on {agent} is withheld")
-    (entry,) = [e for e in harness.journal("withheld") if e["subject"] == agent]
+    (entry,) = until(lambda: [e for e in harness.journal("withheld") if e["subject"] == agent], "it is journaled")
     return entry
 
 

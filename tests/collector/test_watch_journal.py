@@ -44,7 +44,7 @@ Step = st.one_of(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(steps=st.lists(Step, max_size=12))
 def test_every_acknowledged_entry_survives_restarts_and_torn_ends(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int]]

@@ -41,17 +41,17 @@ class TestALoop:
     def test_it_opens_the_circuit_everywhere_and_tells_people_once(self, harness: Harness, process: Start) -> None:
         bot = process("p1", "bot")
         harness.spans("bot", 6)
-        until(lambda: harness.state("bot") == "open", "the circuit opened", 5)
-        until(lambda: bot.circuits.circuit("bot").state == "open", "the process obeyed", 5)
-        alert = until(lambda: opened(harness), "people were told", 5)[0]
+        until(lambda: harness.state("bot") == "open", "the circuit opened")
+        until(lambda: bot.circuits.circuit("bot").state == "open", "the process obeyed")
+        alert = until(lambda: opened(harness), "people were told")[0]
         assert alert["data"]["agent"] == "bot"
         assert alert["data"]["detector"] == "repetition"
         assert alert["data"]["commands"][0].startswith("fusebox why ")
         assert alert["timestamp"].endswith("Z")
         harness.spans("bot", 6, start=harness.clock.now() + 0.01)
-        until(lambda: harness.journal("finding"), "the second Finding is in the journal", 5)
+        until(lambda: harness.journal("finding"), "the second Finding is in the journal")
         harness.spans("bot", 12, start=harness.clock.now() + 1)
-        until(lambda: _judged(harness), "all is judged", 5)
+        until(lambda: _judged(harness), "all is judged")
         assert len(opened(harness)) == 1
         assert len(harness.journal("trip")) == len(harness.journal("finding")) == 1
         (trip,) = harness.operator().board()["trips"]
@@ -61,37 +61,37 @@ class TestALoop:
         harness.spans("bot", 6, **{"fusebox.usage.delegated": "true"})
         harness.spans("bot", 6, **{"fusebox.gateway.superseded": "true"})
         harness.spans("other", 1)
-        until(lambda: harness.state("other"), "what came last was judged", 5)
+        until(lambda: harness.state("other"), "what came last was judged")
         assert harness.tile("bot") is None or harness.state("bot") == "closed"
         harness.spans("bot", 6)
-        until(lambda: harness.state("bot") == "open", "the same calls, told as the gateway tells them", 5)
+        until(lambda: harness.state("bot") == "open", "the same calls, told as the gateway tells them")
 
     def test_a_backlog_does_not_trip_a_resumed_agent_but_a_new_loop_does(self, harness: Harness) -> None:
         harness.spans("bot", 6)
-        until(lambda: harness.state("bot") == "open", "the circuit opened", 5)
+        until(lambda: harness.state("bot") == "open", "the circuit opened")
         before = harness.clock.now()
         harness.operator().resume("agent:bot", "fixed")
         harness.spans("bot", 8, start=before - 2)
-        until(lambda: _judged(harness), "the backlog is judged", 5)
+        until(lambda: _judged(harness), "the backlog is judged")
         assert harness.state("bot") == "half_open"
         harness.spans("bot", 6, start=harness.clock.now() + 0.01)
-        until(lambda: harness.state("bot") == "open", "the new loop opened it", 5)
-        until(lambda: len(opened(harness)) == 2, "people were told of both", 5)
+        until(lambda: harness.state("bot") == "open", "the new loop opened it")
+        until(lambda: len(opened(harness)) == 2, "people were told of both")
 
     def test_half_a_loop_before_a_restart_and_half_after_is_a_loop(self, harness: Harness) -> None:
         harness.spans("bot", 2)
-        until(lambda: _judged(harness), "judged", 5)
+        until(lambda: _judged(harness), "judged")
         assert harness.state("bot") == "closed"
         harness.restart()
         harness.spans("bot", 2)
-        until(lambda: harness.state("bot") == "open", "the circuit opened", 5)
+        until(lambda: harness.state("bot") == "open", "the circuit opened")
 
     def test_a_restart_neither_forgets_nor_repeats_an_opening(self, harness: Harness) -> None:
         harness.spans("bot", 6)
-        until(lambda: opened(harness), "people were told", 5)
+        until(lambda: opened(harness), "people were told")
         harness.restart()
         harness.restart()
-        until(lambda: _judged(harness), "the overlap is judged again", 5)
+        until(lambda: _judged(harness), "the overlap is judged again")
         assert harness.state("bot") == "open"
         assert len(harness.operator().board()["trips"]) == 1
         assert len(opened(harness)) == len(harness.journal("trip")) == 1
@@ -99,7 +99,7 @@ class TestALoop:
     def test_observe_only_records_and_leaves_the_circuit_closed(self, harness: Harness) -> None:
         harness.operator().mode("bot", "observe_only", "trial")
         harness.spans("bot", 6, start=harness.clock.now() + 0.01)
-        until(lambda: harness.journal("finding"), "the Finding is in the journal", 5)
+        until(lambda: harness.journal("finding"), "the Finding is in the journal")
         assert harness.state("bot") == "closed"
         assert opened(harness) == []
 
@@ -108,10 +108,10 @@ class TestWhoSpeaks:
     def test_a_stranger_is_told_of_once_and_shown(self, harness: Harness) -> None:
         harness.spans("shadow", 1)
         harness.spans("bot", 1)
-        until(lambda: told(harness), "people were told", 5)
+        until(lambda: told(harness), "people were told")
         harness.restart()
         harness.spans("shadow", 1, **{"fusebox.result.hash": "00000000000000cc"})
-        until(lambda: _judged(harness), "judged", 5)
+        until(lambda: _judged(harness), "judged")
         assert [a["data"]["agent"] for a in told(harness) if a["type"] == "agent.unregistered"] == ["shadow"]
         tiles = {t["agent"]: t["registered"] for t in harness.operator().board()["circuits"]}
         assert tiles == {"bot": True, "shadow": False}
@@ -121,16 +121,16 @@ class TestWhoSpeaks:
         quarantine.mkdir(parents=True)
         (quarantine / "00000000000000000001-00000000.seg").touch()
         harness.restart()  # it looks at once, then every five seconds
-        until(lambda: told(harness), "people were told", 5)
+        until(lambda: told(harness), "people were told")
         harness.restart()
-        until(lambda: harness.journal("damage"), "it is in the journal", 5)
+        until(lambda: harness.journal("damage"), "it is in the journal")
         (alert,) = [a for a in told(harness) if a["type"] == "data.damaged"]
         assert alert["data"]["path"] == "spool/quarantine/00000000000000000001-00000000.seg"
         assert len(harness.journal("damage")) == 1
 
     def test_figures_of_the_last_minute_are_on_the_board(self, harness: Harness) -> None:
         harness.spans("bot", 3, step=1.0, **{"fusebox.cost.usd": "0.5"})
-        until(lambda: (harness.tile("bot") or {}).get("actions_per_minute") == 3, "three actions", 5)
+        until(lambda: (harness.tile("bot") or {}).get("actions_per_minute") == 3, "three actions")
         tile = harness.tile("bot")
         assert tile is not None
         assert tile["cost_per_minute"] == pytest.approx(1.5)
@@ -144,7 +144,7 @@ class TestWhoSpeaks:
         harness.spans("bot", 6)
         harness.start()
         try:
-            until(lambda: harness.state("bot") == "open", "registered agents are judged all the same", 30)
+            until(lambda: harness.state("bot") == "open", "registered agents are judged all the same")
             assert happenings.counts()["strangers_overflow"] == before + 20
         finally:
             harness.close()
@@ -154,7 +154,7 @@ def test_a_record_that_cannot_be_judged_does_not_blind_watch(harness: Harness) -
     before = happenings.counts()["live_record_failed"]
     harness.raw(b"\xff\xff not a request")
     harness.spans("bot", 6)
-    until(lambda: harness.state("bot") == "open", "the loop behind it was seen", 5)
+    until(lambda: harness.state("bot") == "open", "the loop behind it was seen")
     assert happenings.counts()["live_record_failed"] == before + 1
 
 
@@ -178,8 +178,8 @@ class TestReports:
         other = process("p2", "bot")
         for _ in range(3):
             self.report(harness)
-        until(lambda: other.circuits.circuit("bot").state == "open", "the other process obeyed", 5)
-        until(lambda: opened(harness), "people were told", 5)
+        until(lambda: other.circuits.circuit("bot").state == "open", "the other process obeyed")
+        until(lambda: opened(harness), "people were told")
         assert len(harness.journal("trip")) == len(opened(harness)) == 1
         assert harness.journal("trip")[0]["span_id"] == "cd"
         assert harness.state("bot") == "open"
@@ -201,7 +201,7 @@ class TestReports:
         assert harness.state("bot") == "half_open"
         self.report(harness, id="trn_3", before="half_open", after="open", actor="circuit", finding=None)
         assert harness.state("bot") == "open"
-        until(lambda: len(opened(harness)) == 2, "people were told of both", 5)
+        until(lambda: len(opened(harness)) == 2, "people were told of both")
         self.report(harness, id="trn_4", before="open", after="half_open", actor="circuit", finding=None)
         self.report(harness, id="trn_5", before="half_open", after="closed", actor="circuit", finding=None)
         assert harness.state("bot") == "closed"
@@ -221,7 +221,7 @@ class TestReports:
         assert refusal.value.status == 400
         harness.restart()
         self.report(harness)
-        until(lambda: opened(harness), "people were told", 5)
+        until(lambda: opened(harness), "people were told")
 
     def test_a_report_from_the_future_blinds_nobody_to_what_the_agent_does_next(self, harness: Harness) -> None:
         future = SystemClock().now() + 9 * 86_400
@@ -229,7 +229,7 @@ class TestReports:
         self.report(harness, id="trn_2", before="open", after="half_open", time=future + 1, finding=None)
         self.report(harness, id="trn_3", before="half_open", after="closed", time=future + 2, finding=None)
         harness.spans("bot", 6, start=SystemClock().now())
-        until(lambda: len(harness.journal("trip")) == 2, "the loop was seen", 5)
+        until(lambda: len(harness.journal("trip")) == 2, "the loop was seen")
 
     @pytest.mark.parametrize("id", ["trn.1", "trn:1", "t" * 128])
     def test_an_id_that_cannot_be_told_to_people_is_refused(self, harness: Harness, id: str) -> None:
@@ -253,12 +253,12 @@ def test_one_event_that_cannot_be_judged_hides_none_of_its_record(
     }  # fmt: skip
     now = SystemClock().now()
     harness.raw(request(poisoned, *(Span(n, 77, start=now + n / 10, seconds=0.01, attributes=same) for n in range(6))))
-    until(lambda: harness.state("bot") == "open", "the rest was judged", 5)
+    until(lambda: harness.state("bot") == "open", "the rest was judged")
 
 
 def test_a_transition_reads_back_from_the_journal(harness: Harness) -> None:
     harness.spans("bot", 6)
-    entry = until(lambda: harness.journal("trip"), "journaled", 5)[0]
+    entry = until(lambda: harness.journal("trip"), "journaled")[0]
     assert Transition(**entry["payload"]["transition"]).agent == "bot"
     assert entry["trace_id"] == f"{77:032x}"
 

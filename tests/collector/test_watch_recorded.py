@@ -158,7 +158,7 @@ class TestWhoCame:
 
     def test_readers_come_and_go_on_record(self, harness: Harness) -> None:
         Readers(harness.config.data_dir).add(Reader("auditor-jo"))
-        found = until(lambda: [e for e in harness.journal("operator") if e["subject"] == "auditor-jo"], "seen", 5)
+        found = until(lambda: [e for e in harness.journal("operator") if e["subject"] == "auditor-jo"], "seen")
         assert found[0]["payload"] == {"list": "reader", "added": True}
 
 
@@ -217,7 +217,7 @@ class TestConfiguration:
             "rules_file": rules, "alerts_file": alerts, "management_url": SecretStr("https://mq.example/hunter4"),
         }  # fmt: skip
         declare(harness.config.model_copy(update=secrets), "receive")
-        until(lambda: self.config_entries(harness, "receive"), "another role's start is seen", 5)
+        until(lambda: self.config_entries(harness, "receive"), "another role's start is seen")
         harness.restart()
         second = self.config_entries(harness)[1]
         diff = {each["name"]: (each["before"], each["after"]) for each in second["payload"]["diff"]}

@@ -32,9 +32,9 @@ def theirs(redis_server: RedisServer) -> Circuits:
 def test_a_trip_whose_process_died_before_reporting_is_told_all_the_same(harness: Harness, theirs: Circuits) -> None:
     moved = theirs.trip("bot", reason="loop", actor="detector:cycle")
     assert moved is not None
-    until(lambda: harness.state("bot") == "open", "watch saw it", 5)
-    until(lambda: harness.journal("trip"), "it is journaled", 10)
-    until(lambda: harness.operator().board()["alerts"]["delivered"] == 1, "people were told", 5)
+    until(lambda: harness.state("bot") == "open", "watch saw it")
+    until(lambda: harness.journal("trip"), "it is journaled")
+    until(lambda: harness.operator().board()["alerts"]["delivered"] == 1, "people were told")
     assert harness.journal("trip")[0]["payload"]["transition"]["id"] == moved.id
 
 
@@ -46,7 +46,7 @@ def test_a_flushed_board_does_not_close_a_circuit(
     store = RedisStore(redis_server.url)
     for key in store.keys(""):
         store.delete(key)
-    until(lambda: store.keys(""), "the board is put back", 5)
+    until(lambda: store.keys(""), "the board is put back")
     theirs.refresh()
     assert theirs.circuit("bot").state == "open"
     assert harness.state("bot") == "forced_open"
@@ -58,9 +58,9 @@ def test_without_redis_watch_still_trips_kills_and_alerts(
     bot = process("p1", "bot")
     redis_server.stop()
     harness.spans("bot", 6)
-    until(lambda: bot.circuits.circuit("bot").state == "open", "the TRIP came", 10)
+    until(lambda: bot.circuits.circuit("bot").state == "open", "the TRIP came")
     harness.operator().kill("agent:bot", "now")
-    until(lambda: bot.latch.killed("bot"), "the KILL came", 5)
-    until(lambda: harness.journal("trip"), "journaled", 5)
+    until(lambda: bot.latch.killed("bot"), "the KILL came")
+    until(lambda: harness.journal("trip"), "journaled")
     redis_server.start()
-    until(lambda: not theirs.refresh() and theirs.circuit("bot").state == "open", "the board learned of it", 10)
+    until(lambda: not theirs.refresh() and theirs.circuit("bot").state == "open", "the board learned of it")

@@ -225,7 +225,7 @@ def test_how_far_the_log_is_verified_is_said(page: AppTest, running: Roles) -> N
     assert [line for line in texts(page) if line.startswith("watch: verified to number ")]
 
     ControlClient.local(running.config).verified({"watch": 1})
-    until(lambda: [line for line in texts(settled(page.run())) if " number 0; " in line], "the mark moves", 30)
+    until(lambda: [line for line in texts(settled(page.run())) if " number 0; " in line], "the mark moves")
 
 
 def test_health_lists_receipts_that_are_due_and_the_board_is_red(monkeypatch: Patch, tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def process(pages: int, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def _url(folder: Path) -> str:
-    return str(until(lambda: lookup(folder, ROLE), "the dashboard is announced", 60)["url"])
+    return str(until(lambda: lookup(folder, ROLE), "the dashboard is announced")["url"])
 
 
 def _answers(url: str) -> bool:

@@ -12,6 +12,7 @@ from fusebox import happenings, supervisor
 from fusebox.config import Config
 from fusebox.rundir import lookup
 from fusebox.supervisor import ServiceFailed, Supervisor
+from tests.fixtures.agents import eventually
 
 STANDIN = """
 import sys
@@ -54,13 +55,6 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Supervisor]]:
         each.stop()
 
 
-def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
-
-
 def test_services_are_ready_when_start_returns_and_stop_in_reverse(
     start: Callable[..., Supervisor], tmp_path: Path
 ) -> None:
@@ -87,7 +81,7 @@ def test_a_killed_service_comes_back(start: Callable[..., Supervisor], tmp_path:
     up = start("one")
     first = up.pid("one")
     os.kill(first, signal.SIGKILL)
-    until(lambda: up.pid("one") != first and lookup(tmp_path / "data", "one"))
+    eventually(lambda: up.pid("one") != first and lookup(tmp_path / "data", "one"))
     assert happenings.counts()["service_restarted"] == before + 1
 
 
@@ -100,7 +94,7 @@ def test_one_that_keeps_dying_is_restarted_ever_more_rarely(
     (tmp_path / "site" / "standin.py").write_text("raise SystemExit(1)")
     os.kill(up.pid("one"), signal.SIGKILL)
     began = time.monotonic()
-    until(lambda: happenings.counts()["service_restarted"] == before + 6)
+    eventually(lambda: happenings.counts()["service_restarted"] == before + 6)
     assert time.monotonic() - began >= 0.05 + 0.1 + 0.2 + 0.4  # each waits twice as long as the one before
 
 

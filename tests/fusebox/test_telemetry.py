@@ -21,6 +21,7 @@ from fusebox.clock import ManualClock
 from fusebox.otlp import OtlpExporter
 from fusebox.telemetry import Telemetry, ids
 from tests.fixtures.agents import eventually
+from tests.need import PATIENCE_S
 
 
 class Sink(SpanExporter):
@@ -183,7 +184,7 @@ def test_a_full_buffer_drops_and_counts_and_never_blocks() -> None:
     started = time.monotonic()
     for _ in range(5):
         buffer.put(opened.span)
-    assert time.monotonic() - started < 0.5
+    assert time.monotonic() - started < 5
     assert buffer.pending == 3
     assert happenings.counts()["spans_dropped"] == before + 2
     release.set()
@@ -301,6 +302,7 @@ from opentelemetry.trace import SpanKind
 from fusebox.clock import SystemClock
 from fusebox.otlp import OtlpExporter
 from fusebox.telemetry import Telemetry
+print("ready", flush=True)
 telemetry = Telemetry(OtlpExporter("http://127.0.0.1:1", None), service="s", clock=SystemClock())
 for _ in range(2000):
     with telemetry.span("x", SpanKind.CLIENT, {}):
@@ -308,11 +310,16 @@ for _ in range(2000):
 telemetry.stop(1.0)
 print("spans left:", telemetry.pending)
 """
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout
+    assert process.stdout.readline() == "ready\n"
     before = time.monotonic()
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=20, check=True)
-    assert done.stdout == "spans left: 2000\n"
-    assert "Traceback" not in done.stderr
+    out, err = process.communicate(timeout=PATIENCE_S)
     assert time.monotonic() - before < 6
+    assert (process.returncode, out) == (0, "spans left: 2000\n")
+    assert "Traceback" not in err
 
 
 def test_spans_are_numbered_as_they_end_and_a_dropped_one_leaves_its_number_missing() -> None:

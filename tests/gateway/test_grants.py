@@ -269,4 +269,4 @@ class GrantMachine(RuleBasedStateMachine):
 
 
 TestGrants = GrantMachine.TestCase
-TestGrants.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+TestGrants.settings = settings(max_examples=40, stateful_step_count=25)

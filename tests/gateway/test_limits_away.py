@@ -1,25 +1,16 @@
 """The quota while its store is away, lost or slow: real Redis, stopped and killed."""
 
-import time
-from collections.abc import Callable
-
 import pytest
 
 from fusebox import happenings
 from fusebox.clock import ManualClock
 from fusebox.store import RedisStore
 from gateway.limits import Call, Demand, Limit, Limiter, Refusal, Reservation
+from tests.fixtures.agents import eventually
 from tests.fixtures.store import RedisServer
 
 CALL = Call("helper")
 LIMIT = Limit.model_validate({"scope": "agent", "measure": "requests", "limit": 12, "window_s": 3600})
-
-
-def until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 15
-    while not true():
-        assert time.monotonic() < deadline, "it never happened"
-        time.sleep(0.02)
 
 
 def admitted(limiter: Limiter, tries: int) -> int:
@@ -53,7 +44,9 @@ def test_what_was_let_through_is_counted_when_redis_is_back(limiter: Limiter, re
     redis_server.pause()
     assert admitted(limiter, 20) == 3
     redis_server.resume()
-    until(lambda: happenings.counts()["quota_store_back"] > 0 and not limiter.reserve(CALL, Demand(requests=0)).local)
+    eventually(
+        lambda: happenings.counts()["quota_store_back"] > 0 and not limiter.reserve(CALL, Demand(requests=0)).local
+    )
     limiter.flush()
     (row,) = limiter.rows(CALL)
     assert row.used == 4

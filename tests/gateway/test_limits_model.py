@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -125,7 +125,7 @@ class QuotaMachine(RuleBasedStateMachine):
 
 
 TestQuota = QuotaMachine.TestCase
-TestQuota.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestQuota.settings = settings(max_examples=60, stateful_step_count=30)
 
 ROWS = ("tokens/60s/agent/a", "usd/hour/team/%0A x")
 PLACES = st.fixed_dictionaries(
@@ -171,7 +171,7 @@ def redis(redis_url: str) -> Iterator[RedisStore]:
     opened.close()
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80)
 @given(steps=st.lists(st.lists(OPS, min_size=1, max_size=3), max_size=8))
 def test_both_stores_do_the_same(steps: list[list[dict[str, Any]]], redis: RedisStore) -> None:
     memory = MemoryStore()

@@ -42,7 +42,7 @@ def test_a_stream_says_what_the_whole_text_would(size: int, masker: Masker) -> N
     assert session.counts == {"PERSON": 1, "CARD": 1, "IBAN": 1, "EMAIL": 1, "SECRET": 2, "PHONE": 2, "IP": 1}
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 10**6), size=st.integers(2, 60), before=st.integers(0, 80))
 def test_however_it_is_cut(seed: int, size: int, before: int, masker: Masker) -> None:
     text = "lorem " * before + TEXT[:300]

@@ -317,7 +317,7 @@ class Machine(RuleBasedStateMachine):
         assert {each.id for each in self.kept.register.live()} == {id for id in self.stage if self._live(id)}
 
 
-Machine.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+Machine.TestCase.settings = settings(max_examples=60, stateful_step_count=30)
 TestModel = Machine.TestCase
 
 

@@ -1,8 +1,7 @@
 """What watch hears about denials."""
 
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,6 +10,7 @@ from fusebox.clock import ManualClock
 from fusebox.errors import ControlUnavailable, Permanent
 from fusebox.records import Action, ActionKind, Decision, Verdict
 from governance.audit import MAX_REASONS, MAX_ROWS, OTHERS, AuditClient
+from tests.fixtures.agents import eventually
 
 
 class Watch:
@@ -44,13 +44,6 @@ def deny(client: AuditClient, agent: str = "bot", reason: str = "circuit is open
     for _ in range(times):
         action = Action(ActionKind.TOOL_CALL, agent, "tickets.comment", trace_id="ab" * 16)
         client.ruled(action, Verdict(Decision.DENY, "circuit", reason))
-
-
-def eventually(holds: Callable[[], bool], seconds: float = 5) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "still not so"
-        time.sleep(0.01)
 
 
 def test_the_first_denial_leaves_at_once_and_the_rest_as_one_count_a_minute(clock: ManualClock) -> None:

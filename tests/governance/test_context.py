@@ -281,6 +281,6 @@ class Machine(RuleBasedStateMachine):
 def test_it_is_a_list_and_a_dict(kind: str, request: pytest.FixtureRequest) -> None:
     store = MemoryStore() if kind == "memory" else RedisStore(request.getfixturevalue("redis_url"))
     machine = type("Of" + kind.title(), (Machine,), {"store": store})
-    machine.TestCase.settings = settings(max_examples=40, stateful_step_count=15, deadline=None)
+    machine.TestCase.settings = settings(max_examples=40, stateful_step_count=15)
     machine.TestCase("runTest").runTest()
     store.close()

@@ -2,7 +2,7 @@
 
 from uuid import uuid4
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rabbitmq.amqp import AmqpBroker
@@ -67,7 +67,7 @@ class Player:
         return self.broker.depth(self.name), self.broker.depth(f"{self.name}.dead")
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(steps)
 def test_both_brokers_show_the_same_history(
     inprocess: InProcessBroker, amqp: AmqpBroker, steps: list[tuple[str, int]]

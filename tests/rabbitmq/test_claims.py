@@ -1,7 +1,7 @@
 """Claims on both stores: no completed handler runs twice, an interrupted one does, nobody runs one twice at once."""
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fusebox.clock import ManualClock
@@ -114,7 +114,7 @@ def test_marks_end_with_their_window() -> None:
 STEPS = st.lists(st.tuples(st.sampled_from(["take", "done", "give_up", "wait"]), st.sampled_from([0, 1])), max_size=30)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
+@settings(max_examples=150)
 @given(steps=STEPS)
 def test_whatever_happens_it_completes_at_most_once(store: Store, steps: list[tuple[str, int]]) -> None:
     clock, completed, holding = ManualClock(), 0, [False, False]

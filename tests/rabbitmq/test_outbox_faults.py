@@ -101,7 +101,7 @@ def publish_in_time(agent: Agent, key: str, count: int, timeout: float) -> list[
     """Publish; only the first may wait for the broker, and not for longer than its deadline."""
     context, started = agent.context(), time.monotonic()
     sent = [context.publish(key, n, outbox=True, timeout=timeout) for n in range(count)]
-    assert time.monotonic() - started < timeout + 2
+    assert time.monotonic() - started < timeout + 10
     return sent
 
 
@@ -116,8 +116,8 @@ def test_messages_published_while_rabbitmq_is_dead_arrive_in_order_when_it_is_ba
     during = publish_in_time(agent, key, 200, 0.5)
     assert runtime.outbox.waiting == 200
     rabbitmq_node.start()
-    eventually(lambda: runtime.outbox.waiting == 0, timeout=40, what="the outbox is empty")
-    eventually(lambda: is_back(runtime.broker, key), timeout=40, what="both connections are back")
+    eventually(lambda: runtime.outbox.waiting == 0, what="the outbox is empty")
+    eventually(lambda: is_back(runtime.broker, key), what="both connections are back")
     after = publish_in_time(agent, key, 1, 5)
     assert ids(runtime.broker, key) == before + during + after
 
@@ -129,7 +129,7 @@ def test_under_a_memory_alarm_publishing_goes_on_and_nothing_is_lost(
     sent = publish_in_time(Agent("publisher", runtime), key, 20, 1)
     assert runtime.outbox.waiting == 20
     alarm()
-    eventually(lambda: runtime.outbox.waiting == 0, timeout=30, what="the outbox is empty")
+    eventually(lambda: runtime.outbox.waiting == 0, what="the outbox is empty")
     assert ids(runtime.broker, key) == sent
 
 

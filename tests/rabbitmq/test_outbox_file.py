@@ -108,7 +108,7 @@ class OutboxFileMachine(RuleBasedStateMachine):
 
 
 TestOutboxFile = OutboxFileMachine.TestCase
-TestOutboxFile.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+TestOutboxFile.settings = settings(max_examples=40, stateful_step_count=25)
 
 
 def test_a_damaged_line_is_counted_and_kept_as_evidence_and_costs_no_other(tmp_path: Path) -> None:

@@ -229,4 +229,4 @@ class Consuming(RuleBasedStateMachine):
 
 
 TestConsuming = Consuming.TestCase
-TestConsuming.settings = settings(max_examples=400, stateful_step_count=60, deadline=None)
+TestConsuming.settings = settings(max_examples=400, stateful_step_count=60)

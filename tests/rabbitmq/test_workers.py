@@ -97,7 +97,7 @@ def test_a_stop_waits_for_coroutines_and_gives_back_what_nobody_began(
     eventually(lambda: runtime.broker.depth(name) == 4, what="the others are back in the queue")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     places=st.integers(1, 4),
     steps=st.lists(st.integers(0, 3), min_size=1, max_size=30),

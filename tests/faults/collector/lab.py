@@ -18,6 +18,7 @@ import requests
 
 from collector.keep.engine import Engine
 from tests.collector.clickhouse_standin import StandIn
+from tests.collector.prebuilt import database
 from tests.faults.collector.oracle import Oracle
 from tests.faults.collector.roles import Role
 from tests.faults.collector.sender import Sender
@@ -40,7 +41,7 @@ class Lab:
         self.data_dir = folder / "data"
         self.data_dir.mkdir(parents=True)
         self.chance = random.Random(seed)
-        self.server = None if embedded else StandIn(folder / "server")
+        self.server = None if embedded else StandIn(database(folder / "server"))
         self._engine = Engine(None, self.server.url) if self.server else None
         settings = {"spool_max_bytes": str(_SPOOL_BYTES)}
         if self.server:

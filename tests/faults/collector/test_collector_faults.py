@@ -79,7 +79,7 @@ def test_a_server_in_trouble_costs_nothing_that_was_answered(lab: Lab, rounds: i
         with lab.sender.traffic():
             fault.strike(lab.server)
             try:
-                until(lambda: fault.is_felt(keep.counted("keep_delayed") - delayed), f"{fault.name} is felt", 60)  # noqa: B023
+                until(lambda: fault.is_felt(keep.counted("keep_delayed") - delayed), f"{fault.name} is felt")  # noqa: B023
             finally:
                 fault.heal(lab.server)
         _settled(lab)

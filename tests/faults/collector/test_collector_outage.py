@@ -11,7 +11,6 @@ from typing import Final
 
 import pytest
 
-from collector import schema
 from collector.keep.batch import Batches, BatchSettings, Promises
 from collector.keep.deadletters import DeadLetters
 from collector.keep.engine import Engine
@@ -21,6 +20,7 @@ from collector.spool import Reader, Writer
 from fusebox import happenings
 from fusebox.clock import ManualClock
 from tests.collector.clickhouse_standin import StandIn
+from tests.collector.prebuilt import database
 from tests.collector.spans import Span, request
 
 _OUTAGE_S: Final = 3600
@@ -49,7 +49,7 @@ class Traffic:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[StandIn]:
-    server = StandIn(tmp_path / "server")
+    server = StandIn(database(tmp_path / "server"))
     yield server
     server.close()
 
@@ -61,7 +61,6 @@ def test_an_hour_without_a_database_costs_no_span(
 ) -> None:
     long = bool(request.config.getoption("--fault-cycles"))
     clock, engine = ManualClock(), Engine(None, server.url)
-    schema.apply(engine.writer())
     writer = Writer(tmp_path / "spool", 4 << 30)
     traffic = Traffic(writer, clock, _SPANS_A_SECOND_BY_MAKE_FAULTS if long else _SPANS_A_SECOND)
     settings = BatchSettings()
