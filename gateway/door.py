@@ -31,7 +31,8 @@ from gateway.limits import GUARD as QUOTA
 from gateway.models import ModelCalls
 from gateway.routes import Routes
 from gateway.screen import Ruled
-from gateway.tools import Tools, below
+from gateway.tool_request import below
+from gateway.tools import Tools
 
 _DIALECTS: Final[Mapping[str, Dialect]] = {
     "/v1/chat/completions": Chat(),
