@@ -23,7 +23,7 @@ from typing import Final
 
 from fusebox.clock import SystemClock
 from fusebox.store import RedisStore
-from gateway.limits import NOTHING, Call, Demand, Grants, Limit, Limiter, Part, Refusal, Wire
+from gateway.limits import NOTHING, Call, Demand, Grants, Limit, Limiter, Meter, Part, Refusal, Wire
 
 WINDOW_S: Final = 2
 _AGENTS: Final = 4
@@ -171,7 +171,7 @@ class Worker:
     @staticmethod
     def _stream(got: Part) -> int:
         """An upstream that would go on for ever; the meter cuts it."""
-        meter, relayed = got.meter(), 0
+        meter, relayed = Meter(got.demand.output_tokens), 0
         while True:
             relayed += _CHUNK
             if not meter.feed(tokens=_CHUNK):

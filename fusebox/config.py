@@ -75,6 +75,9 @@ class Config(BaseSettings):
     oidc_file: Path | None = Field(
         None, description="who may see the dashboard, by an OpenID Connect provider; unset: operators, by their tokens"
     )
+    gateway_host: str | None = Field(
+        None, description="address the gateway binds to, beyond loopback only with [tls] in its file; unset: host"
+    )
     gateway_port: Port = Field(4330, description="the gateway")
     gateway_file: Path = Field(Path("gateway.toml"), description="what the gateway serves; absent: up starts none")
 

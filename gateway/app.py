@@ -10,6 +10,7 @@ from fusebox.lifecycle import serve
 from fusebox.ports import address, bind, port_of
 from fusebox.rundir import announce, withdraw
 from gateway.http import Wire, afford_connections
+from gateway.listening import host_of, shown
 from gateway.parts import assemble
 from gateway.selftest import self_test
 from gateway.settings import GatewaySettings, load_settings
@@ -39,10 +40,11 @@ class Gateway:
             PortInUse: the port is taken.
         """
         config = self._runtime.config
+        host = host_of(config, self._settings)
         self_test(self._settings, config)
         afford_connections()
         with contextlib.ExitStack() as resources:
-            sock = bind(config.host, config.gateway_port, "gateway_port")
+            sock = bind(host, config.gateway_port, "gateway_port")
             port = port_of(sock)
             resources.callback(lambda: self._runtime.stop(self._patience))
             self._runtime.start()
@@ -57,7 +59,7 @@ class Gateway:
             server = HttpServer(parts.door, Wire, lifespan=True, tls=Tls(**tls.model_dump()) if tls else None)
             resources.callback(lambda: server.stop(self._patience))
             server.start(sock)
-            self.url = f"{'https' if tls else 'http'}://{address(config.host, port)}"
+            self.url = f"{'https' if tls else 'http'}://{address(shown(host), port)}"
             announce(config.data_dir, "gateway", url=self.url)
             resources.callback(withdraw, config.data_dir, "gateway")
             self._resources = resources.pop_all()
@@ -76,6 +78,7 @@ def check(config: Config) -> str:
         SelfTestFailed: as :meth:`Gateway.start`.
     """
     settings = load_settings(config.gateway_file)
+    host_of(config, settings)
     self_test(settings, config)
     counted = f"{len(settings.models)} models of {len(settings.providers)} providers and {len(settings.tools)} tools"
     return f"{config.gateway_file} is in order: {counted}; every guard denied what it must"

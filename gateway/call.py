@@ -13,11 +13,11 @@ from fusebox.records import Action, ActionKind
 from gateway.approving import approval_in
 from gateway.denied import Denied
 from gateway.dialects import Ask, Dialect
+from gateway.hold import Hold
 from gateway.http import Reply, Request
 from gateway.keys import Identity
 from gateway.providers.base import PASSED_ON, Outgoing
-from gateway.providers.translate import Translation
-from gateway.quota import Hold
+from gateway.providers.translation import Translation
 from gateway.screen import Screen
 from gateway.upstream import Target
 from rabbitmq import tracing

@@ -6,7 +6,7 @@
 ``GET /v1/models``                       the models the key allows, in both APIs' shape
 ``* /tools/{name}/…``                    an internal system
 ``* /{provider}/…``                      a provider's own API, as it is
-``GET /healthz``, ``GET /metrics``       200 while it serves, and counters in Prometheus text; no key
+``GET /healthz``, ``GET /metrics``       200 while it serves, and counters in Prometheus text
 =======================================  ============================================================
 """
 
@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -31,7 +32,8 @@ from gateway.limits import GUARD as QUOTA
 from gateway.models import ModelCalls
 from gateway.routes import Routes
 from gateway.screen import Ruled
-from gateway.tools import Tools, below
+from gateway.tool_request import below
+from gateway.tools import Tools
 
 _DIALECTS: Final[Mapping[str, Dialect]] = {
     "/v1/chat/completions": Chat(),
@@ -54,17 +56,24 @@ REFUSED: Final = happenings.declare("gateway_refused", logging.INFO, "a request 
 FAILED: Final = happenings.declare("gateway_failed", logging.ERROR, "a request broke the gateway; answered 500")
 
 
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """``/metrics``: its text, and whether anybody may read it, as where only this machine can."""
+
+    text: Callable[[], str]
+    anybody: bool
+
+
 class Door:
     """Routes requests. One instance serves one event loop.
 
     Args:
         ruled: told of refusals, for the audit log.
-        metrics: the text of ``/metrics``.
         end: called on that loop when there will be no more requests.
     """
 
     def __init__(
-        self, keys: Keys, routes: Routes, models: ModelCalls, tools: Tools, ruled: Ruled, metrics: Callable[[], str],
+        self, keys: Keys, routes: Routes, models: ModelCalls, tools: Tools, ruled: Ruled, metrics: Metrics,
         end: Callable[[], Awaitable[None]],
     ) -> None:  # fmt: skip
         self._keys, self._routes, self._models, self._tools, self._ruled = keys, routes, models, tools, ruled
@@ -127,7 +136,9 @@ class Door:
         if path == "/healthz":
             await reply.whole(HTTPStatus.OK, [JSON], b'{"ok":true}')
         elif path == "/metrics":
-            await reply.whole(HTTPStatus.OK, [(b"content-type", TEXT.encode())], self._metrics().encode())
+            if not self._metrics.anybody:
+                self._identify(request)
+            await reply.whole(HTTPStatus.OK, [(b"content-type", TEXT.encode())], self._metrics.text().encode())
         elif path in _DIALECTS:
             _only("POST", request)
             await self._models.serve(self._identify(request), dialect, request, reply)

@@ -9,34 +9,26 @@ from __future__ import annotations
 
 from dataclasses import replace
 from http import HTTPStatus
-from typing import Any, Final
 from urllib.parse import unquote
-
-import aiohttp
-import orjson
 
 from fusebox import names
 from fusebox.eventmap import Value
 from fusebox.records import Verdict
 from gateway.call import Call, call_of, named
 from gateway.denied import Denied
-from gateway.dialects import Dialect, Messages
-from gateway.http import EVENTS, JSON, Reply, Request
+from gateway.dialects import Dialect
+from gateway.http import Reply, Request
 from gateway.keys import Identity
 from gateway.ledger import Entry, Subject
 from gateway.means import Means
 from gateway.meter import Meter
-from gateway.providers.base import upstream_said
-from gateway.providers.translate import Translation
-from gateway.relay import Relay
+from gateway.model_answer import stream, whole
+from gateway.providers.base import Outgoing, upstream_said
+from gateway.providers.translation import Translation
 from gateway.routes import Routes
 from gateway.screen import Screen
 from gateway.systems import require_model
-from gateway.upstream import Failed, Target, body_of, failure_of, kept, pause_before
-
-_STREAM_HEADERS: Final = (EVENTS, (b"cache-control", b"no-cache"))
-_PROVIDERS_DIALECT: Final = Messages()
-"""What a provider of the other wire speaks, whatever the agent speaks."""
+from gateway.upstream import Failed, Target, failure_of, pause_before
 
 
 class ModelCalls:
@@ -71,20 +63,13 @@ class ModelCalls:
         await self._serve(call, [replace(target, model=ask.model)])
 
     async def _serve(self, call: Call, targets: list[Target]) -> None:
-        try:
-            await self._admit(call, targets)
-        finally:
-            if call.screen is not None:
-                call.screen.close()
-
-    async def _admit(self, call: Call, targets: list[Target]) -> None:
         await self._means.seats.take(call.identity.agent)
         with self._means.flights.flying(call.action):
             async with self._means.admission.entered(call.action) as asked:
-                await self._admitted(call, targets, asked)
+                with self._means.screens.opened(call.route, call.action) as call.screen:
+                    await self._admitted(call, targets, asked)
 
     async def _admitted(self, call: Call, targets: list[Target], asked: Verdict | None) -> None:
-        call.screen = self._means.screens.open(call.route, call.action)
         if call.screen is not None:
             _screen(call, call.screen)
         held = self._means.quota.for_model(call.identity, call.dialect, call.ask, call.action, targets, call.reply)
@@ -127,16 +112,18 @@ class ModelCalls:
 
         Raises:
             Failed: it came to nothing.
+            Denied: 400, it cannot be asked of this provider.
         """
+        translation = target.adapter.translation(call.dialect)
+        outgoing = call.outgoing(target, translation)
         try:
             probe = target.circuit.admit()
         except Denied as denied:
             raise Failed(denied) from None
-        native = target.adapter.wire is call.dialect.wire
-        meter = (call.dialect if native else _PROVIDERS_DIALECT).meter(call.ask)
+        meter = target.adapter.spoken(call.dialect).meter(call.ask)
         entry = self._means.ledger.open(_subject(call, target), meter, number)
         try:
-            await self._exchange(call, target, meter)
+            await self._exchange(call, target, outgoing, translation, meter)
         except Failed as failed:
             (target.circuit.bad if failed.fault else target.circuit.undecided)(probe=probe)
             follows = more and failed.elsewhere and not call.reply.status
@@ -156,33 +143,16 @@ class ModelCalls:
         if call.hold is not None and metered is not None:
             call.hold.used(metered, target)
 
-    async def _exchange(self, call: Call, target: Target, meter: Meter) -> None:
-        translation = target.adapter.translation(call.dialect)
-        outgoing = call.outgoing(target, translation)
+    async def _exchange(
+        self, call: Call, target: Target, outgoing: Outgoing, translation: Translation, meter: Meter
+    ) -> None:
         async with self._means.upstream.send(outgoing, target.adapter.settings) as response:
             if response.status != HTTPStatus.OK:
                 raise await failure_of(response)
             if call.ask.stream:
-                frames = target.adapter.frames()
-                relay = Relay(call.dialect, call.ask, translation, frames, meter, call.reply, call.hold, call.screen)
-                await relay.run(response, [*_STREAM_HEADERS, *kept(response)])
+                await stream(call, target, translation, meter, response)
             else:
-                await self._whole(call, translation, meter, response)
-
-    async def _whole(
-        self, call: Call, translation: Translation, meter: Meter, response: aiohttp.ClientResponse
-    ) -> None:
-        body, headers = await body_of(response), [JSON, *kept(response)]
-        told = _object(body)
-        if call.screen is not None:
-            meter.take_whole(told)  # what is refused was used all the same
-        shown = translation.answer(told)
-        if call.screen is not None:
-            call.screen.answer(call.dialect.slots().whole(shown))
-        changed = call.screen is not None or not translation.native
-        await call.reply.whole(HTTPStatus.OK, headers, orjson.dumps(shown) if changed else body)
-        if call.screen is None:
-            meter.take_whole(told)
+                await whole(call, translation, meter, response)
 
 
 def _screen(call: Call, screen: Screen) -> None:
@@ -210,19 +180,3 @@ def _subject(call: Call, target: Target) -> Subject:
     }  # fmt: skip
     span_name = f"{call.dialect.operation} {target.model}"
     return Subject(call.action, call.identity.team, call.caller, span_name, call.ask.asked, attributes)
-
-
-def _object(body: bytes) -> dict[str, Any]:
-    """
-    Raises:
-        Failed: it is no JSON object.
-    """
-    try:
-        told = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        told = None
-    if not isinstance(told, dict):
-        raise Failed(
-            Denied(HTTPStatus.BAD_GATEWAY, "upstream_garbled", "the upstream's answer is not JSON"), fault=True
-        )
-    return told

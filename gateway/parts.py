@@ -15,12 +15,13 @@ from fusebox.rundir import lookup, url_of
 from gateway.admission import Admission
 from gateway.approving import Approving
 from gateway.breaker import Circuit
-from gateway.door import Door
+from gateway.door import Door, Metrics
 from gateway.filter import Canaries, OutputFilter
 from gateway.flights import Flights, Seats
 from gateway.keys import FILE, Keys
 from gateway.ledger import Capture, Ledger
 from gateway.limits import Scope, refuse_unmatched, registered_limits
+from gateway.listening import is_local
 from gateway.masking import MaskingSettings, RoutePolicy
 from gateway.means import Means
 from gateway.models import ModelCalls
@@ -72,7 +73,8 @@ def assemble(settings: GatewaySettings, runtime: Runtime, upstream: Upstream) ->
         means.quota.hang_up()
         await upstream.close()
 
-    door = Door(keys, routes, models, tools, runtime.audit.ruled, lambda: render(_gauges(flights, circuits)), end)
+    metrics = Metrics(lambda: render(_gauges(flights, circuits)), anybody=is_local(runtime.config))
+    door = Door(keys, routes, models, tools, runtime.audit.ruled, metrics, end)
     return Parts(door, keys, means)
 
 

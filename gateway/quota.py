@@ -6,11 +6,10 @@ written into requests; with one, a request that names no limit of its own is giv
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import math
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from http import HTTPStatus
@@ -24,24 +23,10 @@ from fusebox.store import MEMORY, MemoryStore, RedisStore, Store
 from fusebox.usage import Usage
 from gateway.denied import Denied
 from gateway.dialects import Ask, Dialect
-from gateway.http import Header, Reply
+from gateway.hold import Hold, Toll, held
+from gateway.http import Reply
 from gateway.keys import Identity
-from gateway.limits import (
-    NOTHING,
-    Call,
-    Demand,
-    Grants,
-    Learner,
-    Limit,
-    Limiter,
-    Measure,
-    Part,
-    Refusal,
-    Wire,
-    worst_case,
-)
-from gateway.limits import Meter as StreamMeter
-from gateway.meter import Metered
+from gateway.limits import Call, Demand, Grants, Learner, Limit, Limiter, Measure, Wire, worst_case
 from gateway.upstream import Target
 
 STORE_TIMEOUT_S: Final = 0.25
@@ -64,36 +49,6 @@ def quota_wire(url: str) -> Wire | None:
         ConfigError: the address asks for what the gateway does not know.
     """
     return None if url == MEMORY else Wire(url, STORE_TIMEOUT_S)
-
-
-class Hold:
-    """What is set aside for one call."""
-
-    def __init__(self, part: Part, price: Callable[[Usage, Target], Decimal]) -> None:
-        self._worst, self._price = part.demand, price
-        self._stream: StreamMeter = part.meter()
-        self.spent: Demand | None = None
-        """What its attempts used; None while none was sent."""
-        self.answered = 0
-        """Output tokens of the attempt that had most."""
-
-    def passed(self, size: int) -> bool:
-        """So many bytes of text went by; False when the reservation is used up."""
-        return self._stream.feed(size=size)
-
-    def used(self, metered: Metered, target: Target) -> None:
-        """An attempt is over."""
-        usage, worst = metered.usage, self._worst
-        before = self.spent or Demand(requests=worst.requests)
-        self.answered = max(self.answered, usage.output_tokens)
-        try:
-            usd = self._price(usage, target)
-        except Denied:  # a usage that nobody can price costs what was set aside
-            usd = worst.usd
-        self.spent = Demand(
-            before.input_tokens + usage.input_tokens, before.output_tokens + usage.output_tokens, before.usd + usd,
-            before.requests,
-        )  # fmt: skip
 
 
 class Quota:
@@ -160,45 +115,30 @@ class Quota:
             usage = Usage(demand.input_tokens, demand.output_tokens)
             usd = max(self._price(usage, target) for target in targets)
             demand = Demand(demand.input_tokens, demand.output_tokens, usd)
-        async with self._held(identity, action, demand, reply) as hold:
+        hold = Hold(demand, self._price)
+        async with held(self._grants, _call(identity, action, action.operation), demand, hold, reply):
             yield hold
-        if hold.spent is not None and not chosen:
+        if hold.sent and not chosen:
             self._learner.saw(identity.agent, ask.model, math.ceil(hold.answered / choices))
 
     @asynccontextmanager
-    async def for_tool(self, identity: Identity, action: Action, reply: Reply) -> AsyncIterator[None]:
+    async def for_tool(self, identity: Identity, action: Action, reply: Reply) -> AsyncIterator[Toll]:
         """Around one tool call, which is a request and no tokens.
 
         Raises:
             Denied: 429.
         """
+        toll = Toll()
         if self._grants is None:
-            yield
+            yield toll
             return
-        async with self._held(identity, action, Demand(), reply, model=False) as hold:
-            hold.spent = Demand()
-            yield
+        async with held(self._grants, _call(identity, action, ""), Demand(), toll, reply):
+            yield toll
 
     def hang_up(self) -> None:
         """No more calls will come; on their event loop."""
         if self._wire is not None:
             self._wire.close()
-
-    @asynccontextmanager
-    async def _held(
-        self, identity: Identity, action: Action, demand: Demand, reply: Reply, *, model: bool = True
-    ) -> AsyncIterator[Hold]:
-        assert self._grants is not None
-        call = Call(identity.agent, identity.team, action.operation if model else "", action.workflow, identity.tenant)
-        got = self._grants.take(call, demand) or await _reserved(self._grants, call, demand)
-        if isinstance(got, Refusal):
-            raise _refused(got)
-        reply.extra += _headers(got.headers())
-        hold = Hold(got, self._price)
-        try:
-            yield hold
-        finally:
-            self._grants.settle(got, hold.spent or NOTHING)
 
     def _output(self, identity: Identity, dialect: Dialect, ask: Ask) -> int:
         """Output tokens to set aside, which the request is held to."""
@@ -222,41 +162,8 @@ class Quota:
         return cost.usd
 
 
-async def _reserved(grants: Grants, call: Call, demand: Demand) -> Part | Refusal:
-    """What the limits say; given back if the client leaves meanwhile."""
-    asking = asyncio.ensure_future(grants.reserve(call, demand))
-    try:
-        return await asyncio.shield(asking)
-    except asyncio.CancelledError:
-        asking.add_done_callback(lambda done: _give_back(grants, done))
-        raise
-
-
-def _give_back(grants: Grants, done: asyncio.Task[Part | Refusal]) -> None:
-    got = None if done.cancelled() or done.exception() else done.result()
-    if isinstance(got, Part):
-        grants.settle(got, NOTHING)
-
-
-def _refused(refusal: Refusal) -> Denied:
-    verdict = refusal.verdict
-    told = {
-        "guard": verdict.guard,
-        "rows": [
-            {"name": r.name, "limit": r.limit, "used": r.used, "held": r.held, "reset_s": r.reset_s, "ledger": r.ledger}
-            for r in refusal.rows
-        ],
-    }
-    passes = refusal.retry_after is not None
-    return Denied(
-        HTTPStatus.TOO_MANY_REQUESTS, "rate_limit_exceeded" if passes else "insufficient_quota", verdict.reason,
-        retry_after=refusal.retry_after, told=told,
-        headers=(*_headers(refusal.headers()), *(() if passes else ((b"x-should-retry", b"false"),))),
-    )  # fmt: skip
-
-
-def _headers(told: dict[str, str]) -> tuple[Header, ...]:
-    return tuple((name.encode(), value.encode()) for name, value in told.items())
+def _call(identity: Identity, action: Action, model: str) -> Call:
+    return Call(identity.agent, identity.team, model, action.workflow, identity.tenant)
 
 
 def _choices(ask: Ask) -> int:

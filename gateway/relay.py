@@ -10,11 +10,11 @@ import aiohttp
 
 from gateway.denied import Denied
 from gateway.dialects import Ask, Dialect
+from gateway.hold import Hold
 from gateway.http import Header, Reply
 from gateway.meter import Meter
 from gateway.providers.base import Frames
-from gateway.providers.translate import Translation, encoded
-from gateway.quota import Hold
+from gateway.providers.translation import Translation
 from gateway.screen import Screen
 from gateway.sse import TooLong, data_of, json_of
 from gateway.upstream import Failed
@@ -69,8 +69,7 @@ class Relay:
     def _event(self, event: bytes) -> list[bytes]:
         told = json_of(event)
         if told is None:
-            self._over = self._over or data_of(event) == b"[DONE]"
-            return [*self._held_back(), event] if self._translation.native else []
+            return self._unread(event)
         if "error" in told and told.get("error") and told.get("type") in (None, "error"):
             raise _broken("upstream_error", _words(told))
         self._over = self._over or told.get("type") in _ENDS
@@ -79,12 +78,25 @@ class Relay:
             if self._dialect.hidden(self._ask, told):
                 return []
             return [event] if self._screen is None else self._screened(told)
-        return [part for each in self._translation.event(told) for part in self._translated(each)]
+        return self._translated(self._translation.event(told))
 
-    def _translated(self, told: dict[str, Any] | str) -> list[bytes]:
+    def _unread(self, event: bytes) -> list[bytes]:
+        """What is no JSON: the end, or a comment; of anything else a screen could not tell what it says."""
+        data = data_of(event)
+        if data == b"[DONE]":
+            self._over = True
+            return self._translated(self._translation.done())
+        if data and self._screen is not None:
+            raise ValueError("an event is not JSON")
+        return [event] if self._translation.native else []
+
+    def _translated(self, events: list[dict[str, Any] | str]) -> list[bytes]:
+        return [part for told in events for part in self._translated_one(told)]
+
+    def _translated_one(self, told: dict[str, Any] | str) -> list[bytes]:
         if isinstance(told, str):
-            return [*self._held_back(), encoded(told)]
-        return [encoded(told)] if self._screen is None else self._screened(told)
+            return [*self._held_back(), b"data: %s\n\n" % told.encode()]
+        return [self._dialect.encoded(told)] if self._screen is None else self._screened(told)
 
     def _screened(self, told: dict[str, Any]) -> list[bytes]:
         assert self._screen is not None

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -60,8 +61,20 @@ class Screens:
     ) -> None:
         self._masker, self._output, self._canaries, self._ruled = masker, output, canaries, ruled
 
-    def open(self, route: str, action: Action) -> Screen | None:
-        """The screen of one call; None where none is configured."""
+    @contextmanager
+    def opened(self, route: str, action: Action) -> Iterator[Screen | None]:
+        """Around one call: its screen, None where none is configured.
+
+        However the call ends, what was replaced and what passed with a remark is audited, by kind and number.
+        """
+        screen = self._screen(route, action)
+        try:
+            yield screen
+        finally:
+            if screen is not None:
+                screen.close()
+
+    def _screen(self, route: str, action: Action) -> Screen | None:
         if self._masker is None and self._output is None:
             return None
         session = None
@@ -92,7 +105,7 @@ class Screen:
         }
 
     def close(self) -> None:
-        """The call is over: have audited what was replaced and what passed with a remark, by kind and number."""
+        """The call is over: have its counts audited."""
         replaced = self._session.replaced if self._session else {}
         for guard, done in ((MASKING, replaced), (FILTER, self._remarks)):
             for what, count in done.items():

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Any
 
 from gateway.breaker import Circuit
 from gateway.denied import Denied
-from gateway.keys import Identity
+from gateway.keys import ANY, Identity
 from gateway.providers.base import Adapter, Headers, Outgoing
 from gateway.settings import Tool, Upstream
 
@@ -25,6 +26,8 @@ class System:
     """From method, path, query, body and the client's headers."""
     model_in: Callable[[str], str] = lambda _: ""
     """The model that a path names; empty for none."""
+    internal: bool = False
+    """True for one of our own: it is told who acts, and in which trace."""
 
 
 def allowed(systems: Mapping[str, System], identity: Identity, name: str, method: str) -> System:
@@ -55,6 +58,41 @@ def require_model(identity: Identity, model: str) -> None:
         raise Denied(HTTPStatus.FORBIDDEN, "model_not_allowed", sentence)
 
 
+def require_models(identity: Identity, path_model: str, body: Any) -> None:
+    """Every model that a path or a body names, at any depth, must be one that the key allows.
+
+    Args:
+        body: what it says; None for an empty one. In anything but a JSON object that names a model nobody can tell
+            what it makes the provider do: only a key for every model may send it.
+
+    Raises:
+        Denied: 403, it is not for this key.
+    """
+    if identity.may_use_model(ANY):
+        return
+    asked = [*([path_model] if path_model else []), *_models_in(body)]
+    if body is not None and not asked:
+        sentence = (
+            f"the key of {identity.agent} allows some models only, and this body names none that could be checked; "
+            "send it with a key for every model (--model '*')"
+        )
+        raise Denied(HTTPStatus.FORBIDDEN, "model_not_allowed", sentence)
+    for model in asked:
+        require_model(identity, model)
+
+
+def _models_in(value: Any) -> Iterator[str]:
+    if isinstance(value, list):
+        for each in value:
+            yield from _models_in(each)
+    elif isinstance(value, dict):
+        for name, each in value.items():
+            if name.lower() == "model" and not isinstance(each, dict):
+                yield str(each)
+            else:
+                yield from _models_in(each)
+
+
 def of_provider(name: str, adapter: Adapter, circuit: Circuit) -> System:
     """A provider, for its paths that are no inference."""
     told = adapter.settings
@@ -73,7 +111,7 @@ def of_tool(name: str, tool: Tool, circuit: Circuit) -> System:
         url = f"{tool.url.rstrip('/')}/{path}" + (f"?{query}" if query else "")
         return Outgoing(method, url, {**client, **auth}, body)
 
-    return System(name, tool, tool.methods, circuit, outgoing)
+    return System(name, tool, tool.methods, circuit, outgoing, internal=True)
 
 
 def _auth(name: str, tool: Tool) -> dict[str, str]:

@@ -9,12 +9,10 @@ tool, and its settings the method.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
-from urllib.parse import parse_qsl, quote, urlencode
 
-import aiohttp
-import orjson
 from opentelemetry.trace import SpanContext
 
 from fusebox import names
@@ -26,26 +24,42 @@ from gateway.breaker import Circuit
 from gateway.call import caller_of, named, workflow_of
 from gateway.denied import bad_request
 from gateway.dialects import Ask, Plain
-from gateway.http import Reply, Request, safe
+from gateway.hold import Toll
+from gateway.http import Reply, Request
 from gateway.keys import Identity
 from gateway.ledger import Entry, Subject
 from gateway.means import Means
-from gateway.meter import Meter
 from gateway.providers.base import PASSED_ON, Adapter, Outgoing
 from gateway.screen import Screen
-from gateway.settings import CircuitSection, Tool, Upstream
-from gateway.systems import System, allowed, of_provider, of_tool, require_model
-from gateway.upstream import Failed, body_of, kept
+from gateway.settings import CircuitSection, Tool
+from gateway.systems import System, allowed, of_provider, of_tool, require_models
+from gateway.tool_answer import relay
+from gateway.tool_request import below, query_of, screened, value_of
+from gateway.upstream import Failed
 from governance.approvals.request import text_of
 from rabbitmq import tracing
 
 _PASSED_ON: Final = ("accept", "content-type", "idempotency-key", "if-match", "if-none-match", *PASSED_ON)
 _AGREED_TO: Final = ("content-type", "if-match", "if-none-match", *PASSED_ON)
 """Of these, the ones that change what a body means or whether it counts: people agree to them, too."""
-_PASSED_BACK: Final = ("content-type", "etag", "location", "last-modified")
 _MAX_ASKED: Final = 65_536
 AGENT: Final = "x-fusebox-agent"
 """Header by which a system is told who acts; what a client sends under this name never reaches it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Visit:
+    """One call of a system, admitted."""
+
+    system: System
+    subject: Subject
+    reply: Reply
+    toll: Toll
+    screen: Screen | None
+
+    @property
+    def found(self) -> dict[str, int]:
+        return self.screen.counts if self.screen is not None else {}
 
 
 class Tools:
@@ -79,7 +93,8 @@ class Tools:
             Denied: why it is not served.
         """
         system = allowed(self._tools, identity, name, request.method)
-        await self._serve(identity, system, rest, await request.body(self._means.max_body), request, reply)
+        body = await request.body(self._means.max_body)
+        await self._serve(identity, system, rest, body, value_of(request, body), request, reply)
 
     async def serve_provider(self, identity: Identity, name: str, rest: str, request: Request, reply: Reply) -> None:
         """One request for a path of a provider that is no inference.
@@ -89,17 +104,14 @@ class Tools:
         """
         system = allowed(self._providers, identity, name, request.method)
         body = await request.body(self._means.max_body)
-        told = _value(body)
-        if body and not isinstance(told, dict) and "json" in request.headers.get("content-type", "json").lower():
+        value = value_of(request, body)
+        if body and not isinstance(value, dict) and "json" in request.headers.get("content-type", "json").lower():
             raise bad_request("the body says that it is JSON, and is no JSON object")
-        asked = told.get("model") if isinstance(told, dict) else None
-        for model in (asked, system.model_in(rest) or None):
-            if model is not None:
-                require_model(identity, str(model))
-        await self._serve(identity, system, rest, body, request, reply)
+        require_models(identity, system.model_in(rest), value)
+        await self._serve(identity, system, rest, body, value, request, reply)
 
     async def _serve(
-        self, identity: Identity, system: System, rest: str, body: bytes, request: Request, reply: Reply
+        self, identity: Identity, system: System, rest: str, body: bytes, value: Any, request: Request, reply: Reply
     ) -> None:
         path = below(rest)
         await self._means.seats.take(identity.agent)
@@ -107,26 +119,26 @@ class Tools:
         action = Action(
             ActionKind.TOOL_CALL, identity.agent, system.name, f"{request.method} /{rest}", identity.tenant,
             workflow_of(request), f"{caller.trace_id:032x}" if caller.is_valid else "",
-            arguments={"query": _asked(request.query), "body": _value(body) if body else None},
+            arguments={"query": query_of(request), "body": value},
         )  # fmt: skip
         asked = f"{request.method} /{rest}?{request.query} {body[:_MAX_ASKED].decode('utf-8', 'replace')}"
         subject = _subject(action, identity, caller, asked)
         with self._means.flights.flying(action):
             async with (
                 self._means.admission.entered(action) as held,
-                self._means.quota.for_tool(identity, action, reply),
+                self._means.quota.for_tool(identity, action, reply) as toll,
             ):
-                screen, query = self._means.screens.open(request.path, action), request.query
-                if screen is not None:
-                    query, body = _screened(screen, system.name, rest, query, body)
-                headers = {n: request.headers[n] for n in _PASSED_ON if n in request.headers}
-                if held is not None:
-                    shown = {"method": request.method, "path": f"/{rest}", "query": query, "body": text_of(body)}
-                    shown["headers"] = {n: headers[n] for n in _AGREED_TO if n in headers}
-                    await self._agreed(action, held, shown, system, approval_in(request))
-                headers[AGENT] = identity.agent
-                outgoing = system.outgoing(request.method, path, query, body, headers)
-                await self._attempt(system, subject, outgoing, reply, screen)
+                with self._means.screens.opened(request.path, action) as screen:
+                    query = request.query
+                    if screen is not None:
+                        query, body = screened(screen, system.name, rest, query, value)
+                    headers = {n: request.headers[n] for n in _PASSED_ON if n in request.headers}
+                    if held is not None:
+                        shown = {"method": request.method, "path": f"/{rest}", "query": query, "body": text_of(body)}
+                        shown["headers"] = {n: headers[n] for n in _AGREED_TO if n in headers}
+                        await self._agreed(action, held, shown, system, approval_in(request))
+                    outgoing = system.outgoing(request.method, path, query, body, headers)
+                    await self._attempt(_Visit(system, subject, reply, toll, screen), outgoing)
 
     async def _agreed(
         self, action: Action, held: Verdict, shown: Mapping[str, object], system: System, named: str
@@ -138,125 +150,43 @@ class Tools:
         await self._means.approving.require(action, held, lambda: shown, f"tool at {system.settings.url}", named)
         await self._means.admission.again(action)
 
-    async def _attempt(
-        self, system: System, subject: Subject, outgoing: Outgoing, reply: Reply, screen: Screen | None
-    ) -> None:
+    async def _attempt(self, visit: _Visit, outgoing: Outgoing) -> None:
         """
         Raises:
             Denied: the system cannot be asked, or did not answer.
         """
-        circuit = system.circuit
+        circuit, reply = visit.system.circuit, visit.reply
         probe = circuit.admit()
-        entry = self._means.ledger.open(subject, Plain().meter(Ask("", False, {}, outgoing.body)), 1)
+        entry = self._means.ledger.open(visit.subject, Plain().meter(Ask("", False, {}, outgoing.body)), 1)
+        visit.toll.left = True
         try:
-            broken = await self._exchange(system.settings, _traced(outgoing, entry), entry.meter, reply, screen)
+            broken = await self._exchange(visit, _introduced(outgoing, visit, entry), entry)
         except Failed as failed:
+            visit.toll.left = failed.left
             (circuit.bad if failed.fault else circuit.undecided)(probe=probe)
-            entry.close(failed.denied.code, cut=bool(reply.status), found=_found(screen))
+            entry.close(failed.denied.code, cut=bool(reply.status), found=visit.found)
             raise failed.denied from None
         except BaseException as error:
             circuit.undecided(probe=probe)
-            entry.close(named(error), cut=True, found=_found(screen))
+            entry.close(named(error), cut=True, found=visit.found)
             raise
-        finally:
-            if screen is not None:
-                screen.close()
         (circuit.bad if broken else circuit.good)(probe=probe)
-        entry.close(f"http_{reply.status}" if reply.status >= HTTPStatus.BAD_REQUEST else "", found=_found(screen))
+        entry.close(f"http_{reply.status}" if reply.status >= HTTPStatus.BAD_REQUEST else "", found=visit.found)
 
-    async def _exchange(
-        self, limits: Upstream, outgoing: Outgoing, meter: Meter, reply: Reply, screen: Screen | None
-    ) -> bool:
+    async def _exchange(self, visit: _Visit, outgoing: Outgoing, entry: Entry) -> bool:
         """Relay the answer; True when it says that the system is broken."""
-        async with self._means.upstream.send(outgoing, limits) as response:
-            if screen is not None and _is_text(response):
-                await _show(response, meter, reply, screen)
-            else:
-                await pipe(response, meter, reply)
+        async with self._means.upstream.send(outgoing, visit.system.settings) as response:
+            await relay(response, entry.meter, visit.reply, visit.screen)
             return response.status >= HTTPStatus.INTERNAL_SERVER_ERROR
 
 
-async def pipe(response: aiohttp.ClientResponse, meter: Meter, reply: Reply) -> None:
-    """Relay an answer of whatever kind, piece by piece."""
-    told = response.headers
-    headers = [header for name in _PASSED_BACK if name in told for header in safe(name, told[name])]
-    if response.content_length is not None:
-        headers.append((b"content-length", b"%d" % response.content_length))
-    await reply.start(response.status, [*headers, *kept(response)])
-    async for chunk in response.content.iter_any():
-        await reply.chunk(chunk)
-        meter.take_text(chunk)
-    await reply.end()
-
-
-async def _show(response: aiohttp.ClientResponse, meter: Meter, reply: Reply, screen: Screen) -> None:
-    """Relay an answer that has to be read first.
-
-    Raises:
-        Denied: 403, a guard said no.
-    """
-    body, told = await body_of(response), response.headers
-    meter.take_text(body)
-    value = screen.result(_value(body))
-    shown = value.encode() if isinstance(value, str) else orjson.dumps(value)
-    headers = [header for name in _PASSED_BACK if name in told for header in safe(name, told[name])]
-    await reply.whole(response.status, [*headers, *kept(response)], shown)
-
-
-def _screened(screen: Screen, tool: str, rest: str, query: str, body: bytes) -> tuple[str, bytes]:
-    """Query and body as they may go on.
-
-    Raises:
-        Denied: 403, a guard said no.
-    """
-    pairs = [list(pair) for pair in parse_qsl(query, keep_blank_values=True)]
-    told = screen.arguments(tool, {"path": rest, "query": pairs, "body": _value(body)})
-    if told["path"] != rest:
-        raise bad_request("the path holds what may not leave; put it into the body, where it can be masked")
-    shown = told["body"]
-    return urlencode(told["query"]), shown.encode() if isinstance(shown, str) else orjson.dumps(shown)
-
-
-def _value(body: bytes) -> Any:
-    """JSON, or else the text."""
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return body.decode("utf-8", "replace")
-
-
-def _asked(query: str) -> dict[str, str | list[str]]:
-    """The query's values; a list where a name is given more than once, since systems differ on which one counts."""
-    found: dict[str, list[str]] = {}
-    for name, value in parse_qsl(query, keep_blank_values=True):
-        found.setdefault(name, []).append(value)
-    return {name: values[0] if len(values) == 1 else values for name, values in found.items()}
-
-
-def _is_text(response: aiohttp.ClientResponse) -> bool:
-    kind = response.content_type
-    return kind.startswith("text/") or kind.endswith(("json", "xml", "yaml"))
-
-
-def _found(screen: Screen | None) -> dict[str, int]:
-    return screen.counts if screen is not None else {}
-
-
-def below(rest: str) -> str:
-    """A path that stays below the address it is put behind, also for servers that drop ``;parameters`` of its parts.
-
-    Raises:
-        Denied: 400, it tries not to.
-    """
-    parts = rest.split("/")
-    if any(part.partition(";")[0] in (".", "..") for part in parts) or "\\" in rest or not rest.isprintable():
-        raise bad_request("the path may not hold '.', '..', backslashes or control characters")
-    return quote(rest, safe="/:@!$&'()*+,;=~")
-
-
-def _traced(outgoing: Outgoing, entry: Entry) -> Outgoing:
-    trace = {name: str(value) for name, value in tracing.headers_of(entry.context).items()}
-    return Outgoing(outgoing.method, outgoing.url, {**outgoing.headers, **trace}, outgoing.body)
+def _introduced(outgoing: Outgoing, visit: _Visit, entry: Entry) -> Outgoing:
+    """A system of ours is told who acts and in which trace; a provider is none of ours."""
+    if not visit.system.internal:
+        return outgoing
+    told = {name: str(value) for name, value in tracing.headers_of(entry.context).items()}
+    told[AGENT] = visit.subject.action.agent
+    return Outgoing(outgoing.method, outgoing.url, {**outgoing.headers, **told}, outgoing.body)
 
 
 def _subject(action: Action, identity: Identity, caller: SpanContext, asked: str) -> Subject:

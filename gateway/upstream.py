@@ -46,14 +46,16 @@ class Failed(Exception):
         again: the same upstream may do better a moment later.
         elsewhere: another one may.
         pause: seconds it asked to be left alone.
+        left: it may have reached the upstream.
     """
 
     def __init__(
         self, denied: Denied, *, fault: bool = False, again: bool = False, elsewhere: bool = True, pause: float = 0.0,
+        left: bool = True,
     ) -> None:  # fmt: skip
         super().__init__(denied.message)
         self.denied, self.fault, self.again, self.elsewhere = denied, fault, again, elsewhere
-        self.pause = pause
+        self.pause, self.left = pause, left
 
 
 class Upstream:
@@ -85,7 +87,7 @@ class Upstream:
             raise Failed(
                 Denied(HTTPStatus.BAD_GATEWAY, "upstream_unavailable", f"the upstream cannot be reached or broke off: "
                        f"{type(error).__name__}"),
-                fault=True, again=True,
+                fault=True, again=True, left=not isinstance(error, aiohttp.ClientConnectorError),
             ) from error  # fmt: skip
 
     async def close(self) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from gateway.body import json_of
 from gateway.denied import Denied, bad_request
 from gateway.meter import Meter
 from gateway.slots import Slots
@@ -134,17 +135,16 @@ class PlainMeter(Meter):
 
 
 def parse(raw: bytes) -> Json:
-    """A JSON object.
+    """A JSON object, whose fields are told apart by more than their case: not every server minds that.
 
     Raises:
         Denied: 400.
     """
-    try:
-        body = orjson.loads(raw)
-    except orjson.JSONDecodeError as error:
-        raise bad_request(f"the body is not JSON: {error}") from None
+    body = json_of(raw)
     if not isinstance(body, dict):
         raise bad_request("the body must be a JSON object")
+    if len({name.lower() for name in body}) < len(body):
+        raise bad_request("the body has two fields whose names differ in case only; leave one out")
     return body
 
 

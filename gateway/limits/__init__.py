@@ -2,22 +2,23 @@
 
 ::
 
-    limiter = Limiter(store, limits, clock, workers=3)
+    grants = Grants(Limiter(store, limits, clock, workers=3, wire=wire), clock)
     learner = Learner()
 
-    got = limiter.reserve(Call("ticket-helper", team="support", model="gpt-5-mini", workflow=run), worst_case(
-        len(body), asked_max_tokens or learner.output("ticket-helper", "gpt-5-mini"), price=price))
+    call = Call("ticket-helper", team="support", model="gpt-5-mini", workflow=run)
+    demand = worst_case(len(body), asked_max_tokens or learner.output("ticket-helper", "gpt-5-mini"))
+    got = grants.take(call, demand) or await grants.reserve(call, demand)
     if isinstance(got, Refusal):       # 429 with got.headers(); got.verdict, got.rows say why
         ...
-    meter = got.meter()                # for a stream: go on while meter.feed(total=…) is True
-    limiter.settle(got, Demand(usage.input_tokens, usage.output_tokens, cost))
-    limiter.refund(got)                # instead, when nothing was sent to the provider
+    meter = Meter(demand.output_tokens)  # for a stream: go on while meter.feed(…) is True
+    grants.settle(got, Demand(usage.input_tokens, usage.output_tokens, cost))
+    grants.settle(got, NOTHING)        # instead, when nothing was sent to the provider
 
-    limiter.tick()                     # every second, from one task or thread of each process
-    limiter.close()                    # at the end
+    grants.tick()                      # every second, from one task or thread of each process
+    grants.close()                     # at the end
 
-``reserve`` is one round trip to the store (``reserve_soon`` the same on an event loop); ``settle`` and ``refund`` make
-none. With :class:`Grants` before a limiter few calls make one. Rates and budgets are rules of
+Most calls are taken out of a grant (:mod:`gateway.limits.grants`) and ask nobody; a :class:`Limiter` makes one round
+trip to the store for each reservation and none for a settlement. Rates and budgets are rules of
 :mod:`gateway.limits.rules`, rows are explained in :mod:`gateway.limits.rows`, the atomic step in
 :mod:`gateway.limits.steps`.
 """
@@ -25,7 +26,8 @@ none. With :class:`Grants` before a limiter few calls make one. Rates and budget
 from gateway.limits.answers import GUARD, Refusal, Reservation
 from gateway.limits.estimate import DEFAULT_OUTPUT, Learner, worst_case
 from gateway.limits.grants import Grants, Part
-from gateway.limits.limiter import LEASE_S, Limiter
+from gateway.limits.leases import LEASE_S
+from gateway.limits.limiter import Limiter
 from gateway.limits.meter import Meter
 from gateway.limits.rows import Row
 from gateway.limits.rules import (

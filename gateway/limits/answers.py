@@ -15,7 +15,6 @@ from typing import Final
 
 from fusebox.guard import deny
 from fusebox.records import Verdict
-from gateway.limits.meter import Meter
 from gateway.limits.rows import Row, State, shown
 from gateway.limits.rules import NOTHING, Call, Counted, Demand, Measure
 
@@ -43,14 +42,6 @@ class Reservation:
     def rows(self) -> tuple[Row, ...]:
         """The rows it is set aside in, as they stood just after."""
         return rows_of(self.call, self.limits, self.states, NOTHING, self.at)
-
-    def meter(self) -> Meter:
-        """A meter for the call's stream."""
-        return Meter(self.demand.output_tokens)
-
-    def headers(self) -> dict[str, str]:
-        """The ``x-ratelimit-…`` headers of an answer."""
-        return rate_headers(self.rows)
 
 
 @dataclass(frozen=True, slots=True)

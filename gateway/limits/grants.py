@@ -34,7 +34,6 @@ from typing import Final
 from fusebox.clock import Clock
 from gateway.limits.answers import Refusal, Reservation, rate_headers
 from gateway.limits.limiter import Limiter
-from gateway.limits.meter import Meter
 from gateway.limits.rows import turn_of
 from gateway.limits.rules import Call, Counted, Demand
 
@@ -87,10 +86,6 @@ class Part:
     units: list[int]
     at: float
     """Unix seconds."""
-
-    def meter(self) -> Meter:
-        """A meter for the call's stream."""
-        return Meter(self.demand.output_tokens)
 
     def headers(self) -> dict[str, str]:
         """The ``x-ratelimit-…`` headers of an answer: as the store said, and what this process has left of it."""

@@ -11,13 +11,11 @@ back. A store that came back empty is told again what each process has used.
 
 from __future__ import annotations
 
-import math
 import secrets
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from threading import Lock
 from typing import Any, Final
 
 from fusebox import happenings
@@ -26,20 +24,14 @@ from fusebox.errors import ConfigError, StoreUnavailable
 from fusebox.store import Store
 from gateway.limits import told
 from gateway.limits.answers import Refusal, Reservation, refusal, rows_of
+from gateway.limits.leases import LEASE_S, Leases
 from gateway.limits.line import Line
 from gateway.limits.rows import Row, place_of
 from gateway.limits.rules import NOTHING, Call, Counted, Demand, Limit, limits_on
 from gateway.limits.share import Share
-from gateway.limits.steps import OK, Op, reservations, states
+from gateway.limits.steps import OK, Op
 from gateway.limits.wire import Wire
 
-LEASE_S: Final = 120.0
-"""Seconds after which a reservation that nobody renews or settles counts as spent in full."""
-
-LONGEST_CALL_S: Final = 3600.0
-"""Seconds after which a reservation is renewed no more: its call was forgotten, not slow."""
-
-_SWEEP_S: Final = 30.0
 _CALLS_REMEMBERED: Final = 4096
 
 
@@ -52,12 +44,6 @@ class _Wish:
     limits: tuple[Counted, ...]
     op: Op
     now: float
-
-
-@dataclass(slots=True)
-class _Open:
-    reservation: Reservation
-    lease: float
 
 
 class Limiter:
@@ -81,15 +67,13 @@ class Limiter:
     ) -> None:  # fmt: skip
         if workers < 1:
             raise ConfigError(f"workers must be at least 1, not {workers}")
-        self._limits, self._clock, self._lease_s = tuple(limits), clock, lease_s
+        self._limits, self._clock = tuple(limits), clock
         self._line = Line(store, self._tell_again, wire)
+        self._leases = Leases(self._line, clock, lease_s)
         self._shared, self._workers = store.shared, workers
         self._shares: dict[str, Share] = defaultdict(lambda: Share(workers))
         self.limits_on = lru_cache(_CALLS_REMEMBERED)(lambda call: limits_on(call, self._limits))
         """The rows a call falls under."""
-        self._open: dict[str, _Open] = {}
-        self._swept = -math.inf
-        self._lock = Lock()
 
     def reserve(self, call: Call, demand: Demand) -> Reservation | Refusal:
         """Set aside what ``call`` may cost at worst, in all its rows at once or in none.
@@ -129,9 +113,8 @@ class Limiter:
 
     def finish(self, reservation: Reservation, spent: dict[str, int]) -> None:
         """:meth:`settle`, in units by row."""
-        with self._lock:
-            if self._open.pop(reservation.id, None) is None:
-                return
+        if not self._leases.end(reservation):
+            return
         tenant = reservation.call.tenant
         if self._shared:
             self._shares[tenant].settle(reservation.id, spent)
@@ -148,18 +131,11 @@ class Limiter:
         if back and not reservation.local:
             self._line.later(tenant, {"op": "lessen", "id": reservation.id, "back": back})
 
-    def refund(self, reservation: Reservation) -> None:
-        """The call never reached its provider: all goes back."""
-        self.settle(reservation, NOTHING)
-
     def tick(self) -> None:
         """Send settlements that wait, renew leases, end those that are over. Does nothing while the store is away."""
-        now = self._clock.now()
-        self._renew(now)
-        if now - self._swept >= _SWEEP_S:
-            self._swept = now
-            for tenant in self._line.met:
-                self._sweep(tenant, now)
+        self._leases.renew()
+        for tenant in self._leases.sweep():
+            self._shares[tenant].used(self._clock.now())  # forgets what does not count any more
         self.flush()
 
     def flush(self) -> None:
@@ -192,7 +168,7 @@ class Limiter:
             return refusal(call, demand, limits, states, now, local=False)
         if self._shared:
             self._shares[call.tenant].count(wish.op, int(more))
-        return self._opened(Reservation(wish.op["id"], call, demand, limits, tuple(states), now, more=int(more)))
+        return self._leases.begin(Reservation(wish.op["id"], call, demand, limits, tuple(states), now, more=int(more)))
 
     def _reserve_share(self, wish: _Wish) -> Reservation | Refusal:
         if not self._shared:
@@ -205,38 +181,7 @@ class Limiter:
         share = tuple(replace(counted, units=counted.units // self._workers) for counted in wish.limits)
         if word != OK:
             return refusal(call, demand, share, states, now, local=True)
-        return self._opened(Reservation(op["id"], call, demand, share, tuple(states), now, local=True))
-
-    def _opened(self, reservation: Reservation) -> Reservation:
-        with self._lock:
-            self._open[reservation.id] = _Open(reservation, reservation.at + self._lease_s)
-        return reservation
-
-    def _renew(self, now: float) -> None:
-        with self._lock:
-            for id_ in [id_ for id_, mine in self._open.items() if now - mine.reservation.at > LONGEST_CALL_S]:
-                del self._open[id_]
-            due = [mine for mine in self._open.values() if mine.lease - now < self._lease_s / 2]
-            for mine in due:
-                mine.lease = now + self._lease_s
-        for mine in due:
-            if not mine.reservation.local:
-                op = {"op": "renew", "id": mine.reservation.id, "lease": self._lease(now)}
-                self._line.later(mine.reservation.call.tenant, op)
-
-    def _sweep(self, tenant: str, now: float) -> None:
-        """End leases that are over, forget rows that say nothing any more: found by reading, decided by the step."""
-        try:
-            if self._line.step(tenant, {"op": "turn", "now": int(now), "every": int(_SWEEP_S)})[0] != OK:
-                return
-            hash_ = self._line.read(tenant)
-        except StoreUnavailable:
-            return
-        over = [id_ for id_, ends in reservations(hash_).items() if ends <= now]
-        stale = [name for name, row in states(hash_).items() if row.until <= now]
-        self._line.later(tenant, *({"op": "expire", "id": id_, "now": int(now)} for id_ in over))
-        self._line.later(tenant, *({"op": "forget", "row": name, "now": int(now)} for name in stale))
-        self._shares[tenant].used(now)
+        return self._leases.begin(Reservation(op["id"], call, demand, share, tuple(states), now, local=True))
 
     def _tell_again(self, tenant: str) -> None:
         """The store lost its rows: charge what this process has used."""
@@ -252,15 +197,12 @@ class Limiter:
     def _wish(self, call: Call, demand: Demand, more: int = 0) -> _Wish:
         limits, now = self.limits_on(call), self._clock.now()
         rows = _asks(limits, [demand.units(counted.limit.measure) for counted in limits], now)
-        op = {"op": "reserve", "id": secrets.token_hex(8), "lease": self._lease(now), "more": more, "rows": rows}
+        op = {"op": "reserve", "id": secrets.token_hex(8), "lease": self._leases.until(now), "more": more, "rows": rows}
         return _Wish(call, demand, limits, op, now)
 
     def _charge_op(self, reservation: Reservation, spent: dict[str, int]) -> Op:
         units = [spent[counted.row] for counted in reservation.limits]
         return {"op": "charge", "rows": _asks(reservation.limits, units, self._clock.now())}
-
-    def _lease(self, now: float) -> int:
-        return math.ceil(now + self._lease_s)
 
 
 def _asks(limits: Iterable[Counted], units: Iterable[int], now: float) -> list[dict[str, Any]]:

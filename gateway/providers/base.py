@@ -12,8 +12,10 @@ import orjson
 
 from fusebox.version import __version__
 from gateway.denied import Denied, bad_request
-from gateway.dialects import Ask, Dialect, Wire
-from gateway.providers.translate import ChatOverMessages, Native, Translation
+from gateway.dialects import Ask, Chat, Dialect, Messages, Wire
+from gateway.providers.chat_over_messages import ChatOverMessages
+from gateway.providers.messages_over_chat import MessagesOverChat
+from gateway.providers.translation import Native, Translation
 from gateway.settings import Kind, Provider
 from gateway.sse import Splitter
 
@@ -21,6 +23,7 @@ Headers = dict[str, str]
 PASSED_ON: Final = ("anthropic-version", "anthropic-beta", "openai-beta")
 """Headers of a client that reach the provider; all others are the gateway's own."""
 _ANTHROPIC_VERSION: Final = "2023-06-01"
+_OWN: Final[Mapping[Wire, Dialect]] = {Wire.OPENAI: Chat(), Wire.ANTHROPIC: Messages()}
 _NAMES: Final = {Kind.AZURE: "azure.ai.openai", Kind.BEDROCK: "aws.bedrock"}
 
 
@@ -67,16 +70,32 @@ class Adapter:
         """
         if dialect.wire is self.wire:
             return Native()
-        if self.wire is Wire.ANTHROPIC and dialect.path == "/chat/completions":
+        if isinstance(dialect, Chat):
             return ChatOverMessages()
-        spoken = "/v1/messages" if self.wire is Wire.ANTHROPIC else "/v1/chat/completions"
-        raise bad_request(f"provider {self.name} does not serve this API; ask its models at {spoken}")
+        if isinstance(dialect, Messages):
+            return MessagesOverChat()
+        raise bad_request(
+            f"provider {self.name} does not serve this API; ask its models at /v1/messages or /v1/chat/completions"
+        )
+
+    def spoken(self, dialect: Dialect) -> Dialect:
+        """What is spoken with the provider where the agent speaks ``dialect``."""
+        return dialect if dialect.wire is self.wire else _OWN[self.wire]
 
     def outgoing(self, dialect: Dialect, translation: Translation, model: str, ask: Ask, client: Headers) -> Outgoing:
-        """The request for ``model`` as this provider calls it."""
-        body = self._body(translation.request(ask), ask, model)
-        path = dialect.path if dialect.wire is self.wire else "/v1/messages"
-        return self._sealed("POST", self._place(path, model, ask), body, client)
+        """The request for ``model`` as this provider calls it.
+
+        Raises:
+            Denied: 400, it cannot be asked of this provider.
+        """
+        try:
+            told = translation.request(ask)
+        except (KeyError, IndexError, TypeError, AttributeError) as error:
+            sentence = f"the request lacks what its API asks for, and cannot be translated: {error!r}"
+            raise bad_request(sentence[:300]) from None
+        body = self._body(told, ask, model)
+        place = self._place(self.spoken(dialect).path, model, ask)
+        return self._sealed("POST", place, body, client if translation.native else {})
 
     def model_in(self, path: str) -> str:
         """The model that a path names, whatever the body says; empty where paths name none."""

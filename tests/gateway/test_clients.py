@@ -1,5 +1,10 @@
 """The official client libraries work unchanged: only the base address and the key are set."""
 
+import json
+from http.client import HTTPConnection
+from typing import Any
+from urllib.parse import urlsplit
+
 import anthropic
 import openai
 import pytest
@@ -108,8 +113,31 @@ def test_errors_come_in_the_shape_of_the_api(
     assert no_model.value.body["error"]["type"] == "not_found_error"  # type: ignore[index]
     with pytest.raises(openai.AuthenticationError, match="virtual key"):
         openai.OpenAI(base_url=f"{running.url}/v1", api_key="guessed").models.list()
-    with pytest.raises(anthropic.BadRequestError, match="ask its models at /v1/chat/completions"):
-        claude.messages.create(model="gpt-5-mini", max_tokens=1, messages=ASK)  # type: ignore[arg-type]
+    with pytest.raises(openai.BadRequestError, match="ask its models at /v1/messages or /v1/chat/completions"):
+        client.responses.create(model="claude", input="Is it solved?")
     provider.answers = [failing(400)]
     with pytest.raises(openai.BadRequestError, match="the model is overloaded"):
         client.chat.completions.create(model="gpt-5-mini", messages=ASK)  # type: ignore[arg-type]
+
+
+def test_a_body_that_can_be_read_in_two_ways_is_refused_in_the_shape_of_the_api(
+    running: Running, provider: Provider
+) -> None:
+    def error(path: str, body: str) -> dict[str, Any]:
+        connection = HTTPConnection(urlsplit(running.url).netloc, timeout=10)
+        connection.request("POST", path, body, {"x-api-key": running.key})
+        response = connection.getresponse()
+        assert response.status == 400
+        told: dict[str, Any] = json.loads(response.read())
+        return told
+
+    asked = '"messages": [{"role": "user", "content": "hi"}], "max_tokens": 5'
+    chat = error("/v1/chat/completions", f'{{"model": "gpt-5-mini", {asked}, "model": "steady"}}')
+    assert chat["error"]["type"] == "invalid_request_error"
+    assert "'model' twice" in chat["error"]["message"]
+    message = error("/v1/messages", f'{{"model": "claude", {asked}, "max_tokens": 5000}}')
+    assert (message["type"], message["error"]["type"]) == ("error", "invalid_request_error")
+    assert "'max_tokens' twice" in message["error"]["message"]
+    cased = error("/v1/chat/completions", f'{{"model": "gpt-5-mini", {asked}, "Model": "steady"}}')
+    assert "differ in case only" in cased["error"]["message"], "not every server minds it"
+    assert provider.seen == []

@@ -10,6 +10,7 @@ from fusebox.records import Decision
 from fusebox.registry import AgentEntry, Registry
 from fusebox.store import Store
 from gateway.limits import (
+    NOTHING,
     Call,
     Demand,
     Learner,
@@ -25,6 +26,7 @@ from gateway.limits import (
     self_test,
     worst_case,
 )
+from gateway.limits.answers import rate_headers
 
 DAY = 86_400
 CALL = Call("helper", team="support", model="gpt-5-mini", workflow="run-1")
@@ -99,7 +101,7 @@ def test_what_was_not_spent_comes_back_and_what_was_spent_stays(store: Store, cl
     limiter.settle(first, Demand(50, 250))
     second = taken(limiter.reserve(CALL, Demand(100, 600)))
     refused(limiter.reserve(CALL, Demand(0, 1)))
-    limiter.refund(second)
+    limiter.settle(second, NOTHING)
     taken(limiter.reserve(CALL, Demand(100, 600)))
 
 
@@ -146,7 +148,7 @@ def test_a_refusal_names_the_rows_behind_it(store: Store, clock: ManualClock) ->
 def test_the_headers_are_those_clients_know(store: Store, clock: ManualClock) -> None:
     limits = [limit("agent", "tokens", 1000, window_s=60), limit("agent", "requests", 5, window_s=60)]
     limiter = Limiter(store, limits, clock)
-    headers = taken(limiter.reserve(CALL, Demand(0, 400))).headers()
+    headers = rate_headers(taken(limiter.reserve(CALL, Demand(0, 400))).rows)
     assert headers["x-ratelimit-limit-tokens"] == "1000"
     assert headers["x-ratelimit-remaining-tokens"] == "600"
     assert headers["x-ratelimit-remaining-requests"] == "4"

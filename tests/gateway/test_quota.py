@@ -8,7 +8,9 @@ import openai
 import pytest
 from aiohttp import web
 
+from fusebox.records import ActionKind
 from fusebox.store import RedisStore
+from tests.fixtures.approvals import hold
 from tests.fixtures.gateway import Answer, Provider, Running, StartGateway, failing, hanging, streamed, whole
 from tests.fixtures.store import RedisServer
 from tests.gateway.test_ledger import CHAT, STREAM, ask, attributes
@@ -90,6 +92,19 @@ def test_what_was_not_used_goes_back_and_what_failed_costs_nothing(gateways: Sta
     provider.answers = [used(running, 100)]
     _, _, headers = ask(running, "/v1/chat/completions", {**CHAT, "max_tokens": 3000})
     assert remaining[0] - int(headers["x-ratelimit-remaining-tokens"]) == 300
+
+
+def test_a_tool_call_that_never_left_costs_nothing(gateways: StartGateway, provider: Provider) -> None:
+    limit = REQUESTS.replace("limit = 2", "limit = 4")
+    running = gateways(f'[filter]\n{limit}[tools.away]\nurl = "http://127.0.0.1:9"\n')
+    hold(running.runtime, ActionKind.TOOL_CALL, "tickets")
+    for _ in range(3):
+        assert call(running, "POST", "/tools/tickets/1", body={"sql": "DROP TABLE users"}).status == 403  # the filter
+        assert call(running, "POST", "/tools/tickets/1", body={}).status == 503  # held, and there is nobody to ask
+    assert [call(running, "GET", "/tools/away/1").status for _ in range(4)] == [502, 502, 502, 503]
+    provider.answers = [failing(400), whole("openai_chat.json")]
+    answers = [ask(running, "/v1/chat/completions", CHAT) for _ in range(2)]
+    assert [(status, told["x-ratelimit-remaining-requests"]) for status, _, told in answers] == [(400, "3"), (200, "3")]
 
 
 def test_what_can_never_fit_is_not_worth_a_retry(gateways: StartGateway, provider: Provider) -> None:

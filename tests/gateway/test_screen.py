@@ -28,8 +28,8 @@ unknown_links = "deny"
 MAIL = "jo.doe@acme-mail.com"
 
 
-def chat(*pieces: str, tool: bool = False) -> Answer:
-    """A chat that streams these pieces of text, or of a tool call's arguments."""
+def chat(*pieces: str, tool: bool = False, between: bytes = b"") -> Answer:
+    """A chat that streams these pieces of text, or of a tool call's arguments; ``between`` follows each of them."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"content-type": "text/event-stream"})
@@ -40,6 +40,7 @@ def chat(*pieces: str, tool: bool = False) -> Answer:
             one = {"index": 0, **first, "function": {**named, "arguments": piece}}
             delta = {"tool_calls": [one]} if tool else {"content": piece}
             await _chunk(response, delta, None)
+            await response.write(between)
         await _chunk(response, {}, "stop")
         await response.write(b"data: [DONE]\n\n")
         return response
@@ -132,6 +133,25 @@ def test_a_value_that_a_stream_splits_is_masked(guarded: Running, provider: Prov
     assert text.startswith("Ask ")
     assert text.endswith(" or nobody. Thanks.")
     assert chunks[-1].choices[0].finish_reason == "stop"
+
+
+def test_a_comment_in_a_stream_parts_no_value(guarded: Running, provider: Provider) -> None:
+    provider.answers = [chat("Ask jo.d", "oe@acme", "-mail.com", " or nobody.", between=b": still working\n\n")]
+    _, body, _ = ask(guarded, "/v1/chat/completions", {**CHAT, "stream": True})
+    events = [json.loads(line[6:]) for line in body.splitlines() if line.startswith(b"data: {")]
+    text = "".join(choice["delta"].get("content") or "" for told in events for choice in told["choices"])
+    assert MAIL not in text
+    assert text.endswith(" or nobody.")
+    assert body.count(b": still working") == 4
+    assert body.endswith(b"data: [DONE]\n\n")
+
+
+def test_what_cannot_be_read_in_a_stream_does_not_pass_a_screen(guarded: Running, provider: Provider) -> None:
+    leak = f'data: {{"choices": [{{"delta": {{"content": "{MAIL}"}}}}]\n\n'.encode()
+    provider.answers = [chat("Ask ", "nobody", between=leak)]
+    _, body, _ = ask(guarded, "/v1/chat/completions", {**CHAT, "stream": True})
+    assert MAIL.encode() not in body
+    assert json.loads(body.rpartition(b"data: ")[2])["error"]["code"] == "upstream_garbled"
 
 
 def test_a_threat_in_a_stream_ends_it_before_it_is_out(guarded: Running, provider: Provider) -> None:

@@ -4,6 +4,7 @@ import json
 import ssl
 from http.client import HTTPResponse, HTTPSConnection
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -17,23 +18,23 @@ from tests.gateway.test_ledger import CHAT
 class Ring:
     """A gateway over HTTPS, and certificates of the authority it trusts and of another one."""
 
-    def __init__(self, folder: Path, gateways: StartGateway) -> None:
+    def __init__(self, folder: Path, gateways: StartGateway, **settings: Any) -> None:
         self.trusted, self.other = Authority(folder, "trusted"), Authority(folder, "other")
         certificate, key = self.trusted.issue("gateway")
         told = f'[tls]\ncertificate = "{certificate}"\nkey = "{key}"\nclients = "{self.trusted.file}"\n'
-        self.running: Running = gateways(told)
+        self.running: Running = gateways(told, **settings)
 
     def let(self, agent: str, file: Path) -> str:
         return self.running.keys.add_certificate(agent, file.read_text(), team="", models=("*",), tools=())
 
-    def ask(self, pair: tuple[Path, Path] | None, key: str = "") -> HTTPResponse:
+    def ask(self, pair: tuple[Path, Path] | None, key: str = "", path: str = "/v1/chat/completions") -> HTTPResponse:
         context = ssl.create_default_context(cafile=self.trusted.file)
         if pair is not None:
             context.load_cert_chain(*pair)
         connection = HTTPSConnection(urlsplit(self.running.url).netloc, timeout=10, context=context)
-        connection.request(
-            "POST", "/v1/chat/completions", json.dumps(CHAT), {"authorization": f"Bearer {key}"} if key else {}
-        )
+        told = {"authorization": f"Bearer {key}"} if key else {}
+        posts = path.startswith("/v1/")
+        connection.request("POST" if posts else "GET", path, json.dumps(CHAT) if posts else None, told)
         return connection.getresponse()
 
 
@@ -76,3 +77,15 @@ def test_what_is_no_certificate_is_refused(ring: Ring, gateways: StartGateway, t
     broken = f'[tls]\ncertificate = "{tmp_path}/empty.pem"\nkey = "{tmp_path}/empty.pem"\n'
     with pytest.raises(ConfigError, match="tls"):
         gateways(broken, data="other")
+
+
+def test_only_over_tls_the_gateway_serves_other_machines(
+    tmp_path: Path, gateways: StartGateway, provider: Provider
+) -> None:
+    with pytest.raises(ConfigError, match=r"\[tls\]"):
+        gateways(gateway_host="0.0.0.0")
+    provider.answers = [whole("openai_chat.json")]
+    ring = Ring(tmp_path, gateways, gateway_host="0.0.0.0", data="open")
+    assert ring.ask(None, key=ring.running.key).status == 200
+    assert [ring.ask(None, path=path).status for path in ("/v1/chat/completions", "/metrics")] == [401, 401]
+    assert ring.ask(None, key=ring.running.key, path="/metrics").status == 200

@@ -27,7 +27,7 @@ def call(
 ) -> HTTPResponse:
     connection = HTTPConnection(urlsplit(running.url).netloc, timeout=10)
     told = {name.replace("_", "-"): value for name, value in headers.items()}
-    data = None if body is None else json.dumps(body)
+    data = body if body is None or isinstance(body, bytes) else json.dumps(body)
     connection.request(method, path, data, {"authorization": f"Bearer {key or running.key}", **told})
     return connection.getresponse()
 
@@ -82,6 +82,38 @@ def test_a_commit_is_never_tried_again(running: Running, provider: Provider) -> 
     assert len(provider.seen) == 1
 
 
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (b'{"amount": 1, "to": "us", "amount": 1000000}', "'amount' twice"),
+        (b'{"amount": 1, "\\u0061mount": 1000000}', "'amount' twice"),
+        (b'{"amount": 1, "amount": "\\u0022", "note": "\\u0022"}', "'amount' twice"),
+        (b'{"lines": [{"price": {"net": 1, "net": 2}}]}', "'net' twice"),
+        (b"[" * 300 + b"]" * 300, "cannot be read"),
+    ],
+    ids=["plain", "escaped", "disguised", "nested", "deep"],
+)
+def test_a_body_that_can_be_read_in_two_ways_goes_nowhere(
+    running: Running, provider: Provider, body: bytes, why: str
+) -> None:
+    response = call(running, "POST", "/tools/tickets/payments", body=body)
+    error = json.loads(response.read())["error"]
+    assert (response.status, error["code"], why in error["message"]) == (400, "invalid_request", True), error
+    assert provider.seen == []
+
+
+def test_quotes_in_texts_and_bodies_that_are_no_json_are_no_twins(running: Running, provider: Provider) -> None:
+    provider.answers = [stored]
+    for body in (
+        b'{ "text" : "she said \\"hm\\" \\u0022and\\u0022 left", "n": 1e2 }',
+        b'{"a": {"x": 1}, "b": {"x": 2}}',
+    ):
+        assert call(running, "POST", "/tools/tickets/comments", body=body).status == 201
+    untyped = call(running, "POST", "/tools/tickets/comments", body=b"{not JSON", content_type="application/json")
+    assert untyped.status == 400
+    assert [seen.body["b"]["x"] for seen in provider.seen[1:]] == [2]
+
+
 def test_a_broken_system_is_left_alone(running: Running, provider: Provider) -> None:
     provider.answers = [broken]
     statuses = [call(running, "GET", "/tools/tickets/1").status for _ in range(5)]
@@ -117,11 +149,16 @@ def test_other_paths_of_a_provider_are_served_where_settings_and_key_allow_it(
     _, other = running.keys.add("wiki-bot", team="", models=("*",), tools=("tickets",))
     provider.answers = [stored]
 
-    assert call(running, "GET", "/files/v1/batches/7?limit=2", key=limited).status == 201
+    told = {"x_fusebox_workflow": "w1", "x_fusebox_agent": "somebody-else"}
+    assert call(running, "GET", "/files/v1/batches/7?limit=2", key=limited, **told).status == 201
     assert (provider.seen[0].path, provider.seen[0].query) == ("/v1/batches/7", "limit=2")
     assert provider.seen[0].headers["Authorization"] == "Bearer openai-secret"
     (span,) = running.span()
     assert (span.name, attributes(span)[names.TARGET]) == ("execute_tool files", "GET /v1/batches/7")
+
+    sent = {name.lower() for name in provider.seen[0].headers}
+    assert not any(name.startswith("x-fusebox") for name in sent), "a provider is not told who our agents are"
+    assert "traceparent" not in sent
 
     large = {"model": "large", "prompt": "?"}
     assert call(running, "POST", "/files/v1/completions", body={**large, "model": "small"}, key=limited).status == 201
@@ -140,6 +177,34 @@ def test_other_paths_of_a_provider_are_served_where_settings_and_key_allow_it(
         "invalid_request", "invalid_request",
     ]  # fmt: skip
     assert len(provider.seen) == 2
+
+
+def test_a_body_in_which_no_model_can_be_checked_needs_a_key_for_every_model(
+    gateways: StartGateway, provider: Provider
+) -> None:
+    running = gateways(PASSING.format(url=provider.url) + 'passthrough = ["POST"]\n')
+    _, limited = running.keys.add("label-bot", team="", models=("small",), tools=("files",))
+    form = b'--x\r\ncontent-disposition: form-data; name="model"\r\n\r\nlarge\r\n--x--\r\n'
+    multipart = {"content_type": "multipart/form-data; boundary=x"}
+    batch = {"requests": [{"custom_id": "1", "params": {"model": "small"}}, {"params": {"model": "large"}}]}
+    refused = [
+        call(running, "POST", "/files/v1/audio/transcriptions", body=form, key=limited, **multipart),
+        call(running, "POST", "/files/v1/batches", body={"input_file_id": "file-1"}, key=limited),
+        call(running, "POST", "/files/v1/messages/batches", body=batch, key=limited),
+    ]
+    errors = [json.loads(answer.read())["error"] for answer in refused]
+    assert [error["code"] for error in errors] == ["model_not_allowed"] * 3
+    assert "key for every model" in errors[0]["message"]
+    assert provider.seen == []
+
+    async def taken(request: web.Request) -> web.StreamResponse:
+        return web.json_response({"read": len(await request.read())})
+
+    provider.answers = [taken]
+    batch["requests"].pop()
+    assert call(running, "POST", "/files/v1/messages/batches", body=batch, key=limited).status == 200
+    assert call(running, "POST", "/files/v1/batches/7/cancel", key=limited).status == 200
+    assert call(running, "POST", "/files/v1/batches", body={"input_file_id": "file-1"}).status == 200
 
 
 def test_a_deployment_in_a_path_is_a_model(gateways: StartGateway, provider: Provider) -> None:

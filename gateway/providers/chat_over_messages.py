@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import orjson
 
 from gateway.denied import bad_request
 from gateway.dialects.base import Ask, limit_of, text_of
-from gateway.sse import event
+from gateway.providers.translation import Json
 
-Json = dict[str, Any]
 DEFAULT_MAX_TOKENS: Final = 4096
 """Anthropic asks for a limit; OpenAI does not."""
 _SAME: Final = ("temperature", "top_p", "stream")
@@ -26,37 +25,6 @@ _KNOWN: Final = _IGNORED | {
     "model", "messages", "max_tokens", "max_completion_tokens", "stop", "tools", "tool_choice", *_SAME,
 }  # fmt: skip
 _REASONS: Final = {"end_turn": "stop", "stop_sequence": "stop", "max_tokens": "length", "tool_use": "tool_calls"}
-
-
-class Translation(Protocol):
-    """From what an agent asks to what a provider is asked, and back."""
-
-    native: bool
-    """True when nothing changes."""
-
-    def request(self, ask: Ask) -> Mapping[str, Any]:
-        """The body for the provider."""
-
-    def answer(self, answer: Json) -> Json:
-        """A whole answer, for the agent."""
-
-    def event(self, told: Json) -> list[Json | str]:
-        """One event of the provider's stream as the agent's events; a string is sent as it is."""
-
-
-class Native:
-    """Both speak the same API."""
-
-    native = True
-
-    def request(self, ask: Ask) -> Mapping[str, Any]:
-        return ask.body
-
-    def answer(self, answer: Json) -> Json:
-        return answer
-
-    def event(self, told: Json) -> list[Json | str]:
-        return [told]
 
 
 class ChatOverMessages:
@@ -131,6 +99,9 @@ class ChatOverMessages:
                 return [last, "[DONE]"] if self._include_usage else ["[DONE]"]
         return []
 
+    def done(self) -> list[Json | str]:
+        return []  # Anthropic says so by an event
+
     def _delta(self, told: Json) -> list[Json | str]:
         delta = told["delta"]
         if "text" in delta:
@@ -146,11 +117,6 @@ class ChatOverMessages:
     @staticmethod
     def _heading(message: Json, kind: str) -> Json:
         return {"id": message.get("id"), "object": kind, "created": int(time.time()), "model": message.get("model")}
-
-
-def encoded(told: Json | str) -> bytes:
-    """An event for the agent."""
-    return b"data: " + told.encode() + b"\n\n" if isinstance(told, str) else event(told)
 
 
 def _turn(message: Json) -> Json:

@@ -1,0 +1,123 @@
+"""Holds: what is set aside for one call, and what of it was used in the end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from http import HTTPStatus
+
+from fusebox.usage import Usage
+from gateway.denied import Denied
+from gateway.http import Header, Reply
+from gateway.limits import NOTHING, Call, Demand, Grants, Meter, Part, Refusal
+from gateway.meter import Metered
+from gateway.upstream import Target
+
+Price = Callable[[Usage, Target], Decimal]
+
+
+class Toll:
+    """Of a tool call, which is one request."""
+
+    left = False
+    """True once it may have reached its system; what never left is not counted."""
+
+    @property
+    def spent(self) -> Demand:
+        """What it counts as."""
+        return Demand() if self.left else NOTHING
+
+
+class Hold:
+    """Of a model call."""
+
+    def __init__(self, worst: Demand, price: Price) -> None:
+        self._worst, self._price = worst, price
+        self._stream = Meter(worst.output_tokens)
+        self._spent: Demand | None = None
+        self.answered = 0
+        """Output tokens of the attempt that had most; 0 while none was sent."""
+
+    @property
+    def sent(self) -> bool:
+        """True once an attempt used something."""
+        return self._spent is not None
+
+    @property
+    def spent(self) -> Demand:
+        """What its attempts used."""
+        return self._spent or NOTHING
+
+    def passed(self, size: int) -> bool:
+        """So many bytes of text went by; False when the reservation is used up."""
+        return self._stream.feed(size=size)
+
+    def used(self, metered: Metered, target: Target) -> None:
+        """An attempt is over."""
+        usage, worst = metered.usage, self._worst
+        before = self._spent or Demand(requests=worst.requests)
+        self.answered = max(self.answered, usage.output_tokens)
+        try:
+            usd = self._price(usage, target)
+        except Denied:  # a usage that nobody can price costs what was set aside
+            usd = worst.usd
+        self._spent = Demand(
+            before.input_tokens + usage.input_tokens, before.output_tokens + usage.output_tokens, before.usd + usd,
+            before.requests,
+        )  # fmt: skip
+
+
+@asynccontextmanager
+async def held(grants: Grants, call: Call, demand: Demand, hold: Hold | Toll, reply: Reply) -> AsyncIterator[None]:
+    """Around one call: its demand is set aside, and replaced by what it spent.
+
+    Raises:
+        Denied: 429, too little is left.
+    """
+    got = grants.take(call, demand) or await _reserved(grants, call, demand)
+    if isinstance(got, Refusal):
+        raise _refused(got)
+    reply.extra += _headers(got.headers())
+    try:
+        yield
+    finally:
+        grants.settle(got, hold.spent)
+
+
+async def _reserved(grants: Grants, call: Call, demand: Demand) -> Part | Refusal:
+    """What the limits say; given back if the client leaves meanwhile."""
+    asking = asyncio.ensure_future(grants.reserve(call, demand))
+    try:
+        return await asyncio.shield(asking)
+    except asyncio.CancelledError:
+        asking.add_done_callback(lambda done: _give_back(grants, done))
+        raise
+
+
+def _give_back(grants: Grants, done: asyncio.Task[Part | Refusal]) -> None:
+    got = None if done.cancelled() or done.exception() else done.result()
+    if isinstance(got, Part):
+        grants.settle(got, NOTHING)
+
+
+def _refused(refusal: Refusal) -> Denied:
+    verdict = refusal.verdict
+    told = {
+        "guard": verdict.guard,
+        "rows": [
+            {"name": r.name, "limit": r.limit, "used": r.used, "held": r.held, "reset_s": r.reset_s, "ledger": r.ledger}
+            for r in refusal.rows
+        ],
+    }
+    passes = refusal.retry_after is not None
+    return Denied(
+        HTTPStatus.TOO_MANY_REQUESTS, "rate_limit_exceeded" if passes else "insufficient_quota", verdict.reason,
+        retry_after=refusal.retry_after, told=told,
+        headers=(*_headers(refusal.headers()), *(() if passes else ((b"x-should-retry", b"false"),))),
+    )  # fmt: skip
+
+
+def _headers(told: dict[str, str]) -> tuple[Header, ...]:
+    return tuple((name.encode(), value.encode()) for name, value in told.items())

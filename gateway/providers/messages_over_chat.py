@@ -1,0 +1,196 @@
+"""Anthropic's Messages API over OpenAI's chat completions, which most other providers and servers speak.
+
+Translated are the system prompt, text and images, tools, their calls and results, tool choice, stop sequences, limits
+and temperatures; answers, streams, usage and the reason an answer ended come back in Anthropic's shape. What chat
+completions have no word for (``top_k``, thinking, documents, tools that Anthropic itself runs) is refused, never
+dropped; but thoughts in earlier turns are left out, which no other model could use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import orjson
+
+from gateway.denied import Denied, bad_request
+from gateway.dialects.base import Ask
+from gateway.providers.blocks import Blocks, tool_use
+from gateway.providers.translation import Json
+
+_SAME: Final = ("temperature", "top_p")
+_IGNORED: Final = frozenset({"metadata", "service_tier"})
+_KNOWN: Final = _IGNORED | {
+    "model", "messages", "max_tokens", "system", "stop_sequences", "stream", "thinking", "tools", "tool_choice", *_SAME,
+}  # fmt: skip
+_THOUGHTS: Final = frozenset({"thinking", "redacted_thinking"})
+_REASONS: Final = {"length": "max_tokens", "tool_calls": "tool_use", "content_filter": "refusal"}
+_CHOICES: Final = {"auto": "auto", "any": "required", "none": "none"}
+
+
+class MessagesOverChat:
+    """One request, and the events of its answer."""
+
+    native = False
+
+    def __init__(self) -> None:
+        self._begun = False
+        self._blocks = Blocks()
+        self._reason = "end_turn"
+        self._usage: Json = {}
+
+    def request(self, ask: Ask) -> Mapping[str, Any]:
+        """
+        Raises:
+            Denied: 400, chat completions have no word for something.
+        """
+        body = ask.body
+        if unknown := [name for name, value in body.items() if name not in _KNOWN and value is not None]:
+            raise _wordless(repr(unknown[0]))
+        if (body.get("thinking") or {}).get("type") not in (None, "disabled"):
+            raise _wordless("'thinking'")
+        if body["messages"][-1].get("role") != "user":
+            raise _wordless("to go on with a message of the assistant")
+        told: Json = {
+            "messages": [*_system(body.get("system")), *(said for turn in body["messages"] for said in _turn(turn))],
+            **{name: body[name] for name in _SAME if body.get(name) is not None},
+        }
+        if body.get("max_tokens"):
+            told["max_completion_tokens"] = body["max_tokens"]
+        if body.get("stop_sequences"):
+            told["stop"] = body["stop_sequences"]
+        if body.get("tools"):
+            told["tools"] = [_tool(tool) for tool in body["tools"]]
+            told |= _choice(body.get("tool_choice") or {})
+        if ask.stream:
+            told |= {"stream": True, "stream_options": {"include_usage": True}}
+        return told
+
+    def answer(self, answer: Json) -> Json:
+        choice = answer["choices"][0]
+        message = choice["message"]
+        texts = [{"type": "text", "text": text} for text in (message.get("content"), message.get("refusal")) if text]
+        calls = [tool_use(call, number) for number, call in enumerate(message.get("tool_calls") or ())]
+        for call, block in zip(message.get("tool_calls") or (), calls, strict=True):
+            block["input"] = orjson.loads(call["function"].get("arguments") or "{}")
+        reason = "refusal" if message.get("refusal") else _REASONS.get(str(choice.get("finish_reason")), "end_turn")
+        return {**_message(answer, [*texts, *calls], reason), "usage": _usage(answer.get("usage") or {})}
+
+    def event(self, told: Json) -> list[Json | str]:
+        return [*self._events(told)]
+
+    def done(self) -> list[Json | str]:
+        """The end, which waits until now: usage comes after the reason."""
+        over: Json = {"stop_reason": self._reason, "stop_sequence": None}
+        end: Json = {"type": "message_delta", "delta": over, "usage": _usage(self._usage)}
+        return [*self._blocks.close(), end, {"type": "message_stop"}]
+
+    def _events(self, told: Json) -> Iterator[Json]:
+        if not self._begun:
+            self._begun = True
+            yield {"type": "message_start", "message": {**_message(told, [], None), "usage": _usage({})}}
+        self._usage = told.get("usage") or self._usage
+        for choice in told.get("choices") or ():
+            delta = choice.get("delta") or {}
+            yield from self._blocks.text(delta.get("content") or delta.get("refusal") or "")
+            for call in delta.get("tool_calls") or ():
+                yield from self._blocks.call(call)
+            if delta.get("refusal"):
+                self._reason = "refusal"
+            elif choice.get("finish_reason"):
+                self._reason = _REASONS.get(choice["finish_reason"], self._reason)
+
+
+def _system(system: Any) -> list[Json]:
+    if not system:
+        return []
+    text = system if isinstance(system, str) else "\n\n".join(block["text"] for block in system)
+    return [{"role": "system", "content": text}]
+
+
+def _turn(message: Json) -> list[Json]:
+    """The messages that a turn becomes: results of tools stand by themselves, before what the user says."""
+    content = message.get("content")
+    blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content or []
+    if message.get("role") == "assistant":
+        return [_assistant([block for block in blocks if block.get("type") not in _THOUGHTS])]
+    results = [_result(block) for block in blocks if block.get("type") == "tool_result"]
+    parts = [_part(block) for block in blocks if block.get("type") != "tool_result"]
+    return [*results, *([{"role": "user", "content": _plainly(parts)}] if parts else [])]
+
+
+def _assistant(blocks: list[Json]) -> Json:
+    calls = [
+        {"id": b["id"], "type": "function",
+         "function": {"name": b["name"], "arguments": orjson.dumps(b.get("input") or {}).decode()}}
+        for b in blocks if b.get("type") == "tool_use"
+    ]  # fmt: skip
+    text = "".join(_text(block) for block in blocks if block.get("type") != "tool_use")
+    return {"role": "assistant", "content": text or None, **({"tool_calls": calls} if calls else {})}
+
+
+def _result(block: Json) -> Json:
+    content = block.get("content") or ""
+    text = content if isinstance(content, str) else "\n".join(map(_text, content))
+    told = f"Error: {text}" if block.get("is_error") else text
+    return {"role": "tool", "tool_call_id": block.get("tool_use_id"), "content": told}
+
+
+def _part(block: Json) -> Json:
+    source = block.get("source") or {}
+    match block.get("type"), source.get("type"):
+        case "image", "base64":
+            return {"type": "image_url", "image_url": {"url": f"data:{source['media_type']};base64,{source['data']}"}}
+        case "image", "url":
+            return {"type": "image_url", "image_url": {"url": source["url"]}}
+    return {"type": "text", "text": _text(block)}
+
+
+def _plainly(parts: list[Json]) -> Any:
+    """A single text as such: not every server takes a list."""
+    return parts[0]["text"] if len(parts) == 1 and parts[0]["type"] == "text" else parts
+
+
+def _text(block: Json) -> str:
+    """
+    Raises:
+        Denied: 400, it is none.
+    """
+    if block.get("type") != "text":
+        raise _wordless(f"a block of type {block.get('type')!r}")
+    return str(block["text"])
+
+
+def _tool(tool: Json) -> Json:
+    if tool.get("type") not in (None, "custom"):
+        raise _wordless(f"the tool {tool.get('type')!r}")
+    told = {"description": tool.get("description"), "strict": tool.get("strict")}
+    named = {"name": tool["name"], "parameters": tool["input_schema"]}
+    return {"type": "function", "function": {**named, **{k: v for k, v in told.items() if v is not None}}}
+
+
+def _choice(choice: Json) -> Json:
+    told: Json = {"parallel_tool_calls": False} if choice.get("disable_parallel_tool_use") else {}
+    if choice.get("type") == "tool":
+        return {**told, "tool_choice": {"type": "function", "function": {"name": choice["name"]}}}
+    return {**told, "tool_choice": _CHOICES[choice["type"]]} if choice else told
+
+
+def _message(told: Json, content: list[Json], reason: str | None) -> Json:
+    return {
+        "id": told.get("id"), "type": "message", "role": "assistant", "model": told.get("model"), "content": content,
+        "stop_reason": reason, "stop_sequence": None,
+    }  # fmt: skip
+
+
+def _usage(told: Json) -> Json:
+    """Anthropic counts the cache beside the input."""
+    read = int((told.get("prompt_tokens_details") or {}).get("cached_tokens") or 0)
+    return {
+        "input_tokens": int(told.get("prompt_tokens") or 0) - read, "cache_creation_input_tokens": 0,
+        "cache_read_input_tokens": read, "output_tokens": int(told.get("completion_tokens") or 0),
+    }  # fmt: skip
+
+
+def _wordless(what: str) -> Denied:
+    return bad_request(f"{what} cannot be asked of this model's provider; leave it out")

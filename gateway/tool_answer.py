@@ -1,0 +1,65 @@
+"""What a system answers, on its way to the agent: piece by piece, or read first where a screen stands before it."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import aiohttp
+import orjson
+
+from gateway.http import Header, Reply, safe
+from gateway.meter import Meter
+from gateway.screen import Screen
+from gateway.tool_request import text_in
+from gateway.upstream import body_of, kept
+
+_PASSED_BACK: Final = ("content-type", "etag", "location", "last-modified")
+
+
+async def relay(response: aiohttp.ClientResponse, meter: Meter, reply: Reply, screen: Screen | None) -> None:
+    """Pass an answer on.
+
+    Raises:
+        Denied: 403, a guard said no.
+        Failed: it broke off, or is too long to be read.
+    """
+    if screen is not None and _is_text(response):
+        await _show(response, meter, reply, screen)
+    else:
+        await _pipe(response, meter, reply)
+
+
+async def _pipe(response: aiohttp.ClientResponse, meter: Meter, reply: Reply) -> None:
+    headers = _headers(response)
+    if response.content_length is not None:
+        headers.append((b"content-length", b"%d" % response.content_length))
+    await reply.start(response.status, headers)
+    async for chunk in response.content.iter_any():
+        await reply.chunk(chunk)
+        meter.take_text(chunk)
+    await reply.end()
+
+
+async def _show(response: aiohttp.ClientResponse, meter: Meter, reply: Reply, screen: Screen) -> None:
+    body = await body_of(response)
+    meter.take_text(body)
+    value = screen.result(_value(body))
+    shown = value.encode() if isinstance(value, str) else orjson.dumps(value)
+    await reply.whole(response.status, _headers(response), shown)
+
+
+def _headers(response: aiohttp.ClientResponse) -> list[Header]:
+    told = response.headers
+    return [*(header for name in _PASSED_BACK if name in told for header in safe(name, told[name])), *kept(response)]
+
+
+def _value(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return text_in(body)
+
+
+def _is_text(response: aiohttp.ClientResponse) -> bool:
+    kind = response.content_type
+    return kind.startswith("text/") or kind.endswith(("json", "xml", "yaml"))
