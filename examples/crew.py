@@ -21,7 +21,7 @@ from examples.supply_chain.inventory import Inventory
 from fusebox.config import Config
 from fusebox.errors import FuseboxError
 from fusebox.lifecycle import Stack
-from fusebox.names import held_queue
+from fusebox.names import approvals_queue, held_queue
 from fusebox.rundir import announce, lookup, withdraw
 from rabbitmq import Agent, Runtime
 from rabbitmq.amqp import AmqpBroker
@@ -37,6 +37,8 @@ _KEYS: Final[Mapping[str, Mapping[str, str]]] = {
 }
 KEY: Final = "OPENAI_API_KEY"
 """The variable in which the process of an agent finds its virtual key."""
+INVENTORY: Final = "INVENTORY_URL"
+"""The variable in which it finds the inventory's address, which may hold a password."""
 _READY_S: Final = 40.0
 _POLL_S: Final = 0.05
 
@@ -55,8 +57,8 @@ class World:
     """Each agent's virtual key."""
     tickets: str
     """Address of the ticket service."""
-    inventory: Path
-    """The inventory's database file."""
+    inventory: str
+    """Address of the inventory's database."""
 
 
 class Crew(Protocol):
@@ -96,7 +98,7 @@ class Member:
 
 def build(name: str, runtime: Runtime, world: World) -> Agent:
     """The agent called ``name``."""
-    inventory = Inventory(world.inventory, runtime.clock)
+    inventory = Inventory(world.inventory)
     match name:
         case supply.LISTENER:
             return supply.listener(runtime)
@@ -177,13 +179,14 @@ class ProcessCrew:
         for name in NAMES:
             self.broker.purge(name)
             self.broker.purge(held_queue(name))
+            self.broker.purge(approvals_queue(name))
 
     def _spawn(self, name: str) -> subprocess.Popen[bytes]:
         world = self._world
         with self._log(name).open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-P", "-m", "examples.worker", name, world.models, world.tickets, world.inventory],
-                env={**self._environment, KEY: world.keys.get(name, "")},
+                [sys.executable, "-P", "-m", "examples.worker", name, world.models, world.tickets],
+                env={**self._environment, KEY: world.keys.get(name, ""), INVENTORY: world.inventory},
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 process_group=0,  # Ctrl-C is for the demonstration, which stops them in order
             )  # fmt: skip

@@ -74,6 +74,10 @@ scenes:
             "--broker", choices=(_AUTO, _IN_PROCESS, _RABBITMQ), default=_AUTO,
             help="auto: RabbitMQ when there is an address or rabbitmq-server is installed, else in this process",
         )  # fmt: skip
+        parser.add_argument(
+            "--inventory-url", default="", metavar="URL",
+            help="keep the inventory in this PostgreSQL (postgresql://…), in a schema that is dropped at the end",
+        )  # fmt: skip
         parser.add_argument("--data-dir", type=Path, metavar="DIR", help="an empty folder to use and keep")
         parser.add_argument("--keep-data", action="store_true", help="keep the temporary data folder")
         parser.add_argument("--no-dashboard", action="store_true", help="do not start the dashboard")
@@ -88,6 +92,7 @@ scenes:
         options = Options(
             seed=args.seed, unprotected=args.unprotected, exit=args.exit, json=args.json,
             dashboard=not args.no_dashboard, data_dir=args.data_dir, keep_data=args.keep_data,
+            inventory_url=args.inventory_url,
         )  # fmt: skip
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         if args.tamper:

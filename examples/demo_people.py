@@ -33,8 +33,9 @@ def play(stage: Stage, screen: Screen, incident: Incident) -> Response:
     Raises:
         TooSlow: an alert, or a process's receipt, did not arrive.
     """
-    until(lambda: _alerted(stage, incident.agent), f"the alert about {incident.agent} is delivered", _ALERT_S)
-    for alert in stage.pager.alerts:
+    until(lambda: _alerts(stage, incident.agent), f"the alert about {incident.agent} is delivered", _ALERT_S)
+    alerts = _alerts(stage, incident.agent)
+    for alert in alerts:
         screen.event("pager", f"{alert['type']} {alert['data']['agent']}: {alert['data']['reason']}", "red")
     killed = _kill(stage, incident.agent)
     screen.event("operator", f"kill {incident.agent}: every process confirmed after {killed:.3f} s", "red")
@@ -47,11 +48,11 @@ def play(stage: Stage, screen: Screen, incident: Incident) -> Response:
     screen.event(
         incident.agent, f"works off {delivered} of {incident.held} held messages, one after the other", "green"
     )
-    return Response(len(stage.pager.alerts), killed, resumed, delivered)
+    return Response(len(alerts), killed, resumed, delivered)
 
 
-def _alerted(stage: Stage, agent: str) -> bool:
-    return any(alert["data"].get("agent") == agent for alert in stage.pager.alerts)
+def _alerts(stage: Stage, agent: str) -> list[Json]:
+    return [alert for alert in stage.pager.alerts if alert["data"].get("agent") == agent]
 
 
 def _kill(stage: Stage, agent: str) -> float:

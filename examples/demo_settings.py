@@ -36,6 +36,8 @@ class Options:
     dashboard: bool = True
     data_dir: Path | None = None
     keep_data: bool = False
+    inventory_url: str = ""
+    """A PostgreSQL for the inventory; empty for a SQLite file."""
 
     @property
     def interactive(self) -> bool:

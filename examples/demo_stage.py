@@ -13,7 +13,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import Final, TypeVar
 
 from examples.crew import NAMES, Crew, LocalCrew, ProcessCrew, World, role
@@ -25,6 +24,7 @@ from examples.rogue_tickets import texts
 from examples.rogue_tickets.service import TicketService
 from examples.rogue_tickets.tickets import Tickets
 from examples.supply_chain import agents as supply
+from examples.supply_chain.database import place
 from examples.supply_chain.inventory import Inventory
 from examples.web import call
 from fusebox.clock import SystemClock
@@ -94,22 +94,22 @@ class Stage:
 class Outside:
     """The world the agents act on; it knows nothing of Fusebox."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
+    def __init__(self, seed: int, inventory: str) -> None:
         clock = SystemClock()
         self.pace = Pace(seed, clock)
         self.pager = Pager(clock)
         script = by_model({**texts.SCRIPTS, **supply.SCRIPTS})
         self.models = ModelServer(script, seed=seed, think=self.pace.pause)
         self.service = TicketService(pause=self.pace.pause, bound=BOUND, first=1000 + seed * 37 % 8000)
-        self.path = folder / "inventory.db"
-        self.inventory = Inventory(self.path, clock)
+        self.address = inventory
+        self.inventory = Inventory(inventory)
 
     def world(self, config: Config) -> World:
         """Where the agents find it: the models behind the gateway, each agent with a key of its own."""
         gateway = lookup(config.data_dir, "gateway") or {}
         virtual = Keys(config.data_dir / FILE, config.tenant)
         keys = {name: virtual.add(name, team="", models=(ANY,), tools=())[1] for name in NAMES}
-        return World(str(gateway["url"]), keys, self.service.url, self.path)
+        return World(str(gateway["url"]), keys, self.service.url, self.address)
 
 
 @contextmanager
@@ -127,7 +127,8 @@ def stage(options: Options, amqp_url: str | None, private_node: bool, say: Say) 
     """
     with ExitStack() as running:
         folder = running.enter_context(data_folder(options))
-        outside = Outside(folder, options.seed)
+        inventory = running.enter_context(place(options.inventory_url, folder / "inventory.db"))
+        outside = Outside(options.seed, inventory)
         outside.inventory.create()
         for service in (outside.pager, outside.models, outside.service):
             _run(running, service)
@@ -136,7 +137,7 @@ def stage(options: Options, amqp_url: str | None, private_node: bool, say: Say) 
             node = PrivateNode(folder / "rabbitmq")
             _run(running, node)
             amqp_url = node.url
-        chosen = settings(folder, running.enter_context(registry_file()), outside.pager, amqp_url)
+        chosen = settings(folder, running.enter_context(registry_file()), outside.pager, amqp_url, policy="default")
         chosen.config.gateway_file.write_text(_SERVED.format(url=outside.models.url))
         roles = _ROLES[: None if options.dashboard else -1]
         say(f"the collector: {', '.join(roles)}")

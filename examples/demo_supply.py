@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Final
 
 from examples.demo_screen import Screen
-from examples.demo_stage import Stage, patiently, until
-from examples.supply_chain.agents import ANALYST, CARRIER_NOTICE, EXECUTOR, LATE, LISTENER, recorded_events
-from examples.supply_chain.inventory import Draft
+from examples.demo_stage import Stage, until
+from examples.supply_chain.agents import CARRIER_NOTICE, EXECUTOR, LATE, LISTENER, recorded_events
+from examples.web import Json
 
-Manager = Callable[[Draft], tuple[str, bool]]
-"""Decides a draft: (who, yes or no)."""
+Manager = Callable[[str], tuple[str, bool]]
+"""Decides an order, as text: (who, yes or no)."""
 
 _ANSWER_S: Final = 15.0
 
 
 def play(stage: Stage, screen: Screen) -> None:
-    """Deliver the recorded shipping events; a person decides what the Executor drafts; yes becomes an order.
+    """Deliver the recorded shipping events; a person decides about each order, and only a yes lets one be written.
 
     Raises:
         TooSlow: the agents did not get that far.
@@ -30,8 +31,8 @@ def play(stage: Stage, screen: Screen) -> None:
         )
         stage.deliver(LISTENER, {"notice": CARRIER_NOTICE, **event})
     manager = _Person(screen) if stage.options.interactive else _scripted
-    agreed = sum(_decide(stage, screen, number, manager) for number in range(expected))
-    until(lambda: len(stage.inventory.orders()) >= agreed, "approved drafts become orders")
+    agreed = sum(_decide(stage, screen, manager) for _ in range(expected))
+    until(lambda: len(stage.inventory.orders()) >= agreed, "approved orders are written")
     screen.event(EXECUTOR, f"{len(stage.inventory.orders())} purchase orders written", "green")
 
 
@@ -40,20 +41,27 @@ def _leaves_a_gap(stage: Stage, event: dict[str, str]) -> bool:
     return event["status"] in LATE and impact["shortfall"] > 0
 
 
-def _decide(stage: Stage, screen: Screen, number: int, manager: Manager) -> bool:
-    until(lambda: len(stage.inventory.drafts()) > number, f"{EXECUTOR} drafts an order")
-    draft = stage.inventory.drafts()[number]
-    screen.event(ANALYST, draft.reason)
-    screen.event(EXECUTOR, f"drafts {draft} and waits")
-    person, yes = manager(draft)
-    stage.inventory.decide(draft.id, person, yes)
+def _decide(stage: Stage, screen: Screen, manager: Manager) -> bool:
+    asked = until(lambda: _waiting(stage), f"{EXECUTOR} asks about an order")
+    order = _text(json.loads(asked["request"]["arguments"]))
+    screen.event(EXECUTOR, f"wants to order {order} and waits")
+    person, yes = manager(order)
+    stage.control.answer(asked["id"], asked["digest"], yes, f"{person} decided")
     screen.event(person, "yes" if yes else "no", "green" if yes else "yellow")
-    if yes:
-        patiently(lambda: draft.id in (o["draft"] for o in stage.inventory.orders()), 5)
     return yes
 
 
-def _scripted(_draft: Draft) -> tuple[str, bool]:
+def _waiting(stage: Stage) -> Json | None:
+    """The approval that has waited longest, exact arguments and all."""
+    rows = [row for row in stage.control.approvals()["approvals"] if row["stage"] == "pending"]
+    return stage.control.approval(rows[0]["id"]) if rows else None
+
+
+def _text(order: Json) -> str:
+    return f"{order['quantity']} × {order['sku']} from {order['supplier']}, € {order['total_cents'] / 100:,.2f}"
+
+
+def _scripted(_order: str) -> tuple[str, bool]:
     return "scripted manager", True
 
 
@@ -64,9 +72,9 @@ class _Person:
         self._screen = screen
         self._away = False
 
-    def __call__(self, draft: Draft) -> tuple[str, bool]:
+    def __call__(self, order: str) -> tuple[str, bool]:
         if self._away:
-            return _scripted(draft)
-        answer = self._screen.ask(f"Order {draft}?", _ANSWER_S)
+            return _scripted(order)
+        answer = self._screen.ask(f"Order {order}?", _ANSWER_S)
         self._away = answer is None
         return ("nobody answered", False) if answer is None else ("you", answer)

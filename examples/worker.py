@@ -1,4 +1,4 @@
-"""One agent of the demonstration in a process of its own: ``python -m examples.worker NAME MODELS TICKETS INVENTORY``.
+"""One agent of the demonstration in a process of its own: ``python -m examples.worker NAME MODELS TICKETS``.
 
 Everything else (broker, data folder, tokens) comes from Fusebox's settings, as for any agent.
 """
@@ -8,9 +8,8 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from pathlib import Path
 
-from examples.crew import KEY, Member, World
+from examples.crew import INVENTORY, KEY, Member, World
 from fusebox.config import load_config
 from fusebox.errors import FuseboxError
 from fusebox.lifecycle import Stack, serve
@@ -20,9 +19,9 @@ from rabbitmq import Runtime
 def main(arguments: list[str]) -> int:
     """Run until SIGTERM."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    name, models, tickets, inventory = arguments
+    name, models, tickets = arguments
     runtime = Runtime.from_config(load_config(), name=name)
-    member = Member(name, runtime, World(models, {name: os.environ.get(KEY, "")}, tickets, Path(inventory)))
+    member = Member(name, runtime, World(models, {name: os.environ.get(KEY, "")}, tickets, os.environ[INVENTORY]))
     try:
         serve(Stack([runtime, member]))
     except FuseboxError as error:

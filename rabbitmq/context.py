@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Any, Final, ParamSpec, TypeVar
+from typing import Any, Final, NoReturn, ParamSpec, TypeVar
 
 from opentelemetry import trace
 
@@ -24,7 +24,8 @@ from rabbitmq.calls import arguments_of, contract_of, judged
 from rabbitmq.confirms import Confirm, confirmed
 from rabbitmq.handlers import encode
 from rabbitmq.middleware import Chain
-from rabbitmq.model_call import ModelCall, refused_by_gateway
+from rabbitmq.middleware.chain import Within
+from rabbitmq.model_call import ModelCall, asking
 from rabbitmq.parking import envelope
 from rabbitmq.runtime import Runtime
 from rabbitmq.workflow import Workflow
@@ -56,6 +57,22 @@ class Context:
         """The same for every run of this handler for this message: give it to systems that can refuse a repetition."""
         message_id = self.message.message_id if self.message else self.workflow.id
         return hashlib.sha256(f"{self.agent}\0{message_id}".encode()).hexdigest()[:32]
+
+    @property
+    def approval(self) -> str:
+        """Id of the approval for which the message at hand has waited; empty when it has not."""
+        return str(self.message.headers.get(names.H_APPROVAL, "")) if self.message else ""
+
+    def await_approval(self, approval: str) -> NoReturn:
+        """Have the message at hand wait until people have answered; it is then handled again, with :attr:`approval`.
+
+        For a call that the gateway answered with 202: what is held on the bus waits by itself.
+
+        Raises:
+            ApprovalPending: always; let it pass.
+        """
+        action = self._action(ActionKind.CONSUME, self.agent, "", None)
+        raise ApprovalPending(action, guard.hold(guard.APPROVAL, f"people are asked; {approval}"), approval)
 
     def publish(
         self, key: str, payload: object, *, timeout: float = PUBLISH_TIMEOUT_S, outbox: bool = False,
@@ -125,12 +142,12 @@ class Context:
         """:meth:`publish` for coroutines: waits for the confirm without holding the event loop, nor a thread.
 
         A thread is taken where waiting cannot be left to the broker: for an outbox, a parked publish, and while too
-        many messages are on their way.
+        many messages are on their way; and while policy, or *watch*, is asked about it.
         """
         if outbox or park or self.runtime.broker.busy:
             return await asyncio.to_thread(self.publish, key, payload, timeout=timeout, outbox=outbox, park=park)
         act, message = self._outgoing(key, payload)
-        with self.chain.acting(act):
+        async with self.chain.acting(act):
             await confirmed(self._hand_over(key, act, message, timeout), timeout)
         return message.message_id
 
@@ -143,6 +160,7 @@ class Context:
             Refused: a guard said no; the function was not called, or (kill) its result must not be used.
         """
         with self._tool(name, function, target, args, kwargs) as act:
+            act.capture(names.GEN_AI_TOOL_ARGUMENTS, act.request)
             result = function(*args, **kwargs)
             act.returned(result)
             act.capture(names.GEN_AI_TOOL_RESULT, result)
@@ -151,8 +169,9 @@ class Context:
     async def tool_async(
         self, name: str, function: Callable[..., Awaitable[R]], /, *args: Any, target: str = "", **kwargs: Any
     ) -> R:
-        """:meth:`tool` for a coroutine function."""
-        with self._tool(name, function, target, args, kwargs) as act:
+        """:meth:`tool` for a coroutine function; what guards take to answer does not hold the event loop."""
+        async with self._tool(name, function, target, args, kwargs) as act:
+            act.capture(names.GEN_AI_TOOL_ARGUMENTS, act.request)
             result = await function(*args, **kwargs)
             act.returned(result)
             act.capture(names.GEN_AI_TOOL_RESULT, result)
@@ -173,29 +192,22 @@ class Context:
         Raises:
             Refused: a guard said no before the call, the gateway said so, or the agent was killed during it.
         """
-        action = self._action(ActionKind.MODEL_CALL, model, "", messages)
-        attributes = {
-            names.GEN_AI_OPERATION: operation,
-            names.GEN_AI_PROVIDER: provider,
-            names.GEN_AI_REQUEST_MODEL: model,
-        }
-        asked = self._approve(action, lambda: {"operation": operation, "messages": messages})
-        approve = None if messages is None else asked
-        with self.acting(action, f"{operation} {model}", dict(attributes), messages, approve) as act:
-            if messages is not None:
-                act.capture(names.GEN_AI_INPUT_MESSAGES, messages)
-            try:
+        with self._inference(model, provider, messages, operation) as act, asking(act, messages):
+            yield ModelCall(act)
+
+    @asynccontextmanager
+    async def model_call_async(
+        self, model: str, *, provider: str, messages: object = None, operation: str = "chat"
+    ) -> AsyncIterator[ModelCall]:
+        """:meth:`model_call` for coroutines (``async with``); the time guards take does not hold the event loop."""
+        async with self._inference(model, provider, messages, operation) as act:
+            with asking(act, messages):
                 yield ModelCall(act)
-            except Exception as error:
-                refused = refused_by_gateway(error, action)
-                if refused is None:
-                    raise
-                raise refused from error
 
     def acting(
         self, action: Action, span_name: str, attributes: dict[str, Value], request: object,
         approve: Callable[[Verdict], None] | None = None,
-    ) -> AbstractContextManager[Act]:  # fmt: skip
+    ) -> Within[Act]:  # fmt: skip
         """The one path of every action: the agent's middleware around the work.
 
         Raises:
@@ -204,6 +216,17 @@ class Context:
         started = self.runtime.clock.now()
         act = Act(self.runtime, action, span_name, attributes, request, started=started, approve=approve)
         return self.chain.acting(act)
+
+    def _inference(self, model: str, provider: str, messages: object, operation: str) -> Within[Act]:
+        action = self._action(ActionKind.MODEL_CALL, model, "", messages)
+        attributes: dict[str, Value] = {
+            names.GEN_AI_OPERATION: operation,
+            names.GEN_AI_PROVIDER: provider,
+            names.GEN_AI_REQUEST_MODEL: model,
+        }
+        asked = self._approve(action, lambda: {"operation": operation, "messages": messages})
+        approve = None if messages is None else asked
+        return self.acting(action, f"{operation} {model}", attributes, messages, approve)
 
     def _outgoing(self, key: str, payload: object, message_id: str = "") -> tuple[Act, Message]:
         """One publish: what surrounds it, and the message; its headers are complete once the middleware is entered."""
@@ -247,29 +270,24 @@ class Context:
         """
 
         def approve(verdict: Verdict) -> None:
-            message = self.message
-            named = str(message.headers.get(names.H_APPROVAL, "")) if message else ""
-            belongs = origin or (message.message_id if message else "") or self.workflow.id
+            belongs = origin or (self.message.message_id if self.message else "") or self.workflow.id
             self.runtime.approvals.require(
-                action, verdict, arguments, contract=contract(), origin=belongs, named=named
+                action, verdict, arguments, contract=contract(), origin=belongs, named=self.approval
             )  # fmt: skip
 
         return approve
 
-    @contextmanager
     def _tool(
         self, name: str, function: Callable[..., Any], target: str, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Iterator[Act]:
+    ) -> Within[Act]:
         request = {"args": list(args), **kwargs}
         arguments = judged(function, args, kwargs) if self.runtime.policy is not None else None
         action = self._action(ActionKind.TOOL_CALL, name, target, request, arguments)
-        attributes = {names.GEN_AI_OPERATION: "execute_tool", names.GEN_AI_TOOL_NAME: name}
+        attributes: dict[str, Value] = {names.GEN_AI_OPERATION: "execute_tool", names.GEN_AI_TOOL_NAME: name}
         approve = self._approve(
             action, lambda: arguments_of(function, args, kwargs), contract=lambda: contract_of(function)
         )  # fmt: skip
-        with self.acting(action, f"execute_tool {name}", dict(attributes), request, approve) as act:
-            act.capture(names.GEN_AI_TOOL_ARGUMENTS, request)
-            yield act
+        return self.acting(action, f"execute_tool {name}", attributes, request, approve)
 
     def _action(
         self, kind: ActionKind, operation: str, target: str, request: object, arguments: object = None

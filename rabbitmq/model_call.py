@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
 from fusebox import fingerprint, guard, names
@@ -57,7 +59,21 @@ class ModelCall:
         self._act.span.set_attribute(names.CUT, True)
 
 
-def refused_by_gateway(error: Exception, action: Action) -> AgentTripped | None:
+@contextmanager
+def asking(act: Act, messages: object) -> Iterator[None]:
+    """While the provider is asked: a refusal of the gateway is raised in our own words."""
+    if messages is not None:
+        act.capture(names.GEN_AI_INPUT_MESSAGES, messages)
+    try:
+        yield
+    except Exception as error:
+        refused = _refused_by_gateway(error, act.action)
+        if refused is None:
+            raise
+        raise refused from error
+
+
+def _refused_by_gateway(error: Exception, action: Action) -> AgentTripped | None:
     """The gateway's 403 ``agent_tripped``, as a client library raises it, in our own words: the message is then held.
 
     Libraries keep the body of an error as ``body``; OpenAI's unwraps it, Anthropic's does not.

@@ -20,4 +20,5 @@ pytest_plugins = [
     "tests.fixtures.watch",
     "tests.fixtures.faults",
     "tests.fixtures.gateway",
+    "tests.fixtures.postgres",
 ]

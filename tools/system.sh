@@ -3,18 +3,26 @@
 # Where it does not, says what the tests will skip. The servers are installed, never started: tests start their own.
 set -euo pipefail
 
-declare -A package=([rabbitmq-server]=rabbitmq-server [redis-server]=redis-server [chromium]=chromium [strace]=strace [npm]=npm)
+declare -A package=(
+  [rabbitmq-server]=rabbitmq-server [redis-server]=redis-server [postgres]=postgresql [chromium]=chromium [strace]=strace
+  [npm]=npm
+)
 declare -A skipped=(
   [rabbitmq-server]="everything over a real RabbitMQ"
   [redis-server]="shared state on a real Redis"
+  [postgres]="the supply chain on PostgreSQL"
   [chromium]="the dashboard in a browser"
   [strace]="disk faults"
   [npm]="a consumer on Node"
 )
 
+present() {
+  [ -x "/usr/sbin/$1" ] || command -v "$1" >/dev/null || compgen -G "/usr/lib/postgresql/*/bin/$1" >/dev/null
+}
+
 missing=()
 for program in "${!package[@]}"; do
-  [ -x "/usr/sbin/$program" ] || command -v "$program" >/dev/null || missing+=("$program")
+  present "$program" || missing+=("$program")
 done
 [ ${#missing[@]} -gt 0 ] || exit 0
 
@@ -40,6 +48,6 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
 fi
 
 for program in "${missing[@]}"; do
-  [ -x "/usr/sbin/$program" ] || command -v "$program" >/dev/null ||
+  present "$program" ||
     echo "system: no $program; skipped: ${skipped[$program]} (as root: apt-get install ${package[$program]})" >&2
 done

@@ -77,6 +77,7 @@ from fusebox.records import Finding, State, Transition
 from fusebox.rundir import announce, lookup, withdraw
 from fusebox.telemetry import Telemetry
 from fusebox.version import __version__
+from governance.approvals.rules import ApprovalRules
 from governance.registry import load_registry
 
 ROLE: Final = "watch"
@@ -253,7 +254,7 @@ class Watch:
         config, folder = self._config, self._config.data_dir
         self._operators, self._approvers = Tokens(folder / "operators.json", config.tenant), Approvers(folder)
         self._approving = Approving(
-            self._store, parts.approvals_key(folder), self._journal, self._registry,
+            self._store, parts.approvals_key(folder), self._journal, ApprovalRules(config.agents_file, self._registry),
             lambda: tuple(sorted({*self._operators.names(), *self._approvers.names()})), dispatch, self._telling,
             self._writer, self._clock, tenant=config.tenant, local=LOCAL, each=config.approvals_each,
         )  # fmt: skip

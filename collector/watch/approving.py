@@ -35,10 +35,10 @@ from collector.watch.uplink import refuse_foreign
 from fusebox import happenings
 from fusebox.clock import Clock
 from fusebox.errors import StoreUnavailable
-from fusebox.registry import Registry
 from fusebox.store import Store
 from governance.approvals.approval import LIVE, Answer, Approval, NotTaken, NotYours, Stage
 from governance.approvals.register import KEEP_S, Register, Terms, TooMany
+from governance.approvals.rules import ApprovalRules
 
 Json = dict[str, Any]
 KIND: Final = "approval"
@@ -62,17 +62,19 @@ class Approving:
 
     Args:
         key: seals what is in the store.
-        local: the token that belongs to this machine and to no person.
+        rules: who is asked about each agent.
+        local: the token that belongs to this machine and to no person: whoever reads it may be one who has agreed by
+            name already, so it counts for nobody where two must agree.
         people: everyone who could answer, by name.
         each: approvals that may wait for one person at once.
     """
 
     def __init__(
-        self, store: Store, key: bytes, journal: Journal, registry: Registry, people: Callable[[], tuple[str, ...]],
+        self, store: Store, key: bytes, journal: Journal, rules: ApprovalRules, people: Callable[[], tuple[str, ...]],
         dispatch: Dispatch, telling: Telling, writer: Writer, clock: Clock, *, tenant: str, local: str, each: int,
     ) -> None:  # fmt: skip
         self._register = Register(store, clock, tenant, key, self._record)
-        self._journal, self._registry, self._people, self._dispatch = journal, registry, people, dispatch
+        self._journal, self._rules, self._people, self._dispatch = journal, rules, people, dispatch
         self._telling, self._writer, self._clock = telling, writer, clock
         self._tenant, self._local, self._each = tenant, local, each
 
@@ -97,7 +99,7 @@ class Approving:
         return told | {"expires_at": approval.expires_at, "grant": self._grant(approval, body.nonce)}
 
     def standing(self, principal: Principal, data: Any) -> Json:
-        """Stages of the approvals of some agents, without those that were used."""
+        """Stages of the approvals of some agents that live, or have ended a moment ago; not of those used."""
         body = bodies.parse(bodies.StandingBody, data)
         refuse_foreign(principal, body.agents)
         with _refusing():
@@ -179,8 +181,11 @@ class Approving:
             self._journal.owe(note)
 
     def _terms(self, agent: str) -> Terms:
-        rule = self._registry.approval_rule(agent)
-        return Terms(rule.by or self._people(), rule.people, rule.expires_s, self._each)
+        rule = self._rules.of(agent)
+        allowed = rule.by or self._people()
+        if rule.people > 1:
+            allowed = tuple(name for name in allowed if name != self._local)
+        return Terms(allowed, rule.people, rule.expires_s, self._each)
 
     def _grant(self, approval: Approval, nonce: str) -> str:
         if approval.stage is not Stage.USED:

@@ -28,6 +28,7 @@ from examples.scenes.manager import Manager
 from examples.scenes.models import SMALL_MODEL, Models
 from examples.supply_chain.agents import ANALYST, ANALYST_MODEL, EXECUTOR, CarrierUpdate
 from examples.supply_chain.carriers import FEDEX, MAERSK, post
+from examples.supply_chain.database import place
 from examples.supply_chain.dock import Dock
 from examples.supply_chain.mesh import analyst, executor, listener
 from examples.supply_chain.systems import Erp, Warehouse
@@ -174,10 +175,10 @@ class Mesh:
 class Outside:
     """The world the agents act on; it knows nothing of Fusebox."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, warehouse: str, erp: str) -> None:
         self.models = Models()
         self.server = ModelServer(self.models)
-        self.warehouse, self.erp = Warehouse(folder / "warehouse.db"), Erp(folder / "erp.db")
+        self.warehouse, self.erp = Warehouse(warehouse), Erp(erp)
         for system, name in ((self.warehouse, "warehouse"), (self.erp, "erp")):
             write_atomic(folder / f"{name}.key", system.credential)
 
@@ -203,7 +204,8 @@ def mesh(
     with ExitStack() as running:
         folder = running.enter_context(data_folder(options))
         registry = running.enter_context(as_file(files(__package__).joinpath("agents.toml")))
-        outside, pager = Outside(folder), Pager(SystemClock())
+        places = [place(options.inventory_url, folder / f"{name}.db") for name in ("warehouse", "erp")]
+        outside, pager = Outside(folder, *map(running.enter_context, places)), Pager(SystemClock())
         for service in (outside.server, outside.warehouse, outside.erp, pager):
             _run(running, service)
         node = PrivateNode(folder / "rabbitmq") if private_node else None

@@ -9,8 +9,9 @@ from typing import Final
 from examples.demo_stage import until
 from examples.scenes.stage import Mesh
 from examples.scenes.told import Told
-from examples.supply_chain.agents import ANALYST, CarrierUpdate
+from examples.supply_chain.agents import ANALYST, EXECUTOR, CarrierUpdate
 from fusebox.errors import Retryable
+from fusebox.names import approvals_queue
 from fusebox.rundir import lookup
 
 _GUESS: Final = "a guess"
@@ -28,6 +29,8 @@ def delay(mesh: Mesh, told: Told) -> None:
     told.claim("a signed one is taken", status == 200)
     asked = mesh.manager.asked(update.shipment)
     told.claim("nothing is ordered before the manager agrees", mesh.ordered(update.shipment) == [])
+    parked = until(lambda: mesh.runtime.broker.depth(approvals_queue(EXECUTOR)), "the executor's message is parked")
+    told.claim("the executor's message waits in executor.approvals", parked == 1)
     status, _ = mesh.manager.post(mesh.manager.webhook(asked, approve=True))
     until(lambda: mesh.ordered(update.shipment), "the order is committed")
     mesh.carrier_posts(update)
@@ -38,8 +41,8 @@ def delay(mesh: Mesh, told: Told) -> None:
         [order["agent"] for order in mesh.ordered(update.shipment)] == ["executor"],
     )
     told.claim(
-        "the workflow remembers the delay, its impact, the draft and the order",
-        [e.type for e in mesh.remembered(workflow)] == ["delay", "impact", "fact", "ordered"],
+        "the workflow remembers the delay, its impact, the draft, the approval shown and the order",
+        [e.type for e in mesh.remembered(workflow)] == ["delay", "impact", "fact", "fact", "ordered"],
     )
     rows = until(lambda: mesh.query("ask_knew", agent="executor"), "reads are stored", _LONG_S)
     told.claim("what the executor knew when it ordered is on record", any(r["operation"] == "erp.order" for r in rows))

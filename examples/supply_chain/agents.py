@@ -3,13 +3,14 @@
 ::
 
     carrier ─ webhook ─► bridge ─ carrier.update ─► listener ─ shipment.delayed ─► analyst ─ stock.short ─► executor
-                                                                                                    (waits for a person)
+                                                                                          a person agrees ──► the order
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib.resources import files
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from pydantic import BaseModel
 from examples.chat import Chat, ask
 from examples.model_server import Script, dice
 from examples.supply_chain.inventory import Inventory
+from fusebox.errors import ApprovalDenied
 from rabbitmq import Agent, Context, Runtime
 
 LISTENER: Final = "listener"
@@ -26,7 +28,6 @@ EXECUTOR: Final = "executor"
 CARRIER_NOTICE: Final = "carrier.update"
 LISTENER_KEYS: Final = {CARRIER_NOTICE: "carrier.update"}
 ANALYST_MODEL: Final = "gpt-5"
-APPROVAL_TIMEOUT_S: Final = 120.0
 
 LATE: Final = frozenset({"delayed", "customs_hold"})
 """What a carrier says when a shipment will not arrive as planned."""
@@ -91,17 +92,16 @@ def analyst(runtime: Runtime, inventory: Inventory, chat: Chat) -> Agent:
 
 
 def executor(runtime: Runtime, inventory: Inventory) -> Agent:
-    """Drafts a purchase order, waits for a person, and orders only after a yes."""
+    """Drafts a purchase order and writes it; that is an action which its policy holds until a person has agreed."""
     agent = Agent(EXECUTOR, runtime, concurrency=4)
 
     @agent.on("stock.short")
     def reorder(short: StockShort, ctx: Context) -> None:
         draft = ctx.tool(
-            "purchasing.draft", inventory.draft, short.shipment, short.sku, short.shortfall, short.summary,
-            target=short.shipment,
-        )  # fmt: skip
-        if inventory.await_decision(draft["id"], APPROVAL_TIMEOUT_S):
-            ctx.tool("purchasing.order", inventory.order, draft["id"], target=short.shipment)
+            "purchasing.draft", inventory.draft, short.shipment, short.sku, short.shortfall, target=short.shipment
+        )
+        with suppress(ApprovalDenied):  # who said no knows
+            ctx.tool("purchasing.order", inventory.order, **draft, target=short.shipment)
 
     return agent
 

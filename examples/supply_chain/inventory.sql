@@ -28,25 +28,12 @@ CREATE TABLE shipments (
     eta TEXT NOT NULL                                   -- date it was expected when it was ordered
 );
 
-CREATE TABLE drafts (
-    id INTEGER PRIMARY KEY,
-    shipment TEXT NOT NULL UNIQUE REFERENCES shipments (id),
-    supplier INTEGER NOT NULL REFERENCES suppliers (id),
+CREATE TABLE purchase_orders (
+    shipment TEXT PRIMARY KEY REFERENCES shipments (id),    -- what the order stands in for
+    supplier TEXT NOT NULL,
     sku TEXT NOT NULL REFERENCES products (sku),
     quantity INTEGER NOT NULL CHECK (quantity > 0),
-    total_cents INTEGER NOT NULL,
-    reason TEXT NOT NULL,
-    status TEXT NOT NULL DEFAULT 'waiting' CHECK (status IN ('waiting', 'approved', 'refused', 'expired')),
-    decided_by TEXT NOT NULL DEFAULT ''
-);
-
-CREATE TABLE purchase_orders (
-    draft INTEGER PRIMARY KEY REFERENCES drafts (id),
-    supplier INTEGER NOT NULL REFERENCES suppliers (id),
-    sku TEXT NOT NULL REFERENCES products (sku),
-    quantity INTEGER NOT NULL,
-    total_cents INTEGER NOT NULL,
-    approved_by TEXT NOT NULL CHECK (approved_by != '')
+    total_cents INTEGER NOT NULL
 );
 
 INSERT INTO products VALUES

@@ -8,6 +8,8 @@
                                                     the workflow's context ◄────── facts ──── executor ◄──────────────┘
                                                                                                 │ drafts an order
                                                            person ◄── 202, an approval ── gateway ── signed off ─► ERP
+                                                                │                             ▲
+                                                                └─► its message waits in executor.approvals
 
 A handler may run again (a crash, Redis or the gateway away for a moment), and what it publishes then comes twice. The
 draft is a fact of the workflow and the workflow's id the order's idempotency key, so there is one order for one delay.
@@ -16,7 +18,6 @@ draft is a fact of the workflow and the workflow's id the order's idempotency ke
 from __future__ import annotations
 
 import json
-import time
 from datetime import date
 from http import HTTPStatus
 from typing import Any, Final
@@ -50,9 +51,9 @@ _OFFER: Final = (
     "WHERE o.sku = '{sku}'"
 )
 _LATER: Final = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.REQUEST_TIMEOUT)
-_POLL_S: Final = 0.1
-WAIT_S: Final = 90.0
-"""How long the Executor waits for a person before its message goes back."""
+ORDERED: Final = "ordered"
+REFUSED: Final = "refused"
+WAITS: Final = "waits"
 
 
 class RefusedByGateway(Permanent):
@@ -98,12 +99,14 @@ def executor(runtime: Runtime, through: Through) -> Agent:
 
     @agent.on("stock.short", retry=_AGAIN)
     def reorder(short: StockShort, ctx: Context) -> None:
-        if ctx.workflow.history(type="ordered").entries:
+        if ctx.workflow.history(type=ORDERED).entries:
             return  # what a crash had published twice
         draft = ctx.workflow.facts.get("draft")
         order = draft.body if draft else _draft(ctx, through, short)
-        said = ctx.tool("erp.order", _commit, ctx, through, order, target=short.shipment)
-        ctx.workflow.remember({"order": order, **said}, type="ordered" if said["ordered"] else "refused")
+        said = ctx.tool("erp.order", _commit, through, order, ctx.workflow.id, _shown(ctx), target=short.shipment)
+        if said["became"] == WAITS:
+            ctx.await_approval(said["approval"])
+        ctx.workflow.remember({"order": order, **said}, type=said["became"])
 
     return agent
 
@@ -146,27 +149,29 @@ def _draft(ctx: Context, through: Through, short: StockShort) -> dict[str, Any]:
     return order
 
 
-def _commit(ctx: Context, through: Through, order: dict[str, Any]) -> dict[str, Any]:
-    """Post the order, and again under its approval once people have answered.
+def _shown(ctx: Context) -> str:
+    """The approval to show at the gateway, noted beforehand. Where an earlier run has shown it and broke off, it may be
+    used up: people are then asked again, about an order of which the ERP takes one."""
+    before = ctx.workflow.facts.get("shown")
+    if not ctx.approval or (before and before.body == ctx.approval):
+        return ""
+    ctx.workflow.facts.put("shown", ctx.approval, version=before.number if before else 0)
+    return ctx.approval
+
+
+def _commit(through: Through, order: dict[str, Any], workflow: str, approval: str) -> dict[str, Any]:
+    """Post the order: what became of it, and its approval.
 
     Raises:
-        ServiceUnavailable: nobody can be asked just now.
+        ServiceUnavailable: the gateway does not answer, or nobody can be asked just now.
     """
-    approval, deadline = "", time.monotonic() + WAIT_S
-    while time.monotonic() < deadline:
-        said = through.tool(
-            "erp", "orders", order, workflow=ctx.workflow.id, approval=approval, once=ctx.workflow.id
-        )  # fmt: skip
-        if said.status == HTTPStatus.CREATED:
-            return {"ordered": True, "approval": approval}
-        if said.code == "approval_denied":
-            return {"ordered": False, "approval": approval, "why": str(said.body["error"]["message"])}
-        if said.status == HTTPStatus.ACCEPTED:
-            approval = str(said.body["approval_id"])
-        elif said.code != "approval_unavailable":
-            _accepted(said)
-        time.sleep(_POLL_S)
-    raise ServiceUnavailable(f"nobody has answered {approval} yet")
+    said = through.tool("erp", "orders", order, workflow=workflow, approval=approval, once=workflow)
+    if said.code == "approval_denied":
+        return {"became": REFUSED, "approval": approval, "why": str(said.body["error"]["message"])}
+    body = _accepted(said)
+    if said.status == HTTPStatus.ACCEPTED:
+        return {"became": WAITS, "approval": str(body["approval_id"])}
+    return {"became": ORDERED, "approval": approval}
 
 
 def _accepted(said: Said) -> dict[str, Any]:

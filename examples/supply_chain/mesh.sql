@@ -9,7 +9,8 @@ INSERT INTO users VALUES
 
 CREATE TABLE parts AS
 WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 199)
-SELECT i, char(65 + i / 26) || char(65 + i % 26) AS letters FROM n;
+SELECT i, substr('ABCDEFGHIJKLMNOPQRSTUVWXYZ', 1 + i / 26, 1) || substr('ABCDEFGHIJKLMNOPQRSTUVWXYZ', 1 + i % 26, 1)
+    AS letters FROM n;
 
 INSERT INTO products SELECT 'PRT-' || letters, 'Part ' || letters, 150 + i, 35 FROM parts;
 INSERT INTO offers SELECT 1, 'PRT-' || letters, 50, 1800 + i FROM parts;

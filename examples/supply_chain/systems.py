@@ -10,14 +10,12 @@ from __future__ import annotations
 import hmac
 import json
 import secrets
-import sqlite3
-from contextlib import closing
 from http import HTTPStatus
-from importlib.resources import files
-from pathlib import Path
 from threading import Lock
-from typing import Any, Final
+from typing import Final
 
+from examples.supply_chain.database import BadStatement, open_database
+from examples.supply_chain.inventory import Inventory
 from examples.web import Answer, Json, Request, WebServer, not_found
 
 _REFUSED: Final = Answer({"error": "who are you?"}, HTTPStatus.UNAUTHORIZED)
@@ -54,29 +52,24 @@ class Warehouse(System):
     """The inventory.
 
     Args:
-        path: its SQLite file, made anew.
+        address: of its database, where its tables are made.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, address: str) -> None:
         super().__init__()
-        self._path = path
-        folder = files("examples.supply_chain")
-        with closing(sqlite3.connect(path)) as db:
-            db.executescript(folder.joinpath("inventory.sql").read_text() + folder.joinpath("mesh.sql").read_text())
+        Inventory(address).create("mesh.sql")
+        self._database = open_database(address)
 
     def rows(self, sql: str) -> list[Json]:
         """Run one statement."""
-        with closing(sqlite3.connect(self._path, timeout=10)) as db, db:
-            found = db.execute(sql)
-            names = [column[0] for column in found.description or ()]
-            return [dict(zip(names, row, strict=True)) for row in found]
+        return self._database.rows(sql)
 
     def answer(self, request: Request) -> Answer:
         if (request.method, request.path) != ("POST", ("query",)):
             return not_found(request)
         try:
             return Answer({"rows": self.rows(str(request.json()["sql"]))})
-        except sqlite3.Error as error:
+        except BadStatement as error:
             return Answer({"error": str(error)}, HTTPStatus.BAD_REQUEST)
 
 
@@ -84,18 +77,18 @@ class Erp(System):
     """The table of purchase orders, and who asked for each.
 
     Args:
-        path: its SQLite file.
+        address: of its database, where the table is made.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, address: str) -> None:
         super().__init__()
-        self._path = path
-        self._run("CREATE TABLE IF NOT EXISTS purchase_orders (id TEXT PRIMARY KEY, body TEXT NOT NULL, agent TEXT)")
+        self._database = open_database(address)
+        self._database.script("CREATE TABLE orders (id TEXT PRIMARY KEY, body TEXT NOT NULL, agent TEXT NOT NULL)")
 
     def orders(self) -> list[Json]:
         """Every purchase order."""
-        rows = self._run("SELECT id, body, agent FROM purchase_orders ORDER BY rowid")
-        return [{**json.loads(body), "id": id, "agent": agent} for id, body, agent in rows]
+        rows = self._database.rows("SELECT id, body, agent FROM orders ORDER BY id")
+        return [{**json.loads(row["body"]), "id": row["id"], "agent": row["agent"]} for row in rows]
 
     def answer(self, request: Request) -> Answer:
         if request.path != ("orders",) or request.method != "POST":
@@ -104,9 +97,5 @@ class Erp(System):
         if not id:
             return Answer({"error": "an order needs an idempotency-key"}, HTTPStatus.BAD_REQUEST)
         body, agent = json.dumps(request.json()), request.headers.get("x-fusebox-agent", "")
-        self._run("INSERT OR IGNORE INTO purchase_orders VALUES (?, ?, ?)", id, body, agent)
+        self._database.rows("INSERT INTO orders VALUES (?, ?, ?) ON CONFLICT (id) DO NOTHING", id, body, agent)
         return Answer({"purchase_order": id, "status": "ordered"}, HTTPStatus.CREATED)
-
-    def _run(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
-        with closing(sqlite3.connect(self._path, timeout=10)) as db, db:
-            return list(db.execute(sql, values))

@@ -89,7 +89,7 @@ class Approvals:
         self._rule(action, verdict, answer, {"kind": "grant", "digest": place[1], "nonce": nonce}, place)
 
     def standing(self, agents: Iterable[str]) -> dict[str, str]:
-        """Stages of the approvals of these agents, without those that were used.
+        """Stages of the approvals of these agents that live, or came to a no a moment ago; any other is over.
 
         Raises:
             ControlUnavailable, ControlRefused: *watch* does not say.

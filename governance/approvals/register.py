@@ -31,6 +31,8 @@ from governance.approvals.request import Request
 from governance.approvals.rows import Forged, Rows
 
 KEEP_S: Final = 7 * 86_400
+NEWS_S: Final = 120.0
+"""Who asks how things stand, often, is not told again and again of what ended longer ago."""
 MAX_PENDING: Final = 1_000
 """Approvals that wait at once, over all people."""
 _TRIES: Final = 16
@@ -108,8 +110,9 @@ class Register:
         return self._found([entry for entry in entries if not entry.live][:limit], live=False)
 
     def standing(self, agents: Container[str]) -> dict[str, str]:
-        """Stages of the approvals of these agents, without those that were used."""
-        entries = self._index.entries(self._clock.wall())
+        """Stages of the approvals of these agents: what is live, and what came to a no within :data:`NEWS_S`."""
+        now = self._clock.wall()
+        entries = [each for each in self._index.entries(now) if each.live or now - each.until <= NEWS_S]
         return {each.id: each.stage for each in entries if each.agent in agents and each.stage != Stage.USED}
 
     def ended(self, id: str) -> None:

@@ -27,6 +27,10 @@ class Middleware:
     def before_action(self, act: Act) -> None:
         """An action is about to happen; an exception prevents it and reaches the caller."""
 
+    async def before_action_async(self, act: Act) -> None:
+        """In place of ``before_action`` where a coroutine acts; override it, too, where that one may wait."""
+        self.before_action(act)
+
     def handed_over(self, act: Act) -> None:
         """A publish is on its way, and its confirm is not there yet: the time for what costs some."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Any, Final, Generic, TypeVar
 
@@ -16,6 +16,9 @@ from rabbitmq.run import Bury, Outcome, Run, SkipHandler
 T = TypeVar("T")
 Before = Callable[[T], None]
 After = Callable[[T, BaseException | None], None]
+Awaited = Callable[[T], Awaitable[None]]
+Hooks = tuple[Before[T] | None, After[T] | None, Awaited[T] | None]
+"""Before, after, and what a coroutine awaits in place of the first."""
 
 MIDDLEWARE_FAILED: Final = happenings.declare(
     "middleware_failed", logging.ERROR, "a middleware's settled hook raised; the message is settled all the same"
@@ -40,14 +43,14 @@ class Chain:
                     f"the middleware leaves out {kind.__name__}, without which nothing could stop the agent; "
                     "begin with default_middleware() and add to it"
                 )
-        self._action = _pairs(middleware, "before_action", "after_action")
-        self._handle = _pairs(middleware, "before_handle", "after_handle")
+        self._action = _hooks(middleware, "before_action", "after_action", "before_action_async")
+        self._handle = _hooks(middleware, "before_handle", "after_handle")
         self._handed_over = [each.handed_over for each in middleware if _overrides(each, "handed_over")]
         self._on_failure = [each.on_failure for each in middleware if _overrides(each, "on_failure")]
         self._settled = [each.settled for each in middleware if _overrides(each, "settled")]
 
     def acting(self, act: Act) -> Within[Act]:
-        """Around one action: ``with chain.acting(act):``."""
+        """Around one action: ``with chain.acting(act):``, or ``async with`` in a coroutine."""
         return Within(self._action, act)
 
     def handed_over(self, act: Act) -> None:
@@ -79,26 +82,43 @@ class Chain:
 class Within(Generic[T]):
     """The hooks around one action or message, as a context manager."""
 
-    __slots__ = ("_entered", "_pairs", "_subject")
+    __slots__ = ("_entered", "_hooks", "_subject")
 
-    def __init__(self, pairs: Sequence[tuple[Before[T] | None, After[T] | None]], subject: T) -> None:
-        self._pairs, self._subject, self._entered = pairs, subject, 0
+    def __init__(self, hooks: Sequence[Hooks[T]], subject: T) -> None:
+        self._hooks, self._subject, self._entered = hooks, subject, 0
 
     def __enter__(self) -> T:
         try:
-            for before, _ in self._pairs:
+            for before, _, _ in self._hooks:
                 if before is not None:
                     before(self._subject)
                 self._entered += 1
-        except SkipHandler:
-            self._leave(None)
-            raise
         except BaseException as error:
-            last = self._leave(error)
-            if last is error or last is None:
-                raise
-            raise last from error
+            self._abandon(error)
+            raise
         return self._subject
+
+    async def __aenter__(self) -> T:
+        try:
+            for before, _, awaited in self._hooks:
+                if awaited is not None:
+                    await awaited(self._subject)
+                elif before is not None:
+                    before(self._subject)
+                self._entered += 1
+        except BaseException as error:
+            self._abandon(error)
+            raise
+        return self._subject
+
+    def _abandon(self, error: BaseException) -> None:
+        """Leave what was entered before one hook did not come through."""
+        if isinstance(error, SkipHandler):
+            self._leave(None)
+            return
+        last = self._leave(error)
+        if last is not None and last is not error:
+            raise last from error
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, stack: TracebackType | None
@@ -107,9 +127,14 @@ class Within(Generic[T]):
         if last is not None and last is not error:
             raise last
 
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, stack: TracebackType | None
+    ) -> None:
+        self.__exit__(kind, error, stack)
+
     def _leave(self, error: BaseException | None) -> BaseException | None:
         """Every ``after`` due, last to first; the error that stands in the end."""
-        for _, after in reversed(self._pairs[: self._entered]):
+        for _, after, _ in reversed(self._hooks[: self._entered]):
             if after is None:
                 continue
             try:
@@ -119,9 +144,9 @@ class Within(Generic[T]):
         return error
 
 
-def _pairs(middleware: Sequence[Middleware], before: str, after: str) -> list[tuple[Any, Any]]:
-    both = [(_hook(each, before), _hook(each, after)) for each in middleware]
-    return [pair for pair in both if pair != (None, None)]
+def _hooks(middleware: Sequence[Middleware], *names: str) -> list[Any]:
+    found = [tuple(_hook(each, name) for name in names) for each in middleware]
+    return [(*hooks, None)[:3] for hooks in found if any(hooks)]
 
 
 def _hook(middleware: Middleware, name: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AbstractContextManager
 from typing import Final
 
@@ -42,6 +43,13 @@ class Guarding(Middleware):
             if refused.verdict.guard == guard.LINEAGE:
                 runtime.found(_ring(action, refused.verdict.reason, runtime.clock.now()))
             raise
+
+    async def before_action_async(self, act: Act) -> None:
+        """Policy may wait for a server, and what it holds for *watch*: on a thread, so that the event loop goes on."""
+        if act.runtime.policy is None:
+            self.before_action(act)
+        else:
+            await asyncio.to_thread(self.before_action, act)
 
     def before_handle(self, run: Run) -> None:
         """

@@ -19,11 +19,12 @@ from redis import Redis
 from collector.approvers import Approvers
 from collector.tokens import Tokens
 from collector.watch.api import MAX_BODY
-from fusebox import cli, webhooks
+from fusebox import cli, happenings, webhooks
 from fusebox.clock import ManualClock, SystemClock
 from fusebox.config import Config
 from fusebox.control import ControlClient, ControlRefused
 from fusebox.errors import ControlUnavailable
+from governance.approvals.register import NEWS_S
 from governance.approvals.request import Request, exact
 from tests.collector.receiver import SECRET, Receiver
 from tests.collector.test_watch_pages import Browser, token, word
@@ -92,7 +93,6 @@ class TestPeople:
         watch_config.agents_file.write_text(
             '[agents.buyer]\nowner = "o"\napprovals = { by = ["jo", "dana", "kim"], people = 2 }\n'
         )
-        harness.restart()
         machine = Tokens(harness.config.data_dir / "principals.json").add("jo", ("buyer",))
         told = hold(harness, token=machine)
         row = harness.operator().approval(told["approval"])
@@ -103,6 +103,35 @@ class TestPeople:
         assert dana.answer(*answer)["stage"] == "pending"
         assert refused(dana.answer, *answer) == 409
         assert kim.answer(*answer)["stage"] == "approved"
+
+    def test_where_two_must_agree_the_machine_is_none_of_them(self, watch_config: Config, harness: Harness) -> None:
+        def require_two(by: str = "") -> None:
+            watch_config.agents_file.write_text(f'[agents.buyer]\nowner = "o"\napprovals = {{ {by}people = 2 }}\n')
+
+        kim = person(harness, "kim")
+        for by in ("", 'by = ["kim", "local"], '):
+            require_two(by)
+            with pytest.raises(ControlRefused, match="takes 2 people to agree, and 1 may: kim"):
+                hold(harness)
+        require_two()
+        dana = person(harness, "dana")
+        row = harness.operator().approval(hold(harness)["approval"])
+        answer = (row["id"], row["digest"], True, "yes")
+        assert kim.answer(*answer)["stage"] == "pending"
+        assert refused(harness.operator().answer, *answer) == 403, "whoever kim is may be able to read that token"
+        assert dana.answer(*answer)["stage"] == "approved"
+
+    def test_who_is_asked_is_who_agents_toml_names_now(self, watch_config: Config, harness: Harness) -> None:
+        def asked_of(origin: str) -> list[str]:
+            return list(harness.operator().approval(hold(harness, origin=origin)["approval"])["allowed"])
+
+        for name in ("dana", "kim"):
+            watch_config.agents_file.write_text(f'[agents.buyer]\nowner = "o"\napprovals = {{ by = ["{name}"] }}\n')
+            assert asked_of(name) == [name]
+        watch_config.agents_file.write_text("[agents.buyer\n")
+        before = happenings.counts()["approval_rules_kept"]
+        assert asked_of("later") == ["kim"], "what is no rule changes none"
+        assert happenings.counts()["approval_rules_kept"] == before + 1
 
     def test_a_token_asks_for_its_own_agents_only(self, harness: Harness) -> None:
         foreign = Tokens(harness.config.data_dir / "principals.json").add("host", ("other",))
@@ -156,6 +185,8 @@ class TestTime:
         assert timed.agent().send("standing", {"process": "p1", "agents": ["buyer"]}) == {
             "approvals": {row["id"]: "expired"}
         }
+        timed.clock.advance(NEWS_S + 1)
+        assert timed.agent().send("standing", {"process": "p1", "agents": ["buyer"]}) == {"approvals": {}}, "no news"
 
     def test_a_backup_of_redis_that_is_put_back_makes_nothing_live_again(
         self, watch_config: Config, redis_url: str

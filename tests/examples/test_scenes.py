@@ -11,8 +11,10 @@ from rich.console import Console
 
 from examples.demo_screen import Screen
 from examples.demo_settings import Options
+from examples.model_server import ModelServer
 from examples.scenes.play import SCENES, play
 from examples.scenes.stage import Endpoint, Mesh, mesh
+from examples.supply_chain.database import open_database
 from rabbitmq.node import PrivateNode
 from tests.examples.test_demo import LIMIT_S, command, environment
 from tests.need import missing
@@ -42,6 +44,31 @@ def test_by_command(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     told = json.loads(done.stdout.splitlines()[-1])
     assert (told["scene"], told["held"]) == ("approval", True)
+
+
+def test_a_scene_on_postgresql_with_models_of_ones_own(tmp_path: Path, postgres_url: str) -> None:
+    asked: list[str] = []
+
+    def model(_messages: object, name: str, _seed: int) -> str:
+        asked.append(name)
+        return "180 pieces are missing."
+
+    models = ModelServer(model)
+    models.start()
+    arguments = ("--scene", "delay", "--exit", "--json", "--no-dashboard", "--broker", "in-process")
+    chosen = ("--inventory-url", postgres_url, "--models-url", f"{models.url}/v1", "--model", "tiny-1")
+    try:
+        done = subprocess.run(
+            command(*arguments, *chosen), cwd=tmp_path, env=environment(tmp_path), stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, timeout=LIMIT_S, check=False,
+        )  # fmt: skip
+    finally:
+        models.stop()
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    assert json.loads(done.stdout.splitlines()[-1])["held"]
+    assert asked == ["tiny-1"]
+    left = "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'fusebox%'"
+    assert open_database(postgres_url).rows(left) == [], "its tables went with it"
 
 
 def test_a_scene_that_kills_rabbitmq_kills_none_of_yours(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from fusebox import guard, names
 from fusebox.errors import ApprovalDenied, ApprovalPending, Refused
-from fusebox.records import ActionKind
+from fusebox.records import Action, ActionKind
 from rabbitmq import Agent, Context, Runtime
 from rabbitmq.broker import Message
 from rabbitmq.shelf import Shelf
@@ -82,6 +82,35 @@ def test_a_tool_call_waits_for_a_person_and_then_happens_once(
     buyer.agent.publish(f"{name}.order", 200)  # the same again is asked about again
     asked(harness)
     assert buyer.ordered.items == [200]
+
+
+def test_a_message_waits_for_an_answer_to_what_the_gateway_asked(
+    harness: Harness, runtime: Runtime, name: str, stopping: Keep
+) -> None:
+    agent, runs, ordered = stopping(Agent(name, runtime)), Inbox(), Inbox()
+    verdict = guard.hold("policy", "orders take a person", revision="r1")
+
+    @agent.on(f"{name}.order")
+    def order(quantity: int, ctx: Context) -> None:
+        runs.put(ctx.approval)
+        action = Action(ActionKind.TOOL_CALL, name, "erp", "POST /orders")
+        try:  # as the gateway does for the agent's call
+            runtime.approvals.require(
+                action, verdict, lambda: {"quantity": quantity}, origin=ctx.workflow.id, named=ctx.approval,
+                by_origin=False,
+            )  # fmt: skip
+        except ApprovalPending as asked:  # which it says by 202
+            ctx.await_approval(asked.approval)
+        ordered.put(quantity)
+
+    agent.start()
+    agent.publish(f"{name}.order", 200)
+    eventually(lambda: parked(runtime, name) == 1, what="the message is parked")
+    assert ordered.items == []
+    approval = answer(harness, approve=True)
+    assert ordered.wait(1) == [200]
+    assert runs.items == ["", approval]
+    assert steps(harness) == ["asked", "answered", "used"]
 
 
 def test_a_no_returns_the_message_with_the_reason(harness: Harness, runtime: Runtime, buyer: Buyer, name: str) -> None:

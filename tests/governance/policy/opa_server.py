@@ -22,7 +22,8 @@ PATH = "/v1/data/fusebox/policy/decision"
 
 
 class OpaServer:
-    """``serve(bundle)`` replaces what it rules by; ``failing`` is the status it answers instead, ``garbled`` what."""
+    """``serve(bundle)`` replaces what it rules by; ``failing`` is the status it answers instead, ``garbled`` what,
+    and it answers once ``ready`` is set."""
 
     def __init__(self) -> None:
         self.compiled: Compiled | None = None
@@ -30,6 +31,8 @@ class OpaServer:
         self.failing = 0
         self.garbled = b""
         self.asked: list[dict[str, Any]] = []
+        self.ready = threading.Event()
+        self.ready.set()
         self.lock = threading.Lock()
         server = self
 
@@ -59,6 +62,7 @@ class OpaServer:
 
     def answer(self, path: str, headers: dict[str, str], body: dict[str, Any]) -> tuple[int, bytes]:
         self.asked.append({"path": path, "headers": headers, "input": body["input"]})
+        self.ready.wait(10)
         if self.failing or self.garbled:
             return self.failing or 200, self.garbled or b'{"code":"internal_error","message":"broken"}'
         with self.lock:
