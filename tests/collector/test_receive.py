@@ -14,7 +14,7 @@ import time
 import urllib.error
 import urllib.request
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,20 +34,36 @@ from collector.tokens import Tokens
 from fusebox.eventmap import SpanFacts
 from fusebox.supervisor import ServiceFailed
 from tests.collector.otlp_samples import as_json, request, span, whole
-from tests.fixtures.collector import Roles, StartRoles, until
+from tests.fixtures.collector import Roles, StartRoles, starting, until
 from tests.need import need
 
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 
 
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Roles]:
+    with starting(tmp_path_factory.mktemp("receive")) as start:
+        yield start("receive")
+
+
 @pytest.fixture
-def receive(roles: StartRoles) -> Roles:
+def receive(running: Roles) -> Roles:
+    """One for all tests of this file; each finds in the spool what it has sent itself."""
+    reader = Reader(running.config.data_dir / "spool", "keep")
+    for record in reader.read(100_000, 1 << 30):
+        reader.commit(record.number)
+    return running
+
+
+@pytest.fixture
+def own(roles: StartRoles) -> Roles:
+    """For tests that end it, or count what it did."""
     return roles("receive")
 
 
 def stored(roles: Roles, reader: str = "keep") -> list[SpanFacts]:
-    """Every span in the spool."""
+    """Every span in the spool that was not read before."""
     records = Reader(roles.config.data_dir / "spool", reader).read(100_000, 1 << 30)
     return [facts for record in records for facts in whole(record.payload)]
 
@@ -236,13 +252,13 @@ def test_spans_with_wrong_ids_are_named_and_the_good_ones_kept(receive: Roles) -
     assert len(stored(receive)) == 1
 
 
-def test_a_request_sent_again_is_stored_once_even_after_a_restart(receive: Roles) -> None:
+def test_a_request_sent_again_is_stored_once_even_after_a_restart(own: Roles) -> None:
     body = request(span()).SerializeToString()
-    assert post(receive, body)[:2] == post(receive, body)[:2] == (200, b"")
-    call(receive, body, receive.token())
-    receive.kill("receive")
-    assert post(receive, body)[0] == 200
-    assert len(stored(receive)) == 1
+    assert post(own, body)[:2] == post(own, body)[:2] == (200, b"")
+    call(own, body, own.token())
+    own.kill("receive")
+    assert post(own, body)[0] == 200
+    assert len(stored(own)) == 1
 
 
 def test_a_full_spool_is_503_and_told_when_to_retry(roles: StartRoles) -> None:
@@ -258,11 +274,11 @@ def test_a_full_spool_is_503_and_told_when_to_retry(roles: StartRoles) -> None:
     assert len(stored(receive)) == 2
 
 
-def test_health_and_metrics_need_no_token(receive: Roles) -> None:
-    post(receive, request(span(), span()).SerializeToString())
-    post(receive, b"\xff")
-    assert get(receive, "/healthz") == "ok\n"
-    text = get(receive, "/metrics")
+def test_health_and_metrics_need_no_token(own: Roles) -> None:
+    post(own, request(span(), span()).SerializeToString())
+    post(own, b"\xff")
+    assert get(own, "/healthz") == "ok\n"
+    text = get(own, "/metrics")
     assert "fusebox_spans_stored_total 2\n" in text
     assert "fusebox_requests_refused_total 1\n" in text
     assert 'fusebox_spool_cursor{reader="watch"} 0\n' in text
@@ -283,18 +299,18 @@ def test_a_second_receive_on_the_same_folder_is_refused(receive: Roles, roles: S
         roles("receive", data_dir=receive.config.data_dir)
 
 
-def test_an_orderly_stop_takes_the_announcement_back(receive: Roles) -> None:
-    post(receive, request(span()).SerializeToString())
-    receive.supervisor.stop()
-    assert not (receive.config.data_dir / "run" / "receive.json").exists()
-    assert len(stored(receive)) == 1
-    assert "Traceback" not in receive.log("receive")
+def test_an_orderly_stop_takes_the_announcement_back(own: Roles) -> None:
+    post(own, request(span()).SerializeToString())
+    own.supervisor.stop()
+    assert not (own.config.data_dir / "run" / "receive.json").exists()
+    assert len(stored(own)) == 1
+    assert "Traceback" not in own.log("receive")
 
 
-def test_the_disk_has_it_before_the_sender_hears_200(receive: Roles, tmp_path: Path) -> None:
+def test_the_disk_has_it_before_the_sender_hears_200(own: Roles, tmp_path: Path) -> None:
     """strace, not trust: fdatasync of the segment returns before the answer is sent."""
     out = tmp_path / "strace"
-    pid = receive.info("receive")["pid"]
+    pid = own.info("receive")["pid"]
     tracer = subprocess.Popen(
         [need("strace", "apt-get install strace"), "-f", "-y", "-e", "trace=fdatasync,sendto,write,writev,sendmsg",
          "-o", str(out), "-p", str(pid)],
@@ -303,7 +319,7 @@ def test_the_disk_has_it_before_the_sender_hears_200(receive: Roles, tmp_path: P
     try:
         assert tracer.stderr is not None
         assert b"attached" in tracer.stderr.readline()
-        assert post(receive, request(span()).SerializeToString())[0] == 200
+        assert post(own, request(span()).SerializeToString())[0] == 200
         until(lambda: "HTTP/1.1 200" in out.read_text(), "strace saw the answer")
     finally:
         tracer.send_signal(signal.SIGINT)
@@ -318,10 +334,10 @@ def test_the_disk_has_it_before_the_sender_hears_200(receive: Roles, tmp_path: P
 
 
 @pytest.mark.faults
-def test_kills_lose_nothing_that_was_acknowledged(receive: Roles) -> None:
+def test_kills_lose_nothing_that_was_acknowledged(own: Roles) -> None:
     """SIGKILL under load, again and again; the oracle knows what was acknowledged."""
     sender = subprocess.Popen(
-        [sys.executable, "-m", "tests.collector.oracle", str(receive.config.data_dir)],
+        [sys.executable, "-m", "tests.collector.oracle", str(own.config.data_dir)],
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -329,13 +345,13 @@ def test_kills_lose_nothing_that_was_acknowledged(receive: Roles) -> None:
     try:
         for _ in range(5):
             acknowledged.update(_lines(sender, 25))
-            receive.kill("receive")
+            own.kill("receive")
         acknowledged.update(_lines(sender, 25))
     finally:
         sender.terminate()
         rest, _ = sender.communicate(timeout=20)
     acknowledged.update(rest.split())
-    found = [f.span_id for f in stored(receive)]
+    found = [f.span_id for f in stored(own)]
     assert acknowledged <= set(found)
     assert len(found) == len(set(found)), "a retried request is stored once"
 

@@ -23,6 +23,13 @@ inprocess = pytest.mark.parametrize("broker", ["inprocess"], indirect=True)
 """For what no broker has a part in."""
 
 
+@pytest.fixture(autouse=True)
+def _often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """People who answer at once are heard at once."""
+    monkeypatch.setattr("rabbitmq.awaiting.LOOK_S", 0.05)
+    monkeypatch.setattr("rabbitmq.awaiting.BLIND_S", 1.0)
+
+
 @pytest.fixture
 def runtime(harness: Harness, runtimes: RuntimeFactory) -> Runtime:
     made = runtimes()

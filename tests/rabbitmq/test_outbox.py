@@ -193,8 +193,9 @@ def test_a_message_that_waits_too_long_is_given_up_and_counted(
 
 
 def test_a_message_that_no_queue_takes_lets_others_pass_and_waits_for_its_queue(
-    broker: Broker, away: Away, queue: str, make: Make, unique: Unique
+    broker: Broker, away: Away, queue: str, make: Make, unique: Unique, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("rabbitmq.outbox._REFUSED_S", 0.1)
     outbox, late = make(), unique("late")
     outbox.publish("", late, Message(b"1"))
     outbox.publish("", queue, Message(b"2"))

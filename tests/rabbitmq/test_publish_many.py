@@ -109,6 +109,7 @@ def test_the_error_lists_what_failed_and_the_rest_is_published(
 
 
 def test_when_every_failure_may_be_tried_again_so_may_the_batch(runtime: Runtime, ctx: Context, key: str) -> None:
+    runtime.circuits.set_mode(f"agent-{key}", "observe_only", reason="a burst is wanted here", actor="test")
     bind(runtime, Queue(key, QueueType.CLASSIC, max_length=1), key)
     with pytest.raises(BatchUnconfirmed) as caught:
         overfill(ctx, key)
