@@ -8,8 +8,9 @@
 
 Only the queue knows which messages wait, so a restart of everything forgets none. *watch* is asked how things stand,
 once in :data:`LOOK_S` and only while something waits (in :data:`BLIND_S` while it does not answer). Where there is
-news, each message in the queue is looked at once; and once in :data:`SEARCH_S` without news too, for approvals that
-the state store has forgotten: a person is then asked again. A message goes back by being published, confirmed, before
+news, each message in the queue is looked at, and again for :data:`NEWS_S`: who answers at once may do so before the
+message is in the queue. Once in :data:`SEARCH_S` that is done without news too, for approvals that the state store has
+forgotten: a person is then asked again. A message goes back by being published, confirmed, before
 it is acknowledged.
 
 The guards, and *watch*, rule anew when it is handled: the header only names an approval, it grants nothing.
@@ -33,7 +34,9 @@ from rabbitmq.held import Workers
 from rabbitmq.runtime import Runtime
 
 LOOK_S: Final = 1.0
+NEWS_S: Final = 5.0
 SEARCH_S: Final = 30.0
+"""Well within the time for which *watch* tells of what has ended."""
 BLIND_S: Final = 10.0
 
 AWAITING_BLIND: Final = happenings.declare(
@@ -52,7 +55,8 @@ class Awaiting:
         self._agent, self._runtime, self._workers = agent, runtime, workers
         self._queue = names.approvals_queue(agent)
         self._ready: deque[Delivery] = deque()
-        self._known: set[str] = set()
+        self._news: dict[str, float] = {}
+        """Approvals that were answered, or are over, and since when that is known."""
         self._next_look = self._next_search = 0.0
         self._stopped = False
         self._lock = threading.Lock()
@@ -88,13 +92,14 @@ class Awaiting:
             self._next_look = time.monotonic() + BLIND_S  # the ticker has others to look after
             happenings.emit(AWAITING_BLIND, agent=self._agent, waiting=depth, error=str(error))
             return
-        news = {approval for approval, stage in stages.items() if stage != Stage.PENDING}
+        now = time.monotonic()
+        over = [approval for approval, stage in stages.items() if stage != Stage.PENDING]
+        self._news = {approval: self._news.get(approval, now) for approval in over}
         if search:
-            self._next_search = time.monotonic() + SEARCH_S
+            self._next_search = now + SEARCH_S
             self._sort(depth, lambda approval: stages.get(approval) != Stage.PENDING)
-        elif news - self._known:
-            self._sort(depth, lambda approval: approval in news)
-        self._known = news
+        elif any(now - since <= NEWS_S for since in self._news.values()):
+            self._sort(depth, self._news.__contains__)
 
     def _sort(self, depth: int, over: Callable[[str], bool]) -> None:
         """Look at each message once; who comes while that lasts is looked at next time."""

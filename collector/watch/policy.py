@@ -17,6 +17,8 @@ from fusebox.registry import Registry
 from governance.policy.policy import Policy, open_policy, problem_of
 
 _LOOK_EVERY_S: Final = 1.0
+_ASK_EVERY_S: Final = 10.0
+"""Of a server, which keeps a record of each question."""
 
 
 class PolicyLook:
@@ -44,19 +46,24 @@ class PolicyLook:
             self._thread.join(timeout)
 
     def _run(self) -> None:
-        try:
-            policy = open_policy(self._config, self._registry, self._clock)
-        except Exception as error:  # agents may meet the same, and nobody else would tell of it
-            self._tell(str(error) if isinstance(error, FuseboxError) else repr(error), self._clock.now())
-            return
+        policy: Policy | None = None
+        while not self._stopping.is_set():
+            try:
+                policy = policy or self._opened()
+                self._note(problem_of(policy))
+            except Exception as error:  # agents may meet the same, and nobody else would tell of it
+                self._note(str(error) if isinstance(error, FuseboxError) else repr(error))
+            self._stopping.wait(_ASK_EVERY_S if policy and policy.remote else _LOOK_EVERY_S)
+        if policy is not None:
+            policy.stop()
+
+    def _opened(self) -> Policy:
+        policy = open_policy(self._config, self._registry, self._clock)
         assert policy is not None
         policy.start()
-        while not self._stopping.wait(_LOOK_EVERY_S):
-            self._look(policy)
-        policy.stop()
+        return policy
 
-    def _look(self, policy: Policy) -> None:
-        problem = problem_of(policy)
+    def _note(self, problem: str) -> None:
         if not problem:
             self._since = None
             return

@@ -182,19 +182,30 @@ def test_people_are_told_of_a_bad_policy_once_and_of_the_next_one_again(tmp_path
             harness.close()
 
 
-def test_whatever_keeps_watch_from_the_policy_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
-        raise OSError("no room for a process")
+def test_whatever_keeps_watch_from_the_policy_is_told_while_it_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = [True]
 
-    monkeypatch.setattr("collector.watch.policy.open_policy", full)
-    told: list[str] = []
-    look = PolicyLook(Config(policy=SHIPPED), Registry(), ManualClock(), lambda why, _since: told.append(why))
+    def opened(*args: Any) -> object:
+        if full:
+            raise OSError("no room for a process")
+        return open_policy(*args)
+
+    monkeypatch.setattr("collector.watch.policy.open_policy", opened)
+    monkeypatch.setattr("collector.watch.policy._LOOK_EVERY_S", 0.05)
+    told: list[tuple[str, float]] = []
+    config = Config(policy=SHIPPED, agents_file=tmp_path / "none.toml")
+    look = PolicyLook(config, Registry(), ManualClock(), lambda why, since: told.append((why, since)))
+    before = happenings.counts()["policy_loaded"]
     look.start()
     try:
-        until(lambda: told, "people are told")
+        until(lambda: len(told) > 2, "people are told, and told")
+        full.clear()
+        until(lambda: happenings.counts()["policy_loaded"] > before, "it is loaded once there is room")
     finally:
         look.stop()
-    assert told == ["OSError('no room for a process')"]
+    assert set(told) == {("OSError('no room for a process')", told[0][1])}
 
 
 def test_doctor_says_whether_policy_rules(tmp_path: Path) -> None:

@@ -120,6 +120,43 @@ def test_a_message_waits_for_an_answer_to_what_the_gateway_asked(
     assert steps(harness) == ["asked", "answered", "used"]
 
 
+@inprocess
+def test_an_answer_that_comes_before_the_message_waits_is_not_overlooked(
+    harness: Harness, runtime: Runtime, name: str, stopping: Keep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rabbitmq.awaiting.SEARCH_S", 3_600.0)  # nobody finds it by searching
+    told: set[str] = set()
+    standing = runtime.approvals.standing
+
+    def noting(agents: list[str]) -> dict[str, str]:
+        stages = standing(agents)
+        told.update(approval for approval, stage in stages.items() if stage == "approved")
+        return stages
+
+    monkeypatch.setattr(runtime.approvals, "standing", noting)
+    hold(runtime, ActionKind.TOOL_CALL, "erp.commit")
+    agent, ordered = stopping(Agent(name, runtime, concurrency=2)), Inbox()
+
+    @agent.on(f"{name}.order")
+    def order(quantity: int, ctx: Context) -> None:
+        try:
+            ctx.tool("erp.commit", lambda quantity: quantity, quantity)
+        except ApprovalPending as pending:
+            if quantity == 2:  # answered, and known to be, while its message is on its way to the queue
+                id = pending.approval
+                digest = harness.operator().approval(id)["digest"]
+                harness.operator().answer(id, digest, True, "at once")
+                eventually(lambda: id in told, what="the agent is told")
+            raise
+        ordered.put(quantity)
+
+    agent.start()
+    agent.publish(f"{name}.order", 1)
+    eventually(lambda: parked(runtime, name) == 1, what="something waits, so that the agent asks how things stand")
+    agent.publish(f"{name}.order", 2)
+    assert ordered.wait(1) == [2]
+
+
 def test_a_no_returns_the_message_with_the_reason(harness: Harness, runtime: Runtime, buyer: Buyer, name: str) -> None:
     hold(runtime, ActionKind.TOOL_CALL, "erp.commit")
     refused = Inbox()
