@@ -2,9 +2,10 @@
 
 The roles *keep*, *watch* and *dashboard* run on ``benchmarks.warehouse``'s data with a thousand registered agents; a
 real Chromium is the reader. first_paint_s is from choosing a page (for the board: from signing in) until what it is for
-can be seen (its first table or tile), with nothing kept from before. refresh_s is from choosing another period until
-its answer stands (for the board: from looking for an agent until its tile stands). Both are the worst page's median,
-and include the browser's drawing, the SQL port and the database.
+can be seen (its first table or tile), with nothing kept from before: a round begins when the dashboard, which shows to
+everybody what one has asked, would show no answer of the last one any more. refresh_s is from choosing another period
+until its answer stands (for the board: from looking for an agent until its tile stands). Both are the worst page's
+median, and include the browser's drawing, the SQL port and the database.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from rich.table import Table
 
 from benchmarks.report import Report
 from benchmarks.warehouse import warehouse
+from dashboards.ask import LASTING_S
+from dashboards.history import EARLIER_S
 from fusebox.config import PREFIX, Config, load_config
 from fusebox.rundir import lookup
 from fusebox.supervisor import Supervisor
@@ -51,6 +54,7 @@ _LISTEN: Final = """() => {
 }"""
 """Counts how often the script of the page came to its end."""
 _PERIODS: Final = ("6 h", "24 h", "1 h")
+_FORGOTTEN_S: Final = EARLIER_S + LASTING_S
 
 
 @contextmanager
@@ -119,6 +123,7 @@ def measure(config: Config, rounds: int) -> dict[str, tuple[float, float]]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=list(_FLAGS))
         for _ in range(rounds):
+            begun = time.monotonic()
             page = browser.new_context(viewport={"width": 1360, "height": 900}).new_page()
             firsts.setdefault("Board", []).append(sign_in(page, config))
             refreshes.setdefault("Board", []).extend(find(page, f"agent-{n:04}") for n in (777, 888, 999))
@@ -126,6 +131,7 @@ def measure(config: Config, rounds: int) -> dict[str, tuple[float, float]]:
                 firsts.setdefault(name, []).append(first(page, name, shown))
                 refreshes.setdefault(name, []).extend(again(page, period) for period in _PERIODS)
             page.context.close()
+            time.sleep(max(0.0, _FORGOTTEN_S - (time.monotonic() - begun)))
         browser.close()
     return {name: (statistics.median(firsts[name]), statistics.median(refreshes[name])) for name in firsts}
 

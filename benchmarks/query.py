@@ -80,7 +80,7 @@ class Asker:
     def _of_pages(self, hour: dict[str, float]) -> dict[str, Callable[[], dict[str, Any]]]:
         """What the dashboard's pages ask, for the last hour, as they do unless somebody chooses another period."""
         of_agent = ("agent_operations", "agent_partners", "agent_minutes", "agent_scores", "agent_between")
-        plain = ("agents_active", "spend_by_agent", "spend_by_workflow", "spend_by_model", "spend_by_day",
+        plain = ("agents_active", "spend", "spend_by_workflow", "spend_by_day",
                  "audit_found", "audit_kinds", "traces_found")  # fmt: skip
         return {
             **{name: lambda: {**hour, "agent": self._agent()} for name in of_agent},

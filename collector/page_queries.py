@@ -86,13 +86,14 @@ PAGES: Final[Mapping[str, Query]] = {
         {**_TENANT, "agent": "", "workflow": "", "words": "", "failed": False, "limit": 200},
     ),
     "audit_found": Query(
-        "entries of the audit log of a period, newest first; by kind, actor, subject and words in the reason",
+        "entries of the audit log of a period, newest first, of one kind or (kind='') of all but statements; by actor, "
+        "subject and words in the reason",
         """SELECT toUnixTimestamp64Micro(t.time) / 1000000 AS at, writer, seq, kind, actor, subject, reason, trace_id,
                 span_id, payload
             FROM audit_log AS t
             WHERE t.time >= fromUnixTimestamp64Micro(toInt64({since:Float64} * 1000000))
               AND t.time < fromUnixTimestamp64Micro(toInt64({until:Float64} * 1000000))
-              AND ({kind:String} = '' OR kind = {kind:String})
+              AND if({kind:String} = '', kind NOT IN ('sql', 'sql_count'), kind = {kind:String})
               AND ({actor:String} = '' OR positionCaseInsensitiveUTF8(actor, {actor:String}) > 0)
               AND ({subject:String} = '' OR positionCaseInsensitiveUTF8(subject, {subject:String}) > 0)
               AND ({words:String} = '' OR positionCaseInsensitiveUTF8(concat(reason, payload), {words:String}) > 0)
@@ -100,12 +101,14 @@ PAGES: Final[Mapping[str, Query]] = {
         {"kind": "", "actor": "", "subject": "", "words": "", "limit": 500},
     ),
     "audit_about": Query(
-        "what the audit log says about an agent since then, oldest first",
-        """SELECT toUnixTimestamp64Micro(t.time) / 1000000 AS at, kind, actor, reason FROM audit_log AS t
+        "what the audit log says about an agent since then, and of one alert or (alert='') none, oldest first",
+        """SELECT toUnixTimestamp64Micro(t.time) / 1000000 AS at, kind, actor, reason,
+                JSONExtractString(payload, 'fate') AS fate
+            FROM audit_log AS t
             WHERE t.time >= fromUnixTimestamp64Micro(toInt64({since:Float64} * 1000000))
-              AND subject IN ({agent:String}, concat('agent:', {agent:String}), 'all')
+              AND subject IN ({agent:String}, concat('agent:', {agent:String}), 'all', {alert:String})
             ORDER BY t.time, seq LIMIT {limit:UInt32}""",
-        {"limit": 200},
+        {"alert": "", "limit": 200},
     ),
     "audit_kinds": Query(
         "how many entries of each kind there are in a period",

@@ -31,19 +31,20 @@ _SPENT: Final = """sum(sign) AS attempts, sum(sign * used) AS tokens, sum(sign *
 _TENANT: Final = {"tenant": "default"}
 
 
-def _by(columns: str, where: str = "true", limit: int = 1000) -> str:
+def _by(columns: str, where: str = "true", *, limit: int) -> str:
     return f"""SELECT {columns}, {_SPENT} FROM {_COSTS} WHERE {where}
             GROUP BY {columns} ORDER BY cost_usd DESC, tokens DESC, {columns} LIMIT {limit}"""
 
 
 SPEND: Final[Mapping[str, Query]] = {
-    "spend_by_agent": Query(
-        "tokens and money of each agent in a period, with what was wasted and what has no price", _by("agent"), _TENANT
+    "spend": Query(
+        "tokens and money of each agent on each model in a period, with what was wasted and what has no price",
+        _by("agent, provider, model", limit=20_000),
+        _TENANT,
     ),
     "spend_by_workflow": Query(
-        "the same of each workflow, the hundred that spent most", _by("workflow", "workflow != ''", 100), _TENANT
+        "the same of each workflow, the hundred that spent most", _by("workflow", "workflow != ''", limit=100), _TENANT
     ),
-    "spend_by_model": Query("the same of each model", _by("provider, model"), _TENANT),
     "spend_by_day": Query(
         "the same of each day (UTC) and agent",
         f"""SELECT toUnixTimestamp(toStartOfDay(time, 'UTC')) AS day, agent, {_SPENT} FROM {_COSTS}

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import streamlit as st
 
-from dashboards.ask import ask
+from dashboards.agent_charts import draw_minutes, draw_scores
+from dashboards.ask import ask, ask_ahead
 from dashboards.board import LOOKS
+from dashboards.columns import COUNT, SECONDS, SHARE, USD
 from dashboards.filters import Period, choose
 from dashboards.links import Name, link
 from dashboards.live import draw_completeness, known, refresh
-from dashboards.text import count, lasted, moment, money, seconds, visible
+from dashboards.text import count, lasted, moment, money, visible
 from dashboards.view import Board, Tile
 from fusebox.clock import Clock
 from fusebox.config import Config
@@ -22,6 +23,11 @@ Rows = Sequence[Mapping[str, Any]]
 Shape = Callable[[Mapping[str, Any]], dict[str, Any]]
 EVERY_S: Final = 5.0
 AGENT: Final = "agent"
+_OF_ONE: Final = ("agent_minutes", "agent_scores", "agent_operations", "agent_partners")
+_COLUMNS: Final = {
+    "Actions": COUNT, "Model calls": COUNT, "Tool calls": COUNT, "Published": COUNT, "Failed": SHARE, "Median": SECONDS,
+    "95 %": SECONDS, "Tokens": COUNT, "Cost": USD, "Number": COUNT, "Messages": COUNT,
+}  # fmt: skip
 
 
 def draw(config: Config, clock: Clock) -> None:
@@ -47,6 +53,10 @@ def _choose(board: Board) -> str:
 
 @st.fragment(run_every=EVERY_S)
 def _draw(config: Config, clock: Clock, period: Period, agent: str) -> None:
+    if agent:
+        ask_ahead(config, clock, period, *_OF_ONE, agent=agent)
+    else:
+        ask_ahead(config, clock, period, "agents_active")
     board = refresh(config, clock)
     if board is None:
         return
@@ -58,16 +68,17 @@ def _draw(config: Config, clock: Clock, period: Period, agent: str) -> None:
 
 
 def _draw_all(config: Config, clock: Clock, period: Period, board: Board) -> None:
-    rows = ask(config, clock, "agents_active", period)
-    if rows is None:
+    found = ask(config, clock, "agents_active", period)
+    if found is None:
         return
-    active = {row["agent"]: row for row in rows}
+    active = {row["agent"]: row for row in found}
     if not active and not board.tiles:
         st.info(f"No agent has acted in the last {period.label}.", icon=":material/bedtime:")
         return
     tiles = {tile.agent: tile for tile in board.tiles}
     names = list(active) + sorted(set(tiles) - set(active))
-    st.dataframe([_summary(name, tiles.get(name), active.get(name)) for name in names], hide_index=True, key="agents")
+    rows = [_summary(name, tiles.get(name), active.get(name)) for name in names]
+    st.dataframe(rows, hide_index=True, key="agents", column_config=_COLUMNS)
 
 
 def _summary(agent: str, tile: Tile | None, row: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -80,11 +91,11 @@ def _summary(agent: str, tile: Tile | None, row: Mapping[str, Any] | None) -> di
         "Model calls": int(row["model_calls"]) if row else 0,
         "Tool calls": int(row["tool_calls"]) if row else 0,
         "Published": int(row["published"]) if row else 0,
-        "Failed": f"{row['errors'] / actions:.1%}" if row else "",
-        "Median": seconds(row["p50_s"]) if row else "",
-        "95 %": seconds(row["p95_s"]) if row else "",
+        "Failed": row["errors"] / actions if row else None,
+        "Median": row["p50_s"] if row else None,
+        "95 %": row["p95_s"] if row else None,
         "Tokens": int(row["tokens"]) if row else 0,
-        "Cost": money(float(row["cost_usd"])) if row else "",
+        "Cost": float(row["cost_usd"]) if row else None,
         "Last seen (UTC)": moment(row["last"]) if row else "",
     }
 
@@ -98,8 +109,10 @@ def _draw_one(config: Config, clock: Clock, period: Period, board: Board, agent:
         link(Name.AUDIT, "Its audit entries", ":material/fact_check:", subject=agent, period=period.label)
     minutes = ask(config, clock, "agent_minutes", period, agent=agent)
     if minutes:
-        _draw_minutes(minutes)
-    _draw_scores(config, clock, period, agent, board.thresholds)
+        draw_minutes(minutes)
+    scores = ask(config, clock, "agent_scores", period, agent=agent)
+    if scores:
+        draw_scores(scores, board.thresholds)
     _draw_table("What it does", ask(config, clock, "agent_operations", period, agent=agent), _operation, period)
     _draw_table(
         "Whose messages it handled", ask(config, clock, "agent_partners", period, agent=agent), _partner, period
@@ -123,48 +136,12 @@ def _draw_standing(tile: Tile, clock: Clock) -> None:
         column.metric(label, value, border=True)
 
 
-def _draw_minutes(rows: Rows) -> None:
-    tokens, usd = sum(int(row["tokens"]) for row in rows), sum(float(row["cost_usd"]) for row in rows)
-    st.caption(f"In the period: {count(tokens)} tokens, {money(usd)}".replace("$", "\\$"))
-    points = [
-        {"minute": _when(row["minute"]), "what": what, "number": int(row[column])}
-        for row in rows
-        for what, column in (("actions", "actions"), ("of them failed", "errors"))
-    ]
-    left, middle, right = st.columns(3)
-    left.caption("Actions a minute")
-    left.bar_chart(points, x="minute", y="number", color="what", x_label="", y_label="", stack=False)
-    middle.caption("Tokens a minute")
-    used = [{"minute": _when(row["minute"]), "tokens": int(row["tokens"])} for row in rows]
-    middle.bar_chart(used, x="minute", y="tokens", x_label="", y_label="")
-    right.caption("Latency a minute, 95 % of actions took less (seconds)")
-    latency = [{"minute": _when(row["minute"]), "seconds": float(row["p95_s"])} for row in rows]
-    right.line_chart(latency, x="minute", y="seconds", x_label="", y_label="")
-
-
-def _draw_scores(config: Config, clock: Clock, period: Period, agent: str, limits: Mapping[str, float]) -> None:
-    rows = ask(config, clock, "agent_scores", period, agent=agent)
-    if not rows:
-        return
-    st.caption("Its detectors' scores as a share of the limit: at 1 the circuit opens")
-    points = [
-        {
-            "minute": _when(row["at"]),
-            "detector": row["detector"],
-            "share": float(row["score"]) / limits[row["detector"]],
-        }
-        for row in rows
-        if limits.get(row["detector"])
-    ]
-    st.line_chart(points, x="minute", y="share", color="detector", x_label="", y_label="score / limit")
-
-
 def _draw_table(title: str, rows: Rows | None, shape: Shape, period: Period) -> None:
     if rows is None:
         return
     st.subheader(title, anchor=False)
     if rows:
-        st.dataframe([shape(row) for row in rows], hide_index=True, key=title)
+        st.dataframe(list(map(shape, rows)), hide_index=True, key=title, column_config={**_COLUMNS, "Failed": COUNT})
     else:
         st.caption(f"Nothing in the last {period.label}.")
 
@@ -175,8 +152,8 @@ def _operation(row: Mapping[str, Any]) -> dict[str, Any]:
         "Operation": visible(row["operation"], 120),
         "Number": int(row["actions"]),
         "Failed": int(row["errors"]),
-        "Median": seconds(row["p50_s"]),
-        "95 %": seconds(row["p95_s"]),
+        "Median": row["p50_s"],
+        "95 %": row["p95_s"],
         "Last (UTC)": moment(row["last"]),
     }
 
@@ -188,7 +165,3 @@ def _partner(row: Mapping[str, Any]) -> dict[str, Any]:
         "Messages": int(row["messages"]),
         "Last (UTC)": moment(row["last"]),
     }
-
-
-def _when(unix: float) -> datetime:
-    return datetime.fromtimestamp(float(unix), UTC)

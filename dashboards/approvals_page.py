@@ -18,7 +18,7 @@ from dashboards.filters import typed_token
 from dashboards.oidc import Role
 from dashboards.people import may
 from dashboards.state import forget, memory
-from dashboards.text import lasted, moment, visible
+from dashboards.text import lasted, many, moment, visible
 from fusebox.clock import Clock
 from fusebox.config import Config
 from fusebox.control import ControlRefused
@@ -65,7 +65,7 @@ def _draw_lists(config: Config, clock: Clock) -> None:
     if rows is None:
         return
     waiting = [row for row in rows if row["stage"] == _PENDING]
-    st.subheader(f"{len(waiting)} wait" if waiting else "Nothing waits for a person", anchor=False)
+    st.subheader(many(len(waiting), "waits", "wait") if waiting else "Nothing waits for a person", anchor=False)
     if waiting:
         st.dataframe([_waiting(row, clock.wall()) for row in waiting], hide_index=True, key="waiting")
     others = [row for row in rows if row["stage"] != _PENDING]

@@ -7,13 +7,14 @@ from typing import Any, Final
 
 import streamlit as st
 
-from dashboards.ask import ask
+from dashboards.ask import ask, ask_ahead
+from dashboards.columns import CHOOSE
 from dashboards.console import draw_console
 from dashboards.filters import Period, choose, typed
 from dashboards.links import Name, link
 from dashboards.live import draw_completeness, refresh
 from dashboards.sheet import draw_download
-from dashboards.text import moment, visible
+from dashboards.text import many, moment, visible
 from fusebox.clock import Clock
 from fusebox.config import Config
 
@@ -34,7 +35,7 @@ def draw(config: Config, clock: Clock) -> None:
 def _draw_entries(config: Config, clock: Clock) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         filters = {
-            "kind": typed("Kind", "kind", 160),
+            "kind": typed("Kind", "kind", 160, "all but sql"),
             "actor": typed("By whom", "actor", 180),
             "subject": typed("About", "subject", 180),
             "words": typed("Words", "said", 220),
@@ -45,6 +46,8 @@ def _draw_entries(config: Config, clock: Clock) -> None:
 
 @st.fragment(run_every=EVERY_S)
 def _draw(config: Config, clock: Clock, period: Period, filters: Mapping[str, str]) -> None:
+    ask_ahead(config, clock, period, "audit_found", **filters)
+    ask_ahead(config, clock, period, "audit_kinds")
     board = refresh(config, clock)
     if board is not None:
         draw_completeness(board)
@@ -59,8 +62,12 @@ def _draw(config: Config, clock: Clock, period: Period, filters: Mapping[str, st
         st.info(f"No entry of the last {period.label} matches.", icon=":material/search_off:")
         return
     shown = [_entry(row) for row in rows]
-    chosen = st.dataframe(shown, hide_index=True, key="entries", on_select="rerun", selection_mode="single-row")
+    chosen = st.dataframe(
+        shown, hide_index=True, key="entries", on_select="rerun", selection_mode="single-row",
+        column_config={"Reason": st.column_config.TextColumn(width="large")},
+    )  # fmt: skip
     draw_download(shown, "audit")
+    st.caption(f"{CHOOSE} to read all of an entry.")
     for place in chosen["selection"]["rows"][:1]:
         _draw_entry(rows[place])
 
@@ -72,9 +79,10 @@ def _draw_verified(rows: Rows | None) -> None:
         if row["missing"]:
             st.text(f"{writer}: {int(row['missing'])} numbers are missing from this copy; ask the journal itself")
         if row["unverified"]:
-            since = moment(row["since"])
-            reached, open_ = int(row["verified_to"]), int(row["unverified"])
-            st.text(f"{writer}: verified to number {reached}; {open_} since {since} are not")
+            reached = int(row["verified_to"])
+            done = f"verified to number {reached}" if reached >= 0 else "nothing verified yet"
+            left = many(int(row["unverified"]), "entry", "entries")
+            st.text(f"{writer}: {done}; {left} to go, since {moment(row['since'])}")
         else:
             st.text(f"{writer}: verified to its newest number, {int(row['newest'])}")
     if rows:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import streamlit as st
 
+from dashboards.links import Name, link
 from dashboards.state import Asked, memory
-from dashboards.text import count, lasted, money, spark, tag, visible
+from dashboards.text import count, lasted, many, money, spark, tag, visible
 from dashboards.view import NORMAL, Board, Standing, Tile, matching
 
 TILES: Final = 50
@@ -49,11 +50,10 @@ def draw_summary(board: Board) -> None:
             st.badge(f"{strangers} unregistered", icon=":material/help:", color="violet")
         late = {process for each in board.awaited if each.overdue for process in each.missing}
         if late:
-            st.badge(
-                f"{len(late)} processes have not confirmed a stop", icon=":material/running_with_errors:", color="red"
-            )
+            told = f"{many(len(late), 'process has', 'processes have')} not confirmed a stop"
+            st.badge(told, icon=":material/running_with_errors:", color="red")
         if board.alerts.get("undelivered"):
-            told = f"{board.alerts['undelivered']} alerts reached nobody"
+            told = f"{many(board.alerts['undelivered'], 'alert')} reached nobody"
             st.badge(told, icon=":material/notifications_off:", color="red")
 
 
@@ -64,27 +64,28 @@ def draw_board(board: Board, *, acting: bool) -> None:
     known = [tile for tile in shown if tile.registered]
     if not shown:
         st.info("No agent, owner or team matches what you are looking for.", icon=":material/search_off:")
+    trips = {trip.agent: trip.id for trip in reversed(board.trips)}
     if known:
         st.subheader("Circuits", anchor=False)
-        _draw_group("known", known, board.time, acting=acting)
+        _draw_group("known", known, trips, board.time, acting=acting)
     if strangers:
         st.subheader("Unregistered agents", anchor=False)
         st.caption("They act, and nobody has said whose they are. Add them to `agents.toml`, or stop them.")
-        _draw_group("stranger", strangers, board.time, acting=acting)
+        _draw_group("stranger", strangers, trips, board.time, acting=acting)
 
 
-def _draw_group(name: str, tiles: Sequence[Tile], now: float, *, acting: bool) -> None:
+def _draw_group(name: str, tiles: Sequence[Tile], trips: Mapping[str, str], now: float, *, acting: bool) -> None:
     for start in range(0, min(len(tiles), TILES), COLUMNS):
         for column, tile in zip(st.columns(COLUMNS), tiles[start : min(start + COLUMNS, TILES)], strict=False):
             with column:
-                _draw_tile(tile, now, acting=acting)
+                _draw_tile(tile, trips.get(tile.agent, ""), now, acting=acting)
     rest = tiles[TILES:]
     if rest:
         st.caption(f"{len(rest)} more. Find one above to see its tile and to act on it.")
         st.dataframe([_row(tile, now) for tile in rest], hide_index=True, key=f"rest-{name}")
 
 
-def _draw_tile(tile: Tile, now: float, *, acting: bool) -> None:
+def _draw_tile(tile: Tile, trip: str, now: float, *, acting: bool) -> None:
     name = tag(tile.agent)
     with st.container(border=True, height="stretch", gap="xsmall", key=f"tile-{tile.standing}-{name}"):
         _draw_badges(tile)
@@ -94,6 +95,8 @@ def _draw_tile(tile: Tile, now: float, *, acting: bool) -> None:
             st.text(visible(tile.reason) if tile.reason else "Nothing to report")
             if tile.since:
                 st.caption(f"for {lasted(now - tile.since)}")
+        if trip and tile.standing is not Standing.CLOSED:
+            link(Name.INCIDENT, "What happened", ":material/emergency:", trip=trip)
         with st.container(key=f"facts-{name}"):
             st.markdown(_facts(tile))
         if tile.budget:

@@ -11,7 +11,7 @@ from typing import Any, Final
 import streamlit as st
 
 from dashboards import history
-from dashboards.history import KeepUnavailable
+from dashboards.history import HISTORY, KeepUnavailable
 from dashboards.state import memory
 from dashboards.text import count, money, visible
 from fusebox.clock import Clock
@@ -22,7 +22,7 @@ EVERY_S: Final = 2.0
 LASTING_S: Final = 10.0
 MINUTES: Final = 30
 MINUTE_S: Final = 60
-HEIGHT: Final = 150
+HEIGHT: Final = 130
 AGENTS: Final = 8
 OTHERS: Final = "all others"
 
@@ -48,7 +48,7 @@ def draw_tokens(config: Config, clock: Clock) -> None:
     st.subheader("Tokens by agent", anchor=False)
     ask = partial(history.tokens_by_minute, config, clock.now() - MINUTES * MINUTE_S)
     try:
-        rows = memory().history.rows("tokens", ask, clock.wall(), LASTING_S)
+        rows = HISTORY.rows((config, "tokens"), ask, clock.wall(), LASTING_S, mark=memory().stored)
     except KeepUnavailable:
         st.caption("keep does not answer, so there is no history to draw. The rates on the tiles come from watch.")
         return

@@ -9,13 +9,13 @@ from typing import Any, Final
 import streamlit as st
 
 from dashboards import data
-from dashboards.ask import ask
+from dashboards.ask import ask, ask_ahead
 from dashboards.board import Look
 from dashboards.details import draw_details
 from dashboards.filters import Period, choose
+from dashboards.history import HISTORY
 from dashboards.links import Name, link
 from dashboards.live import draw_freshness, refresh
-from dashboards.state import memory
 from dashboards.text import ago, count, lasted, moment, visible
 from dashboards.view import Board
 from fusebox.clock import Clock
@@ -42,6 +42,7 @@ def draw(config: Config, clock: Clock) -> None:
 
 @st.fragment(run_every=EVERY_S)
 def _draw(config: Config, clock: Clock, period: Period) -> None:
+    ask_ahead(config, clock, period, "span_gaps", "dead_letters_by_reason", "written", "versions")
     board = refresh(config, clock)
     if board is None:
         return
@@ -52,12 +53,12 @@ def _draw(config: Config, clock: Clock, period: Period) -> None:
     _draw_awaited(board)
     _draw_counters(board)
     _draw_gaps(ask(config, clock, "span_gaps", period))
-    _draw_letters(ask(config, clock, "dead_letters_by_reason"))
-    _draw_tables(ask(config, clock, "written"), ask(config, clock, "versions"))
+    _draw_letters(ask(config, clock, "dead_letters_by_reason", period))
+    _draw_tables(ask(config, clock, "written", period), ask(config, clock, "versions", period))
 
 
 def _draw_roles(config: Config, clock: Clock) -> None:
-    rows = memory().history.rows("roles", partial(data.roles, config), clock.wall(), EVERY_S) or ()
+    rows = HISTORY.rows((config, "roles"), partial(data.roles, config), clock.wall(), EVERY_S) or ()
     with st.container(horizontal=True, key="roles"):
         for row in rows:
             look = _FAILING if row["trouble"] else _WELL
@@ -82,10 +83,10 @@ def _draw_flow(board: Board) -> None:
 def _draw_spool(config: Config, clock: Clock) -> None:
     """What waits before the database, and what never got that far."""
     ask_role = partial(_figures, config, "receive")
-    found = (memory().history.rows("spool", ask_role, clock.wall(), EVERY_S) or [{}])[0]
+    found = (HISTORY.rows((config, "spool"), ask_role, clock.wall(), EVERY_S) or [{}])[0]
     shown = {
-        "Waiting in the spool": (_SPOOL, count),
-        "Waiting for": (_OLDEST, lasted),
+        "Bytes in the spool": (_SPOOL, count),
+        "Oldest not stored yet": (_OLDEST, lasted),
         "Damaged segments": (_QUARANTINED, count),
         "Spans refused": (_REFUSED, count),
     }

@@ -22,6 +22,13 @@ JUST_S: Final = 0.001
 """Times go through the database as microseconds; a stretch that ends with the trip ends this much later."""
 NODES: Final = 12
 _LABEL: Final = 40
+_LOOK: Final = (
+    'labelloc=t; rankdir=LR; bgcolor="transparent"; fontname="Helvetica"; fontsize=14; fontcolor="#7c7c7c"; '
+    'node [shape=box, style="rounded,filled", fillcolor="#f0eeea", fontcolor="#23211f", color="#7c7c7c", '
+    'fontname="Helvetica", fontsize=12]; '
+    'edge [color="#7c7c7c", fontcolor="#7c7c7c", fontname="Helvetica", fontsize=14];'
+)
+"""Read on a light and on a dark page."""
 _MOVES: Final = frozenset({"resume", "reset", "transition"})
 
 
@@ -72,8 +79,12 @@ def loop_graph(rows: Sequence[Row], trip: Trip) -> str:
         for (a, b), times in edges.items()
     ]
     title = _quoted(visible(trip.agent, _LABEL))
-    head = f'label="{title}"; labelloc=t; rankdir=LR; bgcolor="transparent"; node [shape=box, style="rounded,filled"];'
-    return f"digraph loop {{ {head} {' '.join(lines)} }}"
+    return f'digraph loop {{ label="{title}"; {_LOOK} {" ".join(lines)} }}'
+
+
+def what(row: Row) -> str:
+    """The kind of an entry of the audit log; of an alert, which is by the sink, also how it ended there."""
+    return visible(f"{row['kind']} {row['fate']}".rstrip(), 60)
 
 
 def _step(row: Row) -> str:

@@ -10,14 +10,14 @@ import streamlit as st
 from dashboards.actions import draw_dialog, draw_orders
 from dashboards.ask import ask
 from dashboards.board import LOOKS
-from dashboards.incident import AFTER_S, BEFORE_S, JUST_S, Spared, ended, loop_graph, spared
+from dashboards.incident import AFTER_S, BEFORE_S, JUST_S, Spared, ended, loop_graph, spared, what
 from dashboards.links import Name, link
 from dashboards.live import draw_freshness, known, refresh
 from dashboards.oidc import Role
 from dashboards.people import may
 from dashboards.report import Told, report
 from dashboards.state import Asked, memory
-from dashboards.text import count, lasted, moment, money, seconds, visible
+from dashboards.text import count, lasted, many, moment, money, seconds, visible
 from dashboards.trips import draw_trip, title_of
 from dashboards.view import Board, Trip
 from fusebox.clock import Clock
@@ -64,7 +64,8 @@ def _draw_story(config: Config, clock: Clock, trip: Trip, now: float) -> None:
     until = trip.time + JUST_S
     before = ask(config, clock, "agent_between", agent=trip.agent, since=trip.time - BEFORE_S, until=until)
     after = ask(config, clock, "agent_between", agent=trip.agent, since=until, until=trip.time + AFTER_S)
-    deeds = ask(config, clock, "audit_about", since=trip.time - BEFORE_S, agent=trip.agent)
+    told = f"alert_{trip.id}"  # the name that watch gives to the alert of a transition
+    deeds = ask(config, clock, "audit_about", since=trip.time - BEFORE_S, agent=trip.agent, alert=told)
     if before is None or after is None or deeds is None:
         return
     since = float(before[-1]["at"]) if before else trip.time
@@ -77,9 +78,9 @@ def _draw_story(config: Config, clock: Clock, trip: Trip, now: float) -> None:
     _draw_loop(done, trip)
     _draw_steps([*done[-_BEFORE:], *later[:_AFTER]], trip)
     _draw_deeds(deeds)
-    told = Told(trip, saving, [*done, *later], deeds)
+    whole = Told(trip, saving, [*done, *later], deeds)
     st.download_button(
-        "Save as a report", lambda: report(told), f"incident-{trip.id}.html", "text/html", key="report",
+        "Save as a report", lambda: report(whole), f"incident-{trip.id}.html", "text/html", key="report",
         icon=":material/download:", on_click="ignore",
     )  # fmt: skip
 
@@ -90,7 +91,7 @@ def _draw_standing(board: Board, trip: Trip, *, acting: bool) -> None:
         if tile is not None:
             look = LOOKS[tile.standing]
             st.badge(look.word, icon=look.icon, color=look.color)
-            st.text(f"now · {tile.held} messages held · {tile.denied} actions denied")
+            st.text(f"now · {many(tile.held, 'message')} held · {many(tile.denied, 'action')} denied")
         link(Name.AGENTS, "The agent", ":material/smart_toy:", agent=trip.agent)
         if not acting:
             return
@@ -165,7 +166,7 @@ def deed(row: Mapping[str, Any]) -> dict[str, Any]:
     """An entry of the audit log as a row to read."""
     return {
         "When (UTC)": moment(row["at"]),
-        "What": visible(row["kind"], 40),
+        "What": what(row),
         "By": visible(row["actor"], 80),
         "Reason": visible(row["reason"]),
     }

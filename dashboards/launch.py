@@ -20,6 +20,7 @@ from fusebox.config import LOOPBACK, PREFIX, Config
 APP: Final = Path(__file__).with_name("app.py")
 _CLOCK: Final = frozenset({SPEED_ENV, ORIGIN_ENV})
 
+INK: Final = {"light": "#23211f", "dark": "#eceae6"}
 OPTIONS: Final = {
     "server.headless": "true",
     "server.fileWatcherType": "none",
@@ -37,11 +38,11 @@ OPTIONS: Final = {
     "theme.light.primaryColor": "#b3261e",
     "theme.light.backgroundColor": "#fbfaf8",
     "theme.light.secondaryBackgroundColor": "#f0eeea",
-    "theme.light.textColor": "#23211f",
+    "theme.light.textColor": INK["light"],
     "theme.dark.primaryColor": "#d33d33",
     "theme.dark.backgroundColor": "#151619",
     "theme.dark.secondaryBackgroundColor": "#212329",
-    "theme.dark.textColor": "#eceae6",
+    "theme.dark.textColor": INK["dark"],
 }
 """Streamlit's options that Fusebox fixes."""
 

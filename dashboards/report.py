@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any, Final
 
-from dashboards.incident import Spared
+from dashboards.incident import Spared, what
 from dashboards.text import count, moment, money, seconds, visible
 from dashboards.view import Trip
 
@@ -64,7 +64,7 @@ def _action(row: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _deed(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    return moment(row["at"]), row["kind"], row["actor"], row["reason"]
+    return moment(row["at"]), what(row), row["actor"], row["reason"]
 
 
 def _table(title: str, heads: Sequence[str], rows: Any) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Final
 import streamlit as st
 
 from dashboards.ask import ask, ask_ahead
+from dashboards.columns import COUNT, USD
 from dashboards.filters import Period, choose
 from dashboards.live import draw_completeness, refresh
 from dashboards.text import count, money, visible
@@ -21,6 +22,10 @@ EVERY_S: Final = 5.0
 _SUMS: Final = ("attempts", "tokens", "cost_usd", "wasted_tokens", "wasted_usd", "unpriced_tokens")
 _DRAWN: Final = 12
 _DAY_S: Final = 86_400.0
+_COLUMNS: Final = {
+    "Calls": COUNT, "Tokens": COUNT, "Cost": USD, "Wasted tokens": COUNT, "Wasted": USD,
+    "Tokens without a price": COUNT,
+}  # fmt: skip
 
 
 def draw(config: Config, clock: Clock) -> None:
@@ -31,26 +36,39 @@ def draw(config: Config, clock: Clock) -> None:
 
 @st.fragment(run_every=EVERY_S)
 def _draw(config: Config, clock: Clock, period: Period) -> None:
+    ask_ahead(config, clock, period, "spend", "spend_by_workflow")
     board = refresh(config, clock)
-    ask_ahead(config, clock, period, "spend_by_agent", "spend_by_model", "spend_by_workflow")
-    agents = ask(config, clock, "spend_by_agent", period)
-    if board is None or agents is None:
+    rows = ask(config, clock, "spend", period)
+    if board is None or rows is None:
         return
     draw_completeness(board)
-    if not agents:
+    if not rows:
         st.info(f"No model was called in the last {period.label}.", icon=":material/savings:")
         return
-    _draw_sums(agents)
+    _draw_sums(rows)
     if period.length_s > _DAY_S:
         _draw_days(ask(config, clock, "spend_by_day", period))
     _draw_budgets(board)
-    _draw_rows("By agent", agents, {"Agent": "agent"})
-    _draw_rows("By model", ask(config, clock, "spend_by_model", period), {"Provider": "provider", "Model": "model"})
+    _draw_rows("By agent", summed(rows, "agent"), {"Agent": "agent"})
+    _draw_rows("By model", summed(rows, "provider", "model"), {"Provider": "provider", "Model": "model"})
     _draw_rows("By workflow", ask(config, clock, "spend_by_workflow", period), {"Workflow": "workflow"})
 
 
-def _draw_sums(agents: Sequence[Row]) -> None:
-    sums = {name: sum(row[name] for row in agents) for name in _SUMS}
+def summed(rows: Sequence[Row], *names: str) -> list[Row]:
+    """The rows of the query ``spend`` with one left of each ``names``, the dearest first."""
+    kinds: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        kinds.setdefault(tuple(row[name] for name in names), []).append(row)
+    sums = [dict(zip(names, kind, strict=True)) | _sum(of_kind) for kind, of_kind in kinds.items()]
+    return sorted(sums, key=lambda row: (-row["cost_usd"], -row["tokens"]))
+
+
+def _sum(rows: Sequence[Row]) -> dict[str, Any]:
+    return {name: sum(row[name] for row in rows) for name in _SUMS}
+
+
+def _draw_sums(rows: Sequence[Row]) -> None:
+    sums = _sum(rows)
     shown = {
         "Spent": money(float(sums["cost_usd"])).replace("$", "\\$"),
         "Tokens": count(float(sums["tokens"])),
@@ -100,7 +118,7 @@ def _draw_rows(title: str, rows: Sequence[Row] | None, names: Mapping[str, str])
     if not rows:
         return
     st.subheader(title, anchor=False)
-    st.dataframe([_row(row, names) for row in rows], hide_index=True, key=title)
+    st.dataframe([_row(row, names) for row in rows], hide_index=True, key=title, column_config=_COLUMNS)
 
 
 def _row(row: Row, names: Mapping[str, str]) -> dict[str, Any]:
@@ -108,8 +126,8 @@ def _row(row: Row, names: Mapping[str, str]) -> dict[str, Any]:
     return told | {
         "Calls": int(row["attempts"]),
         "Tokens": int(row["tokens"]),
-        "Cost": money(float(row["cost_usd"])),
+        "Cost": float(row["cost_usd"]),
         "Wasted tokens": int(row["wasted_tokens"]),
-        "Wasted": money(float(row["wasted_usd"])),
+        "Wasted": float(row["wasted_usd"]),
         "Tokens without a price": int(row["unpriced_tokens"]),
     }

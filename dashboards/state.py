@@ -13,9 +13,8 @@ from typing import Any, Final
 
 import streamlit as st
 
-from collector.why import Why
+from collector.why import Direction, Why
 from dashboards.data import Order
-from dashboards.history import History
 from dashboards.view import Board
 
 HISTORY: Final = 180
@@ -50,11 +49,16 @@ class Memory:
     rates: deque[tuple[float, float, float]] = field(default_factory=lambda: deque(maxlen=HISTORY))
     orders: deque[Order] = field(default_factory=lambda: deque(maxlen=ORDERS))
     asked: Asked | None = None
-    history: History = field(default_factory=History)
     console: Future[Any] | None = None
     chosen: str = ""
     why: Why | None = None
-    """The last answer on the page "Why"."""
+    """The last answer on the page "Why", and what was asked."""
+    why_asked: tuple[str, Direction] | None = None
+
+    @property
+    def stored(self) -> float:
+        """The database's watermark as the board last said it (Unix seconds); 0: not known."""
+        return self.board.stored if self.board else 0.0
 
     def remember(self, board: Board, at: float) -> None:
         """Take in a fresh answer of *watch*."""

@@ -61,6 +61,11 @@ def count(number: float) -> str:
     return f"{number:.0f}" if number == int(number) or number >= 100 else f"{number:.1f}"
 
 
+def many(number: int, one: str, more: str = "") -> str:
+    """A number of things: ``1 message``, ``2 messages``."""
+    return f"{number} {one if number == 1 else more or f'{one}s'}"
+
+
 def money(dollars: float) -> str:
     """US dollars, with as many digits as a small amount needs."""
     if 0 < dollars < 0.001:

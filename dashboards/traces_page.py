@@ -10,8 +10,10 @@ from typing import Any, Final
 
 import streamlit as st
 
-from dashboards.ask import ask
+from dashboards.ask import ask, ask_ahead
+from dashboards.columns import CHOOSE, COUNT, SECONDS
 from dashboards.filters import Period, choose, typed
+from dashboards.launch import INK
 from dashboards.links import Name, link
 from dashboards.live import draw_completeness, refresh
 from dashboards.oidc import Role
@@ -65,6 +67,7 @@ def _open(trace: str) -> None:
 
 @st.fragment(run_every=EVERY_S)
 def _draw_found(config: Config, clock: Clock, period: Period, filters: dict[str, Any]) -> None:
+    ask_ahead(config, clock, period, "traces_found", **filters)
     _draw_state(config, clock)
     rows = ask(config, clock, "traces_found", period, **filters)
     if rows is None:
@@ -72,10 +75,11 @@ def _draw_found(config: Config, clock: Clock, period: Period, filters: dict[str,
     if not rows:
         st.info(f"No trace of the last {period.label} matches.", icon=":material/search_off:")
         return
-    st.caption("The newest that match, among 20,000 actions. Choose a row to see the trace.")
+    st.caption(f"The newest that match, among 20,000 actions. {CHOOSE} to see the trace.")
     chosen = st.dataframe(
-        [_found(row) for row in rows], hide_index=True, key=FOUND, on_select="rerun", selection_mode="single-row"
-    )
+        [_found(row) for row in rows], hide_index=True, key=FOUND, on_select="rerun", selection_mode="single-row",
+        column_config={"Took": SECONDS, "Tokens": COUNT},
+    )  # fmt: skip
     for place in chosen["selection"]["rows"][:1]:
         _open(str(rows[place]["trace_id"]))
 
@@ -83,7 +87,7 @@ def _draw_found(config: Config, clock: Clock, period: Period, filters: dict[str,
 def _found(row: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "Began (UTC)": moment(row["first"]),
-        "Took": seconds(float(row["last"]) - float(row["first"])),
+        "Took": float(row["last"]) - float(row["first"]),
         "Agents": visible(", ".join(sorted(row["agents"])), 120),
         "Workflow": visible(row["about"], 60),
         "Actions": int(row["actions"]),
@@ -102,6 +106,7 @@ def _draw_state(config: Config, clock: Clock) -> None:
 
 @st.fragment(run_every=EVERY_S)
 def _draw_trace(config: Config, clock: Clock, trace: str) -> None:
+    ask_ahead(config, clock, None, "trace_spans", trace_id=trace)
     _draw_state(config, clock)
     rows = ask(config, clock, "trace_spans", trace_id=trace)
     if rows is None:
@@ -110,7 +115,7 @@ def _draw_trace(config: Config, clock: Clock, trace: str) -> None:
     if not branches:
         st.info("No span of this trace is stored. It may be on its way, or older than what is kept.")
         return
-    st.altair_chart(waterfall(branches[:DRAWN]))
+    st.altair_chart(waterfall(branches[:DRAWN], INK.get(st.context.theme.type or "", INK["light"])))
     if len(branches) > DRAWN:
         st.caption(f"The picture shows the first {DRAWN} of {len(branches)} spans; the table has them all.")
     chosen = st.dataframe(
@@ -122,7 +127,7 @@ def _draw_trace(config: Config, clock: Clock, trace: str) -> None:
     if places:
         _draw_span(config, clock, trace, branches[places[0]])
     else:
-        st.caption("Choose a row to see the span's attributes, and why it came about.")
+        st.caption(f"{CHOOSE} to see the span's attributes, and why it came about.")
 
 
 def _branch(branch: Branch) -> dict[str, Any]:

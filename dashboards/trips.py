@@ -10,7 +10,7 @@ from typing import Any, Final
 import streamlit as st
 
 from dashboards import data, history
-from dashboards.history import KeepUnavailable
+from dashboards.history import HISTORY, KeepUnavailable
 from dashboards.state import memory
 from dashboards.text import moment, money, visible
 from dashboards.view import Trip
@@ -23,7 +23,8 @@ SHOWN: Final = 6
 _SAME: Final = "="
 _ROW: Final = 35
 
-Fact = Callable[[Mapping[str, Any]], str]
+Row = Mapping[str, Any]
+Fact = Callable[[Row], str]
 FACTS: Final[Mapping[str, Fact]] = {
     "time (UTC)": lambda span: moment(span["time"]),
     "action": lambda span: span["action"],
@@ -102,10 +103,10 @@ def _facts(trip: Trip) -> list[tuple[str, str]]:
 
 
 def _draw_evidence(config: Config, clock: Clock, trip: Trip) -> None:
-    known = memory().history
-    lasting = math.inf if len(known.last(trip.id)) == len(trip.spans) else AGAIN_S  # stored actions never change
+    key = (config, "evidence", trip.spans)
+    lasting = math.inf if len(HISTORY.last(key)) == len(trip.spans) else AGAIN_S  # stored actions never change
     try:
-        spans = known.rows(trip.id, partial(history.evidence, config, trip.spans), clock.wall(), lasting)
+        spans = HISTORY.rows(key, partial(history.evidence, config, trip.spans), clock.wall(), lasting)
     except KeepUnavailable:
         st.warning(
             "keep does not answer, so the evidence cannot be read. What the board knows of the trip is above. "
@@ -119,15 +120,34 @@ def _draw_evidence(config: Config, clock: Clock, trip: Trip) -> None:
     _draw_spans(trip, spans)
 
 
-def _draw_spans(trip: Trip, spans: Sequence[Mapping[str, Any]]) -> None:
+def _draw_spans(trip: Trip, spans: Sequence[Row]) -> None:
     if len(spans) < len(trip.spans):
         st.caption(f"{len(spans)} of {len(trip.spans)} spans are in the database so far.")
-    if spans:
-        st.caption(f"What it did, oldest first. A row marked {_SAME} is the same in every span.")
-        st.dataframe(side_by_side(spans), hide_index=True, height=_tall(len(FACTS)), key=f"evidence-{trip.id}")
+    if not spans:
+        return
+    st.caption(f"What it did again, oldest first. A row marked {_SAME} is the same in every span.")
+    again, once = alike(spans, trip.repeated)
+    for place, group in enumerate(again):
+        st.text(f"{len(group)} × {_kind(group[0])}")
+        st.dataframe(side_by_side(group), hide_index=True, height=_tall(len(FACTS)), key=f"evidence-{trip.id}-{place}")
+    if once:
+        st.text(f"beside it, once each: {', '.join(map(_kind, once))}")
 
 
-def side_by_side(spans: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+def alike(spans: Sequence[Row], repeated: str) -> tuple[list[list[Row]], list[Row]]:
+    """The spans that did the same kind of thing, what ``repeated`` names first; and those that stand alone."""
+    kinds: dict[str, list[Row]] = {}
+    for span in spans:
+        kinds.setdefault(_kind(span), []).append(span)
+    again = [kinds[kind] for kind in sorted(kinds, key=lambda kind: kind not in repeated) if len(kinds[kind]) > 1]
+    return again, [group[0] for group in kinds.values() if len(group) == 1]
+
+
+def _kind(span: Row) -> str:
+    return visible(f"{span['action']} {span['operation']}", 80)
+
+
+def side_by_side(spans: Sequence[Row]) -> list[dict[str, str]]:
     """One row per fact and one column per span, so that what repeats lines up."""
     return [_compare(name, [visible(fact(span), 120) for span in spans]) for name, fact in FACTS.items()]
 

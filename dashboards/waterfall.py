@@ -15,7 +15,10 @@ from dashboards.text import visible
 Row = Mapping[str, Any]
 _FAILED: Final = frozenset({"Error", "STATUS_CODE_ERROR"})
 _ID: Final = re.compile(r"[0-9a-f]{32}")
-_BAR: Final = 18
+_BAR: Final = 22
+_LABEL: Final = 320
+_MARGIN: Final = 1.3
+_FAILED_MARK: Final = "✗ failed: "
 _LINKED: Final = 20
 
 
@@ -85,11 +88,16 @@ def linked(branches: Sequence[Branch], trace: str) -> list[str]:
     return [other for other in others if other != trace and _ID.fullmatch(other)][:_LINKED]
 
 
-def waterfall(branches: Sequence[Branch]) -> altair.Chart:
-    """A bar for each span, from its beginning to its end, in the order of the tree."""
+def waterfall(branches: Sequence[Branch], ink: str) -> altair.LayerChart:
+    """A bar for each span, from its beginning to its end, in the order of the tree, with its name and how it ended.
+
+    Args:
+        ink: the colour of words; Vega does not know the page's.
+    """
     bars = [
         {
             "row": place,
+            "label": f"{_FAILED_MARK if branch.failed else ''}{visible(branch.name, 60)}",
             "span": visible(branch.name, 60),
             "service": visible(branch.service, 40),
             "from": branch.offset,
@@ -98,17 +106,19 @@ def waterfall(branches: Sequence[Branch]) -> altair.Chart:
         }
         for place, branch in enumerate(branches)
     ]
-    chart: altair.Chart = (
-        altair.Chart(altair.InlineData(bars), height=altair.Step(_BAR))
-        .mark_bar(cornerRadius=3)
-        .encode(
-            x=altair.X("from:Q", title="seconds"),
-            x2="to:Q",
-            y=altair.Y("row:O", axis=None),
-            color=altair.Color("service:N", title=None),
-            stroke=altair.condition("datum.ended == 'failed'", altair.value("#d32f2f"), altair.value(None)),
-            strokeWidth=altair.value(2),
-            tooltip=["span:N", "service:N", "from:Q", "to:Q", "ended:N"],
-        )
+    end = max(branch.offset + branch.duration for branch in branches) * _MARGIN  # room for the last one's name
+    base = altair.Chart(altair.InlineData(bars), height=altair.Step(_BAR)).encode(
+        x=altair.X("from:Q", title="seconds", scale=altair.Scale(domain=[0, end], nice=False)),
+        y=altair.Y("row:O", axis=None),
+    )
+    drawn = base.mark_bar(cornerRadius=3, fillOpacity=0.4).encode(
+        x2="to:Q",
+        color=altair.Color("service:N", title=None),
+        stroke=altair.condition("datum.ended == 'failed'", altair.value("#d32f2f"), altair.value(None)),
+        strokeWidth=altair.value(2),
+        tooltip=["span:N", "service:N", "from:Q", "to:Q", "ended:N"],
+    )
+    chart: altair.LayerChart = drawn + base.mark_text(align="left", dx=4, limit=_LABEL, color=ink).encode(
+        text="label:N"
     )
     return chart

@@ -34,17 +34,20 @@ def draw(config: Config, clock: Clock) -> None:
     st.title("Why", anchor=False)
     with st.form("why", border=False):
         id = typed("Span, trace, message, audit entry (watch:12) or row", "id", 500)
-        way = st.radio("Direction", list(_WAYS), horizontal=True, key="why-way", label_visibility="collapsed")
+        way = st.radio(
+            "Direction", list(_WAYS), horizontal=True, key="way", label_visibility="collapsed", bind="query-params"
+        )
         asked = st.form_submit_button("Show", type="primary", key="why-show")
-    if asked and id and may(config, clock, Role.AUDITOR):
-        _ask(config, id, _WAYS[way or "What led to it"])
+    question = (id, _WAYS[way or "What led to it"])
+    if id and (asked or question != memory().why_asked) and may(config, clock, Role.AUDITOR):
+        _ask(config, *question)
     if (answer := memory().why) is not None:
         _draw(answer)
 
 
 def _ask(config: Config, id: str, direction: Direction) -> None:
     """Read the answer, once *watch* has said again that this session's token is good: prompts are no public matter."""
-    memory().why = None
+    memory().why, memory().why_asked = None, (id, direction)
     try:
         data.board(config, reading(config))
         with closing(queries.connect(config, data.database_token(config))) as client:

@@ -194,7 +194,7 @@ def test_a_repricing_is_an_entry_of_the_journal_and_the_ledger_follows(bench: Be
     assert list(changes(ask(bench, "ledger_rows"), book)) == []
     models = [
         (row["model"], row["attempts"], row["tokens"], row["cost_usd"], row["unpriced_tokens"])
-        for row in ask(bench, "spend_by_model", until=NOW + 1000)
+        for row in ask(bench, "spend", until=NOW + 1000)
     ]
     assert models == [("house-1", 2, 240, Decimal("0.000255"), 0), ("other", 1, 120, Decimal(0), 120)]
 

@@ -7,6 +7,7 @@ import signal
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
@@ -81,22 +82,31 @@ def test_the_evidence_of_a_trip_comes_from_keep_and_the_trip_outlives_it(
     client = ControlClient(running.info("watch")["url"], running.token("operator"))
     trips = until(lambda: client.board()["trips"], "the loop trips")
 
-    page = opened(monkeypatch, running.config.data_dir, None)
-    page = sign_in(page, running.token("operator"))
     count = len(trips[0]["finding"]["spans"])
-    evidence = until(lambda: _evidence(tables(page.run()), count), "the evidence is shown")
+    with _stopped(running, "keep"):
+        page = sign_in(opened(monkeypatch, running.config.data_dir, None), running.token("operator"))
+        assert "Reading the evidence" in words(page)
+        assert "label-bot" in texts(page)
 
+    evidence = until(lambda: _evidence(tables(page.run()), count), "the evidence is shown", 40)
     assert set(evidence["operation"]) == {"tickets.comment"}
     assert set(evidence["tokens in"]) == {"900"}
     assert len(set(evidence["span"])) == len(evidence["span"])
 
-    os.kill(running.supervisor.pid("keep"), signal.SIGSTOP)
-    try:
+    with _stopped(running, "keep"):
         other = sign_in(opened(monkeypatch, running.config.data_dir, None), running.token("operator"))
-        assert "Reading the evidence" in words(other)
-        assert "label-bot" in texts(other)
+        assert _evidence(tables(other), count) == evidence, "what one person has read, everybody sees"
+
+
+@contextmanager
+def _stopped(running: Roles, role: str) -> Iterator[None]:
+    """It hangs, for a while."""
+    pid = running.supervisor.pid(role)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
     finally:
-        os.kill(running.supervisor.pid("keep"), signal.SIGCONT)
+        os.kill(pid, signal.SIGCONT)
 
 
 def _evidence(shown: list[list[dict[str, str]]], count: int) -> dict[str, list[str]] | None:

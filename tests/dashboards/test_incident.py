@@ -51,8 +51,8 @@ def test_the_loop_is_drawn_with_how_often_what_followed_what() -> None:
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_words_stay_inside_their_quotes_and_cells(text: str) -> None:
-    told = Told(_trip(text), spared(1, SPENT, NOW, _trip(), NOW), [_did(text, text)], [])
-
     assert loop_graph([_did(text), _did("x")], _trip(text)).replace("\\\\", "").replace('\\"', "").count('"') % 2 == 0
+    deed = {"at": NOW, "kind": text, "actor": text, "reason": text, "fate": text}
+    told = Told(_trip(text), spared(1, SPENT, NOW, _trip(), NOW), [_did(text, text)], [deed])
     assert "<script" not in report(told)
     assert "<img" not in report(told)

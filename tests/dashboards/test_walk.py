@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,12 +11,11 @@ from playwright.sync_api import Page, expect
 
 from dashboards.service import ROLE
 from fusebox.control import ControlClient
+from tests.dashboards.pictures import picture
 from tests.dashboards.traffic import LAPS, LOOPER, TRACE, WORKER, call_once, send
 from tests.fixtures.collector import Roles, starting, until
 
 SLOW = 20_000
-PICTURES = Path(os.environ.get("SCREENSHOTS", "artifacts/screenshots"))
-"""Every page's picture is left here, for people who look at a run of the tests."""
 
 
 @pytest.fixture(scope="module")
@@ -45,16 +43,12 @@ def go(page: Page, name: str) -> None:
     expect(page.get_by_role("heading", name=name, level=1)).to_be_visible(timeout=SLOW)
 
 
-def picture(page: Page, name: str) -> None:
-    PICTURES.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=PICTURES / f"{name}.png", full_page=True)
-
-
 def test_a_new_user_finds_understands_and_resumes_the_runaway(page: Page, running: Roles) -> None:
     expect(page.get_by_text(LOOPER, exact=True).first).to_be_visible(timeout=SLOW)
     picture(page, "board")
 
-    go(page, "Incident")
+    page.locator("[class*=st-key-tile-]").filter(has_text=LOOPER).get_by_role("link", name="What happened").click()
+    expect(page.get_by_role("heading", name="Incident", level=1)).to_be_visible(timeout=SLOW)
     expect(page.get_by_role("heading", name="What repeated")).to_be_visible(timeout=SLOW)
     expect(page.get_by_role("heading", name="The loop")).to_be_visible(timeout=SLOW)
     expect(page.locator("svg").get_by_text("tickets.comment").first).to_be_visible(timeout=SLOW)
@@ -114,6 +108,19 @@ def test_the_page_stands(page: Page, name: str) -> None:
     expect(page.get_by_text("Reading…")).to_have_count(0, timeout=SLOW)
     expect(page.get_by_test_id("stException")).to_have_count(0)
     picture(page, name.split()[0].lower())
+
+
+def test_a_trace_of_the_list_opens_by_keyboard(page: Page) -> None:
+    go(page, "Traces")
+    expect(page.get_by_test_id("stDataFrame").first).to_be_visible(timeout=SLOW)
+    page.get_by_label("Trace id").focus()
+    for _ in range(8):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.getAttribute('role')") == "gridcell":
+            break
+    page.keyboard.press("Shift+Space")
+
+    expect(page.get_by_role("button", name="Back to the list")).to_be_visible(timeout=SLOW)
 
 
 def test_a_trace_of_the_list_opens_by_a_click_and_is_in_the_address(page: Page) -> None:

@@ -88,6 +88,14 @@ def test_a_walk_is_a_graph_whose_every_word_is_text(window: Page, site: Site) ->
     assert not [url for url in asked if url.startswith(CANARY)]
 
 
+def test_an_address_with_a_question_shows_its_answer_to_whoever_signs_in(window: Page, site: Site) -> None:
+    window.goto(f"{site.url}/why?id={5000:016x}&way=What+came+of+it")
+    window.get_by_label("Operator token").fill(TOKEN)
+    window.get_by_role("button", name="Sign in").click()
+    expect(window.get_by_test_id("stGraphVizChart").locator("svg").first).to_be_visible(timeout=SLOW)
+    expect(window.get_by_role("radio", name="What came of it")).to_be_checked()
+
+
 def test_an_unknown_id_is_said_and_a_withdrawn_token_shows_no_prompt(window: Page, site: Site) -> None:
     page = _shown(window, site, "no such thing", "What led to it")
     expect(page.get_by_text("Nothing has this id.")).to_be_visible(timeout=SLOW)
