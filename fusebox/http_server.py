@@ -58,6 +58,7 @@ class HttpServer:
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                proxy_headers=False,  # nobody here asks whom a proxy speaks for
                 timeout_keep_alive=60,
                 **_files(tls),
             )
