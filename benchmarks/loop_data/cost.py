@@ -47,6 +47,7 @@ def memory(events: Sequence[Event], agents: int, others: int) -> tuple[float, fl
     """Bytes for each of the hottest agents, and for each of the others that spoke after them.
 
     The hot ones have had a fair share of ``events`` each, under their own names, so their memories are full.
+    What the fleet's detectors keep is bounded as a whole: with fewer agents the share of each is larger.
     """
     own = list(islice(cycle(_named(events)), _EACH * 50))
     tracemalloc.start()
