@@ -4,7 +4,8 @@ The first ruling of each (agent, guard, decision, reason) leaves at once; those 
 minute as one row, so an agent that hammers at a closed door costs one row a minute. Reasons that differ in numbers only
 are one reason, and beyond :data:`MAX_REASONS` of a guard in a minute the others share one row: a loop that makes up a
 new reason each time cannot flood its own audit, and the sum of the counts stays exact. What an action was about and
-what it was ruled by is told of the first of each row.
+what it was ruled by is told of the first of each row; what policy ruled has a row for each operation and target, as
+another policy may tell apart what this one does not (``fusebox policy diff``).
 
 Rows wait in memory, bounded by :data:`MAX_ROWS`; a further row is dropped and counted (:data:`DENIALS_DROPPED`), as
 is everything the API refuses for good. An unreachable *watch* is asked again with growing pauses. A row whose answer
@@ -23,6 +24,7 @@ from fusebox import happenings
 from fusebox.clock import Clock
 from fusebox.errors import FuseboxError, Retryable
 from fusebox.fingerprint import normalise
+from fusebox.guard import POLICY
 from fusebox.records import Action, Decision, Verdict
 
 Send = Callable[[str, Mapping[str, Any]], object]
@@ -120,7 +122,7 @@ class AuditClient:
     def _note(self, action: Action, verdict: Verdict, minute: int, count: int) -> None:
         place = (action.agent, verdict.guard, verdict.decision.value)
         reason = verdict.reason[:_MAX_REASON]
-        kind = normalise(reason)
+        kind = normalise(f"{reason} {action.operation} {action.target}" if verdict.guard == POLICY else reason)
         if not self._has_room(place, kind, minute):
             reason = kind = OTHERS
         key = (place, f"{kind}\n{verdict.revision}")

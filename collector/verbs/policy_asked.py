@@ -175,7 +175,7 @@ def _show_flips(found: list[Flip], asked: int, untold: int) -> None:
     flipped = sum(flip.recorded.count for flip in found if flip.after is not flip.recorded.decision)
     console.print(f"{flipped} of {asked} decisions would flip")
     if any(not flip.sure for flip in found):
-        console.print(Text("? it depends on arguments, which are not on record", "yellow"))
+        console.print(Text("? it depends on arguments or the workflow, which are not on record", "yellow"))
     if untold:
         console.print(Text(f"{untold} more were counted without saying what they were about", "yellow"))
 

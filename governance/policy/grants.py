@@ -20,6 +20,7 @@ from fusebox.registry import AgentEntry, Registry, Risk, Role, Rule
 Entry = Mapping[str, Any]
 ByAction = Mapping[str, list[Entry]]
 ARGUMENTS: Final = "arguments"
+WORKFLOW: Final = "workflow"
 _WORDS: Final = (".",)
 _REVISION: Final = 12
 
@@ -52,11 +53,11 @@ class Standing:
 
     @property
     def unknowable(self) -> frozenset[str]:
-        """The names of those that look at arguments, which no record has."""
+        """The names of those that look at what is not on record: arguments, and each workflow."""
         return frozenset(
             str(entry["name"])
             for entry in self._granted()
-            if any(condition["fact"].startswith(ARGUMENTS) for condition in entry["conditions"])
+            if any(condition["fact"].startswith((ARGUMENTS, WORKFLOW)) for condition in entry["conditions"])
         )
 
     def _granted(self) -> list[Entry]:

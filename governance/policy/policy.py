@@ -130,9 +130,9 @@ class Policy:
         questions = self._in_force().questions
         return questions.question(action, questions.summary(action))
 
-    def judges_arguments(self, agent: str) -> bool:
-        """True when a verdict on the agent may depend on arguments."""
-        return self._in_force().questions.judges_arguments(agent)
+    def judges_unrecorded(self, agent: str) -> bool:
+        """True when a verdict on the agent may depend on what is not on record."""
+        return self._in_force().questions.judges_unrecorded(agent)
 
     def _in_force(self) -> _Loaded:
         if self._loaded is None:

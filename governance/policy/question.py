@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from fusebox.fingerprint import text_of
 from fusebox.records import Action
-from governance.policy.grants import ARGUMENTS, Grants
+from governance.policy.grants import ARGUMENTS, WORKFLOW, Grants
 from governance.policy.ruling import Engine, Question
 
 MAX_TEXT: Final = 1_000
@@ -62,6 +62,10 @@ class Questions:
         """True when a verdict on the agent may depend on arguments."""
         return ARGUMENTS in self._reads or any(fact.startswith(ARGUMENTS) for fact in self._facts_of(agent))
 
+    def judges_unrecorded(self, agent: str) -> bool:
+        """True when a verdict on the agent may depend on what is not on record: arguments, and each workflow."""
+        return self.judges_arguments(agent) or WORKFLOW in self._reads or WORKFLOW in self._facts_of(agent)
+
     def names_target(self, agent: str) -> bool:
         """True when a verdict on the agent may depend on the target, and so is about one target only."""
         return TARGET in self._reads or TARGET in self._facts_of(agent)
@@ -90,7 +94,7 @@ class Questions:
         head, _, path = name.partition(".")
         if head == ARGUMENTS:
             return _found(summary, path.split(".")) if path else summary
-        return {TARGET: action.target, "workflow": action.workflow, "environment": self._environment}[head]
+        return {TARGET: action.target, WORKFLOW: action.workflow, "environment": self._environment}[head]
 
 
 def summary_of(arguments: object) -> Any:

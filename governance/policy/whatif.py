@@ -1,7 +1,7 @@
 """What if: recorded decisions, asked again of another policy or other grants.
 
-A record has no arguments (they may be anything, so they are not stored). Where a policy, or a condition of the agent,
-looks at them, the new decision is said to be unsure.
+A record has no arguments (they may be anything, so they are not stored), and one workflow for all decisions that were
+alike. Where a policy, or a condition of the agent, looks at either, the new decision is said to be unsure.
 """
 
 from __future__ import annotations
@@ -48,14 +48,14 @@ def flips(policy: Policy, recorded: Iterable[Recorded], tenant: str = "default")
     """
     for record in recorded:
         ruling = policy.ruling(record.as_action(tenant))
-        sure = not policy.judges_arguments(record.agent)
+        sure = not policy.judges_unrecorded(record.agent)
         if ruling.decision is not record.decision or not sure:
             yield Flip(record, ruling.decision, ruling.reason, sure)
 
 
 def unused(policy: Policy, recorded: Iterable[Recorded], tenant: str = "default") -> dict[str, list[str]]:
-    """The grants, by agent, that fit no recorded action. One that looks at arguments is used if an action of its kind
-    on its resource is on record, whatever the arguments were: it is left out where that cannot be known.
+    """The grants, by agent, that fit no recorded action. One that looks at arguments, or at the workflow, is used if
+    an action of its kind on its resource is on record, whatever they were: it is left out where that cannot be known.
 
     Raises:
         PolicyUnavailable, BadPolicy: the policy cannot be asked.

@@ -46,6 +46,23 @@ def deny(client: AuditClient, agent: str = "bot", reason: str = "circuit is open
         client.ruled(action, Verdict(Decision.DENY, "circuit", reason))
 
 
+def allow(client: AuditClient, target: str) -> None:
+    action = Action(ActionKind.TOOL_CALL, "bot", "warehouse", target)
+    client.ruled(action, Verdict(Decision.ALLOW, "policy", "granted by bot: tool_call warehouse", revision="r1"))
+
+
+def test_what_policy_allowed_is_told_of_each_target_that_another_policy_might_forbid(clock: ManualClock) -> None:
+    watch = Watch()
+    with running(watch, clock) as client:
+        for target in ("GET /stock", "POST /stock", "GET /stock", *(f"GET /orders/{number}" for number in (7, 8, 9))):
+            allow(client, target)
+        clock.advance(60)
+    told: dict[str, int] = {}
+    for row in watch.rows:
+        told[row["target"]] = told.get(row["target"], 0) + row["count"]
+    assert told == {"GET /stock": 2, "POST /stock": 1, "GET /orders/7": 1, "GET /orders/8": 2}, "a number is no target"
+
+
 def test_the_first_denial_leaves_at_once_and_the_rest_as_one_count_a_minute(clock: ManualClock) -> None:
     watch = Watch()
     with running(watch, clock) as client:

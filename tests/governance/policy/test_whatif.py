@@ -46,6 +46,12 @@ def test_a_change_shows_which_decisions_it_flips(changed: Policy) -> None:
     assert found == {("GET /stock", 40): DENY, ("POST /stock", 2): ALLOW}
 
 
+def test_what_depends_on_the_workflow_is_not_sure(make: Make) -> None:
+    grant = {"action": "tool_call", "resource": "warehouse", "when": {"workflow": "wf-night-*"}}
+    policy = make(SHIPPED, {"agents": {"analyst": {"owner": "jo", "grants": [grant]}}})
+    assert [(flip.after, flip.sure) for flip in flips(policy, RECORDED[:1])] == [(DENY, False)]
+
+
 def test_grants_that_nothing_used_are_named(make: Make) -> None:
     found = unused(make(SHIPPED), RECORDED)
     assert found == {"analyst": ["analyst: consume delay.*"], "executor": ["executor: model_call gpt-*"]}
