@@ -34,7 +34,7 @@ class SpanBuffer:
     """A bounded buffer in front of an exporter.
 
     Args:
-        exporter: ours (:mod:`fusebox.otlp`) or any other, called from one thread of ours only.
+        exporter: the stock OTLP exporter (or any other), called from one thread of ours only.
         capacity: spans kept while the collector does not answer; a further one is dropped and counted.
         interval: seconds between two exports when spans trickle in.
     """

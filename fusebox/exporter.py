@@ -1,4 +1,4 @@
-"""The exporter of an agent process: OTLP over HTTP, to the collector as soon as there is one.
+"""The exporter of an agent process: the stock OTLP exporter, pointed at the collector as soon as there is one.
 
 An agent may start before the collector, and the collector may come back on another port. So the address is looked up
 again after every failure; until one is known, spans wait in the buffer in front of this exporter.

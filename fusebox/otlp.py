@@ -1,23 +1,23 @@
-"""OTLP over HTTP to one collector, told apart: "not now" (kept and tried again) from "never" (:class:`BatchRefused`).
+"""The stock OTLP/HTTP exporter, told apart: "not now" (kept and tried again) from "never" (:class:`BatchRefused`).
 
-The stock exporter answers both with the same FAILURE, tries again by itself while its buffer waits, and takes most of
-its time for encoding (see :mod:`fusebox.otlp_wire`).
+The stock exporter answers both with the same FAILURE; the HTTP status is seen through the session it is given.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 import requests
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from fusebox.buffer import BatchRefused
 from fusebox.config import is_loopback
-from fusebox.otlp_wire import encode
-from fusebox.version import __version__
 
 _TIMEOUT_S: Final = 1.0
 _NEVER: Final = frozenset(
@@ -26,7 +26,7 @@ _NEVER: Final = frozenset(
 
 
 class OtlpExporter(SpanExporter):
-    """Exports with a short deadline; the buffer in front of it tries again.
+    """Exports to one collector with a short deadline, and without the stock log lines (ours say what happened).
 
     Args:
         endpoint: base URL, for example ``http://127.0.0.1:4318``.
@@ -34,12 +34,16 @@ class OtlpExporter(SpanExporter):
     """
 
     def __init__(self, endpoint: str, token: str | None) -> None:
-        self._url = f"{endpoint.rstrip('/')}/v1/traces"
-        self._session = requests.Session()
-        self._session.trust_env = not is_loopback(endpoint)  # a proxy from the environment does not lead back to us
-        self._session.headers.update(
-            {"content-type": "application/x-protobuf", "user-agent": f"fusebox/{__version__}"}
-            | ({"authorization": f"Bearer {token}"} if token else {})
+        logging.getLogger("opentelemetry.exporter.otlp.proto.http.trace_exporter").setLevel(logging.CRITICAL)
+        self._status: int | None = None
+        session = requests.Session()
+        session.trust_env = not is_loopback(endpoint)  # a proxy from the environment does not lead back to us
+        session.hooks["response"].append(self._remember)
+        self._stock = OTLPSpanExporter(
+            endpoint=f"{endpoint.rstrip('/')}/v1/traces",
+            headers={"authorization": f"Bearer {token}"} if token else {},
+            timeout=_TIMEOUT_S,
+            session=session,
         )
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
@@ -48,17 +52,26 @@ class OtlpExporter(SpanExporter):
         Raises:
             BatchRefused: the collector will never take it, or it cannot be encoded.
         """
-        try:
-            body = encode(spans)
-        except (ValueError, TypeError, OverflowError) as error:
-            raise BatchRefused(f"cannot be encoded: {error!r}") from error
-        try:
-            answer = self._session.post(self._url, body, timeout=_TIMEOUT_S, allow_redirects=False)
-        except requests.RequestException:
-            return SpanExportResult.FAILURE
-        if answer.status_code in _NEVER:
-            raise BatchRefused(f"the collector refuses it with HTTP status {answer.status_code}")
-        return SpanExportResult.SUCCESS if answer.status_code // 100 == 2 else SpanExportResult.FAILURE
+        self._status = None
+        result = self._stock.export(spans)
+        if result is SpanExportResult.SUCCESS:
+            return result
+        if self._status in _NEVER:
+            raise BatchRefused(f"the collector refuses it with HTTP status {self._status}")
+        if self._status is None:
+            _check_encodable(spans)
+        return result
 
     def shutdown(self) -> None:
-        self._session.close()
+        self._stock.shutdown()  # type: ignore[no-untyped-call]  # untyped upstream
+
+    def _remember(self, response: requests.Response, *_: Any, **__: Any) -> None:
+        self._status = response.status_code
+
+
+def _check_encodable(spans: Sequence[ReadableSpan]) -> None:
+    """Nobody answered, or nobody was asked: the stock exporter swallows what cannot be encoded."""
+    try:
+        encode_spans(spans).SerializePartialToString()
+    except (ValueError, TypeError) as error:
+        raise BatchRefused(f"cannot be encoded: {error!r}") from error

@@ -263,7 +263,7 @@ def collector() -> Iterator[Collector]:
         thread.join()
 
 
-def test_the_exporter_delivers_with_its_token_and_past_a_proxy(
+def test_the_stock_exporter_delivers_with_its_token_and_past_a_proxy(
     collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
