@@ -15,6 +15,7 @@ from fusebox import fingerprint, guard, names
 from fusebox.errors import AgentTripped, ApprovalPending
 from fusebox.eventmap import Value
 from fusebox.records import Action, ActionKind, Lineage, Verdict, new_id
+from governance.approvals.client import asked_elsewhere
 from governance.approvals.request import text_of
 from rabbitmq import tracing
 from rabbitmq.act import Act
@@ -66,13 +67,13 @@ class Context:
     def await_approval(self, approval: str) -> NoReturn:
         """Have the message at hand wait until people have answered; it is then handled again, with :attr:`approval`.
 
-        For a call that the gateway answered with 202: what is held on the bus waits by itself.
+        For a call that the gateway answered with 202; what is held on the bus waits by itself. Without an id (503: it
+        could ask nobody) the message comes again in a moment.
 
         Raises:
-            ApprovalPending: always; let it pass.
+            ApprovalPending, ApprovalUnavailable: always one of them; let it pass.
         """
-        action = self._action(ActionKind.CONSUME, self.agent, "", None)
-        raise ApprovalPending(action, guard.hold(guard.APPROVAL, f"people are asked; {approval}"), approval)
+        raise asked_elsewhere(self._action(ActionKind.CONSUME, self.agent, "", None), approval)
 
     def publish(
         self, key: str, payload: object, *, timeout: float = PUBLISH_TIMEOUT_S, outbox: bool = False,

