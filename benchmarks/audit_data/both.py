@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from benchmarks.audit_data.logs import NOW, Log
+from collector.audit.entry import Entry
 from collector.audit.report import Report
 from collector.audit.verify import Copy, Wish, snapshots, verify
 
@@ -47,7 +48,9 @@ def judge(log: Log, tool: ModuleType, scratch: Path | None = None) -> tuple[Verd
 
 
 def _ours(log: Log, root: Path) -> tuple[Verdict, Report]:
-    ordered = {writer: sorted(rows, key=lambda row: row.seq) for writer, rows in log.rows.items()}
+    ordered: dict[str, list[Entry]] = {}
+    for row in sorted((row for rows in log.rows.values() for row in rows), key=lambda row: row.seq):
+        ordered.setdefault(row.writer, []).append(row)
     sizes = {writer: rows[-1].seq + 1 for writer, rows in ordered.items() if rows}
     copy = Copy(sizes, log.given, lambda writer, _below: ordered.get(writer, []))
     report = verify(Wish(snapshots(root), copy, NOW + 1, log.keys, log.remembered), _ignore, _bare).report

@@ -154,9 +154,12 @@ def edit_checkpoint(rng: random.Random, log: Log) -> Tampered:
     checkpoints = log.signed[WATCH]
     place = any_checkpoint(rng, log)
     old = checkpoints[place]
-    change: dict[str, Any] = rng.choice(
-        [{"time": old.time + 1}, {"head": old.root}, {"previous": "x"}, {"root": old.head}, {"writer": "keep"}]
-    )
+    ghost, stranger = {"ghost": {"size": 7, "root": old.root}}, signer(rng).public
+    change: dict[str, Any] = rng.choice([
+        {"time": old.time + 1}, {"head": old.root}, {"previous": "x"}, {"root": old.head}, {"writer": "keep"},
+        {"size": old.size + 1}, {"frontier": (old.head, *old.frontier[1:])}, {"key": "0" * 16}, {"next": stranger},
+        {"writers": ghost}, {"signature": checkpoints[place - 1].signature if place else ""},
+    ])  # fmt: skip
     checkpoints[place] = replace(old, **change)
     return Tampered(log, WATCH, verified_before(log, checkpoints, place))
 

@@ -6,7 +6,6 @@ import base64
 import json
 import random
 from collections.abc import Iterable, Sequence
-from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -150,7 +149,8 @@ def clean(rng: random.Random, size: int) -> Log:
         _erase(rng, log)
     if rng.random() < 0.2:
         _prune(rng, log)
-    log.rows, log.given = deepcopy(log.entries), {writer: held[-1].seq + 1 for writer, held in log.entries.items()}
+    log.rows = {writer: list(held) for writer, held in log.entries.items()}
+    log.given = {writer: held[-1].seq + 1 for writer, held in log.entries.items()}
     log.remembered = rng.sample(log.signed["watch"], min(3, len(log.signed["watch"])))
     return log
 

@@ -12,7 +12,8 @@ from collector.audit.checkpoint import Checkpoint
 from collector.audit.entry import Entry
 
 WATCH: Final = "watch"
-_FIELDS: Final = ("time", "kind", "actor", "subject", "reason", "trace_id", "span_id", "payload_hash", "prev", "hash")
+_FIELDS: Final = ("writer", "time", "kind", "actor", "subject", "reason", "trace_id", "span_id", "payload_hash", "prev",
+                  "hash")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

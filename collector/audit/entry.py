@@ -137,6 +137,8 @@ def decode(text: bytes) -> Entry:
         entry = Entry(**{**data, "payload": payload})
         if not (type(entry.seq) is type(entry.time) is int):
             raise BadLine("its number or its time is none")
+        if payload and type(data["payload"]) is not dict:
+            raise BadLine("its payload is no object")
         if _line(entry, stored) != text:
             raise BadLine("it is not in canonical form")
     except (ValueError, TypeError) as error:

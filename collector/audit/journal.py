@@ -215,12 +215,14 @@ class Journal:
             raise Unsound(f"{self._folder} ends before entry {end.seq}, but {max(sizes)} entries were signed")
 
     def _take_over(self, end: End) -> None:
-        """After a crash: say what it left, and sign it."""
+        """Say what a crash left, and sign it; say that another key signs."""
         signed = end.signed.size if end.signed else 0
         if end.torn or end.seq > signed:
             payload = {"unsigned_from": signed, "unsigned_to": end.seq, "torn_bytes": end.torn}
             with suppress(JournalBroken):
                 self.append(Note("recovered", self._writer, self._writer, "it ended without a word", payload=payload))
+        with suppress(JournalBroken):
+            self._signing.note_key()
 
 
 def _read(path: Path) -> list[Checkpoint]:

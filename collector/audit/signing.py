@@ -24,7 +24,7 @@ from collector.audit.anchors import Anchor
 from collector.audit.checkpoint import Checkpoint
 from collector.audit.entry import Note
 from collector.audit.files import writers
-from collector.audit.keys import KEY, NEXT, Change, KeySigner, SigningFailed, key_id, planned, signer_of
+from collector.audit.keys import KEY, NEXT, Change, SigningFailed, key_id, planned, signer_of
 from collector.audit.merkle import Frontier
 from fusebox import happenings
 from fusebox.clock import Clock
@@ -212,6 +212,16 @@ class Signing:
             if self.sign():
                 retention.delete(self._folder, below)
 
+    def note_key(self) -> None:
+        """Record a key that no checkpoint of the one before names: one behind a command changes without our doing.
+
+        Raises:
+            FuseboxError: not now.
+        """
+        last, public = self._last, self._signer.public
+        if last and last.key != key_id(public) and last.next != public:
+            self._record(public, last.key, "signer", "it came with another key")
+
     def change_key(self) -> None:
         """Change to the key that is planned, if one is. The thread does it within half a second.
 
@@ -225,7 +235,7 @@ class Signing:
 
     def _change(self, change: Change) -> None:
         if change.signer.public != self._signer.public:
-            self._record(change.signer, change.actor, change.reason)
+            self._record(change.signer.public, key_id(self._signer.public), change.actor, change.reason)
             if not self.sign(change.signer.public):
                 return
             change.signer.save(self._folder / KEY)
@@ -233,6 +243,6 @@ class Signing:
             happenings.emit(CHANGED, folder=str(self._folder), key=key_id(change.signer.public), reason=change.reason)
         (self._folder / NEXT).unlink()
 
-    def _record(self, new: KeySigner, actor: str, reason: str) -> None:
-        payload = {"public": new.public, "replaces": key_id(self._signer.public)}
-        self._append(Note("key", actor, key_id(new.public), reason, payload=payload))
+    def _record(self, public: str, replaces: str, actor: str, reason: str) -> None:
+        payload = {"public": public, "replaces": replaces}
+        self._append(Note("key", actor, key_id(public), reason, payload=payload))

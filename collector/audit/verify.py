@@ -6,16 +6,15 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from collector.audit import EVERY_S, checkpoint
-from collector.audit.checkpoint import BadCheckpoint, Checkpoint
+from collector.audit.checkpoint import Checkpoint
 from collector.audit.entry import Entry
 from collector.audit.files import chain_files, first_seq, writers
 from collector.audit.keys import PUBLIC, read_public
 from collector.audit.report import COPY, JOURNAL, Problem, Report
 from collector.audit.rows import Rows
-from collector.audit.trust import Trust
+from collector.audit.trust import Signed, believed
 from collector.audit.walk import Evidence, Memory, Walk, decoded
 from fusebox.errors import ConfigError
 
@@ -113,21 +112,24 @@ def verify(wish: Wish, learn: Callable[[Entry], None], progress: Progress) -> Fo
     found = Found(Report())
     orders = _Orders()
     walks: dict[str, Walk] = {}
+    signed = {writer: _signed(writer, snapshot, wish) for writer, snapshot in wish.snapshots.items()}
     for writer, snapshot in wish.snapshots.items():
         lines = progress(writer, snapshot.lines(), snapshot.count)
         evidence = Evidence(
-            writer, snapshot.first, lines, snapshot.checkpoints, _rows(wish, writer),
-            _memories(wish, writer), Trust(wish.keys or _own_keys(snapshot.folder)),
-        )  # fmt: skip
+            writer, snapshot.first, lines, signed[writer], _rows(wish, writer), _memories(wish, signed, writer)
+        )
 
         def heed(entry: Entry) -> None:
-            orders.learn(entry)
-            learn(entry)
+            try:
+                orders.learn(entry)
+                learn(entry)
+            except (ValueError, TypeError, AttributeError) as error:
+                found.report.incomplete.append(f"{entry.writer} {entry.seq}: its payload says nothing: {error}")
 
         walks[writer] = Walk(evidence, heed).go()
-        if snapshot.newest:
-            found.newest[writer] = snapshot.newest
-    _missing(found.report, wish)
+        if (last := signed[writer].last) is not None:
+            found.newest[writer] = last
+    _missing(found.report, wish, signed)
     orders.complete = not found.report.problems and all(walk.sound for walk in walks.values())
     for writer, walk in walks.items():
         _judge(found.report, writer, walk, orders, wish)
@@ -135,20 +137,27 @@ def verify(wish: Wish, learn: Callable[[Entry], None], progress: Progress) -> Fo
 
 
 class _Orders:
-    """What entries allow to be gone."""
+    """What entries allow to be gone.
+
+    Attributes:
+        last: the number of the last such entry of each writer: unless it is signed, anybody may have written it.
+    """
 
     def __init__(self) -> None:
         self.erased: set[tuple[str, int, str]] = set()
         self.below: dict[str, int] = {}
+        self.last: dict[str, int] = {}
         self.complete = False
 
     def learn(self, entry: Entry) -> None:
-        if entry.kind == "erasure" and entry.payload:
-            data = json.loads(entry.payload)
+        if entry.kind not in ("erasure", "retention") or not entry.payload:
+            return
+        self.last[entry.writer] = entry.seq
+        data = json.loads(entry.payload)
+        if entry.kind == "erasure":
             self.erased.add((str(data.get("writer")), int(data.get("seq", -1)), str(data.get("payload_hash"))))
-        elif entry.kind == "retention" and entry.payload:
-            below = int(json.loads(entry.payload).get("below", 0))
-            self.below[entry.writer] = max(below, self.below.get(entry.writer, 0))
+        else:
+            self.below[entry.writer] = max(int(data.get("below", 0)), self.below.get(entry.writer, 0))
 
 
 def _judge(report: Report, writer: str, walk: Walk, orders: _Orders, wish: Wish) -> None:
@@ -169,6 +178,8 @@ def _judge(report: Report, writer: str, walk: Walk, orders: _Orders, wish: Wish)
         report.problems.append(Problem(writer, below, "deleted", JOURNAL, f"it begins with entry {first}"))
     elif first < below:
         report.incomplete.append(f"{writer}: entries before {below} were to be deleted, and some are left")
+    if (order := orders.last.get(writer, -1)) >= walk.chain.verified_to:
+        report.incomplete.append(f"{writer} {order}: what it allows to be gone is not signed yet")
     report.incomplete += _gaps(writer, walk, wish)
 
 
@@ -189,6 +200,10 @@ def _rows(wish: Wish, writer: str) -> Rows | None:
     return Rows(copy.fetch(writer, copy.sizes.get(writer, 0)), copy.given.get(writer, 0))
 
 
+def _signed(writer: str, snapshot: Snapshot, wish: Wish) -> Signed:
+    return believed(writer, snapshot.first, snapshot.checkpoints, wish.keys or _own_keys(snapshot.folder))
+
+
 def _own_keys(folder: Path) -> dict[str, str]:
     try:
         return read_public(folder / PUBLIC)
@@ -196,31 +211,21 @@ def _own_keys(folder: Path) -> dict[str, str]:
         return {}
 
 
-def _memories(wish: Wish, writer: str) -> list[Memory]:
+def _memories(wish: Wish, signed: Mapping[str, Signed], writer: str) -> list[Memory]:
     """What the auditor and the other chains remember of this one."""
     found = [
         Memory(each.size, each.root, "a remembered checkpoint") for each in wish.remembered if each.writer == writer
     ]
-    for other, snapshot in wish.snapshots.items():
-        if other != writer:
-            found += (Memory(size, root, f"a checkpoint of {other}") for size, root in _told(snapshot, writer))
+    for other, checkpoints in signed.items():
+        told = (each.writers[writer] for each in checkpoints.by_size.values() if writer in each.writers)
+        found += (Memory(int(each["size"]), str(each["root"]), f"a checkpoint of {other}") for each in told)
     return found
 
 
-def _told(snapshot: Snapshot, writer: str) -> Iterator[tuple[int, str]]:
-    for text in snapshot.checkpoints:
-        try:
-            seen: Mapping[str, Any] = checkpoint.parse(text).writers.get(writer, {})
-        except BadCheckpoint:
-            continue
-        if seen:
-            yield int(seen["size"]), str(seen["root"])
-
-
-def _missing(report: Report, wish: Wish) -> None:
+def _missing(report: Report, wish: Wish, signed: Mapping[str, Signed]) -> None:
     """Chains that somebody remembers and that are not there."""
     known = {each.writer for each in wish.remembered} | set(wish.copy.sizes if wish.copy else ())
     known |= set(wish.copy.given if wish.copy else ())
-    for snapshot in wish.snapshots.values():
-        known |= set(snapshot.newest.writers if snapshot.newest else ())
+    for checkpoints in signed.values():
+        known |= {writer for each in checkpoints.by_size.values() for writer in each.writers}
     report.problems += [Problem(writer, 0, "gone", JOURNAL) for writer in sorted(known - set(wish.snapshots))]

@@ -10,14 +10,14 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from collector.audit.checkpoint import BadCheckpoint, Checkpoint, parse
+from collector.audit.checkpoint import Checkpoint
 from collector.audit.comparison import Comparison
 from collector.audit.diagnosis import Item, Run, diagnose
 from collector.audit.entry import START, BadLine, Entry, decode, leaf
 from collector.audit.merkle import Frontier
-from collector.audit.report import CHECKPOINTS, JOURNAL, Chain, Problem
+from collector.audit.report import JOURNAL, Chain, Problem
 from collector.audit.rows import Rows
-from collector.audit.trust import Trust
+from collector.audit.trust import Signed
 
 _PIECE = 5_000
 Learn = Callable[[Entry], None]
@@ -40,11 +40,10 @@ class Evidence:
     first: int
     """The number that the first file is named after: what retention has left begins there."""
     lines: Iterable[bytes]
-    checkpoints: Sequence[bytes]
+    signed: Signed
     rows: Rows | None
     """None when there is no copy to compare with."""
     memories: Sequence[Memory]
-    trust: Trust
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +72,8 @@ class Walk:
         self._lines: Iterator[Item] = map(decoded, evidence.lines)
         self._tree, self._head = Frontier(), START
         self._agreed = 0
-        self.chain = Chain()
-        self.problems: list[Problem] = []
+        self.chain = Chain(checkpoints=len(evidence.signed.by_size))
+        self.problems: list[Problem] = [evidence.signed.problem] if evidence.signed.problem else []
         self.copy = Comparison(evidence.rows, self._tell) if evidence.rows else None
         self.erased: dict[int, Entry] = {}
         self.unsigned: Entry | None = None
@@ -97,36 +96,10 @@ class Walk:
 
     # --- ends -----------------------------------------------------------------------------------------------------
     def _ends(self) -> list[_End]:
-        signed = self._believed()
-        self.chain.checkpoints = len(signed)
+        signed = self._evidence.signed.by_size
         sizes = {*signed, *(memory.size for memory in self._evidence.memories)} - {0}
         return [_End(size, signed.get(size), tuple(m for m in self._evidence.memories if m.size == size))
                 for size in sorted(sizes)]  # fmt: skip
-
-    def _believed(self) -> dict[int, Checkpoint]:
-        """The checkpoints that count, by size; once one does not, none does."""
-        found: dict[int, Checkpoint] = {}
-        last: Checkpoint | None = None
-        for text in self._evidence.checkpoints:
-            why, detail = "edited", ""
-            try:
-                each = parse(text)
-                why, detail = self._objection(each, last), f"the checkpoint of {each.size} entries"
-            except BadCheckpoint as error:
-                detail = str(error)
-            if why:
-                size = last.size if last else 0
-                self._tell(size if size >= self._evidence.first else 0, why, CHECKPOINTS, detail)
-                break
-            found[each.size] = last = each
-        return found
-
-    def _objection(self, checkpoint: Checkpoint, last: Checkpoint | None) -> str:
-        """What is wrong with a checkpoint behind another; empty when nothing is."""
-        if checkpoint.size <= (last.size if last else 0) or checkpoint.writer != self._evidence.writer:
-            return "inserted"
-        following = checkpoint.previous == (last.signature if last else "")
-        return self._evidence.trust.objection(checkpoint) or ("" if following else "deleted")
 
     # --- runs -----------------------------------------------------------------------------------------------------
     def _skip_pruned(self, ends: list[_End]) -> bool:
@@ -141,7 +114,7 @@ class Walk:
         items: list[Item] = list(itertools.islice(self._lines, checkpoint.size - first))
         prev = items[0].prev if items and items[0] else ""
         run = Run(items, first, prev, checkpoint.size - first, checkpoint.head, self._later)
-        found = diagnose(run) if items else None
+        found = diagnose(run) if run.length else None
         if self.copy:
             self.copy.skip(first)
         if found:
@@ -211,7 +184,7 @@ class Walk:
                 self.erased[entry.seq] = entry
             self._learn(entry)
         if checkpoint:
-            self.chain.keys = list(self._evidence.trust.used)
+            self.chain.keys = list(self._evidence.signed.keys)
             self.chain.verified_to = checkpoint.size
             self.unsigned = None
         elif entries and self.unsigned is None:

@@ -25,7 +25,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.audit_data.both import judge, second
-from benchmarks.audit_data.logs import NOW, clean
+from benchmarks.audit_data.logs import NOW, Log, clean
 from benchmarks.audit_data.tampering import TAMPERINGS
 from collector.audit import checkpoint, retention
 from collector.audit.anchors import Anchor, AnchorFailed, into_file, into_git, to_webhook
@@ -193,6 +193,60 @@ class TestTampering:
             assert (ours.status, ours.first.writer, ours.first.seq) == (1, *min(bad)[:2]), seed
             assert status == 1
 
+    def test_what_retention_left_may_not_be_emptied(self, tool: ModuleType, tmp_path: Path) -> None:
+        for seed in range(200):
+            rng, folder = random.Random(seed), tmp_path / str(seed)
+            log = clean(rng, rng.randrange(20, 60))
+            first = log.entries["watch"][0].seq
+            if first:
+                log.write(folder)
+                (folder / "watch" / f"{first:012d}.jsonl").write_bytes(b"")
+                first = first if max(each.size for each in log.signed["watch"]) > first else 0
+                ours = verified(folder, log.rows, given=log.given, keys=log.keys, now=NOW + 1)
+                rows = {writer: [row._asdict() for row in held] for writer, held in log.rows.items()}
+                status, bad, _ = tool.verify(folder, rows, dict(log.keys), now=NOW + 1)
+                assert ours.first, seed
+                assert (ours.status, ours.first.writer, ours.first.seq) == (1, "watch", first), seed
+                assert (status, *min(bad)[:2]) == (1, "watch", first), seed
+
+    def test_a_checkpoint_that_was_edited_accuses_no_other_chain(self, tool: ModuleType) -> None:
+        log = clean(random.Random(5), 100)
+        old = log.signed["watch"][-1]
+        log.signed["watch"][-1] = replace(
+            old, writers={"keep": {"size": 3, "root": "00" * 32}, "ghost": {"size": 1, "root": "00" * 32}}
+        )
+        ours, theirs, report = judge(log, tool)
+        assert [(each.writer, each.where) for each in report.problems] == [("watch", "checkpoints")]
+        assert ours == theirs
+
+    @pytest.mark.parametrize("kind", ["erasure", "retention", "kill", "resume"])
+    @pytest.mark.parametrize(
+        "payload",
+        [b'"x"', b"[1]", b'{"seq":"x"}', b'{"below":"x"}', b'{"command":1}', b'{"command":{"lifts":1}}', b"{}"],
+    )
+    def test_nonsense_behind_the_last_checkpoint_is_never_verified(
+        self, tool: ModuleType, tmp_path: Path, kind: str, payload: bytes
+    ) -> None:
+        log = clean(random.Random(5), 100)
+        _append_forged(log, kind, payload)
+        log.write(tmp_path)
+        rows = {writer: sorted(held) for writer, held in log.rows.items()}
+        ours = verified(tmp_path, rows, given=log.given, keys=log.keys, now=NOW + 500)
+        held = {writer: [row._asdict() for row in each] for writer, each in rows.items()}
+        assert tool.verify(tmp_path, held, dict(log.keys), now=NOW + 500)[0] == ours.status != 0
+
+    def test_an_erasure_that_nobody_signed_proves_nothing(self, tool: ModuleType) -> None:
+        """Whoever may write to disk and database can append an entry, but not sign it."""
+        log = clean(random.Random(5), 100)
+        target = log.entries["watch"][20]
+        order = {"payload_hash": target.payload_hash, "seq": 20, "writer": "watch"}
+        _append_forged(log, "erasure", canonical(order))
+        for source in (log.entries, log.rows):
+            source["watch"][20] = target._replace(payload=b"")
+        ours, theirs, report = judge(log, tool)
+        assert (ours.status, theirs.status, report.problems) == (2, 2, [])
+        assert any("not signed yet" in gap for gap in report.incomplete)
+
     def test_a_clean_log_is_not_accused(self, tool: ModuleType) -> None:
         for seed in range(25):
             rng = random.Random(seed)
@@ -206,6 +260,16 @@ class TestTampering:
     def test_without_the_copy_it_is_incomplete(self, tool: ModuleType, tmp_path: Path) -> None:
         clean(random.Random(1), 100).write(tmp_path)
         assert tool.verify(tmp_path, None)[0] == 2
+
+
+def _append_forged(log: Log, kind: str, payload: bytes) -> None:
+    """As somebody does who may write to the journal and the database, but has no key."""
+    last = log.entries["watch"][-1]
+    note = Note(kind, "operator:jo", "watch")
+    entry = make(last.seq + 1, "watch", NOW, note, payload, last.hash)
+    log.entries["watch"].append(entry)
+    log.rows["watch"].append(entry)
+    log.given["watch"] = entry.seq + 1
 
 
 def trip(number: int) -> Note:

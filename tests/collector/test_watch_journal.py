@@ -15,6 +15,7 @@ from collector.audit import checkpoint
 from collector.audit.entry import START, Note, decode
 from collector.audit.files import entries, lines
 from collector.audit.journal import Journal, JournalBroken
+from collector.audit.keys import CommandSigner, key_id
 from collector.audit.signing import JournalSettings
 from fusebox import happenings
 from fusebox.clock import ManualClock
@@ -219,12 +220,8 @@ class TestCheckpoints:
         assert verified(tmp_path).status == 0
 
     def test_a_signer_that_fails_stops_nobody_and_is_asked_again(self, tmp_path: Path, clock: ManualClock) -> None:
-        public = tmp_path / "signer"
-        public.write_text(f"#!/bin/sh\nexec python3 {tmp_path}/sign.py $1\n")
-        public.chmod(0o700)
-        script = tmp_path / "sign.py"
-        script.write_text(_SIGN)
-        journal = Journal(tmp_path / "j", clock, settings=JournalSettings(str(public)))
+        script = command(tmp_path)
+        journal = Journal(tmp_path / "j", clock, settings=JournalSettings(str(tmp_path / "signer")))
         script.write_text("raise SystemExit(1)")
         journal.append(Note("kill", "operator:jo", "agent:a"))
         assert not journal.sign()
@@ -234,6 +231,21 @@ class TestCheckpoints:
         assert not (tmp_path / "j" / "watch" / "key").exists()
         assert verified(tmp_path / "j").status == 0
 
+    def test_a_signer_that_comes_back_with_another_key_is_on_record(self, tmp_path: Path, clock: ManualClock) -> None:
+        script, root, public = command(tmp_path), tmp_path / "j", list[str]()
+        for key in ("bytes(32)", "bytes([1] * 32)"):
+            script.write_text(_SIGN.replace("bytes(32)", key))
+            for number in range(2):
+                journal = Journal(root, clock, settings=JournalSettings(str(tmp_path / "signer")))
+                journal.append(note(number))
+                journal.close()
+            public.append(CommandSigner(str(tmp_path / "signer")).public)
+        (said,) = [entry for entry in entries(root) if entry["kind"] == "key"]
+        assert said["payload"] == {"public": public[1], "replaces": key_id(public[0])}
+        report = verified(root, keys={key_id(each): each for each in public})
+        assert report.problems == []
+        assert [problem.kind for problem in verified(root).problems] == ["wrong key"], "nobody vouched for it"
+
 
 _SIGN = """
 import base64, sys
@@ -242,6 +254,15 @@ key = Ed25519PrivateKey.from_private_bytes(bytes(32))
 data = key.public_key().public_bytes_raw() if sys.argv[1] == "public" else key.sign(sys.stdin.buffer.read())
 print(base64.b64encode(data).decode())
 """
+
+
+def command(folder: Path) -> Path:
+    """An executable ``signer`` in the folder; what it runs."""
+    script, run = folder / "sign.py", folder / "signer"
+    script.write_text(_SIGN)
+    run.write_text(f"#!/bin/sh\nexec python3 {script} $1\n")
+    run.chmod(0o700)
+    return script
 
 
 def size(folder: Path) -> int:
