@@ -4,7 +4,7 @@ Every query of ``collector.queries`` is asked with other parameters each time, a
 demo ask it: through the client, under the limits of the SQL port (two threads), with the query condition cache off.
 The data are ``benchmarks.warehouse``'s: three days of 400 agents. trace_p95_ms is the tree of a trace by its id, as the
 dashboard draws it; the attributes of one span, asked when somebody opens it, are the query ``span``. worst_p95_ms is
-the slowest query of all.
+the slowest query of all. With ``--data DIR`` the large data are kept there, and grow on from what is there.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import random
 import statistics
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +27,6 @@ from benchmarks.report import Report
 from benchmarks.warehouse import Warehouse, warehouse
 from collector import queries
 from collector.keep.engine import READ_LIMITS
-from fusebox.clock import system_clock
 
 _HOUR_S: Final = 3600.0
 _COLD: Final = {"use_query_condition_cache": "0", **READ_LIMITS}
@@ -40,10 +38,11 @@ class Asker:
 
     Args:
         sample: spans ``(trace, span, message)`` found anywhere in the data.
+        now: Unix seconds at which the data end.
     """
 
-    def __init__(self, sample: list[tuple[str, str, str]], rng: random.Random) -> None:
-        self._rng, self._now = rng, system_clock().now()
+    def __init__(self, sample: list[tuple[str, str, str]], rng: random.Random, now: float) -> None:
+        self._rng, self._now = rng, now
         self._spans = [(trace, span) for trace, span, _ in sample]
         self._messages = [message for _, _, message in sample if message]
 
@@ -108,7 +107,7 @@ def asker(data: Warehouse) -> Asker:
         "WHERE sipHash64(SpanId) % {every:UInt64} = 0 LIMIT 2000",
         every=max(1, data.rows() // 2000),
     )
-    return Asker(sample, random.Random(5))
+    return Asker(sample, random.Random(5), data.newest())
 
 
 def percentiles(client: Client, asked: Asker, times: int) -> dict[str, tuple[float, float]]:
@@ -145,11 +144,15 @@ def show(small: dict[str, tuple[float, float]], large: dict[str, tuple[float, fl
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="from 0.2 to 2 million spans, which takes a minute")
-    quick = parser.parse_args().quick
-    sizes = (200_000, 2_000_000) if quick else (1_000_000, 30_000_000)
+    parser.add_argument("--data", type=Path, help="a folder to keep the large data in; 6 GB")
+    args = parser.parse_args()
+    few, many = (200_000, 2_000_000) if args.quick else (1_000_000, 30_000_000)
+    times = 5 if args.quick else _TIMES
     report = Report("query")
-    with tempfile.TemporaryDirectory(prefix="fusebox-bench-") as folder, warehouse(Path(folder)) as data:
-        small, large = (measured(data, rows, 5 if quick else _TIMES) for rows in sizes)
+    with warehouse() as data:
+        small = measured(data, few, times)
+    with warehouse(args.data) as data:
+        large = measured(data, many, times)
         report.add("rows", data.rows())
     show(small, large)
     report.add("worst_p95_ms", max(p95 for _, p95 in large.values()), ("<=", 300.0))

@@ -4,10 +4,14 @@ A first lot is stored as *keep* stores it: bodies of ``benchmarks.corpus``, stam
 engine then copies it over itself, each copy with ids of its own (trace, span, parent, message, conversation,
 fingerprints: hashed with the copy's number) and at a time of its own, spread over :data:`DAYS` days; all views fire.
 What a copy does not change are names and texts, so disk sizes here flatter, and are not reported.
+
+A folder that is kept (``--data DIR``) goes on growing from where it was, after an interruption, too; both benchmarks
+may use it, one after the other. Of copies that were being written when somebody interrupted, a part is there.
 """
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,6 +36,8 @@ from fusebox.clock import system_clock
 DAYS: Final = 3.0
 _BODIES: Final = 128
 _REQUESTS: Final = 16
+_LOT: Final = [f"lot-{first}" for first in range(0, _BODIES, _REQUESTS)]
+"""The batches of the first lot; a copy's are these with its number behind."""
 _SETTLE_S: Final = 300.0
 _IDS: Final = (
     "messaging.message.id", "gen_ai.conversation.id", "gen_ai.response.id", "gen_ai.tool.call.id", "fusebox.workflow",
@@ -40,6 +46,10 @@ _IDS: Final = (
 _COLUMNS: Final = """
 SELECT arrayStringConcat(groupArray(concat('`', name, '`')), ', ') FROM (
     SELECT name FROM system.columns WHERE database = currentDatabase() AND table = 'otel_traces' ORDER BY position)
+"""
+_OF_LOT: Final = "SELECT count(), toFloat64(max(Timestamp)) FROM otel_traces WHERE _batch IN {lot:Array(String)}"
+_COPIES: Final = """
+SELECT max(toUInt64OrZero(splitByChar('-', _batch)[3])) FROM otel_traces WHERE startsWith(_batch, 'lot-0-')
 """
 _COPY: Final = """
 INSERT INTO otel_traces ({columns})
@@ -87,8 +97,7 @@ class Warehouse:
         self._clock = system_clock()
         schema.apply(self.engine.writer())
         self._inserter = Inserter(self.engine, DeadLetters(self.engine, folder / "dead_letters", self._clock))
-        self._lot: list[str] = []
-        self._copies = 0
+        self._copies = int(self.ask(_COPIES)[0][0])
 
     def rows(self) -> int:
         """Spans stored."""
@@ -103,9 +112,15 @@ class Warehouse:
         self._inserter.write(Batch(id, 1, len(payloads), int(self._clock.now() * 1e9), tuple(payloads)))
 
     def grow(self, rows: int) -> None:
-        """Copy the first lot until there are at least so many spans, then let merges settle."""
-        if not self._lot:
+        """Copy the first lot until there are at least so many spans, then let merges settle.
+
+        Raises:
+            SystemExit: the folder's first lot was interrupted.
+        """
+        if not self.rows():
             self._first_lot()
+        if self.ask(_OF_LOT, lot=_LOT)[0][0] != _BODIES * SPANS:
+            raise SystemExit(f"{self.folder} was interrupted before its first lot was in; delete it")
         columns = self.ask(_COLUMNS)[0][0]
         lot = _BODIES * SPANS
         with Progress() as progress:
@@ -117,6 +132,10 @@ class Warehouse:
                 progress.update(task, completed=there + more * lot)
         self.settle()
 
+    def newest(self) -> float:
+        """Unix seconds at which the first lot ends: the copies lie before."""
+        return float(self.ask(_OF_LOT, lot=_LOT)[0][1])
+
     def settle(self) -> None:
         """Wait until no merge runs."""
         deadline = time.monotonic() + _SETTLE_S
@@ -125,15 +144,14 @@ class Warehouse:
 
     def _first_lot(self) -> None:
         made = records(_BODIES, seed=4)
-        self._lot = [f"lot-{first}" for first in range(0, _BODIES, _REQUESTS)]
-        for id, first in zip(self._lot, range(0, _BODIES, _REQUESTS), strict=True):
+        for id, first in zip(_LOT, range(0, _BODIES, _REQUESTS), strict=True):
             self.store(id, made[first : first + _REQUESTS])
 
     def _copy(self, columns: str, more: int) -> None:
         step = int(DAYS * 86_400_000 / 512)
         parameters = {
             "first": self._copies + 1, "last": self._copies + 1 + more, "step": step, "ids": list(_IDS),
-            "lot": self._lot,
+            "lot": _LOT,
         }  # fmt: skip
         self.engine.writer().command(
             _COPY.format(columns=columns),
@@ -144,10 +162,13 @@ class Warehouse:
 
 
 @contextmanager
-def warehouse(folder: Path) -> Iterator[Warehouse]:
-    """Opened, and closed in the end."""
-    opened = Warehouse(folder)
-    try:
-        yield opened
-    finally:
-        opened.engine.close()
+def warehouse(kept: Path | None = None) -> Iterator[Warehouse]:
+    """Opened in the folder that is kept, or in one that goes when it is closed in the end."""
+    with tempfile.TemporaryDirectory(prefix="fusebox-bench-") as passing:
+        folder = kept or Path(passing)
+        folder.mkdir(parents=True, exist_ok=True)
+        opened = Warehouse(folder)
+        try:
+            yield opened
+        finally:
+            opened.engine.close()
