@@ -69,7 +69,7 @@ class Asker:
             "spans_below": lambda: {"spans": [":".join(self._span())]},
             "spans_linking": lambda: {"spans": [":".join(self._span())]},
             "trace_spans": lambda: {"trace_id": self._span()[0]},
-            "audit_of_traces": lambda: {"traces": [self._span()[0]]},
+            "audit_of_traces": lambda: {"traces": [self._span()[0]], "approvals": []},
             "message_spans": lambda: {"message_id": self._rng.choice(self._messages)},
             "row_spans": lambda: {"row": self._rng.choice(self._messages)},
             "last_call_in_trace": lambda: {"trace_id": self._span()[0]},

@@ -77,9 +77,10 @@ WHY: Final[Mapping[str, Query]] = {
         {"writer": "watch", "seq": 0},
     ),
     "audit_of_traces": Query(
-        "what guards, detectors and people decided about actions of some traces, oldest first",
+        "what guards, detectors and people decided about actions of some traces, and by some approvals, oldest first",
         f"""SELECT {_ENTRY} FROM audit_log
             WHERE audit_log.trace_id IN {{traces:Array(String)}} AND audit_log.trace_id != ''
+              OR kind IN ('approval', 'commit') AND audit_log.subject IN {{approvals:Array(String)}}
             ORDER BY audit_log.time, seq LIMIT 1000""",
     ),
     "audit_orders": Query(

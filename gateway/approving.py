@@ -9,13 +9,15 @@
         ├─ they said no, or too late ► 403 approval_denied, with the reason
         └─ it is not the same call, or has gone ahead before ──► 403 approval_denied
 
-People are asked last, when every other guard has let the call pass, about exactly what would go out: after masking.
+People are asked last, when every other guard has let the call pass, about exactly what would go out: after masking. How
+a call ended that they agreed to is journaled behind their answer (kind ``commit``).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Final
 
@@ -24,8 +26,8 @@ import orjson
 from fusebox.errors import ApprovalDenied, ApprovalPending, ApprovalUnavailable, Refused
 from fusebox.names import HTTP_APPROVAL
 from fusebox.records import Action, Verdict
-from gateway.denied import Denied
-from gateway.http import Request
+from gateway.denied import Denied, named
+from gateway.http import Reply, Request
 from rabbitmq.runtime import Runtime
 
 _AGAIN_S: Final = 5.0
@@ -39,8 +41,8 @@ class Approving:
 
     async def require(
         self, action: Action, verdict: Verdict, arguments: Callable[[], object], contract: str, named: str
-    ) -> None:
-        """Return when people have agreed to this call, which then goes ahead.
+    ) -> str:
+        """Return the approval's id when people have agreed to this call, which then goes ahead.
 
         Args:
             contract: where it goes; see :class:`governance.approvals.request.Request`.
@@ -50,13 +52,26 @@ class Approving:
             Denied: 202, they have been asked; 403, they said no; 503, nobody can be asked just now.
         """
         try:
-            await asyncio.to_thread(
+            return await asyncio.to_thread(
                 self._runtime.approvals.require, action, verdict, arguments, contract=contract,
                 origin=action.workflow, named=named, by_origin=False,
             )  # fmt: skip
         except (ApprovalPending, ApprovalDenied, ApprovalUnavailable) as refused:
             self._runtime.refused(refused)
             raise _told(refused) from None
+
+    @contextmanager
+    def carrying_out(self, action: Action, approval: str, reply: Reply) -> Iterator[None]:
+        """Around a call that people agreed to (or, without an approval, any call): how it ends is on record."""
+        outcome = ""
+        try:
+            yield
+        except BaseException as error:
+            outcome = named(error)
+            raise
+        finally:
+            if approval:
+                self._runtime.audit.committed(action, approval, outcome or f"http_{reply.status}")
 
 
 def approval_in(request: Request) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,7 +10,6 @@ from opentelemetry.trace import SpanContext
 from fusebox import names
 from fusebox.records import Action, ActionKind
 from gateway.approving import approval_in
-from gateway.denied import Denied
 from gateway.dialects import Ask, Dialect
 from gateway.hold import Hold
 from gateway.http import Reply, Request
@@ -40,6 +38,8 @@ class Call:
     route: str
     approval: str = ""
     """The approval that it names."""
+    approved: str = ""
+    """The approval by which people agreed to it."""
     screen: Screen | None = None
     hold: Hold | None = None
     passed: tuple[str, str] | None = None
@@ -78,10 +78,3 @@ def workflow_of(request: Request) -> str:
     """The workflow a client says its call belongs to; bounded, since anybody may write anything there."""
     told = request.headers.get(names.HTTP_WORKFLOW, "")
     return told if len(told) <= _MAX_WORKFLOW and told.isascii() and told.isprintable() else ""
-
-
-def named(error: BaseException) -> str:
-    """A short name of what ended an attempt."""
-    if isinstance(error, asyncio.CancelledError):
-        return "cancelled"
-    return error.code if isinstance(error, Denied) else type(error).__name__

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -61,3 +62,10 @@ def by_guard(agent: str, verdict: Verdict, incident: str) -> Denied:
             retry_after=verdict.retry_after, told=told,
         )  # fmt: skip
     return Denied(HTTPStatus.FORBIDDEN, f"denied_by_{verdict.guard}", f"{agent}: {verdict.reason}")
+
+
+def named(error: BaseException) -> str:
+    """A short name of what ended an attempt."""
+    if isinstance(error, asyncio.CancelledError):
+        return "cancelled"
+    return error.code if isinstance(error, Denied) else type(error).__name__

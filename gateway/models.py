@@ -14,8 +14,8 @@ from urllib.parse import unquote
 from fusebox import names
 from fusebox.eventmap import Value
 from fusebox.records import Verdict
-from gateway.call import Call, call_of, named
-from gateway.denied import Denied
+from gateway.call import Call, call_of
+from gateway.denied import Denied, named
 from gateway.dialects import Dialect
 from gateway.http import Reply, Request
 from gateway.keys import Identity
@@ -75,16 +75,20 @@ class ModelCalls:
         held = self._means.quota.for_model(call.identity, call.dialect, call.ask, call.action, targets, call.reply)
         async with held as call.hold:
             if asked is not None:
-                await self._agreed(call, asked)
-            await self._try_all(call, targets)
+                call.approved = await self._agreed(call, asked)
+            with self._means.approving.carrying_out(call.action, call.approved, call.reply):
+                await self._try_all(call, targets)
 
-    async def _agreed(self, call: Call, held: Verdict) -> None:
-        """
+    async def _agreed(self, call: Call, held: Verdict) -> str:
+        """The approval by which people agreed.
+
         Raises:
             Denied: people have not agreed to it, or a guard says no by now.
         """
-        await self._means.approving.require(call.action, held, lambda: call.ask.body, call.contract, call.approval)
+        shown = lambda: call.ask.body  # noqa: E731 - read only when people are asked
+        approval = await self._means.approving.require(call.action, held, shown, call.contract, call.approval)
         await self._means.admission.again(call.action)
+        return approval
 
     async def _try_all(self, call: Call, targets: list[Target]) -> None:
         last: Failed | None = None
@@ -178,5 +182,7 @@ def _subject(call: Call, target: Target) -> Subject:
         names.GEN_AI_OPERATION: call.dialect.operation, names.GEN_AI_PROVIDER: target.adapter.provider,
         names.GEN_AI_REQUEST_MODEL: target.model,
     }  # fmt: skip
+    if call.approved:
+        attributes[names.APPROVAL] = call.approved
     span_name = f"{call.dialect.operation} {target.model}"
     return Subject(call.action, call.identity.team, call.caller, span_name, call.ask.asked, attributes)

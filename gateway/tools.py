@@ -21,8 +21,8 @@ from fusebox.eventmap import Value
 from fusebox.records import Action, ActionKind, Verdict
 from gateway.approving import approval_in
 from gateway.breaker import Circuit
-from gateway.call import caller_of, named, workflow_of
-from gateway.denied import bad_request
+from gateway.call import caller_of, workflow_of
+from gateway.denied import bad_request, named
 from gateway.dialects import Ask, Plain
 from gateway.hold import Toll
 from gateway.http import Reply, Request
@@ -133,22 +133,28 @@ class Tools:
                     if screen is not None:
                         query, body = screened(screen, system.name, rest, query, value)
                     headers = {n: request.headers[n] for n in _PASSED_ON if n in request.headers}
+                    approval = ""
                     if held is not None:
                         shown = {"method": request.method, "path": f"/{rest}", "query": query, "body": text_of(body)}
                         shown["headers"] = {n: headers[n] for n in _AGREED_TO if n in headers}
-                        await self._agreed(action, held, shown, system, approval_in(request))
+                        approval = await self._agreed(action, held, shown, system, approval_in(request))
+                        subject.attributes[names.APPROVAL] = approval
                     outgoing = system.outgoing(request.method, path, query, body, headers)
-                    await self._attempt(_Visit(system, subject, reply, toll, screen), outgoing)
+                    with self._means.approving.carrying_out(action, approval, reply):
+                        await self._attempt(_Visit(system, subject, reply, toll, screen), outgoing)
 
     async def _agreed(
         self, action: Action, held: Verdict, shown: Mapping[str, object], system: System, named: str
-    ) -> None:
-        """
+    ) -> str:
+        """The approval by which people agreed.
+
         Raises:
             Denied: people have not agreed to it, or a guard says no by now.
         """
-        await self._means.approving.require(action, held, lambda: shown, f"tool at {system.settings.url}", named)
+        contract = f"tool at {system.settings.url}"
+        approval = await self._means.approving.require(action, held, lambda: shown, contract, named)
         await self._means.admission.again(action)
+        return approval
 
     async def _attempt(self, visit: _Visit, outgoing: Outgoing) -> None:
         """

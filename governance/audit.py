@@ -1,4 +1,4 @@
-"""The audit client of an agent process: tells *watch* what guards ruled.
+"""The audit client of an agent process: tells *watch* what guards ruled, and how ended what people had agreed to.
 
 The first ruling of each (agent, guard, decision, reason) leaves at once; those that follow are counted and leave once a
 minute as one row, so an agent that hammers at a closed door costs one row a minute. Reasons that differ in numbers only
@@ -9,14 +9,14 @@ another policy may tell apart what this one does not (``fusebox policy diff``).
 
 Rows wait in memory, bounded by :data:`MAX_ROWS`; a further row is dropped and counted (:data:`DENIALS_DROPPED`), as
 is everything the API refuses for good. An unreachable *watch* is asked again with growing pauses. A row whose answer
-was lost is sent twice: counts are at least what happened, never less while nothing was dropped.
+was lost is sent twice: counts are at least what happened, never less while nothing was dropped. So it is with commits.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -42,7 +42,9 @@ _MAX_PAUSE_S: Final = 30.0
 
 DENIED: Final = happenings.declare("action_denied", logging.DEBUG, "a guard denied an action")
 DENIALS_DROPPED: Final = happenings.declare(
-    "denials_dropped", logging.WARNING, "rulings that watch was not told about: too many, refused, or late at exit"
+    "denials_dropped",
+    logging.WARNING,
+    "rulings and commits that watch was not told about: too many, refused, late at exit",
 )
 
 _Place = tuple[str, str, str]
@@ -84,6 +86,7 @@ class AuditClient:
         self._counting: dict[_Key, _Row] = {}
         self._ready: list[_Row] = []
         self._sending: list[_Row] = []
+        self._commits: list[dict[str, str]] = []
         self._known: dict[_Key, int] = {}
         self._reasons: dict[_Place, set[str]] = {}
         self._minute = 0
@@ -100,6 +103,20 @@ class AuditClient:
         with self._lock:
             self._note(action, verdict, minute, count)
 
+    def committed(self, action: Action, approval: str, outcome: str) -> None:
+        """Note how an action ended that people had agreed to. Never blocks on I/O and never raises.
+
+        Args:
+            outcome: ``http_<status>``, or a short name of what went wrong.
+        """
+        row = {"agent": action.agent, "approval": approval, "outcome": outcome, "trace_id": action.trace_id}
+        with self._lock:
+            if len(self._commits) < MAX_ROWS:
+                self._commits.append(row)
+                self._wake.set()
+                return
+        happenings.emit(DENIALS_DROPPED, agent=action.agent, count=1, reason="too many commits wait")
+
     def start(self) -> None:
         self._thread = threading.Thread(target=self._run, name="fusebox-audit", daemon=True)
         self._thread.start()
@@ -115,9 +132,10 @@ class AuditClient:
 
     @property
     def pending(self) -> int:
-        """Rulings (not rows) that *watch* has not been told about."""
+        """Rulings (not rows) and commits that *watch* has not been told about."""
         with self._lock:
-            return sum(row.count for row in (*self._counting.values(), *self._ready, *self._sending))
+            rulings = sum(row.count for row in (*self._counting.values(), *self._ready, *self._sending))
+            return rulings + len(self._commits)
 
     def _note(self, action: Action, verdict: Verdict, minute: int, count: int) -> None:
         place = (action.agent, verdict.guard, verdict.decision.value)
@@ -173,16 +191,26 @@ class AuditClient:
     def _flush(self, *, everything: bool = False) -> bool:
         """Send what is ready; False when *watch* did not take it yet."""
         self._collect(everything)
-        while self._sending:
-            batch = self._sending[:_BATCH]
-            try:
-                self._send("denials", {"process": self._process, "rows": [row.body() for row in batch]})
-            except Retryable:
+        while commits := self._commits[:_BATCH]:
+            if not self._tell("commits", commits, len(commits)):
                 return False
-            except FuseboxError as error:
-                happenings.emit(DENIALS_DROPPED, count=sum(row.count for row in batch), reason=str(error))
             with self._lock:
-                del self._sending[: len(batch)]
+                del self._commits[: len(commits)]
+        while rulings := self._sending[:_BATCH]:
+            if not self._tell("denials", [row.body() for row in rulings], sum(row.count for row in rulings)):
+                return False
+            with self._lock:
+                del self._sending[: len(rulings)]
+        return True
+
+    def _tell(self, kind: str, rows: Sequence[Mapping[str, Any]], count: int) -> bool:
+        """False when *watch* is to be told again."""
+        try:
+            self._send(kind, {"process": self._process, "rows": rows})
+        except Retryable:
+            return False
+        except FuseboxError as error:
+            happenings.emit(DENIALS_DROPPED, count=count, reason=str(error))
         return True
 
     def _collect(self, everything: bool) -> None:
@@ -198,6 +226,7 @@ class AuditClient:
             self._counting.clear()
             self._ready.clear()
             self._sending.clear()
+            self._commits.clear()
         return waiting
 
     @staticmethod

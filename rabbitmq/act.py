@@ -41,8 +41,8 @@ class Act:
     opened: OpenSpan | None = None
     similar: int = 0
     """SimHash of the request, once it is known."""
-    approve: Callable[[Verdict], None] | None = None
-    """Returns once people have agreed to this very action, else raises; None where they cannot be asked."""
+    approve: Callable[[Verdict], str] | None = None
+    """Gives the approval once people have agreed to this very action, else raises; None where they cannot be asked."""
     exact: int = 0
     """Hash of the request as it is."""
     result: int = 0

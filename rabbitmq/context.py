@@ -207,7 +207,7 @@ class Context:
 
     def acting(
         self, action: Action, span_name: str, attributes: dict[str, Value], request: object,
-        approve: Callable[[Verdict], None] | None = None,
+        approve: Callable[[Verdict], str] | None = None,
     ) -> Within[Act]:  # fmt: skip
         """The one path of every action: the agent's middleware around the work.
 
@@ -263,16 +263,16 @@ class Context:
 
     def _approve(
         self, action: Action, arguments: Callable[[], object], *, contract: Callable[[], str] = str, origin: str = ""
-    ) -> Callable[[Verdict], None]:
+    ) -> Callable[[Verdict], str]:
         """What asks people about an action.
 
         Args:
             origin: what it belongs to, where that is not the message at hand.
         """
 
-        def approve(verdict: Verdict) -> None:
+        def approve(verdict: Verdict) -> str:
             belongs = origin or (self.message.message_id if self.message else "") or self.workflow.id
-            self.runtime.approvals.require(
+            return self.runtime.approvals.require(
                 action, verdict, arguments, contract=contract(), origin=belongs, named=self.approval
             )  # fmt: skip
 

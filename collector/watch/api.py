@@ -92,7 +92,7 @@ class Api:
         """The application."""
         told = [
             Route(f"/v1/{kind}", self._from_agent(kind), methods=["POST"])
-            for kind in ("snapshot", "receipts", "reports", "denials", "hold", "standing", "leave")
+            for kind in ("snapshot", "receipts", "reports", "denials", "commits", "hold", "standing", "leave")
         ]
         ordered = [
             Route(f"/v1/{order}", self._from_operator(run), methods=["POST"]) for order, run in self._effects().items()

@@ -297,6 +297,22 @@ class Denials(Body):
     rows: Annotated[list[Denial], Field(max_length=500)]
 
 
+class Commit(Body):
+    """One row of ``commits``: how an action ended that people had agreed to."""
+
+    agent: AgentId
+    approval: ApprovalId
+    outcome: Annotated[str, StringConstraints(min_length=1, max_length=100)]
+    trace_id: Trace = ""
+
+
+class Commits(Body):
+    """``commits``."""
+
+    process: Id
+    rows: Annotated[list[Commit], Field(max_length=500)]
+
+
 class RequestBody(Body):
     """What an agent wants to do, inside ``hold``."""
 

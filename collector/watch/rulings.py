@@ -1,7 +1,7 @@
-"""What guards of agent processes ruled: each row an entry of the journal, and a token that sends too many is counted.
+"""What guards of agent processes ruled, and how ended what people had agreed to: each row is an entry of the journal.
 
 A client counts what repeats and sends one row a minute of each kind (:mod:`governance.audit`). A process that does not
-keep to that fills :data:`IN_FULL` entries a minute and no more.
+keep to that fills :data:`IN_FULL` entries a minute and no more; the rest is counted.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Final
 
 from collector.audit.entry import Note
 from collector.audit.journal import Journal, JournalBroken
-from collector.watch.bodies import Denial, Denials
+from collector.watch.bodies import Commits, Denial, Denials
 from collector.watch.counted import Counted
 from collector.watch.refusal import UNAVAILABLE, Refusal
 from collector.watch.roll import Roll
@@ -36,12 +36,26 @@ class Rulings:
             Refusal: 503, not all of it could be journaled; say it again.
         """
         for row in body.rows:
-            try:
-                self.counted.add(principal, _note(row, body.process), row.count)
-            except JournalBroken as error:
-                raise Refusal(UNAVAILABLE, str(error)) from error
+            self._add(principal, _note(row, body.process), row.count)
             if row.decision is Decision.DENY:
                 self._roll.denied(row.agent, row.count)
+
+    def committed(self, principal: str, body: Commits) -> None:
+        """Take in how actions ended.
+
+        Raises:
+            Refusal: 503, not all of it could be journaled; say it again.
+        """
+        for row in body.rows:
+            told = {"process": body.process}
+            note = Note("commit", f"agent:{row.agent}", row.approval, row.outcome, row.trace_id, payload=told)
+            self._add(principal, note)
+
+    def _add(self, principal: str, note: Note, count: int = 1) -> None:
+        try:
+            self.counted.add(principal, note, count)
+        except JournalBroken as error:
+            raise Refusal(UNAVAILABLE, str(error)) from error
 
 
 def _note(row: Denial, process: str) -> Note:

@@ -84,7 +84,7 @@ class Uplink:
         self._rulings, self._lifted, self._clock = rulings, lifted, clock
         self._handlers: dict[str, Handler] = {
             "snapshot": self.snapshot, "poll": self.poll, "receipts": self.receipt, "reports": self.report,
-            "denials": self.denials, "leave": self.leave, **more,
+            "denials": self.denials, "commits": self.commits, "leave": self.leave, **more,
         }  # fmt: skip
 
     def handle(self, kind: str, principal: Principal, data: Any) -> Json:
@@ -157,6 +157,14 @@ class Uplink:
         refuse_foreign(principal, [row.agent for row in body.rows])
         self._leases.own(principal.name, body.process)
         self._rulings.take(principal.name, body)
+        return {}
+
+    def commits(self, principal: Principal, data: Any) -> Json:
+        """What people had agreed to was done, or came to nothing."""
+        body = bodies.parse(bodies.Commits, data)
+        refuse_foreign(principal, [row.agent for row in body.rows])
+        self._leases.own(principal.name, body.process)
+        self._rulings.committed(principal.name, body)
         return {}
 
     def leave(self, principal: Principal, data: Any) -> Json:

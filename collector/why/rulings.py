@@ -22,18 +22,21 @@ _NO_AUDIT: Final = "the audit log could not be read, so no verdicts are shown"
 def rulings(client: Client, found: Walk) -> tuple[Said, tuple[str, ...]]:
     """The entries for each span, and a sentence when the log cannot be read (a database that only has spans).
 
-    An entry that names no span stands with the first span of its trace and agent. A person's last order about an agent
-    before the walk's first span stands with the first span of that agent: who let it act, or should have kept it.
+    What people said of an approval stands with the spans that it let pass. An entry that names no span stands with the
+    first span of its trace and agent. A person's last order about an agent before the walk's first span stands with the
+    first span of that agent: who let it act, or should have kept it.
     """
     rows = [row for row, _ in found.rows.values()]
     try:
-        about = queries.run(client, "audit_of_traces", traces=sorted({row["trace_id"] for row in rows}))
+        traces, approvals = sorted({row["trace_id"] for row in rows}), sorted({*map(_approval, rows)} - {""})
+        about = queries.run(client, "audit_of_traces", traces=traces, approvals=approvals)
         orders = queries.run(client, "audit_orders", subjects=_subjects(rows), until=rows[0]["start"])
     except KeepUnavailable:
         return {}, (_NO_AUDIT,)
     said: Said = defaultdict(list)
+    asked = {entry["subject"]: entry["actor"] for entry in about if entry["actor"].startswith(agent_scope(""))}
     for entry in about:
-        if (spot := _spot(entry, rows)) is not None:
+        if (spot := _spot(entry, rows, asked)) is not None:
             said[spot].append(ruling(entry))
     for entry in orders:
         for row in _firsts(rows, entry["subject"]):
@@ -57,11 +60,21 @@ def _subjects(rows: Iterable[Row]) -> list[str]:
     return [ALL, *agents, *map(agent_scope, agents)]
 
 
-def _spot(entry: Row, rows: list[Row]) -> Place | None:
+def _spot(entry: Row, rows: list[Row], asked: dict[str, str]) -> Place | None:
+    """Where an entry stands. A span may claim an approval; it counts where it was its own agent that had asked."""
     exact = f"{entry['trace_id']}:{entry['span_id']}"
+    by = [row for row in rows if _approval(row) == entry["subject"] and asked.get(entry["subject"]) == _actor(row)]
     same = (row for row in rows if row["trace_id"] == entry["trace_id"])
-    near = [row for row in same if place(row) == exact or agent_of(row) == entry["subject"]]
+    near = by or [row for row in same if place(row) == exact or agent_of(row) == entry["subject"]]
     return place(min(near, key=lambda row: place(row) != exact)) if near else None
+
+
+def _actor(row: Row) -> str:
+    return agent_scope(agent_of(row))
+
+
+def _approval(row: Row) -> str:
+    return str(row["attributes"].get(names.APPROVAL, ""))
 
 
 def _firsts(rows: list[Row], subject: str) -> list[Row]:

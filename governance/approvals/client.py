@@ -61,8 +61,8 @@ class Approvals:
     def require(
         self, action: Action, verdict: Verdict, arguments: Callable[[], object], *, contract: str = "",
         origin: str = "", named: str = "", by_origin: bool = True,
-    ) -> None:  # fmt: skip
-        """Return when people have agreed to this action; it then goes ahead, this once.
+    ) -> str:  # fmt: skip
+        """Return the approval's id when people have agreed to this action; it then goes ahead, this once.
 
         Args:
             verdict: the guard's ``hold``.
@@ -87,6 +87,7 @@ class Approvals:
         }  # fmt: skip
         answer = self._ask(action, body)
         self._rule(action, verdict, answer, {"kind": "grant", "digest": place[1], "nonce": nonce}, place)
+        return str(answer["approval"])
 
     def standing(self, agents: Iterable[str]) -> dict[str, str]:
         """Stages of the approvals of these agents that live, or came to a no a moment ago; any other is over.

@@ -6,7 +6,7 @@ import asyncio
 from contextlib import AbstractContextManager
 from typing import Final
 
-from fusebox import guard
+from fusebox import guard, names
 from fusebox.errors import AgentTripped, ApprovalDenied, ApprovalPending, Refused
 from fusebox.records import Action, Decision, Finding, Verdict
 from governance.approvals.request import text_of
@@ -34,7 +34,7 @@ class Guarding(Middleware):
         try:
             verdict = runtime.guards.check(action)
             if verdict.decision is Decision.HOLD:
-                _approve(act, verdict)
+                act.attributes[names.APPROVAL] = _approve(act, verdict)
                 verdict = runtime.guards.check(action)
             if verdict.decision is Decision.DENY:
                 raise guard.refusal(action, verdict)
@@ -59,7 +59,7 @@ class Guarding(Middleware):
         """
         verdict = _ruling(run)
         if verdict.decision is Decision.HOLD:
-            run.runtime.approvals.require(
+            run.notes[names.APPROVAL] = run.runtime.approvals.require(
                 run.action, verdict, lambda: _shown(run), origin=run.message.message_id, named=run.approval
             )
             verdict = _ruling(run)
@@ -119,10 +119,10 @@ def _ruling(run: Run) -> Verdict:
     return verdict
 
 
-def _approve(act: Act, verdict: Verdict) -> None:
+def _approve(act: Act, verdict: Verdict) -> str:
     if act.approve is None:
         raise ApprovalDenied(act.action, guard.deny(guard.APPROVAL, "nobody can be asked about it here"))
-    act.approve(verdict)
+    return act.approve(verdict)
 
 
 def _shown(run: Run) -> dict[str, object]:

@@ -74,6 +74,8 @@ def open_span(run: Run) -> OpenSpan:
         names.WORKFLOW: run.action.workflow,
         names.LINEAGE: format_lineage(run.lineage),
     }
+    if approval := run.notes.get(names.APPROVAL):
+        attributes[names.APPROVAL] = approval
     links = tracing.creation_links(created)
     return run.runtime.telemetry.open(about.span_name, SpanKind.CONSUMER, attributes, parent=created, links=links)
 

@@ -55,7 +55,10 @@ SPANS = [
     Span(60, 6, name="process batch", kind=5, start=NOW + 7, links=[(1, 12), (8, 80)],
          attributes=_message("process", "b-1", "auditor")),
     Span(61, 6, 60, "execute_tool files.write", 1, NOW + 8,
-         attributes=_tool("files.write") | {"fusebox.target": "R-7"}),
+         attributes=_tool("files.write") | {"fusebox.target": "R-7",
+                                            "fusebox.approval": "apr_1"}),
+    Span(90, 9, name="execute_tool files.read", start=NOW + 9,
+         attributes=_tool("files.read") | {"gen_ai.agent.id": "auditor", "fusebox.approval": "apr_1"}),
     Span(30, 3, 99, "execute_tool orphan", 1, NOW, attributes=_tool("orphan")),
     Span(40, 4, 41, "execute_tool ring", 1, NOW, attributes=_tool("ring")),
     Span(41, 4, 40, "process ring", 5, NOW, attributes=_message("process", "m-9", "ring")),
@@ -68,6 +71,9 @@ NOTES = [
     Note("denial", "circuit", "helper", "it is open", trace_id=f"{2:032x}"),
     Note("trip", "detector:repetition", "helper", "the same 5 times", f"{2:032x}", payload={"transition": FINDING}),
     Note("kill", "operator:jo", "agent:elsewhere", "just so", payload={"command": {"id": "d"}}),
+    Note("approval", "agent:helper", "apr_1", "files take a person", payload={"step": "asked"}),
+    Note("approval", "operator:jo", "apr_1", "read it", payload={"step": "answered", "approve": True}),
+    Note("commit", "agent:helper", "apr_1", "http_201"),
 ]  # fmt: skip
 
 
@@ -106,6 +112,16 @@ def test_verdicts_and_who_let_the_agent_act_stand_beside_the_steps(client: Clien
         ("denial", "circuit", 1), ("trip", "detector:repetition", 2), ("resume", "operator:jo", 0)
     ]  # fmt: skip
     assert explain(client, f"{10:016x}").steps[0].rulings == (), "an order about another agent is not about this one"
+
+
+def test_the_approver_stands_beside_what_was_approved_and_beside_nothing_that_claims_to_be(client: Client) -> None:
+    approved = explain(client, f"{61:016x}").steps[0]
+    assert [(ruling.kind, ruling.actor, ruling.reason) for ruling in approved.rulings][:3] == [
+        ("approval", "agent:helper", "files take a person"), ("approval", "operator:jo", "read it"),
+        ("commit", "agent:helper", "http_201"),
+    ]  # fmt: skip
+    claimed = explain(client, f"{90:016x}").steps[0]
+    assert "read it" not in {ruling.reason for ruling in claimed.rulings}, "another agent had asked"
 
 
 def test_an_entry_of_the_audit_log_leads_to_its_evidence(client: Client) -> None:

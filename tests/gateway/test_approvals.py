@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
-from fusebox import guard
+from fusebox import guard, names
 from fusebox.records import ActionKind
 from tests.fixtures.agents import eventually
 from tests.fixtures.approvals import Holding, answer, asked, hold, steps
-from tests.fixtures.gateway import GatewayFactory, Provider, Running, whole
+from tests.fixtures.collector import until
+from tests.fixtures.gateway import GatewayFactory, Provider, Running, failing, whole
 from tests.fixtures.watch import Harness
+from tests.gateway.test_ledger import attributes
 from tests.gateway.test_tools import call, stored
 
 ORDER = {"supplier": "Acme", "quantity": 200}
@@ -57,6 +59,23 @@ def test_a_held_call_is_told_its_approval_and_goes_through_once_with_it(
     assert (status, refused["error"]["code"]) == (403, "approval_denied")
     assert len(provider.seen) == 1
     assert steps(harness) == ["asked", "answered", "used"]
+    (commit,) = until(lambda: harness.journal("commit"), "how it ended is on record")
+    used = harness.journal("approval")[-1]
+    assert (commit["actor"], commit["subject"], commit["reason"]) == (used["actor"], used["subject"], "http_201")
+    assert commit["seq"] > used["seq"]
+    (span,) = running.span()
+    assert attributes(span)[names.APPROVAL] == told["approval_id"]
+
+
+def test_what_came_to_nothing_is_on_record_too(
+    harness: Harness, running: Running, provider: Provider, holding: Holding
+) -> None:
+    approval = order(running)[1]["approval_id"]
+    answer(harness, approve=True)
+    provider.answers = [failing(500)]
+    order(running, approval=approval)
+    (commit,) = until(lambda: harness.journal("commit"), "how it ended is on record")
+    assert (commit["subject"], commit["reason"]) == (approval, "http_500")
 
 
 def test_of_many_that_show_the_same_approval_at_once_one_goes_through(
