@@ -13,7 +13,7 @@ from threading import Lock
 from typing import Any, Final
 
 from breakers.detectors.base import OPEN, Detector
-from breakers.rules import Mode, Rules, takes_budget, watches_fleet
+from breakers.rules import Mode, Rules, from_registry, watches_fleet
 from fusebox import errors
 from fusebox.records import Event, Finding
 from fusebox.registry import AgentEntry, Registry
@@ -125,7 +125,8 @@ class Panel:
 
 
 def _extra(detector: str, entry: AgentEntry | None) -> dict[str, Any]:
-    return {"budget": entry.tokens_per_minute} if entry and takes_budget(detector) else {}
+    known = {"budget": entry.tokens_per_minute, "usd": entry.usd_per_minute} if entry else {}
+    return {name: value for name, value in known.items() if name in from_registry(detector)}
 
 
 _GRAVITY: Final = {"observe": 0, "warn": 1, "open": 2}

@@ -34,7 +34,7 @@ Kind = Callable[..., Detector]
 SHIPPED: Final = Path(__file__).with_name("rules.toml")
 GROUP: Final = "fusebox.detectors"
 DETECTORS: Final[Mapping[str, Kind]] = {c.name: c for c in (Repetition, Cycle, Delegation, Rate, Burn, Trouble)}
-FROM_REGISTRY: Final = frozenset({"budget"})
+FROM_REGISTRY: Final = frozenset({"budget", "usd"})
 """Arguments that come from an agent's registry entry, not from the rules."""
 
 
@@ -129,9 +129,9 @@ def watches_fleet(detector: str) -> bool:
     return getattr(kinds()[detector], "scope", "agent") == "fleet"
 
 
-def takes_budget(detector: str) -> bool:
-    """True for detectors that ask for the agent's budget."""
-    return "budget" in inspect.signature(kinds()[detector]).parameters
+def from_registry(detector: str) -> frozenset[str]:
+    """What the detector asks to know of its agent, of :data:`FROM_REGISTRY`."""
+    return FROM_REGISTRY & inspect.signature(kinds()[detector]).parameters.keys()
 
 
 def load_rules(path: Path | None = None) -> Rules:

@@ -99,15 +99,15 @@ def _draw_tile(tile: Tile, trip: str, now: float, *, acting: bool) -> None:
             link(Name.INCIDENT, "What happened", ":material/emergency:", trip=trip)
         with st.container(key=f"facts-{name}"):
             st.markdown(_facts(tile))
-        if tile.budget:
-            _draw_budget(tile.tokens / tile.budget, tile.budget, name)
+        for number, (share, budget) in enumerate(tile.budgets):
+            _draw_budget(share, budget, f"{number}-{name}")
         if acting:
             _draw_buttons(tile, name)
 
 
-def _draw_budget(share: float, budget: float, name: str) -> None:
+def _draw_budget(share: float, budget: str, name: str) -> None:
     with st.container(key=f"budget-{'near' if share >= NEAR else 'within'}-{name}"):
-        st.progress(min(1.0, share), f"{share:.0%} of its {count(budget)} tokens a minute")
+        st.progress(min(1.0, share), f"{share:.0%} of its {budget}".replace("$", "\\$"))
 
 
 def _draw_badges(tile: Tile) -> None:

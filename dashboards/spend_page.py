@@ -13,7 +13,7 @@ from dashboards.columns import COUNT, USD
 from dashboards.filters import Period, choose
 from dashboards.live import draw_completeness, refresh
 from dashboards.text import count, money, visible
-from dashboards.view import Board, Tile
+from dashboards.view import Board
 from fusebox.clock import Clock
 from fusebox.config import Config
 
@@ -100,18 +100,14 @@ def _day(row: Row) -> dict[str, Any]:
 
 
 def _draw_budgets(board: Board) -> None:
-    tiles = sorted((tile for tile in board.tiles if tile.budget), key=_share, reverse=True)
-    if not tiles:
+    used = sorted(((*budget, tile.agent) for tile in board.tiles for budget in tile.budgets), reverse=True)
+    if not used:
         return
     st.subheader("Budgets", anchor=False)
-    for tile in tiles[:_DRAWN]:
+    for share, budget, agent in used[:_DRAWN]:
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.text(visible(tile.agent, 60), width=240)
-            st.progress(min(1.0, _share(tile)), f"{_share(tile):.0%} of {count(tile.budget or 0)} tokens a minute")
-
-
-def _share(tile: Tile) -> float:
-    return tile.tokens / tile.budget if tile.budget else 0.0
+            st.text(visible(agent, 60), width=240)
+            st.progress(min(1.0, share), f"{share:.0%} of {budget}".replace("$", "\\$"))
 
 
 def _draw_rows(title: str, rows: Sequence[Row] | None, names: Mapping[str, str]) -> None:

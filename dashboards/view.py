@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
+from dashboards.text import count, money
 from fusebox.command import ALL, covers
 from fusebox.records import State
 
@@ -51,7 +52,7 @@ class Latch:
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """One agent's circuit. Rates are per minute, ``cost`` is US dollars, ``budget`` is tokens (None: no budget)."""
+    """One agent's circuit. Rates are per minute, ``cost`` is US dollars; of the budgets, None is none."""
 
     agent: str
     standing: Standing
@@ -64,10 +65,21 @@ class Tile:
     tokens: float
     cost: float
     budget: float | None
+    budget_usd: float | None
     held: int
     denied: int
     course: tuple[float, ...] = ()
     """Its actions in each five seconds of the last minute, oldest first."""
+
+    @property
+    def budgets(self) -> tuple[tuple[float, str], ...]:
+        """Of each of its budgets: the share that it uses, and the budget in words."""
+        budgets = []
+        if self.budget:
+            budgets.append((self.tokens / self.budget, f"{count(self.budget)} tokens a minute"))
+        if self.budget_usd:
+            budgets.append((self.cost / self.budget_usd, f"{money(self.budget_usd)} a minute"))
+        return tuple(budgets)
 
     @property
     def stopped(self) -> bool:
@@ -186,7 +198,6 @@ def _rank(tile: Tile) -> tuple[int, str]:
 
 def _tile(data: Json, latches: Iterable[Latch]) -> Tile:
     latch = next((latch for latch in latches if covers(latch.scope, data["agent"])), None)
-    budget = data.get("budget_tokens_per_minute")
     return Tile(
         agent=data["agent"],
         standing=Standing.KILLED if latch else _standing(data),
@@ -198,7 +209,8 @@ def _tile(data: Json, latches: Iterable[Latch]) -> Tile:
         actions=float(data["actions_per_minute"]),
         tokens=float(data["tokens_per_minute"]),
         cost=float(data["cost_per_minute"]),
-        budget=float(budget) if budget else None,
+        budget=data.get("budget_tokens_per_minute"),
+        budget_usd=data.get("budget_usd_per_minute"),
         held=int(data["held"] or 0),
         denied=int(data["denied"] or 0),
         course=tuple(float(number) for number in data.get("course", ())),

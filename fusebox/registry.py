@@ -6,7 +6,8 @@
     owner = "jo@example.com"
     team = "support"
     risk = "normal"                   # low, normal or high
-    tokens_per_minute = 20000         # budget shown on the board and used by the token-burn detector
+    tokens_per_minute = 20000         # budgets, shown on the board and used by the burn detector
+    usd_per_minute = 0.5
     periodic = ["heartbeat"]          # operations that repeat on purpose and are not judged as loops
     handles = ["ticket.commented"]    # routing keys; 'fusebox rabbitmq provision' binds its queue to them
     publishes = ["ticket.suggested"]  # routing keys its AMQP user is permitted to write
@@ -133,6 +134,7 @@ class AgentEntry(Role):
     team: str = ""
     risk: Risk = Risk.NORMAL
     tokens_per_minute: int | None = Field(None, gt=0)
+    usd_per_minute: float | None = Field(None, gt=0)
     periodic: frozenset[str] = frozenset()
     handles: tuple[str, ...] = ()
     publishes: tuple[str, ...] = ()

@@ -1,8 +1,7 @@
-"""Burn: tokens that run away.
+"""Burn: tokens and money that run away.
 
-* Against the agent's budget (``tokens_per_minute`` in the registry), in two windows as burn-rate alerts have them: more
-  than ``over`` times of it in a minute opens, because it is steep; more than ``lasting`` times of it for a quarter of
-  an hour warns, because it lasts.
+* Against the agent's budgets (``tokens_per_minute`` and ``usd_per_minute`` in the registry), each in two windows; see
+  :mod:`breakers.detectors.budget`. Money is judged where calls have a price, which is in the collector.
 * Without any budget, a context that feeds on itself: ``calls`` calls running each bring at least ``growth`` times the
   input of the call before, evenly, and by ever more tokens (the second half of the run adds ``swell`` times what the
   first half did), past ``floor`` tokens. A context that merely gets longer, by about as much each time, does not swell.
@@ -15,11 +14,10 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from breakers.detectors.base import WARN, finding
-from breakers.detectors.rate import Sliding
+from breakers.detectors.base import OPEN, WARN, finding
+from breakers.detectors.budget import Budget
 from fusebox.records import Event, Finding
 
-_LASTING_S = 900.0
 _EVEN = 1.4
 
 
@@ -27,8 +25,8 @@ class Burn:
     """See the module.
 
     Args:
-        budget: the agent's tokens a minute, or None; comes from the registry.
-        over, lasting: times of the budget that open within a minute and warn over a quarter of an hour.
+        budget, usd: the agent's tokens and US dollars a minute, or None; they come from the registry.
+        over, lasting: times of a budget that open within a minute and warn over a quarter of an hour.
         growth: factor between the inputs of two calls that counts as growth.
         calls: growths running that open (at least 2).
         swell: factor between what the first and the second half of them add.
@@ -37,8 +35,8 @@ class Burn:
     """
 
     __slots__ = (
-        "_budget", "_calls", "_ceiling", "_floor", "_growth", "_last", "_lasting", "_minute", "_over", "_quarter",
-        "_rising", "_rose", "_run", "_since", "_swell", "_warned", "score",
+        "_budgets", "_calls", "_ceiling", "_floor", "_growth", "_last", "_rising", "_rose", "_run", "_since", "_swell",
+        "_warned", "score",
     )  # fmt: skip
 
     name = "burn"
@@ -47,6 +45,7 @@ class Burn:
         self,
         *,
         budget: int | None = None,
+        usd: float | None = None,
         over: float = 1.5,
         lasting: float = 1.0,
         growth: float = 1.14,
@@ -56,11 +55,12 @@ class Burn:
         ceiling: int = 120_000,
         rising: int = 20,
     ) -> None:
-        self._budget, self._over, self._lasting = budget or 0, over, lasting
         self._growth, self._calls, self._swell, self._floor = growth, calls, swell, floor
         self._ceiling, self._rising = ceiling, rising
-        if budget:
-            self._minute, self._quarter = Sliding(60.0), Sliding(_LASTING_S)
+        self._budgets = tuple(
+            Budget(self.name, limit, over, lasting, measure, shown)
+            for limit, measure, shown in ((budget, _tokens, "{:.0f} tokens"), (usd, _usd, "{:.2f} US dollars")) if limit
+        )  # fmt: skip
         self._run: tuple[int, ...] = ()
         self._last = 0
         self._since = 0.0
@@ -69,31 +69,19 @@ class Burn:
         self.score = 0.0
 
     def observe(self, event: Event) -> Finding | None:
-        """Count one event's tokens."""
+        """Count one event's tokens, and its price."""
         self.score = 0.0
         tokens = event.input_tokens
-        over = self._over_budget(event) if self._budget else None
+        over = self._over_budget(event) if self._budgets else None
         if not tokens:
             return over
         growing = self._growing(event, tokens)
         return growing if over is None or (over.action == WARN and growing is not None) else over
 
     def _over_budget(self, event: Event) -> Finding | None:
-        tokens = event.input_tokens + event.output_tokens
-        if not tokens:
-            return None
-        minute = self._minute.add(event.time, tokens)
-        quarter = self._quarter.add(event.time, tokens) * 60.0 / _LASTING_S
-        self.score = minute / (self._budget * self._over)
-        if self.score > 1:
-            reason = f"{minute:.0f} tokens in a minute; the budget opens at {self._budget * self._over:.0f}"
-            return finding(event, self.name, reason, score=self.score, threshold=1.0)
-        if quarter <= self._budget * self._lasting or self._warned:
-            return None
-        self._warned = True
-        reason = f"{quarter:.0f} tokens a minute for a quarter of an hour; the budget is {self._budget}"
-        score = quarter / (self._budget * self._lasting)
-        return finding(event, self.name, reason, action=WARN, score=score, threshold=1.0)
+        found = [said for budget in self._budgets if (said := budget.observe(event)) is not None]
+        self.score = max(budget.score for budget in self._budgets)
+        return max(found, key=lambda said: said.action == OPEN, default=None)
 
     def _growing(self, event: Event, tokens: int) -> Finding | None:
         last, self._last = self._last, tokens
@@ -134,3 +122,11 @@ class Burn:
         reason = f"the context has only grown for {self._rose} calls, to {event.input_tokens} tokens"
         score = event.input_tokens / self._ceiling
         return finding(event, self.name, reason, action=WARN, score=score, threshold=1.0)
+
+
+def _tokens(event: Event) -> float:
+    return event.input_tokens + event.output_tokens
+
+
+def _usd(event: Event) -> float:
+    return event.cost

@@ -55,14 +55,14 @@ def _row(tile: dict[str, Any]) -> tuple[str, ...]:
     colour = _COLOURS.get(tile["state"], "white")
     return (
         escape(tile["agent"]), f"[{colour}]{tile['state']}[/]", tile["mode"], str(tile["actions_per_minute"]),
-        _tokens(tile), f"{tile['cost_per_minute']:.4f}", str(tile["held"]),
+        _of(tile["tokens_per_minute"], tile["budget_tokens_per_minute"]),
+        _of(f"{tile['cost_per_minute']:.4f}", tile["budget_usd_per_minute"]), str(tile["held"]),
         escape(tile["owner"]) if tile["registered"] else "[yellow]unregistered[/]", escape(tile["reason"]),
     )  # fmt: skip
 
 
-def _tokens(tile: dict[str, Any]) -> str:
-    budget = tile["budget_tokens_per_minute"]
-    return f"{tile['tokens_per_minute']}/{budget}" if budget else str(tile["tokens_per_minute"])
+def _of(used: object, budget: object) -> str:
+    return f"{used}/{budget}" if budget else str(used)
 
 
 verb = AgentsVerb()

@@ -89,6 +89,7 @@ class BoardView:
             "tokens_per_minute": figures.tokens,
             "cost_per_minute": figures.cost,
             "budget_tokens_per_minute": entry.tokens_per_minute if entry else None,
+            "budget_usd_per_minute": entry.usd_per_minute if entry else None,
             "held": held.get(agent, 0),
             "denied": figures.denied,
             "course": self._roll.course(agent),

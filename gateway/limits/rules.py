@@ -159,13 +159,12 @@ def _counted(limit: Limit, subject: str) -> Counted:
 
 
 def registered_limits(registry: Registry) -> tuple[Limit, ...]:
-    """``tokens_per_minute`` of the registry's agents, as limits."""
+    """``tokens_per_minute`` and ``usd_per_minute`` of the registry's agents, as limits."""
     return tuple(
-        Limit(
-            scope=Scope.AGENT, name=agent, measure=Measure.TOKENS, limit=Decimal(entry.tokens_per_minute), window_s=60
-        )
+        Limit(scope=Scope.AGENT, name=agent, measure=measure, limit=Decimal(str(budget)), window_s=60)
         for agent, entry in registry.agents.items()
-        if entry.tokens_per_minute
+        for measure, budget in ((Measure.TOKENS, entry.tokens_per_minute), (Measure.USD, entry.usd_per_minute))
+        if budget
     )
 
 

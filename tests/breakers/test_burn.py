@@ -45,6 +45,24 @@ def test_a_budget_opens_when_it_is_steep_and_warns_when_it_lasts() -> None:
     assert "open" not in lasting
 
 
+def test_a_budget_in_money_opens_and_warns_as_one_in_tokens_does() -> None:
+    steep = [replace(call(n, 0, every=1.0), cost=0.4) for n in range(6)]
+    burn = Burn(usd=1.0, budget=1000)
+    found = [burn.observe(each) for each in steep]
+    assert [each.action if each else "" for each in found] == ["", "", "", "open", "open", "open"]
+    assert found[3] is not None
+    assert found[3].reason == "1.60 US dollars in a minute; the budget opens at 1.50 US dollars"
+    lasting = actions(Burn(usd=1.0), [replace(call(n, 0), cost=0.35) for n in range(80)])
+    assert (lasting.count("warn"), lasting.count("open")) == (1, 0)
+
+
+def test_of_two_budgets_the_one_that_is_broken_says_so() -> None:
+    burn = Burn(usd=100.0, budget=1000)
+    found = [burn.observe(replace(call(n, 400, every=1.0), cost=0.4)) for n in range(4)]
+    assert found[3] is not None
+    assert "tokens in a minute" in found[3].reason
+
+
 def test_a_context_that_only_grows_warns() -> None:
     told = actions(Burn(), [call(n, 100_000 + 2_000 * n) for n in range(40)])
     assert told.count("warn") == 1

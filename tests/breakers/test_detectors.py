@@ -17,7 +17,7 @@ def test_shipped_detectors_keep_the_contract(name: str) -> None:
 
 
 def test_burn_with_a_budget_keeps_it_too() -> None:
-    check_detector(lambda: Burn(budget=100_000))
+    check_detector(lambda: Burn(budget=100_000, usd=1.0))
 
 
 class _Hoards:

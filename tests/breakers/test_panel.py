@@ -135,6 +135,10 @@ def test_a_budget_from_the_registry_is_enforced() -> None:
     assert caught[0] == 4
     assert caught[1].detector == "burn"
     assert first_open(Panel(load_rules()), calls) is None
+    money = Registry(agents={"worker": AgentEntry(owner="jo", usd_per_minute=1.0)})
+    caught = first_open(Panel(load_rules(), money), [replace(each, cost=0.4) for each in calls])
+    assert caught
+    assert (caught[0], caught[1].detector) == (4, "burn")
 
 
 def test_ten_thousand_agents_are_remembered_and_no_more() -> None:

@@ -19,8 +19,8 @@ def tile(agent: str, state: str = "closed", **changes: Any) -> Json:
     return {
         "agent": agent, "state": state, "reason": "", "since": NOW - 300, "mode": "normal", "registered": True,
         "owner": "shop", "team": "support", "actions_per_minute": 12.0, "tokens_per_minute": 3400.0,
-        "cost_per_minute": 0.021, "budget_tokens_per_minute": None, "held": 0, "denied": 0, "finding": "",
-        "course": [0, 1, 2, 1], **changes,
+        "cost_per_minute": 0.021, "budget_tokens_per_minute": None, "budget_usd_per_minute": None,
+        "held": 0, "denied": 0, "finding": "", "course": [0, 1, 2, 1], **changes,
     }  # fmt: skip
 
 

@@ -290,16 +290,14 @@ def test_limits_that_can_never_count_are_refused() -> None:
 
 def test_the_registry_gives_limits() -> None:
     registry = Registry(
-        agents={"helper": AgentEntry(owner="jo", tokens_per_minute=500), "other": AgentEntry(owner="jo")}
+        agents={
+            "helper": AgentEntry(owner="jo", tokens_per_minute=500, usd_per_minute=0.25),
+            "other": AgentEntry(owner="jo"),
+        }
     )
-    (found,) = registered_limits(registry)
-    assert (found.scope, found.name, found.measure, found.units, found.window_s) == (
-        Scope.AGENT,
-        "helper",
-        Measure.TOKENS,
-        500,
-        60,
-    )
+    found = registered_limits(registry)
+    assert {(each.scope, each.name, each.window_s) for each in found} == {(Scope.AGENT, "helper", 60)}
+    assert {each.measure: each.limit for each in found} == {Measure.TOKENS: 500, Measure.USD: Decimal("0.25")}
 
 
 def test_the_self_test_is_denied_and_leaves_nothing_behind(store: Store, clock: ManualClock) -> None:
