@@ -12,7 +12,6 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Sequence
-from itertools import islice
 from typing import Final
 
 from opentelemetry.sdk.trace import ReadableSpan
@@ -96,7 +95,7 @@ class SpanBuffer:
     def _drain(self) -> bool:
         """Send batch after batch; False when the collector does not take one now."""
         while self._spans and not self._stopping.is_set():
-            self._current = self._current or [span.readable() for span in islice(self._spans, self._batch)]
+            self._current = self._current or self._next()
             try:
                 if not self._export(self._current):
                     return False
@@ -110,6 +109,10 @@ class SpanBuffer:
         with self._idle:
             self._idle.notify_all()
         return True
+
+    def _next(self) -> list[ReadableSpan]:
+        """The oldest spans, by place: others are put behind them meanwhile, on which an iterator would end."""
+        return [self._spans[place].readable() for place in range(min(self._batch, len(self._spans)))]
 
     def _drop(self, count: int, reason: str) -> None:
         self.dropped += count

@@ -197,9 +197,10 @@ def test_the_page_is_usable_with_this_many_agents(
     if count == 0:
         expect(page.get_by_text("fusebox demo")).to_be_visible()
     else:
-        page.get_by_label("Find an agent, owner or team").fill(f"agent-{count - 1:04}")
-        page.keyboard.press("Enter")
-        expect(_agent(page, f"agent-{count - 1:04}")).to_be_visible(timeout=SLOW)
+        sought = page.get_by_label("Find an agent, owner or team")
+        sought.fill(f"agent-{count - 1:04}")
+        sought.press("Enter")
+        expect(_agent(page, f"agent-{count - 1:04}")).to_be_visible(timeout=4 * SLOW)
 
 
 def test_every_input_has_a_label_and_there_is_one_main_heading(

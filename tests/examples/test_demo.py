@@ -18,6 +18,7 @@ from rabbitmq.broker import Message
 from rabbitmq.topology import agent_topology, base_topology
 from tests.examples.test_demo_parts import KEYS
 from tests.fixtures.agents import eventually
+from tests.need import PATIENCE_S
 
 LIMIT_S = 115
 
@@ -109,7 +110,7 @@ def test_the_story_holds_in_one_process_which_stays_until_ctrl_c_and_leaves_noth
         assert running.poll() is None, out.read_text()
         assert [_run_printed(line) for line in out.read_text().splitlines() if "fusebox sql" in line] == [0, 0]
         running.send_signal(signal.SIGINT)
-        assert running.wait(30) == 0
+        assert running.wait(PATIENCE_S) == 0
     finally:
         running.kill()
         running.wait()

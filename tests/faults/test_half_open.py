@@ -54,7 +54,7 @@ class Race:
         """Let some ask; who of them was admitted."""
         for name in racers:
             self.redis.rpush(f"start:{name}", round_)
-        said = [self.redis.blpop([f"said:{round_}"], timeout=30)[1].decode().split() for _ in racers]
+        said = [self.redis.blpop([f"said:{round_}"], timeout=60)[1].decode().split() for _ in racers]
         return [name for word, name in said if word == "admitted"]
 
     def end(self, round_: int, admitted: list[str]) -> None:

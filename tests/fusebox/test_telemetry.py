@@ -19,6 +19,7 @@ from fusebox import happenings
 from fusebox.buffer import BatchRefused, SpanBuffer
 from fusebox.clock import ManualClock
 from fusebox.otlp import OtlpExporter
+from fusebox.span import Span
 from fusebox.telemetry import Telemetry, ids
 from tests.fixtures.agents import eventually
 from tests.need import PATIENCE_S
@@ -192,6 +193,22 @@ def test_a_full_buffer_drops_and_counts_and_never_blocks() -> None:
     assert happenings.counts()["spans_dropped"] == before + 5
 
 
+def test_a_span_that_ends_just_as_others_are_sent_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    sink, readable, late = Sink(), Span.readable, ["late"]
+    telemetry = open_telemetry(sink)
+
+    def meanwhile(span: Span) -> ReadableSpan:
+        while late:
+            record(telemetry, late.pop())
+        return readable(span)
+
+    monkeypatch.setattr(Span, "readable", meanwhile)
+    record(telemetry, "one", "two", "three")
+    assert telemetry.flush(5)
+    telemetry.stop()
+    assert sink.names == ["one", "two", "three", "late"]
+
+
 def test_one_span_that_is_refused_does_not_hold_up_the_others() -> None:
     before = happenings.counts()["spans_dropped"]
 
@@ -301,6 +318,7 @@ def test_a_process_ends_in_time_though_nobody_collects() -> None:
 from opentelemetry.trace import SpanKind
 from fusebox.clock import SystemClock
 from fusebox.otlp import OtlpExporter
+from fusebox.span import Span
 from fusebox.telemetry import Telemetry
 print("ready", flush=True)
 telemetry = Telemetry(OtlpExporter("http://127.0.0.1:1", None), service="s", clock=SystemClock())
