@@ -35,7 +35,7 @@ _OTHER = {"messaging.operation.type": "process", "gen_ai.agent.id": "bot", "mess
 EXAMPLES = {
     "since": int(NOW), "spans": ["x:y"], "agent": "a", "span_id": "a", "trace_id": "b", "message_id": "m",
     "since_ns": 0, "until_ns": int(NOW * 1e9), "row": "r", "traces": ["t"], "subjects": ["a"], "until": int(NOW) + 60,
-    "emitter": "e", "writer": "watch", "first": 0, "below": 1,
+    "emitter": "e", "writer": "watch", "first": 0, "below": 1, "approvals": ["apr_1"],
 }  # fmt: skip
 
 

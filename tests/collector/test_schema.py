@@ -138,7 +138,7 @@ def test_a_stock_table_answers_the_named_queries_and_is_only_read(tmp_path: Path
     assert (activity["agent"], activity["actions"], activity["errors"], activity["input_tokens"]) == ("svc", 2, 1, 14)
     examples = {"since": 0.0, "spans": ["x:y"], "agent": "a", "span_id": "a", "trace_id": "b", "message_id": "m",
                 "emitter": "e", "since_ns": 0, "until_ns": 1, "row": "r", "traces": ["t"], "subjects": ["s"],
-                "until": 1.0, "writer": "w", "first": 0, "below": 1}  # fmt: skip
+                "until": 1.0, "writer": "w", "first": 0, "below": 1, "approvals": ["apr_1"]}  # fmt: skip
     missing = set()
     for name, query in queries.QUERIES.items():
         try:

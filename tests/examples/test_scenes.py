@@ -46,7 +46,7 @@ def test_by_command(tmp_path: Path) -> None:
     assert (told["scene"], told["held"]) == ("approval", True)
 
 
-def test_on_postgresql_with_own_models(tmp_path: Path, postgres_url: str) -> None:
+def test_on_postgresql(tmp_path: Path, postgres_url: str) -> None:
     asked: list[str] = []
 
     def model(_messages: object, name: str, _seed: int) -> str:
