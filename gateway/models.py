@@ -85,8 +85,9 @@ class ModelCalls:
         Raises:
             Denied: people have not agreed to it, or a guard says no by now.
         """
-        shown = lambda: call.ask.body  # noqa: E731 - read only when people are asked
-        approval = await self._means.approving.require(call.action, held, shown, call.contract, call.approval)
+        approval = await self._means.approving.require(
+            call.action, held, lambda: call.ask.body, call.contract, call.approval
+        )
         await self._means.admission.again(call.action)
         return approval
 

@@ -34,7 +34,10 @@ def rulings(client: Client, found: Walk) -> tuple[Said, tuple[str, ...]]:
     except KeepUnavailable:
         return {}, (_NO_AUDIT,)
     said: Said = defaultdict(list)
-    asked = {entry["subject"]: entry["actor"] for entry in about if entry["actor"].startswith(agent_scope(""))}
+    asked = {
+        entry["subject"]: entry["actor"]
+        for entry in about if entry["kind"] == "approval" and entry["actor"].startswith(agent_scope(""))
+    }  # fmt: skip
     for entry in about:
         if (spot := _spot(entry, rows, asked)) is not None:
             said[spot].append(ruling(entry))

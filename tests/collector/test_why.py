@@ -74,6 +74,7 @@ NOTES = [
     Note("approval", "agent:helper", "apr_1", "files take a person", payload={"step": "asked"}),
     Note("approval", "operator:jo", "apr_1", "read it", payload={"step": "answered", "approve": True}),
     Note("commit", "agent:helper", "apr_1", "http_201"),
+    Note("commit", "agent:auditor", "apr_1", "http_200"),
 ]  # fmt: skip
 
 
@@ -116,9 +117,9 @@ def test_verdicts_and_who_let_the_agent_act_stand_beside_the_steps(client: Clien
 
 def test_the_approver_stands_beside_what_was_approved_and_beside_nothing_that_claims_to_be(client: Client) -> None:
     approved = explain(client, f"{61:016x}").steps[0]
-    assert [(ruling.kind, ruling.actor, ruling.reason) for ruling in approved.rulings][:3] == [
+    assert [(ruling.kind, ruling.actor, ruling.reason) for ruling in approved.rulings if ruling.subject == "apr_1"] == [
         ("approval", "agent:helper", "files take a person"), ("approval", "operator:jo", "read it"),
-        ("commit", "agent:helper", "http_201"),
+        ("commit", "agent:helper", "http_201"), ("commit", "agent:auditor", "http_200"),
     ]  # fmt: skip
     claimed = explain(client, f"{90:016x}").steps[0]
     assert "read it" not in {ruling.reason for ruling in claimed.rulings}, "another agent had asked"
