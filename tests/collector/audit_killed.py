@@ -1,7 +1,7 @@
 """A program for :mod:`tests.collector.test_audit_killed`: lives of a journal in a child, which dies at every step.
 
 A step is one call to the operating system that changes a file; its name is the call and the file. Prints, as JSON, the
-steps of each life in their order, and what was wrong after a kill.
+steps at which each life was killed, and what was wrong after it.
 """
 
 from __future__ import annotations
@@ -33,24 +33,31 @@ _LONG_AGO = 1_000_000_000.0
 
 
 class Bomb:
-    """Kills this process at its ``step``-th call, having said its name; half of a write was done by then."""
+    """Tells each call; kills this process at the call of this name that ``spared`` came before; half of a write is
+    done by then. Counted by name, because the threads of a journal take turns as they like.
+    """
 
-    def __init__(self, step: int, said: int) -> None:
-        self.left, self._said = step, said
-        for name in _CALLS:
-            setattr(os, name, self._counting(name, getattr(os, name)))
+    def __init__(self, name: str, spared: int, said: int) -> None:
+        self._name, self._spared, self._said = name, spared, said
+        for call in _CALLS:
+            setattr(os, call, self._counting(call, getattr(os, call)))
 
     def _counting(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def counted(*arguments: Any, **more: Any) -> Any:
-            self.left -= 1
-            if self.left == 0:
-                os.writev(self._said, [f"{name} {_file(arguments[0])}\n".encode()])
-                if name == "write":
-                    call(arguments[0], arguments[1][: len(arguments[1]) // 2])
-                os.kill(os.getpid(), signal.SIGKILL)
+            step = f"{name} {_file(arguments[0])}"
+            os.writev(self._said, [f"{step}\n".encode()])
+            if step == self._name:
+                self._spared -= 1
+                if self._spared < 0:
+                    self._die(name, call, arguments)
             return call(*arguments, **more)
 
         return counted
+
+    def _die(self, name: str, call: Callable[..., Any], arguments: Any) -> None:
+        if name == "write":
+            call(arguments[0], arguments[1][: len(arguments[1]) // 2])
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _file(place: Any) -> str:
@@ -120,24 +127,24 @@ LIVES: Mapping[str, tuple[Callable[[Path], None], Callable[[Path, int], None], i
 """What is there before, what the child does, and how many trips and kills of before must be left after it."""
 
 
-def killed_at(step: int, life: Callable[[Path, int], None], root: Path) -> tuple[int, str]:
-    """How many appends were acknowledged, and the step at which the child was killed (none: it came to its end)."""
+def killed_at(name: str, spared: int, life: Callable[[Path, int], None], root: Path) -> tuple[int, list[str], bool]:
+    """How many appends were acknowledged, the child's steps in their order, and whether it was killed."""
     listen, said = os.pipe()
     pid = os.fork()
     if pid == 0:
         try:
-            Bomb(step, said)
+            Bomb(name, spared, said)
             life(root, said)
             os._exit(0)
         finally:
             os._exit(1)
     os.close(said)
-    _, status = os.waitpid(pid, 0)
-    if not os.WIFSIGNALED(status) and os.WEXITSTATUS(status):
-        raise SystemExit(f"the writer failed at step {step}")
     with os.fdopen(listen, "r") as pipe:
         told = pipe.read().splitlines()
-    return told.count("+"), told[-1] if os.WIFSIGNALED(status) else ""
+    _, status = os.waitpid(pid, 0)
+    if not os.WIFSIGNALED(status) and os.WEXITSTATUS(status):
+        raise SystemExit(f"the writer failed at {name}")
+    return told.count("+"), [step for step in told if step != "+"], os.WIFSIGNALED(status)
 
 
 def wrong(root: Path, kept: int) -> list[str]:
@@ -153,19 +160,28 @@ def wrong(root: Path, kept: int) -> list[str]:
     return found if left >= kept else [*found, f"{kept} were acknowledged, {left} are there"]
 
 
+def lived(name: str, step: str, spared: int) -> tuple[list[str], bool, list[str]]:
+    """One life that ends at a step (none: in order): its steps, whether it was killed, and what was wrong after it."""
+    prepare, life, before = LIVES[name]
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder) / "journal"
+        prepare(root)
+        acknowledged, steps, killed = killed_at(step, spared, life, root)
+        found = [f"{name}, {step or 'to its end'}: {each}" for each in wrong(root, before + acknowledged)]
+    return steps, killed, found
+
+
 def main() -> None:
-    steps: dict[str, list[str]] = {name: [] for name in LIVES}
+    died: dict[str, list[str]] = {name: [] for name in LIVES}
     found: list[str] = []
-    for name, (prepare, life, before) in LIVES.items():
-        step = ""
-        while step or not steps[name]:
-            with tempfile.TemporaryDirectory() as folder:
-                root = Path(folder) / "journal"
-                prepare(root)
-                acknowledged, step = killed_at(len(steps[name]) + 1, life, root)
-                steps[name] += [step] if step else []
-                found += [f"{name}, {step or 'to its end'}: {each}" for each in wrong(root, before + acknowledged)]
-    print(json.dumps({"steps": steps, "wrong": found}))
+    for name in LIVES:
+        steps, _, bad = lived(name, "", 0)
+        found += bad
+        for number, step in enumerate(steps):
+            _, killed, bad = lived(name, step, steps[:number].count(step))
+            died[name] += [step] if killed else []
+            found += bad
+    print(json.dumps({"steps": died, "wrong": found}))
 
 
 if __name__ == "__main__":

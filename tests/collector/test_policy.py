@@ -126,7 +126,8 @@ def test_diff_lists_what_other_grants_would_flip(
         "GET /stock",
         3,
     )
-    assert settings.run("diff", "--since", "1s", capsys=capsys)[1]["asked"] == 0
+    asked = [settings.run("diff", "--since", since, capsys=capsys)[1]["asked"] for since in ("1h", "2100-01-01")]
+    assert asked == [5, 0]
 
 
 def test_explain_names_rules_and_grants_nothing_used(settings: Site, capsys: pytest.CaptureFixture[str]) -> None:
