@@ -110,19 +110,10 @@ class Signing:
         if now or size - (self._last.size if self._last else 0) >= self._settings.every:
             self._wake.set()
 
-    def sign(self, next: str = "") -> bool:
-        """Make a checkpoint of everything, if there is something new; False when that failed.
-
-        Args:
-            next: the public key that the chain changes to behind it.
-        """
+    def sign(self) -> bool:
+        """Make a checkpoint of everything, if there is something new; False when that failed."""
         with self._lock:
-            try:
-                self._sign(next)
-            except (OSError, SigningFailed) as error:
-                happenings.emit(FAILED, folder=str(self._folder), error=str(error))
-                return False
-            return True
+            return self._signed()
 
     def stop(self) -> None:
         """Sign what is there, end the thread."""
@@ -152,8 +143,20 @@ class Signing:
         except OSError as error:
             happenings.emit(FAILED, folder=str(self._folder), error=str(error))
 
+    def _signed(self, next: str = "") -> bool:
+        try:
+            self._sign(next)
+        except (OSError, SigningFailed) as error:
+            happenings.emit(FAILED, folder=str(self._folder), error=str(error))
+            return False
+        return True
+
     def _sign(self, next: str) -> None:
-        """
+        """Make a checkpoint; the caller holds the lock.
+
+        Args:
+            next: the public key that the chain changes to behind it.
+
         Raises:
             OSError, SigningFailed: there is no checkpoint.
         """
@@ -235,11 +238,12 @@ class Signing:
 
     def _change(self, change: Change) -> None:
         if change.signer.public != self._signer.public:
-            self._record(change.signer.public, key_id(self._signer.public), change.actor, change.reason)
-            if not self.sign(change.signer.public):
-                return
-            change.signer.save(self._folder / KEY)
-            self._signer = change.signer
+            with self._lock:  # nobody else may sign the entry: theirs would not name the next key
+                self._record(change.signer.public, key_id(self._signer.public), change.actor, change.reason)
+                if not self._signed(change.signer.public):
+                    return
+                change.signer.save(self._folder / KEY)
+                self._signer = change.signer
             happenings.emit(CHANGED, folder=str(self._folder), key=key_id(change.signer.public), reason=change.reason)
         (self._folder / NEXT).unlink()
 

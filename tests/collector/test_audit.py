@@ -310,6 +310,29 @@ class TestKeys:
         assert problem
         assert (problem.kind, problem.where, problem.seq) == ("wrong key", "checkpoints", 4)
 
+    def test_a_checkpoint_made_meanwhile_does_not_leave_the_new_key_unnamed(
+        self, journal: Journal, tmp_path: Path
+    ) -> None:
+        done = threading.Event()
+
+        def signing() -> None:
+            while not done.is_set():
+                journal.sign()
+
+        others = threading.Thread(target=signing)
+        others.start()
+        try:
+            for _ in range(20):
+                new = plan_change(tmp_path / "watch", "cli:jo", "yearly")
+                journal.change_key()
+        finally:
+            done.set()
+            others.join()
+        journal.append(trip(0))
+        journal.sign()
+        assert verified(tmp_path).problems == []
+        assert verified(tmp_path).chains["watch"].keys[-1] == new
+
     def test_another_installation_has_other_keys(self, journal: Journal, tmp_path: Path, clock: ManualClock) -> None:
         journal.append(trip(0))
         journal.sign()
