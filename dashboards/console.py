@@ -30,7 +30,7 @@ from fusebox.config import Config
 STATEMENT: Final = "sql"
 ROWS: Final = 1_000
 _CELL: Final = 500
-_PLOTTED: Final = 2
+_FEWEST: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,9 @@ def _draw_statement(config: Config, clock: Clock) -> None:
     who = person(config, clock)
     if keep and who is not None:
         _keep(config, who, title, statement)
-    if asked and statement and may(config, clock, Role.AUDITOR):
+    if asked and not statement:
+        st.error("Write a statement, or begin with an example above.")
+    elif asked and may(config, clock, Role.AUDITOR):
         _ask(config, token, statement)
     pending = memory().console
     if pending is not None:
@@ -133,10 +135,18 @@ def _draw_answer(rows: Sequence[Mapping[str, Any]]) -> None:
     st.caption(f"{len(rows)} rows" + (f", the first {ROWS} of them" if len(rows) == ROWS else ""))
     st.dataframe(shown, hide_index=True, key="answer")
     draw_download(shown, "answer")
+    _draw_plot(shown)
+
+
+def _draw_plot(shown: Sequence[Mapping[str, Any]]) -> None:
+    """One number of each row over what the row is about; numbers of several units in one plot would tell nothing."""
     numbers = [name for name, value in shown[0].items() if isinstance(value, int | float)]
-    first = next(iter(shown[0]))
-    if len(rows) > 1 and first not in numbers and numbers:
-        st.bar_chart(shown, x=first, y=numbers[:_PLOTTED], x_label="", y_label="")
+    names = [name for name in shown[0] if name not in numbers]
+    if len(shown) < _FEWEST or not numbers or not names:
+        return
+    chosen = st.selectbox("Plot", numbers, key="plotted", width=300)
+    points = [{"row": " · ".join(str(row[name]) for name in names), "number": row[chosen]} for row in shown]
+    st.bar_chart(points, x="row", y="number", x_label="", y_label=chosen, sort=False)
 
 
 def _shown(value: Any) -> Any:

@@ -121,10 +121,13 @@ def test_the_audit_log_is_filtered_and_saved_as_a_harmless_sheet(page: AppTest) 
 
 def test_a_question_in_sql_is_answered_and_a_write_is_refused(page: AppTest) -> None:
     turn_to(page, Name.AUDIT, tab="SQL")
-    page.text_area(key="sql").input("SELECT agent, count() AS actions FROM agent_events GROUP BY agent")
+    page.text_area(key="sql").input(
+        "SELECT agent, count() AS actions, uniq(trace_id) AS traces FROM agent_events GROUP BY agent"
+    )
     press(page, "Run")
     until(lambda: table(page.run(), "actions"), "the answer")
     assert {row["agent"]: row["actions"] for row in table(page, "actions")}[LOOPER] == LAPS
+    assert page.selectbox(key="plotted").options == ["actions", "traces"], "what is drawn can be chosen"
 
     page.text_area(key="sql").input("DROP TABLE agent_events")
     press(page, "Run")
@@ -213,6 +216,8 @@ def test_the_pages_without_keep_say_so(monkeypatch: Patch, tmp_path: Path) -> No
 
 def test_a_statement_is_kept_for_its_person_and_used_again(page: AppTest, running: Roles) -> None:
     turn_to(page, Name.AUDIT, tab="SQL")
+    press(page, "Run")
+    assert [error.value for error in page.error] == ["Write a statement, or begin with an example above."]
     page.text_area(key="sql").input("SELECT 1 AS mine")
     press(page, "Keep this statement")
     assert [error.value for error in page.error] == ["Write a statement, and a title to keep it under."]
