@@ -35,8 +35,10 @@ def erase(folder: Path, seq: int, payload_hash: str) -> bool:
     path, offset, entry = found
     fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
+        before = os.fstat(fd)
         os.pwrite(fd, erased(entry), offset)
-        os.fdatasync(fd)
+        os.utime(fd, ns=(before.st_atime_ns, before.st_mtime_ns))  # retention takes it for the newest entry's
+        os.fsync(fd)
     finally:
         os.close(fd)
     return True

@@ -345,12 +345,16 @@ class TestKeys:
 
 
 class TestErasure:
-    def test_the_payload_goes_the_hash_stays_and_an_entry_says_so(self, journal: Journal, tmp_path: Path) -> None:
+    def test_the_payload_goes_the_hash_stays_and_an_entry_says_so(
+        self, journal: Journal, tmp_path: Path, clock: ManualClock
+    ) -> None:
         journal.append(Note("sql", "jo", "answered", payload={"secret": "4111 1111 1111 1111"}))
         found = find(tmp_path / "watch", 0)
         assert found
+        os.utime(found[0], (clock.now(), clock.now()))
         assert not erase(tmp_path / "watch", 0, "another hash")
         assert erase(tmp_path / "watch", 0, found[2].payload_hash)
+        assert found[0].stat().st_mtime == clock.now(), "it is kept no longer for it"
         assert b"4111" not in b"".join(path.read_bytes() for path in chain_files(tmp_path / "watch"))
         journal.append(trip(1))  # the writer goes on behind it
         journal.sign()
