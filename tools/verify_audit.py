@@ -124,13 +124,13 @@ def walk(items, first, signed, memories, size):
 
 
 def examine(folder, signed, rows, given, memories, now, read_at):
-    """One chain: ``bad`` are the first wrong numbers by source, ``gaps`` what could not be verified."""
+    """One chain: ``bad`` are the first wrong numbers by source, ``lost`` payloads that are gone, ``erased`` orders."""
     paths = sorted(folder.glob("[0-9]*.jsonl"))
     journal, first, last = [*map(entry_on, lines(paths))], int(paths[0].name[:12]) if paths else 0, max(signed)
     first = first if last >= first else 0  # without a checkpoint nothing speaks for what retention left
     copy = [genuine(row) for row in rows if row["seq"] >= first]
     late = next((each["seq"] for each in journal if each["hash"] and each["time"] / 1e6 >= read_at), NEVER)
-    due = min(given, late)
+    due = min(given, late)  # entries before this one must have their row
     wrong, sound = walk(journal, first, signed, memories, max(last, given, *memories))
     copy_wrong, copy_sound = walk(copy, first, signed, memories, due)
     pairs = enumerate(zip_longest(journal[: max(len(copy), due - first)], copy, fillvalue=NOTHING), first)
@@ -141,7 +141,7 @@ def examine(folder, signed, rows, given, memories, now, read_at):
     orders = [json.loads(each["payload"]) for each in good if each["kind"] in ORDERS and each["payload"]]
     erased = [(order.get("writer"), order.get("seq"), order.get("payload_hash")) for order in orders]
     below = max([0, *(order["below"] for order in orders if type(order.get("below")) is int)])
-    bad = {"journal": wrong, "copy": differs if differs >= below else NEVER}
+    bad = {"journal": wrong, "copy": differs if differs >= below else NEVER}  # older rows may go before their lines
     bad["checkpoints"] = last if len(signed) <= len(lines(folder.glob(CHECKPOINTS))) else NEVER
     lost = [(folder.name, each["seq"], each["payload_hash"]) for each in (*good, *copy) if not each["payload"]]
     loose = [each for each in good[last - first :] if now - each["time"] / 1e6 > 120 or each["kind"] in ORDERS]
@@ -183,7 +183,7 @@ def verify(journal, rows=None, keys=None, remembered=(), now=None, read_at=NEVER
 
 def read_rows(path):
     rows = {}
-    for row in sorted(map(json.loads, path.read_text().splitlines()), key=lambda row: int(row["seq"])):
+    for row in sorted(map(json.loads, path.read_bytes().splitlines()), key=lambda row: int(row["seq"])):
         whole = {"seq": int(row["seq"]), "time": int(row["time"]), "payload": row["payload"].encode()}
         rows.setdefault(row["writer"], []).append({key: row[key] for key in KEYS} | whole)
     return rows

@@ -593,6 +593,14 @@ def test_the_second_verifier_runs_alone(tmp_path: Path) -> None:
         assert subprocess.run([*command[:3], *usage], capture_output=True, check=False).returncode == 3
 
 
+def test_a_row_may_hold_every_character(tool: ModuleType, tmp_path: Path) -> None:
+    note = Note("kill", "operator:jo", "agent:a", "\x85 \u2028 \x1e \r\n")
+    entry = make(0, "watch", 1.0, note, payload_of(note), "0" * 64)
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(json.dumps({**entry._asdict(), "payload": entry.payload.decode()}, ensure_ascii=False) + "\n")
+    assert tool.read_rows(rows) == {"watch": [entry._asdict()]}
+
+
 def test_replace_keeps_checkpoints_honest() -> None:
     """A checkpoint is not valid with any field changed."""
     log = clean(random.Random(4), 100)
