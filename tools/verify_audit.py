@@ -154,21 +154,20 @@ def examine(folder, signed, rows, given, memories, now, read_at):
 
 def verify(journal, rows=None, keys=None, remembered=(), now=None, read_at=NEVER):
     """(exit status, bad as (writer, number, source), gaps)."""
-    gaps, given, chains = [], {}, {}
+    gaps, given, chains, now = [], {}, {}, now or time.time()
     with suppress(*WRONG):
         given = {writer: int(size) for writer, size in json.loads((journal / "copied.json").read_text()).items()}
     if rows is None:  # as if they had been read before the first entry
         rows, given, read_at, gaps = {}, {}, 0, ["the copy was not compared (--rows)"]
     folders = {path.parent.name: path.parent for path in sorted(journal.glob("*/*.jsonl"))}
     signed = {name: believed(folder, keys) for name, folder in folders.items()}
-    told = [pair for found in signed.values() for each in found.values() for pair in each["writers"].items()]
-    memories = {name: {} for name in {*folders, *given, *rows}}
-    for writer, each in [*told, *((each["writer"], each) for each in remembered)]:
-        memories.setdefault(writer, {}).setdefault(each["size"], set()).add(each["root"])
+    said = [pair for found in signed.values() for each in found.values() for pair in each["writers"].items()]
+    told = {name: {} for name in {*folders, *given, *rows}}
+    for writer, each in [*said, *((each["writer"], each) for each in remembered)]:
+        told.setdefault(writer, {}).setdefault(each["size"], set()).add(each["root"])
     for name, folder in folders.items():
-        heard = rows.get(name, []), given.get(name, 0), memories[name], now or time.time(), read_at
-        chains[name] = examine(folder, signed[name], *heard)
-    bad = [(writer, 0, "journal") for writer in memories.keys() - chains.keys()]
+        chains[name] = examine(folder, signed[name], rows.get(name, []), given.get(name, 0), told[name], now, read_at)
+    bad = [(writer, 0, "journal") for writer in told.keys() - chains.keys()]
     sound = not bad and not any(chain.bad["journal"] < NEVER for chain in chains.values())
     erased = [payload for chain in chains.values() for payload in chain.erased]
     for name, chain in chains.items():
@@ -177,8 +176,7 @@ def verify(journal, rows=None, keys=None, remembered=(), now=None, read_at=NEVER
             bad += [(*payload[:2], "journal") for payload in chain.lost if payload not in erased]
             bad += [(name, chain.below, "journal")] if chain.first > chain.below else []
             gaps += [f"{name}: {gap}" for gap in chain.gaps]
-    verified = not gaps and any(chain.good for chain in chains.values())
-    return (1 if bad else 0 if verified else 2), sorted(bad), gaps
+    return (1 if bad else 2 if gaps or not any(chain.good for chain in chains.values()) else 0), sorted(bad), gaps
 
 
 def read_rows(path):
