@@ -8,12 +8,12 @@ docs/guide/audit.md tells the formats, and how rows.jsonl is made. Exit: 0 verif
 
 import argparse
 import json
-import re
 import sys
 import time
 from base64 import b64decode
 from contextlib import suppress
 from hashlib import sha256
+from itertools import zip_longest
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -22,230 +22,185 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 KEYS = {"actor", "hash", "kind", "payload", "payload_hash", "prev", "reason", "seq", "span_id", "subject", "time"}
 KEYS |= {"trace_id", "writer"}
-SIGNED = {"frontier", "head", "key", "next", "previous", "root", "signature", "size", "time", "writer", "writers"}
-ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 CHECKPOINTS = "checkpoints.jsonl"
+START = {"size": 0, "head": "0" * 64, "frontier": [], "signature": "", "key": "", "writers": {}}  # before the first one
+NEVER = sys.maxsize
+NOTHING = {"seq": NEVER, "prev": "", "hash": ""}  # a line that is no entry, a row that is not there
 ORDERS = {"erasure", "retention"}
-PAYLOAD = re.compile(rb'(.*?"payload":)(.*)(,"payload_hash":.*)', re.DOTALL)
-WRONG = (ValueError, KeyError, TypeError, AttributeError, RecursionError, InvalidSignature)
+ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+WRONG = (ValueError, LookupError, TypeError, AttributeError, RecursionError, InvalidSignature, OSError)
 
 
-def node(left, right):
-    return sha256(b"\1" + bytes.fromhex(left) + bytes.fromhex(right)).hexdigest()
-
-
-def root(peaks):
-    return node(peaks[0], root(peaks[1:])) if peaks[1:] else peaks[0]
-
-
-def key_id(public):
-    return sha256(b64decode(public)).hexdigest()[:16]
+def lines(paths):
+    return [line for path in paths for line in path.read_bytes().split(b"\n")[:-1]]
 
 
 def canonical(data, *without):
     return ENCODER.encode({key: value for key, value in data.items() if key not in without}).encode()
 
 
+def genuine(entry):
+    """The entry, without a hash when what it says is not what was hashed."""
+    sound = sha256(b"\0" + canonical(entry, "hash", "payload")).hexdigest() == entry["hash"]
+    sound &= not entry["payload"] or sha256(entry["payload"]).hexdigest() == entry["payload_hash"]
+    return entry if sound else entry | {"hash": ""}
+
+
 def entry_on(line):
     """Its payload as the bytes that stand there, for they were hashed; none when it was erased."""
-    entry, (before, payload, behind) = json.loads(line), PAYLOAD.fullmatch(line).groups()
-    whole = entry.keys() == KEYS and canonical(entry | {"payload": 0}) == before + b"0" + behind
-    erased, numbers = payload.rstrip() == b"null", type(entry["seq"]) is type(entry["time"]) is int
-    sound = whole and numbers and (erased or isinstance(entry["payload"], dict))
-    return entry | {"payload": b"" if erased else payload} if sound else None
+    with suppress(*WRONG):
+        entry, payload = json.loads(line), line[line.index(b'"payload":') + 10 : line.rindex(b',"payload_hash":')]
+        erased, numbers = payload.rstrip() == b"null", type(entry["seq"]) is type(entry["time"]) is int
+        whole = canonical(entry | {"payload": 0}).replace(b'"payload":0', b'"payload":' + payload, 1) == line
+        if whole and entry.keys() == KEYS and numbers and (erased or isinstance(entry["payload"], dict)):
+            return genuine(entry | {"payload": b"" if erased else payload})
+    return NOTHING
+
+
+def root(peaks):
+    """The root of a tree that consists of perfect subtrees, the largest first."""
+    left, *rest = peaks
+    return sha256(b"\1" + bytes.fromhex(left) + bytes.fromhex(root(rest))).hexdigest() if rest else left
 
 
 def checkpoint_on(line):
     signed = json.loads(line)
-    told = all(type(each["size"]) is int and each["root"] for each in (signed, *signed["writers"].values()))
     tree = len(signed["frontier"]) == signed["size"].bit_count() and root(signed["frontier"]) == signed["root"]
-    return signed if told and tree and signed.keys() == SIGNED and canonical(signed) == line else None
+    if not tree or canonical(signed) != line:
+        raise ValueError("no checkpoint")
+    return signed
 
 
-def lines(path, read):
-    """What ``read`` makes of each whole line; None where it cannot."""
-    found = []
-    for line in path.read_bytes().split(b"\n")[:-1] if path.exists() else []:
-        found.append(None)
-        with suppress(*WRONG):
-            found[-1] = read(line)
-    return found
+def by_id(texts):
+    """Public keys, the first words of texts."""
+    words = [text.split()[0] for text in texts if text.strip()]
+    return {sha256(b64decode(word)).hexdigest()[:16]: word for word in words}
 
 
 def believed(folder, keys):
-    """Those that count, by size: signed, and behind the one before. A new key's first one ends the old key."""
-    found, last = {}, {"size": 0, "signature": "", "key": ""}
+    """Checkpoints that count, by size: signed, and behind the one before. A new key's first one ends the old key."""
+    found, last = {0: START}, START
     with suppress(*WRONG):
-        keys = dict(keys or read_keys(folder / "key.pub"))
-        for signed in lines(folder / CHECKPOINTS, checkpoint_on):
+        keys = keys or by_id((folder / "key.pub").read_text().splitlines())
+        for signed in map(checkpoint_on, lines([folder / CHECKPOINTS])):
             message = b"fusebox-audit-checkpoint-1\n" + canonical(signed, "signature")
             public = Ed25519PublicKey.from_public_bytes(b64decode(keys[signed["key"]]))
             public.verify(b64decode(signed["signature"], validate=True), message)
             place = signed["writer"], signed["previous"]
             if place != (folder.name, last["signature"]) or signed["size"] <= last["size"]:
                 break
-            if signed["key"] != last["key"]:
-                keys[last["key"]] = ""
-            if signed["next"]:
-                keys.setdefault(key_id(signed["next"]), signed["next"])
+            ended = {last["key"]: ""} if signed["key"] != last["key"] else {}
+            keys = by_id([signed["next"]]) | keys | ended
             found[signed["size"]] = last = signed
     return found
 
 
-def genuine(entry):
-    hashed = entry and sha256(b"\0" + canonical(entry, "hash", "payload")).hexdigest() == entry["hash"]
-    return hashed and (not entry["payload"] or sha256(entry["payload"]).hexdigest() == entry["payload_hash"])
-
-
-def named(items, first, start, seq, head):
-    """Which entry is to blame when the one in the place of ``seq`` is no continuation."""
-    entry, *rest = items[seq - first :]
-    if not genuine(entry):
-        return seq
-    if entry["seq"] == seq:  # when what follows vouches for this one, the one before is false
-        vouching = head or (rest[0]["prev"] if rest and rest[0] else "")
-        return seq - 1 if seq > start and vouching == entry["hash"] else seq
-    twin = items[entry["seq"] - first] if start <= entry["seq"] < seq else entry
-    ahead = any(each and each["seq"] == seq for each in rest)
-    return entry["seq"] if twin != entry and ahead else seq  # of two with one number nobody can say which is false
-
-
-def walk(items, first, signed, memories):
-    """Follow a chain: the first wrong number (or None), and up to which number it was verified.
-
-    It goes from one known root to the next. What retention left is believed up to the first checkpoint behind it.
-    """
-    base = min(size for size in signed if size >= first) if first else 0
-    ends = [*sorted(size for size in {*signed, *memories} if size and size >= base), sys.maxsize]
-    prev = "0" * 64 if not first else (items[0] or {}).get("prev") if items else signed[base]["head"]
-    peaks, start, agreed = [], first, 0
-    while True:
-        end = ends.pop(0)
-        run = items[start - first : end - first]
-        for seq, entry in enumerate(run, start):
-            if not genuine(entry) or (entry["seq"], entry["prev"]) != (seq, prev):
-                return named(items, first, start, seq, signed.get(seq + 1, {}).get("head")), start
-            prev = entry["hash"]
-            peaks.append(prev)
-            for _ in range(((seq + 1) & -(seq + 1)).bit_length() - 1 if end > base else 0):
-                peaks[-2:] = [node(*peaks[-2:])]
-        if not ends:
-            return None, start + len(run)
-        if len(run) < end - start:
-            return start + len(run), start
-        peaks = list(signed[end]["frontier"]) if end == base else peaks
-        if end in signed and (signed[end]["head"], signed[end]["root"]) != (prev, root(peaks)):
-            return start, start
-        if any(known != root(peaks) for known in memories.get(end, ())):
-            return agreed, end
-        start, agreed = end, end if end in memories else agreed
-
-
-def same(row, item):
-    """Apart from a payload that one of them has lost."""
-    erased = row and item and not (row["payload"] and item["payload"])
-    return row | {"payload": b""} == item | {"payload": b""} if erased else row == item
-
-
-def difference(rows, items, first):
-    """The first number at which copy and journal differ."""
-    places = (place for place, pair in enumerate(zip(rows, items, strict=False)) if not same(*pair))
-    place = next(places, min(len(rows), len(items)))
-    return min([first + place, *(row["seq"] for row in rows[place : place + 1])])
+def walk(items, first, signed, memories, size):
+    """The first wrong number of a chain of ``size`` entries, and up to where somebody vouches for it."""
+    base = min(known for known in signed if known >= first)  # what retention left is believed up to there
+    prev, peaks, sound, agreed = signed.get(first, {}).get("head"), [], first, 0
+    for seq, entry in enumerate([*items, NOTHING], first):
+        if seq in signed:
+            peaks = signed[seq]["frontier"] if seq == base else peaks
+            if (prev, peaks) != (signed[seq]["head"], signed[seq]["frontier"]):
+                return sound, sound
+            sound = seq
+        if seq in memories and seq >= base:
+            if memories[seq] != {root(peaks)}:
+                return agreed, sound
+            sound = agreed = seq
+        if not entry["hash"] or entry["seq"] != seq or prev not in (None, entry["prev"]):
+            break
+        prev, peaks = entry["hash"], [*peaks, entry["hash"]]
+        while len(peaks) > (seq + 1).bit_count():
+            peaks[-2:] = [root(peaks[-2:])]
+    if seq == first + len(items) >= size:
+        return NEVER, (NEVER if seq >= max(signed) else sound)
+    # the one before is false when what follows vouches for this one, or when both have one number and the next has this
+    behind = next(iter(items[seq - first + 1 :]), NOTHING)
+    vouched = entry["seq"] == seq and entry["hash"] == signed.get(seq + 1, {"head": behind["prev"]})["head"]
+    twice = entry["seq"] == seq - 1 and any(each["seq"] == seq for each in items[seq - first :])
+    return seq - (seq > sound and entry["hash"] not in ("", prev) and (vouched or twice)), sound
 
 
 def examine(folder, signed, rows, given, memories, now, read_at):
-    """One chain; ``bad`` are (number, source), ``gaps`` what could not be verified, ``good`` what its journal holds."""
+    """One chain: ``bad`` are the first wrong numbers by source, ``lost`` payloads that are gone, ``erased`` orders."""
     paths = sorted(folder.glob("[0-9]*.jsonl"))
-    items = [entry for path in paths for entry in lines(path, entry_on)]
-    first, last = int(paths[0].name[:12]) if paths else 0, max(signed, default=0)
+    journal, first, last = [*map(entry_on, lines(paths))], int(paths[0].name[:12]) if paths else 0, max(signed)
     first = first if last >= first else 0  # without a checkpoint nothing speaks for what retention left
-    wrong, start = walk(items, first, signed, memories)
-    good = items[: start - first]
-    bad, gaps = [], []
-    if len(signed) < len(lines(folder / CHECKPOINTS, len)):
-        bad.append((last if last >= first else 0, "checkpoints"))
-    held = [row for row in rows or () if row["seq"] >= first]
-    if rows is not None and held != items:
-        differs, (other, since) = difference(held, items, first), walk(held, first, signed, memories)
-        end = next((each["seq"] for each in good if each["time"] / 1e6 >= read_at), start)  # later ones have no row yet
-        if wrong is not None and start <= differs < since:  # the copy knows better
-            wrong = differs
-        elif wrong is not None and start <= differs:
-            bad += [] if other is None else [(other, "copy")]
-        elif differs < max([min(given, end), *(row["seq"] + 1 for row in held)]):
-            bad.append((differs, "copy"))
-        elif held != items[: max(len(held), end - first)]:
-            gaps.append(f"the copy is behind from {differs} on, or with an erasure")
-    wrong = start if wrong is None and given > start else wrong
-    bad += [] if wrong is None else [(wrong, "journal")]
-    gaps += [f"rows before {first} are left"] if rows and held != rows else []
+    copy = [genuine(row) for row in rows if row["seq"] >= first]
+    late = next((each["seq"] for each in journal if each["hash"] and each["time"] / 1e6 >= read_at), NEVER)
+    due = min(given, late)  # entries before this one must have their row
+    wrong, sound = walk(journal, first, signed, memories, max(last, given, *memories))
+    copy_wrong, copy_sound = walk(copy, first, signed, memories, due)
+    pairs = enumerate(zip_longest(journal[: max(len(copy), due - first)], copy, fillvalue=NOTHING), first)
+    differs = next((min(seq, row["seq"]) for seq, (entry, row) in pairs if entry["hash"] != row["hash"]), NEVER)
+    if differs >= sound:  # no fault of the copy: where somebody vouches for it, it shows where the journal is false
+        wrong, differs = differs if differs < copy_sound else min(wrong, copy_wrong, differs), NEVER
+    good = journal[: sound - first]
+    orders = [json.loads(each["payload"]) for each in good if each["kind"] in ORDERS and each["payload"]]
+    erased = [(order.get("writer"), order.get("seq"), order.get("payload_hash")) for order in orders]
+    below = max([0, *(order["below"] for order in orders if type(order.get("below")) is int)])
+    bad = {"journal": wrong, "copy": differs if differs >= below else NEVER}  # older rows may go before their lines
+    bad["checkpoints"] = last if len(signed) <= len(lines(folder.glob(CHECKPOINTS))) else NEVER
+    lost = [(folder.name, each["seq"], each["payload_hash"]) for each in (*good, *copy) if not each["payload"]]
     loose = [each for each in good[last - first :] if now - each["time"] / 1e6 > 120 or each["kind"] in ORDERS]
-    gaps += [f"{each['seq']} is not signed" for each in loose]
-    gone = {each["seq"]: each["payload_hash"] for each in (*good, *held) if not each["payload"]}
-    return SimpleNamespace(bad=bad, gaps=gaps, good=good, gone=gone, first=first)
+    gaps = [f"{each['seq']} is not signed" for each in loose]
+    if [row["payload"] for row in rows] != [each["payload"] for each in good[: max(len(copy), late - first)]]:
+        gaps += ["the copy is behind, or with an erasure or retention"]
+    gaps += [f"entries before {below} are left"] if first < below else []
+    return SimpleNamespace(bad=bad, gaps=gaps, good=good, lost=lost, erased=erased, first=first, below=below)
 
 
-def verify(journal, rows=None, keys=None, remembered=(), now=None, read_at=sys.maxsize):
+def verify(journal, rows=None, keys=None, remembered=(), now=None, read_at=NEVER):
     """(exit status, bad as (writer, number, source), gaps)."""
-    folders, copied = sorted({path.parent for path in journal.glob("*/*.jsonl")}), journal / "copied.json"
-    given = json.loads(copied.read_text()) if rows is not None and copied.exists() else {}
-    told, chains, gaps = {}, {}, [] if rows is not None else ["the copy was not compared (--rows)"]
-    signed = {folder: believed(folder, keys) for folder in folders}
-    seen = [each["writers"] for found in signed.values() for each in found.values()]
-    seen += [{each["writer"]: each} for each in remembered]
-    for writer, each in (pair for writers in seen for pair in writers.items()):
+    gaps, given, chains, now = [], {}, {}, now or time.time()
+    with suppress(*WRONG):
+        given = {writer: int(size) for writer, size in json.loads((journal / "copied.json").read_text()).items()}
+    if rows is None:  # as if they had been read before the first entry
+        rows, given, read_at, gaps = {}, {}, 0, ["the copy was not compared (--rows)"]
+    folders = {path.parent.name: path.parent for path in sorted(journal.glob("*/*.jsonl"))}
+    signed = {name: believed(folder, keys) for name, folder in folders.items()}
+    said = [pair for found in signed.values() for each in found.values() for pair in each["writers"].items()]
+    told = {name: {} for name in {*folders, *given, *rows}}
+    for writer, each in [*said, *((each["writer"], each) for each in remembered)]:
         told.setdefault(writer, {}).setdefault(each["size"], set()).add(each["root"])
-    for folder in folders:
-        name, held = folder.name, None if rows is None else rows.get(folder.name, [])
-        memories = told.get(name, {})
-        chains[name] = examine(folder, signed[folder], held, given.get(name, 0), memories, now or time.time(), read_at)
-    bad = [(writer, 0, "journal") for writer in {*told, *given, *(rows or ())} - chains.keys()]
-    sound = not bad and not any(where == "journal" for chain in chains.values() for _, where in chain.bad)
-    told = [(name, each) for name, chain in chains.items() for each in chain.good if each["payload"]]
-    orders = [(name, json.loads(each["payload"])) for name, each in told if each["kind"] in ORDERS]
-    erased = [(order.get("writer"), order.get("seq"), order.get("payload_hash")) for _, order in orders]
-    for writer, chain in chains.items():
-        pruned = [order.get("below") for name, order in orders if name == writer]
-        below = max(each for each in (0, *pruned) if type(each) is int)
-        bad += [(writer, seq, where) for seq, where in chain.bad if where != "copy" or seq >= below]
+    for name, folder in folders.items():
+        chains[name] = examine(folder, signed[name], rows.get(name, []), given.get(name, 0), told[name], now, read_at)
+    bad = [(writer, 0, "journal") for writer in told.keys() - chains.keys()]
+    sound = not bad and not any(chain.bad["journal"] < NEVER for chain in chains.values())
+    erased = [payload for chain in chains.values() for payload in chain.erased]
+    for name, chain in chains.items():
+        bad += [(name, seq, where) for where, seq in chain.bad.items() if seq < NEVER]
         if sound:
-            bad += [(writer, seq, "journal") for seq, hash in chain.gone.items() if (writer, seq, hash) not in erased]
-            bad += [(writer, below, "journal")] if chain.first > below else []
-            gaps += [f"{writer}: {gap}" for gap in chain.gaps]
-            gaps += [f"{writer}: entries before {below} are left"] if chain.first < below else []
-    entries = sum(len(chain.good) for chain in chains.values())
-    return (1 if bad else 2 if gaps or not entries else 0), sorted(bad), gaps
-
-
-def read_keys(path):
-    words = [line.split()[0] for line in path.read_text().splitlines() if line.strip()] if path.exists() else []
-    return {key_id(word): word for word in words}
+            bad += [(*payload[:2], "journal") for payload in chain.lost if payload not in erased]
+            bad += [(name, chain.below, "journal")] if chain.first > chain.below else []
+            gaps += [f"{name}: {gap}" for gap in chain.gaps]
+    return (1 if bad else 2 if gaps or not any(chain.good for chain in chains.values()) else 0), sorted(bad), gaps
 
 
 def read_rows(path):
     rows = {}
-    for row in map(json.loads, path.read_text().splitlines()):
+    for row in sorted(map(json.loads, path.read_bytes().splitlines()), key=lambda row: int(row["seq"])):
         whole = {"seq": int(row["seq"]), "time": int(row["time"]), "payload": row["payload"].encode()}
         rows.setdefault(row["writer"], []).append({key: row[key] for key in KEYS} | whole)
-    return {writer: sorted(held, key=lambda row: row["seq"]) for writer, held in rows.items()}
+    return rows
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.error = lambda message: parser.exit(3, f"{message}\n")
-    parser.add_argument("journal", type=Path)
-    parser.add_argument("--rows", type=Path)
-    parser.add_argument("--pubkey", type=Path)
+    for name in ("journal", "--rows", "--pubkey"):
+        parser.add_argument(name, type=Path)
     parser.add_argument("--witness", "--trusted", type=Path, action="append", default=[])
     args = parser.parse_args()
     try:
-        keys, rows = args.pubkey and read_keys(args.pubkey), args.rows and read_rows(args.rows)
-        read_at = args.rows.stat().st_mtime - 10 if args.rows else sys.maxsize  # the copy may be ten seconds late
+        keys, rows = args.pubkey and by_id(args.pubkey.read_text().splitlines()), args.rows and read_rows(args.rows)
+        read_at = args.rows.stat().st_mtime - 10 if args.rows else 0  # the copy may be ten seconds late
         remembered = [checkpoint_on(line) for path in args.witness for line in path.read_bytes().splitlines()]
-        if keys == {} or not all(remembered):
-            raise ValueError("no public keys, or something else than checkpoints")
-    except (*WRONG, OSError) as error:
+        if keys == {}:
+            raise ValueError("no public keys")
+    except WRONG as error:
         parser.error(f"a file that was given cannot be read: {error}")
     status, bad, gaps = verify(args.journal, rows, keys, remembered, read_at=read_at)
     problems = [f"TAMPERED {writer} {seq} ({where})" for writer, seq, where in bad]

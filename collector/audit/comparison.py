@@ -39,17 +39,13 @@ class Comparison:
         """Hold the rows of a good run, which begins with the number ``start``, against it."""
         if self._bad:
             return
-        end = start + len(entries)
-        rows = self._rows.take(end)
-        late = len(rows) == len(entries) or (self._rows.over and start + len(rows) >= min(self._rows.given, end))
-        same = (rows, entries) if rows == entries[: len(rows)] else self._without_erased(rows, entries)
-        place = first_difference(*same)
-        if place == len(rows) and late:
-            self.copied = start + place
-            return
-        self._bad = True
-        twice = rows[place].seq if place < len(rows) else start + place
-        self._tell(min(start + place, twice), _kind(*same), COPY, "")
+        rows = self._rows.take(start + len(entries))
+        seq, kind = self._difference(rows, entries, start)
+        if seq is None:
+            self.copied = start + len(rows)
+        else:
+            self._bad = True
+            self._tell(seq, kind, COPY, "")
 
     def finish(self, size: int) -> None:
         """The journal has ended, with ``size`` entries; the copy must have ended too."""
@@ -60,25 +56,36 @@ class Comparison:
             self._tell(size, "inserted", COPY, f"the copy has entry {beyond[0].seq}")
 
     def blame(self, run: Run, seq: int, kind: str) -> None:
-        """The journal is wrong in this run, it seems from ``seq`` on; a copy that is as it was signed knows better."""
+        """The journal is wrong in this run; a copy that is as it was signed knows from where on."""
         rows = self._rows.take(run.start + run.length if run.length is not None else None)
-        copy = Run(rows, run.start, run.prev, run.length, run.head, never)
-        wrong, place = diagnose(copy), first_difference(run.items, rows)
-        if wrong is None and place < len(rows):
-            seq = run.start + place
-        elif rows != list(run.items):
-            self._tell(*(wrong or (seq, kind)), COPY, "")
+        differs, _ = self._difference(rows, run.items, run.start)
+        if differs is not None:
+            wrong = diagnose(Run(rows[: run.length], run.start, run.prev, run.length, run.head, never))
+            if wrong:
+                self._tell(*wrong, COPY, "")
+            seq = min(seq, wrong[0], differs) if wrong else differs
         self._tell(seq, kind, JOURNAL, "")
 
-    def _without_erased(self, rows: Sequence[Entry], entries: Sequence[Entry]) -> tuple[list[Entry], list[Entry]]:
+    def _difference(self, rows: Sequence[Entry], items: Sequence[Item], start: int) -> tuple[int | None, str]:
+        """The first number at which they differ, and how; None when only rows are missing that may be late."""
+        same = (rows, items) if rows == items[: len(rows)] else self._without_erased(rows, items)
+        place = first_difference(*same)
+        late = self._rows.over and start + len(rows) >= min(self._rows.given, start + len(items))
+        if place == len(rows) and (len(rows) == len(items) or late):
+            return None, ""
+        twice = rows[place].seq if place < len(rows) else start + place
+        return min(start + place, twice), _kind(*same)
+
+    def _without_erased(self, rows: Sequence[Entry], items: Sequence[Item]) -> tuple[list[Item], list[Item]]:
         """Both, without the payloads that either of them has lost."""
         gone_here = {row.seq: row for row in rows if not row.payload}
-        gone_there = {entry.seq for entry in entries[: len(rows)] if not entry.payload}
+        gone_there = {item.seq for item in items[: len(rows)] if item and not item.payload}
         self.half_erased |= gone_here.keys() ^ gone_there
         self.erased |= gone_here
         either = gone_here.keys() | gone_there
         left, right = (
-            [each._replace(payload=b"") if each.seq in either else each for each in side] for side in (rows, entries)
+            [each._replace(payload=b"") if each and each.seq in either else each for each in side]
+            for side in (rows, items)
         )
         return left, right
 

@@ -40,30 +40,33 @@ def diagnose(run: Run) -> tuple[int, str] | None:
         seq = run.start + place
         if item is None or not item.genuine:
             return seq, "edited"
-        if item.seq != seq:
-            return _misplaced(run, place, item)
-        if item.prev != prev:
-            return (seq if not place or not _vouched(run, place, item) else seq - 1), "edited"
+        if item.seq != seq or item.prev != prev:
+            vouched = item.seq == seq and _vouched(run, place, item)
+            twice = item.seq == seq - 1 and _ahead(run, place, seq)
+            before = place > 0 and item.hash != prev and (vouched or twice)
+            return (seq - 1 if before else seq), "edited" if item.seq == seq else _misplaced(run, place, item)
         prev = item.hash
     if run.length is not None and len(run.items) < run.length:
         return run.start + len(run.items), "truncated"
     return (run.start, "forked") if run.head and prev != run.head else None
 
 
-def _misplaced(run: Run, place: int, item: Entry) -> tuple[int, str]:
+def _misplaced(run: Run, place: int, item: Entry) -> str:
     seq = run.start + place
-    numbers = [other.seq if other else None for other in run.items]
-    if seq not in numbers[place + 1 :] and not run.later(seq):
-        beyond = run.length is None or place >= run.length
-        twice = item.seq < seq or item.seq in numbers[place + 1 :]
-        return (seq, "inserted") if twice and beyond else (seq, "edited" if twice else "deleted")
-    if item.seq > seq and item.seq not in numbers[place + 1 :] and not run.later(item.seq):
-        return seq, "reordered"
-    twin = run.items[item.seq - run.start] if run.start <= item.seq < seq else None
-    return (item.seq if twin and twin != item else seq), "inserted"
+    if _ahead(run, place, seq):
+        return "reordered" if item.seq > seq and not _ahead(run, place, item.seq) else "inserted"
+    if item.seq > seq and not any(other and other.seq == item.seq for other in run.items[place + 1 :]):
+        return "deleted"
+    return "inserted" if run.length is None or place >= run.length else "edited"
+
+
+def _ahead(run: Run, place: int, seq: int) -> bool:
+    """True when an entry of that number stands behind a place."""
+    return any(other and other.seq == seq for other in run.items[place + 1 :]) or run.later(seq)
 
 
 def _vouched(run: Run, place: int, item: Entry) -> bool:
+    """True when what follows says that this one is as it was; then the one before it is false."""
     if place + 1 < len(run.items):
         after = run.items[place + 1]
         return after is not None and after.prev == item.hash

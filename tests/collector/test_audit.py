@@ -24,8 +24,9 @@ import rfc8785
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.audit_data import in_chains, in_entries
 from benchmarks.audit_data.both import judge, second
-from benchmarks.audit_data.logs import NOW, Log, clean
+from benchmarks.audit_data.logs import NOW, Log, clean, rehashed
 from benchmarks.audit_data.tampering import TAMPERINGS
 from collector.audit import checkpoint, retention
 from collector.audit.anchors import Anchor, AnchorFailed, into_file, into_git, to_webhook
@@ -162,6 +163,13 @@ def tool() -> ModuleType:
 
 
 ROUNDS = 6
+JOURNAL_FAULTS = (
+    in_entries.edit_journal, in_entries.edit_and_rehash, in_entries.edit_everywhere, in_entries.insert_forged,
+    in_entries.insert_twice, in_entries.reorder_journal, in_chains.delete_journal, in_chains.truncate_everywhere,
+)  # fmt: skip
+COPY_FAULTS = (
+    in_entries.edit_copy_and_rehash, in_entries.insert_into_copy, in_entries.reorder_copy, in_chains.truncate_copy,
+)  # fmt: skip
 
 
 class TestTampering:
@@ -252,6 +260,45 @@ class TestTampering:
             rng = random.Random(seed)
             ours, theirs, report = judge(clean(rng, rng.randrange(100, 200)), tool)
             assert ours.status == theirs.status == 0, report.json()
+
+    @pytest.mark.parametrize("in_copy", COPY_FAULTS, ids=lambda tamper: tamper.__name__)
+    @pytest.mark.parametrize("in_journal", JOURNAL_FAULTS, ids=lambda tamper: tamper.__name__)
+    def test_both_verifiers_name_the_same_entry_when_journal_and_copy_are_wrong(
+        self, tool: ModuleType, tmp_path: Path, in_journal: Any, in_copy: Any
+    ) -> None:
+        rng = random.Random(f"{in_journal.__name__} {in_copy.__name__}")
+        log = in_copy(rng, in_journal(rng, clean(rng, 60)).log).log
+        ours, theirs, report = judge(log, tool)
+        assert ours.status == 1
+        assert ours == theirs, [str(problem) for problem in report.problems]
+        log.write(tmp_path)
+        alone = verified(tmp_path, None, keys=log.keys, remembered=log.remembered, now=NOW + 1)
+        _, bad, _ = tool.verify(tmp_path, None, dict(log.keys), [json.loads(each.line) for each in log.remembered])
+        assert alone.first
+        assert (alone.first.writer, alone.first.seq) == min(bad)[:2]
+
+    @pytest.mark.parametrize("seq", [50, 70])
+    def test_rows_that_are_late_accuse_no_entry(self, tool: ModuleType, seq: int) -> None:
+        log = clean(random.Random(5), 100)
+        log.signed["watch"] = log.signed["watch"][:1]
+        log.remembered, log.signed["keep"] = [], []
+        log.rows["watch"], log.given["watch"] = log.rows["watch"][:60], 60
+        log.entries["watch"][seq] = rehashed(log.entries["watch"][seq]._replace(actor="somebody else"))
+        ours, theirs, report = judge(log, tool)
+        assert (ours.status, ours.first) == (1, ("watch", seq)), [str(problem) for problem in report.problems]
+        assert theirs == ours
+
+    def test_a_damaged_note_of_what_was_copied_leaves_rows_that_may_be_late(
+        self, tool: ModuleType, tmp_path: Path
+    ) -> None:
+        log = clean(random.Random(5), 100)
+        log.write(tmp_path)
+        (tmp_path / "copied.json").write_text('{"watch": "x"}')
+        rows = {writer: [row._asdict() for row in held] for writer, held in log.rows.items()}
+        assert tool.verify(tmp_path, rows, dict(log.keys), now=NOW + 1)[0] == 0
+        rows["watch"].pop()
+        assert tool.verify(tmp_path, rows, dict(log.keys), now=NOW + 1)[0] == 2
+        assert verified(tmp_path, {**log.rows, "watch": log.rows["watch"][:-1]}, given={}, now=NOW + 1).status == 2
 
     def test_nothing_is_not_verified(self, tool: ModuleType, tmp_path: Path) -> None:
         assert verified(tmp_path).status == 2
@@ -548,6 +595,14 @@ def test_the_second_verifier_runs_alone(tmp_path: Path) -> None:
     assert f"TAMPERED watch {log.rows['watch'][7].seq} (copy)" in done.stdout
     for usage in (["--rows"], ["--pubkey", "nowhere"], ["--witness", "nowhere"], ["--trusted", rows]):
         assert subprocess.run([*command[:3], *usage], capture_output=True, check=False).returncode == 3
+
+
+def test_a_row_may_hold_every_character(tool: ModuleType, tmp_path: Path) -> None:
+    note = Note("kill", "operator:jo", "agent:a", "\x85 \u2028 \x1e \r\n")
+    entry = make(0, "watch", 1.0, note, payload_of(note), "0" * 64)
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(json.dumps({**entry._asdict(), "payload": entry.payload.decode()}, ensure_ascii=False) + "\n")
+    assert tool.read_rows(rows) == {"watch": [entry._asdict()]}
 
 
 def test_replace_keeps_checkpoints_honest() -> None:
