@@ -10,6 +10,7 @@ import streamlit as st
 from dashboards.actions import draw_dialog, draw_orders
 from dashboards.ask import ask
 from dashboards.board import LOOKS
+from dashboards.filters import chosen
 from dashboards.incident import AFTER_S, BEFORE_S, JUST_S, Spared, ended, loop_graph, spared, what
 from dashboards.links import Name, link
 from dashboards.live import draw_freshness, known, refresh
@@ -37,14 +38,23 @@ def draw(config: Config, clock: Clock) -> None:
     draw_dialog(config, clock)
     if board is None:
         return
-    if not board.trips:
+    wanted = st.query_params.get(TRIP, "")
+    if not board.trips and not wanted:
         st.info("No circuit has opened. When one does, its story stands here.", icon=":material/sentiment_satisfied:")
         return
     trips = {trip.id: trip for trip in board.trips}
-    chosen = st.selectbox(
-        "Trip", list(trips), format_func=lambda each: title_of(trips[each]), key=TRIP, bind="query-params"
-    )
-    _draw(config, clock, trips.get(chosen or "", board.trips[0]))
+    forgotten = bool(wanted) and wanted not in trips  # never another one's story under its address
+    titles = {id: title_of(trip) for id, trip in trips.items()}
+    id = chosen("Trip", TRIP, titles, index=None if forgotten else 0, placeholder="Choose one")
+    if id in trips:
+        _draw(config, clock, trips[id])
+    else:
+        _draw_forgotten(wanted)
+
+
+def _draw_forgotten(trip: str) -> None:
+    st.info("The board no longer remembers this trip. The audit log does.", icon=":material/history:")
+    link(Name.AUDIT, "Look there", ":material/fact_check:", said=trip, period="30 d")
 
 
 @st.fragment(run_every=EVERY_S)

@@ -56,7 +56,7 @@ def draw_trips(config: Config, clock: Clock) -> None:
         [_row(trip) for trip in board.trips], hide_index=True, height=_tall(min(len(board.trips), SHOWN)), key="trips"
     )
     trips = {trip.id: trip for trip in board.trips}
-    chosen = st.selectbox("Evidence of", list(trips), format_func=lambda each: title_of(trips[each]), key="trip")
+    chosen = st.selectbox("Evidence of", list(trips), format_func=lambda each: title_of(trips[each]), key="evidence")
     if chosen in trips:
         draw_trip(config, clock, trips[chosen])
 

@@ -166,11 +166,11 @@ def test_trips_say_who_by_what_and_what_repeated_even_without_keep(monkeypatch: 
 def test_a_chosen_trip_stays_chosen_when_a_newer_one_arrives(monkeypatch: Patch, tmp_path: Path) -> None:
     with running(Standin(tile("a"), trips=(trip("newer", 2), trip("older", 1)))) as scripted:
         page = signed_in(monkeypatch, tmp_path, scripted)
-        page.selectbox(key="trip").select("trn_1").run()
+        page.selectbox(key="evidence").select("trn_1").run()
         scripted.trips.insert(0, trip("newest", 3))
         page.run()
 
-    assert page.selectbox(key="trip").value == "trn_1"
+    assert page.selectbox(key="evidence").value == "trn_1"
 
 
 def test_processes_that_listen_are_listed(monkeypatch: Patch, tmp_path: Path, standin: Standin) -> None:
