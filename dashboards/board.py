@@ -52,9 +52,18 @@ def draw_summary(board: Board) -> None:
         if late:
             told = f"{many(len(late), 'process has', 'processes have')} not confirmed a stop"
             st.badge(told, icon=":material/running_with_errors:", color="red")
-        if board.alerts.get("undelivered"):
-            told = f"{many(board.alerts['undelivered'], 'alert')} reached nobody"
-            st.badge(told, icon=":material/notifications_off:", color="red")
+    if board.alerts.get("undelivered"):
+        _draw_unreached(board)
+
+
+def _draw_unreached(board: Board) -> None:
+    """What people should have been told and were not, so it is told here."""
+    with st.container(border=True, gap="xsmall", key="unreached"):
+        told = f"{many(board.alerts['undelivered'], 'alert')} reached nobody"
+        st.badge(told, icon=":material/notifications_off:", color="red")
+        for alert in board.unreached:
+            st.text(visible(f"{alert.type}: {alert.reason}"))
+        st.caption("`fusebox alerts list --undelivered` says why, `fusebox alerts ack` that somebody takes care.")
 
 
 def draw_board(board: Board, *, acting: bool) -> None:

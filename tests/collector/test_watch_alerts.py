@@ -160,6 +160,9 @@ class TestKinds:
                 },
             )  # fmt: skip
         until(lambda: "budget.burning" in paged(receiver), "people were paged")
+        (tile,) = harness.operator().board()["circuits"]
+        assert (tile["state"], tile["warning"]["detector"]) == ("closed", "burn")
+        assert "budget" in tile["warning"]["reason"]
 
     def test_a_journal_that_was_changed_is_told_at_the_next_start_once(self, ruled: Any, receiver: Receiver) -> None:
         harness = ruled()
@@ -273,7 +276,9 @@ class TestSinks:
         receiver.answers = [BUSY]
         trip(harness, "trn_1")
         until(lambda: harness.operator().alerts()["undelivered"] == ["alert_trn_1"], "it is named")
-        assert harness.operator().board()["alerts"]["undelivered"] == 1
+        board = harness.operator().board()
+        assert board["alerts"]["undelivered"] == 1
+        assert [alert["id"] for alert in board["unreached"]] == ["alert_trn_1"]
         assert "fusebox_watch_alerts_undelivered 1" in _metrics(harness)
         assert 'fusebox_watch_alert_sink_up{sink="pager"} 0' in _metrics(harness)  # left alone, as it asked
 
