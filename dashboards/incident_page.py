@@ -11,7 +11,8 @@ from dashboards.actions import draw_dialog, draw_orders
 from dashboards.ask import ask
 from dashboards.board import LOOKS
 from dashboards.filters import chosen
-from dashboards.incident import AFTER_S, BEFORE_S, JUST_S, Spared, ended, loop_graph, spared, what
+from dashboards.history import HISTORY
+from dashboards.incident import AFTER_S, BEFORE_S, JUST_S, Spared, ended, followed, loop_graph, side, spared, what
 from dashboards.links import Name, link
 from dashboards.live import draw_freshness, known, refresh
 from dashboards.oidc import Role
@@ -19,7 +20,7 @@ from dashboards.people import may
 from dashboards.report import Told, report
 from dashboards.state import Asked, memory
 from dashboards.text import count, lasted, many, moment, money, seconds, visible
-from dashboards.trips import draw_trip, title_of
+from dashboards.trips import draw_trip, evidence_key, title_of
 from dashboards.view import Board, Trip
 from fusebox.clock import Clock
 from fusebox.config import Config
@@ -88,7 +89,8 @@ def _draw_story(config: Config, clock: Clock, trip: Trip, now: float) -> None:
     _draw_loop(done, trip)
     _draw_steps([*done[-_BEFORE:], *later[:_AFTER]], trip)
     _draw_deeds(deeds)
-    whole = Told(trip, saving, [*done, *later], deeds)
+    evidence = HISTORY.last(evidence_key(config, trip))
+    whole = Told(trip, saving, evidence, followed(done), [*done, *later], deeds)
     st.download_button(
         "Save as a report", lambda: report(whole), f"incident-{trip.id}.html", "text/html", key="report",
         icon=":material/download:", on_click="ignore",
@@ -154,7 +156,7 @@ def _draw_steps(rows: Rows, trip: Trip) -> None:
 def _step(row: Mapping[str, Any], trip: Trip) -> dict[str, Any]:
     return {
         "When (UTC)": moment(row["at"]),
-        "": "before" if float(row["at"]) < trip.time + JUST_S else "after",
+        "": side(row, trip),
         "Action": row["action"],
         "Operation": visible(row["operation"], 80),
         "Target": visible(row["target"], 80),
