@@ -58,7 +58,7 @@ def _draw(config: Config, clock: Clock, period: Period, agent: str) -> None:
     board = refresh(config, clock)
     if board is None:
         return
-    draw_completeness(board)
+    draw_completeness(board, clock)
     if agent:
         _draw_one(config, clock, period, board, agent)
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -75,6 +76,8 @@ class Standin:
         self.refusal = ""
         self.second = ""
         self.silent = False
+        self.pause = 0.0
+        """Seconds that it takes to answer."""
         self.alerts = {"pending": 0, "delivered": 1, "failed": 0, "undelivered": 0}
         self.unreached: list[Json] = []
         self.freshness: Json = {"stored": NOW - 1, "canary_seconds": 0.4, "incomplete": []}
@@ -148,6 +151,7 @@ def running(standin: Standin) -> Iterator[Standin]:
         def _reply(self, body: Json) -> None:
             token = (self.headers.get("authorization") or "").removeprefix("Bearer ")
             known = token in standin.tokens or (token in standin.readers and self.command == "GET")
+            time.sleep(standin.pause)
             status, answer = standin.answer(self.path, body) if known else (401, {"error": "no such token"})
             payload = json.dumps(answer).encode()
             self.send_response(status)

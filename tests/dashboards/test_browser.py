@@ -233,3 +233,28 @@ def test_the_address_in_an_alert_leads_to_its_trip_and_no_other(
     page = _open(window, (f"{server[0]}/{INCIDENT}trn_0", scripted))
     expect(page.get_by_text("The board no longer remembers this trip.")).to_be_visible(timeout=SLOW)
     expect(who).to_have_count(0)
+
+
+def test_what_is_shown_does_not_fade_while_a_refresh_takes_long(
+    window: Page, server: tuple[str, Standin], scripted: Standin
+) -> None:
+    page = _open(window, server)
+    expect(_agent(page, "ticket-helper")).to_be_visible(timeout=SLOW)
+    page.evaluate(_WATCH_OPACITY)
+    scripted.pause = 2.5
+    _refreshed(page)
+    _refreshed(page)
+    scripted.pause = 0.0
+
+    assert page.evaluate("window.faintest") == 1
+
+
+_WATCH_OPACITY = """() => {
+    window.faintest = 1;
+    const look = () => {
+        for (const each of document.querySelectorAll("[class*='st-key-tile-'] [data-testid=stElementContainer]"))
+            window.faintest = Math.min(window.faintest, +getComputedStyle(each).opacity);
+        requestAnimationFrame(look);
+    };
+    look();
+}"""

@@ -121,6 +121,18 @@ def test_unregistered_agents_have_a_heading_of_their_own(monkeypatch: Patch, tmp
     assert texts(page).index("known") < texts(page).index("stranger")
 
 
+def test_of_registered_and_unregistered_agents_together_the_worst_fifty_are_tiles(
+    monkeypatch: Patch, tmp_path: Path
+) -> None:
+    crowd = [tile(f"agent-{n:02}", registered=n % 2 == 0) for n in range(80)]
+    with running(Standin(*crowd, tile("zebra", "open", registered=False))) as scripted:
+        page = signed_in(monkeypatch, tmp_path, scripted)
+
+    tiles = [text for text in texts(page) if text.startswith(("agent-", "zebra"))]
+    assert sorted(tiles) == [*(f"agent-{n:02}" for n in range(49)), "zebra"]
+    assert [len(rows) for rows in tables(page)[:2]] == [15, 16]
+
+
 def test_with_no_agent_the_page_says_what_to_run(monkeypatch: Patch, tmp_path: Path) -> None:
     with running(Standin()) as scripted:
         page = signed_in(monkeypatch, tmp_path, scripted)
