@@ -24,7 +24,8 @@ from fusebox.config import Config
 from fusebox.control import ControlRefused
 from fusebox.errors import ControlUnavailable
 
-Perform = Callable[[Config, str, str, str], Order]
+Perform = Callable[[Config, str, str, str, str], Order]
+"""``perform(config, token, agent, reason, second)``; ``second`` is the token of an operator who agrees, or empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +36,15 @@ class Verb:
     perform: Perform
 
 
-def _observe(config: Config, token: str, agent: str, reason: str) -> Order:
+def _kill(config: Config, token: str, agent: str, reason: str, second: str) -> Order:  # noqa: ARG001
+    return data.kill(config, token, agent, reason)
+
+
+def _observe(config: Config, token: str, agent: str, reason: str, second: str) -> Order:  # noqa: ARG001
     return data.mode(config, token, agent, "observe_only", reason)
 
 
-def _enforce(config: Config, token: str, agent: str, reason: str) -> Order:
+def _enforce(config: Config, token: str, agent: str, reason: str, second: str) -> Order:  # noqa: ARG001
     return data.mode(config, token, agent, "normal", reason)
 
 
@@ -47,7 +52,7 @@ VERBS: Final = {
     "Kill": Verb(
         "Nothing more goes out: messages, model calls and tool calls are refused at once, and stay refused through "
         "restarts until somebody resumes. Messages for it are held, none is lost.",
-        data.kill,
+        _kill,
     ),
     "Resume": Verb(
         "Its kills are lifted and its circuit is half open: one held message is tried, and when it succeeds the others "
@@ -82,6 +87,7 @@ def _confirm(config: Config, clock: Clock, asked: Asked) -> None:
     with st.form("confirm", border=False, enter_to_submit=False):
         reason = st.text_input("Reason (recorded with your name)", key="reason", max_chars=200).strip()
         token = memory().token or typed_token("Your operator token (asked once)")
+        second = _typed_second() if _takes_two(asked) else ""
         sure = bool(asked.agent) or st.checkbox("I mean every agent of this installation", key="sure")
         label = f"{asked.verb} {'this agent' if asked.agent else 'every agent'}"
         submitted = st.form_submit_button(label, type="primary", key="confirmed")
@@ -94,14 +100,27 @@ def _confirm(config: Config, clock: Clock, asked: Asked) -> None:
     elif submitted and not may(config, clock, Role.OPERATOR):
         st.error("You are no operator here any more. Nothing was done.")
     elif submitted:
-        _perform(config, token, asked, reason)
+        _perform(config, token, asked, reason, second)
 
 
-def _perform(config: Config, token: str, asked: Asked, reason: str) -> None:
+def _takes_two(asked: Asked) -> bool:
+    """True when it frees an agent that the registry marks as high-risk."""
+    board = memory().board
+    tiles = board.tiles if board else ()
+    return asked.verb == "Resume" and any(tile.risky for tile in tiles if asked.agent in ("", tile.agent))
+
+
+def _typed_second() -> str:
+    """A second person types theirs; it is kept nowhere."""
+    label = "Token of a second operator, who agrees (it is high-risk)"
+    return st.text_input(label, type="password", key="second-token", autocomplete="off").strip()
+
+
+def _perform(config: Config, token: str, asked: Asked, reason: str, second: str) -> None:
     try:
-        order = VERBS[asked.verb].perform(config, token, asked.agent, reason)
+        order = VERBS[asked.verb].perform(config, token, asked.agent, reason, second)
     except ControlRefused as error:
-        if error.status == HTTPStatus.UNAUTHORIZED:
+        if error.status == HTTPStatus.UNAUTHORIZED and not second:
             memory().token = ""  # a reader's, from the SQL console, or one that was withdrawn: ask for another
         st.error("watch refused this order. Nothing was done.")
         st.text(visible(error))

@@ -11,7 +11,7 @@ from dashboards.agent_charts import draw_minutes, draw_scores
 from dashboards.ask import ask, ask_ahead
 from dashboards.board import LOOKS
 from dashboards.columns import COUNT, SECONDS, SHARE, USD
-from dashboards.filters import Period, choose
+from dashboards.filters import Period, choose, chosen
 from dashboards.links import Name, link
 from dashboards.live import draw_completeness, known, refresh
 from dashboards.text import count, lasted, moment, money, visible
@@ -43,12 +43,10 @@ def draw(config: Config, clock: Clock) -> None:
 
 
 def _choose(board: Board) -> str:
-    names = sorted(tile.agent for tile in board.tiles)
-    chosen = st.selectbox(
-        "Agent", names, index=None, key=AGENT, format_func=lambda name: visible(name, 80), bind="query-params",
-        placeholder="All of them", width=400,
-    )  # fmt: skip
-    return chosen or ""
+    """One of the board's, or the one in the address: history may know an agent that the board has forgotten."""
+    names = {tile.agent for tile in board.tiles} | {st.query_params.get(AGENT, "")} - {""}
+    titles = {name: visible(name, 80) for name in sorted(names)}
+    return chosen("Agent", AGENT, titles, index=None, placeholder="All of them", width=400)
 
 
 @st.fragment(run_every=EVERY_S)
@@ -60,7 +58,7 @@ def _draw(config: Config, clock: Clock, period: Period, agent: str) -> None:
     board = refresh(config, clock)
     if board is None:
         return
-    draw_completeness(board)
+    draw_completeness(board, clock)
     if agent:
         _draw_one(config, clock, period, board, agent)
     else:

@@ -14,7 +14,7 @@ from typing import Any, Final
 import streamlit as st
 
 from dashboards import data
-from dashboards.filters import typed_token
+from dashboards.filters import chosen, typed_token
 from dashboards.oidc import Role
 from dashboards.people import may
 from dashboards.state import forget, memory
@@ -42,11 +42,11 @@ def draw(config: Config, clock: Clock) -> None:
     rows = _read(config)
     if rows is None:
         return
-    chosen = _choose([row for row in rows if row["live"]])
+    id = _choose([row for row in rows if row["live"]])
     if done := st.session_state.pop(_DONE, ""):
         st.success(done, icon=":material/gavel:")
-    if chosen:
-        _draw_one(config, clock, chosen)
+    if id:
+        _draw_one(config, clock, id)
 
 
 def _ask_for_token() -> None:
@@ -98,11 +98,7 @@ def _withdraw(config: Config) -> None:
 
 def _choose(live: Sequence[Row]) -> str:
     titles = {row["id"]: _title(row) for row in live}
-    chosen = st.selectbox(
-        "Read and answer", list(titles), index=None, key=CHOSEN, format_func=lambda id: titles.get(id, id),
-        bind="query-params", placeholder="Choose one", width=700,
-    )  # fmt: skip
-    return chosen or ""
+    return chosen("Read and answer", CHOSEN, titles, index=None, placeholder="Choose one", width=700)
 
 
 def _draw_one(config: Config, clock: Clock, id: str) -> None:

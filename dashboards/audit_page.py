@@ -50,7 +50,7 @@ def _draw(config: Config, clock: Clock, period: Period, filters: Mapping[str, st
     ask_ahead(config, clock, period, "audit_kinds")
     board = refresh(config, clock)
     if board is not None:
-        draw_completeness(board)
+        draw_completeness(board, clock)
     _draw_verified(ask(config, clock, "ask_unverified"))
     kinds = ask(config, clock, "audit_kinds", period)
     if kinds:

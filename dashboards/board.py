@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -52,9 +52,18 @@ def draw_summary(board: Board) -> None:
         if late:
             told = f"{many(len(late), 'process has', 'processes have')} not confirmed a stop"
             st.badge(told, icon=":material/running_with_errors:", color="red")
-        if board.alerts.get("undelivered"):
-            told = f"{many(board.alerts['undelivered'], 'alert')} reached nobody"
-            st.badge(told, icon=":material/notifications_off:", color="red")
+    if board.alerts.get("undelivered"):
+        _draw_unreached(board)
+
+
+def _draw_unreached(board: Board) -> None:
+    """What people should have been told and were not, so it is told here."""
+    with st.container(border=True, gap="xsmall", key="unreached"):
+        told = f"{many(board.alerts['undelivered'], 'alert')} reached nobody"
+        st.badge(told, icon=":material/notifications_off:", color="red")
+        for alert in board.unreached:
+            st.text(visible(f"{alert.type}: {alert.reason}"))
+        st.caption("`fusebox alerts list --undelivered` says why, `fusebox alerts ack` that somebody takes care.")
 
 
 def draw_board(board: Board, *, acting: bool) -> None:
@@ -65,21 +74,26 @@ def draw_board(board: Board, *, acting: bool) -> None:
     if not shown:
         st.info("No agent, owner or team matches what you are looking for.", icon=":material/search_off:")
     trips = {trip.agent: trip.id for trip in reversed(board.trips)}
+    worst = {tile.agent for tile in shown[:TILES]}
     if known:
         st.subheader("Circuits", anchor=False)
-        _draw_group("known", known, trips, board.time, acting=acting)
+        _draw_group("known", known, worst, trips, board.time, acting=acting)
     if strangers:
         st.subheader("Unregistered agents", anchor=False)
         st.caption("They act, and nobody has said whose they are. Add them to `agents.toml`, or stop them.")
-        _draw_group("stranger", strangers, trips, board.time, acting=acting)
+        _draw_group("stranger", strangers, worst, trips, board.time, acting=acting)
 
 
-def _draw_group(name: str, tiles: Sequence[Tile], trips: Mapping[str, str], now: float, *, acting: bool) -> None:
-    for start in range(0, min(len(tiles), TILES), COLUMNS):
-        for column, tile in zip(st.columns(COLUMNS), tiles[start : min(start + COLUMNS, TILES)], strict=False):
+def _draw_group(
+    name: str, group: Sequence[Tile], worst: Container[str], trips: Mapping[str, str], now: float, *, acting: bool
+) -> None:
+    """The ``worst`` of a group as tiles, its others as a table."""
+    tiles = [tile for tile in group if tile.agent in worst]
+    for start in range(0, len(tiles), COLUMNS):
+        for column, tile in zip(st.columns(COLUMNS), tiles[start : start + COLUMNS], strict=False):
             with column:
                 _draw_tile(tile, trips.get(tile.agent, ""), now, acting=acting)
-    rest = tiles[TILES:]
+    rest = [tile for tile in group if tile.agent not in worst]
     if rest:
         st.caption(f"{len(rest)} more. Find one above to see its tile and to act on it.")
         st.dataframe([_row(tile, now) for tile in rest], hide_index=True, key=f"rest-{name}")

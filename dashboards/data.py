@@ -72,9 +72,13 @@ def kill(config: Config, token: str, agent: str, reason: str) -> Order:
     return _order("Kill", agent, answer)
 
 
-def resume(config: Config, token: str, agent: str, reason: str) -> Order:
-    """Resume ``agent`` (empty: every agent). Raises like :func:`board`."""
-    answer = _control(config, token).resume(_scope(agent), reason)
+def resume(config: Config, token: str, agent: str, reason: str, second: str = "") -> Order:
+    """Resume ``agent`` (empty: every agent). Raises like :func:`board`.
+
+    Args:
+        second: the token of an operator who agrees, for what is high-risk.
+    """
+    answer = _control(config, token).resume(_scope(agent), reason, second_token=second or None)
     return _order("Resume", agent, answer)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import streamlit as st
 
@@ -33,6 +34,32 @@ def typed(label: str, key: str, width: int = 200, placeholder: str | None = None
     """A field for a word, kept in the address; empty when nothing was typed."""
     found = st.text_input(label, key=key, bind="query-params", width=width, placeholder=placeholder)
     return (found or "").strip()
+
+
+def chosen(label: str, key: str, titles: Mapping[str, str], **look: Any) -> str:
+    """A choice among ids, each read as its title, kept in the address; empty when none is chosen.
+
+    It is the id that stands in the address, as alerts and links write it: Streamlit's own binding would put, and look
+    for, the title.
+    """
+    place, wanted = f"chosen-{key}", st.query_params.get(key, "")
+    if wanted in titles:
+        st.session_state[place] = wanted
+    id = st.selectbox(
+        label, list(titles), key=place, format_func=lambda id: titles.get(id, id), on_change=_keep, args=(key,), **look
+    )
+    if id and id != wanted:
+        st.query_params[key] = id
+    return id or ""
+
+
+def _keep(key: str) -> None:
+    """Put what was chosen just now into the address."""
+    id = st.session_state[f"chosen-{key}"]
+    if id:
+        st.query_params[key] = id
+    else:
+        st.query_params.pop(key, None)
 
 
 def typed_token(label: str) -> str:

@@ -65,18 +65,28 @@ def ended(deeds: Sequence[Row], trip: Trip, now: float) -> float:
     return min((float(d["at"]) for d in deeds if d["kind"] in _MOVES and float(d["at"]) > trip.time), default=now)
 
 
-def loop_graph(rows: Sequence[Row], trip: Trip) -> str:
-    """The steps as Graphviz DOT: a node for each operation on a target, an edge for what followed."""
+def side(row: Row, trip: Trip) -> str:
+    """On which side of the trip an action lies."""
+    return "before" if float(row["at"]) < trip.time + JUST_S else "after"
+
+
+def followed(rows: Sequence[Row]) -> list[tuple[str, str, int]]:
+    """What followed what, and how often, among the :data:`NODES` steps that were made most."""
     steps = [_step(row) for row in rows]
     kept = {step for step, _ in Counter(steps).most_common(NODES)}
-    steps = [step for step in steps if step in kept]
-    edges = Counter(pairwise(steps))
-    names = {step: f"n{place}" for place, step in enumerate(dict.fromkeys(steps))}
-    most = max(edges.values(), default=1)
+    return [(a, b, times) for (a, b), times in Counter(pairwise(step for step in steps if step in kept)).items()]
+
+
+def loop_graph(rows: Sequence[Row], trip: Trip) -> str:
+    """The steps as Graphviz DOT: a node for each operation on a target, an edge for what followed."""
+    edges = followed(rows)
+    names = {
+        step: f"n{place}" for place, step in enumerate(dict.fromkeys(step for a, b, _ in edges for step in (a, b)))
+    }
+    most = max((times for _, _, times in edges), default=1)
     lines = [f'{names[step]} [label="{_quoted(step)}"];' for step in names]
     lines += [
-        f'{names[a]} -> {names[b]} [label="{times}", penwidth={1 + 4 * times / most:.1f}];'
-        for (a, b), times in edges.items()
+        f'{names[a]} -> {names[b]} [label="{times}", penwidth={1 + 4 * times / most:.1f}];' for a, b, times in edges
     ]
     title = _quoted(visible(trip.agent, _LABEL))
     return f'digraph loop {{ label="{title}"; {_LOOK} {" ".join(lines)} }}'

@@ -10,7 +10,9 @@ import streamlit as st
 from dashboards.actions import draw_dialog, draw_orders
 from dashboards.ask import ask
 from dashboards.board import LOOKS
-from dashboards.incident import AFTER_S, BEFORE_S, JUST_S, Spared, ended, loop_graph, spared, what
+from dashboards.filters import chosen
+from dashboards.history import HISTORY
+from dashboards.incident import AFTER_S, BEFORE_S, JUST_S, Spared, ended, followed, loop_graph, side, spared, what
 from dashboards.links import Name, link
 from dashboards.live import draw_freshness, known, refresh
 from dashboards.oidc import Role
@@ -18,7 +20,7 @@ from dashboards.people import may
 from dashboards.report import Told, report
 from dashboards.state import Asked, memory
 from dashboards.text import count, lasted, many, moment, money, seconds, visible
-from dashboards.trips import draw_trip, title_of
+from dashboards.trips import draw_trip, evidence_key, title_of
 from dashboards.view import Board, Trip
 from fusebox.clock import Clock
 from fusebox.config import Config
@@ -37,14 +39,23 @@ def draw(config: Config, clock: Clock) -> None:
     draw_dialog(config, clock)
     if board is None:
         return
-    if not board.trips:
+    wanted = st.query_params.get(TRIP, "")
+    if not board.trips and not wanted:
         st.info("No circuit has opened. When one does, its story stands here.", icon=":material/sentiment_satisfied:")
         return
     trips = {trip.id: trip for trip in board.trips}
-    chosen = st.selectbox(
-        "Trip", list(trips), format_func=lambda each: title_of(trips[each]), key=TRIP, bind="query-params"
-    )
-    _draw(config, clock, trips.get(chosen or "", board.trips[0]))
+    forgotten = bool(wanted) and wanted not in trips  # never another one's story under its address
+    titles = {id: title_of(trip) for id, trip in trips.items()}
+    id = chosen("Trip", TRIP, titles, index=None if forgotten else 0, placeholder="Choose one")
+    if id in trips:
+        _draw(config, clock, trips[id])
+    else:
+        _draw_forgotten(wanted)
+
+
+def _draw_forgotten(trip: str) -> None:
+    st.info("The board no longer remembers this trip. The audit log does.", icon=":material/history:")
+    link(Name.AUDIT, "Look there", ":material/fact_check:", said=trip, period="30 d")
 
 
 @st.fragment(run_every=EVERY_S)
@@ -78,7 +89,8 @@ def _draw_story(config: Config, clock: Clock, trip: Trip, now: float) -> None:
     _draw_loop(done, trip)
     _draw_steps([*done[-_BEFORE:], *later[:_AFTER]], trip)
     _draw_deeds(deeds)
-    whole = Told(trip, saving, [*done, *later], deeds)
+    evidence = HISTORY.last(evidence_key(config, trip))
+    whole = Told(trip, saving, evidence, followed(done), [*done, *later], deeds)
     st.download_button(
         "Save as a report", lambda: report(whole), f"incident-{trip.id}.html", "text/html", key="report",
         icon=":material/download:", on_click="ignore",
@@ -144,7 +156,7 @@ def _draw_steps(rows: Rows, trip: Trip) -> None:
 def _step(row: Mapping[str, Any], trip: Trip) -> dict[str, Any]:
     return {
         "When (UTC)": moment(row["at"]),
-        "": "before" if float(row["at"]) < trip.time + JUST_S else "after",
+        "": side(row, trip),
         "Action": row["action"],
         "Operation": visible(row["operation"], 80),
         "Target": visible(row["target"], 80),

@@ -56,18 +56,19 @@ def _refused(config: Config, error: ControlRefused) -> None:
 
 def draw_freshness(board: Board, clock: Clock) -> None:
     """One line when all is well; what is missing, in words, when it is not."""
+    if memory().silent_since is None:
+        st.caption(f"Live · {hour(memory().read_at)}")
+        if board.watermark and board.time - board.watermark > BEHIND_S:
+            st.caption(f"The last span that watch has read is from {ago(board.time - board.watermark)}.")
+    draw_completeness(board, clock)
+
+
+def draw_completeness(board: Board, clock: Clock) -> None:
+    """Up to when history is complete, and what is known to be missing from it; while *watch* is silent, that."""
     remembered = memory()
     if remembered.silent_since is not None:
         _draw_silence(remembered.silent_since, remembered.read_at, clock.wall())
         return
-    st.caption(f"Live · {hour(remembered.read_at)}")
-    if board.watermark and board.time - board.watermark > BEHIND_S:
-        st.caption(f"The last span that watch has read is from {ago(board.time - board.watermark)}.")
-    draw_completeness(board)
-
-
-def draw_completeness(board: Board) -> None:
-    """Up to when history is complete, and what is known to be missing from it."""
     if board.stored and board.time - board.stored > BEHIND_S:
         st.caption(
             f"History is complete up to {ago(board.time - board.stored)}; what came later may be missing from it."

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any, Final
 
-from dashboards.incident import Spared, what
+from dashboards.incident import Spared, side, what
 from dashboards.text import count, moment, money, seconds, visible
+from dashboards.trips import alike, kind_of, side_by_side
 from dashboards.view import Trip
 
 Rows = Sequence[Mapping[str, Any]]
@@ -18,15 +19,21 @@ _STYLE: Final = (
     "th,td{text-align:left;padding:.25rem .6rem;border-bottom:1px solid #8884}"
     "td{overflow-wrap:anywhere}caption{text-align:left;font-weight:600;padding:.8rem 0 .3rem}"
 )
+_ACTION: Final = ("When (UTC)", "", "Action", "Operation", "Target", "Ended", "Took")
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a report tells: the trip, what was spared, the actions around it, and the audit log about it."""
+    """What a report tells: the trip, what was spared, its evidence, the loop, the actions around it, the audit log.
+
+    ``followed`` are the steps before the trip: what, what came next, and how often.
+    """
 
     trip: Trip
     saving: Spared
+    evidence: Rows
+    followed: Sequence[tuple[str, str, int]]
     actions: Rows
     deeds: Rows
 
@@ -36,9 +43,9 @@ def report(told: Told) -> str:
     trip = told.trip
     body = (
         _table("The trip", ("", ""), _facts(trip, told.saving)),
-        _table(
-            "What it did", ("When (UTC)", "Action", "Operation", "Target", "Ended", "Took"), map(_action, told.actions)
-        ),
+        *_repeated(told),
+        _table("The loop", ("Step", "Next", "Times"), told.followed),
+        _table("Before and after", _ACTION, (_action(row, trip) for row in told.actions)),
         _table("What was decided", ("When (UTC)", "What", "By", "Reason"), map(_deed, told.deeds)),
     )
     title = f"Incident: {_text(trip.agent)}, {moment(trip.time)} UTC"
@@ -58,9 +65,18 @@ def _facts(trip: Trip, saving: Spared) -> list[tuple[Any, ...]]:
     ]  # fmt: skip
 
 
-def _action(row: Mapping[str, Any]) -> tuple[Any, ...]:
+def _repeated(told: Told) -> Iterator[str]:
+    """What is of one kind side by side, as on the page."""
+    again, _ = alike(told.evidence, told.trip.repeated)
+    for group in again:
+        rows = [tuple(row.values()) for row in side_by_side(group)]
+        yield _table(f"{len(group)} × {kind_of(group[0])}", tuple(side_by_side(group)[0]), rows)
+
+
+def _action(row: Mapping[str, Any], trip: Trip) -> tuple[Any, ...]:
     ended = "well" if row["ok"] else f"failed: {row['error_type']}"
-    return moment(row["at"]), row["action"], row["operation"], row["target"], ended, seconds(float(row["duration_s"]))
+    told = row["action"], row["operation"], row["target"], ended, seconds(float(row["duration_s"]))
+    return moment(row["at"]), side(row, trip), *told
 
 
 def _deed(row: Mapping[str, Any]) -> tuple[Any, ...]:

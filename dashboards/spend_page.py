@@ -38,10 +38,12 @@ def draw(config: Config, clock: Clock) -> None:
 def _draw(config: Config, clock: Clock, period: Period) -> None:
     ask_ahead(config, clock, period, "spend", "spend_by_workflow")
     board = refresh(config, clock)
-    rows = ask(config, clock, "spend", period)
-    if board is None or rows is None:
+    if board is None:
         return
-    draw_completeness(board)
+    draw_completeness(board, clock)
+    rows = ask(config, clock, "spend", period)
+    if rows is None:
+        return
     if not rows:
         st.info(f"No model was called in the last {period.label}.", icon=":material/savings:")
         return

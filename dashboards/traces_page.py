@@ -101,7 +101,7 @@ def _draw_state(config: Config, clock: Clock) -> None:
     """What is missing; a token that is no longer good ends the session here, before anything stored is shown."""
     board = refresh(config, clock)
     if board is not None:
-        draw_completeness(board)
+        draw_completeness(board, clock)
 
 
 @st.fragment(run_every=EVERY_S)

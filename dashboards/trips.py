@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -56,7 +56,7 @@ def draw_trips(config: Config, clock: Clock) -> None:
         [_row(trip) for trip in board.trips], hide_index=True, height=_tall(min(len(board.trips), SHOWN)), key="trips"
     )
     trips = {trip.id: trip for trip in board.trips}
-    chosen = st.selectbox("Evidence of", list(trips), format_func=lambda each: title_of(trips[each]), key="trip")
+    chosen = st.selectbox("Evidence of", list(trips), format_func=lambda each: title_of(trips[each]), key="evidence")
     if chosen in trips:
         draw_trip(config, clock, trips[chosen])
 
@@ -102,8 +102,13 @@ def _facts(trip: Trip) -> list[tuple[str, str]]:
     return [(name, visible(value)) for name, value in facts if value]
 
 
+def evidence_key(config: Config, trip: Trip) -> Hashable:
+    """What the evidence is remembered by, once it was read."""
+    return config, "evidence", trip.spans
+
+
 def _draw_evidence(config: Config, clock: Clock, trip: Trip) -> None:
-    key = (config, "evidence", trip.spans)
+    key = evidence_key(config, trip)
     lasting = math.inf if len(HISTORY.last(key)) == len(trip.spans) else AGAIN_S  # stored actions never change
     try:
         spans = HISTORY.rows(key, partial(history.evidence, config, trip.spans), clock.wall(), lasting)
@@ -128,22 +133,23 @@ def _draw_spans(trip: Trip, spans: Sequence[Row]) -> None:
     st.caption(f"What it did again, oldest first. A row marked {_SAME} is the same in every span.")
     again, once = alike(spans, trip.repeated)
     for place, group in enumerate(again):
-        st.text(f"{len(group)} × {_kind(group[0])}")
+        st.text(f"{len(group)} × {kind_of(group[0])}")
         st.dataframe(side_by_side(group), hide_index=True, height=_tall(len(FACTS)), key=f"evidence-{trip.id}-{place}")
     if once:
-        st.text(f"beside it, once each: {', '.join(map(_kind, once))}")
+        st.text(f"beside it, once each: {', '.join(map(kind_of, once))}")
 
 
 def alike(spans: Sequence[Row], repeated: str) -> tuple[list[list[Row]], list[Row]]:
     """The spans that did the same kind of thing, what ``repeated`` names first; and those that stand alone."""
     kinds: dict[str, list[Row]] = {}
     for span in spans:
-        kinds.setdefault(_kind(span), []).append(span)
+        kinds.setdefault(kind_of(span), []).append(span)
     again = [kinds[kind] for kind in sorted(kinds, key=lambda kind: kind not in repeated) if len(kinds[kind]) > 1]
     return again, [group[0] for group in kinds.values() if len(group) == 1]
 
 
-def _kind(span: Row) -> str:
+def kind_of(span: Row) -> str:
+    """What a stored action did, in two words."""
     return visible(f"{span['action']} {span['operation']}", 80)
 
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 from dashboards.text import count, money
 from fusebox.command import ALL, covers
 from fusebox.records import State
+from fusebox.registry import Risk
 
 Json = Mapping[str, Any]
 NORMAL: Final = "normal"
@@ -68,6 +69,8 @@ class Tile:
     budget_usd: float | None
     held: int
     denied: int
+    risky: bool = False
+    """A resume takes a second operator."""
     course: tuple[float, ...] = ()
     """Its actions in each five seconds of the last minute, oldest first."""
 
@@ -132,6 +135,15 @@ class Awaited:
 
 
 @dataclass(frozen=True, slots=True)
+class Unreached:
+    """An alert that reached nobody."""
+
+    id: str
+    type: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Board:
     """Everything *watch* says at one moment (``time``); ``watermark`` is how far it has read."""
 
@@ -152,6 +164,8 @@ class Board:
     """What *watch* met since it started, by the name of the happening."""
     awaited: tuple[Awaited, ...] = ()
     """Commands without all their Receipts, newest first."""
+    unreached: tuple[Unreached, ...] = ()
+    """The newest alerts that reached nobody; ``alerts`` counts them all."""
     you: str = ""
     """The name under which *watch* knows whoever asked."""
 
@@ -181,6 +195,7 @@ def read_board(data: Json) -> Board:
         thresholds={str(name): float(number) for name, number in data.get("thresholds", {}).items()},
         counters={str(name): int(number) for name, number in data.get("counters", {}).items()},
         awaited=tuple(_awaited(item) for item in data.get("receipts", ())),
+        unreached=tuple(Unreached(each["id"], each["type"], each["reason"]) for each in data.get("unreached", ())),
         you=str(data.get("you", "")),
     )
 
@@ -198,11 +213,13 @@ def _rank(tile: Tile) -> tuple[int, str]:
 
 def _tile(data: Json, latches: Iterable[Latch]) -> Tile:
     latch = next((latch for latch in latches if covers(latch.scope, data["agent"])), None)
+    standing = Standing.KILLED if latch else _standing(data)
+    reason, since = _killed_by(latch) if latch else _why(data, standing)
     return Tile(
         agent=data["agent"],
-        standing=Standing.KILLED if latch else _standing(data),
-        reason=_killed_by(latch) if latch else _reason(data),
-        since=latch.time if latch else float(data["since"] or 0),
+        standing=standing,
+        reason=reason,
+        since=since,
         mode=data["mode"],
         registered=bool(data["registered"]),
         belongs=" · ".join(str(data[name]) for name in ("owner", "team") if data.get(name)),
@@ -213,24 +230,26 @@ def _tile(data: Json, latches: Iterable[Latch]) -> Tile:
         budget_usd=data.get("budget_usd_per_minute"),
         held=int(data["held"] or 0),
         denied=int(data["denied"] or 0),
+        risky=data.get("risk") == Risk.HIGH,
         course=tuple(float(number) for number in data.get("course", ())),
     )
 
 
 def _standing(data: Json) -> Standing:
     standing = _STANDINGS.get(State(data["state"]), Standing.CLOSED)
-    return Standing.WARNING if standing is Standing.CLOSED and data.get("finding") else standing
+    return Standing.WARNING if standing is Standing.CLOSED and data.get("warning") else standing
 
 
-def _reason(data: Json) -> str:
-    finding = data.get("finding")
-    said = finding.get("reason") if isinstance(finding, Mapping) else None
-    return str(data["reason"] or said or "")
+def _why(data: Json, standing: Standing) -> tuple[str, float]:
+    """The reason of where it stands, and since when: of a warning, the detector's; else that of the last move."""
+    if standing is Standing.WARNING:
+        return str(data["warning"]["reason"]), float(data["warning"]["time"])
+    return str(data["reason"]), float(data["since"] or 0)
 
 
-def _killed_by(latch: Latch) -> str:
+def _killed_by(latch: Latch) -> tuple[str, float]:
     whom = "every agent was killed" if latch.scope == ALL else "killed"
-    return f"{whom} by {latch.operator}: {latch.reason}"
+    return f"{whom} by {latch.operator}: {latch.reason}", latch.time
 
 
 def _latch(data: Json) -> Latch:

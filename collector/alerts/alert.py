@@ -92,6 +92,11 @@ class Alert:
         return str(self.data.get("team", ""))
 
     @property
+    def incident(self) -> str:
+        """The page that tells all of it; empty when there is none."""
+        return str(self.data.get("incident", ""))
+
+    @property
     def reason(self) -> str:
         """What happened, in one sentence."""
         return str(self.data.get("reason", ""))

@@ -16,6 +16,7 @@ from typing import Any, Final
 from collector.alerts.alert import Alert, Severity
 
 DIGEST: Final = "alerts.digest"
+LIST: Final = "fusebox alerts list"
 _MAX_REASON: Final = 120
 
 
@@ -47,6 +48,7 @@ class Parcel:
             "count": len(self.alerts),
             "reason": f"{len(self.alerts)} alerts: {_counted(alert.type for alert in self.alerts)}",
             "alerts": [_line(alert) for alert in self.alerts],
+            "commands": [LIST],
         }
         return {"type": DIGEST, "timestamp": max(alert.timestamp for alert in self.alerts), "data": data}
 
@@ -80,9 +82,10 @@ def load(text: str) -> Parcel | None:
 
 
 def _line(alert: Alert) -> dict[str, str]:
-    """What a digest says of one alert; 'fusebox alerts list' has the rest."""
+    """What a digest says of one alert; its page and :data:`LIST` have the rest."""
     told = {"id": alert.id, "type": alert.type, "timestamp": alert.timestamp, "severity": alert.severity.value}
-    return told | {"agent": alert.agent, "reason": alert.reason[:_MAX_REASON]}
+    told |= {"agent": alert.agent, "reason": alert.reason[:_MAX_REASON]}
+    return told | ({"incident": alert.incident} if alert.incident else {})
 
 
 def _counted(words: Iterable[str]) -> str:

@@ -155,10 +155,10 @@ class Register:
                 if not entry.settled
             ]
 
-    def undelivered(self, now: float) -> list[str]:
-        """Ids of alerts that reached nobody."""
+    def undelivered(self, now: float) -> list[Alert]:
+        """Alerts that reached nobody, oldest first."""
         with self._lock:
-            return [id for id, entry in self._entries.items() if entry.reached_nobody(now)]
+            return [entry.alert for entry in self._entries.values() if entry.reached_nobody(now)]
 
     # --- silences ---------------------------------------------------------------------------------------------------
     def silence(self, silence: Silence) -> None:

@@ -11,7 +11,7 @@ from string import Template
 from typing import Any, Final
 
 from collector.alerts.alert import Alert
-from collector.alerts.parcel import Parcel
+from collector.alerts.parcel import LIST, Parcel
 from fusebox.errors import ConfigError
 
 NAMES: Final = (
@@ -62,8 +62,11 @@ class Templates:
         """Plain text; a digest lists each of its alerts on a line."""
         if len(parcel.alerts) == 1:
             return Template(self.text).substitute(_values(parcel))
-        lines = [f"{a.timestamp}  {a.type}  {plain(a.agent)}  {plain(a.reason)}" for a in parcel.alerts[:_MAX_LINES]]
-        return "\n".join([f"{parcel.payload()['data']['reason']}", "", *lines, "", "fusebox alerts list", ""])
+        lines = [
+            plain(f"{each.timestamp}  {each.type}  {each.agent}  {each.reason}  {each.incident}").rstrip()
+            for each in parcel.alerts[:_MAX_LINES]
+        ]
+        return "\n".join([f"{parcel.payload()['data']['reason']}", "", *lines, "", LIST, ""])
 
 
 def _values(parcel: Parcel) -> dict[str, str]:

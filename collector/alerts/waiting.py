@@ -18,7 +18,7 @@ from collector.alerts.parcel import Parcel, digest, single
 from fusebox import happenings
 from fusebox.clock import Clock
 
-MAX_DIGEST: Final = 100
+MAX_DIGEST: Final = 60
 """Alerts in one digest: as JSON it stays near the 20 kB that Standard Webhooks recommend."""
 _MAX_GROUPS: Final = 1_000
 

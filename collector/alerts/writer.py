@@ -19,6 +19,7 @@ MAX_SHOWN: Final = 2_000
 """Characters of an action's arguments in an alert; the page shows all of them."""
 _AGENT: Final = agent_scope("")
 OPERATOR: Final = "operator:"
+_HEALTH: Final = "health"
 INCIDENT: Final = "incident?trip="
 """Where the dashboard shows an opening, behind its address."""
 
@@ -68,8 +69,8 @@ class Writer:
             "transition": transition.id,
             "commands": _commands(agent, spans),
         }
-        made = self._alert(f"alert_{transition.id}", types.CIRCUIT_OPENED, transition.time, data | severity)
-        return made if not self._dashboard() else self._with(made, incident=self._page(transition.id))
+        page = INCIDENT + quote(transition.id, safe="")
+        return self._alert(f"alert_{transition.id}", types.CIRCUIT_OPENED, transition.time, data | severity, page)
 
     def withheld(self, finding: Finding, why: str) -> Alert:
         """A detector wants a circuit open, and too many are: the agent goes on until a person decides."""
@@ -116,7 +117,7 @@ class Writer:
             "command": command,
             "commands": ["fusebox status", "fusebox doctor", f"fusebox kill {agent or _words(scope)} --reason '...'"],
         }
-        return self._alert(f"alert_receipts_{command}", types.RECEIPTS_MISSING, time, data)
+        return self._alert(f"alert_receipts_{command}", types.RECEIPTS_MISSING, time, data, _HEALTH)
 
     # --- agents -----------------------------------------------------------------------------------------------------
     def unregistered(self, event: Event) -> Alert:
@@ -212,7 +213,7 @@ class Writer:
             "where": where[:_MAX_TEXT],
             "commands": ["fusebox doctor"],
         }
-        return self._alert(_id("audit", where), types.AUDIT_FAILED, time, data)
+        return self._alert(_id("audit", where), types.AUDIT_FAILED, time, data, "audit")
 
     def policy_failed(self, reason: str, since: float) -> Alert:
         """The policy that agents are to obey is no good: the last good one stays, or everything is denied."""
@@ -225,16 +226,13 @@ class Writer:
         return self._alert(new_id("alert_test"), types.TEST, time, data)
 
     # --- inside -----------------------------------------------------------------------------------------------------
-    def _alert(self, id: str, type: str, time: float, data: Data) -> Alert:
+    def _alert(self, id: str, type: str, time: float, data: Data, page: str = "") -> Alert:
+        """``page`` of the dashboard tells it all; left out: the agent's, or the one about the path."""
         dashboard = self._dashboard()
-        return Alert(id, type, iso(time), data | ({"dashboard": dashboard} if dashboard else {}))
-
-    def _page(self, transition: str) -> str:
-        return f"{(self._dashboard() or '').rstrip('/')}/{INCIDENT}{quote(transition, safe='')}"
-
-    @staticmethod
-    def _with(alert: Alert, **more: str) -> Alert:
-        return Alert(alert.id, alert.type, alert.timestamp, alert.data | more)
+        if dashboard:
+            page = page or (f"agents?agent={quote(data['agent'], safe='')}" if data.get("agent") else _HEALTH)
+            data = {"dashboard": dashboard, "incident": f"{dashboard.rstrip('/')}/{page}", **data}
+        return Alert(id, type, iso(time), data)
 
 
 def _commands(agent: str, spans: Sequence[str]) -> list[str]:

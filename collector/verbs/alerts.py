@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.padding import Padding
 
 from collector.verbs.since import utc
 from fusebox import terminal
@@ -93,16 +93,10 @@ def _list(client: ControlClient, args: argparse.Namespace) -> int:
 
 
 def _show(console: Console, told: Json) -> None:
-    table = Table(box=None, pad_edge=False)
-    for column in ("time", "severity", "type", "agent", "where it got", "reason", "id"):
-        table.add_column(column, overflow="fold")
     for alert in told["alerts"]:
-        colour = _COLOURS[alert["severity"]]
-        table.add_row(
-            alert["timestamp"][:19].replace("T", " "), f"[{colour}]{alert['severity']}[/]", alert["type"],
-            escape(alert["agent"]), _fates(alert), escape(alert["reason"]), alert["id"],
-        )  # fmt: skip
-    console.print(table if told["alerts"] else "no alerts")
+        _show_alert(console, alert)
+    if not told["alerts"]:
+        console.print("no alerts")
     for silence in told["silences"]:
         match = "; ".join(f"{name} {', '.join(values)}" for name, values in silence["match"].items())
         console.print(escape(f"silence {silence['id']} until {utc(silence['until'])}: {match} ({silence['reason']})"))
@@ -110,6 +104,14 @@ def _show(console: Console, told: Json) -> None:
     console.print(f"sinks: {escape(sinks)}")
     if told["undelivered"]:
         console.print(f"[bold red]{len(told['undelivered'])} alerts reached nobody[/]: fusebox alerts test")
+
+
+def _show_alert(console: Console, alert: Json) -> None:
+    """Three lines that read at any width; the id stands alone, to be copied."""
+    when, colour = alert["timestamp"][:19].replace("T", " "), _COLOURS[alert["severity"]]
+    console.print(f"{when}  [{colour}]{alert['severity']}[/]  {alert['type']}  [bold]{escape(alert['agent'])}[/]")
+    for line in (escape(alert["reason"]), f"{alert['id']}  {_fates(alert)}"):
+        console.print(Padding(line, (0, 0, 0, 2), expand=False))
 
 
 def _fates(alert: Json) -> str:

@@ -265,7 +265,7 @@ class Watch:
         board = BoardView(
             self._circuits, self._latch, self._registry, self._roll, self._leases, self._history, self._clock,
             watermark=lambda: self._judge.watermark, alerts=self._desk.counts,
-            freshness=self._complete.json, receipts=self._receipts.outstanding,
+            unreached=self._desk.unreached, freshness=self._complete.json, receipts=self._receipts.outstanding,
             thresholds={name: self._rules.threshold(name) for name in self._rules.detectors},
         )  # fmt: skip
         agents, operators, readers = Tokens(folder / "principals.json", tenant), self._operators, Readers(folder)

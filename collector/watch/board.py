@@ -28,6 +28,7 @@ class BoardView:
     Args:
         watermark: time of the newest event judged.
         alerts: counts of alerts by what became of them.
+        unreached: the newest alerts that reached nobody.
         freshness: how far the database is, and what is missing.
         receipts: Commands that processes have not confirmed.
         thresholds: the score at which each detector opens a circuit.
@@ -36,11 +37,12 @@ class BoardView:
     def __init__(
         self, circuits: Circuits, latch: Latch, registry: Registry, roll: Roll, leases: Leases, history: History,
         clock: Clock, *, watermark: Callable[[], float], alerts: Callable[[], dict[str, int]],
-        freshness: Callable[[], Json], receipts: Callable[[], list[Json]], thresholds: Mapping[str, float],
+        unreached: Callable[[], list[Json]], freshness: Callable[[], Json], receipts: Callable[[], list[Json]],
+        thresholds: Mapping[str, float],
     ) -> None:  # fmt: skip
         self._circuits, self._latch, self._registry, self._roll = circuits, latch, registry, roll
         self._leases, self._history, self._clock = leases, history, clock
-        self._watermark, self._alerts, self._freshness = watermark, alerts, freshness
+        self._watermark, self._alerts, self._unreached, self._freshness = watermark, alerts, unreached, freshness
         self._receipts, self._thresholds = receipts, dict(thresholds)
 
     def json(self) -> Json:
@@ -57,6 +59,7 @@ class BoardView:
             "receipts": self._receipts(),
             "trips": self._history.trips(),
             "alerts": self._alerts(),
+            "unreached": self._unreached(),
             "thresholds": self._thresholds,
             "counters": happenings.counts(),
         }
@@ -85,6 +88,7 @@ class BoardView:
             "registered": entry is not None,
             "owner": entry.owner if entry else "",
             "team": entry.team if entry else "",
+            "risk": entry.risk.value if entry else "",
             "actions_per_minute": figures.actions,
             "tokens_per_minute": figures.tokens,
             "cost_per_minute": figures.cost,
@@ -94,7 +98,15 @@ class BoardView:
             "denied": figures.denied,
             "course": self._roll.course(agent),
             "finding": circuit.finding,
+            "warning": self._warning(agent, circuit.since),
         }
+
+    def _warning(self, agent: str, since: float | None) -> Json | None:
+        """What a detector warned of lately, unless the circuit has moved since."""
+        finding = self._roll.warning(agent)
+        if finding is None or finding.time <= (since or 0.0):
+            return None
+        return {"detector": finding.detector, "reason": finding.reason, "time": finding.time}
 
     def _latches(self) -> list[Json]:
         return [{"id": id, **asdict(kill)} for id, kill in self._latch.kills().items()]

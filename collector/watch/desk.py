@@ -14,7 +14,7 @@ An acknowledged alert is sent nowhere any more: what still waited for a sink is 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Final
 
 from collector.alerts.outbox import Outbox
 from collector.alerts.register import Register, Silence
@@ -28,6 +28,7 @@ from fusebox.clock import Clock
 from fusebox.records import new_id
 
 Json = dict[str, Any]
+_SHOWN: Final = 5
 
 
 class Desk:
@@ -50,6 +51,14 @@ class Desk:
     def counts(self) -> dict[str, int]:
         """For the board and ``/metrics``."""
         return self._outbox.counts() | {"undelivered": len(self._register.undelivered(self._clock.wall()))}
+
+    def unreached(self) -> list[Json]:
+        """The newest alerts that reached nobody, for the board."""
+        newest = self._register.undelivered(self._clock.wall())[: -_SHOWN - 1 : -1]
+        return [
+            {"id": alert.id, "type": alert.type, "timestamp": alert.timestamp, "reason": alert.reason}
+            for alert in newest
+        ]
 
     def silence(self, operator: str, body: SilenceBody) -> Json:
         """Keep alerts from people for a while."""

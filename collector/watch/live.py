@@ -108,8 +108,10 @@ class Judge:
         else:
             kind = WARNED if finding.action == "warn" else OBSERVED
             happenings.emit(kind, agent=finding.agent, detector=finding.detector, reason=finding.reason)
-            if kind is WARNED and finding.detector == Burn.name:
-                self._burning(finding)
+            if kind is WARNED:
+                self._roll.warned(finding)
+                if finding.detector == Burn.name:
+                    self._burning(finding)
 
     def _mark(self, time: float) -> None:
         self.watermark = max(self.watermark, min(time, self._clock.now()))

@@ -1,4 +1,4 @@
-"""Rolling figures per agent over the last minute: actions, tokens, cost, denials. Bounded by agents and buckets.
+"""Rolling figures per agent over the last minute: actions, tokens, cost, denials; and its latest warning. Bounded.
 
 Each agent has twelve buckets of five seconds, filled by event time; an event older than the window, or from more than
 a window in the future, counts for nothing. Beyond :data:`MAX_AGENTS` agents the one that was quiet longest makes room.
@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from fusebox.clock import Clock
-from fusebox.records import Event
+from fusebox.records import Event, Finding
 
 MAX_AGENTS: Final = 5_000
 WINDOW_S: Final = 60.0
+WARNED_S: Final = 300.0
+"""For so long a person sees that a detector warned."""
 _BUCKET_S: Final = 5.0
 
 
@@ -42,6 +44,7 @@ class Roll:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._agents: OrderedDict[str, dict[int, Figures]] = OrderedDict()
+        self._warnings: dict[str, Finding] = {}
         self._lock = threading.Lock()
 
     def observe(self, event: Event) -> None:
@@ -59,6 +62,18 @@ class Roll:
             bucket = self._bucket_of(agent, self._clock.now())
             if bucket:
                 bucket.denied += count
+
+    def warned(self, finding: Finding) -> None:
+        """A detector warns of an agent."""
+        with self._lock:
+            if finding.agent in self._agents:
+                self._warnings[finding.agent] = finding
+
+    def warning(self, agent: str) -> Finding | None:
+        """The latest warning, while it is news."""
+        with self._lock:
+            finding = self._warnings.get(agent)
+        return finding if finding and self._clock.now() - finding.time <= WARNED_S else None
 
     def minute(self, agent: str) -> Figures:
         """Sums of the last minute."""
@@ -88,7 +103,8 @@ class Roll:
         if buckets is None:
             buckets = self._agents[agent] = {}
             if len(self._agents) > MAX_AGENTS:
-                self._agents.popitem(last=False)
+                forgotten, _ = self._agents.popitem(last=False)
+                self._warnings.pop(forgotten, None)
         self._agents.move_to_end(agent)
         now = self._clock.now()
         if abs(now - time) > WINDOW_S:

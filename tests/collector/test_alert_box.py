@@ -67,6 +67,7 @@ class TestGroups:
         payload = digest.payload()
         assert (payload["type"], payload["data"]["count"]) == (DIGEST, 39)
         assert [each["id"] for each in payload["data"]["alerts"]] == [f"alert_{n}" for n in range(2, 41)]
+        assert payload["data"]["commands"] == ["fusebox alerts list"]
         assert sorted(ends) == sorted((f"alert_{n}", Fate.DELIVERED) for n in range(1, 41))
         assert (box.pending, box.delivered) == (0, 40)
 

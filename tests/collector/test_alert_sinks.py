@@ -89,10 +89,15 @@ class TestSlack:
         assert {"text": {"type": "plain_text", "text": "Answer…"}, "type": "button", "url": page} in actions["elements"]
 
     def test_a_digest_names_every_alert_in_it(self, receiver: Receiver) -> None:
-        storm = digest([single(alert(n, agent=f"bot-{n}!", reason="<loop>" * 50), 0.0) for n in range(100)], 0.0)
+        page = "https://fusebox.example.com/incident?trip=trn_"
+        storm = digest(
+            [single(alert(n, agent=f"bot-{n}!", reason="<loop>" * 50, incident=f"{page}{n}"), 0.0) for n in range(100)],
+            0.0,
+        )
         message = self.sent(receiver, storm)
         assert "100 alerts: 100 circuit.opened" in json.dumps(message)
         assert all(f"bot-{n}!" in json.dumps(message) for n in range(100))
+        assert all(f"{page}{n}\\n" in json.dumps(message) for n in range(100))
         assert all(len(block["text"]["text"]) <= 3_000 for block in message["blocks"])
         assert len(message["blocks"]) <= 50
         assert not [block for block in message["blocks"] if block["type"] == "actions"]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from collector.alerts import register
+from collector.alerts.writer import Writer
 from collector.watch import vigil
 from collector.watch.dead import DeadLetters
 from collector.watch.leases import Receipts
@@ -79,6 +80,18 @@ class TestKinds:
         assert data["evidence"]["score"] >= data["evidence"]["threshold"]
         assert data["incident"] == f"https://fusebox.example.com/incident?trip={data['transition']}"
         assert any(command.startswith("fusebox resume bot") for command in data["commands"])
+
+    def test_every_alert_names_the_page_that_tells_it(self) -> None:
+        writer = Writer(lambda: "https://fusebox.example.com/", lambda: "https://control.example.com")
+        pages = {
+            "agents?agent=b%2Fot": writer.dead_letters("b/ot", 3, 0.0),
+            "audit": writer.audit_failed("entry 7 was changed", "watch:7", 0.0),
+            "health": writer.broken_path("no canary", 0.0),
+        }
+        for page, alert in pages.items():
+            assert alert.data["incident"] == f"https://fusebox.example.com/{page}"
+        unseen = Writer(lambda: None, lambda: "").dead_letters("bot", 3, 0.0)
+        assert "incident" not in unseen.data
 
     def test_what_a_person_orders_is_news_and_pages_nobody(self, ruled: Any, receiver: Receiver) -> None:
         harness = ruled()
@@ -160,6 +173,9 @@ class TestKinds:
                 },
             )  # fmt: skip
         until(lambda: "budget.burning" in paged(receiver), "people were paged")
+        (tile,) = harness.operator().board()["circuits"]
+        assert (tile["state"], tile["warning"]["detector"]) == ("closed", "burn")
+        assert "budget" in tile["warning"]["reason"]
 
     def test_a_journal_that_was_changed_is_told_at_the_next_start_once(self, ruled: Any, receiver: Receiver) -> None:
         harness = ruled()
@@ -273,7 +289,9 @@ class TestSinks:
         receiver.answers = [BUSY]
         trip(harness, "trn_1")
         until(lambda: harness.operator().alerts()["undelivered"] == ["alert_trn_1"], "it is named")
-        assert harness.operator().board()["alerts"]["undelivered"] == 1
+        board = harness.operator().board()
+        assert board["alerts"]["undelivered"] == 1
+        assert [alert["id"] for alert in board["unreached"]] == ["alert_trn_1"]
         assert "fusebox_watch_alerts_undelivered 1" in _metrics(harness)
         assert 'fusebox_watch_alert_sink_up{sink="pager"} 0' in _metrics(harness)  # left alone, as it asked
 
@@ -328,6 +346,7 @@ class TestVerb:
         until(lambda: told(harness, "circuit.opened")[0]["sinks"].get("pager") == "delivered", "paged")
         status, said = alerts(harness, "list")
         assert (status, "circuit.opened" in said, "pager closed" in said) == (0, True, True)
+        assert "\n  alert_trn_1  pager delivered, log " in said, "a line to copy the id from"
         status, said = alerts(harness, "test", "--sink", "pager")
         assert (status, "✓ pager" in said) == (0, True)
         status, said = alerts(harness, "silence", "--agent", "bot", "--for", "2h", "--reason", "x", "--json")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,7 +21,7 @@ def tile(agent: str, state: str = "closed", **changes: Any) -> Json:
         "agent": agent, "state": state, "reason": "", "since": NOW - 300, "mode": "normal", "registered": True,
         "owner": "shop", "team": "support", "actions_per_minute": 12.0, "tokens_per_minute": 3400.0,
         "cost_per_minute": 0.021, "budget_tokens_per_minute": None, "budget_usd_per_minute": None,
-        "held": 0, "denied": 0, "finding": "", "course": [0, 1, 2, 1], **changes,
+        "held": 0, "denied": 0, "warning": None, "risk": "low", "course": [0, 1, 2, 1], **changes,
     }  # fmt: skip
 
 
@@ -73,8 +74,12 @@ class Standin:
         self.tokens = {TOKEN}
         self.readers: set[str] = set()
         self.refusal = ""
+        self.second = ""
         self.silent = False
+        self.pause = 0.0
+        """Seconds that it takes to answer."""
         self.alerts = {"pending": 0, "delivered": 1, "failed": 0, "undelivered": 0}
+        self.unreached: list[Json] = []
         self.freshness: Json = {"stored": NOW - 1, "canary_seconds": 0.4, "incomplete": []}
 
     def answer(self, path: str, body: Json) -> tuple[int, Json]:
@@ -99,7 +104,7 @@ class Standin:
         return {
             "time": NOW, "watermark": NOW - 1, "freshness": self.freshness, "circuits": self.tiles,
             "processes": self.processes, "latches": self.latches, "trips": self.trips, "counters": {},
-            "alerts": self.alerts, "receipts": self.awaited, "you": "ann",
+            "alerts": self.alerts, "unreached": self.unreached, "receipts": self.awaited, "you": "ann",
         }  # fmt: skip
 
     def _approvals(self, verb: str, body: Json) -> tuple[int, Json]:
@@ -140,11 +145,13 @@ def running(standin: Standin) -> Iterator[Standin]:
             self._reply({})
 
         def do_POST(self) -> None:
+            standin.second = (self.headers.get("second-authorization") or "").removeprefix("Bearer ")
             self._reply(json.loads(self.rfile.read(int(self.headers["content-length"]))))
 
         def _reply(self, body: Json) -> None:
             token = (self.headers.get("authorization") or "").removeprefix("Bearer ")
             known = token in standin.tokens or (token in standin.readers and self.command == "GET")
+            time.sleep(standin.pause)
             status, answer = standin.answer(self.path, body) if known else (401, {"error": "no such token"})
             payload = json.dumps(answer).encode()
             self.send_response(status)

@@ -107,3 +107,17 @@ def test_who_is_no_operator_any_more_orders_nothing(monkeypatch: Patch, tmp_path
     press(page, "Kill this agent")
 
     assert standin.orders == []
+
+
+def test_a_high_risk_agent_is_resumed_by_two(monkeypatch: Patch, tmp_path: Path) -> None:
+    with running(Standin(tile("payer", "open", risk="high"), tile("reader", "open"))) as scripted:
+        page = press(signed_in(monkeypatch, tmp_path, scripted), "Resume…", 1)
+        assert [field.key for field in page.text_input if field.key == "second-token"] == [], (
+            "one is enough for this one"
+        )
+        page = press(signed_in(monkeypatch, tmp_path, scripted), "Resume…")
+        page.text_input(key="second-token").input("op_token_of_ann")
+        _confirm(page, "Resume this agent", "looked into")
+
+    assert scripted.orders == [("resume", {"scope": "agent:payer", "reason": "looked into"})]
+    assert scripted.second == "op_token_of_ann"

@@ -20,7 +20,7 @@ def _page(monkeypatch: Patch, folder: Path, standin: Standin) -> AppTest:
 
 
 def _read(page: AppTest, row: dict[str, object]) -> AppTest:
-    return page.selectbox(key="approval").select(row["id"]).run()
+    return page.selectbox(key="chosen-approval").select(row["id"]).run()
 
 
 def test_nothing_waits(monkeypatch: Patch, tmp_path: Path, standin: Standin) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from collector.alerts.writer import INCIDENT
 from dashboards.service import ROLE, Dashboard
 from fusebox.config import Config
 from fusebox.rundir import lookup
@@ -213,3 +214,47 @@ def test_every_input_has_a_label_and_there_is_one_main_heading(
     assert page.locator("h1").count() == 1
     names = [each.get_attribute("aria-label") for each in page.locator("input:visible").all()]
     assert all(names), names
+
+
+def test_the_address_in_an_alert_leads_to_its_trip_and_no_other(
+    window: Page, server: tuple[str, Standin], scripted: Standin
+) -> None:
+    scripted.trips = [trip("newest", 3), trip("ticket-helper", 2), trip("oldest", 1)]
+    page = _open(window, (f"{server[0]}/{INCIDENT}trn_2", scripted))
+    who = page.locator(".st-key-fact-who")
+    expect(who.get_by_text("ticket-helper")).to_be_visible(timeout=SLOW)
+    assert page.url.endswith("/incident?trip=trn_2")
+
+    _unfold(page, "Trip")
+    page.get_by_role("option").filter(has_text="oldest").click()
+    expect(who.get_by_text("oldest")).to_be_visible(timeout=SLOW)
+    assert page.url.endswith("/incident?trip=trn_1")
+
+    page = _open(window, (f"{server[0]}/{INCIDENT}trn_0", scripted))
+    expect(page.get_by_text("The board no longer remembers this trip.")).to_be_visible(timeout=SLOW)
+    expect(who).to_have_count(0)
+
+
+def test_what_is_shown_does_not_fade_while_a_refresh_takes_long(
+    window: Page, server: tuple[str, Standin], scripted: Standin
+) -> None:
+    page = _open(window, server)
+    expect(_agent(page, "ticket-helper")).to_be_visible(timeout=SLOW)
+    page.evaluate(_WATCH_OPACITY)
+    scripted.pause = 2.5
+    _refreshed(page)
+    _refreshed(page)
+    scripted.pause = 0.0
+
+    assert page.evaluate("window.faintest") == 1
+
+
+_WATCH_OPACITY = """() => {
+    window.faintest = 1;
+    const look = () => {
+        for (const each of document.querySelectorAll("[class*='st-key-tile-'] [data-testid=stElementContainer]"))
+            window.faintest = Math.min(window.faintest, +getComputedStyle(each).opacity);
+        requestAnimationFrame(look);
+    };
+    look();
+}"""

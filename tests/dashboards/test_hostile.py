@@ -60,7 +60,7 @@ def test_what_an_agent_wants_to_do_is_shown_and_never_obeyed(monkeypatch: pytest
     with running(scripted):
         page = turn_to(signed_in(monkeypatch, tmp_path, scripted), "approvals")
         for row, text in zip(scripted.approvals, HOSTILE, strict=True):
-            page = page.selectbox(key="approval").select(row["id"]).run()
+            page = page.selectbox(key="chosen-approval").select(row["id"]).run()
             markup = [str(element.value) for kind in MARKUP for element in getattr(page, kind)]
             assert not [shown for shown in markup if visible(text) in shown or text in shown]
             assert visible(text) in texts(page)

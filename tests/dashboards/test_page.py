@@ -10,6 +10,7 @@ from tests.dashboards.page import opened, press, sign_in, signed_in, tables, tex
 from tests.dashboards.standin import NOW, Standin, running, tile, trip
 
 Patch = pytest.MonkeyPatch
+WARNING = {"detector": "burn", "reason": "twice its budget", "time": NOW - 7}
 
 
 def test_nothing_but_the_login_form_is_shown_before_a_token_is_given(
@@ -60,7 +61,7 @@ def test_signing_out_forgets_the_token(monkeypatch: Patch, tmp_path: Path, stand
 
 def test_the_worst_agents_come_first(monkeypatch: Patch, tmp_path: Path) -> None:
     scripted = Standin(
-        tile("fine"), tile("warned", finding="fnd_1"), tile("probing", "half_open"), tile("tripped", "open"),
+        tile("fine"), tile("warned", warning=WARNING), tile("probing", "half_open"), tile("tripped", "open"),
         tile("cut", "forced_open"),
     )  # fmt: skip
     with running(scripted):
@@ -68,6 +69,20 @@ def test_the_worst_agents_come_first(monkeypatch: Patch, tmp_path: Path) -> None
 
     agents = ["cut", "tripped", "probing", "warned", "fine"]
     assert [text for text in texts(page) if text in agents] == agents
+
+
+def test_a_warning_tells_what_the_detector_said_and_not_how_the_circuit_last_moved(
+    monkeypatch: Patch, tmp_path: Path
+) -> None:
+    moved = {"reason": "the probe succeeded", "finding": "fnd_1"}
+    with running(Standin(tile("warned", **moved, warning=WARNING), tile("calm", **moved))) as scripted:
+        page = signed_in(monkeypatch, tmp_path, scripted)
+
+    assert "1 warning" in words(page)
+    assert "for 7 s" in words(page)
+    assert [text for text in texts(page) if text in ("twice its budget", "the probe succeeded")] == [
+        "twice its budget", "the probe succeeded",
+    ]  # fmt: skip
 
 
 def test_a_tile_tells_state_in_words_and_what_the_agent_spends(monkeypatch: Patch, tmp_path: Path) -> None:
@@ -104,6 +119,18 @@ def test_unregistered_agents_have_a_heading_of_their_own(monkeypatch: Patch, tmp
 
     assert [heading.value for heading in page.subheader][:2] == ["Circuits", "Unregistered agents"]
     assert texts(page).index("known") < texts(page).index("stranger")
+
+
+def test_of_registered_and_unregistered_agents_together_the_worst_fifty_are_tiles(
+    monkeypatch: Patch, tmp_path: Path
+) -> None:
+    crowd = [tile(f"agent-{n:02}", registered=n % 2 == 0) for n in range(80)]
+    with running(Standin(*crowd, tile("zebra", "open", registered=False))) as scripted:
+        page = signed_in(monkeypatch, tmp_path, scripted)
+
+    tiles = [text for text in texts(page) if text.startswith(("agent-", "zebra"))]
+    assert sorted(tiles) == [*(f"agent-{n:02}" for n in range(49)), "zebra"]
+    assert [len(rows) for rows in tables(page)[:2]] == [15, 16]
 
 
 def test_with_no_agent_the_page_says_what_to_run(monkeypatch: Patch, tmp_path: Path) -> None:
@@ -166,11 +193,11 @@ def test_trips_say_who_by_what_and_what_repeated_even_without_keep(monkeypatch: 
 def test_a_chosen_trip_stays_chosen_when_a_newer_one_arrives(monkeypatch: Patch, tmp_path: Path) -> None:
     with running(Standin(tile("a"), trips=(trip("newer", 2), trip("older", 1)))) as scripted:
         page = signed_in(monkeypatch, tmp_path, scripted)
-        page.selectbox(key="trip").select("trn_1").run()
+        page.selectbox(key="evidence").select("trn_1").run()
         scripted.trips.insert(0, trip("newest", 3))
         page.run()
 
-    assert page.selectbox(key="trip").value == "trn_1"
+    assert page.selectbox(key="evidence").value == "trn_1"
 
 
 def test_processes_that_listen_are_listed(monkeypatch: Patch, tmp_path: Path, standin: Standin) -> None:
@@ -198,5 +225,8 @@ def test_a_watch_of_an_earlier_release_says_nothing_about_freshness(
 def test_an_alert_that_reached_nobody_is_shown_in_red(monkeypatch: Patch, tmp_path: Path, standin: Standin) -> None:
     assert "reached nobody" not in words(signed_in(monkeypatch, tmp_path, standin))
     standin.alerts["undelivered"] = 2
+    reason = "tool_call **comment** × 5"
+    standin.unreached = [{"id": "alert_trn_1", "type": "circuit.opened", "timestamp": "", "reason": reason}]
     page = signed_in(monkeypatch, tmp_path, standin)
+    assert f"circuit.opened: {reason}" in texts(page), "the alert itself, as text"
     assert ":red-badge[:material/notifications_off: 2 alerts reached nobody]" in words(page)

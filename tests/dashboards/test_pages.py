@@ -205,6 +205,14 @@ def test_a_token_that_is_withdrawn_ends_the_session_on_every_page(
     assert page.session_state["fusebox"].token == ""
 
 
+@pytest.mark.parametrize("name", [Name.AGENTS, Name.TRACES, Name.SPEND, Name.AUDIT, Name.HEALTH])
+def test_every_page_says_that_watch_is_silent(monkeypatch: Patch, tmp_path: Path, name: Name) -> None:
+    with serving(Standin(tile("ticket-helper"))) as scripted:
+        page = sign_in(opened(monkeypatch, tmp_path, scripted.url))
+        scripted.silent = True
+        assert words(turn_to(page, name)).count("watch does not answer** since") == 1
+
+
 def test_the_pages_without_keep_say_so(monkeypatch: Patch, tmp_path: Path) -> None:
     with serving(Standin(tile("ticket-helper"))) as scripted:
         page = sign_in(opened(monkeypatch, tmp_path, scripted.url))

@@ -10,7 +10,7 @@ import json
 from typing import Any, Final
 from urllib.parse import quote
 
-from collector.alerts.alert import Alert
+from collector.alerts.alert import APPROVAL_ASKED, CIRCUIT_OPENED, Alert
 from collector.alerts.parcel import Parcel
 from collector.alerts.sinks import Outcome
 from collector.alerts.sinks.http import Poster
@@ -19,6 +19,7 @@ from fusebox.command import agent_scope
 
 _MAX_TEXT: Final = 2_900
 _MAX_HEADER: Final = 150
+_PAGES: Final = {CIRCUIT_OPENED: "Incident", APPROVAL_ASKED: "Answer…"}
 _MARKS: Final = {"critical": ":red_circle:", "warning": ":large_orange_circle:", "info": ":white_circle:"}
 
 Block = dict[str, Any]
@@ -55,8 +56,7 @@ class SlackSink:
         return [*blocks, {"type": "context", "elements": context}, *([_actions(buttons)] if buttons else [])]
 
     def _buttons(self, alert: Alert) -> list[Block]:
-        incident = str(alert.data.get("incident", ""))
-        buttons = [_button("Answer…" if "approval" in alert.data else "Incident", incident)] if incident else []
+        buttons = [_button(_PAGES.get(alert.type, "Look"), alert.incident)] if alert.incident else []
         if not (alert.agent and self._control):
             return buttons
         for order, style in (("resume", "primary"), ("kill", "danger")):
