@@ -78,7 +78,14 @@ class Asker:
 
     def _of_pages(self, hour: dict[str, float]) -> dict[str, Callable[[], dict[str, Any]]]:
         """What the dashboard's pages ask, for the last hour, as they do unless somebody chooses another period."""
-        of_agent = ("agent_operations", "agent_partners", "agent_minutes", "agent_scores", "agent_between")
+        of_agent = (
+            "agent_operations",
+            "agent_partners",
+            "agent_readers",
+            "agent_minutes",
+            "agent_scores",
+            "agent_between",
+        )
         plain = ("agents_active", "spend", "spend_by_workflow", "spend_by_day",
                  "audit_found", "audit_kinds", "traces_found")  # fmt: skip
         return {

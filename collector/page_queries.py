@@ -15,7 +15,7 @@ _LATENCY: Final = """quantile(0.5)(duration_s) AS p50_s, quantile(0.95)(duration
     countIf(NOT ok) AS errors"""
 _USED: Final = "sum(input_tokens + output_tokens) AS tokens, sum(t.cost_usd) AS cost_usd"
 _LAST: Final = "toUnixTimestamp64Micro(max(t.time)) / 1000000 AS last"
-_HOPS: Final = "splitByChar(',', lineage)"
+_SENDER: Final = "splitByChar('/', splitByChar(',', lineage)[-1])[1]"
 _WORDS: Final = " OR ".join(
     f"positionCaseInsensitiveUTF8({column}, {{words:String}}) > 0" for column in ("operation", "error_type", "target")
 )
@@ -43,8 +43,15 @@ PAGES: Final[Mapping[str, Query]] = {
     ),
     "agent_partners": Query(
         "whose messages an agent handled, by the last hop of their lineage",
-        f"""SELECT splitByChar('/', {_HOPS}[-1])[1] AS partner, operation, count() AS messages, {_LAST}
+        f"""SELECT {_SENDER} AS partner, operation, count() AS messages, {_LAST}
             FROM {_OF_AGENT} AND action = 'consume' AND lineage != ''
+            GROUP BY partner, operation ORDER BY messages DESC, partner, operation LIMIT 200""",
+        _TENANT,
+    ),
+    "agent_readers": Query(
+        "who handled an agent's messages, by the last hop of their lineage",
+        f"""SELECT agent AS partner, operation, count() AS messages, {_LAST}
+            FROM {_EVENTS} AND action = 'consume' AND lineage != '' AND {_SENDER} = {{agent:String}}
             GROUP BY partner, operation ORDER BY messages DESC, partner, operation LIMIT 200""",
         _TENANT,
     ),

@@ -13,7 +13,9 @@ from typing import Final
 
 from collector import schema
 
-_VIEW: Final = r"CREATE MATERIALIZED VIEW IF NOT EXISTS {name}_mv TO {name} AS\n(.*?);\n"
+_VIEW: Final = (
+    r"(?:CREATE MATERIALIZED VIEW IF NOT EXISTS {name}_mv TO {name} AS|ALTER TABLE {name}_mv MODIFY QUERY)\n(.*?);\n"
+)
 _SOURCE: Final = re.compile(r"^FROM otel_traces$", re.MULTILINE)
 _TABLES: Final = {
     "token_costs": ("token_ledger",), "token_ledger": (), "agent_minutes": ("agent_events",), "agent_events": (),
@@ -51,5 +53,7 @@ def view(name: str) -> str:
         return "SELECT '' AS trace_id WHERE false"
     if name not in _TABLES:
         raise KeyError(name)
-    found = (re.search(_VIEW.format(name=name), step.text, re.DOTALL) for step in schema.steps())
-    return _SOURCE.sub(f"FROM {_TRACES} AS otel_traces", next(match[1] for match in found if match))
+    *_, latest = (
+        found for step in schema.steps() for found in re.findall(_VIEW.format(name=name), step.text, re.DOTALL)
+    )
+    return _SOURCE.sub(f"FROM {_TRACES} AS otel_traces", latest)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 import streamlit as st
@@ -23,7 +24,7 @@ Rows = Sequence[Mapping[str, Any]]
 Shape = Callable[[Mapping[str, Any]], dict[str, Any]]
 EVERY_S: Final = 5.0
 AGENT: Final = "agent"
-_OF_ONE: Final = ("agent_minutes", "agent_scores", "agent_operations", "agent_partners")
+_OF_ONE: Final = ("agent_minutes", "agent_scores", "agent_operations", "agent_partners", "agent_readers")
 _COLUMNS: Final = {
     "Actions": COUNT, "Model calls": COUNT, "Tool calls": COUNT, "Published": COUNT, "Failed": SHARE, "Median": SECONDS,
     "95 %": SECONDS, "Tokens": COUNT, "Cost": USD, "Number": COUNT, "Messages": COUNT,
@@ -112,9 +113,10 @@ def _draw_one(config: Config, clock: Clock, period: Period, board: Board, agent:
     if scores:
         draw_scores(scores, board.thresholds)
     _draw_table("What it does", ask(config, clock, "agent_operations", period, agent=agent), _operation, period)
-    _draw_table(
-        "Whose messages it handled", ask(config, clock, "agent_partners", period, agent=agent), _partner, period
-    )
+    for title, query, column in (
+        ("Whose messages it handled", "agent_partners", "From"), ("Who handled its own", "agent_readers", "By"),
+    ):  # fmt: skip
+        _draw_table(title, ask(config, clock, query, period, agent=agent), partial(_partner, column=column), period)
 
 
 def _draw_standing(tile: Tile, clock: Clock) -> None:
@@ -156,9 +158,9 @@ def _operation(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _partner(row: Mapping[str, Any]) -> dict[str, Any]:
+def _partner(row: Mapping[str, Any], column: str) -> dict[str, Any]:
     return {
-        "From": visible(row["partner"], 80),
+        column: visible(row["partner"], 80),
         "Topic": visible(row["operation"], 120),
         "Messages": int(row["messages"]),
         "Last (UTC)": moment(row["last"]),

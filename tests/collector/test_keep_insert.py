@@ -170,7 +170,6 @@ def test_no_start_is_refused_and_the_original_is_kept(bench: Bench, start_ns: in
         ({"gen_ai.usage.prompt_tokens": 7, "fusebox.cost.usd": "1e99"}, (7, 0)),
         ({"gen_ai.usage.input_tokens": "many", "fusebox.cost.usd": "-1"}, (0, 0)),
         ({"gen_ai.usage.input_tokens": 2.5, "fusebox.cost.usd": 0.25}, (0, 0.25)),
-        ({"gen_ai.usage.input_tokens": 9, "fusebox.cost.usd": "2", "fusebox.usage.delegated": True}, (0, 0)),
         ({"fusebox.request.hash": "zz", "fusebox.cost.usd": ""}, (0, 0)),
     ],
 )
@@ -180,6 +179,15 @@ def test_attributes_of_wrong_types_cost_nothing_and_break_nothing(
     bench.store(request(Span(1, attributes={"gen_ai.operation.name": "chat", **attributes})))
     tokens, cost, hashed = bench.rows("SELECT input_tokens, cost_usd, request_hash FROM agent_events")[0]
     assert (tokens, float(cost), hashed) == (*expected, 0)
+
+
+@pytest.mark.parametrize("mark", ["fusebox.usage.delegated", "fusebox.gateway.superseded"])
+def test_a_call_that_two_spans_tell_is_one_action(bench: Bench, mark: str) -> None:
+    chat = {"gen_ai.operation.name": "chat"}
+    bench.store(request(Span(1, attributes={**chat, mark: True}), Span(2, attributes=chat)))
+    assert bench.rows("SELECT span_id FROM agent_events") == [("0000000000000002",)]
+    assert bench.rows("SELECT sum(actions) FROM agent_minutes") == [(1,)]
+    assert bench.one("SELECT count() FROM otel_traces") == 2
 
 
 @pytest.mark.parametrize(("kind", "code"), [("Client", "Error"), ("SPAN_KIND_CLIENT", "STATUS_CODE_ERROR")])

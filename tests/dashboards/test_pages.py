@@ -74,6 +74,8 @@ def test_one_agent_shows_its_operations_and_partners(page: AppTest) -> None:
     assert operations["labels.add"]["Number"] == TASKS
     assert operations["labels.add"]["Failed"] == 1
     assert [(row["From"], row["Messages"]) for row in table(page, "From")] == [("listener", TASKS)]
+    settled(turn_to(page, Name.AGENTS, agent="listener"))
+    assert [(row["By"], row["Messages"]) for row in table(page, "By")] == [(WORKER, TASKS)]
 
 
 def test_traces_are_found_by_words_and_failures(page: AppTest) -> None:
