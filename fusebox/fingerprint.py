@@ -68,6 +68,8 @@ _BRIEF: Final = 160
 _REPLY: Final = re.compile(r"^(?:\s*(?:re|fwd?|aw)\s*:\s*)+")
 _PUNCTUATION: Final = ".,;:!?()[]{}\"'"
 _WORD: Final = re.compile(r"\w+")
+_GAPS: Final = bytes(byte if _WORD.match(chr(byte)) else ord(" ") for byte in range(256))
+"""What :data:`_WORD` takes for a gap in ASCII is a space."""
 _BITS: Final = 64
 _MASK: Final = (1 << _BITS) - 1
 
@@ -193,9 +195,15 @@ def is_waiting(text: str) -> bool:
 
 def simhash(text: str) -> int:
     """64-bit SimHash of the normalised text's words and word pairs; 0 when there are no words."""
-    words = _WORD.findall(normalise(text))
-    features = {*words, *[f"{a} {b}" for a, b in pairwise(words)]}
-    return _majority([xxhash.xxh3_64_digest(_utf8(feature)) for feature in features])
+    words = _words(normalise(text))
+    return _majority([*map(xxhash.xxh3_64_digest, {*words, *map(b" ".join, pairwise(words))})])
+
+
+def _words(text: str) -> list[bytes]:
+    """What is left when all is taken for a gap that cannot be part of a word."""
+    if text.isascii():
+        return text.encode().translate(_GAPS).split()
+    return _utf8(" ".join(_WORD.findall(text))).split()
 
 
 def _majority(hashes: list[bytes]) -> int:

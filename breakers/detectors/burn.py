@@ -57,10 +57,11 @@ class Burn:
     ) -> None:
         self._growth, self._calls, self._swell, self._floor = growth, calls, swell, floor
         self._ceiling, self._rising = ceiling, rising
-        self._budgets = tuple(
-            Budget(self.name, limit, over, lasting, measure, shown)
-            for limit, measure, shown in ((budget, _tokens, "{:.0f} tokens"), (usd, _usd, "{:.2f} US dollars")) if limit
-        )  # fmt: skip
+        self._budgets: tuple[Budget, ...] = ()
+        if budget:
+            self._budgets += (Budget(self.name, budget, over, lasting, _tokens, "{:.0f} tokens"),)
+        if usd:
+            self._budgets += (Budget(self.name, usd, over, lasting, _usd, "{:.2f} US dollars"),)
         self._run: tuple[int, ...] = ()
         self._last = 0
         self._since = 0.0

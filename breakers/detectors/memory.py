@@ -25,6 +25,9 @@ VARIED: Final = 4
 SAME: Final = 5
 """The same request with the same result."""
 
+_EACH: Final = array("Q").itemsize
+"""Bytes of a hash."""
+
 
 class Memory:
     """The last ``length`` different outcomes, in four lanes: one for each of what is compared.
@@ -38,7 +41,8 @@ class Memory:
 
     def __init__(self, length: int) -> None:
         self._coarse, self._literal = [0] * length, [0] * length
-        self._exact, self._half = array("Q", self._coarse), array("Q", self._coarse)
+        nothing = bytes(_EACH * length)
+        self._exact, self._half = array("Q", nothing), array("Q", nothing)
         self._length = length
         self._next = 0
 

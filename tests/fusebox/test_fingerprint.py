@@ -1,9 +1,11 @@
 """Fingerprints: what varies without meaning anything does not count; what means something does."""
 
 import json
+import re
+from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
@@ -104,10 +106,13 @@ def test_near_duplicates_are_near_and_strangers_far() -> None:
     assert simhash("") == 0
 
 
-def test_simhash_is_charikars_sum_of_signs() -> None:
-    features = {"red", "green", "red green"}
+@given(st.text(st.one_of(st.sampled_from("ab_ .,-\x1f\t\n"), st.characters())))
+@example("Red green")
+def test_simhash_is_charikars_sum_of_signs(text: str) -> None:
+    words = re.findall(r"\w+", normalise(text))
+    features = {*words, *(f"{a} {b}" for a, b in pairwise(words))}
     expected = sum(1 << b for b in range(64) if sum((hash64(f) >> b) & 1 for f in features) > len(features) / 2)
-    assert simhash("Red green") == expected
+    assert simhash(text) == expected
 
 
 def test_a_long_text_is_bounded() -> None:
