@@ -16,18 +16,23 @@ class OutcomeFile:
     """One (operation, target, result) and how often it came round."""
 
     __slots__ = (
-        "count", "failed", "first_time", "gap", "novelties", "period", "regular", "request", "result", "score",
+        "count", "failed", "first", "first_time", "gap", "novelties", "period", "regular", "request", "result", "score",
         "simhash", "task", "thoughts", "time", "tokens", "warned", "works",
     )  # fmt: skip
 
     def __init__(self, event: Event, novelties: int, works: int, thoughts: int, task: int) -> None:
-        self.score, self.count, self.warned, self.regular = 1.0, 1, False, False
+        self.score, self.warned, self.regular = 1.0, False, False
+        self.begin(event)
         self.failed = not event.ok
         self.gap = self.period = 0.0
-        self.first_time = self.time = event.time
+        self.time = event.time
         self.tokens, self.request, self.simhash = event.input_tokens, event.request, event.simhash
         self.result, self.novelties, self.works, self.thoughts = event.result_exact, novelties, works, thoughts
         self.task = task
+
+    def begin(self, event: Event) -> None:
+        """``event`` is the first of those that count."""
+        self.count, self.first_time, self.first = 1, event.time, f"{event.trace_id}:{event.span_id}"
 
     def remember(self, event: Event, novelties: int, works: int, thoughts: int, task: int) -> None:
         """``event`` is the latest of the file."""

@@ -102,7 +102,7 @@ class Repetition:
         self._memory_s = memory_s
         self._files: dict[_Key, OutcomeFile] = {}  # the one that came last is the last
         self._memory = Memory(_SEEN)
-        self._evidence: list[tuple[float, str, str, str]] = []
+        self._evidence: list[tuple[OutcomeFile, float, str, str, str]] = []  # the latest steps made before
         self._old = 0.0
         self._novelties = 0
         self._works = 0
@@ -136,7 +136,6 @@ class Repetition:
             files[key] = OutcomeFile(event, self._novelties, self._works, self._thoughts, self._task)
             if len(files) > _FILES:
                 del files[next(iter(files))]
-            self._note(event)
             return None
         files[key] = file
         self._repeat(file, event, step)
@@ -160,9 +159,14 @@ class Repetition:
             self._task += 1
         self._trace, self._in_trace = trace, 0
 
-    def _note(self, event: Event) -> None:
+    def _count(self, file: OutcomeFile, event: Event) -> None:
+        """One more that counts; after what was forgiven it is the first."""
+        if not file.count:
+            file.begin(event)
+            return
+        file.count += 1
         evidence = self._evidence
-        evidence.append((event.time, event.trace_id, event.span_id, event.operation))
+        evidence.append((file, event.time, event.trace_id, event.span_id, event.operation))
         if len(evidence) > _EVIDENCE:
             del evidence[0]
 
@@ -187,19 +191,20 @@ class Repetition:
         if weight == _UNTOLD:
             file.score = score
         elif weight == self._idle:
-            file.score, file.count = max(score, min(score + weight, self._warn)), file.count + 1
+            file.score = max(score, min(score + weight, self._warn))
+            self._count(file, event)
         elif weight:
-            file.score, file.count = score + weight, file.count + 1
+            file.score = score + weight
+            self._count(file, event)
             if step >= VARIED and (file.count > _FEW - 1 or not event.ok or self._thought(file, event)):
                 self._old += weight
         else:
-            file.score, file.count = max(1.0, score - self._drain * _FEW), 1
-            file.first_time, file.warned = event.time, False
+            file.score, file.warned = max(1.0, score - self._drain * _FEW), False
+            file.begin(event)
             if event.ok:
                 self._renew(step)
         file.gap, file.period = gap, min(file.period or gap, gap)
         file.remember(event, self._novelties, self._works, self._thoughts, self._task)
-        self._note(event)
 
     def _weight(self, file: OutcomeFile, event: Event, step: int, gap: float) -> float:
         if step <= CHANGED and event.request == file.request and file.task < self._task:
@@ -273,12 +278,14 @@ class Repetition:
         return " → ".join(dict.fromkeys(operation for *_, operation in self._evidence))
 
     def _found(self, file: OutcomeFile, event: Event, action: str, threshold: float, lap: str) -> Finding:
-        evidence = self._evidence[-_EVIDENCE if lap else -file.count :]
-        what = f"{event.action} {lap or event.operation} × {len(evidence) if lap else file.count}"
+        steps = [step for step in self._evidence if lap or step[0] is file]
+        spans = [f"{trace}:{span}" for _, _, trace, span, _ in steps]
+        spans = spans if lap else [file.first, *spans[1 - file.count :]]
+        what = f"{event.action} {lap or event.operation} × {len(spans) if lap else file.count}"
         outcome = "the same result" if event.ok else f"the same error {event.error_type}".rstrip()
         where = "in rounds" if lap else f"on {event.target or 'the same target'}"
         return finding(
             event, self.name, f"{what} {where} with {outcome}: no progress", action=action,
-            score=self.score, threshold=threshold, spans=[f"{trace}:{span}" for _, trace, span, _ in evidence],
-            repeated=what, first_time=evidence[0][0] if lap else file.first_time,
+            score=self.score, threshold=threshold, spans=spans, repeated=what,
+            first_time=steps[0][1] if lap else file.first_time,
         )  # fmt: skip
