@@ -39,8 +39,8 @@ from gateway.limits.rules import Call, Counted, Demand
 
 GRANT_S: Final = 1.0
 """Seconds that a grant may be used."""
-MOST: Final = 64
-"""Calls that one grant is asked for, beside the call at hand."""
+MOST: Final = 512
+"""Calls that one grant is asked for, beside the call at hand; those that come while it is asked for ask themselves."""
 
 _Key = tuple[str, ...]
 
