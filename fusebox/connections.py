@@ -60,12 +60,15 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         self._head += len(data) if self._in_head else 0
         super().data_received(data)
-        if self._in_head and self._head > MAX_HEAD:
-            self._cut("size")
+        if self._in_head:  # most heads come in one piece, and need no deadline
+            if self._head > MAX_HEAD:
+                self._cut("size")
+            else:
+                self._expect_head()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._expect_head()
+        self._in_head = True
 
     def on_headers_complete(self) -> None:
         self._no_deadline()
@@ -84,7 +87,6 @@ class Connection(HttpToolsProtocol):
         return answering or bool(self.pipeline) or self.transport.is_closing()
 
     def _expect_head(self) -> None:
-        self._in_head = True
         if self._deadline is None:
             self._deadline = self.loop.call_later(HEAD_DEADLINE_S, self._cut, "deadline")
 
