@@ -14,6 +14,7 @@ silent and slow ones lock nobody out. One that is being answered is never taken.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from typing import Any, Final
 
@@ -24,6 +25,8 @@ from fusebox import happenings
 HEAD_DEADLINE_S: Final = 10.0
 MAX_HEAD: Final = 32 << 10
 MAX_CONNECTIONS: Final = 512
+_PLACES: Final = itertools.count()
+"""Who began to be awaited later has a higher one; the loop's clock is the same for all that come in one of its turns."""
 
 CUT: Final = happenings.declare(
     "connections_cut", logging.INFO, "HTTP connections closed for a late or overlong head, or idle at the limit"
@@ -44,14 +47,14 @@ class Connection(HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._in_head = True
         self._head = 0
-        self._waiting_since = self.loop.time()
+        self._place = next(_PLACES)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._expect_head()
         if len(self.connections) > self.most:
             waiting = [c for c in self.connections if isinstance(c, Connection) and not c.busy]
-            min(waiting, key=lambda connection: connection._waiting_since)._cut("limit")
+            min(waiting, key=lambda connection: connection._place)._cut("limit")
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._no_deadline()
@@ -60,12 +63,15 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         self._head += len(data) if self._in_head else 0
         super().data_received(data)
-        if self._in_head and self._head > MAX_HEAD:
-            self._cut("size")
+        if self._in_head:  # most heads come in one piece, and need no deadline
+            if self._head > MAX_HEAD:
+                self._cut("size")
+            else:
+                self._expect_head()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._expect_head()
+        self._in_head = True
 
     def on_headers_complete(self) -> None:
         self._no_deadline()
@@ -73,7 +79,7 @@ class Connection(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_response_complete(self) -> None:
-        self._waiting_since = self.loop.time()
+        self._place = next(_PLACES)
         super().on_response_complete()
 
     @property
@@ -84,7 +90,6 @@ class Connection(HttpToolsProtocol):
         return answering or bool(self.pipeline) or self.transport.is_closing()
 
     def _expect_head(self) -> None:
-        self._in_head = True
         if self._deadline is None:
             self._deadline = self.loop.call_later(HEAD_DEADLINE_S, self._cut, "deadline")
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from http import HTTPStatus
 from typing import Final
 
@@ -60,9 +60,12 @@ class Approving:
             self._runtime.refused(refused)
             raise _told(refused) from None
 
-    @contextmanager
-    def carrying_out(self, action: Action, approval: str, reply: Reply) -> Iterator[None]:
+    def carrying_out(self, action: Action, approval: str, reply: Reply) -> AbstractContextManager[None]:
         """Around a call that people agreed to (or, without an approval, any call): how it ends is on record."""
+        return self._recorded(action, approval, reply) if approval else nullcontext()
+
+    @contextmanager
+    def _recorded(self, action: Action, approval: str, reply: Reply) -> Iterator[None]:
         outcome = ""
         try:
             yield
@@ -70,8 +73,7 @@ class Approving:
             outcome = named(error)
             raise
         finally:
-            if approval:
-                self._runtime.audit.committed(action, approval, outcome or f"http_{reply.status}")
+            self._runtime.audit.committed(action, approval, outcome or f"http_{reply.status}")
 
 
 def approval_in(request: Request) -> str:

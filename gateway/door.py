@@ -26,7 +26,7 @@ from fusebox.metrics import TEXT
 from fusebox.records import Action, ActionKind
 from gateway.denied import Denied, no_key
 from gateway.dialects import Chat, Dialect, Embeddings, Messages, Plain, Responses
-from gateway.http import JSON, ClientLeft, Header, Receive, Reply, Request, Scope, Send, credential
+from gateway.http import JSON, WIRE, ClientLeft, Header, Receive, Reply, Request, Scope, Send, credential
 from gateway.keys import Identity, Keys
 from gateway.limits import GUARD as QUOTA
 from gateway.models import ModelCalls
@@ -93,7 +93,8 @@ class Door:
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request, reply = Request(scope, receive), Reply(send)
+        wire = scope.get(WIRE)
+        request, reply = Request(scope, receive), Reply(send, wire.gathering if wire is not None else None)
         dialect = self._dialect(request.path)
         try:
             await self._route(request, reply, dialect)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from decimal import Decimal
 from http import HTTPStatus
 
@@ -69,9 +68,8 @@ class Hold:
         )  # fmt: skip
 
 
-@asynccontextmanager
-async def held(grants: Grants, call: Call, demand: Demand, hold: Hold | Toll, reply: Reply) -> AsyncIterator[None]:
-    """Around one call: its demand is set aside, and replaced by what it spent.
+async def set_aside(grants: Grants, call: Call, demand: Demand, reply: Reply) -> Part:
+    """Hold a call's demand until what it spent is settled.
 
     Raises:
         Denied: 429, too little is left.
@@ -80,10 +78,7 @@ async def held(grants: Grants, call: Call, demand: Demand, hold: Hold | Toll, re
     if isinstance(got, Refusal):
         raise _refused(got)
     reply.extra += _headers(got.headers())
-    try:
-        yield
-    finally:
-        grants.settle(got, hold.spent)
+    return got
 
 
 async def _reserved(grants: Grants, call: Call, demand: Demand) -> Part | Refusal:

@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import resource
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from contextlib import AbstractContextManager, nullcontext
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from fusebox.connections import Connection
 from gateway.denied import Denied, bad_request
+from gateway.gathering import Gathering
 
 BODY_DEADLINE_S: Final = 30.0
 LINGER_S: Final = 2.0
@@ -19,6 +21,7 @@ _OTHER_FILES: Final = 256
 """Descriptors for all but connections."""
 GONE: Final = "fusebox.gone"
 PEER: Final = "fusebox.peer"
+WIRE: Final = "fusebox.wire"
 JSON: Final = (b"content-type", b"application/json")
 EVENTS: Final = (b"content-type", b"text/event-stream")
 
@@ -33,19 +36,31 @@ class ClientLeft(Exception):
 
 
 class Wire(Connection):
-    """A connection that tells the request being answered when its client leaves; the server itself only notices."""
+    """A connection that tells the request being answered when its client leaves; the server itself only notices.
+
+    Attributes:
+        gathering: around what is to leave in one piece.
+    """
 
     most = MAX_CONNECTIONS
     _peer: bytes | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.gathering = Gathering(transport)
+        self.transport = cast(asyncio.Transport, self.gathering)
         secured = transport.get_extra_info("ssl_object")
         self._peer = secured.getpeercert(binary_form=True) if secured is not None else None
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self.scope[PEER] = self._peer  # type: ignore[typeddict-unknown-key]  # ours
+        self.scope[WIRE] = self  # type: ignore[typeddict-unknown-key]  # ours
+
+    @property
+    def all_here(self) -> bool:
+        """True when nothing more is to come of the request that came last, nor of any before it."""
+        return self.cycle is not None and not self.cycle.more_body
 
     def connection_lost(self, exc: Exception | None) -> None:
         cycle = self.cycle
@@ -81,6 +96,7 @@ class Request:
         self.peer: bytes | None = scope.get(PEER)
         """The client's certificate (DER), verified."""
         self._receive = receive
+        self._wire: Wire | None = scope.get(WIRE)
         self._task = asyncio.current_task()
         self._ended = False
         scope[GONE] = self._gone
@@ -95,6 +111,8 @@ class Request:
         announced = self.headers.get("content-length", "0")
         if not announced.isdecimal() or len(announced) > 15 or int(announced) > limit:
             raise _too_long(limit)
+        if self._wire is not None and self._wire.all_here:
+            return await self._read(limit)
         try:
             async with asyncio.timeout(BODY_DEADLINE_S):
                 return await self._read(limit)
@@ -135,10 +153,14 @@ class Request:
 
 
 class Reply:
-    """One answer, in one piece or chunk by chunk."""
+    """One answer, in one piece or chunk by chunk.
 
-    def __init__(self, send: Send) -> None:
-        self._send = send
+    Args:
+        gathering: around what is to leave in one piece, where the connection can do that.
+    """
+
+    def __init__(self, send: Send, gathering: AbstractContextManager[object] | None = None) -> None:
+        self._send, self._gathering = send, gathering or nullcontext()
         self.status = 0
         """Set once the head is on its way."""
         self.ended = False
@@ -149,8 +171,9 @@ class Reply:
 
     async def whole(self, status: int, headers: Iterable[Header], body: bytes) -> None:
         """The whole answer."""
-        await self.start(status, [*headers, (b"content-length", b"%d" % len(body))])
-        await self.end(body)
+        with self._gathering:
+            await self.start(status, [*headers, (b"content-length", b"%d" % len(body))])
+            await self.end(body)
 
     async def start(self, status: int, headers: Iterable[Header]) -> None:
         """The head."""
@@ -166,7 +189,6 @@ class Reply:
         """The last piece."""
         self.ended = True
         await self._send({"type": "http.response.body", "body": data})
-        await asyncio.sleep(0)  # the event loop writes when it comes round: before the books are kept, not after
 
 
 def safe(name: str, value: str) -> list[Header]:

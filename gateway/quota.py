@@ -23,7 +23,7 @@ from fusebox.store import MEMORY, MemoryStore, RedisStore, Store
 from fusebox.usage import Usage
 from gateway.denied import Denied
 from gateway.dialects import Ask, Dialect
-from gateway.hold import Hold, Toll, held
+from gateway.hold import Hold, Toll, set_aside
 from gateway.http import Reply
 from gateway.keys import Identity
 from gateway.limits import Call, Demand, Grants, Learner, Limit, Limiter, Measure, Wire, worst_case
@@ -116,8 +116,11 @@ class Quota:
             usd = max(self._price(usage, target) for target in targets)
             demand = Demand(demand.input_tokens, demand.output_tokens, usd)
         hold = Hold(demand, self._price)
-        async with held(self._grants, _call(identity, action, action.operation), demand, hold, reply):
+        part = await set_aside(self._grants, _call(identity, action, action.operation), demand, reply)
+        try:
             yield hold
+        finally:
+            self._grants.settle(part, hold.spent)
         if hold.sent and not chosen:
             self._learner.saw(identity.agent, ask.model, math.ceil(hold.answered / choices))
 
@@ -132,8 +135,11 @@ class Quota:
         if self._grants is None:
             yield toll
             return
-        async with held(self._grants, _call(identity, action, ""), Demand(), toll, reply):
+        part = await set_aside(self._grants, _call(identity, action, ""), Demand(), reply)
+        try:
             yield toll
+        finally:
+            self._grants.settle(part, toll.spent)
 
     def hang_up(self) -> None:
         """No more calls will come; on their event loop."""

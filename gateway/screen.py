@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, closing, nullcontext
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -61,18 +61,13 @@ class Screens:
     ) -> None:
         self._masker, self._output, self._canaries, self._ruled = masker, output, canaries, ruled
 
-    @contextmanager
-    def opened(self, route: str, action: Action) -> Iterator[Screen | None]:
+    def opened(self, route: str, action: Action) -> AbstractContextManager[Screen | None]:
         """Around one call: its screen, None where none is configured.
 
         However the call ends, what was replaced and what passed with a remark is audited, by kind and number.
         """
         screen = self._screen(route, action)
-        try:
-            yield screen
-        finally:
-            if screen is not None:
-                screen.close()
+        return closing(screen) if screen is not None else nullcontext()
 
     def _screen(self, route: str, action: Action) -> Screen | None:
         if self._masker is None and self._output is None:

@@ -6,15 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
 
 import aiohttp
-from yarl import URL
 
 from gateway.breaker import Circuit
 from gateway.denied import Denied
+from gateway.exchange import Exchange
 from gateway.http import Header, safe
 from gateway.providers.base import Adapter, Outgoing
 from gateway.settings import Upstream as Limits
@@ -59,10 +58,10 @@ class Failed(Exception):
 
 
 class Upstream:
-    """One pool of connections, made on the event loop that uses it."""
+    """The way out, opened on the event loop that uses it."""
 
     def __init__(self) -> None:
-        self._session: aiohttp.ClientSession | None = None
+        self._exchange: Exchange | None = None
 
     @asynccontextmanager
     async def send(self, outgoing: Outgoing, limits: Limits) -> AsyncIterator[aiohttp.ClientResponse]:
@@ -71,13 +70,14 @@ class Upstream:
         Raises:
             Failed: no connection, no answer in time, or it broke off.
         """
-        timeout = _timeout(limits.total_s, limits.connect_s, limits.idle_s)
+        exchange = self._exchange = self._exchange or Exchange()
         try:
-            async with self._pool().request(
-                outgoing.method, _url(outgoing.url), headers=outgoing.headers, data=outgoing.body or None,
-                timeout=timeout, allow_redirects=False,
-            ) as response:  # fmt: skip
-                yield response
+            async with asyncio.timeout(limits.total_s):
+                response = await exchange.ask(outgoing, limits)
+                try:
+                    yield response
+                finally:
+                    response.release()
         except TimeoutError:
             raise Failed(
                 Denied(HTTPStatus.GATEWAY_TIMEOUT, "upstream_timeout", "the upstream did not answer in time"),
@@ -92,27 +92,9 @@ class Upstream:
 
     async def close(self) -> None:
         """Let go of all connections."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
-
-    def _pool(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30.0)
-            self._session = aiohttp.ClientSession(
-                connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=True, skip_auto_headers=()
-            )
-        return self._session
-
-
-@lru_cache(64)
-def _timeout(total: float, connect: float, idle: float) -> aiohttp.ClientTimeout:
-    return aiohttp.ClientTimeout(total=total, sock_connect=connect, sock_read=idle)
-
-
-@lru_cache(1024)
-def _url(text: str) -> URL:
-    return URL(text, encoded=True)
+        if self._exchange is not None:
+            await self._exchange.close()
+            self._exchange = None
 
 
 async def body_of(response: aiohttp.ClientResponse) -> bytes:

@@ -21,12 +21,14 @@ Invariants, which a model in the tests checks:
 3. A grant that nobody uses is back in the store a tick after its second is over, whatever its calls do.
 
 How much more is asked for follows the traffic: twice what the grant before has served. The store gives at most an
-eighth of the room that is left, so near a limit there are no grants, and each call is decided by itself. A refusal that
+eighth of the room that is left, so near a limit there are no grants, and each call is decided by itself. Calls that
+come while a grant is asked for wait for it, and ask for themselves only when it has no room for them. A refusal that
 other grants of this process have caused is not told before these are given back and it was asked again.
 """
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from threading import Lock
 from typing import Final
@@ -39,7 +41,7 @@ from gateway.limits.rules import Call, Counted, Demand
 
 GRANT_S: Final = 1.0
 """Seconds that a grant may be used."""
-MOST: Final = 64
+MOST: Final = 512
 """Calls that one grant is asked for, beside the call at hand."""
 
 _Key = tuple[str, ...]
@@ -103,7 +105,7 @@ class Grants:
     def __init__(self, limiter: Limiter, clock: Clock) -> None:
         self._limiter, self._clock = limiter, clock
         self._current: dict[_Key, Grant] = {}
-        self._asking: set[_Key] = set()
+        self._asking: dict[_Key, asyncio.Event] = {}
         self._lock = Lock()
 
     def take(self, call: Call, demand: Demand) -> Part | None:
@@ -117,15 +119,19 @@ class Grants:
         return Part(grant, call, demand, units, now)
 
     async def reserve(self, call: Call, demand: Demand) -> Part | Refusal:
-        """As :meth:`gateway.limits.Limiter.reserve_soon`, and like it not to be cancelled."""
+        """As :meth:`gateway.limits.Limiter.reserve_soon`, and like it on one event loop and not to be cancelled."""
         key = _key(call, self._limiter.limits_on(call))
+        if asking := self._asking.get(key):
+            await asking.wait()
+            if part := self.take(call, demand):
+                return part
         with self._lock:
             more = self._more(key)
         try:
             got = await self._limiter.reserve_soon(call, demand, more)
         finally:
             if more:
-                self._asking.discard(key)
+                self._asking.pop(key).set()
         if isinstance(got, Refusal) and self._retire_on(call.tenant, {row.name for row in got.rows}):
             got = await self._limiter.reserve_soon(call, demand)
         return got if isinstance(got, Refusal) else self._begun(key, got)
@@ -159,12 +165,12 @@ class Grants:
         self._limiter.close()
 
     def _more(self, key: _Key) -> int:
-        """For how many further calls to ask: one asks for many, those who come meanwhile ask for themselves."""
+        """For how many further calls to ask: one asks for many, the others for themselves."""
         before = None if key in self._asking else self._current.pop(key, None)
         if before is None:
             return 0
         self._retire(before)
-        self._asking.add(key)
+        self._asking[key] = asyncio.Event()
         return min(MOST, 2 * before.served)
 
     def _begun(self, key: _Key, got: Reservation) -> Part:

@@ -110,6 +110,38 @@ def test_headers_say_what_this_process_has_left(clock: ManualClock) -> None:
         grants.settle(each, Demand(0, 10))
 
 
+class CountingWire(Wire):
+    """Counts round trips."""
+
+    trips = 0
+
+    async def run(self, script: Script, key: str, *args: str) -> str:
+        self.trips += 1
+        return await super().run(script, key, *args)
+
+
+def test_who_comes_while_a_grant_is_asked_for_waits_for_it(redis_url: str, clock: ManualClock) -> None:
+    store = RedisStore(redis_url)
+    store.delete("fusebox:default:quota")
+
+    async def many() -> int:
+        wire = CountingWire(redis_url, 5.0)
+        grants = grants_on(store, clock, wire=wire)
+
+        async def one() -> None:
+            each = part(grants.take(CALL, Demand(0, 2)) or await grants.reserve(CALL, Demand(0, 2)))
+            grants.settle(each, Demand(0, 1))
+
+        for at_once in (1, 3, *[20] * 20):
+            await asyncio.gather(*(one() for _ in range(at_once)))
+        grants.close()
+        wire.close()
+        return wire.trips
+
+    assert asyncio.run(many()) < 20
+    assert set(used(store).values()) == {404}
+
+
 def test_over_the_wire_it_is_the_same(redis_url: str, clock: ManualClock) -> None:
     store = RedisStore(redis_url)
     store.delete("fusebox:default:quota")

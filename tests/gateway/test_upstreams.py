@@ -135,6 +135,45 @@ def test_a_redirect_is_not_followed(running: Running, provider: Provider) -> Non
     assert (status, code(body)) == (502, "upstream_redirects")
 
 
+LONG = {**CHAT, "messages": [{"role": "user", "content": "word " * 1_500_000}]}
+
+
+def test_an_upstream_may_answer_before_it_has_read_the_body(running: Running, provider: Provider) -> None:
+    provider.answers = [whole("openai_chat.json")]
+    said = b'{"error":{"message":"far too long"}}'
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer_at_once() -> None:
+            with listener.accept()[0] as taken:
+                assert taken.recv(1024)
+                taken.sendall(b"HTTP/1.1 413 Too Long\r\ncontent-length: %d\r\n\r\n%s" % (len(said), said))
+                hung_up.wait(10)
+
+        hung_up, upstream = threading.Event(), threading.Thread(target=answer_at_once)
+        settings = running.gateway._settings.providers["openai"].__dict__
+        home, settings["url"] = settings["url"], f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+        upstream.start()
+        status, body, _ = ask(running, "/v1/chat/completions", LONG)
+        hung_up.set()
+        upstream.join()
+    assert (status, json.loads(body)["error"]["message"]) == (413, "far too long")
+    settings["url"] = home
+    assert ask(running, "/v1/chat/completions", CHAT)[0] == 200
+
+
+def test_a_long_body_arrives_whole(running: Running, provider: Provider) -> None:
+    provider.answers = [whole("openai_chat.json")]
+    assert ask(running, "/v1/chat/completions", LONG)[0] == 200
+    assert provider.seen[-1].body["messages"] == LONG["messages"]
+
+
+def test_a_whole_call_has_its_time(running: Running, provider: Provider) -> None:
+    provider.answers = [streamed("openai_chat.sse", parts=4, then=lambda: asyncio.sleep(5))]
+    running.gateway._settings.providers["openai"].__dict__["total_s"] = 0.5
+    _, body, _ = ask(running, "/v1/chat/completions", CHAT | STREAM)
+    assert json.loads(body.rpartition(b"data: ")[2])["error"]["code"] == "upstream_timeout"
+
+
 # --- clients ----------------------------------------------------------------------------------------------------------
 def raw(running: Running) -> socket.socket:
     host, port = urlsplit(running.url).netloc.split(":")
