@@ -26,7 +26,7 @@ HEAD_DEADLINE_S: Final = 10.0
 MAX_HEAD: Final = 32 << 10
 MAX_CONNECTIONS: Final = 512
 _PLACES: Final = itertools.count()
-"""Who began to be awaited later has a higher one; the loop's clock is the same for all that come in one of its turns."""
+"""Who began to be awaited later has a higher one; the loop's clock is the same for all that come in one turn of it."""
 
 CUT: Final = happenings.declare(
     "connections_cut", logging.INFO, "HTTP connections closed for a late or overlong head, or idle at the limit"
