@@ -66,7 +66,8 @@ def draw_page(page: Page, name: str) -> None:
 
 def draw_board(page: Page) -> None:
     """The tiles."""
-    turn_to(page, "Board")
+    page.get_by_role("link", name=re.compile("Board$")).first.click()
+    expect(page.locator("[class*=st-key-tile-]").first).to_be_visible(timeout=_PATIENCE_MS)
     draw(page, "board", _TILES)
 
 
