@@ -108,11 +108,12 @@ class Writer:
     def unconfirmed(self, command: str, order: str, scope: str, missing: Sequence[str], time: float) -> Alert:
         """Processes have not said that they applied an order to stop."""
         agent = scope.removeprefix(_AGENT) if scope.startswith(_AGENT) else ""
-        named = ", ".join(missing[:_MAX_SPANS])
+        more = len(missing) - _MAX_SPANS
+        named = ", ".join(missing[:_MAX_SPANS]) + (f" and {more} more" if more > 0 else "")
         data = {
             "agent": agent,
             "scope": scope,
-            "reason": f"{len(missing)} processes have not confirmed the {order} of {scope}: {named}"[:_MAX_TEXT],
+            "reason": f"the {order} of {scope} is not confirmed by {named}"[:_MAX_TEXT],
             "missing": list(missing[:_MAX_SPANS]),
             "command": command,
             "commands": ["fusebox status", "fusebox doctor", f"fusebox kill {agent or _words(scope)} --reason '...'"],
@@ -151,7 +152,7 @@ class Writer:
         """Messages wait in an agent's dead letters."""
         data = {
             "agent": agent,
-            "reason": f"{count} messages wait in the dead letters of {agent}",
+            "reason": f"dead letters of {agent} that wait for a person: {count}",
             "count": count,
             "commands": [f"fusebox dlq list {agent}", f"fusebox dlq show {agent}"],
         }
