@@ -17,12 +17,13 @@ SPAN: Final = f"{BRANCH}, SpanAttributes AS attributes"
 _TIMES: Final = "FROM otel_traces_trace_id_ts WHERE TraceId"
 OF_TRACE: Final = f"""TraceId = {{trace_id:String}}
               AND Timestamp >= (SELECT min(Start) {_TIMES} = {{trace_id:String}})
-              AND Timestamp < (SELECT max(End) + 1 {_TIMES} = {{trace_id:String}})"""
-"""The times spare the days in which the trace was not: their indexes are not even read."""
+              AND Timestamp <= (SELECT max(End) + 1 {_TIMES} = {{trace_id:String}})"""
+"""The times spare the days in which the trace was not: their indexes are not even read. Not ``<``: for ``Timestamp <``
+a whole second the engine looks for ``<=`` the second before, and leaves out parts that lie wholly between the two."""
 _TRACES: Final = "(SELECT splitByChar(':', arrayJoin({spans:Array(String)}))[1])"
 _OF_TRACES: Final = f"""TraceId IN {_TRACES}
               AND Timestamp >= (SELECT min(Start) {_TIMES} IN {_TRACES})
-              AND Timestamp < (SELECT max(End) + 1 {_TIMES} IN {_TRACES})"""
+              AND Timestamp <= (SELECT max(End) + 1 {_TIMES} IN {_TRACES})"""
 _ENTRY: Final = """
     seq, writer, toUnixTimestamp64Micro(time) / 1000000 AS time, kind, actor, subject, reason, trace_id, span_id,
     payload"""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from collector import schema
+from collector import queries, schema
 from collector.keep import otlp_bytes
 from collector.keep.engine import Engine
 from collector.keep.errors import EngineDown
@@ -188,6 +188,18 @@ def test_a_call_that_two_spans_tell_is_one_action(bench: Bench, mark: str) -> No
     assert bench.rows("SELECT span_id FROM agent_events") == [("0000000000000002",)]
     assert bench.rows("SELECT sum(actions) FROM agent_minutes") == [(1,)]
     assert bench.one("SELECT count() FROM otel_traces") == 2
+
+
+def test_spans_that_were_just_stored_are_found_in_the_last_second_of_their_trace(bench: Bench) -> None:
+    """The engine reads ``Timestamp < second`` as ``<= the second before`` and leaves out parts between the two."""
+    trace, root = f"{1:032x}", f"{1:016x}"
+    bench.engine.writer().command("SYSTEM STOP MERGES otel_traces")
+    bench.store(request(Span(1, start=NOW + 0.1)))
+    bench.store(request(Span(2, start=NOW + 0.4, parent=1)))
+    client = bench.engine.reader()
+    assert len(queries.run(client, "trace_spans", trace_id=trace)) == 2
+    assert len(queries.run(client, "spans_below", spans=[f"{trace}:{root}"])) == 1
+    assert len(queries.run(client, "span", trace_id=trace, span_id=f"{2:016x}")) == 1
 
 
 @pytest.mark.parametrize(("kind", "code"), [("Client", "Error"), ("SPAN_KIND_CLIENT", "STATUS_CODE_ERROR")])
