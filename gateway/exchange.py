@@ -28,8 +28,8 @@ from gateway.settings import Upstream as Limits
 
 _KEPT_S: Final = 30.0
 _ADDRESSES: Final = 1024
-_REPEATABLE: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
-"""Methods that may be sent twice (RFC 9110, 9.2.2)."""
+_SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+"""Methods that change nothing (RFC 9110, 9.2.1). Others could be sent twice as well, but who agreed, agreed to one."""
 _NO_TIMER: Final = TimerNoop()
 
 
@@ -68,7 +68,7 @@ class Exchange:
         try:
             return await self._asked(outgoing, limits)
         except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-            if outgoing.method not in _REPEATABLE or isinstance(error, aiohttp.ClientConnectorError):
+            if outgoing.method not in _SAFE or isinstance(error, aiohttp.ClientConnectorError):
                 raise  # else: the upstream may just have closed a connection that was kept
         return await self._asked(outgoing, limits)
 

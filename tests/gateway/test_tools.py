@@ -70,16 +70,24 @@ def test_a_path_stays_below_its_system(running: Running, provider: Provider, pat
     assert provider.seen == []
 
 
-def test_a_commit_is_never_tried_again(running: Running, provider: Provider) -> None:
-    async def gone(request: web.Request) -> web.StreamResponse:
-        assert request.transport is not None
-        request.transport.close()
-        return web.Response()
+async def gone(request: web.Request) -> web.StreamResponse:
+    assert request.transport is not None
+    request.transport.close()
+    return web.Response()
 
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+def test_a_commit_is_never_tried_again(running: Running, provider: Provider, method: str) -> None:
     provider.answers = [gone]
-    response = call(running, "POST", "/tools/tickets/comments", body={})
+    response = call(running, method, "/tools/tickets/comments", body={})
     assert (response.status, json.loads(response.read())["error"]["code"]) == (502, "upstream_unavailable")
     assert len(provider.seen) == 1
+
+
+def test_a_question_is_asked_again_when_its_connection_was_closed(running: Running, provider: Provider) -> None:
+    provider.answers = [gone, stored]
+    assert call(running, "GET", "/tools/tickets/7").status == 201
+    assert len(provider.seen) == 2
 
 
 @pytest.mark.parametrize(
