@@ -26,7 +26,7 @@ system: $(VENV)/.dev
 demo: install
 	$(BIN)/fusebox demo $(ARGS)
 
-# In half the time on two cores, where nothing else runs: make test ARGS="-n 2 --dist worksteal".
+# In two thirds of the time on two cores, where nothing else runs: make test ARGS="-n 2 --dist worksteal".
 test: $(VENV)/.dev system
 	$(BIN)/pytest $(ARGS)
 
