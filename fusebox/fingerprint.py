@@ -76,6 +76,8 @@ _MASK: Final = (1 << _BITS) - 1
 
 NOTHING: Final = xxhash.xxh3_64_intdigest(b"nothing")
 """The hash of every result that says there is nothing: empty, ``[]``, ``no results``."""
+SILENCE: Final = xxhash.xxh3_64_intdigest(b"")
+"""The exact hash of an empty result: a command that succeeded says nothing, which says nothing of what is there."""
 
 
 def text_of(value: object) -> str:

@@ -1,4 +1,4 @@
-"""Kinds written later still: scored once untouched, found wanting (a flaky service was cut), then tuned on."""
+"""Kinds written later still: scored, found wanting (a flaky service was cut), then tuned on."""
 
 from __future__ import annotations
 
@@ -110,7 +110,29 @@ def inbox(m: Maker) -> Rows:
         m.pause(9.99, 10.01)
 
 
+def screening(m: Maker) -> Rows:
+    """Looks name after name up in a list that hardly anybody is on; each is asked for in the same form."""
+    (me,) = m.agents(1)
+    form = m.random.choice(('{"name": "%s", "list": "sanctions"}', "Is %s on the sanctions list?", "%s"))
+    for _ in range(m.random.randrange(15, 40)):
+        told = "no matches" if m.random.random() < 0.95 else f"possible match: {m.words(3)}"
+        yield m.row(me, "screen", "sanctions", form % m.words(2), told)
+        m.pause(1, 6)
+
+
+def silent_commands(m: Maker) -> Rows:
+    """Moves files about; a shell says nothing when all went well."""
+    (me,) = m.agents(1)
+    for _ in range(m.random.randrange(15, 40)):
+        verb = m.random.choice(("mkdir", "cp -r", "mv", "touch", "rm"))
+        yield m.row(me, "bash", "shell", f"{verb} {m.words(2)}", "")
+        m.pause(1, 6)
+
+
 LOOPS: Final = tuple(
     Kind(make.__name__, make, True) for make in (period_of_eight, lost_ring, outage, critic, edit_and_test)
 )
-WORK: Final = tuple(Kind(make.__name__, make, False) for make in (flaky_service, helpdesk, triage, inbox))
+WORK: Final = (
+    *(Kind(make.__name__, make, False) for make in (flaky_service, helpdesk, triage, inbox, silent_commands)),
+    Kind("screening", screening, False, periodic=("screen",)),
+)

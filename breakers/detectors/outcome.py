@@ -16,12 +16,12 @@ class OutcomeFile:
     """One (operation, target, result) and how often it came round."""
 
     __slots__ = (
-        "count", "failed", "first", "first_time", "gap", "novelties", "period", "regular", "request", "result", "score",
-        "simhash", "task", "thoughts", "time", "tokens", "warned", "works",
+        "count", "failed", "first", "first_time", "gap", "hints", "novelties", "period", "regular", "request", "result",
+        "score", "simhash", "task", "thoughts", "time", "tokens", "warned", "works",
     )  # fmt: skip
 
     def __init__(self, event: Event, novelties: int, works: int, thoughts: int, task: int) -> None:
-        self.score, self.warned, self.regular = 1.0, False, False
+        self.score, self.hints, self.warned, self.regular = 1.0, 0, False, False
         self.begin(event)
         self.failed = not event.ok
         self.gap = self.period = 0.0
@@ -42,7 +42,7 @@ class OutcomeFile:
 
     def forgive(self) -> float:
         """What failed has succeeded; the score that it had."""
-        score, self.score, self.count = self.score, 0.0, 0
+        score, self.score, self.count, self.hints = self.score, 0.0, 0, 0
         return score
 
     def ticks(self, gap: float) -> bool:

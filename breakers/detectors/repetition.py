@@ -9,6 +9,8 @@ it is a paraphrase on a target that names one thing (``TICK-12``): a near-duplic
 it varies in numbers and ids only, is a near-duplicate, or whatever else had the same error   ``alike``
 it is the same, but the result is not known, or it is another task's, on a whole system       ``faint``
 a failure, the same again, by code that waits longer and longer (a polite back-off)           ``faint``
+after a thought, the answer is that nothing was found, again, to a request in similar words   ``faint``
+the same to a request in other words; or the same result to one in similar words              a hint
 another row of the same form: request and result differ in numbers                            ``faint`` / 2
 the answer says that the work goes on (``running``), or code asks on a regular clock          ``idle``
 the same but for numbers, within a second, without a thought: a row or a retry, who knows     as it was
@@ -19,6 +21,11 @@ Novelty drains: every *other* tool call whose outcome was not seen before takes 
 are merely alike), one on a new request three times as much unless the file is about one thing, and three of them
 between two repetitions twice that. Counts, not time windows: a step every few minutes adds up as well as ten a second,
 until a file rests for ``memory_s``.
+
+A *hint* counts ``faint`` towards a warning and nothing towards opening, until anything new happens: whoever looks for
+many things in turn finds nothing for a while as well. A command that succeeds in silence has not said that there is
+nothing. A request that fails as it failed before other work was done (edit, test, edit, test) is a hint as well, which
+no work takes back: only that the request succeeds.
 
 A new answer to a request that had failed forgives its failures: a retry that succeeds is no loop.
 
@@ -37,7 +44,7 @@ from breakers.detectors.base import OPEN, WARN, finding
 from breakers.detectors.memory import CHANGED, KIN, MOVED, NEW, SAME, VARIED, Memory
 from breakers.detectors.outcome import PAUSE_S, OutcomeFile
 from breakers.detectors.words import delegates, names_one_thing, writes
-from fusebox.fingerprint import NOTHING, distance
+from fusebox.fingerprint import NOTHING, SILENCE, distance
 from fusebox.records import ActionKind, Event, Finding
 
 _Key = tuple[str, str, int]
@@ -52,6 +59,7 @@ _FEW: Final = 3
 _WORK: Final = 2
 _ONCE: Final = 1.5
 _UNTOLD: Final = -1.0
+_HINT: Final = -2.0
 _TASK: Final = 3
 _MODEL, _CONSUME, _TOOL = ActionKind.MODEL_CALL, ActionKind.CONSUME, ActionKind.TOOL_CALL
 
@@ -65,6 +73,7 @@ class Repetition:
         fresh: what a novel outcome of a new request takes off the stale score; half of it where only the answer is new.
         near_distance: SimHash bits in which paraphrases may differ on a target that names one thing.
         alike_distance: the same on a target that names a whole system.
+        vain_distance: SimHash bits in which requests may differ that found nothing and still are in similar words.
         near, alike, faint, idle: see the table.
         drain: what a novel outcome takes off a file's score.
         drift: the same when what came back is merely alike.
@@ -75,7 +84,7 @@ class Repetition:
     __slots__ = (
         "_alike", "_alike_distance", "_drain", "_drift", "_evidence", "_faint", "_files", "_fresh", "_idle",
         "_in_trace", "_memory", "_memory_s", "_near", "_near_distance", "_novelties", "_old", "_open", "_stale",
-        "_task", "_thoughts", "_trace", "_warn", "_works", "score",
+        "_task", "_thoughts", "_trace", "_vain_distance", "_warn", "_works", "score",
     )  # fmt: skip
 
     def __init__(
@@ -87,6 +96,7 @@ class Repetition:
         fresh: float = 1.0,
         near_distance: int = 20,
         alike_distance: int = 12,
+        vain_distance: int = 24,
         near: float = 0.98,
         alike: float = 0.75,
         faint: float = 0.4,
@@ -96,7 +106,7 @@ class Repetition:
         memory_s: float = 1800.0,
     ) -> None:
         self._warn, self._open, self._stale, self._fresh = warn, open, stale, fresh
-        self._near_distance, self._alike_distance = near_distance, alike_distance
+        self._near_distance, self._alike_distance, self._vain_distance = near_distance, alike_distance, vain_distance
         self._near, self._alike, self._faint, self._idle = near, alike, faint, idle
         self._drain, self._drift = drain, drift
         self._memory_s = memory_s
@@ -187,31 +197,48 @@ class Repetition:
         gap = event.time - file.time
         weight = self._weight(file, event, step, gap)
         drain = self._drain if weight > self._alike or step >= VARIED else self._drift
-        score = max(0.0, file.score - drain * self._dilution(file, event.target))
+        new = self._dilution(file, event.target)
+        score = max(0.0, file.score - drain * new)
         if weight == _UNTOLD:
             file.score = score
+        elif weight == _HINT and event.result == NOTHING:
+            file.score = score
+            self._count(file, event)
         elif weight == self._idle:
             file.score = max(score, min(score + weight, self._warn))
             self._count(file, event)
-        elif weight:
+        elif weight > 0:
             file.score = score + weight
             self._count(file, event)
             if step >= VARIED and (file.count > _FEW - 1 or not event.ok or self._thought(file, event)):
                 self._old += weight
         else:
-            file.score, file.warned = max(1.0, score - self._drain * _FEW), False
-            file.begin(event)
+            file.score = max(1.0, score - self._drain * _FEW)
+            if weight == _HINT:
+                self._count(file, event)
+            elif not file.hints:
+                file.warned = False
+                file.begin(event)
             if event.ok:
                 self._renew(step)
+        if new and not self._failed_again(file, event):
+            file.hints = 0
+        elif new or weight == _HINT:
+            file.hints += 1
         file.gap, file.period = gap, min(file.period or gap, gap)
         file.remember(event, self._novelties, self._works, self._thoughts, self._task)
+
+    @staticmethod
+    def _failed_again(file: OutcomeFile, event: Event) -> bool:
+        """The same, after whatever was done about it."""
+        return not event.ok and event.request == file.request
 
     def _weight(self, file: OutcomeFile, event: Event, step: int, gap: float) -> float:
         if step <= CHANGED and event.request == file.request and file.task < self._task:
             step = SAME  # in an earlier task, which is no longer remembered
         thought = self._thoughts > file.thoughts or event.input_tokens >= file.tokens + _GREW
         if step <= CHANGED or (step == SAME and event.request != file.request and not event.ok):
-            return self._similar(file, event, thought or gap >= PAUSE_S)
+            return self._similar(file, event, thought, gap)
         if event.ok:
             if step in (KIN, MOVED) and not writes(event.operation):
                 return 0.0 if step == MOVED else self._faint / 2
@@ -239,32 +266,38 @@ class Repetition:
             new += _WORK * (self._works - file.works)
         return new if new < _FEW else 2 * new
 
-    def _similar(self, file: OutcomeFile, event: Event, reacted: bool) -> float:
+    def _similar(self, file: OutcomeFile, event: Event, thought: bool, gap: float) -> float:
         """Another request with the same result."""
         if event.action is _MODEL:  # prompts share their instructions; answers like "yes" say nothing
             return 0.0
-        if file.task != self._task and not names_one_thing(event.target):
+        one_thing, reacted = names_one_thing(event.target), thought or gap >= PAUSE_S
+        if file.task != self._task and not one_thing:
             return 0.0  # another task's
         bits = distance(event.simhash, file.simhash) if event.simhash and file.simhash else 64
-        if (
-            (bits <= self._near_distance or reacted)
-            and names_one_thing(event.target)
-            and not delegates(event.operation)
-        ):
+        if (bits <= self._near_distance or reacted) and one_thing and not delegates(event.operation):
             return self._near
         if not event.ok:
             return self._alike
-        same = event.result and event.result_exact == file.result
-        if not same or not reacted or bits > self._near_distance:
-            return 0.0
-        if bits <= self._alike_distance:
+        same = bool(event.result) and event.result_exact == file.result
+        if same and reacted and bits <= self._alike_distance:
             return self._alike
-        return self._faint if event.result == NOTHING else 0.0
+        if event.result == NOTHING:
+            return self._in_vain(event, bits, same and reacted, thought)
+        return _HINT if same and thought and bits <= self._near_distance else 0.0
+
+    def _in_vain(self, event: Event, bits: int, alike: bool, thought: bool) -> float:
+        """There was nothing again."""
+        told = thought and event.result_exact != SILENCE
+        if (alike and bits <= self._near_distance) or (told and bits <= self._vain_distance):
+            return self._faint
+        return _HINT if told else 0.0
 
     def _judge(self, file: OutcomeFile, event: Event) -> Finding | None:
         enough = self._stale if file.count >= _FEW else self._stale * _ONCE
         cycle = self._old - enough + self._open
         self.score = max(file.score, cycle)
+        if file.hints:
+            self.score = max(self.score, min(file.score + self._faint * file.hints, self._warn))
         if self.score < self._warn:
             return None
         if self.score >= self._open:

@@ -19,6 +19,7 @@ from typing import IO, Any, Final, cast
 from fusebox.errors import FuseboxError
 from fusebox.fingerprint import (
     NOTHING,
+    SILENCE,
     error_hash,
     exact_hash,
     hash64,
@@ -149,7 +150,7 @@ def _result(row: dict[str, Any], told: str, ok: bool) -> tuple[int, int]:
     length = int(row.get("result_len") or len(told))
     if not length:
         talk = str(row["operation"]).lower() in _TALK
-        return (0, 0) if talk else (NOTHING, NOTHING)
+        return (0, 0) if talk else (NOTHING, SILENCE)
     if not ok:
         return error_hash("error", told), exact_hash(told)
     if length <= len(told):

@@ -6,11 +6,12 @@ import pytest
 
 from benchmarks.loop_data import later, loops, more, public, work
 from benchmarks.loop_data.baselines import BASELINES, Cap, Identical, OpenHands
-from benchmarks.loop_data.made import Kind, Maker
+from benchmarks.loop_data.made import Generator, Kind, Maker
 from benchmarks.loop_data.scoring import Share, baseline, ours, quantile, score_made, score_real, score_streams, total
 from breakers.rules import load_rules
 from collector.backtest.common import Happened, happened
-from fusebox.registry import Registry
+from collector.backtest.replay import Replay
+from fusebox.registry import AgentEntry, Registry
 
 NOBODY = Registry()
 
@@ -23,7 +24,6 @@ def judged(events: list[Happened]) -> dict[tuple[str, str], Happened]:
 def test_generated_loops_are_seen(kind: Kind) -> None:
     hard = {
         "stuck_browser": 0,
-        "rephrased_search": 0,
         "edit_and_test": 0,
         "paraphrase": 2,
         "critic": 4,
@@ -33,10 +33,23 @@ def test_generated_loops_are_seen(kind: Kind) -> None:
     assert sum(map(bool, found)) >= hard.get(kind.name, 5), found
 
 
+def declared(events: list[Happened], kind: Kind) -> dict[tuple[str, str], Happened]:
+    """Judged after the owners have said which operations repeat on purpose."""
+    entry = AgentEntry(owner="jo", periodic=frozenset(kind.periodic))
+    return ours(events, load_rules(), Registry(agents={one.event.agent: entry for one in events}))
+
+
 @pytest.mark.parametrize("kind", [*work.WORK, *more.WORK, *later.WORK], ids=lambda kind: kind.name)
 def test_generated_work_is_mostly_left_alone(kind: Kind) -> None:
-    found = score_made([kind], 6, judged)[kind.name]
+    found = score_made([kind], 6, lambda events: declared(events, kind))[kind.name]
     assert sum(map(bool, found)) <= 1, found
+
+
+@pytest.mark.parametrize("make", [loops.paraphrase, more.rephrased_search, later.edit_and_test])
+def test_who_gets_no_further_in_other_words_or_with_other_edits_is_at_least_warned_of(make: Generator) -> None:
+    for case in range(10):
+        replay = Replay(load_rules(), NOBODY)
+        assert any(map(replay.observe, map(happened, make(Maker(f"{make.__name__}/{case}"))))), case
 
 
 def test_a_case_is_drawn_anew_and_can_be_drawn_again() -> None:

@@ -67,6 +67,44 @@ def test_a_cycle_opens_early_in_its_third_lap_or_when_six_old_steps_were_made(pe
     )
 
 
+WORDS = [
+    "refunds", "broken pallets", "who paid the driver", "winter tariffs", "the crane of berth nine", "late customs",
+    "an audit of labels", "lost manifests", "weather at the port", "margins of suppliers", "night shifts",
+    "empty depots",
+]  # fmt: skip
+
+
+def actions(events: Iterable[Event]) -> list[str]:
+    detector = Repetition()
+    return [found.action for one in events if (found := detector.observe(one))]
+
+
+@pytest.mark.parametrize("result", ["no results", "[]", {}])
+def test_a_search_in_ever_other_words_that_finds_nothing_is_warned_of_and_never_opens(result: object) -> None:
+    assert actions(calls(WORDS, [result] * len(WORDS), tokens=50)) == ["warn"]
+    assert actions(calls(WORDS[:5], [result] * 5, tokens=50)) == []
+
+
+def test_a_search_in_similar_words_that_finds_nothing_opens() -> None:
+    text = "late shipments of the harbour crane in winter with refunds by carrier and depot since the audit"
+    asked = [text.replace(word, "vendor") for word in text.split()[:12]]
+    assert actions(calls(asked, ["no results"] * len(asked), tokens=50))[:2] == ["warn", "open"]
+
+
+def test_code_that_looks_many_things_up_may_find_none_of_them() -> None:
+    assert actions(calls(WORDS, ["no results"] * len(WORDS))) == []
+
+
+def test_what_is_found_in_between_is_progress() -> None:
+    found = ["no results"] * len(WORDS)
+    found[3], found[7] = "one broken pallet", "a manifest of May"
+    assert actions(calls(WORDS, found, tokens=50)) == []
+
+
+def test_a_command_that_succeeds_in_silence_has_not_said_that_there_is_nothing() -> None:
+    assert actions(calls(WORDS, [""] * len(WORDS), tokens=50)) == []
+
+
 def test_a_refrain_beside_as_much_new_work_is_no_loop() -> None:
     texts = [chr(97 + n % 26) * (3 + n // 26) for n in range(60)]
     requests = ["read the glossary" if n % 2 == 0 else f"translate {texts[n]}" for n in range(60)]
@@ -144,3 +182,23 @@ def test_a_retry_that_succeeds_forgives_the_failures_before_it() -> None:
 
 def test_success_that_brings_nothing_new_forgives_nothing() -> None:
     assert opens(flaky(["the same"] * 12))
+
+
+def test_tests_that_fail_as_before_are_warned_of_whatever_was_edited_and_a_success_ends_it() -> None:
+    def rounds(outcomes: list[bool]) -> list[Event]:
+        return [
+            event(
+                START + 40.0 * n + 7 * step + n * n, *call, ok=passed or not step, trace="c" * 32, tokens=100 + 50 * n
+            )
+            for n, passed in enumerate(outcomes)
+            for step, call in enumerate(
+                [
+                    ("edit", "app.py", WORDS[n], "edited"),
+                    ("test", "repo", "pytest", "2 passed" if passed else "1 failed"),
+                ]
+            )
+        ]
+
+    assert actions(rounds([False] * 9)) == ["warn"]
+    assert actions(rounds([False] * 5)) == []
+    assert actions(rounds([*[False] * 4, True, *[False] * 4])) == []
