@@ -65,13 +65,17 @@ class Repeats(Generic[T]):
             future, mine = self._claim(key)
         if not mine:
             happenings.emit(REPEATED)
-            return future.result(_PATIENCE_S)
+            try:
+                return future.result(_PATIENCE_S)
+            finally:
+                del future  # as below
         try:
             answer = work()
         except BaseException as error:
             with self._lock:
                 self._seen.pop(key, None)
             future.set_exception(error)
+            del future  # it holds the error, the error this frame, and the frames below hold the request's megabytes
             raise
         future.set_result(answer)
         return answer

@@ -1,6 +1,8 @@
 """Repeated requests: one piece of work, the same answer for all."""
 
+import gc
 import threading
+import weakref
 
 import pytest
 
@@ -20,6 +22,25 @@ def test_work_that_failed_may_be_tried_again(clock: ManualClock) -> None:
     with pytest.raises(ZeroDivisionError):
         repeats.once(b"a", lambda: 1 // 0)
     assert repeats.once(b"a", lambda: 5) == 5
+
+
+def test_a_request_that_was_refused_is_gone_from_memory_at_once(clock: ManualClock) -> None:
+    """Without a garbage collection, which nothing of megabytes brings about by itself."""
+    repeats: Repeats[int] = Repeats(clock)
+
+    def ask(body: set[int]) -> None:
+        with pytest.raises(ZeroDivisionError):
+            repeats.once(b"a", lambda: len(body) // 0)
+
+    body = {1}
+    left = weakref.ref(body)
+    gc.disable()
+    try:
+        ask(body)
+        del body
+        assert left() is None
+    finally:
+        gc.enable()
 
 
 def test_a_request_is_forgotten_after_the_window(clock: ManualClock) -> None:
