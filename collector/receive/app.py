@@ -10,7 +10,7 @@ from typing import Final
 from collector.configured import declare
 from collector.receive.grpc import GrpcDoor
 from collector.receive.http import Door
-from collector.receive.intake import Answer, Intake
+from collector.receive.intake import ACCEPTED, Answer, Intake
 from collector.receive.repeats import Repeats, key_in
 from collector.receive.signals import SPANS_STORED
 from collector.receive.stamp import MISSHAPEN
@@ -125,4 +125,4 @@ def _known(records: Iterable[Record]) -> Iterator[tuple[bytes, Answer]]:
     for record in records:
         key = key_in(record.payload)
         if key:
-            yield key, Answer()
+            yield key, ACCEPTED

@@ -2,6 +2,7 @@
 
 import gc
 import threading
+import tracemalloc
 import weakref
 
 import pytest
@@ -79,6 +80,16 @@ def test_memory_is_bounded(clock: ManualClock, monkeypatch: pytest.MonkeyPatch) 
         repeats.once(b"%d" % i, lambda: 0)
     assert repeats.once(b"999", lambda: 1) == 0
     assert repeats.once(b"0", lambda: 1) == 1
+
+
+def test_what_is_remembered_is_small(clock: ManualClock) -> None:
+    repeats: Repeats[int] = Repeats(clock)
+    tracemalloc.start()
+    for i in range(10_000):
+        repeats.once(i.to_bytes(16, "big"), lambda: 0)
+    taken = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert taken < 10_000 * 300
 
 
 def test_a_request_that_is_in_the_spool_twice_stops_no_start(clock: ManualClock) -> None:
