@@ -80,18 +80,12 @@ class Receive:
     def _open_http(self, resources: contextlib.ExitStack, intake: Intake, tokens: Tokens, writer: Writer) -> int:
         sock = bind(self._config.host, self._config.http_port, "http_port")
         workers = resources.enter_context(ThreadPoolExecutor(_WORKERS, "fusebox-http"))
-        door = Door(intake, tokens, workers, lambda: self._trouble(writer), lambda: render(self._gauges(writer)))
+        door = Door(intake, tokens, workers, writer.trouble, lambda: render(self._gauges(writer)))
         server = HttpServer(door)
         resources.callback(lambda: server.stop(self._patience))
         port = port_of(sock)
         server.start(sock)
         return port
-
-    def _trouble(self, writer: Writer) -> str:
-        """Why nothing is taken now; empty while spans flow."""
-        if writer.failure or writer.size() < self._config.spool_max_bytes:
-            return writer.failure
-        return f"the spool is full ({writer.size()} bytes): keep or watch does not read it, or spool_max_bytes is small"
 
     def _announce(self, resources: contextlib.ExitStack, http_port: int, grpc_port: int) -> None:
         host, folder = self._config.host, self._config.data_dir
