@@ -38,9 +38,11 @@ class Connection(HttpToolsProtocol):
 
     Attributes:
         most: connections that may be open at once.
+        longest: bytes that a request's head may have.
     """
 
     most = MAX_CONNECTIONS
+    longest = MAX_HEAD
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -64,7 +66,7 @@ class Connection(HttpToolsProtocol):
         self._head += len(data) if self._in_head else 0
         super().data_received(data)
         if self._in_head:  # most heads come in one piece, and need no deadline
-            if self._head > MAX_HEAD:
+            if self._head > self.longest:
                 self._cut("size")
             else:
                 self._expect_head()

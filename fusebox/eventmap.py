@@ -174,10 +174,10 @@ def _result(span: SpanFacts, result: str) -> int:
 
 
 def _count(a: Mapping[str, Value], *candidates: str) -> int:
-    """The first attribute that holds a sane token count; spans are other people's data."""
+    """The first attribute that holds a sane token count other than 0; spans are other people's data."""
     for name in candidates:
         value = a.get(name)
-        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 53:
+        if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 1 << 53:
             return value
     return 0
 

@@ -34,6 +34,7 @@ from collector.sql.query_log import WRITER, QueryLog
 from collector.sql.quota import Quotas
 from fusebox.clock import Clock, system_clock
 from fusebox.config import Config
+from fusebox.connections import Connection
 from fusebox.lifecycle import Stack, serve
 from fusebox.ports import address, bind, port_of
 from fusebox.rundir import announce, withdraw
@@ -104,14 +105,26 @@ def _sandbox_setup(config: Config, engine: Engine) -> dict[str, Any]:
         engine.discard()
 
 
+class Asking(Connection):
+    """A connection to the SQL port: a statement may stand in a request's address."""
+
+    longest = 128 << 10
+
+
+def http_server(port: SqlPort) -> uvicorn.Server:
+    """What serves the SQL port."""
+    config = uvicorn.Config(
+        port, http=Asking, ws="none", lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=5
+    )
+    return uvicorn.Server(config)
+
+
 class SqlServer:
     """uvicorn in a thread, announced while it listens."""
 
     def __init__(self, config: Config, port: SqlPort) -> None:
         self._config, self._port = config, port
-        self._server = uvicorn.Server(
-            uvicorn.Config(port, lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=5)
-        )
+        self._server = http_server(port)
         self._socket: socket.socket | None = None
         self._thread = threading.Thread(target=self._run, name="sql-port", daemon=True)
 

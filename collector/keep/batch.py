@@ -2,7 +2,7 @@
 
 Format of ``batches/promise.json`` (one file, replaced atomically, fsynced with its folder)::
 
-    {"first": n, "last": n, "id": "<sha-256 hex>", "formed": <Unix nanoseconds>}
+    {"first": n, "last": n, "id": "<sha-256 hex>", "formed": <Unix nanoseconds>, "sum": "<xxh64 of the others in hex>"}
 
 ``id`` is the SHA-256 of first, last and the members' payloads. It is the batch's ``_batch`` in every table and, for an
 insert of all its members, the deduplication token.
@@ -10,9 +10,15 @@ insert of all its members, the deduplication token.
 Invariants
     * At most one batch is promised. Its members are retried as they are, never re-cut: a batch of other members under
       another token would store again what the failed attempt had stored.
-    * The promise is on disk before the first insert and taken back after the cursor was committed. A promise whose
-      last record the cursor has passed is stale.
+    * The promise is on disk before the first insert and stays until the next one replaces it. A promise whose last
+      record the cursor has passed is stale.
+    * Whatever precedes a promise's first record was stored before. So the promise is also a second word on how far the
+      cursor was, should that be damaged: nothing is stored again. A spool whose first record precedes a promise, with
+      its cursor intact, is another spool than the promise was made of.
     * ``formed`` is part of the promise because a row's partition may depend on it, and a retry must not move rows.
+
+No damage keeps *keep* from starting: a promise that cannot be read is put aside (``promise.damaged``) with an alarm; a
+batch that was under way at that moment may then be stored twice.
 """
 
 from __future__ import annotations
@@ -20,20 +26,26 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Protocol
 
+import xxhash
+
 from collector.spool.record import Record
 from fusebox import happenings
 from fusebox.clock import Clock
-from fusebox.errors import ConfigError
-from fusebox.rundir import sync_dir, write_atomic
+from fusebox.rundir import write_atomic
 
 _NS: Final = 1_000_000_000
 CHANGED: Final = happenings.declare(
     "batch_changed", logging.ERROR, "members of a promised batch were damaged in the spool; the intact ones are kept"
+)
+DAMAGED: Final = happenings.declare(
+    "promise_damaged", logging.ERROR, "the file that names the batch under way was damaged and put aside"
 )
 
 
@@ -48,6 +60,10 @@ class Source(Protocol):
 
     def lag(self) -> int:
         """Bytes not read yet."""
+
+    @property
+    def astray(self) -> bool:
+        """True when it does not know how far its work was done, and begins at the oldest record there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,28 +100,21 @@ class Promises:
     def make(self, batch: Batch) -> None:
         """Fix the batch's membership durably."""
         promise = {"first": batch.first, "last": batch.last, "id": batch.id, "formed": batch.formed}
-        write_atomic(self._path, json.dumps(promise))
+        write_atomic(self._path, json.dumps(promise | {"sum": _sum(promise)}))
 
     def read(self) -> Batch | None:
-        """The promise of an earlier process (without payloads), or None.
-
-        Raises:
-            ConfigError: the file is damaged in a way no crash explains.
-        """
+        """The latest promise (without payloads), of whatever process; None when there is none that can be read."""
         try:
-            promise = json.loads(self._path.read_text())
+            promise = json.loads(self._path.read_text(errors="replace"))
+            if promise.pop("sum", "") not in (_sum(promise), ""):  # earlier releases wrote none
+                raise ValueError("its sum is wrong")
             return Batch(str(promise["id"]), int(promise["first"]), int(promise["last"]), int(promise["formed"]), ())
         except FileNotFoundError:
             return None
-        except (ValueError, KeyError, TypeError) as error:
-            raise ConfigError(
-                f"{self._path} is damaged ({error!r}); move it away to go on (the batch it names may be stored twice)"
-            ) from error
-
-    def keep(self) -> None:
-        """The promise is kept; take it back."""
-        self._path.unlink(missing_ok=True)
-        sync_dir(self._path.parent)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            happenings.emit(DAMAGED, error=repr(error))
+            os.replace(self._path, self._path.with_suffix(".damaged"))
+            return None
 
 
 class Batches:
@@ -115,6 +124,8 @@ class Batches:
         self._source, self._promises, self._settings, self._clock = source, promises, settings, clock
         self._ahead: deque[Record] = deque()
         self._promise = promises.read()
+        if self._promise and source.astray:
+            source.commit(self._promise.first - 1)
         self._open: Batch | None = None
 
     @property
@@ -154,9 +165,8 @@ class Batches:
         return self._open
 
     def done(self, batch: Batch) -> None:
-        """The batch is in the tables: move the cursor, then forget the promise."""
+        """The batch is in the tables: move the cursor."""
         self._source.commit(batch.last)
-        self._promises.keep()
         self._promise = self._open = None
 
     def _cut(self) -> Batch:
@@ -171,7 +181,7 @@ class Batches:
     def _promised(self) -> Batch | None:
         """The batch an earlier process promised, unless the cursor has passed it."""
         promise = self._promise
-        if promise is None or promise.last < self._ahead[0].number:
+        if promise is None or not promise.first <= self._ahead[0].number <= promise.last:
             return None
         while self._ahead[-1].number < promise.last and (more := self._source.read(1, 1)):
             self._ahead.extend(more)
@@ -179,7 +189,13 @@ class Batches:
         if _id_of(members) != promise.id:
             happenings.emit(CHANGED, first=promise.first, last=promise.last, found=len(members))
         self._ahead = deque(record for record in self._ahead if record.number > promise.last)
-        return replace(promise, payloads=tuple(record.payload for record in members), retried=True)
+        payloads = tuple(record.payload for record in members)
+        return replace(promise, last=members[-1].number, payloads=payloads, retried=True)
+
+
+def _sum(promise: Mapping[str, object]) -> str:
+    text = json.dumps([promise[name] for name in ("first", "last", "id", "formed")])
+    return f"{xxhash.xxh64_intdigest(text.encode()):016x}"
 
 
 def _id_of(members: list[Record]) -> str:

@@ -4,7 +4,7 @@
 
                records        promise fsynced                stored             cursor committed
       idle ──────────► forming ──────────────► promised ─────────────► stored ──────────────────► idle
-                                                 ▲    │ engine down, disk full, …                  (promise taken back)
+                                                 ▲    │ engine down, disk full, …
                                                  │    ▼
                                                uncertain ── back off, then probe and complete
 

@@ -10,7 +10,7 @@ from typing import Final
 from collector.configured import declare
 from collector.receive.grpc import GrpcDoor
 from collector.receive.http import Door
-from collector.receive.intake import Answer, Intake
+from collector.receive.intake import ACCEPTED, Answer, Intake
 from collector.receive.repeats import Repeats, key_in
 from collector.receive.signals import SPANS_STORED
 from collector.receive.stamp import MISSHAPEN
@@ -80,18 +80,12 @@ class Receive:
     def _open_http(self, resources: contextlib.ExitStack, intake: Intake, tokens: Tokens, writer: Writer) -> int:
         sock = bind(self._config.host, self._config.http_port, "http_port")
         workers = resources.enter_context(ThreadPoolExecutor(_WORKERS, "fusebox-http"))
-        door = Door(intake, tokens, workers, lambda: self._trouble(writer), lambda: render(self._gauges(writer)))
+        door = Door(intake, tokens, workers, writer.trouble, lambda: render(self._gauges(writer)))
         server = HttpServer(door)
         resources.callback(lambda: server.stop(self._patience))
         port = port_of(sock)
         server.start(sock)
         return port
-
-    def _trouble(self, writer: Writer) -> str:
-        """Why nothing is taken now; empty while spans flow."""
-        if writer.failure or writer.size() < self._config.spool_max_bytes:
-            return writer.failure
-        return f"the spool is full ({writer.size()} bytes): keep or watch does not read it, or spool_max_bytes is small"
 
     def _announce(self, resources: contextlib.ExitStack, http_port: int, grpc_port: int) -> None:
         host, folder = self._config.host, self._config.data_dir
@@ -125,4 +119,4 @@ def _known(records: Iterable[Record]) -> Iterator[tuple[bytes, Answer]]:
     for record in records:
         key = key_in(record.payload)
         if key:
-            yield key, Answer()
+            yield key, ACCEPTED

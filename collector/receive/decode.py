@@ -12,7 +12,7 @@ from google.protobuf.json_format import ParseDict, ParseError
 from google.protobuf.message import DecodeError
 
 from collector.receive.inflate import LARGE
-from collector.receive.outline import refuse_dense, refuse_too_many
+from collector.receive.outline import refuse_dense, refuse_dense_text, refuse_too_many, refuse_too_scattered
 from collector.receive.refusal import Refusal, Why
 from collector.receive.signals import Signal
 
@@ -61,6 +61,8 @@ def _from_protobuf(body: bytes, signal: Signal) -> Any:
 
 
 def _from_json(body: bytes, signal: Signal) -> Any:
+    if len(body) > LARGE:
+        refuse_dense_text(body, signal.noun)
     data = json.loads(body)
     for place, item in enumerate(_items(data, signal.levels)):
         refuse_too_many(place + 1, signal.noun)
@@ -72,11 +74,15 @@ def _from_json(body: bytes, signal: Signal) -> Any:
 
 
 def _items(data: Any, levels: tuple[str, str, str]) -> Iterator[dict[str, Any]]:
-    """Every span or log record."""
+    """Every span or log record. Raises: Refusal: there are too many around them."""
     resources, scopes, items = levels
+    groups = 0
     for resource in data.get(resources) or ():
+        groups += 1
         for scope in resource.get(scopes) or ():
+            groups += 1
             yield from scope.get(items) or ()
+    refuse_too_scattered(groups)
 
 
 def _repair_ids(part: dict[str, Any]) -> None:

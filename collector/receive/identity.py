@@ -45,10 +45,10 @@ class Attribution:
 
     def attribute(self, attributes: Attributes, facts: dict[str, Value], service: str) -> None:
         """Write agent, tenant and a claim that was not believed into ``attributes``, whose values are ``facts``."""
+        if names.SCORE_AGENT in facts:
+            self._attribute_score(attributes, str(facts[names.SCORE_AGENT]))
         claim = agent_of(facts, service)
-        agent = self._speakers.get(claim)
-        if agent is None:
-            agent = self._speakers[claim] = speaker(claim, self.principal)
+        agent = self._speaker(claim)
         if agent != facts.get(names.GEN_AI_AGENT_ID):
             _replace(attributes, names.GEN_AI_AGENT_ID, agent)
         if claim and agent != claim:
@@ -56,6 +56,20 @@ class Attribution:
             self.example = claim[:200]
             put(attributes, names.CLAIMED_AGENT, cut(claim, MAX_NAME))
         put(attributes, names.TENANT, self.principal.tenant)
+
+    def _attribute_score(self, attributes: Attributes, claim: str) -> None:
+        """A detector's score of an agent is what only somebody who may speak for it can tell."""
+        agent = self._speaker(claim)
+        if agent != claim:
+            self.rewritten += 1
+            self.example = claim[:200]
+            _replace(attributes, names.SCORE_AGENT, agent)
+
+    def _speaker(self, claim: str) -> str:
+        agent = self._speakers.get(claim)
+        if agent is None:
+            agent = self._speakers[claim] = speaker(claim, self.principal)
+        return agent
 
     def report(self) -> None:
         """One happening for the whole request: its sender must not decide how much is logged."""

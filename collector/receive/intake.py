@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from collector.receive.decode import Encoding, decode
 from collector.receive.inflate import inflate
@@ -25,6 +25,10 @@ class Answer:
 
     rejected: int = 0
     message: str = ""
+
+
+ACCEPTED: Final = Answer()
+"""Nearly every answer, and many are remembered: one is enough."""
 
 
 class Spool(Protocol):
@@ -82,7 +86,7 @@ class Intake:
                 raise Refusal(Why.TOO_LARGE, "the request is too long once stamped; send smaller batches")
             self._spool.append(record)
             happenings.emit(signal.stored, count=stamped.accepted)
-        return Answer(stamped.rejected, stamped.message)
+        return Answer(stamped.rejected, stamped.message) if stamped.rejected else ACCEPTED
 
 
 def refuse(error: Exception) -> Refusal:

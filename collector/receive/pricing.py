@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -24,10 +25,12 @@ _LIMITS: Final = (2_000_000, 200_000, 128_000, 32_000)
 _TRIALS: Final = (Usage(7, 3), Usage(1_009, 11, 101, 13, 5), Usage(31_013, 1_013, 17_011))
 _ZERO: Final = Decimal(0)
 _NO_USAGE: Final = Usage()
+_DIGITS: Final = re.compile(r"-?[0-9]{1,20}")
 
 
 def price_of(attributes: Mapping[str, Value], at: float, now: float, book: PriceBook = SHIPPED) -> Cost | None:
-    """What a span cost; None when it bills nothing here, reports no usage, or its model has no known price.
+    """What a span cost; None when it bills nothing here, reports no usage or one that cannot be, or its model has no
+    known price.
 
     Args:
         at: when the span began; an impossible time counts as ``now``.
@@ -36,7 +39,11 @@ def price_of(attributes: Mapping[str, Value], at: float, now: float, book: Price
         return None
     if attributes.get(names.DELEGATED) in (True, "true"):
         return None
-    usage, model = _usage(attributes), _text(attributes, names.GEN_AI_RESPONSE_MODEL, names.GEN_AI_REQUEST_MODEL)
+    try:
+        usage = _usage(attributes)
+    except OverflowError:
+        return None
+    model = _text(attributes, names.GEN_AI_RESPONSE_MODEL, names.GEN_AI_REQUEST_MODEL)
     if usage == _NO_USAGE:
         return None
     provider = _text(attributes, names.GEN_AI_PROVIDER, names.GEN_AI_SYSTEM_OLD)
@@ -109,6 +116,7 @@ def _through(book: PriceBook, model: str, provider: str, hour: int, limit: int) 
 
 
 def _usage(a: Mapping[str, Value]) -> Usage:
+    """The tokens of a span as the ledger reads them. Raises: OverflowError: some are a number that cannot be."""
     return Usage(
         _tokens(a, names.USAGE_INPUT, names.USAGE_INPUT_OLD),
         _tokens(a, names.USAGE_OUTPUT, names.USAGE_OUTPUT_OLD),
@@ -119,11 +127,23 @@ def _usage(a: Mapping[str, Value]) -> Usage:
 
 
 def _tokens(a: Mapping[str, Value], *candidates: str) -> int:
+    """The first that says a number other than zero. Raises: OverflowError."""
     for name in candidates:
         value = a.get(name)
-        if type(value) is int and 0 <= value < _MOST_TOKENS:
-            return value
+        if value:
+            count = value if type(value) is int else _number(value)
+            if not 0 <= count < _MOST_TOKENS:
+                raise OverflowError(name)
+            if count:
+                return count
     return 0
+
+
+def _number(value: Value) -> int:
+    """A count that came as a fraction or as text; 0 for what is none."""
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else 0
+    return int(value) if isinstance(value, str) and _DIGITS.fullmatch(value) else 0
 
 
 def _text(a: Mapping[str, Value], *candidates: str) -> str:

@@ -15,7 +15,7 @@ from fusebox import happenings
 from fusebox.clock import Clock
 
 WINDOW_S: Final = 600.0
-_CAPACITY: Final = 16_384
+_CAPACITY: Final = 1 << 17
 _PATIENCE_S: Final = 30.0
 _HASH_BYTES: Final = 16
 _TAG: Final = bytes([1002 << 3 & 0x7F | 2 | 0x80, 1002 << 3 >> 7, _HASH_BYTES])
@@ -45,16 +45,15 @@ def key_in(payload: bytes) -> bytes | None:
 
 
 class Repeats(Generic[T]):
-    """Remembers requests for ten minutes, at most 16,384 of them. Thread-safe."""
+    """Remembers requests for ten minutes, at most 131,072 of them (some 30 MB). Thread-safe."""
 
     def __init__(self, clock: Clock, known: Iterable[tuple[bytes, T]] = ()) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._seen: OrderedDict[bytes, tuple[float, Future[T]]] = OrderedDict()
-        for key, answer in known:
-            future, new = self._claim(key)
-            if new:  # the same request may lie in the spool twice: it came again after the window
-                future.set_result(answer)
+        self._running: dict[bytes, Future[T]] = {}
+        self._done: OrderedDict[bytes, tuple[float, T]] = OrderedDict()
+        for key, answer in known:  # which may lie in the spool twice: it came again after the window
+            self._remember(key, answer)
 
     def once(self, key: bytes, work: Callable[[], T]) -> T:
         """Do ``work`` for a new request; for a repeated one wait for, and return, what the first came to.
@@ -62,27 +61,39 @@ class Repeats(Generic[T]):
         A request whose work failed is forgotten: the same bytes may try again.
         """
         with self._lock:
-            future, mine = self._claim(key)
-        if not mine:
+            self._forget()
+            done, running = self._done.get(key), self._running.get(key)
+            if done is None and running is None:
+                mine = self._running[key] = Future[T]()
+        if done is not None:
             happenings.emit(REPEATED)
-            return future.result(_PATIENCE_S)
+            return done[1]
+        if running is not None:
+            happenings.emit(REPEATED)
+            try:
+                return running.result(_PATIENCE_S)
+            finally:
+                del running  # as below
         try:
             answer = work()
         except BaseException as error:
             with self._lock:
-                self._seen.pop(key, None)
-            future.set_exception(error)
+                del self._running[key]
+            mine.set_exception(error)
+            del mine  # it holds the error, the error this frame, and the frames below hold the request's megabytes
             raise
-        future.set_result(answer)
+        with self._lock:
+            del self._running[key]
+            self._remember(key, answer)
+        mine.set_result(answer)
         return answer
 
-    def _claim(self, key: bytes) -> tuple[Future[T], bool]:
-        now = self._clock.monotonic()
-        while self._seen and (len(self._seen) > _CAPACITY or next(iter(self._seen.values()))[0] < now - WINDOW_S):
-            self._seen.popitem(last=False)
-        known = self._seen.get(key)
-        if known:
-            return known[1], False
-        future: Future[T] = Future()
-        self._seen[key] = now, future
-        return future, True
+    def _remember(self, key: bytes, answer: T) -> None:
+        self._done[key] = self._clock.monotonic(), answer
+        if len(self._done) > _CAPACITY:
+            self._done.popitem(last=False)
+
+    def _forget(self) -> None:
+        horizon = self._clock.monotonic() - WINDOW_S
+        while self._done and next(iter(self._done.values()))[0] < horizon:
+            self._done.popitem(last=False)

@@ -17,7 +17,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span
 from collector.receive.clean import SURELY_SHORT, clean, put, shorten
 from collector.receive.foreign import translate
 from collector.receive.identity import Attribution
-from collector.receive.outline import refuse_too_many
+from collector.receive.outline import refuse_too_many, refuse_too_scattered
 from collector.receive.pricing import price_of
 from collector.tokens import Principal
 from fusebox import happenings, names
@@ -54,8 +54,10 @@ def stamp(
         book: the prices of inference spans.
 
     Raises:
-        Refusal: it holds more than 50,000 spans.
+        Refusal: it holds more than 50,000 spans, or more than 10,000 resources and scopes.
     """
+    refuse_too_scattered(len(request.resource_spans))
+    refuse_too_scattered(sum(1 + len(resource.scope_spans) for resource in request.resource_spans))
     offered = sum(len(scope.spans) for resource in request.resource_spans for scope in resource.scope_spans)
     refuse_too_many(offered, "spans")
     request.DiscardUnknownFields()

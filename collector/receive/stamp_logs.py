@@ -15,7 +15,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeL
 
 from collector.receive.clean import clean, normalise, put, shorten
 from collector.receive.identity import Attribution
-from collector.receive.outline import refuse_too_many
+from collector.receive.outline import refuse_too_many, refuse_too_scattered
 from collector.receive.stamp import Stamped, is_id, more, stamp_resource
 from collector.tokens import Principal
 from fusebox import names
@@ -31,8 +31,10 @@ def stamp_logs(request: ExportLogsServiceRequest, principal: Principal, received
         received: Unix seconds.
 
     Raises:
-        Refusal: it holds more than 50,000 log records.
+        Refusal: it holds more than 50,000 log records, or more than 10,000 resources and scopes.
     """
+    refuse_too_scattered(len(request.resource_logs))
+    refuse_too_scattered(sum(1 + len(resource.scope_logs) for resource in request.resource_logs))
     offered = sum(1 for _ in _records(request))
     refuse_too_many(offered, "log records")
     request.DiscardUnknownFields()

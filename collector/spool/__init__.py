@@ -36,7 +36,8 @@ Invariants
 5. A failed or short ``write`` is cut off again; the append raises :class:`SpoolFull`.
 6. Only the writer deletes segments: those whose last record every file in ``cursors/`` has passed, except the newest
    (from which :func:`recent` tells what was just received) unless room is needed. A cursor that cannot be read counts
-   as 0: it protects everything and its reader starts again at the oldest record (at least once).
+   as 0: it protects everything and its reader starts again at the oldest record (at least once), unless it knows
+   better: *keep* does, by its last promise (:mod:`collector.keep.batch`).
 7. A record waits for *keep* at most ``max_age_s`` before others are refused (:mod:`collector.spool.age`); its age
    is that of its segment's last write, and segments are closed after a sixteenth of that time.
 8. The last 32 MiB of the disk are left to those who empty the spool (:mod:`collector.spool.reserve`).

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from collector.spool.cursor import read_cursor
-from collector.spool.errors import FULL, SpoolFull
+from collector.spool.errors import SpoolFull
 from collector.spool.segment import segments
-from fusebox import happenings
 from fusebox.clock import Clock
 
 _LOOK_EVERY_S: Final = 1.0
@@ -49,7 +48,6 @@ class AgeCap:
         if now - self._looked >= _LOOK_EVERY_S:
             self._looked, self._age = now, self.oldest(last)
         if self._age > self._max_age_s:
-            happenings.emit(FULL, oldest_s=round(self._age), max_age_s=self._max_age_s)
             raise SpoolFull(
                 f"the spool holds records that wait to be stored for {self._age:.0f} s; "
                 "see that keep runs and its database takes them, or raise spool_max_age_s"

@@ -60,6 +60,11 @@ class Mark:
 
 def read_cursor(folder: Path, name: str) -> int:
     """The number ``name`` is done with; 0 when it never committed or its file is damaged."""
+    return known_cursor(folder, name) or 0
+
+
+def known_cursor(folder: Path, name: str) -> int | None:
+    """The number ``name`` is done with; 0 when it never committed, None when its file is damaged."""
     try:
         text = (folder / "cursors" / name).read_text(errors="replace")
     except FileNotFoundError:
@@ -68,7 +73,7 @@ def read_cursor(folder: Path, name: str) -> int:
     if number.isascii() and number.isdigit() and len(number) <= 20 and checksum == f"{_sum(int(number)):016x}":
         return int(number)
     happenings.emit(CURSOR_UNREADABLE, reader=name)
-    return 0
+    return None
 
 
 def write_cursor(folder: Path, name: str, number: int) -> None:

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from collector.spool.cursor import Mark, read_cursor, register, write_cursor
+from collector.spool.cursor import Mark, known_cursor, register, write_cursor
 from collector.spool.errors import DAMAGED, LOST
 from collector.spool.record import HEADER, Header, Record, intact, parse_header, walk
 from collector.spool.segment import Segment, keep_evidence, segments
@@ -36,7 +36,10 @@ class Reader:
         self._name = name
         register(folder, name)
         self._mark = Mark(folder)
-        self._committed = self._position = read_cursor(folder, name)
+        done = known_cursor(folder, name)
+        self.astray = done is None
+        """True when the cursor was damaged, so that reading begins at the oldest record."""
+        self._committed = self._position = done or 0
         self._durable = 0
         self._file: _Current | None = None
 

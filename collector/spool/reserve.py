@@ -12,8 +12,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from collector.spool.errors import FULL, SpoolFull
-from fusebox import happenings
+from collector.spool.errors import SpoolFull
 from fusebox.clock import Clock
 
 RESERVE: Final = 32 << 20
@@ -43,7 +42,6 @@ class Reserve:
         """
         self._look()
         if self._free < self._reserve:
-            happenings.emit(FULL, free=self._free, reserve=self._reserve)
             raise SpoolFull(
                 f"the disk of the spool has {self._free} bytes left, and {self._reserve} are reserved for what "
                 "empties it; make room on it"

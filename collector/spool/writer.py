@@ -62,6 +62,10 @@ class Writer:
         self._cond = threading.Condition()
         self._syncing = False
         self._broken = ""
+        self._failure = ""
+        """What became of the last record, if it was not stored."""
+        self._refused = 0
+        """Its bytes, if there was no room for it."""
         self._open: _Open | None = None
         self._resources = contextlib.ExitStack()
         with contextlib.ExitStack() as resources:
@@ -82,15 +86,14 @@ class Writer:
         if len(payload) > MAX_PAYLOAD:
             raise ValueError(f"a record holds at most {MAX_PAYLOAD} bytes, not {len(payload)}")
         with self._cond:
-            self._await_sync_of_finished_segment()
-            segment, number = self._write(payload)
-            while segment.durable < number:
-                if segment.failure:
-                    raise SpoolFailed(f"the disk reported an error: {segment.failure}")
-                if self._syncing:
-                    self._cond.wait()
-                else:
-                    self._sync(segment)
+            try:
+                self._await_sync_of_finished_segment()
+                segment, number = self._write(payload)
+                self._await_sync(segment, number)
+            except (SpoolFull, SpoolFailed) as error:
+                self._failure = str(error)
+                raise
+            self._failure = ""
         return number
 
     def size(self) -> int:
@@ -102,10 +105,17 @@ class Writer:
         """Seconds for which the oldest record waits to be stored."""
         return self._age.oldest(self.number())
 
-    @property
-    def failure(self) -> str:
-        """Why nothing can be appended until the spool is opened again; "" when all is well."""
-        return self._broken
+    def trouble(self) -> str:
+        """Why the next record would be refused, if it were as long as the last one that was; "" while records flow.
+
+        What the disk reported stands until a record is durable again.
+        """
+        with self._cond:
+            try:
+                self._check(self._refused)
+            except (SpoolFull, SpoolFailed) as error:
+                return str(error)
+            return "" if self._refused else self._failure
 
     def number(self) -> int:
         """The highest durable record number."""
@@ -132,10 +142,13 @@ class Writer:
 
     def _write(self, payload: bytes) -> tuple[_Open, int]:
         """Under the lock, no sync running on a full segment: write one record, return where it went."""
-        if self._broken:
-            raise SpoolFailed(self._broken)
-        self._age.check(self._next - 1)
-        self._make_room(HEADER + len(payload))
+        self._refused = 0
+        try:
+            self._check(HEADER + len(payload))
+        except SpoolFull as error:
+            self._refused = HEADER + len(payload)
+            happenings.emit(FULL, error=str(error))
+            raise
         segment = self._open or self._begin()
         number = self._next
         try:
@@ -146,6 +159,13 @@ class Writer:
         self._next = number + 1
         self._bytes += HEADER + len(payload)
         return segment, number
+
+    def _check(self, need: int) -> None:
+        """Raises: SpoolFull, SpoolFailed: a record of ``need`` bytes cannot be taken now."""
+        if self._broken:
+            raise SpoolFailed(self._broken)
+        self._age.check(self._next - 1)
+        self._make_room(need)
 
     def _begin(self) -> _Open:
         try:
@@ -161,6 +181,15 @@ class Writer:
             else:
                 self._finish(self._open)
                 self._delete_passed(keep_newest=True)
+
+    def _await_sync(self, segment: _Open, number: int) -> None:
+        while segment.durable < number:
+            if segment.failure:
+                raise SpoolFailed(f"the disk reported an error: {segment.failure}")
+            if self._syncing:
+                self._cond.wait()
+            else:
+                self._sync(segment)
 
     def _sync(self, segment: _Open) -> None:
         """Lead a group commit: the lock is released while the disk works."""
@@ -218,7 +247,6 @@ class Writer:
             return
         self._delete_passed(keep_newest=self._open is not None)
         if self._bytes + need > self._max_bytes:
-            happenings.emit(FULL, bytes=self._bytes, max_bytes=self._max_bytes)
             raise SpoolFull(
                 f"the spool holds {self._bytes} of {self._max_bytes} bytes and its readers are behind; "
                 "see that keep and watch run, or raise spool_max_bytes"

@@ -4,20 +4,33 @@ An emitter numbers its spans as they end (:data:`fusebox.names.SEQUENCE`). Neigh
 a hole counts as a loss once it is :data:`GRACE_S` old, and is forgotten after :data:`MEMORY_S`, when no detector looks
 back that far. An emitter that is met in the middle (after a restart) begins there.
 
-Bounds: :data:`MAX_EMITTERS` emitters, the one that spoke longest ago goes first; :data:`MAX_HOLES` holes of each, more
-are counted as one lump.
+Bounds, whatever numbers are claimed: :data:`MAX_EMITTERS` emitters, the one that spoke longest ago goes first;
+:data:`MAX_HOLES` holes of each, however wide; what is missing in more of them is lumped together, a few minutes a lump,
+and cannot be filled any more.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import OrderedDict, defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
 GRACE_S: Final = 10.0
 MEMORY_S: Final = 1800.0
 MAX_EMITTERS: Final = 10_000
-MAX_HOLES: Final = 1_000
+MAX_HOLES: Final = 32
+_LUMP_S: Final = MEMORY_S / 8
+
+
+@dataclass(slots=True)
+class _Missing:
+    """So many numbers (up to ``last``, where they are a hole) that have been missing since then."""
+
+    since: float
+    count: int
+    last: int = 0
 
 
 @dataclass(slots=True)
@@ -25,15 +38,53 @@ class _Emitter:
     highest: int
     agent: str
     dropped: int = 0
-    holes: dict[int, float] = field(default_factory=dict)
-    lumps: list[tuple[float, int]] = field(default_factory=list)
+    holes: list[_Missing] = field(default_factory=list)
+    """By number."""
+    lumps: list[_Missing] = field(default_factory=list)
+
+    def jump(self, number: int, now: float) -> None:
+        """A number came that is above all others."""
+        missing = number - self.highest - 1
+        if missing:
+            self.holes.append(_Missing(now, missing, number - 1))
+            self._bound(now)
+        self.highest = number
+
+    def fill(self, number: int, now: float) -> None:
+        """A number came that is none of these."""
+        place = bisect_left(self.holes, number, key=lambda hole: hole.last)
+        hole = self.holes[place] if place < len(self.holes) else None
+        if hole is None or number <= hole.last - hole.count:
+            return
+        above = hole.last - number
+        below = _Missing(hole.since, hole.count - above - 1, number - 1)
+        parts = (below, _Missing(hole.since, above, hole.last))
+        self.holes[place : place + 1] = [part for part in parts if part.count]
+        self._bound(now)
+
+    def lost(self, now: float) -> int:
+        return sum(part.count for part in self._missing() if GRACE_S < now - part.since <= MEMORY_S)
+
+    def _missing(self) -> Iterator[_Missing]:
+        """All parts; another thread may be at them."""
+        yield from tuple(self.holes)
+        yield from tuple(self.lumps)
+
+    def _bound(self, now: float) -> None:
+        if len(self.holes) <= MAX_HOLES:
+            return
+        hole = self.holes.pop(0)
+        if self.lumps and hole.since - self.lumps[-1].since < _LUMP_S:
+            self.lumps[-1].count += hole.count
+        else:
+            self.lumps = [*(lump for lump in self.lumps if now - lump.since <= MEMORY_S), hole]
 
 
 class Sequences:
     """For one thread that notes and others that read."""
 
     def __init__(self) -> None:
-        self._emitters: OrderedDict[str, _Emitter] = OrderedDict()
+        self._emitters: OrderedDict[int, _Emitter] = OrderedDict()
         self.dropped = 0
         """Spans that emitters said they gave up."""
 
@@ -44,47 +95,27 @@ class Sequences:
             now: seconds on any clock that only moves forward.
             dropped: how many spans the emitter says it gave up.
         """
-        state = self._emitters.get(emitter)
+        key = hash(emitter)  # it is as long as its sender likes
+        state = self._emitters.get(key)
         if state is None:
             self.dropped += dropped
-            self._emitters[emitter] = _Emitter(number, agent, dropped)
+            self._emitters[key] = _Emitter(number, agent, dropped)
             if len(self._emitters) > MAX_EMITTERS:
                 self._emitters.popitem(last=False)
             return
-        self._emitters.move_to_end(emitter)
+        self._emitters.move_to_end(key)
         self.dropped += max(0, dropped - state.dropped)
         state.agent, state.dropped = agent, max(state.dropped, dropped)
         if number > state.highest:
-            _open_holes(state, number, now)
+            state.jump(number, now)
         else:
-            state.holes.pop(number, None)
+            state.fill(number, now)
 
     def lost(self, now: float) -> dict[str, int]:
         """Spans that never arrived lately, by agent; agents without a loss are left out."""
         found: defaultdict[str, int] = defaultdict(int)
         for state in tuple(self._emitters.values()):
-            count = _lost(state, now)
+            count = state.lost(now)
             if count:
                 found[state.agent] += count
         return dict(found)
-
-
-def _open_holes(state: _Emitter, number: int, now: float) -> None:
-    missing = number - state.highest - 1
-    if missing and len(state.holes) + missing > MAX_HOLES:
-        _forget(state, now)
-    if missing and len(state.holes) + missing > MAX_HOLES:
-        state.lumps.append((now, missing))
-    else:
-        state.holes.update(dict.fromkeys(range(state.highest + 1, number), now))
-    state.highest = number
-
-
-def _forget(state: _Emitter, now: float) -> None:
-    state.holes = {number: since for number, since in state.holes.items() if now - since <= MEMORY_S}
-    state.lumps = [(since, count) for since, count in state.lumps if now - since <= MEMORY_S]
-
-
-def _lost(state: _Emitter, now: float) -> int:
-    holes = sum(GRACE_S < now - since <= MEMORY_S for since in tuple(state.holes.values()))
-    return holes + sum(count for since, count in tuple(state.lumps) if GRACE_S < now - since <= MEMORY_S)

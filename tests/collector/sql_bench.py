@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import requests
-import uvicorn
 
 from collector.audit.journal import Journal
-from collector.keep.app import sql_port
+from collector.keep.app import http_server, sql_port
 from fusebox.clock import ManualClock
 from fusebox.config import Config
 from fusebox.ports import bind, port_of
@@ -48,7 +47,7 @@ def serving(folder: Path) -> Iterator[Port]:
         application = sql_port(
             Config(data_dir=folder), bench.engine, clock, {}, Journal(folder / "journal", clock, "keep")
         )
-        server = uvicorn.Server(uvicorn.Config(application, lifespan="off", log_config=None))
+        server = http_server(application)
         sock = bind("127.0.0.1", 0, "sql_port")
         thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]})
         thread.start()

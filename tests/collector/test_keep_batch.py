@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -14,8 +14,8 @@ from collector.keep.batch import Batch, Batches, BatchSettings, Promises
 from collector.keep.errors import EngineDown
 from collector.keep.keeper import Keeper, Linger
 from collector.spool.record import Record
+from fusebox import happenings
 from fusebox.clock import ManualClock
-from fusebox.errors import ConfigError
 from tests.fixtures.collector import until
 
 _SETTINGS = BatchSettings(max_records=4, max_bytes=100, linger=0.0)
@@ -27,13 +27,14 @@ class Disk:
     def __init__(self) -> None:
         self.records: list[Record] = []
         self.cursor = 0
+        self.astray = False
 
 
 class Source:
     """A reader of it, as the spool's: goes on behind the cursor."""
 
     def __init__(self, disk: Disk) -> None:
-        self._disk, self._position = disk, disk.cursor
+        self._disk, self._position, self.astray = disk, disk.cursor, disk.astray
 
     def read(self, max_records: int, max_bytes: int) -> list[Record]:
         found: list[Record] = []
@@ -49,6 +50,7 @@ class Source:
 
     def commit(self, number: int) -> None:
         self._disk.cursor = max(self._disk.cursor, number)
+        self._position = max(self._position, number)
 
     def lag(self) -> int:
         return sum(len(r.payload) for r in self._disk.records if r.number > self._position)
@@ -62,7 +64,7 @@ class PromisesModel(RuleBasedStateMachine):
         self.folder = tempfile.TemporaryDirectory()
         self.disk = Disk()
         self.attempts: dict[int, str] = {}
-        self.stored: list[int] = []
+        self.stored: set[int] = set()
         self.start()
 
     def start(self) -> None:
@@ -82,7 +84,7 @@ class PromisesModel(RuleBasedStateMachine):
     def attempt_and_succeed(self) -> None:
         batch = self.attempt()
         if batch:
-            self.stored += self.members(batch)
+            self.stored.update(self.members(batch))
             self.batches.done(batch)
 
     @rule()
@@ -102,16 +104,23 @@ class PromisesModel(RuleBasedStateMachine):
 
     @rule()
     def commit_and_crash(self) -> None:
-        """The cursor was moved, the promise not taken back: it is stale."""
+        """The cursor was moved: the promise is stale."""
         batch = self.attempt()
         if batch:
-            self.stored += self.members(batch)
+            self.stored.update(self.members(batch))
             self.disk.cursor = batch.last
         self.start()
 
     @rule()
     def crash(self) -> None:
         self.start()
+
+    @rule()
+    def crash_and_lose_the_cursor(self) -> None:
+        """Nothing is batched anew, at most the last batch comes again as it was."""
+        self.disk.cursor, self.disk.astray = 0, True
+        self.start()
+        self.disk.astray = False
 
     def attempt(self) -> Batch | None:
         batch = self.batches.next()
@@ -125,9 +134,9 @@ class PromisesModel(RuleBasedStateMachine):
         return [record.number for record in found]
 
     @invariant()
-    def nothing_is_stored_twice_or_skipped(self) -> None:
-        passed = [record.number for record in self.disk.records if record.number <= self.disk.cursor]
-        assert self.stored == passed
+    def nothing_is_skipped(self) -> None:
+        """And nothing stored twice: a record belongs to one batch, see ``attempt``."""
+        assert self.stored >= {record.number for record in self.disk.records if record.number <= self.disk.cursor}
 
     def teardown(self) -> None:
         self.folder.cleanup()
@@ -148,10 +157,50 @@ def test_a_member_damaged_after_the_promise_is_left_out_under_the_same_id(tmp_pa
     assert (again.id, again.payloads, again.last, again.retried) == (first.id, (b"x", b"x"), 3, True)
 
 
-def test_a_damaged_promise_names_the_fix(tmp_path: Path) -> None:
+@given(place=st.integers(0, 150), bit=st.integers(0, 7), cut=st.booleans())
+def test_a_damaged_promise_stops_no_start_and_moves_no_cursor(place: int, bit: int, cut: bool) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder, disk = Path(name), Disk()
+        disk.records = [Record(n, b"x") for n in (7, 8, 9)]
+        made = Batches(Source(disk), Promises(folder), _SETTINGS, ManualClock()).next()
+        whole = (folder / "promise.json").read_bytes()
+        place %= len(whole)
+        broken = whole[:place] if cut else whole[:place] + bytes([whole[place] ^ 1 << bit]) + whole[place + 1 :]
+        (folder / "promise.json").write_bytes(broken)
+        disk.astray = True
+        again = Batches(Source(disk), Promises(folder), _SETTINGS, ManualClock()).next()
+    assert disk.cursor <= 6
+    assert made is not None
+    assert again is not None
+    assert again.payloads == made.payloads
+    assert again.last == 9
+
+
+def test_a_damaged_promise_is_put_aside_and_reported(tmp_path: Path) -> None:
     (tmp_path / "promise.json").write_text('{"first": 1')
-    with pytest.raises(ConfigError, match="move it away"):
-        Promises(tmp_path).read()
+    before = happenings.counts()["promise_damaged"]
+    assert Promises(tmp_path).read() is None
+    assert (tmp_path / "promise.damaged").read_text() == '{"first": 1'
+    assert happenings.counts()["promise_damaged"] == before + 1
+
+
+def test_a_promise_of_an_earlier_release_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "promise.json").write_text('{"first": 1, "last": 2, "id": "ab", "formed": 5}')
+    assert Promises(tmp_path).read() == Batch("ab", 1, 2, 5, ())
+
+
+def test_a_promise_about_another_spool_hides_none_of_this_ones_records(tmp_path: Path) -> None:
+    """Somebody took the spool away and left the promise: numbers begin anew."""
+    old, new = Disk(), Disk()
+    old.records = [Record(n, b"old") for n in (50, 51, 52)]
+    assert Batches(Source(old), Promises(tmp_path), _SETTINGS, ManualClock()).next()
+    batches = Batches(Source(new), Promises(tmp_path), _SETTINGS, ManualClock())
+    for number in range(1, 100):
+        new.records.append(Record(number, b"new"))
+        batch = batches.next()
+        assert batch is not None
+        assert (batch.first, batch.last, batch.payloads) == (number, number, (b"new",))
+        batches.done(batch)
 
 
 class _Moody:

@@ -95,6 +95,26 @@ def test_garbage_becomes_a_dead_letter_and_its_neighbours_are_kept(roles: StartR
     writer.close()
 
 
+def test_a_damaged_cursor_and_a_damaged_promise_store_nothing_again(roles: StartRoles) -> None:
+    running = roles("keep")
+    writer = _spool(running)
+    count, cursor = "SELECT count(), uniqExact(SpanId) FROM otel_traces", running.config.data_dir / "spool/cursors/keep"
+    for number in (1, 2, 3):
+        writer.append(request(Span(number)))
+        until(lambda n=number: _rows(running, count) == [[n, n]], f"{number} spans")  # type: ignore[misc]
+    until(lambda: cursor.read_text().startswith("3 "), "the cursor stands behind them")
+    cursor.write_text("damaged")
+    running.kill("keep")
+    writer.append(request(Span(4)))
+    until(lambda: _rows(running, count) == [[4, 4]], "the new one, and none twice")
+    until(lambda: cursor.read_text().startswith("4 "), "the cursor is right again")
+    (running.config.data_dir / "batches" / "promise.json").write_text("damaged")
+    running.kill("keep")
+    writer.append(request(Span(5)))
+    until(lambda: _rows(running, count) == [[5, 5]], "keep starts all the same")
+    writer.close()
+
+
 _SEQUENCE = "SELECT groupArray(seq) FROM (SELECT seq FROM audit_log WHERE writer = 'watch' ORDER BY seq)"
 
 

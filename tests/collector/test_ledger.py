@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from random import Random
+from typing import Any, Final
 
 import pytest
 from hypothesis import given, settings
@@ -15,10 +16,16 @@ from hypothesis import strategies as st
 
 from collector import queries
 from collector.audit.entry import COLUMNS
+from collector.receive.stamp import stamp
 from collector.repricing import changes
+from collector.tokens import Principal
 from collector.verbs import explain
-from fusebox.prices import PriceBook
+from fusebox import names
+from fusebox.prices import SHIPPED, PriceBook
+from fusebox.usage import Usage
 from tests.collector.keep_bench import Bench
+from tests.collector.otlp_samples import request as as_received
+from tests.collector.otlp_samples import span
 from tests.collector.spans import NOW, Span, Value, request
 
 PRICES = """
@@ -103,6 +110,50 @@ def test_a_contradiction_is_flagged_and_kept_as_it_came(bench: Bench) -> None:
         ("cache exceeds input", 60), ("cache exceeds input", 2**53 - 1), ("reasoning exceeds output", 0),
         ("impossible count", 0),
     ]  # fmt: skip
+
+
+_SAID: Final = (None, 0, 7, 900, -5, 2**41, 2**60, 2**63 - 1, "12", "-3", "many", "", 7.0, 7.5, True)
+_COUNTS: Final = (
+    names.USAGE_INPUT, names.USAGE_INPUT_OLD, names.USAGE_OUTPUT, names.USAGE_OUTPUT_OLD, names.USAGE_CACHE_READ,
+    names.USAGE_REASONING,
+)  # fmt: skip
+
+
+def test_a_row_costs_what_its_tokens_cost_whatever_a_span_says_of_them(bench: Bench) -> None:
+    """Priced by *receive*, read by the database: both see the same tokens, or there is no cost."""
+    random = Random(5)
+    spans = [
+        span({
+            **{name: value for name in _COUNTS if (value := random.choice(_SAID)) is not None},
+            "gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai", "gen_ai.request.model": "gpt-4o",
+        }, start_time_unix_nano=int(NOW * 1e9), end_time_unix_nano=int(NOW * 1e9))
+        for _ in range(3000)
+    ]  # fmt: skip
+    message = as_received(*spans)
+    stamp(message, Principal("local", "default", frozenset("*")), NOW)
+    bench.store(message.SerializeToString())
+    rows = ask(bench, "ledger_rows", limit=10_000)
+    assert len(rows) == len(spans)
+    priced = [row for row in rows if row["cost_usd"] is not None]
+    assert len(priced) > 100
+    for row in priced:
+        usage = Usage(row["input_tokens"], row["output_tokens"], row["cache_read_tokens"], 0, row["reasoning_tokens"])
+        cost = SHIPPED.cost_of(usage, "gpt-4o", "openai", NOW)
+        assert cost is not None
+        assert row["cost_usd"] == cost.usd.quantize(Decimal("1e-12")), row
+    unpriced = [row for row in rows if row["cost_usd"] is None and not row["violation"]]
+    assert {row["price"] for row in unpriced} <= {"unpriced", "unmetered"}
+    for row in unpriced:
+        used = [row[name] for name in ("input_tokens", "output_tokens", "cache_read_tokens", "reasoning_tokens")]
+        assert row["price"] == "unmetered" or max(used) >= 2**40, row
+
+
+def test_counts_that_cannot_be_are_flagged_and_spoil_no_sum(bench: Bench) -> None:
+    odd: tuple[Value, ...] = (-5, 2**53, 2**63 - 1, str(2**64 - 1), "-1")
+    bench.store(request(*(chat(n, **{"gen_ai.usage.input_tokens": value}) for n, value in enumerate(odd, 1))))
+    assert [row["violation"] for row in ask(bench, "ledger_violations")] == ["impossible count"] * len(odd)
+    for table in ("agent_events", "agent_minutes", "token_ledger"):
+        assert bench.one(f"SELECT sum(input_tokens) FROM {table}") == 0, table
 
 
 def test_what_nobody_knows_is_never_free(bench: Bench) -> None:

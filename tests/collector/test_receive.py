@@ -265,6 +265,9 @@ def test_a_full_spool_is_503_and_told_when_to_retry(roles: StartRoles) -> None:
     receive = roles("receive", env={"FUSEBOX_SPOOL_MAX_BYTES": "20000"})
     filler = {"filler": "x" * 8000}
     assert [post(receive, request(span(filler)).SerializeToString())[0] for _ in range(3)] == [200, 200, 503]
+    with pytest.raises(urllib.error.HTTPError, match="503") as ill:
+        get(receive, "/healthz")
+    assert b"spool_max_bytes" in ill.value.read()
     status, _, headers = post(receive, request(span(filler)).SerializeToString())
     assert (status, headers["retry-after"]) == (503, "5")
     with pytest.raises(grpc.RpcError, match="spool_max_bytes") as refused:

@@ -20,7 +20,7 @@ from collector.receive.refusal import Refusal
 from collector.receive.signals import TRACES
 from collector.receive.stamp import Stamped, stamp
 from collector.tokens import Principal
-from fusebox import names
+from fusebox import happenings, names
 from fusebox.eventmap import Value, event_of
 from fusebox.registry import AGENT_ID
 from tests.collector.otlp_samples import START_NS, as_json, pairs, request, scalars, span
@@ -69,6 +69,14 @@ def test_nobody_speaks_for_an_agent_of_another_token_or_for_no_valid_id(claim: s
     assert AGENT_ID.fullmatch(agent)
     assert agent == bound.name or bound.may_speak_for(claim)
     assert agent == claim or not AGENT_ID.fullmatch(claim) or bound is BOUND
+
+
+@pytest.mark.parametrize(("principal", "stored"), [(ANYBODY, "victim"), (BOUND, BOUND.name)])
+def test_a_detectors_score_of_an_agent_is_only_told_by_who_may_speak_for_it(principal: Principal, stored: str) -> None:
+    before = happenings.counts()["agent_claims_rewritten"]
+    found = stamped(span({"fusebox.score.agent": "victim", "gen_ai.agent.id": "invoice-bot"}), principal)
+    assert found["fusebox.score.agent"] == stored
+    assert (happenings.counts()["agent_claims_rewritten"] > before) == (principal is BOUND)
 
 
 def test_an_invalid_id_is_told_apart_by_its_hash_and_kept() -> None:

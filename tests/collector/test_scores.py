@@ -20,6 +20,7 @@ from fusebox.eventmap import event_of
 from fusebox.telemetry import Telemetry
 from tests.breakers.traffic import bare_comments
 from tests.collector.keep_bench import Bench
+from tests.collector.spans import Span, request
 
 
 class Kept(SpanExporter):
@@ -60,3 +61,14 @@ def test_the_highest_score_of_a_minute_becomes_one_row(tmp_path: Path) -> None:
         assert ("acme", "worker", "repetition", 2.96) in rows
         assert bench.one("SELECT count() FROM agent_events") == 0
     assert [event_of(facts) for payload in kept.payloads for facts in facts_of(payload)] == [None] * len(rows)
+
+
+def test_times_that_nobody_can_have_meant_make_few_partitions(tmp_path: Path) -> None:
+    told = {"fusebox.score.agent": "bot", "fusebox.score.detector": "rate", "fusebox.score.value": "0.9"}
+    months = range(0, 2_000_000_000, 2_592_000)
+    spans = (Span(n, name="fusebox.detector.score", start=start, attributes=told) for n, start in enumerate(months, 1))
+    with Bench(tmp_path) as bench:
+        bench.store(request(*spans))
+        assert bench.one("SELECT uniqExact(_partition_id) FROM detector_scores") <= 3
+        assert bench.one("SELECT count() FROM detector_scores") >= 1
+        assert bench.one("SELECT count() FROM otel_traces") == len(months)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,33 @@ def test_memory_is_bounded_and_a_large_gap_is_one_lump() -> None:
     sequences.note(f"e{MAX_EMITTERS}", 1 + 10**15, "big", 0.0)
     assert sequences.lost(GRACE_S + 1) == {"big": 10**15 - 1}
     assert len(sequences._emitters) == MAX_EMITTERS
-    assert MAX_HOLES < 10**15
+
+
+def test_no_numbers_that_anybody_claims_take_memory_or_time() -> None:
+    """Gaps wherever there may be some: widely apart, every second number, from one emitter and from all."""
+    sequences = Sequences()
+    tracemalloc.start()
+    sequences.note("filled", 1, "bot", 0.0)
+    sequences.note("filled", 1_000_000, "bot", 0.0)
+    for number in range(1, 20_000):
+        sequences.note("wide", number * 5000, "bot", number / 10)
+        sequences.note("dense", number * 2, "bot", number / 10)
+        sequences.note("filled", number * 2, "bot", number / 10)
+    for emitter in range(2000):
+        for number in range(1, 100, 2):
+            sequences.note(f"{emitter}" * 1000, number * 1000, "bot", 2000.0)
+    taken = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert taken < 2000 * MAX_HOLES * 300
+    assert sequences.lost(2000.0 + GRACE_S + 1)["bot"] > 1_000_000
+
+
+def test_what_is_lumped_together_is_counted_and_forgotten() -> None:
+    sequences = Sequences()
+    for number in range(0, 1000, 2):
+        sequences.note("e", number, "bot", float(number))
+    assert sequences.lost(1000.0 + GRACE_S) == {"bot": 499}
+    assert sequences.lost(1000.0 + MEMORY_S) == {}
 
 
 @settings(max_examples=200)

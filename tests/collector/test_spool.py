@@ -104,15 +104,19 @@ def test_segments_are_deleted_once_everybody_passed_them(folder: Path, writer: W
 def test_a_full_spool_refuses_and_recovers_when_read(folder: Path) -> None:
     writer = Writer(folder, 10_000)
     written = [writer.append(b"x" * 900) for _ in range(10)]
+    assert writer.trouble() == ""
     with pytest.raises(SpoolFull, match="spool_max_bytes"):
         writer.append(b"x" * 900)
+    assert "spool_max_bytes" in writer.trouble()
     assert writer.size() <= 10_000
     for name in ("keep", "watch"):
         reader = Reader(folder, name)
         assert [r.number for r in reader.read(100, MIB)] == written
         reader.commit(written[-1])
+    assert writer.trouble() == "", "nobody has to send anything for it to notice"
     assert writer.append(b"x" * 900) > written[-1]
     writer.close()
+    assert "closed" in writer.trouble()
 
 
 def test_only_one_process_writes(folder: Path, writer: Writer) -> None:
@@ -191,7 +195,9 @@ def test_a_failed_sync_is_not_repeated_and_not_acknowledged(
     monkeypatch.setattr(os, "fdatasync", failing)
     with pytest.raises(SpoolFailed, match="Input/output error"):
         writer.append(b"refused")
+    assert "Input/output error" in writer.trouble()
     writer.append(b"after")
+    assert writer.trouble() == ""
     assert len(set(synced)) == 2, "the next append must use another file"
     assert payloads(Reader(folder, "keep")) == [b"before", b"after"]
     writer.close()
@@ -230,7 +236,9 @@ def test_a_short_write_leaves_nothing_behind(folder: Path, writer: Writer, monke
         patch.setattr(os, "writev", lambda fd, parts: os.write(fd, parts[0][:9]))
         with pytest.raises(SpoolFull, match="make room"):
             writer.append(b"refused")
+        assert "make room" in writer.trouble()
     writer.append(b"after")
+    assert writer.trouble() == ""
     damaged = counted("spool_damaged")
     assert payloads(Reader(folder, "keep")) == [b"before", b"after"]
     assert counted("spool_damaged") == damaged
@@ -353,6 +361,7 @@ def test_a_spool_that_is_not_emptied_in_time_refuses_and_resumes_by_itself(folde
     clock.advance(110)
     with pytest.raises(SpoolFull, match="spool_max_age_s"):
         writer.append(b"refused")
+    assert "spool_max_age_s" in writer.trouble()
     assert counted("spool_full") == full + 1
     assert 1600 < writer.oldest() < 1700
     reader = Reader(folder, "keep")
@@ -361,6 +370,7 @@ def test_a_spool_that_is_not_emptied_in_time_refuses_and_resumes_by_itself(folde
     with pytest.raises(SpoolFull):
         writer.append(b"the disk is looked at once a second")
     clock.advance(1)
+    assert writer.trouble() == ""
     assert writer.append(b"taken") > fresh
     assert 110 < writer.oldest() < 200
     writer.close()

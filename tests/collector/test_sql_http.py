@@ -15,6 +15,7 @@ import lz4.frame
 import pytest
 import requests
 
+from collector.keep.app import Asking
 from collector.sql.encoding import Blocks, unblocked
 from collector.sql.errors import StatementRefused
 from tests.collector.sql_bench import Port, serving
@@ -234,3 +235,20 @@ def test_a_client_that_sends_slowly_or_goes_away_harms_nobody(port: Port) -> Non
     with socket.create_connection(("127.0.0.1", port.port)) as client:
         client.sendall(b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n\r\nSELECT")
         assert port.ask("SELECT 1").text == "1\n"
+
+
+def test_silent_connections_make_room_for_those_that_ask(port: Port, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Asking, "most", 8)
+    silent = [socket.create_connection((port.host, port.port), timeout=10) for _ in range(20)]
+    assert port.ask("SELECT 1").text == "1\n"
+    assert silent[0].recv(1) == b"", "the oldest was closed"
+    for sock in silent:
+        sock.close()
+
+
+def test_a_statement_in_the_address_may_be_long_but_not_without_end(port: Port) -> None:
+    assert requests.get(port.url, {"query": f"SELECT '{'x' * 60_000}'"}, timeout=10).text.count("x") == 60_000
+    assert port.ask(f"SELECT '{'x' * 200_000}'").text.count("x") == 200_000
+    with socket.create_connection((port.host, port.port), timeout=10) as sock:
+        sock.sendall(b"GET / HTTP/1.1\r\nhost: " + b"x" * (Asking.longest + 1))
+        assert sock.recv(1) == b""

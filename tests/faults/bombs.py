@@ -60,5 +60,14 @@ BOMBS: dict[str, tuple[str, Callable[[], bytes]]] = {
     "much JSON nesting": ("gzip", lambda: gzip.compress(b"[" * (12 << 20))),
     "7 million spans of two bytes": ("gzip", lambda: gzip.compress(_nested(b"\x12\0" * (7 << 20), 2, 1))),
     "7 million attributes of two bytes": ("gzip", lambda: gzip.compress(_nested(b"\x4a\0" * (7 << 20), 2, 2, 1))),
+    "7 million resources of two bytes": ("gzip", lambda: gzip.compress(b"\x0a\0" * (7 << 20))),
+    "7 million scopes of two bytes": ("gzip", lambda: gzip.compress(_nested(b"\x12\0" * (7 << 20), 1))),
+    "7 million attributes of a resource": ("gzip", lambda: gzip.compress(_nested(b"\x0a\0" * (7 << 20), 1, 1))),
+    "7 million attributes of a scope": ("gzip", lambda: gzip.compress(_nested(b"\x1a\0" * (7 << 20), 1, 2, 1))),
+    "7 million attributes of an event": ("gzip", lambda: gzip.compress(_nested(b"\x1a\0" * (7 << 20), 11, 2, 2, 1))),
+    "7 million elements of a list": ("gzip", lambda: gzip.compress(_nested(b"\x0a\0" * (7 << 20), 5, 2, 9, 2, 2, 1))),
+    "5 million empty objects": ("gzip", lambda: gzip.compress(b'{"resourceSpans":[' + b"{}," * (5 << 20) + b"{}]}")),
+    "5 million empty lists": ("gzip", lambda: gzip.compress(b'{"resourceSpans":' + b"[]," * (5 << 20))),
+    "16 MB of broken fields": ("gzip", lambda: gzip.compress(b"\x0a\xff" * (8_000_000))),
 }
 """Content-Encoding and body of each."""

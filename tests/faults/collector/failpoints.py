@@ -64,7 +64,6 @@ FAILPOINTS: Final = (
     Failpoint("keep", "inserted", _INSERTER, "_insert"),
     Failpoint("keep", "before the commit", _READER, "commit", "before"),
     Failpoint("keep", "committed", _READER, "commit"),
-    Failpoint("keep", "promise taken back", _PROMISES, "keep"),
     Failpoint("keep", "schema applied", "collector.schema", "apply", recovering=True),
     Failpoint("keep", "probing", _INSERTER, "_missing", recovering=True),
     Failpoint("keep", "missing rows written", _INSERTER, "_write_missing", recovering=True),
