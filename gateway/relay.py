@@ -16,7 +16,7 @@ from gateway.meter import Meter
 from gateway.providers.base import Frames
 from gateway.providers.translation import Translation
 from gateway.screen import Screen
-from gateway.sse import TooLong, data_of, json_of
+from gateway.sse import TooLong, data_of, is_comment, json_of
 from gateway.upstream import Failed
 
 
@@ -86,9 +86,10 @@ class Relay:
         if data == b"[DONE]":
             self._over = True
             return self._translated(self._translation.done())
-        if data and self._screen is not None:
+        if self._screen is not None and data:
             raise ValueError("an event is not JSON")
-        return [event] if self._translation.native else []
+        shown = self._translation.native and (self._screen is None or is_comment(event))
+        return [event] if shown else []
 
     def _translated(self, events: list[dict[str, Any] | str]) -> list[bytes]:
         return [part for told in events for part in self._translated_one(told)]

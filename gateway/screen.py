@@ -141,7 +141,7 @@ class Screen:
         """
         if self._output is not None:
             self._rule(self._output.content(value if isinstance(value, str) else text_of(value), self._action.agent))
-        return self._mask(value)
+        return self._mask(value, back=True)
 
     def answer(self, slots: Iterable[Slot]) -> None:
         """Filter, mask and restore the texts of a whole answer, in place.
@@ -162,7 +162,7 @@ class Screen:
             return self._tool_call(slot.tool, slot.value)
         if self._output is not None:
             self._rule(self._output.answer(self._action.agent, slot.value, self._canaries))
-        return self._restored(self._mask(slot.value))
+        return self._restored(self._mask(slot.value, back=True))
 
     def stream(self, slots: Slots) -> StreamScreen:
         """For the events of a stream."""
@@ -182,14 +182,14 @@ class Screen:
         value = _parsed(told)
         if self._output is not None:
             self._rule(self._output.arguments(self._action.agent, tool, value, self._canaries))
-        value = self._restored(self._mask(value))
+        value = self._restored(self._mask(value, back=True))
         return orjson.dumps(value).decode() if isinstance(told, str) and not isinstance(value, str) else value
 
-    def _mask(self, value: Any, *, again: bool = False) -> Any:
+    def _mask(self, value: Any, *, again: bool = False, back: bool = False) -> Any:
         if self._session is None:
             return value
         kept: list[str] = []
-        masked = self._session.mask(without_media(value, kept), again=again)
+        masked = self._session.mask(without_media(value, kept), again=again, back=back)
         self._require(masked.verdict)
         return with_media(masked.value, kept) if kept else masked.value
 
