@@ -12,6 +12,7 @@ import secrets
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, closing, nullcontext
+from hashlib import blake2b
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -22,12 +23,12 @@ from fusebox.records import Action, Decision, Verdict
 from fusebox.rundir import write_atomic
 from gateway.denied import Denied
 from gateway.dialects import Ask
-from gateway.dialects.base import text_of
 from gateway.filter import GUARD as FILTER
 from gateway.filter import Canaries, OutputFilter, Ruling, StreamFilter
 from gateway.masking import GUARD as MASKING
 from gateway.masking import KEY_BYTES
 from gateway.media import with_media, without_media
+from gateway.outside import from_outside, text_of
 from gateway.screen_stream import StreamScreen, TextStream
 from gateway.slots import Slot, Slots
 
@@ -43,7 +44,6 @@ _CONTROL: Final = frozenset({
     "temperature", "top_p", "top_k", "tool_choice", "response_format", "logit_bias", "store", "reasoning", "thinking",
 })  # fmt: skip
 """Fields of a request that say how to answer, not what about."""
-_OUTSIDE: Final = frozenset({"tool", "function", "tool_result", "function_call_output"})
 
 
 class Screens:
@@ -61,20 +61,25 @@ class Screens:
     ) -> None:
         self._masker, self._output, self._canaries, self._ruled = masker, output, canaries, ruled
 
-    def opened(self, route: str, action: Action) -> AbstractContextManager[Screen | None]:
+    def opened(self, route: str, action: Action, asked: bytes) -> AbstractContextManager[Screen | None]:
         """Around one call: its screen, None where none is configured.
 
         However the call ends, what was replaced and what passed with a remark is audited, by kind and number.
+
+        Args:
+            asked: the call, which stands for its workflow where it names none: people who have agreed to it, and who
+                look for loops, know it again by its placeholders.
         """
-        screen = self._screen(route, action)
+        screen = self._screen(route, action, asked)
         return closing(screen) if screen is not None else nullcontext()
 
-    def _screen(self, route: str, action: Action) -> Screen | None:
+    def _screen(self, route: str, action: Action, asked: bytes) -> Screen | None:
         if self._masker is None and self._output is None:
             return None
         session = None
         if self._masker is not None:
-            session = self._masker.session(route, workflow=action.workflow, tenant=action.tenant, agent=action.agent)
+            workflow = action.workflow or blake2b(asked, digest_size=16).hexdigest()
+            session = self._masker.session(route, workflow=workflow, tenant=action.tenant, agent=action.agent)
         canary = self._canaries.plant(action.agent, action.workflow, action.tenant) if self._canaries else ""
         return Screen(action, session, self._output, canary, self._ruled)
 
@@ -90,6 +95,8 @@ class Screen:
         self._canaries = (canary,) if canary else ()
         self._threats: Counter[str] = Counter()
         self._remarks: Counter[str] = Counter()
+        self.held: Verdict | None = None
+        """What wants a person to read the call before it goes out."""
 
     @property
     def counts(self) -> dict[str, int]:
@@ -108,14 +115,14 @@ class Screen:
 
     # --- what goes out ------------------------------------------------------------------------------------------------
     def request(self, ask: Ask) -> None:
-        """Score and mask a request for a model.
+        """Score and mask a request for a model; may set :attr:`held`.
 
         Raises:
             Denied: 403, a guard said no.
         """
         if self._output is not None:
-            for text in _from_outside(ask.body):
-                self._rule(self._output.content(text, self._action.agent))
+            for text in from_outside(ask.body):
+                self._ask(self._output.content(text, self._action.agent))
         if self._session is not None:
             for name, value in ask.body.items():
                 if name not in _CONTROL:
@@ -123,13 +130,13 @@ class Screen:
             ask.asked = self._mask(ask.asked, again=True)
 
     def arguments(self, tool: str, value: Any) -> Any:
-        """Filter and mask what an agent sends to a tool.
+        """Filter and mask what an agent sends to a tool; may set :attr:`held`.
 
         Raises:
             Denied: 403, a guard said no.
         """
         if self._output is not None:
-            self._rule(self._output.arguments(self._action.agent, tool, value, self._canaries))
+            self._ask(self._output.arguments(self._action.agent, tool, value, self._canaries))
         return self._mask(value)
 
     # --- what comes back ----------------------------------------------------------------------------------------------
@@ -140,7 +147,7 @@ class Screen:
             Denied: 403, a guard said no.
         """
         if self._output is not None:
-            self._rule(self._output.content(value if isinstance(value, str) else text_of(value), self._action.agent))
+            self._rule(self._output.content(text_of(value), self._action.agent))
         return self._mask(value, back=True)
 
     def answer(self, slots: Iterable[Slot]) -> None:
@@ -196,6 +203,14 @@ class Screen:
     def _restored(self, value: Any) -> Any:
         return self._session.restore(value) if self._session is not None else value
 
+    def _ask(self, ruling: Ruling) -> None:
+        """As :meth:`_rule`, of what has not gone out: people can be asked before it does."""
+        if ruling.verdict.decision is not Decision.HOLD:
+            self._rule(ruling)
+            return
+        self._threats.update(ruling.counts)
+        self.held = self.held or ruling.verdict
+
     def _rule(self, ruling: Ruling) -> None:
         self._threats.update(ruling.counts)
         if ruling.verdict.allowed:
@@ -225,21 +240,6 @@ def mask_key(data_dir: Path) -> bytes:
     if not path.exists():
         write_atomic(path, secrets.token_hex(KEY_BYTES))
     return bytes.fromhex(path.read_text().strip())
-
-
-def _from_outside(body: Json) -> Iterable[str]:
-    """What tools and documents have put into a conversation."""
-    for message in (*_list(body.get("messages")), *_list(body.get("input"))):
-        if isinstance(message, dict):
-            if message.get("role") in _OUTSIDE or message.get("type") in _OUTSIDE:
-                yield text_of(message)
-            for part in _list(message.get("content")):
-                if isinstance(part, dict) and part.get("type") in _OUTSIDE:
-                    yield text_of(part)
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
 
 
 def _parsed(told: Any) -> Any:
