@@ -11,7 +11,7 @@ from gateway.http import Header, Reply, safe
 from gateway.meter import Meter
 from gateway.screen import Screen
 from gateway.tool_request import text_in
-from gateway.upstream import body_of, kept
+from gateway.upstream import body_of, kept, length_of
 
 _PASSED_BACK: Final = ("content-type", "etag", "location", "last-modified")
 
@@ -31,8 +31,9 @@ async def relay(response: aiohttp.ClientResponse, meter: Meter, reply: Reply, sc
 
 async def _pipe(response: aiohttp.ClientResponse, meter: Meter, reply: Reply) -> None:
     headers = _headers(response)
-    if response.content_length is not None:
-        headers.append((b"content-length", b"%d" % response.content_length))
+    length = length_of(response)
+    if length is not None:
+        headers.append((b"content-length", b"%d" % length))
     await reply.start(response.status, headers)
     async for chunk in response.content.iter_any():
         await reply.chunk(chunk)
