@@ -30,7 +30,6 @@ class Relay:
         self._dialect, self._ask, self._meter, self._reply = dialect, ask, meter, reply
         self._translation, self._frames = translation, frames
         self._hold, self._over = hold, False
-        self._paid = 0
         self._screen = screen.stream(dialect.slots()) if screen is not None else None
 
     async def run(self, response: aiohttp.ClientResponse, headers: Iterable[Header]) -> None:
@@ -45,19 +44,20 @@ class Relay:
                 if not self._reply.status:
                     await self._reply.start(HTTPStatus.OK, headers)
                 await self._reply.chunk(out)
-            self._pay()
+            await self._pay()
         if not self._over:
             raise _broken("upstream_cut", "the upstream's stream broke off before its end")
         await self._reply.end()
 
-    def _pay(self) -> None:
+    async def _pay(self) -> None:
         """
         Raises:
             Denied: what was set aside for the answer is used up.
         """
-        passed, self._paid = self._meter.passed - self._paid, self._meter.passed
-        if self._hold is not None and passed and not self._hold.passed(passed) and not self._meter.final:
-            sentence = "the answer is as long as its quota allows; ask for less, or set max_tokens"
+        if self._hold is None or self._over:
+            return
+        if not await self._hold.reach(*self._meter.so_far()):
+            sentence = "the answer is longer than what was set aside for it, and its quota has no more"
             raise Denied(HTTPStatus.TOO_MANY_REQUESTS, "quota_used_up", sentence)
 
     def _events(self, chunk: bytes) -> bytes:
