@@ -166,7 +166,7 @@ def _screen(call: Call, screen: Screen) -> None:
     Raises:
         Denied: 403, a guard said no.
     """
-    screen.request(call.ask)
+    screen.request(call.ask, unquote("?".join(call.passed or ())))
     if screen.canary:
         call.dialect.plant(call.ask, screen.canary)
     call.ask.settle()

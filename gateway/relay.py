@@ -63,7 +63,7 @@ class Relay:
     def _events(self, chunk: bytes) -> bytes:
         try:
             return b"".join([part for event in self._frames.feed(chunk) for part in self._event(event)])
-        except (TooLong, ValueError, KeyError, TypeError) as error:
+        except (TooLong, ValueError, LookupError, TypeError, AttributeError) as error:
             raise _broken("upstream_garbled", f"the upstream's stream cannot be read: {error!r}"[:300]) from error
 
     def _event(self, event: bytes) -> list[bytes]:

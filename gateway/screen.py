@@ -21,7 +21,7 @@ import orjson
 
 from fusebox.records import Action, Decision, Verdict
 from fusebox.rundir import write_atomic
-from gateway.denied import Denied
+from gateway.denied import Denied, bad_request
 from gateway.dialects import Ask
 from gateway.filter import GUARD as FILTER
 from gateway.filter import Canaries, OutputFilter, Ruling, StreamFilter
@@ -114,12 +114,17 @@ class Screen:
                 self._ruled(self._action, Verdict(Decision.ALLOW, guard, what), count)
 
     # --- what goes out ------------------------------------------------------------------------------------------------
-    def request(self, ask: Ask) -> None:
+    def request(self, ask: Ask, address: str = "") -> None:
         """Score and mask a request for a model; may set :attr:`held`.
 
+        Args:
+            address: path and query of one that goes to its provider as it is.
+
         Raises:
-            Denied: 403, a guard said no.
+            Denied: 403, a guard said no; 400, the address has in it what may not leave.
         """
+        if self._mask(address) != address:
+            raise bad_request("the address holds what may not leave; put it into the body, where it can be masked")
         if self._output is not None:
             for text in from_outside(ask.body):
                 self._ask(self._output.content(text, self._action.agent))

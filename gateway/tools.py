@@ -131,7 +131,7 @@ class Tools:
                 with self._means.screens.opened(request.path, action, asked.encode()) as screen:
                     query = request.query
                     if screen is not None:
-                        query, body = screened(screen, system.name, rest, query, value)
+                        query, body = screened(screen, system.name, rest, query, value, body)
                     held = wanted or (screen.held if screen is not None else None)
                     headers = {n: request.headers[n] for n in _PASSED_ON if n in request.headers}
                     approval = ""
