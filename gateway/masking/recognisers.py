@@ -46,6 +46,9 @@ _CARDS: Final = [
     Pattern("Mastercard, 2 series", r"\b2[2-7]\d{2}[- ]?\d{4}[- ]?\d{4}[- ]?\d{4}\b", 0.3),
     Pattern("American Express, in its groups", r"\b3[47]\d{2}[- ]?\d{6}[- ]?\d{5}\b", 0.3),
 ]
+_LETTER: Final = r"[\w.+%'\-]"
+_DOMAIN: Final = r"\w+(?:-+\w+)*(?:\.\w+(?:-+\w+)*)+\b"
+_ADDRESSES: Final = [Pattern("address", rf"(?<!{_LETTER})[.+%'\-]*\K\w{_LETTER}*@{_DOMAIN}", 0.5)]
 _SURE: Final = 0.85
 _PHONE_DIGITS: Final = 15
 _CALLED: Final = [
@@ -84,9 +87,6 @@ class _Email(EmailRecognizer):
     Signs that part an address from what stands before it in paths and queries are none of its letters.
     """
 
-    _LETTER: Final = r"[\w.+%'\-]"
-    _DOMAIN: Final = r"\w+(?:-+\w+)*(?:\.\w+(?:-+\w+)*)+\b"
-    PATTERNS = [Pattern("address", rf"(?<!{_LETTER})[.+%'\-]*\K\w{_LETTER}*@{_DOMAIN}", 0.5)]
     _OWN: Final = (".example", ".test", ".local", ".internal", ".invalid", ".corp", ".lan")
 
     def validate_result(self, pattern_text: str) -> bool:
@@ -261,7 +261,7 @@ class Recognisers:
         self.types, self.has_model = settings.types, settings.ner_model is not None
         registry = RecognizerRegistry(
             recognizers=[
-                _Email(supported_entity="EMAIL"),
+                _Email(patterns=_ADDRESSES, supported_entity="EMAIL"),
                 CreditCardRecognizer(patterns=_CARDS, supported_entity="CARD"),
                 IbanRecognizer(supported_entity="IBAN"),
                 UsSsnRecognizer(supported_entity="SSN"),
