@@ -98,6 +98,17 @@ def test_a_querys_values_are_arguments_by_their_names(guarded: Running, seen: Se
     assert seen[1][0].endswith(">&to=x")
 
 
+def test_a_value_in_a_path_is_refused_and_in_no_log(
+    guarded: Running, provider: Provider, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO"):
+        response = call(guarded, "GET", f"/tools/tickets/{MAIL}")
+    assert (response.status, code(response.read()), provider.seen) == (400, "invalid_request", [])
+    (line,) = [line for line in caplog.messages if "gateway_refused" in line]
+    assert MAIL not in line
+    assert "/tools/tickets" in line
+
+
 @pytest.mark.parametrize("choices", [[None], "x", {"a": 1}, [{"delta": [1]}], [5]])
 def test_a_stream_of_no_known_shape_is_the_upstreams_fault(
     gateways: StartGateway, provider: Provider, choices: object
