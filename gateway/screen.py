@@ -40,8 +40,8 @@ Json = dict[str, Any]
 Ruled = Callable[[Action, Verdict, int], None]
 """Told what a guard ruled, and how many times, for the audit log."""
 _CONTROL: Final = frozenset({
-    "model", "stream", "stream_options", "max_tokens", "max_completion_tokens", "max_output_tokens", "n", "seed",
-    "temperature", "top_p", "top_k", "tool_choice", "response_format", "logit_bias", "store", "reasoning", "thinking",
+    "model", "stream", "max_tokens", "max_completion_tokens", "max_output_tokens", "n", "seed", "temperature", "top_p",
+    "top_k", "logit_bias", "store",
 })  # fmt: skip
 """Fields of a request that say how to answer, not what about."""
 
@@ -80,7 +80,8 @@ class Screens:
         if self._masker is not None:
             workflow = action.workflow or blake2b(asked, digest_size=16).hexdigest()
             session = self._masker.session(route, workflow=workflow, tenant=action.tenant, agent=action.agent)
-        canary = self._canaries.plant(action.agent, action.workflow, action.tenant) if self._canaries else ""
+        # of all an agent's workflows: what is carried out of one may leave by a call that names none
+        canary = self._canaries.plant(action.agent, tenant=action.tenant) if self._canaries else ""
         return Screen(action, session, self._output, canary, self._ruled)
 
 
@@ -129,6 +130,8 @@ class Screen:
             for text in from_outside(ask.body):
                 self._ask(self._output.content(text, self._action.agent))
         if self._session is not None:
+            if _in_numbers(ask.body.get("input")):
+                raise bad_request("'input' is in tokens, which cannot be masked; send the text itself")
             for name, value in ask.body.items():
                 if name not in _CONTROL:
                     ask.change(name, self._mask(value))
@@ -245,6 +248,11 @@ def mask_key(data_dir: Path) -> bytes:
     if not path.exists():
         write_atomic(path, secrets.token_hex(KEY_BYTES))
     return bytes.fromhex(path.read_text().strip())
+
+
+def _in_numbers(value: Any) -> bool:
+    """True for texts that were made tokens before they came."""
+    return isinstance(value, list) and any(isinstance(each, int) or _in_numbers(each) for each in value)
 
 
 def _parsed(told: Any) -> Any:
