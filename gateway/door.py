@@ -121,7 +121,9 @@ class Door:
         known = _DIALECTS.get(path)
         if known is not None:
             return known
-        return Chat() if path.startswith("/v1/") else self._passed_dialect(path)
+        if path.startswith("/v1/"):  # what is not served is refused in the shape of its API
+            return Messages() if path.startswith("/v1/messages/") else Chat()
+        return self._passed_dialect(path)
 
     def _passed_dialect(self, path: str) -> Dialect:
         """Of ``/{provider}/…``: the one whose path the rest ends with, if the provider speaks it."""

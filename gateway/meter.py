@@ -131,9 +131,9 @@ class Meter:
 
 
 def _at_least(reported: Usage, asked: int, passed: int) -> Usage:
-    """The reported figures, raised to what was seen to pass."""
-    return replace(
-        reported,
-        input_tokens=max(reported.input_tokens, -(-asked // BYTES_PER_TOKEN)),
-        output_tokens=max(reported.output_tokens, -(-passed // BYTES_PER_TOKEN)),
-    )
+    """The reported figures, raised to what was seen to pass; parts that are more than their whole are none of it."""
+    taken = max(reported.input_tokens, -(-asked // BYTES_PER_TOKEN))
+    given = max(reported.output_tokens, -(-passed // BYTES_PER_TOKEN))
+    raised = replace(reported, input_tokens=taken, output_tokens=given, reasoning=min(reported.reasoning, given))
+    fits = reported.cache_read + reported.cache_creation <= taken
+    return raised if fits else replace(raised, cache_read=0, cache_creation=0)
