@@ -82,8 +82,8 @@ def test_a_provider_that_is_silent_or_lies_is_estimated(running: Running, provid
 
 
 def test_parts_that_are_more_than_their_whole_are_not_believed(running: Running, provider: Provider) -> None:
-    told = {"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 8,
-            "prompt_tokens_details": {"cached_tokens": 400}, "completion_tokens_details": {"reasoning_tokens": 70}}  # fmt: skip
+    parts = {"prompt_tokens_details": {"cached_tokens": 400}, "completion_tokens_details": {"reasoning_tokens": 70}}
+    told = {"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 8, **parts}
 
     async def answer(request: web.Request) -> web.StreamResponse:
         return web.json_response({"id": "c", "choices": [{"message": {"content": "Yes."}}], "usage": told})
