@@ -23,6 +23,7 @@ from typing import Final
 
 from fusebox.clock import SystemClock
 from fusebox.store import RedisStore
+from gateway.hold import split
 from gateway.limits import NOTHING, Call, Demand, Grants, Limit, Limiter, Meter, Part, Refusal, Wire
 
 WINDOW_S: Final = 2
@@ -161,20 +162,32 @@ class Worker:
         if chance.random() < 0.05:  # never sent
             self._grants.settle(got, NOTHING)
             return
-        streamed = chance.random() < 0.3
-        output = self._stream(got) if streamed else chance.randrange(got.demand.output_tokens + 1)
+        parts, output = [got], chance.randrange(got.demand.output_tokens + 1)
+        if chance.random() < 0.3:
+            output = await self._stream(parts, tells=chance.random() < 0.5)
         spent = Demand(chance.randrange(got.demand.input_tokens + 1), output)
-        os.write(self._file, f"served {got.call.agent} {got.at} {spent.input_tokens + output}\n".encode())
+        shares = list(split(spent, [part.demand for part in parts]))
+        for part, share in zip(parts, shares, strict=True):
+            tokens = share.input_tokens + share.output_tokens
+            os.write(self._file, f"served {part.call.agent} {part.at} {tokens}\n".encode())
         await asyncio.sleep(chance.choice((0, 0, 0.002)))  # others come while it is at work
-        self._grants.settle(got, spent)
+        for part, share in zip(parts, shares, strict=True):
+            self._grants.settle(part, share)
 
-    @staticmethod
-    def _stream(got: Part) -> int:
-        """An upstream that would go on for ever; the meter cuts it."""
-        meter, relayed = Meter(got.demand.output_tokens), 0
+    async def _stream(self, parts: list[Part], *, tells: bool) -> int:
+        """An upstream that would go on for ever, and tells what it uses or does not; the meter cuts it."""
+
+        async def more(tokens: int) -> bool:
+            call, demand = parts[0].call, Demand(0, tokens, requests=0)
+            got = self._grants.take(call, demand) or await self._grants.reserve(call, demand)
+            if isinstance(got, Part):
+                parts.append(got)
+            return isinstance(got, Part)
+
+        meter, relayed = Meter(parts[0].demand.output_tokens - _CHUNK, more), 0  # the chunk in flight is set aside, too
         while True:
             relayed += _CHUNK
-            if not meter.feed(tokens=_CHUNK):
+            if not await meter.reach(*((relayed, 0) if tells else (0, relayed * 4))):
                 return relayed
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -107,20 +108,22 @@ class Door:
             if not request.left:
                 raise
         except Exception as error:  # one sentence for the agent, the rest for the log
-            happenings.emit(FAILED, path=request.path[:200], error=repr(error))
+            happenings.emit(FAILED, path=_place(request), error=repr(error))
             sentence = "the gateway failed at this request; its log says why"
             await _refuse(dialect, Denied(HTTPStatus.INTERNAL_SERVER_ERROR, "gateway_failed", sentence), request, reply)
 
     def _audit(self, request: Request, denied: Denied, kind: ActionKind) -> None:
         name = _RULED.get(denied.code)
         if name is not None and request.agent:
-            self._ruled(Action(kind, request.agent, request.path), guard.deny(name, denied.message), 1)
+            self._ruled(Action(kind, request.agent, _place(request)), guard.deny(name, denied.message), 1)
 
     def _dialect(self, path: str) -> Dialect:
         known = _DIALECTS.get(path)
         if known is not None:
             return known
-        return Chat() if path.startswith("/v1/") else self._passed_dialect(path)
+        if path.startswith("/v1/"):  # what is not served is refused in the shape of its API
+            return Messages() if path.startswith("/v1/messages/") else Chat()
+        return self._passed_dialect(path)
 
     def _passed_dialect(self, path: str) -> Dialect:
         """Of ``/{provider}/…``: the one whose path the rest ends with, if the provider speaks it."""
@@ -201,6 +204,11 @@ def _listed(name: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _place(request: Request) -> str:
+    """The part of a path that settings name; what follows may hold what no log should."""
+    return request.path if request.path in _DIALECTS else "/".join(request.path.split("/")[:3])[:200]
+
+
 def _only(method: str, request: Request) -> None:
     """
     Raises:
@@ -211,7 +219,7 @@ def _only(method: str, request: Request) -> None:
 
 
 async def _refuse(dialect: Dialect, denied: Denied, request: Request, reply: Reply) -> None:
-    happenings.emit(REFUSED, path=request.path[:200], status=denied.status, code=denied.code)
+    happenings.emit(REFUSED, path=_place(request), status=denied.status, code=denied.code)
     if reply.events and not reply.ended:
         await reply.end(dialect.error_event(denied))
     elif not reply.status:
@@ -222,6 +230,6 @@ async def _refuse(dialect: Dialect, denied: Denied, request: Request, reply: Rep
 async def _say_no(dialect: Dialect, denied: Denied, request: Request, reply: Reply) -> None:
     headers: list[Header] = [JSON, *denied.headers]
     if denied.retry_after is not None and not any(name == b"retry-after" for name, _ in denied.headers):
-        headers.append((b"retry-after", b"%d" % max(1, round(denied.retry_after))))
+        headers.append((b"retry-after", b"%d" % max(1, math.ceil(denied.retry_after))))
     await reply.whole(denied.status, headers, denied.words or orjson.dumps(dialect.error(denied)))
     await request.discard()

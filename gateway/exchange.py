@@ -23,6 +23,7 @@ from aiohttp.http_writer import StreamWriter
 from multidict import CIMultiDict
 from yarl import URL
 
+from fusebox.version import __version__
 from gateway.providers.base import Outgoing
 from gateway.settings import Upstream as Limits
 
@@ -30,6 +31,7 @@ _KEPT_S: Final = 30.0
 _ADDRESSES: Final = 1024
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 """Methods that change nothing (RFC 9110, 9.2.1). Others could be sent twice as well, but who agreed, agreed to one."""
+_COMMON: Final = CIMultiDict({hdrs.USER_AGENT: f"fusebox-gateway/{__version__}", hdrs.ACCEPT_ENCODING: "identity"})
 _NO_TIMER: Final = TimerNoop()
 
 
@@ -114,7 +116,7 @@ class Exchange:
         )  # fmt: skip
 
     def _address_of(self, method: str, url: str) -> _Address:
-        request = aiohttp.ClientRequest(method, URL(url, encoded=True), loop=self._loop)
+        request = aiohttp.ClientRequest(method, URL(url, encoded=True), headers=_COMMON, loop=self._loop)
         if method in request.POST_METHODS:
             request.headers[hdrs.CONTENT_TYPE] = "application/octet-stream"  # where nobody says anything else
         return _Address(request, f"{method} {request.url.raw_path_qs} HTTP/1.1", request.request_info)

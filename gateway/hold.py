@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from http import HTTPStatus
 
@@ -11,6 +11,7 @@ from fusebox.usage import Usage
 from gateway.denied import Denied
 from gateway.http import Header, Reply
 from gateway.limits import NOTHING, Call, Demand, Grants, Meter, Part, Refusal
+from gateway.limits.meter import More
 from gateway.meter import Metered
 from gateway.upstream import Target
 
@@ -30,11 +31,17 @@ class Toll:
 
 
 class Hold:
-    """Of a model call."""
+    """Of a model call.
 
-    def __init__(self, worst: Demand, price: Price) -> None:
+    Args:
+        worst: what it may use.
+        price: of what it used.
+        more: sets output tokens aside beyond that; None where nobody counts them.
+    """
+
+    def __init__(self, worst: Demand, price: Price, more: More | None) -> None:
         self._worst, self._price = worst, price
-        self._stream = Meter(worst.output_tokens)
+        self._stream = Meter(worst.output_tokens, more) if more is not None else None
         self._spent: Demand | None = None
         self.answered = 0
         """Output tokens of the attempt that had most; 0 while none was sent."""
@@ -49,9 +56,9 @@ class Hold:
         """What its attempts used."""
         return self._spent or NOTHING
 
-    def passed(self, size: int) -> bool:
-        """So many bytes of text went by; False when the reservation is used up."""
-        return self._stream.feed(size=size)
+    async def reach(self, told: int, size: int) -> bool:
+        """As :meth:`gateway.limits.Meter.reach`, of an answer under way."""
+        return self._stream is None or await self._stream.reach(told, size)
 
     def used(self, metered: Metered, target: Target) -> None:
         """An attempt is over."""
@@ -66,6 +73,17 @@ class Hold:
             before.input_tokens + usage.input_tokens, before.output_tokens + usage.output_tokens, before.usd + usd,
             before.requests,
         )  # fmt: skip
+
+
+def split(spent: Demand, aside: Sequence[Demand]) -> Iterator[Demand]:
+    """What was spent, for each of what was set aside for it; the first has all that the others do not."""
+    shares = []
+    for part in aside[1:]:
+        tokens = min(part.output_tokens, max(0, spent.output_tokens - aside[0].output_tokens))
+        usd = min(part.usd, max(Decimal(0), spent.usd - aside[0].usd))
+        shares.append(Demand(0, tokens, usd, 0))
+        spent = Demand(spent.input_tokens, spent.output_tokens - tokens, spent.usd - usd, spent.requests)
+    yield from (spent, *shares)
 
 
 async def set_aside(grants: Grants, call: Call, demand: Demand, reply: Reply) -> Part:

@@ -53,6 +53,7 @@ class Meter:
         self.response_id = ""
         self.response_model = ""
         self._reported: Usage | None = None
+        self._reported_at = 0
         self._texts: list[str] = []
         self._kept = 0
 
@@ -62,7 +63,10 @@ class Meter:
 
     def take_event(self, told: Json) -> None:
         """Take in one event of a stream."""
+        before = self._reported
         self._read(self.event, told)
+        if self._reported is not before:
+            self._reported_at = self.passed
 
     def take_text(self, chunk: bytes) -> None:
         """Take in a piece of an answer of no known shape."""
@@ -90,6 +94,13 @@ class Meter:
     def text(self) -> str:
         """The beginning of what was answered."""
         return "".join(self._texts)
+
+    def so_far(self) -> tuple[int, int]:
+        """Output tokens of a stream under way, as far as its provider has said; and bytes that have passed since."""
+        told = self._reported.output_tokens if self._reported is not None else 0
+        if told * MAX_BYTES_PER_TOKEN < self._reported_at:
+            return 0, self.passed
+        return told, self.passed - self._reported_at
 
     def metered(self) -> Metered:
         """Usage so far: as reported where that can be, else estimated."""
@@ -120,9 +131,9 @@ class Meter:
 
 
 def _at_least(reported: Usage, asked: int, passed: int) -> Usage:
-    """The reported figures, raised to what was seen to pass."""
-    return replace(
-        reported,
-        input_tokens=max(reported.input_tokens, -(-asked // BYTES_PER_TOKEN)),
-        output_tokens=max(reported.output_tokens, -(-passed // BYTES_PER_TOKEN)),
-    )
+    """The reported figures, raised to what was seen to pass; parts that are more than their whole are none of it."""
+    taken = max(reported.input_tokens, -(-asked // BYTES_PER_TOKEN))
+    given = max(reported.output_tokens, -(-passed // BYTES_PER_TOKEN))
+    raised = replace(reported, input_tokens=taken, output_tokens=given, reasoning=min(reported.reasoning, given))
+    fits = reported.cache_read + reported.cache_creation <= taken
+    return raised if fits else replace(raised, cache_read=0, cache_creation=0)

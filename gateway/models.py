@@ -66,12 +66,13 @@ class ModelCalls:
         await self._means.seats.take(call.identity.agent)
         with self._means.flights.flying(call.action):
             async with self._means.admission.entered(call.action) as asked:
-                with self._means.screens.opened(call.route, call.action) as call.screen:
+                with self._means.screens.opened(call.route, call.action, call.ask.raw) as call.screen:
                     await self._admitted(call, targets, asked)
 
     async def _admitted(self, call: Call, targets: list[Target], asked: Verdict | None) -> None:
         if call.screen is not None:
             _screen(call, call.screen)
+            asked = asked or call.screen.held
         held = self._means.quota.for_model(call.identity, call.dialect, call.ask, call.action, targets, call.reply)
         async with held as call.hold:
             if asked is not None:
@@ -165,7 +166,7 @@ def _screen(call: Call, screen: Screen) -> None:
     Raises:
         Denied: 403, a guard said no.
     """
-    screen.request(call.ask)
+    screen.request(call.ask, unquote("?".join(call.passed or ())))
     if screen.canary:
         call.dialect.plant(call.ask, screen.canary)
     call.ask.settle()

@@ -11,6 +11,7 @@ import math
 import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from decimal import Decimal
 from http import HTTPStatus
 from typing import Any, Final
@@ -23,10 +24,10 @@ from fusebox.store import MEMORY, MemoryStore, RedisStore, Store
 from fusebox.usage import Usage
 from gateway.denied import Denied
 from gateway.dialects import Ask, Dialect
-from gateway.hold import Hold, Toll, set_aside
+from gateway.hold import Hold, Toll, set_aside, split
 from gateway.http import Reply
 from gateway.keys import Identity
-from gateway.limits import Call, Demand, Grants, Learner, Limit, Limiter, Measure, Wire, worst_case
+from gateway.limits import Call, Demand, Grants, Learner, Limit, Limiter, Measure, Part, Wire, worst_case
 from gateway.upstream import Target
 
 STORE_TIMEOUT_S: Final = 0.25
@@ -110,17 +111,18 @@ class Quota:
         chosen = ask.max_tokens is not None  # such a length says nothing about how long answers are by themselves
         output = self._output(identity, dialect, ask) if self._tokens else 0
         choices = _choices(ask)
-        demand = worst_case(len(ask.raw), output, media=_media(ask), choices=choices)
-        if self._money:
-            usage = Usage(demand.input_tokens, demand.output_tokens)
-            usd = max(self._price(usage, target) for target in targets)
-            demand = Demand(demand.input_tokens, demand.output_tokens, usd)
-        hold = Hold(demand, self._price)
-        part = await set_aside(self._grants, _call(identity, action, action.operation), demand, reply)
+        worst = worst_case(len(ask.raw), output, media=_media(ask), choices=choices)
+        aside = _Aside(self._grants, _call(identity, action, action.operation), reply)
+        await aside.take(self._priced(worst, targets))
+
+        async def more(tokens: int) -> bool:
+            return await aside.more(self._priced(Demand(0, tokens, requests=0), targets))
+
+        hold = Hold(aside.worst, self._price, more if self._tokens else None)
         try:
             yield hold
         finally:
-            self._grants.settle(part, hold.spent)
+            aside.settle(hold.spent)
         if hold.sent and not chosen:
             self._learner.saw(identity.agent, ask.model, math.ceil(hold.answered / choices))
 
@@ -154,6 +156,15 @@ class Quota:
         dialect.limit(ask, output)
         return output
 
+    def _priced(self, demand: Demand, targets: Sequence[Target]) -> Demand:
+        """A demand with its price at the dearest of the targets.
+
+        Raises:
+            Denied: as :meth:`_price`.
+        """
+        usage = Usage(demand.input_tokens, demand.output_tokens)
+        return replace(demand, usd=max(self._price(usage, target) for target in targets)) if self._money else demand
+
     def _price(self, usage: Usage, target: Target) -> Decimal:
         """
         Raises:
@@ -166,6 +177,39 @@ class Quota:
             sentence = f"{target.model} has no known price and there is a limit in money; add it to prices_file"
             raise Denied(HTTPStatus.FORBIDDEN, "model_unpriced", sentence)
         return cost.usd
+
+
+class _Aside:
+    """What is set aside for one call: its worst case, and more of it as its answer grows."""
+
+    def __init__(self, grants: Grants, call: Call, reply: Reply) -> None:
+        self._grants, self._call, self._reply = grants, call, reply
+        self._parts: list[Part] = []
+
+    @property
+    def worst(self) -> Demand:
+        """What was set aside first."""
+        return self._parts[0].demand
+
+    async def take(self, demand: Demand) -> None:
+        """
+        Raises:
+            Denied: 429, too little is left.
+        """
+        self._parts.append(await set_aside(self._grants, self._call, demand, self._reply))
+
+    async def more(self, demand: Demand) -> bool:
+        """False when too little is left."""
+        try:
+            await self.take(demand)
+        except Denied:
+            return False
+        return True
+
+    def settle(self, spent: Demand) -> None:
+        """The call is over."""
+        for part, share in zip(self._parts, split(spent, [part.demand for part in self._parts]), strict=True):
+            self._grants.settle(part, share)
 
 
 def _call(identity: Identity, action: Action, model: str) -> Call:

@@ -16,7 +16,7 @@ from gateway.meter import Meter
 from gateway.providers.base import Frames
 from gateway.providers.translation import Translation
 from gateway.screen import Screen
-from gateway.sse import TooLong, data_of, json_of
+from gateway.sse import TooLong, data_of, is_comment, json_of
 from gateway.upstream import Failed
 
 
@@ -30,7 +30,6 @@ class Relay:
         self._dialect, self._ask, self._meter, self._reply = dialect, ask, meter, reply
         self._translation, self._frames = translation, frames
         self._hold, self._over = hold, False
-        self._paid = 0
         self._screen = screen.stream(dialect.slots()) if screen is not None else None
 
     async def run(self, response: aiohttp.ClientResponse, headers: Iterable[Header]) -> None:
@@ -45,25 +44,26 @@ class Relay:
                 if not self._reply.status:
                     await self._reply.start(HTTPStatus.OK, headers)
                 await self._reply.chunk(out)
-            self._pay()
+            await self._pay()
         if not self._over:
             raise _broken("upstream_cut", "the upstream's stream broke off before its end")
         await self._reply.end()
 
-    def _pay(self) -> None:
+    async def _pay(self) -> None:
         """
         Raises:
             Denied: what was set aside for the answer is used up.
         """
-        passed, self._paid = self._meter.passed - self._paid, self._meter.passed
-        if self._hold is not None and passed and not self._hold.passed(passed) and not self._meter.final:
-            sentence = "the answer is as long as its quota allows; ask for less, or set max_tokens"
+        if self._hold is None or self._over:
+            return
+        if not await self._hold.reach(*self._meter.so_far()):
+            sentence = "the answer is longer than what was set aside for it, and its quota has no more"
             raise Denied(HTTPStatus.TOO_MANY_REQUESTS, "quota_used_up", sentence)
 
     def _events(self, chunk: bytes) -> bytes:
         try:
             return b"".join([part for event in self._frames.feed(chunk) for part in self._event(event)])
-        except (TooLong, ValueError, KeyError, TypeError) as error:
+        except (TooLong, ValueError, LookupError, TypeError, AttributeError) as error:
             raise _broken("upstream_garbled", f"the upstream's stream cannot be read: {error!r}"[:300]) from error
 
     def _event(self, event: bytes) -> list[bytes]:
@@ -86,9 +86,10 @@ class Relay:
         if data == b"[DONE]":
             self._over = True
             return self._translated(self._translation.done())
-        if data and self._screen is not None:
+        if self._screen is not None and data:
             raise ValueError("an event is not JSON")
-        return [event] if self._translation.native else []
+        shown = self._translation.native and (self._screen is None or is_comment(event))
+        return [event] if shown else []
 
     def _translated(self, events: list[dict[str, Any] | str]) -> list[bytes]:
         return [part for told in events for part in self._translated_one(told)]

@@ -12,6 +12,7 @@ import secrets
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, closing, nullcontext
+from hashlib import blake2b
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -20,14 +21,14 @@ import orjson
 
 from fusebox.records import Action, Decision, Verdict
 from fusebox.rundir import write_atomic
-from gateway.denied import Denied
+from gateway.denied import Denied, bad_request
 from gateway.dialects import Ask
-from gateway.dialects.base import text_of
 from gateway.filter import GUARD as FILTER
 from gateway.filter import Canaries, OutputFilter, Ruling, StreamFilter
 from gateway.masking import GUARD as MASKING
 from gateway.masking import KEY_BYTES
 from gateway.media import with_media, without_media
+from gateway.outside import from_outside, text_of
 from gateway.screen_stream import StreamScreen, TextStream
 from gateway.slots import Slot, Slots
 
@@ -39,11 +40,10 @@ Json = dict[str, Any]
 Ruled = Callable[[Action, Verdict, int], None]
 """Told what a guard ruled, and how many times, for the audit log."""
 _CONTROL: Final = frozenset({
-    "model", "stream", "stream_options", "max_tokens", "max_completion_tokens", "max_output_tokens", "n", "seed",
-    "temperature", "top_p", "top_k", "tool_choice", "response_format", "logit_bias", "store", "reasoning", "thinking",
+    "model", "stream", "max_tokens", "max_completion_tokens", "max_output_tokens", "n", "seed", "temperature", "top_p",
+    "top_k", "logit_bias", "store",
 })  # fmt: skip
 """Fields of a request that say how to answer, not what about."""
-_OUTSIDE: Final = frozenset({"tool", "function", "tool_result", "function_call_output"})
 
 
 class Screens:
@@ -61,21 +61,27 @@ class Screens:
     ) -> None:
         self._masker, self._output, self._canaries, self._ruled = masker, output, canaries, ruled
 
-    def opened(self, route: str, action: Action) -> AbstractContextManager[Screen | None]:
+    def opened(self, route: str, action: Action, asked: bytes) -> AbstractContextManager[Screen | None]:
         """Around one call: its screen, None where none is configured.
 
         However the call ends, what was replaced and what passed with a remark is audited, by kind and number.
+
+        Args:
+            asked: the call, which stands for its workflow where it names none: people who have agreed to it, and who
+                look for loops, know it again by its placeholders.
         """
-        screen = self._screen(route, action)
+        screen = self._screen(route, action, asked)
         return closing(screen) if screen is not None else nullcontext()
 
-    def _screen(self, route: str, action: Action) -> Screen | None:
+    def _screen(self, route: str, action: Action, asked: bytes) -> Screen | None:
         if self._masker is None and self._output is None:
             return None
         session = None
         if self._masker is not None:
-            session = self._masker.session(route, workflow=action.workflow, tenant=action.tenant, agent=action.agent)
-        canary = self._canaries.plant(action.agent, action.workflow, action.tenant) if self._canaries else ""
+            workflow = action.workflow or blake2b(asked, digest_size=16).hexdigest()
+            session = self._masker.session(route, workflow=workflow, tenant=action.tenant, agent=action.agent)
+        # of all an agent's workflows: what is carried out of one may leave by a call that names none
+        canary = self._canaries.plant(action.agent, tenant=action.tenant) if self._canaries else ""
         return Screen(action, session, self._output, canary, self._ruled)
 
 
@@ -90,6 +96,8 @@ class Screen:
         self._canaries = (canary,) if canary else ()
         self._threats: Counter[str] = Counter()
         self._remarks: Counter[str] = Counter()
+        self.held: Verdict | None = None
+        """What wants a person to read the call before it goes out."""
 
     @property
     def counts(self) -> dict[str, int]:
@@ -107,29 +115,36 @@ class Screen:
                 self._ruled(self._action, Verdict(Decision.ALLOW, guard, what), count)
 
     # --- what goes out ------------------------------------------------------------------------------------------------
-    def request(self, ask: Ask) -> None:
-        """Score and mask a request for a model.
+    def request(self, ask: Ask, address: str = "") -> None:
+        """Score and mask a request for a model; may set :attr:`held`.
+
+        Args:
+            address: path and query of one that goes to its provider as it is.
 
         Raises:
-            Denied: 403, a guard said no.
+            Denied: 403, a guard said no; 400, the address has in it what may not leave.
         """
+        if self._mask(address) != address:
+            raise bad_request("the address holds what may not leave; put it into the body, where it can be masked")
         if self._output is not None:
-            for text in _from_outside(ask.body):
-                self._rule(self._output.content(text, self._action.agent))
+            for text in from_outside(ask.body):
+                self._ask(self._output.content(text, self._action.agent))
         if self._session is not None:
+            if _in_numbers(ask.body.get("input")):
+                raise bad_request("'input' is in tokens, which cannot be masked; send the text itself")
             for name, value in ask.body.items():
                 if name not in _CONTROL:
                     ask.change(name, self._mask(value))
             ask.asked = self._mask(ask.asked, again=True)
 
     def arguments(self, tool: str, value: Any) -> Any:
-        """Filter and mask what an agent sends to a tool.
+        """Filter and mask what an agent sends to a tool; may set :attr:`held`.
 
         Raises:
             Denied: 403, a guard said no.
         """
         if self._output is not None:
-            self._rule(self._output.arguments(self._action.agent, tool, value, self._canaries))
+            self._ask(self._output.arguments(self._action.agent, tool, value, self._canaries))
         return self._mask(value)
 
     # --- what comes back ----------------------------------------------------------------------------------------------
@@ -140,8 +155,8 @@ class Screen:
             Denied: 403, a guard said no.
         """
         if self._output is not None:
-            self._rule(self._output.content(value if isinstance(value, str) else text_of(value), self._action.agent))
-        return self._mask(value)
+            self._rule(self._output.content(text_of(value), self._action.agent))
+        return self._mask(value, back=True)
 
     def answer(self, slots: Iterable[Slot]) -> None:
         """Filter, mask and restore the texts of a whole answer, in place.
@@ -162,7 +177,7 @@ class Screen:
             return self._tool_call(slot.tool, slot.value)
         if self._output is not None:
             self._rule(self._output.answer(self._action.agent, slot.value, self._canaries))
-        return self._restored(self._mask(slot.value))
+        return self._restored(self._mask(slot.value, back=True))
 
     def stream(self, slots: Slots) -> StreamScreen:
         """For the events of a stream."""
@@ -182,19 +197,27 @@ class Screen:
         value = _parsed(told)
         if self._output is not None:
             self._rule(self._output.arguments(self._action.agent, tool, value, self._canaries))
-        value = self._restored(self._mask(value))
+        value = self._restored(self._mask(value, back=True))
         return orjson.dumps(value).decode() if isinstance(told, str) and not isinstance(value, str) else value
 
-    def _mask(self, value: Any, *, again: bool = False) -> Any:
+    def _mask(self, value: Any, *, again: bool = False, back: bool = False) -> Any:
         if self._session is None:
             return value
         kept: list[str] = []
-        masked = self._session.mask(without_media(value, kept), again=again)
+        masked = self._session.mask(without_media(value, kept), again=again, back=back)
         self._require(masked.verdict)
         return with_media(masked.value, kept) if kept else masked.value
 
     def _restored(self, value: Any) -> Any:
         return self._session.restore(value) if self._session is not None else value
+
+    def _ask(self, ruling: Ruling) -> None:
+        """As :meth:`_rule`, of what has not gone out: people can be asked before it does."""
+        if ruling.verdict.decision is not Decision.HOLD:
+            self._rule(ruling)
+            return
+        self._threats.update(ruling.counts)
+        self.held = self.held or ruling.verdict
 
     def _rule(self, ruling: Ruling) -> None:
         self._threats.update(ruling.counts)
@@ -227,19 +250,9 @@ def mask_key(data_dir: Path) -> bytes:
     return bytes.fromhex(path.read_text().strip())
 
 
-def _from_outside(body: Json) -> Iterable[str]:
-    """What tools and documents have put into a conversation."""
-    for message in (*_list(body.get("messages")), *_list(body.get("input"))):
-        if isinstance(message, dict):
-            if message.get("role") in _OUTSIDE or message.get("type") in _OUTSIDE:
-                yield text_of(message)
-            for part in _list(message.get("content")):
-                if isinstance(part, dict) and part.get("type") in _OUTSIDE:
-                    yield text_of(part)
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
+def _in_numbers(value: Any) -> bool:
+    """True for texts that were made tokens before they came."""
+    return isinstance(value, list) and any(isinstance(each, int) or _in_numbers(each) for each in value)
 
 
 def _parsed(told: Any) -> Any:

@@ -1,20 +1,37 @@
 """Slots: where the texts of an answer stand, whole or in the events of a stream, in each API.
 
-Guards that read and change texts work on slots and need not know the API. A *channel* names one text of a stream, such
-as the content of the first choice; its pieces come one by one, and some event says that it has ended.
+Guards that read and change texts work on slots and need not know the API. Every text of an answer is one, but for what
+only names or numbers things: a field that a provider adds tomorrow is looked at, too. A *channel* names one text of a
+stream, such as the content of the first choice; its pieces come one by one, and some event says that it has ended.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 Json = dict[str, Any]
-_TEXTS: Final = ("content", "refusal", "reasoning_content")
-_DELTAS: Final = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json"}
-_NAMED: Final = frozenset({"text", "arguments", "refusal", "summary", "thinking"})
+_FIXED: Final = frozenset({
+    "id", "object", "type", "role", "name", "model", "status", "phase", "finish_reason", "stop_reason", "service_tier",
+    "call_id", "tool_call_id", "tool_use_id", "item_id", "file_id", "container_id", "response_id",
+    "previous_response_id", "system_fingerprint", "mime_type", "media_type", "obfuscation",
+    "signature", "encrypted_content", "encrypted_index", "data", "result", "partial_image_b64",
+})  # fmt: skip
+"""Fields that hold no text: names of things, and what is encrypted or a picture or a sound."""
+_ECHOED: Final = frozenset({
+    "instructions", "tools", "tool_choice", "metadata", "prompt", "text", "reasoning", "truncation", "user",
+    "prompt_cache_key", "safety_identifier",
+})  # fmt: skip
+"""Fields in which the Responses API repeats the request."""
+_WHOLE: Final = frozenset({"annotations", "citation", "citations"})
+"""Fields that a stream never takes apart."""
+_ARGUMENTS: Final = frozenset({"arguments", "input", "partial_json"})
+"""What a tool is told; its name stands beside, or stood there in an event before."""
+_THEIRS: Final = "server_"
+"""How calls of tools begin that the provider runs itself: what these are told is said, and no statement of ours."""
+_PROBABILITIES: Final = "logprobs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +58,9 @@ class Slot:
 class Slots:
     """Of one API, a fresh one for each stream; the base is that of an API without texts in its answers."""
 
+    def __init__(self) -> None:
+        self._names: dict[str, str | None] = {}
+
     def whole(self, answer: Json) -> Iterator[Slot]:  # noqa: ARG002 - the hook's
         """Every text of a whole answer."""
         yield from ()
@@ -60,33 +80,49 @@ class Slots:
             slot.put(text if slot.channel == channel else "")
         return made
 
+    def _texts(self, value: Any, path: str = "", skip: frozenset[str] = frozenset()) -> Iterator[Slot]:
+        """The texts below a place, each with its path as its channel.
+
+        How likely a token was says which one it was, before anybody has judged the text: that is left out.
+        """
+        if isinstance(value, list):
+            for number, each in enumerate(value):
+                if isinstance(each, str):
+                    yield Slot(value, number, f"{path}{number}.")
+                else:
+                    place = each.get("index", number) if isinstance(each, dict) else number
+                    yield from self._texts(each, f"{path}{place}.")
+        elif isinstance(value, dict):
+            if isinstance(value.get("name"), str):
+                self._names[path] = None if str(value.get("type")).startswith(_THEIRS) else value["name"]
+            if value.get(_PROBABILITIES):
+                value[_PROBABILITIES] = [] if isinstance(value[_PROBABILITIES], list) else None
+            for name, each in list(value.items()):
+                if name not in _FIXED and name not in skip:
+                    yield from self._field(value, name, each, path)
+
+    def _field(self, holder: Json, name: str, value: Any, path: str) -> Iterator[Slot]:
+        tool = self._names.get(path, "")
+        if name in _ARGUMENTS and value and tool is not None:
+            yield Slot(holder, name, f"{path}{name}.", tool)
+        elif isinstance(value, str) and value:
+            yield Slot(holder, name, f"{path}{name}.")
+        elif isinstance(value, dict | list):
+            found = self._texts(value, f"{path}{name}.")
+            yield from _wholes(found) if name in _WHOLE else found
+
 
 class ChatSlots(Slots):
-    """Chat completions: ``0.content``, ``0.tool.1`` …"""
-
-    def __init__(self) -> None:
-        self._tools: dict[str, str] = {}
+    """Chat completions: ``0.content.``, ``0.tool_calls.1.function.arguments.`` …"""
 
     def whole(self, answer: Json) -> Iterator[Slot]:
-        for choice in answer.get("choices") or ():
-            message = choice.get("message") or {}
-            yield from (Slot(message, name) for name in _TEXTS if isinstance(message.get(name), str))
-            for call in message.get("tool_calls") or ():
-                function = call.get("function") or {}
-                if isinstance(function.get("arguments"), str):
-                    yield Slot(function, "arguments", tool=str(function.get("name")))
+        yield from _wholes(self._texts(answer))
 
     def pieces(self, told: Json) -> Iterator[Slot]:
+        yield from _wholes(self._texts(told, skip=frozenset({"choices"})))
         for choice in told.get("choices") or ():
-            delta, number = choice.get("delta") or {}, choice.get("index", 0)
-            for name in _TEXTS:
-                if delta.get(name):
-                    yield Slot(delta, name, f"{number}.{name}")
-            for call in delta.get("tool_calls") or ():
-                function, channel = call.get("function") or {}, f"{number}.tool.{call.get('index', 0)}"
-                self._tools.setdefault(channel, str(function.get("name") or ""))
-                if function.get("arguments"):
-                    yield Slot(function, "arguments", channel, self._tools[channel])
+            yield from _wholes(self._texts(choice, skip=frozenset({"delta"})))
+            yield from self._texts(choice.get("delta"), f"{choice.get('index', 0)}.")
 
     def ended(self, told: Json) -> str | None:
         over = [choice for choice in told.get("choices") or () if choice.get("finish_reason")]
@@ -101,30 +137,24 @@ class ChatSlots(Slots):
             for call in choice["delta"].get("tool_calls") or ():  # what names a call is said once
                 for name in ("id", "type"):
                     call.pop(name, None)
-                call["function"].pop("name", None)
+                for told_ in (call.get("function"), call.get("custom")):
+                    (told_ or {}).pop("name", None)
         return made
 
 
 class MessagesSlots(Slots):
-    """Anthropic's messages: one channel for each content block."""
-
-    def __init__(self) -> None:
-        self._tools: dict[Any, str] = {}
+    """Anthropic's messages: the channels of a content block begin with its number."""
 
     def whole(self, answer: Json) -> Iterator[Slot]:
-        for block in answer.get("content") or ():
-            yield from (Slot(block, name) for name in ("text", "thinking") if isinstance(block.get(name), str))
-            if block.get("type") == "tool_use":
-                yield Slot(block, "input", tool=str(block.get("name")))
+        yield from _wholes(self._texts(answer))
 
     def pieces(self, told: Json) -> Iterator[Slot]:
-        if told.get("type") == "content_block_start":
-            self._tools[told.get("index")] = str((told.get("content_block") or {}).get("name") or "")
-        delta = told.get("delta") if told.get("type") == "content_block_delta" else None
-        field = _DELTAS.get(str((delta or {}).get("type")))
-        if delta and field and delta.get(field):
-            tool = self._tools.get(told.get("index"), "") if field == "partial_json" else None
-            yield Slot(delta, field, f"{told.get('index')}.", tool)
+        block = f"{told.get('index')}."
+        if told.get("type") == "content_block_delta":
+            yield from self._texts(told.get("delta"), block)
+        else:
+            yield from _wholes(self._texts(told.get("content_block"), block))
+            yield from _wholes(self._texts(told, skip=frozenset({"content_block"})))
 
     def ended(self, told: Json) -> str | None:
         if told.get("type") == "content_block_stop":
@@ -135,20 +165,20 @@ class MessagesSlots(Slots):
 class ResponsesSlots(Slots):
     """The Responses API: deltas are pieces; all other events repeat texts as wholes."""
 
-    def __init__(self) -> None:
-        self._tools: dict[Any, str] = {}
-
     def whole(self, answer: Json) -> Iterator[Slot]:
-        yield from _named(answer)
+        yield from _wholes(self._texts(answer, skip=_ECHOED))
 
     def pieces(self, told: Json) -> Iterator[Slot]:
-        if str(told.get("type")).endswith(".delta") and isinstance(told.get("delta"), str):
-            tool = self._tools.get(told.get("item_id"), "") if "arguments" in told["type"] else None
+        item, place = told.get("item") or {}, f"{told.get('item_id')}."
+        yield from _wholes(self._texts(item, f"{item.get('id')}."))
+        yield from _wholes(self._texts(told.get("response"), skip=_ECHOED))
+        yield from _wholes(self._texts(told, place, skip=frozenset({"item", "response", "delta"})))
+        if isinstance(told.get("delta"), str) and told["delta"]:
+            kind = str(told.get("type"))
+            tool = self._names.get(place, "") if "arguments" in kind or "input" in kind else None
             yield Slot(told, "delta", _item(told), tool)
         else:
-            item = told.get("item") or {}
-            self._tools[item.get("id")] = str(item.get("name") or "")
-            yield from _named(told)
+            yield from _wholes(self._texts(told.get("delta")))
 
     def ended(self, told: Json) -> str | None:
         kind = str(told.get("type"))
@@ -158,17 +188,8 @@ class ResponsesSlots(Slots):
 
 
 def _item(told: Json) -> str:
-    return f"{told.get('item_id')}.{told.get('content_index', 0)}."
+    return f"{told.get('item_id')}.{told.get('content_index', told.get('summary_index', 0))}."
 
 
-def _named(value: Any) -> Iterator[Slot]:
-    """Texts under the names that the API gives to texts, at any depth."""
-    if isinstance(value, list):
-        for each in value:
-            yield from _named(each)
-    elif isinstance(value, dict):
-        for name, each in value.items():
-            if name in _NAMED and isinstance(each, str) and each:
-                yield Slot(value, name, tool=str(value.get("name", "")) if name == "arguments" else None)
-            else:
-                yield from _named(each)
+def _wholes(found: Iterator[Slot]) -> Iterator[Slot]:
+    yield from (replace(slot, channel="") for slot in found)

@@ -34,7 +34,7 @@ class Splitter:
         """
         data = self._rest + chunk if self._rest else chunk
         events, start = [], 0
-        for end in _END.finditer(data):
+        for end in _END.finditer(data, max(0, len(self._rest) - 3)):  # an end may lie across the two
             events.append(data[start : end.end()])
             start = end.end()
         self._rest = data[start:]
@@ -53,6 +53,11 @@ def data_of(event: bytes) -> bytes:
         return event[6:].rstrip()
     lines = [line[5:].removeprefix(b" ") for line in event.splitlines() if line.startswith(b"data:")]
     return b"\n".join(lines)
+
+
+def is_comment(event: bytes) -> bool:
+    """True when nothing in it reaches who reads the stream."""
+    return all(line.startswith(b":") for line in event.splitlines() if line)
 
 
 def json_of(event: bytes) -> dict[str, Any] | None:

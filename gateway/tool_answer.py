@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any, Final
 
 import aiohttp
 import orjson
 
+from gateway.denied import Denied
 from gateway.http import Header, Reply, safe
 from gateway.meter import Meter
 from gateway.screen import Screen
-from gateway.tool_request import text_in
-from gateway.upstream import body_of, kept
+from gateway.tool_request import again, text_in
+from gateway.upstream import Failed, body_of, kept, length_of
 
+_NO_TEXT: Final = ("image/", "audio/", "video/", "font/", "application/pdf", "application/zip")
 _PASSED_BACK: Final = ("content-type", "etag", "location", "last-modified")
 
 
@@ -23,7 +26,7 @@ async def relay(response: aiohttp.ClientResponse, meter: Meter, reply: Reply, sc
         Denied: 403, a guard said no.
         Failed: it broke off, or is too long to be read.
     """
-    if screen is not None and _is_text(response):
+    if screen is not None and not response.content_type.startswith(_NO_TEXT):
         await _show(response, meter, reply, screen)
     else:
         await _pipe(response, meter, reply)
@@ -31,8 +34,9 @@ async def relay(response: aiohttp.ClientResponse, meter: Meter, reply: Reply, sc
 
 async def _pipe(response: aiohttp.ClientResponse, meter: Meter, reply: Reply) -> None:
     headers = _headers(response)
-    if response.content_length is not None:
-        headers.append((b"content-length", b"%d" % response.content_length))
+    length = length_of(response)
+    if length is not None:
+        headers.append((b"content-length", b"%d" % length))
     await reply.start(response.status, headers)
     async for chunk in response.content.iter_any():
         await reply.chunk(chunk)
@@ -43,9 +47,22 @@ async def _pipe(response: aiohttp.ClientResponse, meter: Meter, reply: Reply) ->
 async def _show(response: aiohttp.ClientResponse, meter: Meter, reply: Reply, screen: Screen) -> None:
     body = await body_of(response)
     meter.take_text(body)
-    value = screen.result(_value(body))
-    shown = value.encode() if isinstance(value, str) else orjson.dumps(value)
-    await reply.whole(response.status, _headers(response), shown)
+    binary = b"\0" in body
+    if binary and _is_text(response):
+        raise Failed(
+            Denied(HTTPStatus.BAD_GATEWAY, "upstream_garbled", "a text that has a NUL in it cannot be screened")
+        )
+    await reply.whole(response.status, _headers(response), body if binary else _screened(screen, body))
+
+
+def _screened(screen: Screen, body: bytes) -> bytes:
+    """
+    Raises:
+        Denied: 403, a guard said no.
+    """
+    value = _value(body)
+    shown = screen.result(value)
+    return body if shown == value else again(shown, body)
 
 
 def _headers(response: aiohttp.ClientResponse) -> list[Header]:
@@ -61,5 +78,6 @@ def _value(body: bytes) -> Any:
 
 
 def _is_text(response: aiohttp.ClientResponse) -> bool:
+    """True where the system says so; others may be."""
     kind = response.content_type
     return kind.startswith("text/") or kind.endswith(("json", "xml", "yaml"))

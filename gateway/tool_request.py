@@ -30,8 +30,16 @@ def value_of(request: Request, body: bytes) -> Any:
 
 
 def text_in(body: bytes) -> str:
-    """A body that is no JSON."""
-    return body.decode("utf-8", "replace")
+    """A body that is no JSON; every byte of it can be told from the text, whatever the body is."""
+    return body.decode(_codec(body))
+
+
+def _codec(body: bytes) -> str:
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return "latin-1"
+    return "utf-8"
 
 
 def query_of(request: Request) -> dict[str, str | list[str]]:
@@ -42,18 +50,25 @@ def query_of(request: Request) -> dict[str, str | list[str]]:
     return {name: values[0] if len(values) == 1 else values for name, values in found.items()}
 
 
-def screened(screen: Screen, tool: str, rest: str, query: str, value: Any) -> tuple[str, bytes]:
-    """Query and body as they may go on.
+def screened(screen: Screen, tool: str, rest: str, query: str, value: Any, body: bytes) -> tuple[str, bytes]:
+    """Query and body as they may go on: to the byte as they came where nothing in them was changed.
 
     Raises:
         Denied: 403, a guard said no.
     """
-    pairs = [list(pair) for pair in parse_qsl(query, keep_blank_values=True)]
-    told = screen.arguments(tool, {"path": rest, "query": pairs, "body": "" if value is None else value})
+    pairs = [{name: given} for name, given in parse_qsl(query, keep_blank_values=True)]  # one may be given twice
+    asked = {"path": rest, "query": pairs, "body": "" if value is None else value}
+    told = screen.arguments(tool, asked)
     if told["path"] != rest:
         raise bad_request("the path holds what may not leave; put it into the body, where it can be masked")
-    shown = told["body"]
-    return urlencode(told["query"]), shown.encode() if isinstance(shown, str) else orjson.dumps(shown)
+    if told["query"] != pairs:
+        query = urlencode([pair for each in told["query"] for pair in each.items()])
+    return query, body if told["body"] == asked["body"] else again(told["body"], body)
+
+
+def again(value: Any, body: bytes) -> bytes:
+    """A value that was found in ``body``, and changed, as bytes."""
+    return value.encode(_codec(body)) if isinstance(value, str) else orjson.dumps(value)
 
 
 def below(rest: str) -> str:

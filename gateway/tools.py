@@ -125,13 +125,14 @@ class Tools:
         subject = _subject(action, identity, caller, asked)
         with self._means.flights.flying(action):
             async with (
-                self._means.admission.entered(action) as held,
+                self._means.admission.entered(action) as wanted,
                 self._means.quota.for_tool(identity, action, reply) as toll,
             ):
-                with self._means.screens.opened(request.path, action) as screen:
+                with self._means.screens.opened(request.path, action, asked.encode()) as screen:
                     query = request.query
                     if screen is not None:
-                        query, body = screened(screen, system.name, rest, query, value)
+                        query, body = screened(screen, system.name, rest, query, value, body)
+                    held = wanted or (screen.held if screen is not None else None)
                     headers = {n: request.headers[n] for n in _PASSED_ON if n in request.headers}
                     approval = ""
                     if held is not None:

@@ -23,6 +23,7 @@ _KEPT: Final = ("x-request-id", "request-id", "openai-processing-ms", "openai-ve
 """Headers of an upstream that agents see."""
 _MINE: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 _MAX_PATIENCE_S: Final = 5.0
+_LAST_STATUS: Final = 599
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,8 @@ class Upstream:
             async with asyncio.timeout(limits.total_s):
                 response = await exchange.ask(outgoing, limits)
                 try:
+                    if response.status > _LAST_STATUS:
+                        raise _odd(response.status)
                     yield response
                 finally:
                     response.release()
@@ -103,7 +106,7 @@ async def body_of(response: aiohttp.ClientResponse) -> bytes:
     Raises:
         Failed: it is too long.
     """
-    announced = response.content_length
+    announced = length_of(response)
     if announced is not None and announced <= MAX_ANSWER:
         return await response.read()
     parts, size = [], 0
@@ -118,6 +121,11 @@ async def body_of(response: aiohttp.ClientResponse) -> bytes:
     return b"".join(parts)
 
 
+def length_of(response: aiohttp.ClientResponse) -> int | None:
+    """Bytes of the body, where that is known before it is read: of a compressed one it is not."""
+    return None if aiohttp.hdrs.CONTENT_ENCODING in response.headers else response.content_length
+
+
 async def failure_of(response: aiohttp.ClientResponse) -> Failed:
     """What an error status means."""
     status, body, headers = response.status, await body_of(response), kept(response)
@@ -128,6 +136,8 @@ async def failure_of(response: aiohttp.ClientResponse) -> Failed:
         return Failed(Denied(HTTPStatus.BAD_GATEWAY, "upstream_refused_credential", sentence))
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
         return Failed(Denied(HTTPStatus.BAD_GATEWAY, "upstream_redirects", "the upstream answers with a redirect"))
+    if status < HTTPStatus.BAD_REQUEST:  # 204, say, which has no body
+        return _odd(status)
     busy = status == HTTPStatus.TOO_MANY_REQUESTS
     broken = status >= HTTPStatus.INTERNAL_SERVER_ERROR
     pause = _seconds(response.headers.get("retry-after", ""))
@@ -137,6 +147,11 @@ async def failure_of(response: aiohttp.ClientResponse) -> Failed:
         denied, fault=broken, again=broken or (busy and (pause or 0.0) <= _MAX_PATIENCE_S),
         elsewhere=busy or broken or status == HTTPStatus.NOT_FOUND, pause=pause or 0.0,
     )  # fmt: skip
+
+
+def _odd(status: int) -> Failed:
+    sentence = f"the upstream answered with HTTP status {status}, which is neither an answer nor an error here"
+    return Failed(Denied(HTTPStatus.BAD_GATEWAY, "upstream_garbled", sentence), fault=True)
 
 
 def kept(response: aiohttp.ClientResponse) -> tuple[Header, ...]:

@@ -77,7 +77,9 @@ class Responses(OpenAi):
         ask.change("max_output_tokens", output_tokens)
 
     def plant(self, ask: Ask, canary: str) -> None:
-        ask.change("instructions", f"{ask.body.get('instructions') or ''}\n{never_say(canary)}".strip())
+        told = ask.body.get("input") or []  # the instructions would come back: this API repeats them
+        said = [{"role": "user", "content": told}] if isinstance(told, str) else told
+        ask.change("input", [{"role": "developer", "content": never_say(canary)}, *said])
 
     def slots(self) -> Slots:
         return ResponsesSlots()
@@ -124,12 +126,12 @@ class ChatMeter(Meter):
             self.final = True
         for choice in told.get("choices") or ():
             message = choice.get(part) or {}
-            for field in ("content", "refusal", "reasoning_content"):
+            for field in ("content", "refusal", "reasoning_content", "reasoning"):
                 self._said(message.get(field))
             for call in message.get("tool_calls") or ():
-                function = call.get("function") or {}
+                function = call.get("function") or call.get("custom") or {}
                 self._said(function.get("name"))
-                self._said(function.get("arguments"))
+                self._said(function.get("arguments") or function.get("input"))
 
 
 class ResponsesMeter(Meter):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from fusebox import happenings
@@ -35,6 +36,8 @@ class OutputFilter:
 
     def __init__(self, settings: FilterSettings, registry: Registry) -> None:
         self._settings, self._registry = settings, registry
+        granted = {grant.tool for entry in registry.agents.values() for grant in entry.sql}
+        self._sql_tools = granted - {"*"}
 
     def arguments(self, agent: str, tool: str, value: Any, canaries: tuple[str, ...] = ()) -> Ruling:
         """Rule on the arguments of a tool call, a text or a JSON value.
@@ -58,7 +61,7 @@ class OutputFilter:
 
     def _in_arguments(self, agent: str, tool: str, value: Any, canaries: tuple[str, ...]) -> Iterator[Threat]:
         grants = self._registry.sql_grants(agent, tool)
-        runs_sql = any(grant.tool != "*" for grant in grants)
+        runs_sql = any(fnmatchcase(tool, name) for name in self._sql_tools)  # whoever has the grant
         for name, text in texts(value):
             found = list(in_argument(name, text, runs_sql))
             for each in found:

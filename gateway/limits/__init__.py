@@ -10,7 +10,7 @@
     got = grants.take(call, demand) or await grants.reserve(call, demand)
     if isinstance(got, Refusal):       # 429 with got.headers(); got.verdict, got.rows say why
         ...
-    meter = Meter(demand.output_tokens)  # for a stream: go on while meter.feed(…) is True
+    meter = Meter(demand.output_tokens, more)  # for a stream: go on while await meter.reach(…) is True
     grants.settle(got, Demand(usage.input_tokens, usage.output_tokens, cost))
     grants.settle(got, NOTHING)        # instead, when nothing was sent to the provider
 

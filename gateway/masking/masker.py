@@ -91,15 +91,16 @@ class Session:
         how = {kind: self._policy.treatment(kind) for kind in self.counts}
         return {f"{how[kind]} {kind}": count for kind, count in self.counts.items() if how[kind] in _REPLACING}
 
-    def mask(self, value: Any, *, again: bool = False) -> Masked:
+    def mask(self, value: Any, *, again: bool = False, back: bool = False) -> Masked:
         """Mask a text, or every text, long number and key of a JSON value.
 
         Anything that goes wrong is a deny.
 
         Args:
             again: it was masked before in another shape, and counted.
+            back: it comes back, so what is found in it is not what :meth:`restore` may put there.
         """
-        work = _Work()
+        work = _Work(keep=not back)
         try:
             masked = self._walk(value, work)
         except Exception as error:  # a guard that cannot answer denies, loudly; the error's text may hold a value
@@ -122,15 +123,19 @@ class Session:
         """The values in a text, whatever is done with them."""
         return self._find(text)
 
-    def replace(self, text: str, found: list[Span]) -> tuple[str, Counter[str]]:
-        """The text with what was found treated, and how many of each type are blocked by the policy."""
+    def replace(self, text: str, found: list[Span], *, keep: bool = False) -> tuple[str, Counter[str]]:
+        """The text with what was found treated, and how many of each type are blocked by the policy.
+
+        Args:
+            keep: :meth:`restore` may put it back.
+        """
         treated = [(span, self._policy.treatment(span.type)) for span in found]
         blocked = Counter(span.type for span, how in treated if how is Treatment.BLOCK)
         changed = [(span, how) for span, how in treated if how in _REPLACING]
         if not changed:
             return text, blocked
         for span, how in changed:
-            if how is Treatment.MASK:
+            if how is Treatment.MASK and keep:
                 value = text[span.start : span.end]
                 self._values.setdefault(self._placeholders.mask(span.type, value), value)
         results = [RecognizerResult(span.type, span.start, span.end, span.score) for span, _ in changed]
@@ -146,7 +151,7 @@ class Session:
         if isinstance(value, str):
             found = self._find(value)
             work.counts.update(span.type for span in found)
-            text, blocked = self.replace(value, found)
+            text, blocked = self.replace(value, found, keep=work.keep)
             work.blocked.update(blocked)
             return text
         if isinstance(value, dict):
@@ -161,6 +166,7 @@ class Session:
 
 @dataclass(slots=True)
 class _Work:
+    keep: bool
     counts: Counter[str] = field(default_factory=Counter)
     blocked: Counter[str] = field(default_factory=Counter)
 

@@ -8,7 +8,7 @@ comes with the library.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -46,6 +46,9 @@ _CARDS: Final = [
     Pattern("Mastercard, 2 series", r"\b2[2-7]\d{2}[- ]?\d{4}[- ]?\d{4}[- ]?\d{4}\b", 0.3),
     Pattern("American Express, in its groups", r"\b3[47]\d{2}[- ]?\d{6}[- ]?\d{5}\b", 0.3),
 ]
+_LETTER: Final = r"[\w.+%'\-]"
+_DOMAIN: Final = r"\w+(?:-+\w+)*(?:\.\w+(?:-+\w+)*)+\b"
+_ADDRESSES: Final = [Pattern("address", rf"(?<!{_LETTER})[.+%'\-]*\K\w{_LETTER}*@{_DOMAIN}", 0.5)]
 _SURE: Final = 0.85
 _PHONE_DIGITS: Final = 15
 _CALLED: Final = [
@@ -79,12 +82,16 @@ class BlankEngine(SpacyNlpEngine):
 
 
 class _Email(EmailRecognizer):
-    """A domain counts when its ending is known, or is one of those that are kept for private use and examples."""
+    """A domain counts when its ending is known, or is one of those that are kept for private use and examples.
+
+    Signs that part an address from what stands before it in paths and queries are none of its letters.
+    """
 
     _OWN: Final = (".example", ".test", ".local", ".internal", ".invalid", ".corp", ".lan")
 
     def validate_result(self, pattern_text: str) -> bool:
-        return bool(_DOMAINS(pattern_text).fqdn) or pattern_text.lower().endswith(self._OWN)
+        domain = pattern_text.rpartition("@")[2].lower()
+        return bool(_DOMAINS(domain).fqdn) or domain.endswith(self._OWN)
 
 
 class _Ip(IpRecognizer):
@@ -93,21 +100,31 @@ class _Ip(IpRecognizer):
     Presidio's expression for IPv6 takes minutes for a hundred kilobytes of colons.
     """
 
-    _RUN: Final = re.compile(r"(?<![\w:.])[0-9A-Fa-f:.]{3,45}(?:/\d{1,3})?(?![\w:])")
-    _VERSION: Final = re.compile(r"(?:\bversion|\brelease|\bv)\s*$", re.IGNORECASE)
+    _V4: Final = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?:/\d{1,2})?(?!\w|\.\d)")
+    _V6: Final = re.compile(r"(?<![\w.])(?<![0-9A-Fa-f]:)(?<!::)[0-9A-Fa-f:.]{3,45}(?:/\d{1,3})?(?![\w:])")
+    _VERSION: Final = re.compile(r"(?:\bversion|\brelease)[\s:=\"']*$|\bv\s*$", re.IGNORECASE)
 
     def analyze(
         self, text: str, entities: list[str], nlp_artifacts: Any = None, regex_flags: int | None = None
     ) -> list[RecognizerResult]:
         del entities, nlp_artifacts, regex_flags
-        found = []
-        for match in self._RUN.finditer(text):
+        return [
+            RecognizerResult(self.supported_entities[0], start, end, _SURE)
+            for start, end in {*self._v4(text), *self._v6(text)}
+            if not self.invalidate_result(text[start:end])
+        ]
+
+    def _v4(self, text: str) -> Iterator[tuple[int, int]]:
+        for match in self._V4.finditer(text):
+            if not self._VERSION.search(text, max(0, match.start() - 12), match.start()):
+                yield match.span()
+
+    def _v6(self, text: str) -> Iterator[tuple[int, int]]:
+        for match in self._V6.finditer(text):
             written = match[0].rstrip(".:") if not match[0].endswith("::") else match[0]
-            named = self._VERSION.search(text, max(0, match.start() - 12), match.start())
-            if any(c.isdigit() for c in written) and not named and not self.invalidate_result(written):
-                end = match.start() + len(written)
-                found.append(RecognizerResult(self.supported_entities[0], match.start(), end, _SURE))
-        return found
+            before = 1 if written.startswith(":") and not written.startswith("::") else 0
+            if written.count(":") > 1 and any(c.isdigit() for c in written):
+                yield match.start() + before, match.start() + len(written)
 
 
 class _Phone(PhoneRecognizer):
@@ -244,7 +261,7 @@ class Recognisers:
         self.types, self.has_model = settings.types, settings.ner_model is not None
         registry = RecognizerRegistry(
             recognizers=[
-                _Email(supported_entity="EMAIL"),
+                _Email(patterns=_ADDRESSES, supported_entity="EMAIL"),
                 CreditCardRecognizer(patterns=_CARDS, supported_entity="CARD"),
                 IbanRecognizer(supported_entity="IBAN"),
                 UsSsnRecognizer(supported_entity="SSN"),

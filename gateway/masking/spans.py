@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from presidio_analyzer import RecognizerResult
 
+from gateway.masking.apart import apart
 from gateway.masking.prefilter import Excerpt, excerpt
 from gateway.masking.recognisers import Recognisers
 
@@ -22,9 +23,9 @@ class Span:
 
 def spans(text: str, recognisers: Recognisers) -> list[Span]:
     """The values in ``text``, in order. Where hits overlap their union counts, as the type of the surest one."""
-    looked = excerpt(text, recognisers)
-    results = recognisers.find(looked.text, looked.types) if looked.places else []
-    found = [_in_text(result, looked) for result in results]
+    found, loose = _found(text, recognisers), apart(text)
+    if loose != text:
+        found += _found(loose, recognisers)
     united: list[Span] = []
     for span in sorted(found, key=lambda span: (span.start, -span.end)):
         if united and span.start < united[-1].end:
@@ -32,6 +33,12 @@ def spans(text: str, recognisers: Recognisers) -> list[Span]:
         else:
             united.append(span)
     return united
+
+
+def _found(text: str, recognisers: Recognisers) -> list[Span]:
+    looked = excerpt(text, recognisers)
+    results = recognisers.find(looked.text, looked.types) if looked.places else []
+    return [_in_text(result, looked) for result in results]
 
 
 def _in_text(result: RecognizerResult, looked: Excerpt) -> Span:

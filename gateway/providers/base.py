@@ -10,7 +10,6 @@ from urllib.parse import quote
 
 import orjson
 
-from fusebox.version import __version__
 from gateway.denied import Denied, bad_request
 from gateway.dialects import Ask, Chat, Dialect, Messages, Wire
 from gateway.providers.chat_over_messages import ChatOverMessages
@@ -124,7 +123,8 @@ class Adapter:
         return self.settings.home + path
 
     def _sealed(self, method: str, url: str, body: bytes, client: Headers) -> Outgoing:
-        return Outgoing(method, url, {**_common(body), **self._auth(), **client}, body)
+        kind = {"content-type": "application/json"} if body else {}
+        return Outgoing(method, url, {**kind, **self._auth(), **client}, body)
 
     def _auth(self) -> Headers:
         return {"authorization": f"Bearer {self._credential}"} if self._credential else {}
@@ -159,11 +159,6 @@ class Azure(Adapter):
 
     def _auth(self) -> Headers:
         return {"api-key": self._credential}
-
-
-def _common(body: bytes) -> Headers:
-    common = {"user-agent": f"fusebox-gateway/{__version__}", "accept-encoding": "identity"}
-    return common | ({"content-type": "application/json"} if body else {})
 
 
 def upstream_said(status: int, body: bytes) -> Denied:

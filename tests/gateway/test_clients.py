@@ -111,6 +111,9 @@ def test_errors_come_in_the_shape_of_the_api(
     with pytest.raises(anthropic.NotFoundError, match="is not served here") as no_model:
         claude.messages.create(model="no-such", max_tokens=1, messages=ASK)  # type: ignore[arg-type]
     assert no_model.value.body["error"]["type"] == "not_found_error"  # type: ignore[index]
+    with pytest.raises(anthropic.NotFoundError) as not_served:
+        claude.messages.count_tokens(model="claude", messages=ASK)  # type: ignore[arg-type]
+    assert not_served.value.body["type"] == "error"  # type: ignore[index]
     with pytest.raises(openai.AuthenticationError, match="virtual key"):
         openai.OpenAI(base_url=f"{running.url}/v1", api_key="guessed").models.list()
     with pytest.raises(openai.BadRequestError, match="ask its models at /v1/messages or /v1/chat/completions"):

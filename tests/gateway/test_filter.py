@@ -68,6 +68,13 @@ def test_an_argument_called_query_is_sql_whatever_it_says() -> None:
     assert FILTER.arguments("clerk", "postgres", {"note": "export the user table"}).verdict.allowed
 
 
+def test_a_query_is_what_one_searches_by_unless_the_tool_runs_sql() -> None:
+    said = {"query": "weather in Berlin; tomorrow"}
+    assert FILTER.arguments("clerk", "search", said).verdict.allowed
+    assert not FILTER.arguments("clerk", "search", {"query": "SELECT name FROM users"}).verdict.allowed
+    assert not FILTER.arguments("stranger", "postgres", {"query": "SHOW GRANTS"}).verdict.allowed, "clerk's runs SQL"
+
+
 def test_without_a_grant_no_sql_passes() -> None:
     sql = {"query": "SELECT id FROM orders WHERE id = 3"}
     assert FILTER.arguments("clerk", "mysql", sql).verdict.allowed

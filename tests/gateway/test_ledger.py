@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from aiohttp import web
 from opentelemetry.sdk.trace import ReadableSpan
 
 from fusebox import names
@@ -78,6 +79,21 @@ def test_a_provider_that_is_silent_or_lies_is_estimated(running: Running, provid
     assert attributes(span)[names.ESTIMATED] is True
     assert taken >= 10
     assert given >= (500 if "lying" in recorded else 8)
+
+
+def test_parts_that_are_more_than_their_whole_are_not_believed(running: Running, provider: Provider) -> None:
+    parts = {"prompt_tokens_details": {"cached_tokens": 400}, "completion_tokens_details": {"reasoning_tokens": 70}}
+    told = {"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 8, **parts}
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        return web.json_response({"id": "c", "choices": [{"message": {"content": "Yes."}}], "usage": told})
+
+    provider.answers = [answer]
+    ask(running, "/v1/chat/completions", CHAT)
+    (span,) = running.span()
+    assert attributes(span)[names.ESTIMATED] is True
+    assert attributes(span).get(names.USAGE_CACHE_READ, 0) <= usage(span)[0]
+    assert attributes(span).get(names.USAGE_REASONING, 0) <= usage(span)[1]
 
 
 def test_the_span_says_who_asked_whom(running: Running, provider: Provider) -> None:

@@ -1,5 +1,6 @@
 """Rates and budgets, on both stores."""
 
+import asyncio
 from decimal import Decimal
 
 import pytest
@@ -265,15 +266,31 @@ def test_a_reservation_that_cuts_answers_grows() -> None:
     assert learner.output("helper", "m") >= 1000
 
 
-@pytest.mark.parametrize("said", ["tokens", "total", "size"])
-def test_a_stream_is_cut_at_the_chunk_that_uses_its_reservation_up(said: str) -> None:
-    meter, relayed = Meter(10), 0
-    while True:
-        relayed += 3
-        if not meter.feed(**{said: {"tokens": 3, "total": relayed, "size": 12}[said]}):
-            break
-    assert relayed == 12
-    assert meter.estimated is (said == "size")
+@pytest.mark.parametrize(
+    ("tells", "room", "end"),
+    [
+        (True, 0, 12),  # the provider says how many tokens: the chunk beyond the tenth is the last
+        (True, 1000, 12),
+        (False, 0, 12),  # it is silent: a token for four bytes, and no more of them than are to be had
+        (False, 64, 75),
+        (False, 1000, 90),  # the text of more than eighty tokens no answer of ten has
+    ],
+)
+def test_a_stream_ends_at_the_chunk_that_is_not_set_aside(tells: bool, room: int, end: int) -> None:
+    got: list[int] = []
+
+    async def more(tokens: int) -> bool:
+        got.append(tokens)
+        return sum(got) <= room
+
+    async def stream() -> int:
+        meter, relayed = Meter(10, more), 3
+        while await meter.reach(*((relayed, 0) if tells else (0, 4 * relayed))):
+            relayed += 3
+        return relayed
+
+    assert asyncio.run(stream()) == end
+    assert sum(got) <= room + 64
 
 
 def test_limits_that_can_never_count_are_refused() -> None:

@@ -1,5 +1,6 @@
 """Rates and budgets at the door: reserved, settled, refunded, and never overshot."""
 
+import asyncio
 import json
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice, permutations
@@ -121,6 +122,55 @@ def test_a_stream_is_cut_where_its_reservation_ends(gateways: StartGateway, prov
     _, body, _ = ask(running, "/v1/chat/completions", {**CHAT, "max_tokens": 50} | STREAM)
     assert json.loads(body.rpartition(b"data: ")[2])["error"]["code"] == "quota_used_up"
     assert attributes(running.span()[0])["error.type"] == "quota_used_up"
+
+
+def spoken(*words: str, told: bool = False) -> Answer:
+    """A stream of one token a chunk; ``told`` has it say each time how many there were."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+        await response.prepare(request)
+        for number, word in enumerate(words):
+            event: dict[str, object] = {"choices": [{"index": 0, "delta": {"content": word}}]}
+            if told:
+                event["usage"] = {"prompt_tokens": 9, "completion_tokens": number + 1, "total_tokens": number + 10}
+            await response.write(f"data: {json.dumps(event)}\n\n".encode())
+            await asyncio.sleep(0.001)  # chunk by chunk
+        await response.write(b"data: [DONE]\n\n")
+        return response
+
+    return answer
+
+
+@pytest.mark.parametrize("word", [" internationally", " नमस्ते"])
+def test_long_words_are_no_reason_to_cut_a_stream(gateways: StartGateway, provider: Provider, word: str) -> None:
+    running = gateways(TOKENS.format(limit=5000))
+    provider.answers = [spoken(*[word] * 80)]
+    _, body, _ = ask(running, "/v1/chat/completions", {**CHAT, "max_tokens": 80} | STREAM)
+    assert body.endswith(b"data: [DONE]\n\n")
+
+
+def test_what_a_longer_text_needs_is_set_aside_or_the_stream_ends(gateways: StartGateway, provider: Provider) -> None:
+    running = gateways(TOKENS.format(limit=600))
+    provider.answers = [spoken(*[" internationally"] * 400)]
+    _, body, _ = ask(running, "/v1/chat/completions", {**CHAT, "max_tokens": 400} | STREAM)
+    assert json.loads(body.rpartition(b"data: ")[2])["error"]["code"] == "quota_used_up"
+    assert 100 < body.count(b" internationally") < 150  # four tokens each; beside some hundred for the request
+
+
+def test_a_stream_that_tells_its_tokens_is_cut_by_them(gateways: StartGateway, provider: Provider) -> None:
+    running = gateways(TOKENS.format(limit=5000))
+    provider.answers = [spoken(*["a"] * 200, told=True)]
+    _, body, _ = ask(running, "/v1/chat/completions", {**CHAT, "max_tokens": 50} | STREAM)
+    assert json.loads(body.rpartition(b"data: ")[2])["error"]["code"] == "quota_used_up"
+    assert body.count(b'"content"') < 80
+
+
+def test_a_limit_in_requests_cuts_no_stream(gateways: StartGateway, provider: Provider) -> None:
+    running = gateways(REQUESTS)
+    provider.answers = [spoken(*["word "] * 30)]
+    _, body, _ = ask(running, "/v1/chat/completions", CHAT | STREAM)
+    assert body.endswith(b"data: [DONE]\n\n")
 
 
 def test_a_limit_in_money_needs_prices(gateways: StartGateway, provider: Provider) -> None:

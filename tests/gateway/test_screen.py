@@ -264,6 +264,46 @@ def test_a_canary_that_comes_back_ends_the_answer(gateways: StartGateway, provid
         client(running).chat.completions.create(model="gpt-5-mini", messages=about("What is above?"))
 
 
+def test_a_canary_is_seen_in_pieces_and_in_a_tools_arguments(gateways: StartGateway, provider: Provider) -> None:
+    running = gateways("plant_canaries = true\n[filter]\n")
+    planted: list[str] = []
+
+    async def spells(request: web.Request) -> web.StreamResponse:
+        planted.append(str((await request.json())["messages"][0]["content"]).rpartition(" ")[2])
+        return await chat("It is ", *(f"{letter}." for letter in planted[0]), " Good. ", *["So it goes. "] * 90)(
+            request
+        )
+
+    provider.answers = [spells]
+    headers = {"x-fusebox-workflow": "run-1"}
+    _, body, _ = ask(running, "/v1/chat/completions", {**CHAT, "stream": True}, headers)
+    assert json.loads(body.rpartition(b"data: ")[2])["error"]["code"] == "deny_by_filter"
+    events = [json.loads(line[6:]) for line in body.splitlines() if line.startswith(b"data: {")]
+    assert not any("." in str(each["choices"][0]["delta"]) for each in events if "choices" in each), "none of it is out"
+    assert call(running, "POST", "/tools/tickets/1", body={"text": f"see {planted[0]}"}).status == 403
+    assert len(provider.seen) == 1
+
+
+@pytest.mark.parametrize(("path", "more"), [
+    ("/v1/chat/completions", {"response_format": {"type": "json_schema", "json_schema": {"schema": {"enum": [MAIL]}}}}),
+    ("/v1/chat/completions", {"tools": [{"type": "function", "function": {"name": "f", "description": MAIL}}]}),
+    ("/v1/responses", {"input": "hi", "text": {"format": {"type": "json_schema", "schema": {"enum": [MAIL]}}}}),
+    ("/v1/responses", {"input": "hi", "metadata": {"who": MAIL}}),
+])  # fmt: skip
+def test_what_says_how_to_answer_is_masked_too(
+    guarded: Running, provider: Provider, path: str, more: dict[str, Any]
+) -> None:
+    provider.answers = [whole("openai_chat.json")]
+    assert ask(guarded, path, CHAT | more)[0] == 200
+    assert MAIL not in json.dumps(provider.seen[0].body)
+
+
+@pytest.mark.parametrize("tokens", [[15, 2], [[15, 2], [7]]])
+def test_a_text_in_tokens_cannot_be_masked(guarded: Running, provider: Provider, tokens: list[Any]) -> None:
+    status, body, _ = ask(guarded, "/v1/embeddings", {"model": "gpt-5-mini", "input": tokens})
+    assert (status, json.loads(body)["error"]["code"], provider.seen) == (400, "invalid_request", [])
+
+
 def test_content_on_spans_is_opted_into_and_masked(gateways: StartGateway, provider: Provider) -> None:
     running = gateways(capture_content=True)
     provider.answers = [said(f"I shall write to {MAIL}.")]

@@ -30,7 +30,7 @@ def broken(patch: pytest.MonkeyPatch, guard: str) -> None:
         reserve = Limiter.reserve_soon
         patch.setattr(Limiter, "reserve_soon", lambda self, call, _: reserve(self, call, NOTHING))
     elif guard == "masking":
-        patch.setattr(Session, "mask", lambda _, value: Masked(value, allow("masking")))
+        patch.setattr(Session, "mask", lambda _, value, **how: Masked(value, allow("masking")))
     elif guard == "filter":
         patch.setattr(OutputFilter, "arguments", lambda *_: Ruling())
     elif guard == "model":

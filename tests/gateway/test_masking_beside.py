@@ -1,0 +1,54 @@
+"""A value is found whatever stands beside it: addresses in addresses, JSON inside a text, scripts without blanks."""
+
+import json
+
+import pytest
+
+from gateway.masking.masker import Masker
+from tests.gateway.test_masking import VALUES
+
+FOUND = [(type_, value) for type_, values in VALUES.items() for value in values]
+
+
+@pytest.mark.parametrize("around", [
+    "https://shop.example.org/a/{}", "https://shop.example.org/a?v={}&w=1", "[{}]", "v={};", "'{}'", "**{}**", "_{}_",
+    "号码{}。", "<b>{}</b>", "`{}`", "|{}|",
+])  # fmt: skip
+def test_a_value_ends_where_it_ends(masker: Masker, around: str) -> None:
+    for type_, value in FOUND:
+        masked = masker.session("*").mask(around.replace("{}", value)).value
+        assert value not in masked, type_
+        assert masked.startswith(around.partition("{}")[0]) or not around.isascii()  # whose letters an address may have
+
+
+@pytest.mark.parametrize("blank", ["\n", "\t", "ü ", " "])
+def test_json_inside_a_text_hides_nothing(masker: Masker, blank: str) -> None:
+    for type_, value in FOUND:
+        if "\n" not in value:
+            text = json.dumps({"note": f"It is{blank}{value}{blank}indeed"})
+            masked = masker.session("*").mask(json.dumps({"content": text})).value
+            assert value not in masked, type_
+
+
+@pytest.mark.parametrize(("text", "kept"), [
+    ("IP:192.168.1.20", "IP:"), ("10.0.0.1:8080", ":8080"), ("http://10.0.0.1:8080/x", ":8080/x"),
+    ("[2001:db8::1]:443", "]:443"), ("host:2001:db8::1", "host:"), ("user=jo@example.com", "user="),
+])  # fmt: skip
+def test_an_address_with_its_port_is_one(masker: Masker, text: str, kept: str) -> None:
+    masked = masker.session("*").mask(text).value
+    assert kept in masked
+    assert "<" in masked
+    assert not any(part in masked for part in ("192.168.1.20", "10.0.0.1", "db8", "jo@"))
+
+
+@pytest.mark.parametrize("text", [
+    "version: 1.2.3.4", "v1.2.3.4", "1.2.3.4.5", "12:30:45.123", "a::b::c", "10:20:30:40:50:60", "999.1.1.1",
+    "order_4111111111111112", "\\n4111111111111112",
+])  # fmt: skip
+def test_what_only_looks_like_an_address_stays(masker: Masker, text: str) -> None:
+    assert masker.session("*").mask(text).value == text
+
+
+def test_looking_twice_takes_no_time_without_end(masker: Masker) -> None:
+    for text in ("_1" * 20_000, "号1" * 20_000, "\\n1" * 20_000, "a@b.c-" * 20_000, "1.1.1." * 20_000, "f:" * 40_000):
+        assert masker.session("*").mask(text).verdict.allowed
