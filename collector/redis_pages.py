@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
-import redis
-
+from collector.redis_line import RedisLine
 from fusebox.metrics import Gauge, Otel
 
 _COUNTERS: Final = {
@@ -25,22 +24,22 @@ _GAUGES: Final = {
 }
 
 
-def trouble(client: redis.Redis) -> str:
+def trouble(line: RedisLine) -> str:
     """Why state cannot be kept just now; empty while it can."""
     try:
-        told: dict[str, Any] = client.info()
-    except redis.RedisError as error:
+        told = line.info()
+    except OSError as error:
         return f"the Redis server does not answer: {error}"
     if told["aof_last_write_status"] != "ok":
         return "the Redis server cannot write its file; is the disk full?"
     return ""
 
 
-def samples(client: redis.Redis) -> Iterator[Gauge | Otel]:
+def samples(line: RedisLine) -> Iterator[Gauge | Otel]:
     """What ``INFO`` says; nothing but that it does not, when the server does not answer."""
     try:
-        told: dict[str, Any] = client.info()
-    except redis.RedisError:
+        told = line.info()
+    except OSError:
         told = {}
     yield Gauge("redis_answers", "1 while the Redis server answers", float(bool(told)))
     for kind, known in (("counter", _COUNTERS), ("gauge", _GAUGES)):

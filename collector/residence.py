@@ -3,7 +3,8 @@
 The engine's library is half a gigabyte. Loading it reads its tables of symbols and relocations from one end to the
 other, and the kernel maps what lies around each page that is touched: a third of a gigabyte is resident before the
 first statement. What a process runs is a part of that. Pages that are as the file has them can be unmapped at any time:
-the next access maps them again, from the page cache.
+the next access maps them again, from the page cache. Its package for Python also loads Arrow, another 50 MB, wherever
+that is installed (the dashboard brings it), for answers in a form that nobody here asks for.
 """
 
 from __future__ import annotations
@@ -11,11 +12,14 @@ from __future__ import annotations
 import ctypes
 import mmap
 import re
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 ENGINE: Final = "_chdb.abi3.so"
+_ARROW: Final = "pyarrow"
 _M_ARENA_MAX: Final = -8
 _SMAPS: Final = Path("/proc/self/smaps")
 _MAPPING: Final = re.compile(r"([0-9a-f]+)-([0-9a-f]+) (\S{4}) .*?(\S*)$")
@@ -29,6 +33,20 @@ def let_go(library: str) -> None:
     madvise = ctypes.CDLL(None).madvise
     for start, end in _untouched(library):
         madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), mmap.MADV_DONTNEED)
+
+
+@contextmanager
+def without_arrow() -> Iterator[None]:
+    """What is imported within does as it does where Arrow is not installed."""
+    modules: dict[str, Any] = sys.modules
+    hidden = _ARROW not in modules
+    if hidden:
+        modules[_ARROW] = None  # the import system's word for "not there"
+    try:
+        yield
+    finally:
+        if hidden:
+            del modules[_ARROW]
 
 
 def share_arenas(count: int) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from fusebox import names
-from fusebox.fingerprint import error_hash, exact_hash, is_waiting, literal_hash, request_hash, result_hash, simhash
+from fusebox.fingerprint import Likeness, error_hash, exact_hash, is_waiting, literal_hash, request_hash, result_hash
 from fusebox.genai import CONTENT, OLDER, asked, got
 from fusebox.genai import Value as Value
 from fusebox.records import ActionKind, Event, Hop, Lineage
@@ -133,9 +133,9 @@ def event_of(span: SpanFacts) -> Event | None:
     )
 
 
-def _likeness(action: ActionKind, request: str) -> int:
+def _likeness(action: ActionKind, request: str) -> int | Likeness:
     """What a model is asked is never told by likeness: prompts share their instructions, and are long."""
-    return simhash(request) if request and action is not ActionKind.MODEL_CALL else 0
+    return Likeness(request) if request and action is not ActionKind.MODEL_CALL else 0
 
 
 def format_lineage(lineage: Lineage) -> str:

@@ -18,7 +18,8 @@ import json
 import re
 from functools import lru_cache
 from itertools import pairwise
-from typing import Final
+from operator import index
+from typing import Final, SupportsIndex
 
 import xxhash
 
@@ -42,9 +43,11 @@ _NAMING: Final = re.compile(
     re.VERBOSE,
 )
 _DIGIT: Final = re.compile(r"\d")
-_LAST_DIGIT: Final = re.compile(r"\d\D*\Z")
 _MAY_VARY: Final = re.compile(r"[\d-]")
 """In whatever ``_VARYING`` matches there is a digit, or (a UUID of letters) a hyphen."""
+_DIGITS: Final = bytes.maketrans(b"0123456789", b"0" * 10)
+_VARIES: Final = bytes.maketrans(b"0123456789-", b"0" * 11)
+"""What the two patterns match in ASCII is a ``0``."""
 _NEAR: Final = re.compile(r"\bnear '.*", re.DOTALL)
 _QUOTED: Final = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`")
 _PATH: Final = re.compile(r"(?<!\w)/?[\w.-]+(?:/[\w.*-]+)+/?")
@@ -53,11 +56,6 @@ _WAITING: Final = re.compile(
     r"incomplete|not[ _](?:yet|ready|finished|done|complete))\b",
     re.IGNORECASE,
 )
-_MAY_WAIT: Final = (
-    "running", "pending", "queued", "progress", "processing", "scheduled", "starting", "building", "deploying",
-    "waiting", "incomplete", "not ", "not_",
-)  # fmt: skip
-"""In whatever ASCII text ``_WAITING`` matches there is one of these."""
 _EMPTY: Final = re.compile(
     r"\s*(?:\[\s*\]|\{\s*\}|none|null|nothing(?: found)?|not found|(?:no|0|zero) (?:results?|match(?:es)?|rows?|items?|"
     r"data|hits?|documents?|records?)(?: (?:found|returned|matched))?)?\s*[.!]?\s*",
@@ -65,6 +63,7 @@ _EMPTY: Final = re.compile(
 )
 _SHORT: Final = 400
 _BRIEF: Final = 160
+_KEPT: Final = 256
 _REPLY: Final = re.compile(r"^(?:\s*(?:re|fwd?|aw)\s*:\s*)+")
 _PUNCTUATION: Final = ".,;:!?()[]{}\"'"
 _WORD: Final = re.compile(r"\w+")
@@ -94,23 +93,50 @@ def text_of(value: object) -> str:
         return repr(value)
 
 
-@lru_cache(maxsize=16)  # an action's hash and its SimHash ask for the same text
+@lru_cache(maxsize=16)  # an action's hashes ask for the same text
+def _even(text: str) -> str:
+    """``text`` in lower case with one space between its words."""
+    lowered = text[:_MAX_CHARS].lower()
+    if lowered.isprintable() and "  " not in lowered and lowered[:1] != " " != lowered[-1:]:
+        return lowered  # of all white space only the space is printable
+    return " ".join(lowered.split())
+
+
+@lru_cache(maxsize=16)
 def normalise(text: str) -> str:
     """``text`` without what varies: lower case, one space, reply prefixes dropped, numbers and ids as ``#``.
 
     >>> normalise("Re: Re: Ticket 4711 at 12:03:59 is  LATE")
     'ticket # at # is late'
     """
-    lowered = _REPLY.sub("", text[:_MAX_CHARS].lower())
-    if not _MAY_VARY.search(lowered):
-        return " ".join(lowered.split())
+    even = _topic(_even(text))
+    first, last = _ends(even, _VARIES, _MAY_VARY)
+    if first < 0:
+        return even
+    start, end = even.rfind(" ", 0, first) + 1, even.find(" ", last)
+    end = len(even) if end < 0 else end
     # Word by word: most words are letters and punctuation, where nothing varies, and the pattern is what costs.
-    return " ".join(
-        [
-            word if word.isalpha() or word.strip(_PUNCTUATION).isalpha() else _VARYING.sub("#", word)
-            for word in lowered.split()
-        ]
-    )
+    words = [
+        word if word.isalpha() or word.strip(_PUNCTUATION).isalpha() else _VARYING.sub("#", word)
+        for word in even[start:end].split(" ")
+    ]
+    return f"{even[:start]}{' '.join(words)}{even[end:]}"
+
+
+def _topic(text: str) -> str:
+    """``text`` without the prefixes of replies."""
+    reply = _REPLY.match(text)
+    return text[reply.end() :] if reply else text
+
+
+def _ends(text: str, marks: bytes, pattern: re.Pattern[str]) -> tuple[int, int]:
+    """Where the first and the last character are that ``pattern`` matches (in ASCII: that ``marks`` makes a ``0``), or
+    -1: looking through a text with a pattern takes many times as long."""
+    if text.isascii():
+        marked = text.encode().translate(marks)
+        return marked.find(b"0"), marked.rfind(b"0")
+    found = [match.start() for match in pattern.finditer(text)] or [-1]
+    return found[0], found[-1]
 
 
 def hash64(text: str) -> int:
@@ -141,7 +167,7 @@ def result_hash(value: object) -> int:
 
 def literal_hash(text: str) -> int:
     """Hash of ``text`` as it is, but for case and white space."""
-    return hash64(" ".join(text[:_MAX_CHARS].lower().split()))
+    return hash64(_even(text))
 
 
 def exact_hash(text: str) -> int:
@@ -152,24 +178,22 @@ def exact_hash(text: str) -> int:
     >>> exact_hash("progress 10") == exact_hash("progress 11")
     False
     """
-    if not _DIGIT.search(text, 0, _MAX_CHARS):
+    lowered = _topic(text[:_MAX_CHARS].lower())
+    first, last = _ends(lowered, _DIGITS, _DIGIT)
+    if first < 0:
         return hash64(normalise(text))
-    lowered = _REPLY.sub("", text[:_MAX_CHARS].lower())
-    start, end = _numbered(lowered)
+    start, end = _numbered(lowered, first, last)
     return hash64(
         " ".join([*lowered[:start].split(), *_NAMING.sub("#", lowered[start:end]).split(), *lowered[end:].split()])
     )
 
 
-def _numbered(text: str) -> tuple[int, int]:
+def _numbered(text: str, first: int, last: int) -> tuple[int, int]:
     """Where, in a text with digits, ``_NAMING`` can match at all: the pattern is what costs, and most words have none.
 
     A match ends in the word of its last digit; it begins in that of its first one, or up to two before: ``no - 3``.
     """
-    first, last = _DIGIT.search(text), _LAST_DIGIT.search(text)
-    if not first or not last:
-        return 0, 0
-    before, after = text[: first.start()].rsplit(None, 3), text[last.start() :].split(None, 1)
+    before, after = text[:first].rsplit(None, 3), text[last:].split(None, 1)
     return len(before[0]) if len(before) > 3 else 0, len(text) - (len(after[1]) if len(after) > 1 else 0)
 
 
@@ -188,11 +212,18 @@ def is_waiting(text: str) -> bool:
     """True when a (short) result says that the work it asks about goes on: ``{"state": "running"}``."""
     if not text or len(text) > _BRIEF:
         return False
-    if text.isascii():
-        lowered = text.lower()
-        if not any([word in lowered for word in _MAY_WAIT]):  # noqa: C419 - a list is made in half the time of a generator
-            return False
+    if text.isascii() and not _may_wait(text.lower()):
+        return False
     return _WAITING.search(text) is not None
+
+
+def _may_wait(t: str) -> bool:
+    """Whatever ASCII text ``_WAITING`` matches has one of these. (A loop over them takes four times as long.)"""
+    return (
+        "running" in t or "pending" in t or "queued" in t or "progress" in t or "processing" in t or "scheduled" in t
+        or "starting" in t or "building" in t or "deploying" in t or "waiting" in t or "incomplete" in t
+        or "not " in t or "not_" in t
+    )  # fmt: skip
 
 
 def simhash(text: str) -> int:
@@ -243,6 +274,32 @@ def _above(planes: list[int], limit: int) -> int:
     return greater
 
 
-def distance(a: int, b: int) -> int:
+class Likeness:
+    """A SimHash that is taken once it is asked for: that of other people's spans, of which hardly one ever is compared.
+
+    Until then it keeps the text; of more than 256 characters it is taken at once.
+    """
+
+    __slots__ = ("_of",)
+
+    def __init__(self, text: str) -> None:
+        self._of: str | int = text if len(text) <= _KEPT else simhash(text)
+
+    def __index__(self) -> int:
+        if isinstance(self._of, str):
+            self._of = simhash(self._of)
+        return self._of
+
+    def __bool__(self) -> bool:
+        return self.__index__() != 0
+
+    def __eq__(self, other: object) -> bool:
+        return self.__index__() == other
+
+    def __hash__(self) -> int:
+        return self.__index__()
+
+
+def distance(a: SupportsIndex, b: SupportsIndex) -> int:
     """Number of differing bits of two SimHashes (0 … 64)."""
-    return ((a ^ b) & _MASK).bit_count()
+    return ((index(a) ^ index(b)) & _MASK).bit_count()

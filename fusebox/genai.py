@@ -37,8 +37,6 @@ _WORDS: Final = (
 )
 _PROMPT: Final = re.compile(rf"(?:gen_ai\.prompt|llm\.input_messages)\.(\d+){_WORDS}")
 _COMPLETION: Final = re.compile(rf"(?:gen_ai\.completion|llm\.output_messages)\.(\d+){_WORDS}")
-_WRAPS: Final = ('"input_str"', '"kwargs"', '"data"')
-"""Parts of every text that is taken for a wrapped one."""
 _TOLD: Final = ("content", "text", "arguments", "response", "result", "name")
 _NESTED: Final = ("function", "parts", "tool_calls", *_TOLD)
 _DEPTH: Final = 6
@@ -85,7 +83,8 @@ def _first(a: Mapping[str, Value], candidates: tuple[str, ...]) -> str:
 
 def _unwrapped(text: str) -> str:
     """What LangChain's callbacks and message classes wrap, as its instrumentations print it; other text as it is."""
-    inner, depth = _json(text) if any(mark in text for mark in _WRAPS) else None, _DEPTH
+    may_wrap = '"input_str"' in text or '"kwargs"' in text or '"data"' in text
+    inner, depth = _json(text) if may_wrap else None, _DEPTH
     while depth and (opened := _opened(inner)) is not None:
         inner, text, depth = opened, opened if isinstance(opened, str) else text, depth - 1
     return text
@@ -124,8 +123,11 @@ def _collect(value: Any, depth: int, words: list[str]) -> None:
             _collect(item, depth - 1, words)
     elif depth and isinstance(value, dict):
         for key in _NESTED:
-            if key in value:
-                _collect(_arguments(key, value[key]), depth - 1, words)
+            inner = value.get(key)
+            if type(inner) is str:  # as nearly always
+                words.append(inner)
+            elif inner is not None:
+                _collect(_arguments(key, inner), depth - 1, words)
 
 
 def _arguments(key: str, value: Any) -> Any:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from fusebox.fingerprint import Likeness
+
 
 class ActionKind(StrEnum):
     """The four things an agent can do."""
@@ -106,7 +108,7 @@ class Event:
     request: int = 0
     request_exact: int = 0
     """The request as it was, numbers and ids included; 0 = not known, as in all hashes."""
-    simhash: int = 0
+    simhash: int | Likeness = 0
     result: int = 0
     result_exact: int = 0
     waiting: bool = False

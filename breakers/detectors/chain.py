@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from breakers.detectors.words import delegates
-from fusebox.fingerprint import distance
+from fusebox.fingerprint import Likeness, distance
 from fusebox.records import Event
 
 _LENGTH: Final = 16
@@ -26,7 +26,7 @@ class Step(NamedTuple):
 
     agent: str
     operation: str
-    simhash: int
+    simhash: int | Likeness
     trace: str
     span: str
     time: float

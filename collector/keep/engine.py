@@ -7,7 +7,7 @@ spawned elsewhere); a client is not for two threads, so each thread gets its own
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -17,6 +17,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, ProgrammingError
 
 from collector.keep.errors import EngineDown, sorted_out
+from collector.residence import without_arrow
 from collector.sql.settings import complete
 from fusebox.config import Config
 from fusebox.errors import ConfigError, DataDirInUse
@@ -75,6 +76,11 @@ class Engine:
             write_atomic(Path(where), text)
         return {"format_schema_source": source, "format_schema": where, "format_schema_message_name": message}
 
+    def block(self, parts: Sequence[bytes]) -> bytes | Generator[bytes]:
+        """What an insert is given of ``parts``, which are megabytes: chDB is handed one after the other; a request to a
+        server may have to be sent again, and is one piece."""
+        return (part for part in parts) if self.embedded else b"".join(parts)
+
     def writer(self) -> Client:
         """This thread's client that may do anything.
 
@@ -123,7 +129,8 @@ class Engine:
         if self._path is None:
             return self._open_server(settings)
         try:
-            return clickhouse_connect.get_client(interface="chdb", path=str(self._path), settings=settings)
+            with without_arrow():
+                return clickhouse_connect.get_client(interface="chdb", path=str(self._path), settings=settings)
         except ProgrammingError as error:
             raise DataDirInUse(
                 f"the database in {self._path} cannot be opened ({error}); another process may have it: read through "

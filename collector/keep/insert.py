@@ -150,14 +150,14 @@ class Inserter:
 
     def _insert(self, batch: Batch, payloads: Sequence[bytes]) -> None:
         tail = bytes_field(_BATCH_FIELD, batch.id.encode()) + fixed64_field(_FORMED_FIELD, batch.formed)
-        block = b"".join((*payloads, tail))  # the only copy: these are megabytes
         whole = batch.whole and tuple(payloads) == batch.payloads
-        token = batch.id if whole else hashlib.sha256(block[: -len(tail)]).hexdigest()
+        token = batch.id if whole else _digest(payloads)
         self._attempt += 1
         settings = self._settings | {
             "insert_deduplication_token": token, "query_id": f"{_query_prefix(batch)}-{self._attempt}"
         }  # fmt: skip
         door = _DOORS[any(map(holds_logs, batch.payloads))]
+        block = self._engine.block((*payloads, tail))
         self._do(lambda client: client.raw_insert(door, insert_block=block, fmt="ProtobufSingle", settings=settings))
 
     def _count(self) -> None:
@@ -201,6 +201,13 @@ class Inserter:
         except ClickHouseError as error:
             self._engine.discard()
             raise sorted_out(error) from error
+
+
+def _digest(payloads: Sequence[bytes]) -> str:
+    digest = hashlib.sha256()
+    for payload in payloads:
+        digest.update(payload)
+    return digest.hexdigest()
 
 
 def _query_prefix(batch: Batch) -> str:

@@ -90,3 +90,17 @@ def _page(port: int, path: str) -> tuple[int, str]:
     except urllib.error.HTTPError as error:
         with error:
             return error.code, error.read().decode()
+
+
+def test_a_server_is_asked_in_one_line_and_an_error_is_no_answer(tmp_path: Path) -> None:
+    twin = RedisTwin(Config(data_dir=tmp_path))
+    with pytest.raises(OSError, match="No such file"):
+        twin.line.ask("PING")
+    twin.start()
+    try:
+        assert twin.line.ask("PING") == "PONG"
+        assert twin.line.info()["aof_last_write_status"] == "ok"
+        with pytest.raises(ConnectionError, match="ERR unknown command"):
+            twin.line.ask("NONSENSE")
+    finally:
+        twin.stop()

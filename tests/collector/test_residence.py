@@ -1,10 +1,13 @@
-"""The engine's library gives its memory back once it is loaded, and works on."""
+"""The engine's library gives its memory back and works on; nobody loads a library without using it."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 _PROGRAM = """
 import json, chdb
@@ -29,3 +32,27 @@ def test_a_loaded_engine_takes_a_fraction_of_the_memory_and_answers_as_before() 
     assert answer == 499_500
     assert after["RssFile"] < before["RssFile"] / 2, "of the file's pages"
     assert after["RssAnon"] >= before["RssAnon"] * 0.9, "none of the pages that it wrote is gone"
+
+
+_KEEP = """
+import sys
+from pathlib import Path
+
+import pytest
+from pathlib import Path
+from collector.keep.engine import Engine
+engine = Engine(Path(sys.argv[1]))
+assert engine.writer().query("SELECT 1").result_rows == [(1,)]
+assert "pyarrow" not in sys.modules
+import pyarrow
+"""
+
+
+def test_keep_loads_no_arrow_and_leaves_it_to_others(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", _KEEP, str(tmp_path / "clickhouse")], check=True, timeout=120)
+
+
+@pytest.mark.parametrize("module", ["collector.verbs.up", "collector.redis_twin"])
+def test_who_only_looks_after_redis_loads_no_client_of_it(module: str) -> None:
+    program = f"import sys; import {module}; from collector.redis_twin import executable; executable()"
+    subprocess.run([sys.executable, "-c", f"{program}; assert 'redis' not in sys.modules"], check=True, timeout=60)

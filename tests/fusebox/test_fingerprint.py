@@ -1,6 +1,7 @@
 """Fingerprints: what varies without meaning anything does not count; what means something does."""
 
 import json
+import pickle
 import re
 from itertools import pairwise
 
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from fusebox.fingerprint import (
+    Likeness,
     distance,
     error_hash,
     hash64,
@@ -117,3 +119,11 @@ def test_simhash_is_charikars_sum_of_signs(text: str) -> None:
 
 def test_a_long_text_is_bounded() -> None:
     assert normalise("a" * 70_000) == normalise("a" * 80_000)
+
+
+@pytest.mark.parametrize("text", ["a comment on ticket 12", "", "long " * 100])
+def test_a_likeness_is_the_simhash_of_its_text(text: str) -> None:
+    likeness = Likeness(text)
+    assert pickle.loads(pickle.dumps(likeness)) == simhash(text)
+    assert distance(likeness, simhash(text)) == 0
+    assert bool(likeness) == bool(text)
