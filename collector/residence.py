@@ -3,8 +3,9 @@
 The engine's library is half a gigabyte. Loading it reads its tables of symbols and relocations from one end to the
 other, and the kernel maps what lies around each page that is touched: a third of a gigabyte is resident before the
 first statement. What a process runs is a part of that. Pages that are as the file has them can be unmapped at any time:
-the next access maps them again, from the page cache. Its package for Python also loads Arrow, another 50 MB, wherever
-that is installed (the dashboard brings it), for answers in a form that nobody here asks for.
+the next access maps them again, from the page cache. Its package for Python and that of its client also load
+pandas, NumPy and Arrow, 120 MB together, wherever those are installed (the dashboard brings them), to see whether data
+come in a form of theirs.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ import mmap
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 ENGINE: Final = "_chdb.abi3.so"
-_ARROW: Final = "pyarrow"
+FRAMES: Final = ("numpy", "pandas", "polars", "pyarrow")
+"""What is only needed by who wants data as a frame."""
 _M_ARENA_MAX: Final = -8
 _SMAPS: Final = Path("/proc/self/smaps")
 _MAPPING: Final = re.compile(r"([0-9a-f]+)-([0-9a-f]+) (\S{4}) .*?(\S*)$")
@@ -35,18 +36,11 @@ def let_go(library: str) -> None:
         madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), mmap.MADV_DONTNEED)
 
 
-@contextmanager
-def without_arrow() -> Iterator[None]:
-    """What is imported within does as it does where Arrow is not installed."""
-    modules: dict[str, Any] = sys.modules
-    hidden = _ARROW not in modules
-    if hidden:
-        modules[_ARROW] = None  # the import system's word for "not there"
-    try:
-        yield
-    finally:
-        if hidden:
-            del modules[_ARROW]
+def do_without(*modules: str) -> None:
+    """In this process, these modules are not installed; what is loaded already stays."""
+    known: dict[str, Any] = sys.modules
+    for name in modules:
+        known.setdefault(name, None)  # the import system's word for "not there"
 
 
 def share_arenas(count: int) -> None:

@@ -24,7 +24,7 @@ from collector.keep.keeper import Keeper
 from collector.keep.pages import health, metrics
 from collector.keep.replay import Replay
 from collector.readers import Readers
-from collector.residence import ENGINE, let_go
+from collector.residence import ENGINE, FRAMES, do_without, let_go
 from collector.schema.build import build
 from collector.spool import Reader
 from collector.sql.definitions import definitions
@@ -50,6 +50,7 @@ def main(config: Config) -> None:
         PortInUse: the SQL port is taken.
         EngineDown: the ClickHouse server does not answer.
     """
+    do_without(*FRAMES)
     setup.prepare(config)
     with setup.owned(config.data_dir / "keep.lock", ROLE):
         engine = engine_of(config)

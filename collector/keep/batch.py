@@ -71,7 +71,7 @@ class BatchSettings:
     """Limits of one batch: records, bytes, and seconds to wait for more, at least, when few arrive."""
 
     max_records: int = 512
-    max_bytes: int = 12 << 20
+    max_bytes: int = 16 << 20
     linger: float = 0.1
 
 

@@ -17,7 +17,6 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, ProgrammingError
 
 from collector.keep.errors import EngineDown, sorted_out
-from collector.residence import without_arrow
 from collector.sql.settings import complete
 from fusebox.config import Config
 from fusebox.errors import ConfigError, DataDirInUse
@@ -129,8 +128,7 @@ class Engine:
         if self._path is None:
             return self._open_server(settings)
         try:
-            with without_arrow():
-                return clickhouse_connect.get_client(interface="chdb", path=str(self._path), settings=settings)
+            return clickhouse_connect.get_client(interface="chdb", path=str(self._path), settings=settings)
         except ProgrammingError as error:
             raise DataDirInUse(
                 f"the database in {self._path} cannot be opened ({error}); another process may have it: read through "

@@ -139,6 +139,9 @@ def test_the_journal_is_copied_once_across_restarts(roles: StartRoles, tmp_path:
     )[0]
     payload, hash, time = '{"scope":"agent:helper"}', _made(3).hash, 1_760_000_003_123_457
     assert row == ["watch", "kill", "operator:ann", "helper", "too loud", payload, hash, time]
+    loaded = Path(f"/proc/{running.info('keep')['pid']}/maps").read_text()
+    assert "/chdb/" in loaded
+    assert "/pandas/" not in loaded, "which the client would load at its first insert"
 
 
 def test_a_second_keep_says_who_owns_the_data(running: Roles) -> None:
