@@ -15,6 +15,8 @@ from fusebox.prices import PriceBook
 from fusebox.usage import Usage
 
 _PLACES: Final = Decimal("1e-12")  # of the column, which cuts
+_MOST: Final = 1_000_000
+"""US dollars that the column cannot hold: a row like that stays unpriced, as it was when it came."""
 _HOUR_S: Final = 3600
 
 
@@ -49,7 +51,7 @@ def changes(rows: Iterable[dict[str, Any]], book: PriceBook) -> Iterator[Change]
         )  # fmt: skip
         started = row["time"] - row["duration_s"]
         cost = book.cost_of(usage, row["model"], row["provider"], started // _HOUR_S * _HOUR_S)
-        if usage == Usage() or cost is None:
+        if usage == Usage() or cost is None or cost.usd >= _MOST:
             continue
         now = cost.usd.quantize(_PLACES, ROUND_DOWN)
         if now != row["cost_usd"]:

@@ -22,6 +22,8 @@ ENGINE: Final = "_chdb.abi3.so"
 FRAMES: Final = ("numpy", "pandas", "polars", "pyarrow")
 """What is only needed by who wants data as a frame."""
 _M_ARENA_MAX: Final = -8
+_M_MMAP_THRESHOLD: Final = -3
+_LARGE: Final = 1 << 20
 _SMAPS: Final = Path("/proc/self/smaps")
 _MAPPING: Final = re.compile(r"([0-9a-f]+)-([0-9a-f]+) (\S{4}) .*?(\S*)$")
 _ANONYMOUS: Final = re.compile(r"Anonymous: +(\d+) kB")
@@ -47,11 +49,14 @@ def share_arenas(count: int) -> None:
     """Let all threads allocate from ``count`` arenas; where the C library is not glibc, nothing happens.
 
     By default each thread gets one of its own, up to eight for a core, and what one thread has freed is no use to
-    another: the largest request would be paid for once in every arena. (mallopt(3), M_ARENA_MAX.)
+    another: the largest request would be paid for once in every arena. What takes a megabyte and more lies outside of
+    them and goes back to the system at once; by default that limit rises to what was once let go of. (mallopt(3),
+    M_ARENA_MAX and M_MMAP_THRESHOLD.)
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(_M_ARENA_MAX, count)
+        mallopt(_M_MMAP_THRESHOLD, _LARGE)
 
 
 def _untouched(library: str) -> Iterator[tuple[int, int]]:

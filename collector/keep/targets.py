@@ -38,7 +38,8 @@ WHERE database = currentDatabase() AND table = {table:String} ORDER BY position)
 """
 _ALL: Final = 1 << 40
 _TIMES: Final = """
-INSERT INTO otel_traces_trace_id_ts SELECT TraceId, min(Timestamp), max(Timestamp) FROM otel_traces
+INSERT INTO otel_traces_trace_id_ts (TraceId, Start, End, _received)
+SELECT TraceId, min(Timestamp), max(Timestamp), max(_received) FROM otel_traces
 WHERE _batch = {batch:String} AND TraceId != '' GROUP BY TraceId
 """
 _EMITTERS: Final = "INSERT INTO emitters ({columns}) SELECT {columns} FROM ({select}) WHERE batch = {{batch:String}}"

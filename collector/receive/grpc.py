@@ -29,6 +29,8 @@ from collector.tokens import Tokens, bearer
 from fusebox.ports import address, port_in_use
 
 _MAX_CALLS: Final = 64
+_MAX_BYTES: Final = 2 * MAX_BODY
+"""Of messages that are being stored; what gRPC inflates, it inflates before we are asked."""
 _SPARE_THREADS: Final = 8
 _MESSAGE_DEADLINE_S: Final = 30.0
 _LOOK_S: Final = 0.5
@@ -96,16 +98,18 @@ class GrpcDoor:
             raise no_token()
         with self._calls.admit():
             body = self._calls.message(messages, context)
-            answer = self._intake.take(body, Encoding.PROTOBUF, principal, signal)
+            with self._calls.hold(len(body)):
+                answer = self._intake.take(body, Encoding.PROTOBUF, principal, signal)
         return bytes(response(answer, signal).SerializeToString())
 
 
 class _Calls:
-    """Counts calls, and ends those whose message does not come."""
+    """Counts calls and the bytes they brought, and ends those whose message does not come."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._running = 0
+        self._bytes = 0
         self._waiting: dict[Any, float] = {}
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="fusebox-grpc-slow", daemon=True)
@@ -134,6 +138,23 @@ class _Calls:
         finally:
             with self._lock:
                 self._running -= 1
+
+    @contextlib.contextmanager
+    def hold(self, size: int) -> Iterator[None]:
+        """Keep a message of so many bytes (inflated, unlike over HTTP) until it is stored.
+
+        Raises:
+            Refusal: the messages of all calls are too much.
+        """
+        with self._lock:
+            if self._bytes + size > _MAX_BYTES:
+                raise Refusal(Why.BUSY, "too much is arriving at once; try again")
+            self._bytes += size
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._bytes -= size
 
     def message(self, messages: Iterator[bytes], context: Any) -> bytes:
         """The message of a call; StopIteration or RpcError when there is none."""

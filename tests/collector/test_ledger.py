@@ -250,6 +250,12 @@ def test_a_repricing_is_an_entry_of_the_journal_and_the_ledger_follows(bench: Be
     assert models == [("house-1", 2, 240, Decimal("0.000255"), 0), ("other", 1, 120, Decimal(0), 120)]
 
 
+def test_a_price_that_no_row_can_hold_reprices_nothing(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "prices.toml").write_text(PRICES)
+    bench.store(request(chat(1, **{"gen_ai.usage.input_tokens": 2**41})))
+    assert list(changes(ask(bench, "ledger_rows"), PriceBook.load(tmp_path / "prices.toml"))) == []
+
+
 SANE = 2**53
 TOKENS = st.integers(0, 100) | st.sampled_from([SANE - 1, SANE, 2**63, 2**64 - 1, 2**64])
 

@@ -144,6 +144,20 @@ def test_too_many_bytes_at_once_are_429(receive: Receiving, monkeypatch: pytest.
     assert receive.post("traces", request(span()).SerializeToString(), token)[0] == 200, "what was refused is let go of"
 
 
+def test_too_many_bytes_of_calls_at_once_are_resource_exhausted_with_retry_info(
+    receive: Receiving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As they are once inflated: sixty calls of 60 kB would be a gigabyte otherwise."""
+    monkeypatch.setattr(grpc_door, "_MAX_BYTES", 1500)
+    token, body = receive.token("t"), request(span({"text": "x" * 2000})).SerializeToString()
+    with receive.caller() as call:
+        with pytest.raises(grpc.RpcError) as refused:
+            call("traces", body, token, compression=grpc.Compression.Gzip)
+        assert call("traces", request(span()).SerializeToString(), token) == b"", "what was refused is let go of"
+    assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert b"RetryInfo" in dict(refused.value.trailing_metadata())["grpc-status-details-bin"]
+
+
 def test_more_calls_than_can_be_answered_are_resource_exhausted_with_retry_info(
     receive: Receiving, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -75,7 +76,20 @@ def test_old_rows_go_and_the_audit_stays_longer(bench: Bench) -> None:
         bench.engine.writer().command(f"OPTIMIZE TABLE {table} FINAL")
     lengths = [bench.one(f"SELECT count() FROM {table}") for table in ("otel_traces", "agent_events", "audit_log")]
     assert lengths == [1, 1, 2]
+    assert bench.one("SELECT count() FROM otel_traces_trace_id_ts") == 1
     assert bench.one("SELECT SpanId FROM otel_traces") == f"{1:016x}"
+
+
+def test_old_spans_that_come_late_are_found_as_long_as_they_are_there(bench: Bench) -> None:
+    now = datetime.now(UTC).timestamp()
+    for times in ([0.0], [now - 200 * 86_400], [now - 100 * 86_400, now]):
+        spans = (Span(n, trace_id=int(times[0]) + 1, start=start) for n, start in enumerate(times, 1))
+        batch = bench.store(request(*spans, received=now))
+        bench.inserter.write(replace(batch, retried=True))
+    bench.engine.writer().command("OPTIMIZE TABLE otel_traces_trace_id_ts FINAL")
+    for first, count in ((0.0, 1), (now - 200 * 86_400, 1), (now - 100 * 86_400, 2)):
+        rows = queries.run(bench.engine.reader(), "trace_spans", trace_id=f"{int(first) + 1:032x}")
+        assert len(rows) == count
 
 
 def test_every_table_of_rows_has_its_retention(bench: Bench) -> None:
