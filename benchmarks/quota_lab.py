@@ -175,7 +175,7 @@ class Worker:
             self._grants.settle(part, share)
 
     async def _stream(self, parts: list[Part], *, tells: bool) -> int:
-        """An upstream that would go on for ever, and tells what it uses or does not; the meter cuts it."""
+        """An upstream that goes on for twice as long as it may, and tells what it uses or does not."""
 
         async def more(tokens: int) -> bool:
             call, demand = parts[0].call, Demand(0, tokens, requests=0)
@@ -184,11 +184,11 @@ class Worker:
                 parts.append(got)
             return isinstance(got, Part)
 
-        meter, relayed = Meter(parts[0].demand.output_tokens - _CHUNK, more), 0  # the chunk in flight is set aside, too
-        while True:
+        asked = parts[0].demand.output_tokens
+        meter, relayed = Meter(asked - _CHUNK, more), _CHUNK  # the chunk in flight is set aside, too
+        while relayed < 2 * asked and await meter.reach(*((relayed, 0) if tells else (0, relayed * 4))):
             relayed += _CHUNK
-            if not await meter.reach(*((relayed, 0) if tells else (0, relayed * 4))):
-                return relayed
+        return relayed
 
 
 def main() -> None:

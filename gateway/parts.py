@@ -94,11 +94,20 @@ def quota_of(settings: GatewaySettings, runtime: Runtime, keys: Keys) -> Quota:
         ConfigError: a limit that could never count, or a bad price.
     """
     limits = (*settings.limits, *registered_limits(runtime.registry))
-    known = {Scope.AGENT: {*keys.agents(), *runtime.registry.agents}, Scope.MODEL: set(settings.models)}
-    refuse_unmatched(limits, known)
+    refuse_unmatched(limits, _known(settings, runtime, keys))
     url = url_of_store(runtime.config)
     prices = PriceBook.load(runtime.config.prices_file)
     return Quota(limits, quota_store(url), runtime.clock, prices, workers=settings.workers, wire=quota_wire(url))
+
+
+def _known(settings: GatewaySettings, runtime: Runtime, keys: Keys) -> dict[Scope, set[str]]:
+    """What a limit can be on; runs of workflows name themselves."""
+    agents, entries = runtime.registry.agents, keys.entries().values()
+    return {
+        Scope.AGENT: {*agents, *(entry.agent for entry in entries)}, Scope.MODEL: set(settings.models),
+        Scope.TEAM: {*(agent.team for agent in agents.values()), *(entry.team for entry in entries)} - {""},
+        Scope.TENANT: {runtime.config.tenant},
+    }  # fmt: skip
 
 
 def screens_of(settings: GatewaySettings, runtime: Runtime, key: bytes) -> Screens:

@@ -29,7 +29,7 @@ class Relay:
     ) -> None:  # fmt: skip
         self._dialect, self._ask, self._meter, self._reply = dialect, ask, meter, reply
         self._translation, self._frames = translation, frames
-        self._hold, self._over = hold, False
+        self._hold, self._over, self._paid = hold, False, 0
         self._screen = screen.stream(dialect.slots()) if screen is not None else None
 
     async def run(self, response: aiohttp.ClientResponse, headers: Iterable[Header]) -> None:
@@ -54,8 +54,9 @@ class Relay:
         Raises:
             Denied: what was set aside for the answer is used up.
         """
-        if self._hold is None or self._over:
-            return
+        if self._hold is None or self._over or self._meter.passed == self._paid:
+            return  # what only tells the usage of an answer is its end
+        self._paid = self._meter.passed
         if not await self._hold.reach(*self._meter.so_far()):
             sentence = "the answer is longer than what was set aside for it, and its quota has no more"
             raise Denied(HTTPStatus.TOO_MANY_REQUESTS, "quota_used_up", sentence)

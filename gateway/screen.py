@@ -25,6 +25,7 @@ from gateway.denied import Denied, bad_request
 from gateway.dialects import Ask
 from gateway.filter import GUARD as FILTER
 from gateway.filter import Canaries, OutputFilter, Ruling, StreamFilter
+from gateway.filter.statements import parsed
 from gateway.masking import GUARD as MASKING
 from gateway.masking import KEY_BYTES
 from gateway.media import with_media, without_media
@@ -194,7 +195,7 @@ class Screen:
         return self._mask(value)
 
     def _tool_call(self, tool: str, told: Any) -> Any:
-        value = _parsed(told)
+        value = parsed(told)
         if self._output is not None:
             self._rule(self._output.arguments(self._action.agent, tool, value, self._canaries))
         value = self._restored(self._mask(value, back=True))
@@ -253,12 +254,3 @@ def mask_key(data_dir: Path) -> bytes:
 def _in_numbers(value: Any) -> bool:
     """True for texts that were made tokens before they came."""
     return isinstance(value, list) and any(isinstance(each, int) or _in_numbers(each) for each in value)
-
-
-def _parsed(told: Any) -> Any:
-    if not isinstance(told, str):
-        return told
-    try:
-        return orjson.loads(told)
-    except orjson.JSONDecodeError:
-        return told

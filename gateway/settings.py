@@ -34,6 +34,7 @@ from gateway.masking import MaskingSettings
 
 RESERVED: Final = frozenset({"v1", "tools", "healthz", "metrics"})
 """First parts of paths that are the gateway's own, so no provider may have such a name."""
+_PATHS: Final = ("/v1/chat/completions", "/v1/responses", "/v1/embeddings", "/v1/messages")
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _HEADER: Final = r"^[a-z0-9-]{1,64}$"
 
@@ -218,6 +219,9 @@ class GatewaySettings(BaseModel):
                 raise ValueError(f"{name!r} cannot name a provider or tool: {_NAME.pattern}, and none of {RESERVED}")
         if both := [name for name in self.tools if name in self.providers and self.providers[name].passthrough]:
             raise ValueError(f"{both[0]!r} is a tool and a provider with passthrough: a key could not tell them apart")
+        for route in self.masking.routes if self.masking is not None else ():
+            if not self._is_served(route):
+                raise ValueError(f"masking.routes: {route!r} fits nothing that is served; see the paths in the guide")
         if self.plant_canaries and self.filter is None:
             raise ValueError("plant_canaries needs a section [filter], which looks for them")
         for name, model in self.models.items():
@@ -226,6 +230,12 @@ class GatewaySettings(BaseModel):
             if lost := [each for each in model.fallbacks if each not in self.models or each == name]:
                 raise ValueError(f"models.{name}: fallbacks names {lost[0]!r}, which is no other model here")
         return self
+
+    def _is_served(self, route: str) -> bool:
+        """True when some path may fit the pattern: their beginnings agree as far as both are known."""
+        said = re.split(r"[*?\[]", route)[0]
+        served = (*_PATHS, *(f"/tools/{name}/" for name in self.tools), *(f"/{name}/" for name in self.providers))
+        return any(said.startswith(path) or path.startswith(said) for path in served)
 
 
 def load_settings(path: Path) -> GatewaySettings:

@@ -98,7 +98,7 @@ class Slots:
             if value.get(_PROBABILITIES):
                 value[_PROBABILITIES] = [] if isinstance(value[_PROBABILITIES], list) else None
             for name, each in list(value.items()):
-                if name not in _FIXED and name not in skip:
+                if name not in skip and not (name in _FIXED and isinstance(each, str)):
                     yield from self._field(value, name, each, path)
 
     def _field(self, holder: Json, name: str, value: Any, path: str) -> Iterator[Slot]:

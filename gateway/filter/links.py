@@ -18,7 +18,8 @@ from gateway.filter.threats import Threat, Weight
 _URL: Final = re.compile(r"(?:\b[a-z][a-z0-9+.\-]{1,15}:)?//[^\s<>\"'`\\|{}^)\]]+", re.IGNORECASE)
 _IMAGE: Final = re.compile(r"!\[[^\]]{0,500}\]\(\s*(?:<([^>\n]{0,2000})>|([^\s)]+))")
 _TAG: Final = re.compile(
-    r"<(?:img|image|iframe|frame|embed|object|source|video|audio|link|script|input|track|body|table|td)\b[^>]{0,300}?"
+    r"<(?:img|image|iframe|frame|embed|object|source|video|audio|link|script|input|track|body|table|td|base)\b"
+    r"(?:[^>\"']|\"[^\"]{0,500}\"|'[^']{0,500}'){0,300}?"
     r"(?:src|href|data|srcset|poster|background)\s*=\s*(?:\"([^\"]{0,2000})\"|'([^']{0,2000})'|([^\s>]+))"
     r"|url\(\s*[\"']?([^\"')]{1,2000})|@import\s+[\"']([^\"']{1,2000})|<meta\b[^>]{0,300}?url=([^\s\"'>]+)",
     re.IGNORECASE,
@@ -29,6 +30,14 @@ _CARRIES: Final = 200
 """Characters of path and query with which a link may carry something away."""
 
 _SCRIPTS: Final = frozenset({"javascript", "vbscript", "data", "file"})
+_SCRIPT: Final = re.compile(
+    r"(?:\]\(\s*<?|<[a-z][^<>]{0,300}?\b(?:href|src|action|data)\s*=\s*[\"']?\s*)(\w+):", re.IGNORECASE
+)
+_HANDLER: Final = re.compile(
+    r"<[a-z][^<>]{0,300}?[\s/\"']on(?:load|error|begin|start|toggle|pageshow|animation\w{3,12})\s*=\s*[\"']?(?![\s{])",
+    re.IGNORECASE,
+)
+"""What runs as soon as it is shown."""
 
 
 def links(text: str, hosts: tuple[str, ...], unknown: Weight) -> Iterator[Threat]:
@@ -48,9 +57,10 @@ def links(text: str, hosts: tuple[str, ...], unknown: Weight) -> Iterator[Threat
             continue
         heavy = len(unquote(url)) - len(_host(url)) > _CARRIES
         yield Threat("link.unknown", f"a link to {_host(url)}", Weight.DENY if heavy else unknown)
-    for scheme in re.findall(r"\]\(\s*<?(\w+):", text):
-        if scheme.lower() in _SCRIPTS:
-            yield Threat("link.script", f"a {scheme.lower()}: link")
+    for scheme in {found.lower() for found in _SCRIPT.findall(text)} & _SCRIPTS:
+        yield Threat("link.script", f"a {scheme}: link")
+    if _HANDLER.search(text):
+        yield Threat("link.script", "a script that runs as soon as it is shown")
 
 
 def _loaded(text: str) -> Iterator[str]:

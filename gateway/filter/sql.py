@@ -140,12 +140,11 @@ def _at_most(limit: exp.Expr, max_rows: int) -> bool:
 
 
 def _sums_up(select: exp.Select) -> bool:
-    """Only aggregates come out, or groups; but not aggregates that collect the rows."""
+    """Only aggregates come out, or groups with some; but not aggregates that collect the rows."""
     if any(_collects(node) for each in select.expressions for node in each.walk()):
         return False
-    return bool(select.args.get("group")) or all(
-        each.find(exp.AggFunc) and not each.find(exp.Window) for each in select.expressions
-    )
+    summed = [bool(each.find(exp.AggFunc) and not each.find(exp.Window)) for each in select.expressions]
+    return any(summed) if select.args.get("group") else all(summed)
 
 
 def _collects(node: exp.Expr) -> bool:

@@ -69,6 +69,8 @@ def calls(root: exp.Expr) -> Iterator[Threat]:
             yield Threat("sql.table", "IN reads a table by its bare name")
         elif isinstance(node, exp.PropertyEQ) or _is_variable(node):
             yield Threat("sql.function", "a variable of the session")
+        elif isinstance(node, exp.Placeholder) and str(node.args.get("kind")).lower() == "identifier":
+            yield Threat("sql.column", "a name that comes as a parameter")
         elif isinstance(node, exp.Select) and node.args.get("settings"):
             yield Threat("sql.verb", "SETTINGS are never granted")
 

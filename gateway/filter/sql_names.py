@@ -68,12 +68,19 @@ def _in_scope(scope: Scope, grant: SqlGrant) -> Iterator[Threat]:
     yield from _stars(scope, {name: granted[name] for name, source in sources.items() if isinstance(source, exp.Table)})
     yield from _joins(scope, granted)
     scalars = {cte.alias for cte in scope.expression.root().find_all(exp.CTE) if cte.args.get("scalar")}
-    having = scope.expression.args.get("having")
-    for column in (*scope.columns, *(having.find_all(exp.Column) if having else ())):
+    for column in (*scope.columns, *_overlooked(scope.expression)):
         if isinstance(column.this, exp.Star) or column.parent_select is not scope.expression:
             continue
         if column.table or not (column.name in scalars or _is_alias(column, scope, grant)):
             yield from _column(column.name, column.table, granted)
+
+
+def _overlooked(select: exp.Expr) -> Iterator[exp.Column]:
+    """Columns in clauses in which sqlglot's scopes look for none; of ClickHouse's ``WITH column AS name``, too."""
+    for clause in (select.args.get("having"), select.args.get("qualify")):
+        yield from clause.find_all(exp.Column) if clause else ()
+    for cte in getattr(select, "ctes", ()):
+        yield from cte.this.find_all(exp.Column) if cte.args.get("scalar") else ()
 
 
 def _joins(scope: Scope, granted: dict[str, tuple[str, ...]]) -> Iterator[Threat]:
@@ -98,7 +105,7 @@ def _is_alias(column: exp.Column, scope: Scope, grant: SqlGrant) -> bool:
         return False
     if isinstance(column.parent, exp.Ordered):
         return True
-    if column.find_ancestor(exp.Having):
+    if column.find_ancestor(exp.Having, exp.Qualify):
         return grant.dialect != "postgres"
     return bool(column.find_ancestor(exp.Group) and named.find(exp.Column) and not named.find(exp.AggFunc))
 
@@ -109,7 +116,8 @@ def _sources(scope: Scope) -> dict[str, exp.Table | Scope]:
     level: Scope | None = scope
     while level is not None:
         for name, source in level.sources.items():
-            found.setdefault(name, source)
+            if name:  # what is LATERAL sees itself, without a name
+                found.setdefault(name, source)
         level = level.parent if level.is_correlated_subquery or level.is_subquery or level.is_udtf else None
     return found
 

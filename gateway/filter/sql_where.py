@@ -57,7 +57,7 @@ def _open(leaf: exp.Expr, negated: bool = False) -> bool:
         return leaf.this in leaf.expressions or (inner is not None and (negated or not _narrow(inner.unnest())))
     if isinstance(leaf, exp.Between):
         return leaf.this in (leaf.args["low"], leaf.args["high"])
-    if isinstance(leaf, exp.Like | exp.ILike | exp.RegexpLike):
+    if isinstance(leaf, exp.Like | exp.ILike | exp.RegexpLike | exp.SimilarTo):
         return not negated and _matches_all(leaf.expression)
     if isinstance(leaf, exp.GT | exp.GTE | exp.NEQ):
         return _same_on_both_sides(leaf) or (_plain(leaf.this) and _small(leaf.expression))

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+import orjson
+
 from gateway.filter.threats import Threat
 
 SQL_NAMES: Final = frozenset({"sql", "statement", "sql_query", "raw_sql"})
@@ -115,3 +117,13 @@ def texts(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
     elif isinstance(value, list | tuple):
         for each in value:
             yield from texts(each, name)
+
+
+def parsed(told: Any) -> Any:
+    """Arguments as a model gives them: the JSON that a text is, or the text itself."""
+    if not isinstance(told, str):
+        return told
+    try:
+        return orjson.loads(told)
+    except orjson.JSONDecodeError:
+        return told

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -23,6 +23,7 @@ from gateway.masking.settings import GUARD, KEY_BYTES, MaskingSettings, RoutePol
 from gateway.masking.spans import Span, spans
 
 _REPLACING: Final = (Treatment.MASK, Treatment.HASH)
+_TOGETHER: Final = 64
 _DIGITS: Final = 9
 """Numbers of so many digits and more are looked at like text: a card number may come as a JSON number."""
 
@@ -138,10 +139,18 @@ class Session:
             if how is Treatment.MASK and keep:
                 value = text[span.start : span.end]
                 self._values.setdefault(self._placeholders.mask(span.type, value), value)
-        results = [RecognizerResult(span.type, span.start, span.end, span.score) for span, _ in changed]
+        parts, at = [], 0
+        for first in range(0, len(changed), _TOGETHER):
+            these = changed[first : first + _TOGETHER]
+            parts.append(self._anonymized(text[at : these[-1][0].end], at, these))
+            at = these[-1][0].end
+        return "".join([*parts, text[at:]]), blocked
+
+    def _anonymized(self, text: str, at: int, changed: Sequence[tuple[Span, Treatment]]) -> str:
+        """A stretch that begins at ``at``: the engine copies all its text at each value, so it gets a few at a time."""
+        results = [RecognizerResult(span.type, span.start - at, span.end - at, span.score) for span, _ in changed]
         operators = {span.type: self._operator(span.type, how) for span, how in changed}
-        done = self._anonymizer.anonymize(text, results, operators, merge_entities_with_spaces=False)
-        return str(done.text), blocked
+        return str(self._anonymizer.anonymize(text, results, operators, merge_entities_with_spaces=False).text)
 
     def _operator(self, type_: str, how: Treatment) -> OperatorConfig:
         make = self._placeholders.mask if how is Treatment.MASK else self._placeholders.hash

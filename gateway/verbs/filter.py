@@ -13,6 +13,7 @@ from fusebox import terminal
 from fusebox.config import Config
 from fusebox.errors import ConfigError
 from gateway.filter import FilterSettings, OutputFilter, Ruling, judge
+from gateway.filter.statements import parsed
 from gateway.filter.threats import ruling
 from governance.registry import load_registry
 
@@ -37,8 +38,8 @@ class FilterVerb:
 
 FILE is read as one text, unless its name ends in .sql or --lines is given: then each line is a text of its own (a line
 that begins with a blank goes on with the one before, \\n stands for a line end, lines that begin with ## are skipped).
-What it is read as: sql (against the SQL grants of the agent for the tool, in agents.toml), arguments (of a tool call),
-answer (of a model), content (from outside: a score). Exit code 1 when anything is denied."""
+What it is read as: sql (against the SQL grants of the agent for the tool, in agents.toml), arguments (of a tool call,
+JSON or a text), answer (of a model), content (from outside: a score). Exit code 1 when anything is denied."""
 
     def configure(self, parser: argparse.ArgumentParser) -> None:
         test = parser.add_subparsers(dest="action", metavar="ACTION", required=True).add_parser(
@@ -71,7 +72,7 @@ def _rule(kind: str, args: argparse.Namespace, config: Config) -> Callable[[str]
     if kind == "answer":
         return lambda text: output.answer(args.agent, text)
     if kind == "arguments":
-        return lambda text: output.arguments(args.agent, args.tool, text)
+        return lambda text: output.arguments(args.agent, args.tool, parsed(text))
     entry = registry.agents.get(args.agent)
     grants = registry.sql_grants(args.agent, args.tool) if args.tool != "*" else entry.sql if entry else ()
     if len(grants) != 1:

@@ -1,6 +1,7 @@
 """One API for agents, whoever serves the model."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import openai
@@ -8,7 +9,8 @@ import pytest
 from aiohttp import web
 
 from fusebox.errors import ConfigError
-from tests.fixtures.gateway import Provider, Running, StartGateway, streamed, whole
+from gateway.settings import load_settings
+from tests.fixtures.gateway import SETTINGS, Provider, Running, StartGateway, streamed, whole
 from tests.gateway.test_ledger import CHAT, STREAM, ask, usage
 
 CLOUDS = """
@@ -145,8 +147,21 @@ def test_an_error_of_another_api_is_told_in_words(running: Running, provider: Pr
         ("[models.x]\nprovider = 'openai'\nfallbacks = ['y']\n", "'y'"),
         ("[tools.x]\nurl = 'ftp://a.example'\n", "http"),
         ("[[limits]]\nscope = 'model'\nname = 'gpt-4'\nmeasure = 'requests'\nlimit = 1\nwindow_s = 60\n", "gpt-4"),
+        ("[[limits]]\nscope = 'team'\nname = 'suport'\nmeasure = 'requests'\nlimit = 1\nwindow_s = 60\n", "suport"),
+        ("[[limits]]\nscope = 'tenant'\nname = 'acme'\nmeasure = 'requests'\nlimit = 1\nwindow_s = 60\n", "acme"),
+        ("[masking.routes.'*']\n[masking.routes.'/tool/tickets/*']\n", "fits nothing that is served"),
+        ("[masking.routes.'*']\n[masking.routes.'/tools/ticket/*']\n", "fits nothing that is served"),
     ],
 )  # fmt: skip
 def test_what_cannot_work_is_refused_at_start(gateways: StartGateway, more: str, why: str) -> None:
     with pytest.raises(ConfigError, match=why):
         gateways(more)
+
+
+@pytest.mark.parametrize(
+    "route", ["/v1/*", "/v1/messages", "/tools/*", "/tools/tickets/*", "/openai/v1/*", "/tools/tick*"]
+)
+def test_a_route_that_something_fits_is_taken(tmp_path: Path, route: str) -> None:
+    file = tmp_path / "gateway.toml"
+    file.write_text(f"[masking.routes.'*']\n[masking.routes.'{route}']\n" + SETTINGS.format(url="http://127.0.0.1:9"))
+    assert load_settings(file).masking is not None

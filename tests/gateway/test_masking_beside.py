@@ -49,6 +49,13 @@ def test_what_only_looks_like_an_address_stays(masker: Masker, text: str) -> Non
     assert masker.session("*").mask(text).value == text
 
 
+def test_many_values_in_one_text_are_each_replaced(masker: Masker) -> None:
+    text = "Mail ada@example.com, call +49 30 901820; " * 300
+    masked = masker.session("*").mask(text)
+    assert masked.counts == {"EMAIL": 300, "PHONE": 300}
+    assert len(set(masked.value.split("; "))) == 2, "the same all through, and an empty end"
+
+
 def test_looking_twice_takes_no_time_without_end(masker: Masker) -> None:
     for text in ("_1" * 20_000, "号1" * 20_000, "\\n1" * 20_000, "a@b.c-" * 20_000, "1.1.1." * 20_000, "f:" * 40_000):
         assert masker.session("*").mask(text).verdict.allowed

@@ -166,6 +166,22 @@ def test_a_stream_that_tells_its_tokens_is_cut_by_them(gateways: StartGateway, p
     assert body.count(b'"content"') < 80
 
 
+def test_an_answer_that_is_whole_is_not_cut_for_its_usage(gateways: StartGateway, provider: Provider) -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+        await response.prepare(request)
+        usage = {"prompt_tokens": 9, "completion_tokens": 70, "total_tokens": 79}
+        for event in ({"choices": [{"delta": {"content": "Yes."}}]}, {"choices": [], "usage": usage}):
+            await response.write(f"data: {json.dumps(event)}\n\n".encode())
+            await asyncio.sleep(0.01)
+        await response.write(b"data: [DONE]\n\n")
+        return response
+
+    provider.answers = [answer]
+    _, body, _ = ask(gateways(TOKENS.format(limit=5000)), "/v1/chat/completions", {**CHAT, "max_tokens": 50} | STREAM)
+    assert body.endswith(b"data: [DONE]\n\n")
+
+
 def test_a_limit_in_requests_cuts_no_stream(gateways: StartGateway, provider: Provider) -> None:
     running = gateways(REQUESTS)
     provider.answers = [spoken(*["word "] * 30)]

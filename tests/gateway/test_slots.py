@@ -95,6 +95,7 @@ def response(item: Json, *, stream: bool) -> Answer:
 @pytest.mark.parametrize("said", [
     {"content": "Ask nobody."}, {"reasoning": MAIL}, {"reasoning_details": [{"type": "reasoning.text", "text": MAIL}]},
     {"audio": {"id": "a", "transcript": MAIL}}, {"content": None, "new_field": {"deep": [MAIL]}},
+    {"content": None, "result": {"data": [{"said": MAIL}]}},
     {"function_call": {"name": "send", "arguments": f'{{"to": "{MAIL}"}}'}},
     {"tool_calls": [{"index": 0, "id": "1", "type": "custom", "custom": {"name": "send", "input": MAIL}}]},
     {"annotations": [{"type": "url_citation", "url_citation": {"url": "https://example.com", "title": MAIL}}]},

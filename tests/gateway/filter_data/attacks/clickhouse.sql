@@ -242,3 +242,10 @@ WITH users AS (SELECT * FROM users WHERE id = 1) SELECT id FROM users WHERE id =
 SELECT password FROM users WHERE id IN (WITH users AS (SELECT 1 AS id) SELECT id FROM users)
 WITH a AS (SELECT id FROM b WHERE id = 1), b AS (SELECT 1 AS id) SELECT id FROM a WHERE id = 1
 INSERT INTO events (kind) WITH users AS (SELECT password FROM users WHERE id = 1) SELECT password FROM users WHERE password = 'x'
+## clauses in which scopes look for no columns
+SELECT id FROM orders WHERE id = 3 QUALIFY email = 'a'
+WITH email AS s SELECT s FROM orders WHERE id = 3
+WITH concat(email, 'x') AS s SELECT id, s FROM orders WHERE id = 3
+SELECT {x:Identifier} FROM orders WHERE id = 3
+## groups without an aggregate are the table
+SELECT id FROM orders GROUP BY id

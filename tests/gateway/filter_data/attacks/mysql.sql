@@ -210,3 +210,7 @@ WITH users AS (SELECT * FROM users WHERE id = 1) SELECT id FROM users WHERE id =
 SELECT password FROM users WHERE id IN (WITH users AS (SELECT 1 AS id) SELECT id FROM users)
 WITH a AS (SELECT id FROM b WHERE id = 1), b AS (SELECT 1 AS id) SELECT id FROM a WHERE id = 1
 INSERT INTO events (kind) WITH users AS (SELECT password FROM users WHERE id = 1) SELECT password FROM users WHERE password = 'x'
+## a LATERAL that vouches for itself
+SELECT x.email FROM orders, LATERAL (SELECT email FROM orders) x WHERE orders.id = 3
+## groups without an aggregate are the table
+SELECT id, status FROM orders GROUP BY id, status

@@ -269,3 +269,11 @@ INSERT INTO events (kind) WITH users AS (SELECT password FROM users WHERE id = 1
 SELECT id FROM orders WHERE note LIKE'\' OR 1 = 1 --'
 SELECT id FROM orders WHERE note = E'\' OR 1 = 1 --'
 SELECT id FROM orders WHERE note = $$x$$ OR 1 = 1
+## a LATERAL that vouches for itself
+SELECT x.email FROM orders, LATERAL (SELECT email FROM orders) x WHERE orders.id = 3
+SELECT x.email FROM orders o CROSS JOIN LATERAL (SELECT email FROM customers) x WHERE o.id = 3
+SELECT o.id FROM orders o, LATERAL (SELECT password FROM orders LIMIT 1) x WHERE o.id = 3 AND x.password > 'm'
+## groups without an aggregate are the table
+SELECT id FROM orders GROUP BY id
+SELECT status, id FROM orders GROUP BY 1, 2
+SELECT id FROM orders WHERE status SIMILAR TO '%'

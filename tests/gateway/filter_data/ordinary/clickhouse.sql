@@ -112,3 +112,5 @@ INSERT INTO items (order_id, name) SELECT id, note FROM orders WHERE id = 3
 INSERT INTO events (kind, at) VALUES ('login', now())
 DELETE FROM orders WHERE id = 3
 DELETE FROM items WHERE order_id = 3 AND name = 'x'
+WITH toDate(created_at) AS day SELECT day, count() FROM orders WHERE id > 100 GROUP BY day
+SELECT id, row_number() OVER (PARTITION BY status ORDER BY id) AS n FROM orders WHERE region = 'eu' QUALIFY n = 1

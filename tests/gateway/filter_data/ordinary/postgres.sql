@@ -134,3 +134,5 @@ SELECT ID, Status FROM Orders WHERE ID = 3
 WITH a AS (SELECT id FROM orders WHERE status = 'open'), b AS (SELECT id FROM a WHERE id = 3) SELECT id FROM b
 INSERT INTO events (kind) WITH a AS (SELECT note FROM orders WHERE id = 3) SELECT note FROM a
 SELECT id FROM orders WHERE note = $$it's late$$
+SELECT o.id, x.n FROM orders o, LATERAL (SELECT count(*) AS n FROM items WHERE items.order_id = o.id) x WHERE o.id = 3
+SELECT o.id, x.status FROM orders o JOIN LATERAL (SELECT p.status FROM orders p WHERE p.id = o.id LIMIT 1) x ON true WHERE o.id = 3
