@@ -15,7 +15,7 @@ from collector.watch.outbound import Outbound
 from fusebox import happenings
 from fusebox.clock import Clock
 from fusebox.config import Config
-from fusebox.errors import StoreUnavailable
+from fusebox.errors import ConfigError, StoreUnavailable
 from fusebox.rundir import write_atomic
 from fusebox.store import Store, open_store
 from rabbitmq.amqp import AmqpBroker
@@ -53,11 +53,23 @@ def shared_state(config: Config, clock: Clock) -> Store:
 
 
 def approvals_key(folder: Path) -> bytes:
-    """The secret that seals approvals in the state store, made at the first start."""
+    """The secret that seals approvals in the state store, made at the first start.
+
+    Raises:
+        ConfigError: the file is damaged.
+    """
     path = folder / "approvals.key"
     if not path.exists():
         write_atomic(path, secrets.token_hex(_KEY_BYTES))
-    return bytes.fromhex(path.read_text().strip())
+    try:
+        key = bytes.fromhex(path.read_text(errors="replace").strip())
+    except ValueError:
+        key = b""
+    if len(key) != _KEY_BYTES:  # anybody could seal with an empty one
+        raise ConfigError(
+            f"{path} is damaged; bring it back from a backup, or remove it: what people agreed to until now then counts no more"
+        )
+    return key
 
 
 def broker(config: Config, clock: Clock) -> BrokerCarrier | None:
