@@ -67,7 +67,7 @@ def approvals_key(folder: Path) -> bytes:
         key = b""
     if len(key) != _KEY_BYTES:  # anybody could seal with an empty one
         raise ConfigError(
-            f"{path} is damaged; bring it back from a backup, or remove it: what was agreed to so far then counts no more"
+            f"{path} is damaged; bring it back from a backup, or remove it: what was agreed to so far counts no more"
         )
     return key
 
