@@ -8,6 +8,7 @@ from typing import Any, Final
 import aiohttp
 import orjson
 
+from gateway.aside import aside
 from gateway.call import Call
 from gateway.denied import Denied
 from gateway.http import EVENTS, JSON
@@ -46,7 +47,7 @@ async def whole(call: Call, translation: Translation, meter: Meter, response: ai
         meter.take_whole(told)  # what is refused was used all the same
     shown = _translated(translation, told)
     if call.screen is not None:
-        call.screen.answer(call.dialect.slots().whole(shown))
+        await aside(len(body), call.screen.answer, call.dialect.slots().whole(shown))
     changed = call.screen is not None or not translation.native
     await call.reply.whole(HTTPStatus.OK, headers, orjson.dumps(shown) if changed else body)
     if call.screen is None:

@@ -14,6 +14,7 @@ from urllib.parse import unquote
 from fusebox import names
 from fusebox.eventmap import Value
 from fusebox.records import Verdict
+from gateway.aside import aside
 from gateway.call import Call, call_of
 from gateway.denied import Denied, named
 from gateway.dialects import Dialect
@@ -71,7 +72,7 @@ class ModelCalls:
 
     async def _admitted(self, call: Call, targets: list[Target], asked: Verdict | None) -> None:
         if call.screen is not None:
-            _screen(call, call.screen)
+            await aside(len(call.ask.raw), _screen, call, call.screen)
             asked = asked or call.screen.held
         held = self._means.quota.for_model(call.identity, call.dialect, call.ask, call.action, targets, call.reply)
         async with held as call.hold:

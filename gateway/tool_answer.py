@@ -8,6 +8,7 @@ from typing import Any, Final
 import aiohttp
 import orjson
 
+from gateway.aside import aside
 from gateway.denied import Denied
 from gateway.http import Header, Reply, safe
 from gateway.meter import Meter
@@ -52,7 +53,8 @@ async def _show(response: aiohttp.ClientResponse, meter: Meter, reply: Reply, sc
         raise Failed(
             Denied(HTTPStatus.BAD_GATEWAY, "upstream_garbled", "a text that has a NUL in it cannot be screened")
         )
-    await reply.whole(response.status, _headers(response), body if binary else _screened(screen, body))
+    shown = body if binary else await aside(len(body), _screened, screen, body)
+    await reply.whole(response.status, _headers(response), shown)
 
 
 def _screened(screen: Screen, body: bytes) -> bytes:

@@ -20,6 +20,7 @@ from fusebox.clock import Clock
 from fusebox.eventmap import Value
 from fusebox.records import Action, ActionKind, Verdict
 from gateway.approving import approval_in
+from gateway.aside import aside
 from gateway.breaker import Circuit
 from gateway.call import caller_of, workflow_of
 from gateway.denied import bad_request, named
@@ -131,7 +132,7 @@ class Tools:
                 with self._means.screens.opened(request.path, action, asked.encode()) as screen:
                     query = request.query
                     if screen is not None:
-                        query, body = screened(screen, system.name, rest, query, value, body)
+                        query, body = await aside(len(body), screened, screen, system.name, rest, query, value, body)
                     held = wanted or (screen.held if screen is not None else None)
                     headers = {n: request.headers[n] for n in _PASSED_ON if n in request.headers}
                     approval = ""

@@ -3,7 +3,9 @@
 import hashlib
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Event
 from typing import Any
 
 import anthropic
@@ -12,6 +14,8 @@ import pytest
 from aiohttp import web
 
 from fusebox import names
+from gateway.dialects import Ask
+from gateway.screen import Screen
 from tests.fixtures.gateway import Answer, Provider, Running, StartGateway, factory, whole
 from tests.gateway.test_ledger import CHAT, ask, attributes
 from tests.gateway.test_tools import call
@@ -313,3 +317,26 @@ def test_content_on_spans_is_opted_into_and_masked(gateways: StartGateway, provi
     assert "Write to" in asked
     assert "I shall write" in got
     assert MAIL not in asked + got
+
+
+def test_a_long_prompt_is_looked_at_beside_everybody_elses_calls(
+    guarded: Running, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, passed, look = Event(), Event(), Screen.request
+
+    def slowly(screen: Screen, prompt: Ask, address: str = "") -> None:
+        if len(prompt.raw) > 100_000:
+            begun.set()
+            assert passed.wait(20), "the short call did not pass while the long prompt was looked at"
+        look(screen, prompt, address)
+
+    monkeypatch.setattr(Screen, "request", slowly)
+    provider.answers = [whole("openai_chat.json"), whole("openai_chat.json")]
+    with ThreadPoolExecutor(1) as other:
+        prompt = CHAT | {"messages": about(f"{MAIL} " + "word " * 30_000)}
+        long = other.submit(ask, guarded, "/v1/chat/completions", prompt)
+        assert begun.wait(20)
+        assert ask(guarded, "/v1/chat/completions", CHAT)[0] == 200
+        passed.set()
+        assert long.result(20)[0] == 200
+    assert MAIL not in json.dumps([seen.body for seen in provider.seen])
