@@ -105,6 +105,26 @@ def secret_of(config: Config, setting: str, file: str) -> str | None:
     return text
 
 
+def key_at(path: Path, size: int, loss: str) -> bytes:
+    """The secret in a file, of ``size`` bytes; made when there is none.
+
+    Args:
+        loss: what comes of making another.
+
+    Raises:
+        ConfigError: the file is damaged. An empty key is none: anybody could use it.
+    """
+    if not path.exists():
+        write_atomic(path, secrets.token_hex(size))
+    try:
+        key = bytes.fromhex(path.read_text(errors="replace").strip())
+    except ValueError:
+        key = b""
+    if len(key) != size:
+        raise ConfigError(f"{path} is damaged; bring it back from a backup, or remove it: {loss}")
+    return key
+
+
 def _text_of(path: Path, setting: str) -> str | None:
     try:
         return path.read_text(errors="replace")

@@ -8,7 +8,6 @@ screen, and nothing is parsed twice.
 
 from __future__ import annotations
 
-import secrets
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, closing, nullcontext
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from fusebox.records import Action, Decision, Verdict
-from fusebox.rundir import write_atomic
+from fusebox.rundir import key_at
 from gateway.denied import Denied, bad_request
 from gateway.dialects import Ask
 from gateway.filter import GUARD as FILTER
@@ -245,10 +244,7 @@ def _stream_masker(session: Session) -> StreamMasker:
 
 def mask_key(data_dir: Path) -> bytes:
     """The secret of placeholders and hashes, made at the first start and shared by all gateways of a data folder."""
-    path = data_dir / "gateway_mask.key"
-    if not path.exists():
-        write_atomic(path, secrets.token_hex(KEY_BYTES))
-    return bytes.fromhex(path.read_text().strip())
+    return key_at(data_dir / "gateway_mask.key", KEY_BYTES, "the same value then has another placeholder")
 
 
 def _in_numbers(value: Any) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import secrets
 from pathlib import Path
 from typing import Final
 
@@ -15,8 +14,8 @@ from collector.watch.outbound import Outbound
 from fusebox import happenings
 from fusebox.clock import Clock
 from fusebox.config import Config
-from fusebox.errors import ConfigError, StoreUnavailable
-from fusebox.rundir import write_atomic
+from fusebox.errors import StoreUnavailable
+from fusebox.rundir import key_at
 from fusebox.store import Store, open_store
 from rabbitmq.amqp import AmqpBroker
 from rabbitmq.amqp_address import Address
@@ -53,23 +52,8 @@ def shared_state(config: Config, clock: Clock) -> Store:
 
 
 def approvals_key(folder: Path) -> bytes:
-    """The secret that seals approvals in the state store, made at the first start.
-
-    Raises:
-        ConfigError: the file is damaged.
-    """
-    path = folder / "approvals.key"
-    if not path.exists():
-        write_atomic(path, secrets.token_hex(_KEY_BYTES))
-    try:
-        key = bytes.fromhex(path.read_text(errors="replace").strip())
-    except ValueError:
-        key = b""
-    if len(key) != _KEY_BYTES:  # anybody could seal with an empty one
-        raise ConfigError(
-            f"{path} is damaged; bring it back from a backup, or remove it: what was agreed to so far counts no more"
-        )
-    return key
+    """The secret that seals approvals in the state store, made at the first start. Raises ConfigError: damaged."""
+    return key_at(folder / "approvals.key", _KEY_BYTES, "what people agreed to so far counts no more")
 
 
 def broker(config: Config, clock: Clock) -> BrokerCarrier | None:

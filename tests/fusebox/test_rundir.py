@@ -11,7 +11,7 @@ import pytest
 
 from fusebox.config import Config
 from fusebox.errors import ConfigError
-from fusebox.rundir import announce, lookup, secret_of, url_of, withdraw, write_atomic
+from fusebox.rundir import announce, key_at, lookup, secret_of, url_of, withdraw, write_atomic
 
 
 def dead_pid() -> int:
@@ -107,3 +107,20 @@ def test_a_secret_of_somebody_else_is_an_error_that_names_the_fix(
     monkeypatch.setattr(Path, "read_text", refuse)
     with pytest.raises(ConfigError, match="FUSEBOX_OPERATOR_TOKEN"):
         secret_of(Config(data_dir=tmp_path), "operator_token", "operator.token")
+
+
+def test_a_key_is_made_once_and_for_its_owner(tmp_path: Path) -> None:
+    path = tmp_path / "some.key"
+    key = key_at(path, 32, "nothing is lost")
+    assert len(key) == 32
+    assert key_at(path, 32, "nothing is lost") == key
+    assert path.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("damaged", [b"", b"\n", b"\xff\xfe", b"12ab", b"no key at all"])
+def test_a_damaged_key_is_no_key_and_the_error_names_the_file_and_what_a_new_one_costs(
+    tmp_path: Path, damaged: bytes
+) -> None:
+    (tmp_path / "some.key").write_bytes(damaged)
+    with pytest.raises(ConfigError, match=r"some\.key is damaged; .*: old seals count no more"):
+        key_at(tmp_path / "some.key", 32, "old seals count no more")
