@@ -149,7 +149,9 @@ def test_a_number_is_explained_and_repriced_on_record(
     assert float(after["totals"]["cost_usd"]) == pytest.approx(2 * (1.5 + 10 * 2e-6))
     assert {row["price"].split()[0] for row in after["rows"]} == {"own"}
     client = queries.connect(running.config)
-    (entry,) = [row for row in queries.run(client, "audit") if row["kind"] == "reprice"]
+    (entry,) = until(
+        lambda: [row for row in queries.run(client, "audit") if row["kind"] == "reprice"], "the journal's copy has it"
+    )
     client.close()
     assert (entry["actor"], entry["reason"], len(json.loads(entry["payload"])["rows"])) == (
         "operator:local", "contract", 2

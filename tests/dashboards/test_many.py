@@ -6,6 +6,7 @@ import re
 import time
 import urllib.request
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -55,6 +56,12 @@ def _speak(running: Roles, count: int) -> None:
     until(lambda: len(client.board()["circuits"]) >= count, "all of them are on the board")
 
 
+def _contrasts(page: Page, more_than: int) -> list[tuple[float, str]]:
+    """Of each word the contrast and the word, once there are so many: a page comes piece by piece."""
+    told: list[tuple[float, str]] = page.evaluate(_CONTRAST)
+    return told if len(told) > more_than else []
+
+
 def _go(page: Page, name: str) -> None:
     page.get_by_role("link", name=re.compile(f"{name}$")).first.click()
     expect(page.get_by_role("heading", name="Fusebox" if name == "Board" else name, level=1)).to_be_visible(
@@ -102,8 +109,7 @@ def test_words_stand_out_from_what_is_behind_them(browser: Browser, running: Rol
 
     for name in PAGES:
         _go(window, name)
-        contrasts = window.evaluate(_CONTRAST)
-        assert len(contrasts) > (20 if name == "Board" else 1)
+        contrasts = until(partial(_contrasts, window, 20 if name == "Board" else 1), f"{name} has its words")
         assert [(name, told) for told in contrasts if told[0] < 4.5] == []
         picture(window, f"{name.split()[0].lower()}-{scheme}")
     context.close()
