@@ -63,7 +63,7 @@ class OutputFilter:
         grants = self._registry.sql_grants(agent, tool)
         runs_sql = any(fnmatchcase(tool, name) for name in self._sql_tools)  # whoever has the grant
         for name, text in texts(value):
-            found = list(in_argument(name, text, runs_sql))
+            found = list(in_argument(name, text, runs_sql, query=runs_sql or bool(grants)))
             for each in found:
                 yield from _judged(each, grants, f"{agent} has no SQL grant for {tool}")
             if not found:

@@ -1,9 +1,9 @@
 """Where is SQL in a text or in a tool's arguments?
 
-An argument is SQL when its name says so (``query`` does for tools that run SQL), or when it begins like a statement and
-either goes to a tool that runs SQL or can be parsed (people write "delete from my account the old address"); in an
-answer SQL is what stands in a fenced block, what begins a line like a statement, or what follows ``UNION``. Fragments
-that are made to be pasted into somebody else's statement are looked for in every argument.
+An argument is SQL when its name says so (``query`` does where a grant fits the tool), or when it begins like a
+statement and either goes to a tool that runs SQL or can be parsed (people write "delete from my account the old
+address"); in an answer SQL is what stands in a fenced block, what begins a line like a statement, or what follows
+``UNION``. Fragments that are made to be pasted into somebody else's statement are looked for in every argument.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from gateway.filter.threats import Threat
 
 SQL_NAMES: Final = frozenset({"sql", "statement", "sql_query", "raw_sql"})
 _QUERY: Final = "query"
-"""SQL too, for a tool that runs SQL; others search by it."""
+"""SQL too, where the tool may be one that runs SQL; others search by it."""
 
 _VERBS: Final = (
     r"select|insert|update|delete|merge|drop|truncate|alter|create|grant|revoke|copy|call|exec|execute|set|show|"
@@ -74,13 +74,14 @@ class Found:
     """True when it must be SQL: by its argument's name or its fence. Else what cannot be parsed is prose."""
 
 
-def in_argument(name: str, text: str, sql_tool: bool) -> Iterator[Found]:
+def in_argument(name: str, text: str, sql_tool: bool, *, query: bool) -> Iterator[Found]:
     """The statement that an argument is, if it is one.
 
     Args:
         sql_tool: the tool is one that runs SQL, so what begins like a statement is one.
+        query: so is all of an argument that is called ``query``.
     """
-    if name.lower() in SQL_NAMES or (sql_tool and name.lower() == _QUERY):
+    if name.lower() in SQL_NAMES or (query and name.lower() == _QUERY):
         yield Found(text, True)
     elif _BEGINS.match(text) and _LOOKS.search(text):
         yield Found(text, sql_tool)

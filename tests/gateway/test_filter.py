@@ -9,7 +9,7 @@ import pytest
 
 from fusebox.cli import main
 from fusebox.records import Decision
-from fusebox.registry import Registry
+from fusebox.registry import AgentEntry, Registry, SqlGrant
 from gateway.filter import Canaries, FilterSettings, OutputFilter, Ruling, StreamFilter, Weight, self_test
 from gateway.verbs.filter import _Case, _cases
 from governance.registry import load_registry
@@ -66,6 +66,13 @@ def test_arguments_are_looked_at_wherever_they_are() -> None:
 def test_an_argument_called_query_is_sql_whatever_it_says() -> None:
     assert not FILTER.arguments("clerk", "postgres", {"query": "export the user table"}).verdict.allowed
     assert FILTER.arguments("clerk", "postgres", {"note": "export the user table"}).verdict.allowed
+
+
+@pytest.mark.parametrize("sql", ["TABLE secrets", "FROM secrets SELECT *"])
+def test_a_grant_that_names_no_tool_leaves_no_query_unread(sql: str) -> None:
+    grant = SqlGrant(dialect="postgres", tables={"orders": ("id",)})
+    everywhere = OutputFilter(FilterSettings(), Registry(agents={"clerk": AgentEntry(owner="jo", sql=(grant,))}))
+    assert not everywhere.arguments("clerk", "warehouse", {"query": sql}).verdict.allowed
 
 
 def test_a_query_is_what_one_searches_by_unless_the_tool_runs_sql() -> None:
