@@ -18,10 +18,10 @@ from collector.otlp_view import Request
 from fusebox import names
 from fusebox.eventmap import READ, SpanFacts, Value
 from fusebox.genai import INDEXED
+from fusebox.protobuf import bytes_field
 
 SPANS_FIELD: Final = 1
 LOGS_FIELD: Final = 2
-_LENGTH_DELIMITED: Final = 2
 _NS: Final = 1_000_000_000
 _READ: Final = frozenset({*READ, names.SEQUENCE, names.DROPPED, names.CANARY})
 _ERROR: Final = 2
@@ -41,21 +41,6 @@ def logs_of(payload: bytes) -> list[ResourceLogs]:
     """
     fields = UnknownFieldSet(ExportTraceServiceRequest.FromString(payload))
     return [ResourceLogs.FromString(field.data) for field in fields if field.field_number == LOGS_FIELD]
-
-
-def bytes_field(number: int, value: bytes) -> bytes:
-    """A length-delimited Protobuf field."""
-    return varint(number << 3 | _LENGTH_DELIMITED) + varint(len(value)) + value
-
-
-def varint(value: int) -> bytes:
-    """Protobuf's variable-length spelling of a number that is not negative."""
-    out = bytearray()
-    while value >= 0x80:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
 
 
 def facts_of(payload: bytes) -> Iterator[SpanFacts]:

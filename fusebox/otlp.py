@@ -1,6 +1,8 @@
 """The stock OTLP/HTTP exporter, told apart: "not now" (kept and tried again) from "never" (:class:`BatchRefused`).
 
-The stock exporter answers both with the same FAILURE; the HTTP status is seen through the session it is given.
+The stock exporter answers both with the same FAILURE; the HTTP status is seen through the session it is given. It
+sends what :mod:`fusebox.encode` has encoded. Its part that takes bytes is its own affair, so a release may come that
+has none: that one encodes for itself.
 """
 
 from __future__ import annotations
@@ -11,13 +13,13 @@ from http import HTTPStatus
 from typing import Any, Final
 
 import requests
-from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from fusebox.buffer import BatchRefused
 from fusebox.config import is_loopback
+from fusebox.encode import encode
 
 _TIMEOUT_S: Final = 1.0
 _NEVER: Final = frozenset(
@@ -45,6 +47,7 @@ class OtlpExporter(SpanExporter):
             timeout=_TIMEOUT_S,
             session=session,
         )
+        self._client: Any = getattr(self._stock, "_client", None)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Send a batch.
@@ -53,13 +56,13 @@ class OtlpExporter(SpanExporter):
             BatchRefused: the collector will never take it, or it cannot be encoded.
         """
         self._status = None
-        result = self._stock.export(spans)
-        if result is SpanExportResult.SUCCESS:
-            return result
+        data = _encoded(spans)
+        if self._client is None:
+            result = self._stock.export(spans)
+        else:
+            result = SpanExportResult.SUCCESS if self._client.export(data).success else SpanExportResult.FAILURE
         if self._status in _NEVER:
             raise BatchRefused(f"the collector refuses it with HTTP status {self._status}")
-        if self._status is None:
-            _check_encodable(spans)
         return result
 
     def shutdown(self) -> None:
@@ -69,9 +72,9 @@ class OtlpExporter(SpanExporter):
         self._status = response.status_code
 
 
-def _check_encodable(spans: Sequence[ReadableSpan]) -> None:
-    """Nobody answered, or nobody was asked: the stock exporter swallows what cannot be encoded."""
+def _encoded(spans: Sequence[ReadableSpan]) -> bytes:
+    """Raises: BatchRefused: they cannot be, which the stock exporter would swallow."""
     try:
-        encode_spans(spans).SerializePartialToString()
+        return encode(spans)
     except (ValueError, TypeError) as error:
         raise BatchRefused(f"cannot be encoded: {error!r}") from error

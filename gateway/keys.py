@@ -8,8 +8,9 @@
 An agent may also have a client certificate (mutual TLS): its entry then holds the SHA-256 of the certificate (DER).
 
 A key is 256 random bits, shown once and kept only as its SHA-256. An agent has two live keys at most, so that a new one
-can be handed out before the old one is revoked. The file is read again when it has changed; one that cannot be read
-authenticates nobody.
+can be handed out before the old one is revoked. The file is read again when it has changed, which is looked for when a
+key is not known and otherwise every tenth of a second: asking for each call gave the interpreter to another thread each
+time. A file that cannot be read authenticates nobody.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import json
 import logging
 import secrets
 import ssl
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -37,6 +39,8 @@ ANY: Final = "*"
 MAX_LIVE: Final = 2
 MAX_AGENTS: Final = 4096
 """Agents that may have keys: what one process may answer for (the control API's bound)."""
+LAG_S: Final = 0.1
+"""A revoked key may still be used for so long."""
 _PREFIX: Final = "fbk_"
 
 UNREADABLE: Final = happenings.declare(
@@ -88,6 +92,7 @@ class Keys:
         self._path, self._tenant = path, tenant
         self._seen: tuple[int, int, int] | None = None
         self._by_hash: dict[str, Identity] = {}
+        self._due = 0.0
 
     def add(self, agent: str, *, team: str, models: tuple[str, ...], tools: tuple[str, ...]) -> tuple[str, str]:
         """Make a key; returns its id and the key, which cannot be shown again.
@@ -130,7 +135,7 @@ class Keys:
         return key_id
 
     def revoke(self, key_id: str) -> bool:
-        """Make a key worthless at once; False when there is none of that id."""
+        """Make a key worthless within :data:`LAG_S` seconds; False when there is none of that id."""
         with self._editing() as entries:
             return entries.pop(key_id, None) is not None
 
@@ -154,13 +159,18 @@ class Keys:
 
     def authenticate(self, key: str) -> Identity | None:
         """Whose key it is, or None."""
-        self._refresh()
-        return self._by_hash.get(hashed(key))
+        return self._whose(hashed(key))
 
     def authenticate_certificate(self, der: bytes) -> Identity | None:
         """Whose client certificate it is, or None; the server has verified its chain and dates."""
-        self._refresh()
-        return self._by_hash.get(hashlib.sha256(der).hexdigest())
+        return self._whose(hashlib.sha256(der).hexdigest())
+
+    def _whose(self, sha256: str) -> Identity | None:
+        now = time.monotonic()
+        if now >= self._due or sha256 not in self._by_hash:
+            self._refresh()
+            self._due = now + LAG_S
+        return self._by_hash.get(sha256)
 
     def _refresh(self) -> None:
         seen = identity(self._path)

@@ -36,8 +36,8 @@ from collector.keep.engine import Engine
 from collector.keep.errors import OUT_OF_MEMORY, EngineDown, EngineRefused, sorted_out
 from collector.keep.otlp_bytes import LOG, Identity, fixed64_field, framed, halves, holds_logs, without
 from collector.keep.targets import Completion, Letters
-from collector.otlp import bytes_field
 from fusebox import happenings
+from fusebox.protobuf import bytes_field
 
 T = TypeVar("T")
 _BATCH_FIELD: Final = 1000

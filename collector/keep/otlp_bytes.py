@@ -14,8 +14,9 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from collector.otlp import LOGS_FIELD, SPANS_FIELD, logs_of, logs_payload, varint
+from collector.otlp import LOGS_FIELD, SPANS_FIELD, logs_of, logs_payload
 from fusebox import names
+from fusebox.protobuf import varint
 
 Identity = tuple[str, str]
 """A span's trace and span id in lower-case hex; ``LOG`` and the id that *receive* gave a log record."""

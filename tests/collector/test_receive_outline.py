@@ -13,12 +13,12 @@ from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from collector.otlp import bytes_field
 from collector.receive.decode import Encoding, decode
 from collector.receive.outline import MAX_GROUPS, MAX_PARTS, refuse_dense
 from collector.receive.refusal import Refusal
 from collector.receive.signals import LOGS, TRACES, Signal
 from fusebox.prices import SHIPPED
+from fusebox.protobuf import bytes_field
 from tests.collector.otlp_samples import any_value, pairs
 from tests.collector.test_receive_stamp import ANYBODY, NOW
 

@@ -7,8 +7,8 @@ import zlib
 from collections.abc import Callable
 from functools import cache
 
-from collector.otlp import bytes_field
 from collector.receive.inflate import zstd
+from fusebox.protobuf import bytes_field
 
 GIB = 1 << 30
 _PIECE = 1 << 20
