@@ -93,8 +93,12 @@ class SpanBuffer:
         self._exporter.shutdown()
 
     def _drain(self) -> bool:
-        """Send batch after batch; False when the collector does not take one now."""
-        while self._spans and not self._stopping.is_set():
+        """Send what is there, batch after batch; False when the collector does not take one now.
+
+        What ends meanwhile is the next round's: a busy agent's spans would otherwise travel a few at a time.
+        """
+        due = len(self._spans)
+        while due > 0 and not self._stopping.is_set():
             self._current = self._current or self._next()
             try:
                 if not self._export(self._current):
@@ -105,6 +109,7 @@ class SpanBuffer:
                     self._current = self._current[: self._batch]
                     continue
                 self._drop(1, str(refusal))
+            due -= len(self._current)
             self._forget()
         with self._idle:
             self._idle.notify_all()
