@@ -19,13 +19,16 @@ from collector.receive.foreign import translate
 from collector.receive.identity import Attribution
 from collector.receive.outline import refuse_too_many, refuse_too_scattered
 from collector.receive.pricing import price_of
+from collector.receive.times import doubt
 from collector.tokens import Principal
 from fusebox import happenings, names
 from fusebox.eventmap import Value
 from fusebox.prices import SHIPPED, PriceBook
 
 _MAX_PARTS: Final = 128
-_OURS_ON_SPANS: Final = frozenset({names.TENANT, names.COST_USD, names.COST_PRICE, names.CLAIMED_AGENT})
+_OURS_ON_SPANS: Final = frozenset(
+    {names.TENANT, names.COST_USD, names.COST_PRICE, names.CLAIMED_AGENT, names.TIME_DOUBT}
+)
 _OURS_ON_RESOURCES: Final = frozenset({names.PRINCIPAL, names.RECEIVED})
 
 MISSHAPEN: Final = happenings.declare("spans_rejected", logging.WARNING, "spans refused for a wrong trace or span id")
@@ -65,7 +68,7 @@ def stamp(
     for resource in request.resource_spans:
         service = stamp_resource(resource.resource.attributes, principal, received)
         for scope in resource.scope_spans:
-            _stamp_scope(scope, service, attribution, lambda span, facts: _price(span, facts, received, book))
+            _stamp_scope(scope, service, attribution, received, lambda span, facts: _price(span, facts, received, book))
     attribution.report()
     accepted = sum(len(scope.spans) for resource in request.resource_spans for scope in resource.scope_spans)
     if offered == accepted:
@@ -88,12 +91,13 @@ def is_id(value: bytes, length: int) -> bool:
     return len(value) == length and any(value)
 
 
-def _stamp_scope(scope: ScopeSpans, service: str, attribution: Attribution, price: Price) -> None:
+def _stamp_scope(scope: ScopeSpans, service: str, attribution: Attribution, received: float, price: Price) -> None:
     clean(scope.scope.attributes, {})
     shorten(scope.scope, "name", "version")
     _drop_misshapen(scope)
     for span in scope.spans:
         _stamp_span(span, service, attribution, price)
+    doubt(scope.spans, received)
 
 
 def _stamp_span(span: Span, service: str, attribution: Attribution, price: Price) -> None:

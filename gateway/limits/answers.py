@@ -6,12 +6,10 @@ The header names are those of OpenAI's API (``x-ratelimit-limit-requests`` …) 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import repeat
-from operator import itemgetter
-from typing import Final
+from typing import Final, NamedTuple
 
 from fusebox.guard import deny
 from fusebox.records import Verdict
@@ -19,6 +17,10 @@ from gateway.limits.rows import Row, State, shown
 from gateway.limits.rules import NOTHING, Call, Counted, Demand, Measure
 
 GUARD: Final = "quota"
+_NAMES: Final = {
+    measure: tuple(f"x-ratelimit-{what}-{measure}" for what in ("limit", "remaining", "reset"))
+    for measure in (Measure.REQUESTS, Measure.TOKENS)
+}
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,11 @@ class Reservation:
     def rows(self) -> tuple[Row, ...]:
         """The rows it is set aside in, as they stood just after."""
         return rows_of(self.call, self.limits, self.states, NOTHING, self.at)
+
+    @cached_property
+    def told(self) -> Mapping[Measure, tuple[Told, ...]]:
+        """The same for headers."""
+        return told_of(self.rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +81,7 @@ class Refusal:
         """``retry-after`` in whole seconds (left out when waiting cannot help), and the ``x-ratelimit-…`` headers."""
         wait = self.retry_after
         later = {} if wait is None else {"retry-after": str(max(1, math.ceil(wait)))}
-        return later | rate_headers((*self.rows, *self.others))
+        return later | rate_headers(told_of((*self.rows, *self.others)))
 
 
 def rows_of(
@@ -99,16 +106,40 @@ def _unit(row: Row) -> str:
     return "millionths of a dollar" if row.measure is Measure.USD else str(row.measure)
 
 
-def rate_headers(rows: tuple[Row, ...], more: Sequence[int] = ()) -> dict[str, str]:
-    """The headers that rows give; ``more`` is what is left beside each of them."""
-    remaining = [row.remaining + n for row, n in zip(rows, more or repeat(0), strict=False)]
+class Told(NamedTuple):
+    """What headers say of a row, and what of it stays the same while other calls are admitted."""
+
+    place: int
+    """Which of all rows it is."""
+    left: int
+    limit: str
+    reset: str
+    """Empty: waiting does not help."""
+
+
+def told_of(rows: Sequence[Row]) -> Mapping[Measure, tuple[Told, ...]]:
+    """The rows of each measure that has headers."""
+    return {
+        measure: found
+        for measure in _NAMES
+        if (found := tuple(_told(place, row) for place, row in enumerate(rows) if row.measure is measure))
+    }
+
+
+def _told(place: int, row: Row) -> Told:
+    reset = "" if row.reset_s is None else f"{math.ceil(row.reset_s)}s"
+    return Told(place, row.remaining, str(row.limit), reset)
+
+
+def rate_headers(told: Mapping[Measure, Sequence[Told]], more: Sequence[int] = ()) -> dict[str, str]:
+    """The headers that rows give, by the narrowest of each measure; ``more`` is what is left beside each row."""
     headers = {}
-    for measure in (Measure.REQUESTS, Measure.TOKENS):
-        found = [(n, row) for n, row in zip(remaining, rows, strict=True) if row.measure is measure]
-        if found:
-            left, narrow = min(found, key=itemgetter(0))
-            headers[f"x-ratelimit-limit-{measure}"] = str(narrow.limit)
-            headers[f"x-ratelimit-remaining-{measure}"] = str(left)
-            if narrow.reset_s is not None:
-                headers[f"x-ratelimit-reset-{measure}"] = f"{math.ceil(narrow.reset_s)}s"
+    for measure, rows in told.items():
+        lefts = [row.left + more[row.place] for row in rows] if more else [row.left for row in rows]
+        left = min(lefts)
+        narrow = rows[lefts.index(left)]
+        for_limit, for_left, for_reset = _NAMES[measure]
+        headers[for_limit], headers[for_left] = narrow.limit, str(left)
+        if narrow.reset:
+            headers[for_reset] = narrow.reset
     return headers

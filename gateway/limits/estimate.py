@@ -64,9 +64,12 @@ class Learner:
 
     def saw(self, agent: str, model: str, output_tokens: int) -> None:
         """Note the length of one answer; one that was cut at its reservation makes the next reservations larger."""
+        pair = agent, model
         with self._lock:
-            self._seen.setdefault((agent, model), _Lengths()).add(output_tokens)
-            self._seen.move_to_end((agent, model))
+            if pair not in self._seen:
+                self._seen[pair] = _Lengths()
+            self._seen[pair].add(output_tokens)
+            self._seen.move_to_end(pair)
             if len(self._seen) > self._max:
                 self._seen.popitem(last=False)
 

@@ -91,7 +91,7 @@ class Part:
 
     def headers(self) -> dict[str, str]:
         """The ``x-ratelimit-…`` headers of an answer: as the store said, and what this process has left of it."""
-        return rate_headers(self.grant.reservation.rows, self.grant.left)
+        return rate_headers(self.grant.reservation.told, self.grant.left)
 
 
 class Grants:

@@ -32,7 +32,7 @@ _DEPTH = 4
 _TEXTS = ("", "x", "Grüße", "日本", '"quoted"', "back\\slash", "line\nbreak", "\u2028", "nul\0", "[1,2]", "{}", "null")
 _FLOATS = (0.0, -0.0, 1.5, -2.25, 1e300, 5e-324, 0.1, 1e21, math.inf, -math.inf, math.nan)
 _INTEGERS = (0, 1, -1, 2**53 + 1, 2**63 - 1, -(2**63))
-_ADDED = ("gen_ai.agent.id", "fusebox.tenant", "fusebox.claimed_agent")
+_ADDED = ("gen_ai.agent.id", "fusebox.tenant", "fusebox.claimed_agent", "fusebox.time.doubt")
 
 
 class _Spool:

@@ -150,7 +150,11 @@ def test_every_way_in_stores_equal_spans(receive: Roles) -> None:
 
 def test_a_span_belongs_to_whom_the_token_may_speak_for(receive: Roles) -> None:
     token = Tokens(receive.config.data_dir / "principals.json").add("billing", ["invoice-bot"])
-    spans = [span({"gen_ai.agent.id": agent, "fusebox.tenant": "theirs"}) for agent in ("invoice-bot", "ticket-helper")]
+    now = time.time_ns()
+    spans = [
+        span({"gen_ai.agent.id": agent, "fusebox.tenant": "x"}, start_time_unix_nano=now, end_time_unix_nano=now)
+        for agent in ("invoice-bot", "ticket-helper")
+    ]
     post(receive, request(*spans).SerializeToString(), token=token)
     own, forged = stored(receive)
     assert own.attributes == {"gen_ai.agent.id": "invoice-bot", "fusebox.tenant": "default"}

@@ -149,7 +149,7 @@ def test_a_refusal_names_the_rows_behind_it(store: Store, clock: ManualClock) ->
 def test_the_headers_are_those_clients_know(store: Store, clock: ManualClock) -> None:
     limits = [limit("agent", "tokens", 1000, window_s=60), limit("agent", "requests", 5, window_s=60)]
     limiter = Limiter(store, limits, clock)
-    headers = rate_headers(taken(limiter.reserve(CALL, Demand(0, 400))).rows)
+    headers = rate_headers(taken(limiter.reserve(CALL, Demand(0, 400))).told)
     assert headers["x-ratelimit-limit-tokens"] == "1000"
     assert headers["x-ratelimit-remaining-tokens"] == "600"
     assert headers["x-ratelimit-remaining-requests"] == "4"
