@@ -25,6 +25,7 @@ from collector.keep.pages import health, metrics
 from collector.keep.replay import Replay
 from collector.readers import Readers
 from collector.residence import ENGINE, FRAMES, do_without, let_go
+from collector.scheduling import interrupt_nobody
 from collector.schema.build import build
 from collector.spool import Reader
 from collector.sql.definitions import definitions
@@ -51,6 +52,7 @@ def main(config: Config) -> None:
         EngineDown: the ClickHouse server does not answer.
     """
     do_without(*FRAMES)
+    interrupt_nobody()
     setup.prepare(config)
     with setup.owned(config.data_dir / "keep.lock", ROLE):
         engine = engine_of(config)

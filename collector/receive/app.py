@@ -15,6 +15,7 @@ from collector.receive.repeats import Repeats, key_in
 from collector.receive.signals import SPANS_STORED
 from collector.receive.stamp import MISSHAPEN
 from collector.residence import share_arenas
+from collector.scheduling import interrupt_nobody
 from collector.setup import prepare
 from collector.spool import Record, Writer, cursors, quarantined, recent
 from collector.tokens import Tokens
@@ -110,6 +111,7 @@ class Receive:
 def main(config: Config) -> None:
     """Run until SIGTERM."""
     share_arenas(_ARENAS)
+    interrupt_nobody()
     prepare(config)
     serve(Receive(config, system_clock()))
 

@@ -30,6 +30,7 @@ from collector.audit.files import DAMAGED, entries
 from collector.audit.journal import Journal, JournalBroken
 from collector.configured import declare
 from collector.readers import Readers
+from collector.scheduling import interrupt_nobody
 from collector.setup import LOCAL, load_signer, owned, prepare
 from collector.spool import Reader
 from collector.tokens import Tokens
@@ -353,5 +354,6 @@ class Watch:
 
 def main(config: Config) -> None:
     """Run watch until SIGTERM."""
+    interrupt_nobody()
     prepare(config)
     serve(Watch(config, system_clock()))

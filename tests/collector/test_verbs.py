@@ -248,6 +248,8 @@ class TestUp:
         try:
             roles = ("redis", "receive", "keep", "watch")
             until(lambda: all(lookup(data, role) for role in roles) or first.poll() is not None, "all roles run")
+            ours = [lookup(data, role) or {} for role in ("receive", "keep", "watch")]
+            assert [os.sched_getscheduler(role["pid"]) for role in ours] == [os.SCHED_BATCH] * 3
             second = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=False)
             assert second.returncode == 2
             assert "fusebox up already runs" in second.stderr
