@@ -49,7 +49,9 @@ class SpanBuffer:
         self._current: list[ReadableSpan] = []
         self._wake = threading.Event()
         self._stopping = threading.Event()
-        self._idle = threading.Condition()
+        self._gone = 0
+        self._progress = threading.Condition()
+        """Held to change how many have gone, and which are left."""
         self._thread = threading.Thread(target=self._run, name="fusebox-telemetry", daemon=True)
         self._thread.start()
 
@@ -68,10 +70,11 @@ class SpanBuffer:
             self._wake.set()
 
     def flush(self, timeout: float = 30.0) -> bool:
-        """Wait until everything is delivered; False when ``timeout`` seconds were not enough."""
-        self._wake.set()
-        with self._idle:
-            return self._idle.wait_for(lambda: not self._spans, timeout)
+        """Wait until all that has ended so far is delivered; False when ``timeout`` seconds were not enough."""
+        with self._progress:
+            wanted = self._gone + len(self._spans)
+            self._wake.set()
+            return self._progress.wait_for(lambda: self._gone >= wanted, timeout)
 
     def shutdown(self, timeout: float = 2.0) -> None:
         """Deliver what can be delivered within ``timeout`` seconds, count the rest, end the thread."""
@@ -111,8 +114,6 @@ class SpanBuffer:
                 self._drop(1, str(refusal))
             due -= len(self._current)
             self._forget()
-        with self._idle:
-            self._idle.notify_all()
         return True
 
     def _next(self) -> list[ReadableSpan]:
@@ -124,9 +125,13 @@ class SpanBuffer:
         happenings.emit(happenings.SPANS_DROPPED, count=count, reason=reason)
 
     def _forget(self) -> None:
+        """What was sent, or given up, is no longer kept."""
         self._batch = min(_BATCH, self._batch * 2)
-        for _ in self._current:
-            self._spans.popleft()
+        with self._progress:
+            for _ in self._current:
+                self._spans.popleft()
+            self._gone += len(self._current)
+            self._progress.notify_all()
         self._current = []
 
     def _export(self, batch: Sequence[ReadableSpan]) -> bool:

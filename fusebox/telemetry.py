@@ -96,7 +96,7 @@ class Telemetry:
         opened.close()
 
     def flush(self, timeout: float) -> bool:
-        """Wait until every span is delivered; False when ``timeout`` seconds were not enough."""
+        """Wait until every span that has ended is delivered; False when ``timeout`` seconds were not enough."""
         return self._buffer.flush(timeout) if self._buffer else True
 
     def stop(self, timeout: float = 2.0) -> None:

@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
@@ -227,6 +228,46 @@ def test_one_span_that_is_refused_does_not_hold_up_the_others() -> None:
     assert happenings.counts()["spans_dropped"] == before + 1
 
 
+def test_what_ends_while_others_are_sent_waits_for_the_next_round() -> None:
+    sizes: list[int] = []
+    opened = Telemetry(None, service="x", clock=ManualClock()).open("x", SpanKind.INTERNAL, {})
+    opened.close()
+
+    def busy(spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        sizes.append(len(spans))
+        if len(sizes) == 1:
+            for _ in range(3):
+                buffer.put(opened.span)
+        return SpanExportResult.SUCCESS
+
+    buffer = SpanBuffer(Sink(busy), interval=3600)
+    buffer.put(opened.span)
+    assert buffer.flush(10)
+    assert (sizes, buffer.pending) == ([1], 3)
+    assert buffer.flush(10)
+    buffer.shutdown()
+    assert sizes == [1, 3]
+
+
+def test_flushing_waits_for_what_has_ended_and_not_for_what_others_go_on_to_do() -> None:
+    enough = threading.Event()
+
+    def go_on(_: Sequence[ReadableSpan]) -> SpanExportResult:
+        if not enough.is_set():
+            record(telemetry, "more")  # there is never nothing left
+        return SpanExportResult.SUCCESS
+
+    sink = Sink(go_on)
+    telemetry = open_telemetry(sink)
+    for number in range(3):
+        record(telemetry, f"mine {number}")
+        assert telemetry.flush(10)
+        assert f"mine {number}" in sink.names
+    assert telemetry.pending > 0
+    enough.set()
+    telemetry.stop()
+
+
 def test_stopping_ends_the_thread_and_closes_the_exporter() -> None:
     sink = Sink()
     telemetry = open_telemetry(sink)
@@ -289,6 +330,23 @@ def test_the_stock_exporter_delivers_with_its_token_and_past_a_proxy(
     assert telemetry.flush(5)
     telemetry.stop()
     assert (collector.spans, collector.tokens) == (["a"], ["Bearer tok"])
+
+
+def test_the_stock_exporter_is_given_bytes_and_one_that_takes_none_encodes_for_itself(
+    collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = OtlpExporter(collector.url, None)
+    other._client = None
+    telemetry = open_telemetry(other)
+    record(telemetry, "by itself")
+    assert telemetry.flush(5)
+    telemetry.stop()
+    monkeypatch.delattr(OTLPSpanExporter, "export")
+    telemetry = open_telemetry(OtlpExporter(collector.url, None))
+    record(telemetry, "as bytes")
+    assert telemetry.flush(5)
+    telemetry.stop()
+    assert collector.spans == ["by itself", "as bytes"]
 
 
 @pytest.mark.parametrize("status", [500, 503, 429, 401, 404])
