@@ -19,6 +19,7 @@ Of JSON, the marks that make a list, a map or one more of their elements are cou
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from collector.receive.refusal import Refusal, Why
@@ -39,26 +40,33 @@ bytes (in one byte, or in more than are needed). Where there are few, nobody nee
 _DEEPEST: Final = 100
 """Nesting that the parser takes."""
 
-_Shape = Mapping[int, "_Shape"]
-"""What of a message is looked into, by tag; everything else of it is one part."""
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Shape:
+    """A message as far as it is looked into."""
+
+    inside: dict[int, _Shape] = field(default_factory=dict)
+    """By tag, what is looked into further; any other field is one part."""
+    of_itself: int = 0
+    """So many of its fields are itself and no parts: an attribute is a key and a value."""
 
 
 def _tag(number: int) -> int:
     return number << 3 | _LENGTH_DELIMITED
 
 
-_NOTHING: Final[_Shape] = {}
+_NOTHING: Final = _Shape()
 _RESOURCES, _SCOPES, _HEAD, _ITEMS = _tag(1), _tag(2), _tag(1), _tag(2)
-_VALUE: Final[dict[int, _Shape]] = {}
-_ATTRIBUTE: Final[_Shape] = {_tag(2): _VALUE}
-_VALUE.update({_tag(5): {_tag(1): _VALUE}, _tag(6): {_tag(1): _ATTRIBUTE}})
-_OF_ITSELF: Final = {id(_ATTRIBUTE): 2, id(_VALUE): 1}
-"""Fields that make one attribute or one value."""
-_RESOURCE: Final[_Shape] = {_tag(1): _ATTRIBUTE}
-_SCOPE: Final[_Shape] = {_tag(3): _ATTRIBUTE}
+_VALUE: Final = _Shape(of_itself=1)
+_ATTRIBUTE: Final = _Shape({_tag(2): _VALUE}, of_itself=2)
+_VALUE.inside.update({_tag(5): _Shape({_tag(1): _VALUE}), _tag(6): _Shape({_tag(1): _ATTRIBUTE})})
+_RESOURCE: Final = _Shape({_tag(1): _ATTRIBUTE})
+_SCOPE: Final = _Shape({_tag(3): _ATTRIBUTE})
+_EVENT: Final = _Shape({_tag(3): _ATTRIBUTE})
+_LINK: Final = _Shape({_tag(4): _ATTRIBUTE})
 _ITEM: Final[Mapping[str, _Shape]] = {
-    "spans": {_tag(9): _ATTRIBUTE, _tag(11): {_tag(3): _ATTRIBUTE}, _tag(13): {_tag(4): _ATTRIBUTE}},
-    "log records": {_tag(5): _VALUE, _tag(6): _ATTRIBUTE},
+    "spans": _Shape({_tag(9): _ATTRIBUTE, _tag(11): _EVENT, _tag(13): _LINK}),
+    "log records": _Shape({_tag(5): _VALUE, _tag(6): _ATTRIBUTE}),
 }
 
 
@@ -139,7 +147,7 @@ def _fields(body: bytes, position: int, end: int) -> Iterator[tuple[int, int, in
 
 def _count(body: bytes, position: int, end: int, shape: _Shape, limit: int, depth: int = 0) -> int:
     """How many parts there are, counted up to a few beyond ``limit``."""
-    count = 0
+    inside, count = shape.inside, 0
     while position + 1 < end and count <= limit:
         tag, length = body[position], body[position + 1]
         if tag & (_MORE | 7) == _FIXED64:
@@ -149,13 +157,13 @@ def _count(body: bytes, position: int, end: int, shape: _Shape, limit: int, dept
             break
         start, position = position + 2, position + 2 + length
         count += 1
-        if (inner := shape.get(tag)) is not None:
+        if (inner := inside.get(tag)) is not None:
             count += _inside(body, start, position, inner, limit - count, depth)
     for tag, start, stop in _fields(body, position, end):
         if count > limit:
             break
         count += 1
-        if (inner := shape.get(tag)) is not None:
+        if (inner := inside.get(tag)) is not None:
             count += _inside(body, start, stop, inner, limit - count, depth)
     return count
 
@@ -164,8 +172,8 @@ def _inside(body: bytes, start: int, end: int, shape: _Shape, limit: int, depth:
     """Parts of a part; what makes an attribute or a value, one of each kind, is none."""
     if depth >= _DEEPEST:
         return 0
-    of_itself = _OF_ITSELF.get(id(shape), 0)
-    return max(0, _count(body, start, end, shape, limit + of_itself, depth + 1) - of_itself)
+    own = shape.of_itself
+    return max(0, _count(body, start, end, shape, limit + own, depth + 1) - own)
 
 
 def _varint(body: bytes, position: int, end: int) -> tuple[int, int]:
