@@ -58,7 +58,7 @@ def test_a_certificate_says_who_calls(ring: Ring) -> None:
     assert ring.ask(None, key=ring.running.key).status == 200
     assert ring.ask(known, key=ring.running.key).status == 401  # two agents at once are nobody
     ring.running.keys.revoke(entry)
-    eventually(lambda: ring.ask(known).status == 401, what="the revoked certificate is worth nothing")
+    eventually(lambda: ring.ask(known, path="/nothing").status == 401, what="the revoked certificate is worth nothing")
 
 
 def test_a_certificate_of_another_authority_is_worth_nothing(ring: Ring) -> None:
