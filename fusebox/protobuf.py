@@ -1,4 +1,4 @@
-"""The two spellings of Protobuf's wire format that are put together by hand, where a message object costs too much.
+"""What is put together by hand of Protobuf's wire format, where an object for each message would cost too much.
 
 Source: "Encoding" in the Protocol Buffers documentation. A field of bytes, text or a message is its tag, its length and
 its bytes; a repeated one is that again and again, so messages that stand one behind the other are one message.

@@ -62,7 +62,9 @@ def _configure_keys(parser: argparse.ArgumentParser) -> None:
     add.add_argument("--team", help="the team it belongs to (default: that of agents.toml)")
     listed = actions.add_parser("list", help="who has one; the keys themselves are not kept")
     listed.add_argument("--json", action="store_true", help="one JSON object")
-    actions.add_parser("revoke", help="make one worthless at once").add_argument("id", help="as 'list' shows it")
+    actions.add_parser("revoke", help="make one worthless, within a tenth of a second").add_argument(
+        "id", help="as 'list' shows it"
+    )
 
 
 def _keys(args: argparse.Namespace, keys: Keys, config: Config) -> int:
