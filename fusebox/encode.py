@@ -3,8 +3,8 @@
 There, each attribute becomes two Protobuf messages made in Python. Most attributes of an agent's spans say what those
 of its last span said, so each is spelled once and remembered, and a span is the bytes of its fields with the bytes of
 its attributes behind them. What comes out is the message that the stock encoder makes, with two differences: text that
-UTF-8 cannot carry, and a number beyond 64 bits, are stored as text that it can, where the stock encoder leaves them
-out.
+UTF-8 cannot carry, wherever it stands, and a number beyond 64 bits, are stored as text that it can, where the stock
+encoder leaves attributes out and fails at names.
 
 Fields, by number (opentelemetry/proto/{collector/trace,trace,common,resource}/v1)::
 
@@ -93,11 +93,11 @@ def _span(span: ReadableSpan) -> bytes:
     fields = otlp.Span(
         trace_id=context.trace_id.to_bytes(16, "big"),
         span_id=context.span_id.to_bytes(8, "big"),
-        name=span.name,
+        name=_carried(span.name),
         kind=_KINDS[span.kind],
         start_time_unix_nano=span.start_time or 0,
         end_time_unix_nano=span.end_time or 0,
-        status=otlp.Status(code=status.status_code.value, message=status.description or ""),  # type: ignore[arg-type]
+        status=otlp.Status(code=status.status_code.value, message=_carried(status.description or "")),  # type: ignore[arg-type]
         flags=_flags(parent),
     )
     if parent:
@@ -124,12 +124,12 @@ def _attributes(tag: bytes, attributes: Mapping[str, Any] | None) -> bytes:
 
 def _spell(key: str, value: object) -> bytes:
     """An attribute with its length in front."""
-    return sized(bytes(KeyValue(key=key, value=_value(value)).SerializeToString()))
+    return sized(bytes(KeyValue(key=_carried(key), value=_value(value)).SerializeToString()))
 
 
 def _event(event: Event) -> otlp.Span.Event:
     return otlp.Span.Event(
-        name=event.name,
+        name=_carried(event.name),
         time_unix_nano=event.timestamp,
         attributes=_pairs(event.attributes),
         dropped_attributes_count=event.dropped_attributes,
@@ -147,14 +147,14 @@ def _link(link: Link) -> otlp.Span.Link:
 
 
 def _pairs(attributes: Mapping[str, Any] | None) -> Any:
-    return [{"key": key, "value": _value(value)} for key, value in (attributes or {}).items()]
+    return [{"key": _carried(key), "value": _value(value)} for key, value in (attributes or {}).items()]
 
 
 def _value(value: Any) -> Any:
     """An ``AnyValue`` as a dict, which its class takes for one."""
     field = _FIELDS.get(type(value)) or next((_FIELDS[kind] for kind in _FIELDS if isinstance(value, kind)), None)
-    if field == "string_value" and not value.isascii():
-        value = value.encode("utf-8", "replace").decode()
+    if field == "string_value":
+        return {field: _carried(value)}
     if field == "int_value" and not -(1 << 63) <= value < 1 << 63:
         return {"string_value": str(value)}
     if field is not None:
@@ -173,4 +173,9 @@ def _flags(context: SpanContext | None) -> int:
 
 
 def _text(number: int, text: str | None) -> bytes:
-    return bytes_field(number, text.encode()) if text else b""
+    return bytes_field(number, text.encode("utf-8", "replace")) if text else b""
+
+
+def _carried(text: str) -> str:
+    """The text as UTF-8 carries it: half a surrogate pair becomes a question mark."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()

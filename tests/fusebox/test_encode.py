@@ -103,6 +103,19 @@ def test_what_otlp_has_no_place_for_is_text() -> None:
     }  # fmt: skip
 
 
+def test_half_a_surrogate_pair_costs_a_character_wherever_it_stands() -> None:
+    half = "a\ud800b"
+    around = InstrumentationScope(half, half, half, {half: half})
+    odd = ReadableSpan(
+        half, SpanContext(1, 1, False), resource=Resource({half: half}, half), attributes={half: half, "t": (half,)},
+        events=[Event(half, {half: half}, 1)], status=Status(StatusCode.ERROR, half), instrumentation_scope=around,
+    )  # fmt: skip
+    [(resource, scope, found)] = spans_of(encode([odd]))
+    assert found.name == found.status.message == found.events[0].name == "a?b"
+    assert {pair.key for pair in (*found.attributes, *found.events[0].attributes)} == {"a?b", "t"}
+    assert b"a?b" in resource and scope.count(b"a?b") == 5
+
+
 def test_more_attributes_than_are_remembered() -> None:
     many = [span({"n": number, "t": f"text {number % 5}"}) for number in range(5_000)]
     found = [each for _, _, each in spans_of(encode(many))]
