@@ -37,6 +37,8 @@ _VARINT, _LENGTH_DELIMITED = 0, 2
 _MARKS: Final = (b"\x0a", b"\x1a", b"\x22", b"\x8a", b"\x9a", b"\xa2")
 """Each element of a list or map, and each attribute that does not stand in an item itself, begins with one of these
 bytes (in one byte, or in more than are needed). Where there are few, nobody needs to look into the items' parts."""
+_SHORTEST: Final = 2
+"""Bytes of a part, which has a tag and a length: a body of two megabytes cannot hold too many, so nobody counts them."""
 _DEEPEST: Final = 100
 """Nesting that the parser takes."""
 
@@ -88,7 +90,8 @@ def refuse_dense(body: bytes, noun: str) -> None:
     Raises:
         Refusal: there are too many.
     """
-    deep = sum(map(body.count, _MARKS)) > MAX_PARTS
+    could = len(body) > _SHORTEST * MAX_PARTS
+    deep = could and sum(map(body.count, _MARKS)) > MAX_PARTS
     groups = items = parts = 0
     for shape, start, end in _outline(body, _ITEM[noun]):
         if shape is None:
@@ -98,6 +101,8 @@ def refuse_dense(body: bytes, noun: str) -> None:
         if shape is _ITEM[noun]:
             items += 1
             refuse_too_many(items, noun)
+        if not could:
+            continue
         parts += _count(body, start, end, shape if deep else _NOTHING, MAX_PARTS - parts)
         _refuse_many_parts(parts, noun)
 
