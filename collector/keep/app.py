@@ -117,7 +117,7 @@ class Asking(Connection):
 def http_server(port: SqlPort) -> uvicorn.Server:
     """What serves the SQL port."""
     config = uvicorn.Config(
-        port, http=Asking, ws="none", lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=5
+        port, http=Asking, ws="none", lifespan="on", log_config=None, access_log=False, timeout_graceful_shutdown=5
     )
     return uvicorn.Server(config)
 

@@ -38,7 +38,7 @@ _MARKS: Final = (b"\x0a", b"\x1a", b"\x22", b"\x8a", b"\x9a", b"\xa2")
 """Each element of a list or map, and each attribute that does not stand in an item itself, begins with one of these
 bytes (in one byte, or in more than are needed). Where there are few, nobody needs to look into the items' parts."""
 _SHORTEST: Final = 2
-"""Bytes of a part, which has a tag and a length: a body of two megabytes cannot hold too many, so nobody counts them."""
+"""Bytes of a part, which has a tag and a length: two megabytes cannot hold too many, so nobody counts them there."""
 _DEEPEST: Final = 100
 """Nesting that the parser takes."""
 

@@ -1,9 +1,9 @@
-"""*keep*'s side of the sandbox: starts it when somebody asks, hands statements to its slots, ends it when one overruns.
+"""*keep*'s side of the sandbox: starts it, hands statements to its slots, ends it when one overruns.
 
 The engine looks at its time limit between blocks only, and one call on one block can take much longer, so a limit that
 holds is a limit on the process:
 
-    absent ── first statement ──► ready ── a statement overruns, or the process dies ──► absent
+    absent ── keep starts, or a statement comes ──► ready ── a statement overruns, or the process dies ──► absent
 
 Who overruns gets ClickHouse's 159; what ran beside it, and had not outlasted its time as well, is run again in the
 next process, for a read may be repeated. When the process dies by itself nobody knows whose fault it was: each is tried
@@ -46,6 +46,7 @@ STARTED: Final = happenings.declare("sql_sandbox_started", logging.INFO, "the pr
 KILLED: Final = happenings.declare(
     "sql_sandbox_killed", logging.WARNING, "a statement overran its time; the process for statements was ended"
 )
+DOWN: Final = happenings.declare("sql_sandbox_down", logging.ERROR, "the process for statements could not be started")
 DIED: Final = happenings.declare("sql_sandbox_died", logging.ERROR, "the process for statements ended by itself")
 UNCONFINED: Final = happenings.declare(
     "sql_sandbox_unconfined", logging.WARNING, "no Landlock in this kernel: only the gate keeps statements from files"
@@ -97,6 +98,11 @@ class Pool:
         self._process: _Process | None = None
         self._starting = asyncio.Lock()
         self._slots = asyncio.Semaphore(SLOTS)
+
+    async def warm(self) -> None:
+        """Start the process before anybody asks; where it does not start, the next statement tries again."""
+        with suppress(SandboxDown):
+            await self._ready()
 
     @asynccontextmanager
     async def run(self, statement: Statement) -> AsyncIterator[Running]:
@@ -159,10 +165,15 @@ class Pool:
             setup = await asyncio.to_thread(self._setup)
             process = await asyncio.to_thread(_Process, setup, self._folder)
             confined = await asyncio.wait_for(process.connect(), _START_S)
-        except (OSError, TimeoutError, _Gone) as error:
+        except Exception as error:
             if process is not None:
                 process.end()
+            happenings.emit(DOWN, error=repr(error))
             raise SandboxDown(f"the process for statements does not start ({error!r}); see the log of keep") from error
+        except BaseException:  # keep ends while it starts
+            if process is not None:
+                process.end()
+            raise
         happenings.emit(STARTED, pid=process.popen.pid, confined=confined)
         if not confined and "url" not in setup:
             happenings.emit(UNCONFINED)

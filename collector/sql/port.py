@@ -84,8 +84,21 @@ class SqlPort:
             self._log.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif scope["type"] == "http":
+            await self._serve(scope, receive, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        """Serve at once, and have the process for statements started meanwhile."""
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        starting = asyncio.create_task(self._pool.warm())
+        await receive()
+        starting.cancel()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         try:
             reply = await self._answer(scope, headers, receive, send)

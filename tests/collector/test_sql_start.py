@@ -1,0 +1,46 @@
+"""The process for statements is there before the first of them; one that cannot start is tried again with the next."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from collector.sql.pool import Pool, SandboxDown
+from collector.sql.statement import Statement
+from fusebox import happenings
+from tests.collector.sql_bench import serving
+from tests.collector.test_sql_attacks import sandbox_of
+from tests.fixtures.agents import eventually
+
+
+def test_it_starts_with_the_port(tmp_path: Path) -> None:
+    before = happenings.counts()["sql_sandbox_started"]
+    with serving(tmp_path) as port:
+        eventually(lambda: happenings.counts()["sql_sandbox_started"] > before)
+        warm = sandbox_of(os.getpid())
+        assert port.ask("SELECT count() FROM agent_events").text == "2000\n"
+        assert sandbox_of(os.getpid()) == warm
+
+
+def test_what_cannot_start_is_counted_and_tried_again(tmp_path: Path) -> None:
+    asked = 0
+
+    def setup() -> dict[str, Any]:
+        nonlocal asked
+        asked += 1
+        raise OSError("no room for another process")
+
+    async def run() -> None:
+        pool = Pool(setup, tmp_path)
+        await pool.warm()
+        with pytest.raises(SandboxDown, match="no room for another process"):
+            async with pool.run(Statement("SELECT 1")):
+                pass
+
+    before = happenings.counts()["sql_sandbox_down"]
+    asyncio.run(run())
+    assert asked == happenings.counts()["sql_sandbox_down"] - before == 2
