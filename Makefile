@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := fusebox breakers governance rabbitmq collector gateway dashboards examples
 ARGS ?=
+TOGETHER ?= 2
 
 .PHONY: install system demo test check format docs lock bench bench-peers faults clean
 
@@ -26,9 +27,9 @@ system: $(VENV)/.dev
 demo: install
 	$(BIN)/fusebox demo $(ARGS)
 
-# In two thirds of the time on two cores, where nothing else runs: make test ARGS="-n 2 --dist worksteal".
+# Two tests at a time, whatever ARGS say; by themselves: make test TOGETHER=1.
 test: $(VENV)/.dev system
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n $(TOGETHER) --dist worksteal $(ARGS)
 
 # A cycle of the bus stands for six of the collector: some hundred faults of the one, a thousand kills of the other.
 faults: $(VENV)/.dev system

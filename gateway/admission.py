@@ -8,8 +8,9 @@ it says nothing about the agent, and gives the permit back.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from typing import Final
 
 from fusebox import guard
 from fusebox.errors import AgentTripped, Refused
@@ -17,6 +18,9 @@ from fusebox.guard import Guards
 from fusebox.records import Action, Decision, State, Verdict
 from gateway.denied import Denied, by_guard
 from rabbitmq.runtime import Runtime
+
+_ADMITTED: Final = nullcontext[Verdict | None](None)
+"""Of nearly every call, as it remembers nothing."""
 
 
 class Admission:
@@ -30,22 +34,20 @@ class Admission:
         self._runtime, self._incident = runtime, incident
         self._probing: set[str] = set()
 
-    @asynccontextmanager
-    async def entered(self, action: Action) -> AsyncIterator[Verdict | None]:
-        """Around one call; gives the verdict of a guard that wants people asked first.
+    async def entered(self, action: Action) -> AbstractContextManager[Verdict | None]:
+        """To be entered around one call; gives the verdict of a guard that wants people asked first.
 
         Raises:
             Denied: a guard said no; it is audited.
         """
         verdict = await self._ask(self._runtime.guards, action)
         if verdict.allowed:
-            yield None
-            return
+            return _ADMITTED
         with ExitStack() as stack:
             if verdict.decision is Decision.DENY and self._probe(action, verdict, stack):
                 verdict = await self._ask(self._runtime.action_guards, action)
             self._refuse(action, verdict)
-            yield None if verdict.allowed else verdict
+            return _holding(stack.pop_all(), None if verdict.allowed else verdict)
 
     async def again(self, action: Action) -> None:
         """Ask once more, after people were asked: what they agreed to may be denied by now.
@@ -102,3 +104,9 @@ class Admission:
             raise denied from None
         finally:
             self._probing.discard(action.agent)
+
+
+@contextmanager
+def _holding(probe: ExitStack, verdict: Verdict | None) -> Iterator[Verdict | None]:
+    with probe:
+        yield verdict

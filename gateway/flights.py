@@ -7,9 +7,8 @@ A Command or a trip is noticed on other threads; the calls live on the event loo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from types import TracebackType
 
 from breakers.guards import verdict_on
 from fusebox import guard
@@ -18,19 +17,37 @@ from gateway.denied import Denied, by_guard
 from rabbitmq.runtime import Runtime
 
 
-@dataclass(slots=True, eq=False)
 class Flight:
-    """One call under way."""
+    """One call under way, on the task that enters it.
 
-    action: Action
-    task: asyncio.Task[object] | None = field(default_factory=asyncio.current_task)
-    verdict: Verdict | None = None
+    Raises:
+        Denied: it was cut.
+    """
+
+    __slots__ = ("_flights", "_task", "_verdict", "action")
+
+    def __init__(self, action: Action, flights: Flights) -> None:
+        self.action, self._flights = action, flights
+        self._task: asyncio.Task[object] | None = None
+        self._verdict: Verdict | None = None
+
+    def __enter__(self) -> None:
+        self._task = asyncio.current_task()
+        self._flights.begun(self)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._flights.ended(self)
+        if kind is asyncio.CancelledError and self._verdict is not None and self._task is not None:
+            self._task.uncancel()
+            raise self._flights.told(self.action, self._verdict) from None
 
     def cut(self, verdict: Verdict) -> None:
         """End it now."""
-        if self.verdict is None and self.task is not None:
-            self.verdict = verdict
-            self.task.cancel()
+        if self._verdict is None and self._task is not None:
+            self._verdict = verdict
+            self._task.cancel()
 
 
 class Flights:
@@ -45,28 +62,22 @@ class Flights:
         self._by_agent: dict[str, set[Flight]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    @contextmanager
-    def flying(self, action: Action) -> Iterator[Flight]:
-        """Around one call, on its task.
+    def flying(self, action: Action) -> Flight:
+        """Around one call, on its task."""
+        return Flight(action, self)
 
-        Raises:
-            Denied: it was cut.
-        """
+    def begun(self, flight: Flight) -> None:
+        """A call is under way."""
         self._loop = asyncio.get_running_loop()
-        flight = Flight(action)
-        mine = self._by_agent.setdefault(action.agent, set())
-        mine.add(flight)
-        try:
-            yield flight
-        except asyncio.CancelledError:
-            if flight.verdict is None or flight.task is None:
-                raise
-            flight.task.uncancel()
-            raise self._told(action, flight.verdict) from None
-        finally:
-            mine.discard(flight)
-            if not mine:
-                self._by_agent.pop(action.agent, None)
+        self._by_agent.setdefault(flight.action.agent, set()).add(flight)
+
+    def ended(self, flight: Flight) -> None:
+        """It is over, however it went."""
+        agent = flight.action.agent
+        mine = self._by_agent[agent]
+        mine.discard(flight)
+        if not mine:
+            del self._by_agent[agent]
 
     def count(self) -> int:
         """How many there are."""
@@ -92,7 +103,8 @@ class Flights:
             return guard.deny(guard.CIRCUIT, f"circuit is open: {circuit.reason}", finding=circuit.finding)
         return None
 
-    def _told(self, action: Action, verdict: Verdict) -> Denied:
+    def told(self, action: Action, verdict: Verdict) -> Denied:
+        """What the client of a call is told that was cut; it is audited."""
         self._runtime.denied(action, verdict)
         return by_guard(action.agent, verdict, self._incident(action.agent, verdict.finding))
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import Final
+from typing import Final, NamedTuple
 
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode
 
@@ -33,11 +32,11 @@ Capture = Callable[[str], str]
 _MAX_CAPTURE: Final = 32_768
 GATHER_S: Final = 0.02
 """Seconds that an event may wait for others before it is judged."""
+_HASHES: Final = (names.REQUEST_HASH, names.REQUEST_EXACT, names.RESULT_HASH, names.RESULT_EXACT)
 NOTHING_FOUND: Final[Mapping[str, int]] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(NamedTuple):
     """What an attempt is about."""
 
     action: Action
@@ -150,12 +149,10 @@ class Entry:
         action, asked, span = self._subject.action, self._subject.asked, self._opened.span
         answered = self.meter.text
         request = fingerprint.request_hash(action.operation, action.target, asked) if asked else 0
+        request_exact = fingerprint.literal_hash(asked) if asked else 0
         result = fingerprint.error_hash(error, answered) if error else fingerprint.result_hash(answered)
-        hashes = {
-            names.REQUEST_HASH: request, names.REQUEST_EXACT: fingerprint.literal_hash(asked) if asked else 0,
-            names.RESULT_HASH: result, names.RESULT_EXACT: fingerprint.exact_hash(answered) if answered else 0,
-        }  # fmt: skip
-        for name, value in hashes.items():
+        result_exact = fingerprint.exact_hash(answered) if answered else 0
+        for name, value in zip(_HASHES, (request, request_exact, result, result_exact), strict=True):
             if value:
                 span.set_attribute(name, f"{value:016x}")
         trace_id, span_id = telemetry.ids(span)
@@ -163,8 +160,8 @@ class Entry:
         usage = metered.usage if metered else Usage()
         return Event(
             time=now, agent=action.agent, action=action.kind, operation=action.operation, target=action.target,
-            tenant=action.tenant, workflow=action.workflow, request=request, request_exact=hashes[names.REQUEST_EXACT],
-            result=result, result_exact=hashes[names.RESULT_EXACT], waiting=fingerprint.is_waiting(answered),
+            tenant=action.tenant, workflow=action.workflow, request=request, request_exact=request_exact,
+            result=result, result_exact=result_exact, waiting=fingerprint.is_waiting(answered),
             ok=not error, error_type=error, input_tokens=usage.input_tokens, output_tokens=usage.output_tokens,
             duration=max(0.0, now - self._started), trace_id=trace_id, span_id=span_id,
         )  # fmt: skip

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from dataclasses import replace
+from typing import Any, Final, NamedTuple
 
 from fusebox import happenings
 from fusebox.usage import Usage, usage_of
@@ -29,8 +29,7 @@ UNREADABLE: Final = happenings.declare(
 Json = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Metered:
+class Metered(NamedTuple):
     """What an attempt used."""
 
     usage: Usage

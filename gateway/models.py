@@ -65,17 +65,21 @@ class ModelCalls:
 
     async def _serve(self, call: Call, targets: list[Target]) -> None:
         await self._means.seats.take(call.identity.agent)
-        with self._means.flights.flying(call.action):
-            async with self._means.admission.entered(call.action) as asked:
-                with self._means.screens.opened(call.route, call.action, call.ask.raw) as call.screen:
-                    await self._admitted(call, targets, asked)
+        with (
+            self._means.flights.flying(call.action),
+            await self._means.admission.entered(call.action) as asked,
+            self._means.screens.opened(call.route, call.action, call.ask.raw) as call.screen,
+        ):
+            await self._admitted(call, targets, asked)
 
     async def _admitted(self, call: Call, targets: list[Target], asked: Verdict | None) -> None:
         if call.screen is not None:
             await aside(len(call.ask.raw), _screen, call, call.screen)
             asked = asked or call.screen.held
-        held = self._means.quota.for_model(call.identity, call.dialect, call.ask, call.action, targets, call.reply)
-        async with held as call.hold:
+        quota = self._means.quota
+        with await quota.for_model(
+            call.identity, call.dialect, call.ask, call.action, targets, call.reply
+        ) as call.hold:
             if asked is not None:
                 call.approved = await self._agreed(call, asked)
             with self._means.approving.carrying_out(call.action, call.approved, call.reply):

@@ -9,12 +9,12 @@ from __future__ import annotations
 import logging
 import math
 import threading
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from decimal import Decimal
 from http import HTTPStatus
-from typing import Any, Final
+from types import TracebackType
+from typing import Any, Final, Generic, TypeVar
 
 from fusebox import happenings
 from fusebox.clock import Clock
@@ -35,7 +35,13 @@ STORE_TIMEOUT_S: Final = 0.25
 _TICK_S: Final = 1.0
 _MEDIA: Final = frozenset({"image_url", "input_image", "input_file", "file", "image", "document", "input_audio"})
 
+H = TypeVar("H")
+
 TICK_FAILED: Final = happenings.declare("quota_tick_failed", logging.ERROR, "the quota's housekeeping raised")
+
+
+def _nothing() -> None:
+    """Nothing to learn."""
 
 
 def quota_store(url: str) -> Store:
@@ -96,18 +102,16 @@ class Quota:
                 happenings.emit(TICK_FAILED, error=repr(error))
 
     # --- calls ----------------------------------------------------------------------------------------------------
-    @asynccontextmanager
     async def for_model(
         self, identity: Identity, dialect: Dialect, ask: Ask, action: Action, targets: Sequence[Target], reply: Reply
-    ) -> AsyncIterator[Hold | None]:
-        """Around one model call; None where no limit is configured.
+    ) -> AbstractContextManager[Hold | None]:
+        """To be entered around one model call; gives None where no limit is configured.
 
         Raises:
             Denied: 429: too little is left; 403: a limit in money, and a model without a price.
         """
         if self._grants is None:
-            yield None
-            return
+            return nullcontext()
         chosen = ask.max_tokens is not None  # such a length says nothing about how long answers are by themselves
         output = self._output(identity, dialect, ask) if self._tokens else 0
         choices = _choices(ask)
@@ -118,30 +122,24 @@ class Quota:
         async def more(tokens: int) -> bool:
             return await aside.more(self._priced(Demand(0, tokens, requests=0), targets))
 
-        hold = Hold(aside.worst, self._price, more if self._tokens else None)
-        try:
-            yield hold
-        finally:
-            aside.settle(hold.spent)
-        if hold.sent and not chosen:
-            self._learner.saw(identity.agent, ask.model, math.ceil(hold.answered / choices))
+        def learn() -> None:
+            if hold.sent and not chosen:
+                self._learner.saw(identity.agent, ask.model, math.ceil(hold.answered / choices))
 
-    @asynccontextmanager
-    async def for_tool(self, identity: Identity, action: Action, reply: Reply) -> AsyncIterator[Toll]:
-        """Around one tool call, which is a request and no tokens.
+        hold = Hold(aside.worst, self._price, more if self._tokens else None)
+        return _Around(hold, lambda: aside.settle(hold.spent), learn)
+
+    async def for_tool(self, identity: Identity, action: Action, reply: Reply) -> AbstractContextManager[Toll]:
+        """To be entered around one tool call, which is a request and no tokens.
 
         Raises:
             Denied: 429.
         """
-        toll = Toll()
-        if self._grants is None:
-            yield toll
-            return
-        part = await set_aside(self._grants, _call(identity, action, ""), Demand(), reply)
-        try:
-            yield toll
-        finally:
-            self._grants.settle(part, toll.spent)
+        toll, grants = Toll(), self._grants
+        if grants is None:
+            return nullcontext(toll)
+        part = await set_aside(grants, _call(identity, action, ""), Demand(), reply)
+        return _Around(toll, lambda: grants.settle(part, toll.spent))
 
     def hang_up(self) -> None:
         """No more calls will come; on their event loop."""
@@ -163,7 +161,7 @@ class Quota:
             Denied: as :meth:`_price`.
         """
         usage = Usage(demand.input_tokens, demand.output_tokens)
-        return replace(demand, usd=max(self._price(usage, target) for target in targets)) if self._money else demand
+        return demand._replace(usd=max(self._price(usage, target) for target in targets)) if self._money else demand
 
     def _price(self, usage: Usage, target: Target) -> Decimal:
         """
@@ -208,8 +206,30 @@ class _Aside:
 
     def settle(self, spent: Demand) -> None:
         """The call is over."""
+        if len(self._parts) == 1:  # as nearly always
+            self._grants.settle(self._parts[0], spent)
+            return
         for part, share in zip(self._parts, split(spent, [part.demand for part in self._parts]), strict=True):
             self._grants.settle(part, share)
+
+
+class _Around(Generic[H]):
+    """Around one call: what is set aside is settled however it ends, and learned from when it went well."""
+
+    __slots__ = ("_hold", "_learn", "_settle")
+
+    def __init__(self, hold: H, settle: Callable[[], None], learn: Callable[[], None] = _nothing) -> None:
+        self._hold, self._settle, self._learn = hold, settle, learn
+
+    def __enter__(self) -> H:
+        return self._hold
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._settle()
+        if kind is None:
+            self._learn()
 
 
 def _call(identity: Identity, action: Action, model: str) -> Call:

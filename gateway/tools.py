@@ -124,26 +124,26 @@ class Tools:
         )  # fmt: skip
         asked = f"{request.method} /{rest}?{request.query} {body[:_MAX_ASKED].decode('utf-8', 'replace')}"
         subject = _subject(action, identity, caller, asked)
-        with self._means.flights.flying(action):
-            async with (
-                self._means.admission.entered(action) as wanted,
-                self._means.quota.for_tool(identity, action, reply) as toll,
-            ):
-                with self._means.screens.opened(request.path, action, asked.encode()) as screen:
-                    query = request.query
-                    if screen is not None:
-                        query, body = await aside(len(body), screened, screen, system.name, rest, query, value, body)
-                    held = wanted or (screen.held if screen is not None else None)
-                    headers = {n: request.headers[n] for n in _PASSED_ON if n in request.headers}
-                    approval = ""
-                    if held is not None:
-                        shown = {"method": request.method, "path": f"/{rest}", "query": query, "body": text_of(body)}
-                        shown["headers"] = {n: headers[n] for n in _AGREED_TO if n in headers}
-                        approval = await self._agreed(action, held, shown, system, approval_in(request))
-                        subject.attributes[names.APPROVAL] = approval
-                    outgoing = system.outgoing(request.method, path, query, body, headers)
-                    with self._means.approving.carrying_out(action, approval, reply):
-                        await self._attempt(_Visit(system, subject, reply, toll, screen), outgoing)
+        with (
+            self._means.flights.flying(action),
+            await self._means.admission.entered(action) as wanted,
+            await self._means.quota.for_tool(identity, action, reply) as toll,
+            self._means.screens.opened(request.path, action, asked.encode()) as screen,
+        ):
+            query = request.query
+            if screen is not None:
+                query, body = await aside(len(body), screened, screen, system.name, rest, query, value, body)
+            held = wanted or (screen.held if screen is not None else None)
+            headers = {n: request.headers[n] for n in _PASSED_ON if n in request.headers}
+            approval = ""
+            if held is not None:
+                shown = {"method": request.method, "path": f"/{rest}", "query": query, "body": text_of(body)}
+                shown["headers"] = {n: headers[n] for n in _AGREED_TO if n in headers}
+                approval = await self._agreed(action, held, shown, system, approval_in(request))
+                subject.attributes[names.APPROVAL] = approval
+            outgoing = system.outgoing(request.method, path, query, body, headers)
+            with self._means.approving.carrying_out(action, approval, reply):
+                await self._attempt(_Visit(system, subject, reply, toll, screen), outgoing)
 
     async def _agreed(
         self, action: Action, held: Verdict, shown: Mapping[str, object], system: System, named: str

@@ -12,6 +12,7 @@ from typing import Final
 import aiohttp
 
 from gateway.breaker import Circuit
+from gateway.deadline import Deadline
 from gateway.denied import Denied
 from gateway.exchange import Exchange
 from gateway.http import Header, safe
@@ -73,7 +74,7 @@ class Upstream:
         """
         exchange = self._exchange = self._exchange or Exchange()
         try:
-            async with asyncio.timeout(limits.total_s):
+            with Deadline(limits.total_s):
                 response = await exchange.ask(outgoing, limits)
                 try:
                     if response.status > _LAST_STATUS:

@@ -54,7 +54,9 @@ def created_in(headers: Mapping[str, Header]) -> SpanContext:
 
     The propagator's work takes longer than a span's; only what is out of the ordinary is left to it.
     """
-    plain = _PLAIN.fullmatch(str(headers.get(names.H_TRACEPARENT, "")))
+    if names.H_TRACEPARENT not in headers:
+        return trace.INVALID_SPAN_CONTEXT
+    plain = _PLAIN.fullmatch(str(headers[names.H_TRACEPARENT]))
     if plain is None or names.H_TRACESTATE in headers:
         context = _PROPAGATOR.extract(headers, Context(), getter=_Headers())
         return trace.get_current_span(context).get_span_context()

@@ -31,7 +31,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from threading import Lock
-from typing import Final
+from typing import Final, NamedTuple
 
 from fusebox.clock import Clock
 from gateway.limits.answers import Refusal, Reservation, rate_headers
@@ -78,8 +78,7 @@ class Grant:
         return {counted.row: n for counted, n in zip(self.reservation.limits, units, strict=True)}
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """What one call holds of a grant."""
 
     grant: Grant

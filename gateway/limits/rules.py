@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -95,8 +95,7 @@ class Limit(BaseModel):
         return self.name in ("*", subject) or (self.name.endswith("*") and subject.startswith(self.name[:-1]))
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """Whose call it is. An empty team, model or workflow falls under no limit of that scope."""
 
     agent: str
@@ -110,8 +109,7 @@ class Call:
         return str(getattr(self, scope.value))
 
 
-@dataclass(frozen=True, slots=True)
-class Demand:
+class Demand(NamedTuple):
     """What a call may cost at worst; or, at settlement, what it did cost."""
 
     input_tokens: int = 0

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 from urllib.parse import quote
 
 import orjson
@@ -26,8 +25,7 @@ _OWN: Final[Mapping[Wire, Dialect]] = {Wire.OPENAI: Chat(), Wire.ANTHROPIC: Mess
 _NAMES: Final = {Kind.AZURE: "azure.ai.openai", Kind.BEDROCK: "aws.bedrock"}
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(NamedTuple):
     """One HTTP request, complete but for what the transport adds."""
 
     method: str
