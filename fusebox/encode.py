@@ -1,23 +1,26 @@
-"""Spans as an OTLP trace request, for little more than a third of what the stock encoder takes.
+"""Spans as an OTLP trace request, for a fraction of what the stock encoder takes.
 
 There, each attribute becomes two Protobuf messages made in Python. Most attributes of an agent's spans say what those
 of its last span said, so each is spelled once and remembered, and a span is the bytes of its fields with the bytes of
-its attributes behind them. What comes out is the message that the stock encoder makes, with two differences: text that
-UTF-8 cannot carry, wherever it stands, and a number beyond 64 bits, are stored as text that it can, where the stock
-encoder leaves attributes out and fails at names.
+its attributes behind them. Only what few spans have is spelled by the generated classes. What comes out is the message
+that the stock encoder makes, with two differences: text that UTF-8 cannot carry, wherever it stands, and a number
+beyond 64 bits, are stored as text that it can, where the stock encoder leaves attributes out and fails at names.
 
 Fields, by number (opentelemetry/proto/{collector/trace,trace,common,resource}/v1)::
 
     request    resource_spans = 1
     resource   resource = 1 (attributes = 1), scope_spans = 2, schema_url = 3
     scope      scope = 1 (name = 1, version = 2, attributes = 3), spans = 2, schema_url = 3
-    span       attributes = 9, all others by the generated class
+    span       trace_id = 1, span_id = 2, parent_span_id = 4, name = 5, kind = 6, start_time_unix_nano = 7,
+               end_time_unix_nano = 8, attributes = 9, status = 15, flags = 16, all others by the generated class
+    attribute  key = 1, value = 2 (string_value = 1, int_value = 3, all others by the generated class)
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
+from struct import Struct
 from typing import Any, Final
 
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
@@ -26,10 +29,19 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind
+from opentelemetry.trace.status import StatusCode
 
-from fusebox.protobuf import bytes_field, sized, tag
+from fusebox.protobuf import bytes_field, sized, tag, varint
 
-_KINDS: Final = {kind: otlp.Span.SpanKind.Value(f"SPAN_KIND_{kind.name}") for kind in SpanKind}
+_KIND_TAG: Final = b"\x30"
+_KINDS: Final = {kind: _KIND_TAG + varint(otlp.Span.SpanKind.Value(f"SPAN_KIND_{kind.name}")) for kind in SpanKind}
+_TIMES: Final = Struct("<BQBQHI")
+"""Start, end and flags, each behind its tag."""
+_START, _END, _FLAGS_TAG = 0x39, 0x41, 0x0185
+_TRACE_ID, _SPAN_ID, _PARENT = b"\x0a\x10", b"\x12\x08", b"\x22\x08"
+"""Tags of ids, with their lengths."""
+_NO_STATUS: Final = bytes_field(15, b"")
+_KEY, _VALUE, _STRING, _INT = b"\x0a", b"\x12", b"\x0a", b"\x18"
 _FLAGS: Final = otlp.SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK
 _REMOTE: Final = otlp.SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK
 _FIELDS: Final = {  # a truth value is an int, too
@@ -57,6 +69,20 @@ class _Spelled(dict[tuple[str, type, Any], bytes]):
 
 
 _SPELLED: Final = _Spelled()
+
+
+class _Keys(dict[str, bytes]):
+    """An attribute's key as it stands in it."""
+
+    def __missing__(self, key: str) -> bytes:
+        spelled = _KEY + sized(key.encode("utf-8", "replace"))
+        if len(self) >= _REMEMBERED:
+            self.clear()
+        self[key] = spelled
+        return spelled
+
+
+_KEYS: Final = _Keys()
 
 
 def encode(spans: Sequence[ReadableSpan]) -> bytes:
@@ -88,30 +114,34 @@ def _scope(scope: InstrumentationScope | None) -> bytes:
 
 
 def _span(span: ReadableSpan) -> bytes:
-    """A span's own fields by its class, few of which most spans have; then the attributes."""
-    context, parent, status = span.context, span.parent, span.status
+    context, parent = span.context, span.parent
+    return b"".join((
+        _TRACE_ID, context.trace_id.to_bytes(16, "big"), _SPAN_ID, context.span_id.to_bytes(8, "big"),
+        _PARENT + parent.span_id.to_bytes(8, "big") if parent else b"",
+        _text(5, span.name), _KINDS[span.kind],
+        _TIMES.pack(_START, span.start_time or 0, _END, span.end_time or 0, _FLAGS_TAG, _flags(parent)),
+        _status(span), _rest(span), _attributes(_OF_SPAN, span.attributes),
+    ))  # fmt: skip
+
+
+def _status(span: ReadableSpan) -> bytes:
+    status = span.status
+    if status.status_code is StatusCode.UNSET and not status.description:
+        return _NO_STATUS
+    code: Any = status.status_code.value
+    return bytes_field(15, otlp.Status(code=code, message=_carried(status.description or "")).SerializeToString())
+
+
+def _rest(span: ReadableSpan) -> bytes:
+    """What few spans have."""
+    state, lost = span.context.trace_state, (span.dropped_attributes, span.dropped_events, span.dropped_links)
+    if not (state or span.events or span.links or any(lost)):
+        return b""
     fields = otlp.Span(
-        trace_id=context.trace_id.to_bytes(16, "big"),
-        span_id=context.span_id.to_bytes(8, "big"),
-        name=_carried(span.name),
-        kind=_KINDS[span.kind],
-        start_time_unix_nano=span.start_time or 0,
-        end_time_unix_nano=span.end_time or 0,
-        status=otlp.Status(code=status.status_code.value, message=_carried(status.description or "")),  # type: ignore[arg-type]
-        flags=_flags(parent),
+        trace_state=state.to_header() if state else "", events=map(_event, span.events), links=map(_link, span.links)
     )
-    if parent:
-        fields.parent_span_id = parent.span_id.to_bytes(8, "big")
-    if context.trace_state:
-        fields.trace_state = context.trace_state.to_header()
-    for event in span.events:
-        fields.events.append(_event(event))
-    for link in span.links:
-        fields.links.append(_link(link))
-    lost = span.dropped_attributes, span.dropped_events, span.dropped_links
-    if any(lost):
-        fields.dropped_attributes_count, fields.dropped_events_count, fields.dropped_links_count = lost
-    return bytes(fields.SerializeToString()) + _attributes(_OF_SPAN, span.attributes)
+    fields.dropped_attributes_count, fields.dropped_events_count, fields.dropped_links_count = lost
+    return bytes(fields.SerializeToString())
 
 
 def _attributes(tag: bytes, attributes: Mapping[str, Any] | None) -> bytes:
@@ -124,7 +154,13 @@ def _attributes(tag: bytes, attributes: Mapping[str, Any] | None) -> bytes:
 
 def _spell(key: str, value: object) -> bytes:
     """An attribute with its length in front."""
-    return sized(bytes(KeyValue(key=_carried(key), value=_value(value)).SerializeToString()))
+    if type(value) is str:
+        said = _STRING + sized(value.encode("utf-8", "replace"))
+    elif type(value) is int and 0 <= value < 1 << 63:
+        said = _INT + varint(value)
+    else:
+        return sized(bytes(KeyValue(key=_carried(key), value=_value(value)).SerializeToString()))
+    return sized(_KEYS[key] + _VALUE + sized(said))
 
 
 def _event(event: Event) -> otlp.Span.Event:

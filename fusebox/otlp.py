@@ -76,5 +76,5 @@ def _encoded(spans: Sequence[ReadableSpan]) -> bytes:
     """Raises: BatchRefused: they cannot be, which the stock exporter would swallow."""
     try:
         return encode(spans)
-    except (ValueError, TypeError) as error:
+    except Exception as error:
         raise BatchRefused(f"cannot be encoded: {error!r}") from error

@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import Final
 
 _LENGTH_DELIMITED: Final = 2
+_TWO_BYTES: Final = 1 << 14
+_SHORT: Final = tuple(bytes((value,)) for value in range(0x80))
 
 
 def tag(number: int) -> bytes:
@@ -28,6 +30,8 @@ def bytes_field(number: int, value: bytes) -> bytes:
 
 def varint(value: int) -> bytes:
     """The variable-length spelling of a number that is not negative."""
+    if value < _TWO_BYTES:  # as nearly all are
+        return _SHORT[value] if value < 0x80 else bytes((value & 0x7F | 0x80, value >> 7))
     out = bytearray()
     while value >= 0x80:
         out.append(value & 0x7F | 0x80)

@@ -64,7 +64,14 @@ class Telemetry:
         self, name: str, kind: SpanKind, attributes: dict[str, Value], *, parent: SpanContext | None = None,
         links: Sequence[Link] = (),
     ) -> OpenSpan:  # fmt: skip
-        """Begin a span and make it the current one of this thread or coroutine; ``attributes`` become its own.
+        """As :meth:`begin`, and make it the current span of this thread or coroutine."""
+        return OpenSpan(self.begin(name, kind, attributes, parent=parent, links=links), self._clock)
+
+    def begin(
+        self, name: str, kind: SpanKind, attributes: dict[str, Value], *, parent: SpanContext | None = None,
+        links: Sequence[Link] = (),
+    ) -> Span:  # fmt: skip
+        """Begin a span, which :meth:`end` ends; ``attributes`` become its own.
 
         Its parent is ``parent`` (an invalid one: none), or the span that is the current one now.
         """
@@ -74,12 +81,15 @@ class Telemetry:
         valid = above.is_valid
         trace_id = above.trace_id if valid else _IDS.generate_trace_id()
         own = SpanContext(trace_id, _IDS.generate_span_id(), False, _SAMPLED, above.trace_state if valid else None)
-        span = Span(
+        return Span(
             _clean(name), kind, own, above if valid else None, attributes=attributes, links=links,
             start_time=self._now_ns(), resource=self._resource, scope=self._scope, ended=self._ended,
             closing=self._number if self._buffer else None,
         )  # fmt: skip
-        return OpenSpan(span, self._clock)
+
+    def end(self, span: Span) -> None:
+        """End what :meth:`begin` began."""
+        span.end(self._now_ns())
 
     @contextmanager
     def span(

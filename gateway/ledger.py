@@ -18,7 +18,6 @@ from fusebox import fingerprint, happenings, names, telemetry
 from fusebox.eventmap import Value
 from fusebox.records import Action, ActionKind, Event
 from fusebox.span import Span
-from fusebox.telemetry import OpenSpan
 from fusebox.usage import Usage
 from gateway.meter import Meter, Metered
 from rabbitmq.runtime import Runtime
@@ -88,19 +87,19 @@ class Judge:
 
 
 class Entry:
-    """One attempt under way; :meth:`close` exactly once, on the task that opened it."""
+    """One attempt under way; :meth:`close` exactly once."""
 
     def __init__(
-        self, runtime: Runtime, judge: Judge, subject: Subject, opened: OpenSpan, meter: Meter, capture: Capture | None
+        self, runtime: Runtime, judge: Judge, subject: Subject, span: Span, meter: Meter, capture: Capture | None
     ) -> None:
         self._runtime, self._judge, self._subject, self._capture = runtime, judge, subject, capture
-        self._opened, self.meter = opened, meter
+        self._span, self.meter = span, meter
         self._started = runtime.clock.now()
 
     @property
     def context(self) -> SpanContext:
         """The span's, for upstreams that trace."""
-        return self._opened.span.get_span_context()
+        return self._span.get_span_context()
 
     def close(
         self, error: str = "", *, cut: bool = False, superseded: bool = False, found: Mapping[str, int] = NOTHING_FOUND
@@ -113,7 +112,7 @@ class Entry:
             superseded: another attempt follows.
             found: what masking and the filter counted.
         """
-        span, action = self._opened.span, self._subject.action
+        span, action = self._span, self._subject.action
         billed = action.kind is ActionKind.MODEL_CALL and (not error or self.meter.passed > 0 or cut)
         metered = self.meter.metered() if billed else None
         if metered is not None:
@@ -132,7 +131,7 @@ class Entry:
         if error:
             span.set_attribute(names.ERROR_TYPE, error)
             span.set_status(Status(StatusCode.ERROR, error))
-        self._opened.close()
+        self._runtime.telemetry.end(span)
         if not superseded:
             self._judge.see(event)
         return metered
@@ -142,11 +141,11 @@ class Entry:
         tool = self._subject.action.kind is ActionKind.TOOL_CALL
         asked = names.GEN_AI_TOOL_ARGUMENTS if tool else names.GEN_AI_INPUT_MESSAGES
         got = names.GEN_AI_TOOL_RESULT if tool else names.GEN_AI_OUTPUT_MESSAGES
-        self._opened.span.set_attribute(asked, capture(self._subject.asked[:_MAX_CAPTURE]))
-        self._opened.span.set_attribute(got, capture(self.meter.text[:_MAX_CAPTURE]))
+        self._span.set_attribute(asked, capture(self._subject.asked[:_MAX_CAPTURE]))
+        self._span.set_attribute(got, capture(self.meter.text[:_MAX_CAPTURE]))
 
     def _event(self, error: str, metered: Metered | None) -> Event:
-        action, asked, span = self._subject.action, self._subject.asked, self._opened.span
+        action, asked, span = self._subject.action, self._subject.asked, self._span
         answered = self.meter.text
         request = fingerprint.request_hash(action.operation, action.target, asked) if asked else 0
         request_exact = fingerprint.literal_hash(asked) if asked else 0
@@ -192,8 +191,8 @@ class Ledger:
         if subject.team:
             attributes[names.TEAM] = subject.team
         kind = SpanKind.CLIENT if action.kind is ActionKind.MODEL_CALL else SpanKind.INTERNAL
-        opened = self._runtime.telemetry.open(subject.span_name, kind, attributes, parent=subject.caller)
-        return Entry(self._runtime, self.judge, subject, opened, meter, self._capture)
+        span = self._runtime.telemetry.begin(subject.span_name, kind, attributes, parent=subject.caller)
+        return Entry(self._runtime, self.judge, subject, span, meter, self._capture)
 
 
 def _bill(span: Span, metered: Metered) -> None:

@@ -77,7 +77,7 @@ class Learner:
         """Tokens to reserve for an answer: twice the 99th percentile (nearest rank) of the last 200, or the default."""
         with self._lock:
             seen = self._seen.get((agent, model))
-            return self._default if seen is None or len(seen.by_size) < _ENOUGH else max(1, _MARGIN * seen.percentile())
+            return self._default if seen is None or len(seen.by_size) < _ENOUGH else max(1, _MARGIN * seen.percentile)
 
 
 class _Lengths:
@@ -86,13 +86,12 @@ class _Lengths:
     def __init__(self) -> None:
         self._by_age: deque[int] = deque()
         self.by_size: list[int] = []
+        self.percentile = 0
+        """The 99th, nearest rank."""
 
     def add(self, length: int) -> None:
         self._by_age.append(length)
         insort(self.by_size, length)
         if len(self._by_age) > _REMEMBERED:
             del self.by_size[bisect_left(self.by_size, self._by_age.popleft())]
-
-    def percentile(self) -> int:
-        """The 99th, nearest rank."""
-        return self.by_size[math.ceil(0.99 * len(self.by_size)) - 1]
+        self.percentile = self.by_size[math.ceil(0.99 * len(self.by_size)) - 1]

@@ -30,6 +30,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from functools import lru_cache
 from threading import Lock
 from typing import Final, NamedTuple
 
@@ -43,6 +44,7 @@ GRANT_S: Final = 1.0
 """Seconds that a grant may be used."""
 MOST: Final = 512
 """Calls that one grant is asked for, beside the call at hand."""
+_CALLS_REMEMBERED: Final = 4096
 
 _Key = tuple[str, ...]
 
@@ -65,11 +67,10 @@ class Grant:
 
     def take(self, units: list[int], now: float) -> bool:
         """Hold so much for a call; False when it does not fit, the grant's time is over or the clock went back."""
-        if not self.reservation.at <= now < self.until or any(
-            n > left for n, left in zip(units, self.left, strict=True)
-        ):
+        rest = [left - n for n, left in zip(units, self.left, strict=True)]
+        if not self.reservation.at <= now < self.until or min(rest, default=0) < 0:
             return False
-        self.left = [left - n for n, left in zip(units, self.left, strict=True)]
+        self.left = rest
         self.open, self.served = self.open + 1, self.served + 1
         return True
 
@@ -103,23 +104,24 @@ class Grants:
 
     def __init__(self, limiter: Limiter, clock: Clock) -> None:
         self._limiter, self._clock = limiter, clock
+        self._place = lru_cache(_CALLS_REMEMBERED)(self._place_of)
         self._current: dict[_Key, Grant] = {}
         self._asking: dict[_Key, asyncio.Event] = {}
         self._lock = Lock()
 
     def take(self, call: Call, demand: Demand) -> Part | None:
         """Out of a grant that is there; None where :meth:`reserve` has to ask."""
-        limits = self._limiter.limits_on(call)
+        key, limits = self._place(call)
         units, now = _units(demand, limits), self._clock.now()
         with self._lock:
-            grant = self._current.get(_key(call, limits))
+            grant = self._current.get(key)
             if grant is None or not grant.take(units, now):
                 return None
         return Part(grant, call, demand, units, now)
 
     async def reserve(self, call: Call, demand: Demand) -> Part | Refusal:
         """As :meth:`gateway.limits.Limiter.reserve_soon`, and like it on one event loop and not to be cancelled."""
-        key = _key(call, self._limiter.limits_on(call))
+        key, _ = self._place(call)
         if asking := self._asking.get(key):
             await asking.wait()
             if part := self.take(call, demand):
@@ -163,6 +165,10 @@ class Grants:
             self._retire_each(list(self._current))
         self._limiter.close()
 
+    def _place_of(self, call: Call) -> tuple[_Key, tuple[Counted, ...]]:
+        limits = self._limiter.limits_on(call)
+        return (call.tenant, *(counted.row for counted in limits)), limits
+
     def _more(self, key: _Key) -> int:
         """For how many further calls to ask: one asks for many, the others for themselves."""
         before = None if key in self._asking else self._current.pop(key, None)
@@ -205,10 +211,6 @@ class Grants:
             self._limiter.give_back(grant.reservation, grant.rows(grant.left))
         else:
             self._limiter.finish(grant.reservation, grant.rows(grant.spent))
-
-
-def _key(call: Call, limits: tuple[Counted, ...]) -> _Key:
-    return call.tenant, *(counted.row for counted in limits)
 
 
 def _units(demand: Demand, limits: tuple[Counted, ...]) -> list[int]:

@@ -51,6 +51,9 @@ class Measure(StrEnum):
     USD = "usd"
 
 
+_REQUESTS, _TOKENS = Measure.REQUESTS, Measure.TOKENS
+
+
 class Budget(StrEnum):
     """Over which stretch a budget runs: calendar hours, days and months of UTC, or as long as its subject exists."""
 
@@ -119,9 +122,11 @@ class Demand(NamedTuple):
 
     def units(self, measure: Measure) -> int:
         """The demand in what rows count."""
-        if measure is Measure.USD:
-            return int((self.usd * MICRO).to_integral_value(ROUND_CEILING))
-        return self.requests if measure is Measure.REQUESTS else self.input_tokens + self.output_tokens
+        if measure is _TOKENS:
+            return self.input_tokens + self.output_tokens
+        if measure is _REQUESTS:
+            return self.requests
+        return int((self.usd * MICRO).to_integral_value(ROUND_CEILING))
 
 
 NOTHING: Final = Demand(requests=0)
