@@ -31,6 +31,7 @@ from gateway.http import Reply, Request
 from rabbitmq.runtime import Runtime
 
 _AGAIN_S: Final = 5.0
+_NOT_ASKED: Final = nullcontext()
 
 
 class Approving:
@@ -62,7 +63,7 @@ class Approving:
 
     def carrying_out(self, action: Action, approval: str, reply: Reply) -> AbstractContextManager[None]:
         """Around a call that people agreed to (or, without an approval, any call): how it ends is on record."""
-        return self._recorded(action, approval, reply) if approval else nullcontext()
+        return self._recorded(action, approval, reply) if approval else _NOT_ASKED
 
     @contextmanager
     def _recorded(self, action: Action, approval: str, reply: Reply) -> Iterator[None]:

@@ -11,6 +11,8 @@ from dataclasses import replace
 from http import HTTPStatus
 from urllib.parse import unquote
 
+import aiohttp
+
 from fusebox import names
 from fusebox.eventmap import Value
 from fusebox.records import Verdict
@@ -157,13 +159,15 @@ class ModelCalls:
     async def _exchange(
         self, call: Call, target: Target, outgoing: Outgoing, translation: Translation, meter: Meter
     ) -> None:
-        async with self._means.upstream.send(outgoing, target.adapter.settings) as response:
+        async def read(response: aiohttp.ClientResponse) -> None:
             if response.status != HTTPStatus.OK:
                 raise await failure_of(response)
             if call.ask.stream:
                 await stream(call, target, translation, meter, response)
             else:
                 await whole(call, translation, meter, response)
+
+        await self._means.upstream.send(outgoing, target.adapter.settings, read)
 
 
 def _screen(call: Call, screen: Screen) -> None:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 Ruled = Callable[[Action, Verdict, int], None]
 """Told what a guard ruled, and how many times, for the audit log."""
+_NO_SCREEN: Final = nullcontext()
 _CONTROL: Final = frozenset({
     "model", "stream", "max_tokens", "max_completion_tokens", "max_output_tokens", "n", "seed", "temperature", "top_p",
     "top_k", "logit_bias", "store",
@@ -71,7 +72,7 @@ class Screens:
                 look for loops, know it again by its placeholders.
         """
         screen = self._screen(route, action, asked)
-        return closing(screen) if screen is not None else nullcontext()
+        return closing(screen) if screen is not None else _NO_SCREEN
 
     def _screen(self, route: str, action: Action, asked: bytes) -> Screen | None:
         if self._masker is None and self._output is None:

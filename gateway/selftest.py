@@ -32,7 +32,7 @@ from gateway.parts import Parts, assemble
 from gateway.providers.base import Outgoing
 from gateway.settings import GatewaySettings, Kind, Model, Provider, Tool
 from gateway.settings import Upstream as Limits
-from gateway.upstream import Upstream
+from gateway.upstream import Reader, T, Upstream
 from rabbitmq.inprocess import InProcessBroker
 from rabbitmq.runtime import Runtime
 
@@ -56,7 +56,7 @@ class Reached(Exception):
 class _Nowhere(Upstream):
     """The upstream of the self-test."""
 
-    def send(self, outgoing: Outgoing, limits: Limits) -> Any:  # noqa: ARG002 - nothing is sent
+    async def send(self, outgoing: Outgoing, limits: Limits, read: Reader[T]) -> T:  # noqa: ARG002 - nothing is sent
         raise Reached
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
 
+import aiohttp
 from opentelemetry.trace import SpanContext
 
 from fusebox import names
@@ -183,9 +184,12 @@ class Tools:
 
     async def _exchange(self, visit: _Visit, outgoing: Outgoing, entry: Entry) -> bool:
         """Relay the answer; True when it says that the system is broken."""
-        async with self._means.upstream.send(outgoing, visit.system.settings) as response:
+
+        async def read(response: aiohttp.ClientResponse) -> bool:
             await relay(response, entry.meter, visit.reply, visit.screen)
             return response.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+
+        return await self._means.upstream.send(outgoing, visit.system.settings, read)
 
 
 def _introduced(outgoing: Outgoing, visit: _Visit, entry: Entry) -> Outgoing:

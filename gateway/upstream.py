@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Final
+from typing import Final, TypeVar
 
 import aiohttp
 
@@ -18,6 +17,9 @@ from gateway.exchange import Exchange
 from gateway.http import Header, safe
 from gateway.providers.base import Adapter, Outgoing
 from gateway.settings import Upstream as Limits
+
+T = TypeVar("T")
+Reader = Callable[[aiohttp.ClientResponse], Awaitable[T]]
 
 MAX_ANSWER: Final = 64 << 20
 _KEPT: Final = ("x-request-id", "request-id", "openai-processing-ms", "openai-version")
@@ -65,9 +67,8 @@ class Upstream:
     def __init__(self) -> None:
         self._exchange: Exchange | None = None
 
-    @asynccontextmanager
-    async def send(self, outgoing: Outgoing, limits: Limits) -> AsyncIterator[aiohttp.ClientResponse]:
-        """The answer's head; its body is read inside.
+    async def send(self, outgoing: Outgoing, limits: Limits, read: Reader[T]) -> T:
+        """What ``read`` makes of the answer, whose head it is given.
 
         Raises:
             Failed: no connection, no answer in time, or it broke off.
@@ -79,7 +80,7 @@ class Upstream:
                 try:
                     if response.status > _LAST_STATUS:
                         raise _odd(response.status)
-                    yield response
+                    return await read(response)
                 finally:
                     response.release()
         except TimeoutError:

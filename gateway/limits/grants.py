@@ -141,13 +141,16 @@ class Grants:
         """The call is over. To be called once."""
         grant = part.grant
         units = _units(spent, grant.reservation.limits)
-        rest = [n - used for n, used in zip(part.units, units, strict=True)]
         with self._lock:
             grant.open -= 1
-            grant.spent = [before + used for before, used in zip(grant.spent, units, strict=True)]
+            for row, used in enumerate(units):
+                grant.spent[row] += used
+                if not grant.retired:
+                    grant.left[row] += part.units[row] - used
             if not grant.retired:
-                grant.left = [left + n for left, n in zip(grant.left, rest, strict=True)]
-            elif grant.open:
+                return
+            if grant.open:
+                rest = [n - used for n, used in zip(part.units, units, strict=True)]
                 self._limiter.give_back(grant.reservation, grant.rows(rest))
             else:
                 self._limiter.finish(grant.reservation, grant.rows(grant.spent))
