@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from tests.faults.collector.roles import Role
+from tests.faults.collector.roles import SEGMENT_BYTES, Role
 from tests.fixtures.collector import until
 
 _SHORT: Final = 3_000
@@ -40,8 +40,10 @@ def filling_up(role: Role, spool: Path) -> Iterator[None]:
     """
     unlimited = resource.prlimit(role.pid, resource.RLIMIT_FSIZE)
     newest = max(spool.glob("*.seg"), default=None)
-    size = newest.stat().st_size if newest else 0
-    resource.prlimit(role.pid, resource.RLIMIT_FSIZE, (size + _SHORT, unlimited[1]))
+    limit = _SHORT + (newest.stat().st_size if newest else 0)
+    if limit > SEGMENT_BYTES:  # a new segment begins before this one would be that long
+        limit = _SHORT
+    resource.prlimit(role.pid, resource.RLIMIT_FSIZE, (limit, unlimited[1]))
     try:
         yield
     finally:

@@ -30,7 +30,7 @@ from tests.fixtures.collector import FREE_PORTS, until
 READY_S: Final = 300.0
 _DEATH_S: Final = 300.0
 _CONTEXT: Final = multiprocessing.get_context("forkserver")
-_SEGMENT_BYTES: Final = 64 << 10
+SEGMENT_BYTES: Final = 64 << 10
 _OVERLAP_S: Final = 1.0
 _CONTEXT.set_forkserver_preload(["collector.receive.app", "collector.keep.app", "collector.watch.app"])
 
@@ -132,7 +132,7 @@ def _run(name: str, settings: Mapping[str, str], log: Path, fired: Path, point: 
     os.dup2(out, 2)
     os.environ.update(settings)
     random.seed()
-    Writer.__init__ = partialmethod(Writer.__init__, segment_bytes=_SEGMENT_BYTES)  # segments come and go all the time
+    Writer.__init__ = partialmethod(Writer.__init__, segment_bytes=SEGMENT_BYTES)  # segments come and go all the time
     live.OVERLAP_S = _OVERLAP_S
     if point:
         arm(point, hit, fired)
