@@ -7,8 +7,7 @@ standard input does, in whatever call it may be: *keep* going away, however it g
 
 It is confined before the engine is loaded: the kernel lets it read the database's files and the programs it consists
 of, write its own folder, and connect nowhere. Its anonymous memory is limited too, so that even memory the engine does
-not count cannot take the machine down. While it loads the engine it has its greatest size, so it does not tarry over
-that; afterwards it is nicer than the roles, which have work to do.
+not count cannot take the machine down; and it is nicer than the roles, which have work to do.
 """
 
 from __future__ import annotations
@@ -104,9 +103,9 @@ def main(fds: list[int]) -> None:
     """Confine this process, open the database, serve."""
     do_without(*FRAMES)
     setup = json.loads(sys.stdin.readline())
+    os.nice(_NICE)  # of this thread and those it starts
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     sandbox, confined = _open(setup)
-    os.nice(_NICE)
     socks = [socket.socket(fileno=fd) for fd in fds]
     socks[0].sendall(frame({"confined": confined}))
     for sock in socks:
