@@ -11,7 +11,6 @@ from typing import Final, TypeVar
 import aiohttp
 
 from gateway.breaker import Circuit
-from gateway.deadline import Deadline
 from gateway.denied import Denied
 from gateway.exchange import Exchange
 from gateway.http import Header, safe
@@ -20,6 +19,7 @@ from gateway.settings import Upstream as Limits
 
 T = TypeVar("T")
 Reader = Callable[[aiohttp.ClientResponse], Awaitable[T]]
+"""Reads an answer whose head has come."""
 
 MAX_ANSWER: Final = 64 << 20
 _KEPT: Final = ("x-request-id", "request-id", "openai-processing-ms", "openai-version")
@@ -75,7 +75,7 @@ class Upstream:
         """
         exchange = self._exchange = self._exchange or Exchange()
         try:
-            with Deadline(limits.total_s):
+            async with asyncio.timeout(limits.total_s):
                 response = await exchange.ask(outgoing, limits)
                 try:
                     if response.status > _LAST_STATUS:
