@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from http import HTTPStatus
+from types import TracebackType
+from typing import Generic, TypeVar
 
 from fusebox.usage import Usage
 from gateway.denied import Denied
@@ -15,6 +17,7 @@ from gateway.limits.meter import More
 from gateway.meter import Metered
 from gateway.upstream import Target
 
+H = TypeVar("H")
 Price = Callable[[Usage, Target], Decimal]
 
 
@@ -73,6 +76,29 @@ class Hold:
             before.input_tokens + usage.input_tokens, before.output_tokens + usage.output_tokens, before.usd + usd,
             before.requests,
         )  # fmt: skip
+
+
+def _nothing() -> None:
+    """Nothing to learn."""
+
+
+class Around(Generic[H]):
+    """Around one call: what is set aside is settled however it ends, and learned from when it went well."""
+
+    __slots__ = ("_hold", "_learn", "_settle")
+
+    def __init__(self, hold: H, settle: Callable[[], None], learn: Callable[[], None] = _nothing) -> None:
+        self._hold, self._settle, self._learn = hold, settle, learn
+
+    def __enter__(self) -> H:
+        return self._hold
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._settle()
+        if kind is None:
+            self._learn()
 
 
 def split(spent: Demand, aside: Sequence[Demand]) -> Iterator[Demand]:

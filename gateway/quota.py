@@ -9,12 +9,11 @@ from __future__ import annotations
 import logging
 import math
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from decimal import Decimal
 from http import HTTPStatus
-from types import TracebackType
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final
 
 from fusebox import happenings
 from fusebox.clock import Clock
@@ -24,7 +23,7 @@ from fusebox.store import MEMORY, MemoryStore, RedisStore, Store
 from fusebox.usage import Usage
 from gateway.denied import Denied
 from gateway.dialects import Ask, Dialect
-from gateway.hold import Hold, Toll, set_aside, split
+from gateway.hold import Around, Hold, Toll, set_aside, split
 from gateway.http import Reply
 from gateway.keys import Identity
 from gateway.limits import Call, Demand, Grants, Learner, Limit, Limiter, Measure, Part, Wire, worst_case
@@ -35,13 +34,7 @@ STORE_TIMEOUT_S: Final = 0.25
 _TICK_S: Final = 1.0
 _MEDIA: Final = frozenset({"image_url", "input_image", "input_file", "file", "image", "document", "input_audio"})
 
-H = TypeVar("H")
-
 TICK_FAILED: Final = happenings.declare("quota_tick_failed", logging.ERROR, "the quota's housekeeping raised")
-
-
-def _nothing() -> None:
-    """Nothing to learn."""
 
 
 def quota_store(url: str) -> Store:
@@ -127,7 +120,7 @@ class Quota:
                 self._learner.saw(identity.agent, ask.model, math.ceil(hold.answered / choices))
 
         hold = Hold(aside.worst, self._price, more if self._tokens else None)
-        return _Around(hold, lambda: aside.settle(hold.spent), learn)
+        return Around(hold, lambda: aside.settle(hold.spent), learn)
 
     async def for_tool(self, identity: Identity, action: Action, reply: Reply) -> AbstractContextManager[Toll]:
         """To be entered around one tool call, which is a request and no tokens.
@@ -139,7 +132,7 @@ class Quota:
         if grants is None:
             return nullcontext(toll)
         part = await set_aside(grants, _call(identity, action, ""), Demand(), reply)
-        return _Around(toll, lambda: grants.settle(part, toll.spent))
+        return Around(toll, lambda: grants.settle(part, toll.spent))
 
     def hang_up(self) -> None:
         """No more calls will come; on their event loop."""
@@ -211,25 +204,6 @@ class _Aside:
             return
         for part, share in zip(self._parts, split(spent, [part.demand for part in self._parts]), strict=True):
             self._grants.settle(part, share)
-
-
-class _Around(Generic[H]):
-    """Around one call: what is set aside is settled however it ends, and learned from when it went well."""
-
-    __slots__ = ("_hold", "_learn", "_settle")
-
-    def __init__(self, hold: H, settle: Callable[[], None], learn: Callable[[], None] = _nothing) -> None:
-        self._hold, self._settle, self._learn = hold, settle, learn
-
-    def __enter__(self) -> H:
-        return self._hold
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._settle()
-        if kind is None:
-            self._learn()
 
 
 def _call(identity: Identity, action: Action, model: str) -> Call:
