@@ -31,7 +31,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind
 from opentelemetry.trace.status import StatusCode
 
-from fusebox.protobuf import bytes_field, sized, tag, varint
+from fusebox.protobuf import bytes_field, carried, sized, tag, varint
 
 _KIND_TAG: Final = b"\x30"
 _KINDS: Final = {kind: _KIND_TAG + varint(otlp.Span.SpanKind.Value(f"SPAN_KIND_{kind.name}")) for kind in SpanKind}
@@ -89,7 +89,7 @@ def encode(spans: Sequence[ReadableSpan]) -> bytes:
     """A serialised ``ExportTraceServiceRequest``; the same spans are the same bytes.
 
     Raises:
-        ValueError, TypeError: a span holds what OTLP has no spelling for.
+        ValueError, TypeError, OverflowError, struct.error: a span holds what OTLP has no spelling for.
     """
     groups = groupby(spans, key=lambda span: (id(span.resource), id(span.instrumentation_scope)))
     return b"".join(bytes_field(1, _group(list(members))) for _, members in groups)
@@ -129,7 +129,7 @@ def _status(span: ReadableSpan) -> bytes:
     if status.status_code is StatusCode.UNSET and not status.description:
         return _NO_STATUS
     code: Any = status.status_code.value
-    return bytes_field(15, otlp.Status(code=code, message=_carried(status.description or "")).SerializeToString())
+    return bytes_field(15, otlp.Status(code=code, message=carried(status.description or "")).SerializeToString())
 
 
 def _rest(span: ReadableSpan) -> bytes:
@@ -159,13 +159,13 @@ def _spell(key: str, value: object) -> bytes:
     elif type(value) is int and 0 <= value < 1 << 63:
         said = _INT + varint(value)
     else:
-        return sized(bytes(KeyValue(key=_carried(key), value=_value(value)).SerializeToString()))
+        return sized(bytes(KeyValue(key=carried(key), value=_value(value)).SerializeToString()))
     return sized(_KEYS[key] + _VALUE + sized(said))
 
 
 def _event(event: Event) -> otlp.Span.Event:
     return otlp.Span.Event(
-        name=_carried(event.name),
+        name=carried(event.name),
         time_unix_nano=event.timestamp,
         attributes=_pairs(event.attributes),
         dropped_attributes_count=event.dropped_attributes,
@@ -183,14 +183,14 @@ def _link(link: Link) -> otlp.Span.Link:
 
 
 def _pairs(attributes: Mapping[str, Any] | None) -> Any:
-    return [{"key": _carried(key), "value": _value(value)} for key, value in (attributes or {}).items()]
+    return [{"key": carried(key), "value": _value(value)} for key, value in (attributes or {}).items()]
 
 
 def _value(value: Any) -> Any:
     """An ``AnyValue`` as a dict, which its class takes for one."""
     field = _FIELDS.get(type(value)) or next((_FIELDS[kind] for kind in _FIELDS if isinstance(value, kind)), None)
     if field == "string_value":
-        return {field: _carried(value)}
+        return {field: carried(value)}
     if field == "int_value" and not -(1 << 63) <= value < 1 << 63:
         return {"string_value": str(value)}
     if field is not None:
@@ -210,8 +210,3 @@ def _flags(context: SpanContext | None) -> int:
 
 def _text(number: int, text: str | None) -> bytes:
     return bytes_field(number, text.encode("utf-8", "replace")) if text else b""
-
-
-def _carried(text: str) -> str:
-    """The text as UTF-8 carries it: half a surrogate pair becomes a question mark."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()

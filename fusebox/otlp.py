@@ -76,5 +76,5 @@ def _encoded(spans: Sequence[ReadableSpan]) -> bytes:
     """Raises: BatchRefused: they cannot be, which the stock exporter would swallow."""
     try:
         return encode(spans)
-    except Exception as error:
+    except Exception as error:  # the batch is refused for it, divided, and what is at fault dropped and counted
         raise BatchRefused(f"cannot be encoded: {error!r}") from error

@@ -38,3 +38,8 @@ def varint(value: int) -> bytes:
         value >>= 7
     out.append(value)
     return bytes(out)
+
+
+def carried(text: str) -> str:
+    """Text as UTF-8 can carry it: half a surrogate pair, as an answer of a model may hold, becomes a question mark."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()

@@ -32,6 +32,7 @@ from fusebox import forks, names
 from fusebox.buffer import SpanBuffer
 from fusebox.clock import Clock
 from fusebox.eventmap import Value
+from fusebox.protobuf import carried
 from fusebox.span import Span
 from fusebox.version import __version__
 
@@ -82,7 +83,7 @@ class Telemetry:
         trace_id = above.trace_id if valid else _IDS.generate_trace_id()
         own = SpanContext(trace_id, _IDS.generate_span_id(), False, _SAMPLED, above.trace_state if valid else None)
         return Span(
-            _clean(name), kind, own, above if valid else None, attributes=attributes, links=links,
+            carried(name), kind, own, above if valid else None, attributes=attributes, links=links,
             start_time=self._now_ns(), resource=self._resource, scope=self._scope, ended=self._ended,
             closing=self._number if self._buffer else None,
         )  # fmt: skip
@@ -157,15 +158,10 @@ class OpenSpan:
 def fail(span: trace.Span, error: BaseException) -> None:
     """Mark a span as failed by ``error``."""
     span.set_attribute(names.ERROR_TYPE, type(error).__qualname__)
-    span.set_status(Status(StatusCode.ERROR, _clean(str(error)[:500])))
+    span.set_status(Status(StatusCode.ERROR, carried(str(error)[:500])))
 
 
 def ids(span: trace.Span) -> tuple[str, str]:
     """Trace and span id in lower-case hex."""
     context = span.get_span_context()
     return f"{context.trace_id:032x}", f"{context.span_id:016x}"
-
-
-def _clean(text: str) -> str:
-    """Text that UTF-8 can carry: an answer of a model may hold half a surrogate pair."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()

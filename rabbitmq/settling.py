@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from fusebox import happenings, names
 from fusebox.errors import ApprovalPending, Permanent
+from fusebox.protobuf import carried
 from fusebox.records import Verdict
 from rabbitmq.broker import Broker, Delivery, Header, Message
 from rabbitmq.retry import retry_exchange
@@ -125,4 +126,4 @@ def _said(error: BaseException) -> str:
 
 def _clean(value: Header) -> Header:
     """An error may quote half a surrogate pair, which no header can carry."""
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
+    return carried(value) if isinstance(value, str) else value

@@ -19,7 +19,9 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 
+from fusebox.buffer import BatchRefused
 from fusebox.encode import encode
+from fusebox.otlp import OtlpExporter
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=200)
 PLAIN = st.one_of(
@@ -122,6 +124,13 @@ def test_more_attributes_than_are_remembered() -> None:
     found = [each for _, _, each in spans_of(encode(many))]
     assert [each.attributes[0].value.int_value for each in found] == list(range(5_000))
     assert {each.attributes[1].value.string_value for each in found} == {f"text {number}" for number in range(5)}
+
+
+@pytest.mark.parametrize("start", [-1, 1 << 64])
+def test_a_time_that_otlp_has_no_place_for_is_refused(start: int) -> None:
+    odd = ReadableSpan("s", SpanContext(1, 1, False), resource=RESOURCES[0], start_time=start)
+    with pytest.raises(BatchRefused, match="cannot be encoded"):
+        OtlpExporter("http://127.0.0.1:1", None).export([odd])
 
 
 def test_what_cannot_be_encoded_is_said() -> None:
