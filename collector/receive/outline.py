@@ -90,8 +90,8 @@ def refuse_dense(body: bytes, noun: str) -> None:
     Raises:
         Refusal: there are too many.
     """
-    could = len(body) > _SHORTEST * MAX_PARTS
-    deep = could and sum(map(body.count, _MARKS)) > MAX_PARTS
+    long_enough = len(body) > _SHORTEST * MAX_PARTS
+    deep = long_enough and sum(map(body.count, _MARKS)) > MAX_PARTS
     groups = items = parts = 0
     for shape, start, end in _outline(body, _ITEM[noun]):
         if shape is None:
@@ -101,7 +101,7 @@ def refuse_dense(body: bytes, noun: str) -> None:
         if shape is _ITEM[noun]:
             items += 1
             refuse_too_many(items, noun)
-        if not could:
+        if not long_enough:
             continue
         parts += _count(body, start, end, shape if deep else _NOTHING, MAX_PARTS - parts)
         _refuse_many_parts(parts, noun)

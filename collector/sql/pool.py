@@ -165,7 +165,7 @@ class Pool:
             setup = await asyncio.to_thread(self._setup)
             process = await asyncio.to_thread(_Process, setup, self._folder)
             confined = await asyncio.wait_for(process.connect(), _START_S)
-        except Exception as error:
+        except Exception as error:  # whatever it was, who asks is told, and the next statement tries again
             if process is not None:
                 process.end()
             happenings.emit(DOWN, error=repr(error))

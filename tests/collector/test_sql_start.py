@@ -13,8 +13,9 @@ from collector.sql.pool import Pool, SandboxDown
 from collector.sql.statement import Statement
 from fusebox import happenings
 from tests.collector.sql_bench import serving
-from tests.collector.test_sql_attacks import sandbox_of
+from tests.collector.test_sql_attacks import _runs, sandbox_of
 from tests.fixtures.agents import eventually
+from tests.need import PATIENCE_S
 
 
 def test_it_starts_with_the_port(tmp_path: Path) -> None:
@@ -44,3 +45,25 @@ def test_what_cannot_start_is_counted_and_tried_again(tmp_path: Path) -> None:
     before = happenings.counts()["sql_sandbox_down"]
     asyncio.run(run())
     assert asked == happenings.counts()["sql_sandbox_down"] - before == 2
+
+
+def test_one_that_still_starts_when_keep_ends_is_ended(tmp_path: Path) -> None:
+    never_ready = {"definitions": ["SELECT sleep(3)"] * 100, "readable": []}
+
+    async def run() -> int:
+        starting = asyncio.create_task(Pool(lambda: never_ready, tmp_path).warm())
+        while (found := _sandbox()) is None:
+            await asyncio.sleep(0.02)
+        starting.cancel()
+        await asyncio.wait({starting})
+        return found
+
+    process = asyncio.run(asyncio.wait_for(run(), PATIENCE_S))
+    eventually(lambda: not _runs(process))
+
+
+def _sandbox() -> int | None:
+    try:
+        return sandbox_of(os.getpid())
+    except AssertionError:
+        return None
