@@ -27,7 +27,7 @@ system: $(VENV)/.dev
 demo: install
 	$(BIN)/fusebox demo $(ARGS)
 
-# Two tests at a time, whatever ARGS say; by themselves: make test TOGETHER=1.
+# Two tests at a time; one after the other, and with a debugger: make test TOGETHER=0.
 test: $(VENV)/.dev system
 	$(BIN)/pytest -n $(TOGETHER) --dist worksteal $(ARGS)
 

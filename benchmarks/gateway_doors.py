@@ -37,7 +37,7 @@ window_s = 60
 scope = "tenant"
 measure = "tokens"
 limit = 100000000
-window_s = 5
+window_s = 5  # longer, and the load would use it up
 """
 MASKING: Final = '[masking.routes."*"]\nrestore = true\n'
 
