@@ -129,6 +129,7 @@ def watches_fleet(detector: str) -> bool:
     return getattr(kinds()[detector], "scope", "agent") == "fleet"
 
 
+@cache  # asked for each new agent; reading a signature takes as long as judging several events
 def from_registry(detector: str) -> frozenset[str]:
     """What the detector asks to know of its agent, of :data:`FROM_REGISTRY`."""
     return FROM_REGISTRY & inspect.signature(kinds()[detector]).parameters.keys()

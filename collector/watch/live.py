@@ -37,6 +37,8 @@ INTERVAL_S: Final = 0.05
 OVERLAP_S: Final = 1800.0
 MAX_OVERLAP: Final = 16 << 20
 MAX_STRANGERS: Final = 1_000
+COMMIT_S: Final = 1.0
+"""How often the cursor moves at most: each move waits for the disk, and a restart reads the overlap again anyway."""
 BEHIND_S: Final = 30.0
 _BATCH: Final = 256
 _CONTENT: Final = (ActionKind.TOOL_CALL, ActionKind.MODEL_CALL)
@@ -143,7 +145,7 @@ class Live:
         self._behind_bytes = 0
         self.position = 0
         """Number of the last spool record that was judged."""
-        self._level = time.monotonic()
+        self._level = self._commit_due = time.monotonic()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch-live", daemon=True)
 
@@ -201,6 +203,8 @@ class Live:
 
     def _commit(self, reader: Reader) -> None:
         """Let go of what no detector needs any more."""
+        if time.monotonic() < self._commit_due:
+            return
         done = 0
         horizon = self._judge.watermark - OVERLAP_S
         while self._behind and (self._behind[0][0] < horizon or self._behind_bytes > MAX_OVERLAP):
@@ -209,6 +213,7 @@ class Live:
             done = number
         if done:
             reader.commit(done)
+            self._commit_due = time.monotonic() + COMMIT_S
 
 
 def _each(act: Callable[[T], R], items: Iterable[T], record: Record) -> list[R]:
