@@ -62,7 +62,7 @@ def call_of(identity: Identity, dialect: Dialect, ask: Ask, request: Request, re
     """The call that a request makes."""
     caller = caller_of(request)
     action = Action(
-        ActionKind.MODEL_CALL, identity.agent, ask.model, tenant=identity.tenant, workflow=workflow_of(request),
+        ActionKind.MODEL_CALL, identity.agent, ask.model, dialect.target, identity.tenant, workflow_of(request),
         trace_id=f"{caller.trace_id:032x}" if caller.is_valid else "",
     )  # fmt: skip
     client = {name: request.headers[name] for name in PASSED_ON if name in request.headers}

@@ -2,7 +2,7 @@
 
 =======================================  ============================================================
 ``POST /v1/chat/completions``            OpenAI's chat, ``/v1/responses``, ``/v1/embeddings``
-``POST /v1/messages``                    Anthropic's messages
+``POST /v1/messages``                    Anthropic's messages, and ``/v1/messages/count_tokens``
 ``GET /v1/models``                       the models the key allows, in both APIs' shape
 ``* /tools/{name}/…``                    an internal system
 ``* /{provider}/…``                      a provider's own API, as it is
@@ -26,7 +26,7 @@ from fusebox import guard, happenings
 from fusebox.metrics import TEXT
 from fusebox.records import Action, ActionKind
 from gateway.denied import Denied, no_key
-from gateway.dialects import Chat, Dialect, Embeddings, Messages, Plain, Responses
+from gateway.dialects import Chat, Dialect, Embeddings, Messages, Plain, Responses, TokenCount
 from gateway.http import JSON, WIRE, ClientLeft, Header, Receive, Reply, Request, Scope, Send, credential
 from gateway.keys import Identity, Keys
 from gateway.limits import GUARD as QUOTA
@@ -41,6 +41,7 @@ _DIALECTS: Final[Mapping[str, Dialect]] = {
     "/v1/responses": Responses(),
     "/v1/embeddings": Embeddings(),
     "/v1/messages": Messages(),
+    "/v1/messages/count_tokens": TokenCount(),
 }
 _PLAIN: Final = Plain()
 KEY: Final = "key"

@@ -1,14 +1,14 @@
-"""Anthropic's Messages API."""
+"""Anthropic's Messages API, and its count of what a message would take."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, Final
 
-from fusebox.usage import usage_of
+from fusebox.usage import Usage, usage_of
 from gateway.denied import Denied
 from gateway.dialects.base import Ask, Dialect, Json, Wire, last_text, limit_of, model_of, never_say, parse
-from gateway.meter import Meter
+from gateway.meter import Meter, Metered
 from gateway.slots import MessagesSlots, Slots
 from gateway.sse import event
 
@@ -19,11 +19,27 @@ _TYPES: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Messages(Dialect):
+class Anthropic(Dialect):
+    """What its two have in common."""
+
+    wire: Wire = Wire.ANTHROPIC
+
+    def error(self, denied: Denied) -> Json:
+        type_ = _TYPES.get(denied.status, self.type_of(denied.status))
+        return {
+            "type": "error",
+            "error": {"type": type_, "message": denied.message, "code": denied.code, **denied.told},
+        }
+
+    def error_event(self, denied: Denied) -> bytes:
+        return b"event: error\n" + Dialect.error_event(self, denied)
+
+
+@dataclass(frozen=True, slots=True)
+class Messages(Anthropic):
     """``POST /v1/messages``."""
 
     operation: str = "chat"
-    wire: Wire = Wire.ANTHROPIC
     path: str = "/v1/messages"
 
     def read(self, raw: bytes) -> Ask:
@@ -50,15 +66,21 @@ class Messages(Dialect):
     def meter(self, ask: Ask) -> Meter:
         return MessagesMeter(len(ask.raw))
 
-    def error(self, denied: Denied) -> Json:
-        type_ = _TYPES.get(denied.status, self.type_of(denied.status))
-        return {
-            "type": "error",
-            "error": {"type": type_, "message": denied.message, "code": denied.code, **denied.told},
-        }
 
-    def error_event(self, denied: Denied) -> bytes:
-        return b"event: error\n" + Dialect.error_event(self, denied)
+@dataclass(frozen=True, slots=True)
+class TokenCount(Anthropic):
+    """``POST /v1/messages/count_tokens``: what a message would take. No model answers, and it costs nothing."""
+
+    operation: str = "count_tokens"
+    target: str = "count_tokens"
+    path: str = "/v1/messages/count_tokens"
+
+    def read(self, raw: bytes) -> Ask:
+        body = parse(raw)
+        return Ask(model_of(body), False, body, raw, max_tokens=0, asked=last_text(body.get("messages")))
+
+    def meter(self, ask: Ask) -> Meter:
+        return TokenCountMeter(len(ask.raw))
 
 
 class MessagesMeter(Meter):
@@ -98,3 +120,16 @@ class MessagesMeter(Meter):
     def _count(self, told: Any) -> None:
         self._usage |= {name: value for name, value in (told.get("usage") or {}).items() if value is not None}
         self._reported = usage_of({"usage": self._usage})
+
+
+class TokenCountMeter(Meter):
+    """Of a count, for which nobody pays."""
+
+    def whole(self, answer: Any) -> None:
+        self._said(f"{answer['input_tokens']} tokens")
+
+    def event(self, told: Any) -> None:
+        self.whole(told)
+
+    def metered(self) -> Metered:
+        return Metered(Usage(), estimated=False)

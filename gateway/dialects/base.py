@@ -62,10 +62,12 @@ class Dialect:
 
     Attributes:
         operation: ``gen_ai.operation.name`` of its spans.
+        target: what its actions aim at, where no model is to answer: they are not to be taken for those that ask one.
         path: where upstreams of its wire serve it, below their base address.
     """
 
     operation: str = ""
+    target: str = ""
     wire: Wire = Wire.OPENAI
     path: str = ""
     types: Mapping[int, str] = field(default_factory=dict)

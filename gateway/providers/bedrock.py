@@ -18,8 +18,10 @@ from botocore.awsrequest import AWSRequest
 from botocore.eventstream import EventStreamBuffer
 
 from fusebox.errors import ConfigError
-from gateway.dialects import Ask, Wire
+from gateway.denied import bad_request
+from gateway.dialects import Ask, Dialect, TokenCount, Wire
 from gateway.providers.base import Adapter, Frames, Headers, Outgoing
+from gateway.providers.translation import Translation
 from gateway.settings import Provider
 from gateway.sse import event
 
@@ -45,6 +47,11 @@ class Bedrock(Adapter):
             raise ConfigError(
                 f"providers.{name}: no AWS credentials; set AWS_PROFILE, or AWS_ACCESS_KEY_ID and …_SECRET_…"
             )
+
+    def translation(self, dialect: Dialect) -> Translation:
+        if isinstance(dialect, TokenCount):
+            raise bad_request(f"provider {self.name} does not count tokens; ask its models at /v1/messages")
+        return super().translation(dialect)
 
     def frames(self) -> Frames:
         return BedrockFrames()

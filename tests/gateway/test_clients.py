@@ -112,7 +112,7 @@ def test_errors_come_in_the_shape_of_the_api(
         claude.messages.create(model="no-such", max_tokens=1, messages=ASK)  # type: ignore[arg-type]
     assert no_model.value.body["error"]["type"] == "not_found_error"  # type: ignore[index]
     with pytest.raises(anthropic.NotFoundError) as not_served:
-        claude.messages.count_tokens(model="claude", messages=ASK)  # type: ignore[arg-type]
+        claude.messages.batches.list()
     assert not_served.value.body["type"] == "error"  # type: ignore[index]
     with pytest.raises(openai.AuthenticationError, match="virtual key"):
         openai.OpenAI(base_url=f"{running.url}/v1", api_key="guessed").models.list()

@@ -118,7 +118,7 @@ def test_a_prompt_leaves_masked_and_its_answer_comes_back_restored(guarded: Runn
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses", "/v1/embeddings", "/v1/messages",
-                                  "/openai/v1/chat/completions"])  # fmt: skip
+                                  "/v1/messages/count_tokens", "/openai/v1/chat/completions"])  # fmt: skip
 def test_no_route_lets_a_value_out(guarded: Running, provider: Provider, path: str) -> None:
     provider.answers = [whole("anthropic_messages.json" if "messages" in path else "openai_chat.json")]
     model = "claude" if "messages" in path else "gpt-5-mini"
