@@ -20,9 +20,10 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from collector.tokens import Principal, Tokens, bearer
-from collector.watch import bodies
+from collector.watch import people_bodies
 from collector.watch.approving import Approving
 from collector.watch.board import BoardView
+from collector.watch.body import parse
 from collector.watch.callbacks import Callbacks
 from collector.watch.desk import Desk
 from collector.watch.door import Door
@@ -143,36 +144,36 @@ class Api:
             "trip": lambda who, body: self._single(self._orders.trip, who, body),
             "reset": lambda who, body: self._single(self._orders.reset, who, body),
             "mode": self._set_mode,
-            "erase": lambda who, body: self._records.erase(who, bodies.parse(bodies.EraseBody, body)),
-            "verified": lambda who, body: self._records.verified(who, bodies.parse(bodies.VerifiedBody, body)),
-            "reprice": lambda who, body: self._orders.reprice(who, bodies.parse(bodies.RepriceBody, body)),
-            "messages": lambda who, body: self._errands.messages(who, bodies.parse(bodies.MessagesBody, body)),
-            "outcome": lambda who, body: self._errands.outcome(who, bodies.parse(bodies.OutcomeBody, body)),
-            "approvals/answer": lambda who, body: self._approving.answer(who, bodies.parse(bodies.AnswerBody, body)),
-            "alerts/silence": lambda who, body: self._desk.silence(who, bodies.parse(bodies.SilenceBody, body)),
-            "alerts/unsilence": lambda who, body: self._desk.unsilence(who, bodies.parse(bodies.UnsilenceBody, body)),
-            "alerts/ack": lambda who, body: self._desk.acknowledge(who, bodies.parse(bodies.AckBody, body)),
-            "alerts/test": lambda who, body: self._desk.test(who, bodies.parse(bodies.TestBody, body)),
-            "alerts/audit": lambda who, body: self._desk.audit_failed(who, bodies.parse(bodies.AuditBody, body)),
+            "erase": lambda who, body: self._records.erase(who, parse(people_bodies.EraseBody, body)),
+            "verified": lambda who, body: self._records.verified(who, parse(people_bodies.VerifiedBody, body)),
+            "reprice": lambda who, body: self._orders.reprice(who, parse(people_bodies.RepriceBody, body)),
+            "messages": lambda who, body: self._errands.messages(who, parse(people_bodies.MessagesBody, body)),
+            "outcome": lambda who, body: self._errands.outcome(who, parse(people_bodies.OutcomeBody, body)),
+            "approvals/answer": lambda who, body: self._approving.answer(who, parse(people_bodies.AnswerBody, body)),
+            "alerts/silence": lambda who, body: self._desk.silence(who, parse(people_bodies.SilenceBody, body)),
+            "alerts/unsilence": lambda who, body: self._desk.unsilence(who, parse(people_bodies.UnsilenceBody, body)),
+            "alerts/ack": lambda who, body: self._desk.acknowledge(who, parse(people_bodies.AckBody, body)),
+            "alerts/test": lambda who, body: self._desk.test(who, parse(people_bodies.TestBody, body)),
+            "alerts/audit": lambda who, body: self._desk.audit_failed(who, parse(people_bodies.AuditBody, body)),
         }
 
     def _kill(self, operator: str, data: Any) -> Json:
-        body = bodies.parse(bodies.ScopeBody, data)
+        body = parse(people_bodies.ScopeBody, data)
         return self._orders.kill(operator, body.scope, body.reason)
 
     async def _resume(self, request: Request) -> Response:
         operator, second = await self._operator(request), await self._second(request)
-        body = bodies.parse(bodies.ScopeBody, await _body(request))
+        body = parse(people_bodies.ScopeBody, await _body(request))
         order = self._orders.resume
         return JSONResponse(await self._for_people(order, operator, body.scope, body.reason, second))
 
     @staticmethod
     def _single(order: Callable[[str, str, str], Json], operator: str, data: Any) -> Json:
-        body = bodies.parse(bodies.AgentBody, data)
+        body = parse(people_bodies.AgentBody, data)
         return order(operator, body.agent, body.reason)
 
     def _set_mode(self, operator: str, data: Any) -> Json:
-        body = bodies.parse(bodies.ModeBody, data)
+        body = parse(people_bodies.ModeBody, data)
         return self._orders.mode(operator, body.agent, body.mode, body.reason)
 
     async def _for_people(self, call: Callable[..., T], *arguments: Any) -> T:

@@ -27,7 +27,8 @@ from collector.alerts.writer import OPERATOR, Writer
 from collector.audit.entry import Note
 from collector.audit.journal import Journal, JournalBroken
 from collector.tokens import Principal
-from collector.watch import bodies
+from collector.watch import people_bodies, process_bodies
+from collector.watch.body import parse
 from collector.watch.dispatch import Dispatch
 from collector.watch.refusal import CONFLICT, FORBIDDEN, NOT_FOUND, TOO_MANY, UNAVAILABLE, Refusal
 from collector.watch.telling import Telling
@@ -85,7 +86,7 @@ class Approving:
         Raises:
             Refusal: nobody can be asked; 409 also when what is named is about something else, or was used.
         """
-        body = bodies.parse(bodies.HoldBody, data)
+        body = parse(process_bodies.HoldBody, data)
         request = body.request.record()
         refuse_foreign(principal, [request.agent])
         requester = "" if principal.name == self._local else principal.name
@@ -100,7 +101,7 @@ class Approving:
 
     def standing(self, principal: Principal, data: Any) -> Json:
         """Stages of the approvals of some agents that live, or have ended a moment ago; not of those used."""
-        body = bodies.parse(bodies.StandingBody, data)
+        body = parse(process_bodies.StandingBody, data)
         refuse_foreign(principal, body.agents)
         with _refusing():
             return {"approvals": self._register.standing(body.agents)}
@@ -127,7 +128,7 @@ class Approving:
             raise Refusal(NOT_FOUND, f"there is no approval {id[:100]!r}; see 'fusebox approvals list'")
         return _row(approval)
 
-    def answer(self, who: str, body: bodies.AnswerBody, via: str = "api") -> Json:
+    def answer(self, who: str, body: people_bodies.AnswerBody, via: str = "api") -> Json:
         """Take a person's word.
 
         Raises:

@@ -18,8 +18,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from collector.approvers import Approvers
-from collector.watch import bodies
+from collector.watch import people_bodies
 from collector.watch.approving import Approving
+from collector.watch.body import parse
 from collector.watch.refusal import UNAUTHORISED, UNAVAILABLE, Refusal
 from fusebox.clock import Clock
 from fusebox.errors import StoreUnavailable
@@ -90,7 +91,7 @@ class Callbacks:
         return {"approval": approval, "stage": row["stage"], "reason": row["reason"]}
 
 
-def _answer(raw: bytes) -> bodies.AnswerBody:
+def _answer(raw: bytes) -> people_bodies.AnswerBody:
     """
     Raises:
         BadWebhook, Refusal: the body is no answer.
@@ -101,4 +102,4 @@ def _answer(raw: bytes) -> bodies.AnswerBody:
         raise BadWebhook("the body is not JSON") from error
     if not isinstance(data, dict) or data.get("type") != TYPE:
         raise BadWebhook(f"the body is not of type {TYPE}")
-    return bodies.parse(bodies.AnswerBody, data.get("data"))
+    return parse(people_bodies.AnswerBody, data.get("data"))

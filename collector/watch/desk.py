@@ -21,7 +21,7 @@ from collector.alerts.register import Register, Silence
 from collector.alerts.writer import OPERATOR, Writer
 from collector.audit.entry import Note
 from collector.audit.journal import Journal, JournalBroken
-from collector.watch.bodies import AckBody, AuditBody, SilenceBody, TestBody, UnsilenceBody
+from collector.watch.people_bodies import AckBody, AuditBody, SilenceBody, TestBody, UnsilenceBody
 from collector.watch.refusal import CONFLICT, NOT_FOUND, UNAVAILABLE, Refusal
 from collector.watch.telling import Telling
 from fusebox.clock import Clock

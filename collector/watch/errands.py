@@ -6,7 +6,7 @@ from typing import Any
 
 from collector.audit.entry import Note
 from collector.audit.journal import Journal, JournalBroken
-from collector.watch.bodies import MessagesBody, OutcomeBody
+from collector.watch.people_bodies import MessagesBody, OutcomeBody
 from collector.watch.refusal import UNAVAILABLE, Refusal
 from fusebox.records import new_id
 

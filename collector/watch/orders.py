@@ -25,9 +25,9 @@ from breakers.circuit import Circuits
 from breakers.latch import Latch
 from collector.audit.entry import Note
 from collector.audit.journal import Journal, JournalBroken
-from collector.watch.bodies import RepriceBody
 from collector.watch.dispatch import Dispatch
 from collector.watch.history import History
+from collector.watch.people_bodies import RepriceBody
 from collector.watch.refusal import CONFLICT, FORBIDDEN, UNAVAILABLE, Refusal
 from collector.watch.trips import movement
 from fusebox import happenings

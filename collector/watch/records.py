@@ -11,7 +11,7 @@ from collector.audit.entry import Entry, Note
 from collector.audit.erasure import find
 from collector.audit.journal import Journal, JournalBroken
 from collector.watch.approving import KIND
-from collector.watch.bodies import EraseBody, VerifiedBody
+from collector.watch.people_bodies import EraseBody, VerifiedBody
 from collector.watch.refusal import CONFLICT, UNAVAILABLE, Refusal
 
 Json = dict[str, Any]

@@ -10,8 +10,8 @@ from typing import Final
 
 from collector.audit.entry import Note
 from collector.audit.journal import Journal, JournalBroken
-from collector.watch.bodies import Commits, Denial, Denials
 from collector.watch.counted import Counted
+from collector.watch.process_bodies import Commits, Denial, Denials
 from collector.watch.refusal import UNAVAILABLE, Refusal
 from collector.watch.roll import Roll
 from fusebox.clock import Clock

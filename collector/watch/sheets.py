@@ -8,8 +8,9 @@ from typing import Any, Final, Protocol
 
 from starlette.responses import Response
 
-from collector.watch import bodies
+from collector.watch import people_bodies
 from collector.watch.approving import Approving
+from collector.watch.body import parse
 from collector.watch.markup import hidden, page, said
 from governance.approvals.approval import Stage
 from governance.approvals.request import readable, visible
@@ -20,7 +21,7 @@ _EFFECTS: Final = {
 }
 
 Json = dict[str, Any]
-Perform = Callable[[str, bodies.ScopeBody, str], Json]
+Perform = Callable[[str, people_bodies.ScopeBody, str], Json]
 """``perform(operator, body, second operator)``; raises :class:`Refusal`."""
 
 
@@ -59,7 +60,7 @@ class OrderSheet:
         )
 
     def take(self, scope: str, operator: str, form: Mapping[str, str], second: str) -> Response:
-        body = bodies.parse(bodies.ScopeBody, {"scope": scope, "reason": form.get("reason", "")})
+        body = parse(people_bodies.ScopeBody, {"scope": scope, "reason": form.get("reason", "")})
         answer = self._perform(operator, body, second)
         expected = len(answer["expected"])
         return page(
@@ -99,7 +100,7 @@ class ApprovalSheet:
     def take(self, scope: str, operator: str, form: Mapping[str, str], second: str) -> Response:  # noqa: ARG002
         said_so = {"approve": True, "deny": False}.get(form.get("answer", ""))
         body = {"approval": scope, "digest": form.get("digest", ""), "reason": form.get("reason", "")}
-        told = self._approving.answer(operator, bodies.parse(bodies.AnswerBody, {**body, "approve": said_so}), "page")
+        told = self._approving.answer(operator, parse(people_bodies.AnswerBody, {**body, "approve": said_so}), "page")
         return page(f"Now {told['stage']}", f"<p><code>{escape(told['approval'])}</code> {escape(told['reason'])}</p>")
 
 

@@ -16,7 +16,8 @@ from breakers.latch import Latch
 from collector.audit.entry import Note
 from collector.audit.journal import Journal, JournalBroken
 from collector.tokens import Principal
-from collector.watch import bodies
+from collector.watch import process_bodies
+from collector.watch.body import parse
 from collector.watch.dispatch import Dispatch
 from collector.watch.leases import Leases, Receipts
 from collector.watch.poll import CommandLog
@@ -100,7 +101,7 @@ class Uplink:
 
     def snapshot(self, principal: Principal, data: Any) -> Json:
         """The signed board, over the caller's nonce, and the Commands that it stands for in the caller's place."""
-        body = bodies.parse(bodies.Snapshot, data)
+        body = parse(process_bodies.Snapshot, data)
         refuse_foreign(principal, body.agents)
         payload = {
             "kind": "snapshot", "nonce": body.nonce, "cursor": self._log.cursor, "kills": self._kills(body.agents),
@@ -109,9 +110,9 @@ class Uplink:
         }  # fmt: skip
         return {"signed": self._dispatch.sign(payload)}
 
-    def lease(self, principal: Principal, data: Any) -> bodies.Poll:
+    def lease(self, principal: Principal, data: Any) -> process_bodies.Poll:
         """The part of a poll that does not wait: renew the lease."""
-        body = bodies.parse(bodies.Poll, data)
+        body = parse(process_bodies.Poll, data)
         refuse_foreign(principal, body.agents)
         held = {agent: told.held for agent, told in body.agents.items()}
         self._leases.renew(
@@ -123,13 +124,13 @@ class Uplink:
         """Renew the lease and answer at once."""
         return answer(*self._log.since(self.lease(principal, data).cursor))
 
-    async def long_poll(self, body: bodies.Poll) -> Json:
+    async def long_poll(self, body: process_bodies.Poll) -> Json:
         """Wait for Commands, after :meth:`lease`."""
         return answer(*await self._log.wait(body.cursor, body.wait))
 
     def receipt(self, principal: Principal, data: Any) -> Json:
         """A process has applied a Command."""
-        body = bodies.parse(bodies.ReceiptBody, data)
+        body = parse(process_bodies.ReceiptBody, data)
         refuse_foreign(principal, body.agents)
         self._leases.own(principal.name, body.process)
         if self._receipts.receive(body.command, body.process, body.applied_at):
@@ -139,7 +140,7 @@ class Uplink:
 
     def report(self, principal: Principal, data: Any) -> Json:
         """A circuit of the process moved."""
-        body = bodies.parse(bodies.Report, data)
+        body = parse(process_bodies.Report, data)
         transition = body.transition.record()
         refuse_foreign(principal, [transition.agent, *([transition.finding.agent] if transition.finding else [])])
         self._leases.own(principal.name, body.process)
@@ -153,7 +154,7 @@ class Uplink:
 
     def denials(self, principal: Principal, data: Any) -> Json:
         """Guards of the process ruled."""
-        body = bodies.parse(bodies.Denials, data)
+        body = parse(process_bodies.Denials, data)
         refuse_foreign(principal, [row.agent for row in body.rows])
         self._leases.own(principal.name, body.process)
         self._rulings.take(principal.name, body)
@@ -161,7 +162,7 @@ class Uplink:
 
     def commits(self, principal: Principal, data: Any) -> Json:
         """What people had agreed to was done, or came to nothing."""
-        body = bodies.parse(bodies.Commits, data)
+        body = parse(process_bodies.Commits, data)
         refuse_foreign(principal, [row.agent for row in body.rows])
         self._leases.own(principal.name, body.process)
         self._rulings.committed(principal.name, body)
@@ -169,7 +170,7 @@ class Uplink:
 
     def leave(self, principal: Principal, data: Any) -> Json:
         """An orderly stop."""
-        body = bodies.parse(bodies.Leave, data)
+        body = parse(process_bodies.Leave, data)
         self._leases.leave(principal.name, body.process)
         self._receipts.left(body.process)
         return {}
@@ -192,7 +193,7 @@ class Uplink:
             "mode": circuit.mode,
         }  # fmt: skip
 
-    def _note_receipt(self, body: bodies.ReceiptBody) -> None:
+    def _note_receipt(self, body: process_bodies.ReceiptBody) -> None:
         payload = {"agents": body.agents, "applied_at": body.applied_at}
         try:
             self._journal.append(Note("receipt", body.process, body.command, payload=payload))

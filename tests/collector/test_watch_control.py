@@ -17,7 +17,7 @@ from collector.audit.journal import Journal
 from collector.audit.state import State
 from collector.readers import Reader, Readers
 from collector.tokens import Tokens
-from collector.watch.bodies import MAX_WAIT_S
+from collector.watch.process_bodies import MAX_WAIT_S
 from fusebox import happenings
 from fusebox.command import Command, Order
 from fusebox.control import ControlClient, ControlRefused
