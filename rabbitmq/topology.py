@@ -32,7 +32,7 @@ DELIVERY_LIMIT: Final = 20
 """Redeliveries of one message before it is dead-lettered; RabbitMQ before 4.0 has no limit unless told."""
 _CONTROL_LENGTH: Final = 1_000
 _CONTROL_TTL_S: Final = 86_400.0
-UPLINK_KEYS: Final = ("snapshot", "poll", "receipts", "reports", "denials", "leave")
+UPLINK_KEYS: Final = ("snapshot", "poll", "receipts", "reports", "denials", "commits", "leave")
 
 
 def base_topology() -> Topology:

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from fusebox import happenings, names
 from fusebox.control import ControlClient, ControlRefused
-from fusebox.errors import FuseboxError
+from fusebox.errors import ConfigError, Retryable, Unroutable
 from rabbitmq.broker import Broker, Message
 
 _CAPACITY: Final = 10_000
@@ -30,6 +30,10 @@ _POLL: Final = "poll"
 
 UPLINK_DROPPED: Final = happenings.declare(
     "uplink_dropped", logging.WARNING, "a report to watch was refused for good, or the outbox was full"
+)
+
+UPLINK_BLOCKED: Final = happenings.declare(
+    "uplink_blocked", logging.ERROR, "nothing reaches watch before a setting, or the agent token's file, is mended"
 )
 
 Json = Mapping[str, Any]
@@ -135,7 +139,10 @@ class Uplink:
             if refused.status in _NOT_NOW:
                 return False
             happenings.emit(UPLINK_DROPPED, kind=kind, reason=str(refused))
-        except FuseboxError:
+        except (Retryable, Unroutable):  # watch is away, or has not set up its exchange yet
+            return False
+        except ConfigError as error:
+            happenings.emit(UPLINK_BLOCKED, kind=kind, error=str(error))
             return False
         except Exception as error:  # one entry that cannot be sent must not end the thread, nor block the others
             happenings.emit(UPLINK_DROPPED, kind=kind, reason=repr(error))

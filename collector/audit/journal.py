@@ -17,7 +17,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -39,6 +38,11 @@ UNSOUND: Final = happenings.declare(
     "journal_unsound",
     logging.CRITICAL,
     "the journal is damaged or older than what was signed; only kills work: run 'fusebox audit verify'",
+)
+ANCHORS_LOST: Final = happenings.declare(
+    "anchors_lost",
+    logging.ERROR,
+    "checkpoints in the anchor file are gone, by which a journal put back in time is told",
 )
 
 
@@ -97,8 +101,8 @@ class Journal:
             ConfigError: as above, or an anchor is not usable.
         """
         settings = JournalSettings(config.audit_signer, anchors_of(config), keep_s=config.audit_keep_days * 86_400.0)
-        anchored = _read(config.audit_anchor_file) if config.audit_anchor_file else []
-        return cls(config.data_dir / "journal", clock, writer, settings, anchored)
+        root, file = config.data_dir / "journal", config.audit_anchor_file
+        return cls(root, clock, writer, settings, _anchored(file, root / writer) if file else [])
 
     def append(self, note: Note) -> int:
         """Write one entry durably; its number.
@@ -219,17 +223,26 @@ class Journal:
         signed = end.signed.size if end.signed else 0
         if end.torn or end.seq > signed:
             payload = {"unsigned_from": signed, "unsigned_to": end.seq, "torn_bytes": end.torn}
-            with suppress(JournalBroken):
-                self.append(Note("recovered", self._writer, self._writer, "it ended without a word", payload=payload))
-        with suppress(JournalBroken):
-            self._signing.note_key()
+            self._say(Note("recovered", self._writer, self._writer, "it ended without a word", payload=payload))
+        if note := self._signing.foreign_key():
+            self._say(note)
+
+    def _say(self, note: Note) -> None:
+        """Write it, now or once the journal can be written."""
+        try:
+            self.append(note)
+        except JournalBroken:
+            self.owe(note)
 
 
-def _read(path: Path) -> list[Checkpoint]:
-    found = []
-    for text in checkpoint.lines(path):
+def _anchored(path: Path, folder: Path) -> list[Checkpoint]:
+    """What the anchor file holds; that it lacks what it should hold is told, since nobody else would notice."""
+    texts, found = checkpoint.lines(path), []
+    for text in texts:
         try:
             found.append(checkpoint.parse(text))
-        except BadCheckpoint:
-            continue
+        except BadCheckpoint as error:
+            happenings.emit(ANCHORS_LOST, file=str(path), error=str(error))
+    if not texts and checkpoint.last(folder):
+        happenings.emit(ANCHORS_LOST, file=str(path), error="it is missing or empty, and this journal has checkpoints")
     return found

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Final
 
 from collector.audit.entry import BadLine, decode
-from collector.audit.files import chain_files, first_seq, lines
+from collector.audit.files import DAMAGED, chain_files, first_seq, lines
 from collector.audit.state import State
+from fusebox import happenings
 
 _ALL: Final = 1 << 62
 
@@ -39,13 +40,17 @@ def delete(folder: Path, below: int) -> None:
 
 
 def in_force(folder: Path) -> int:
-    """The first entry that something in force comes from: a kill that nobody lifted, a circuit that is not closed."""
+    """The first entry that something in force comes from: a kill that nobody lifted, a circuit that is not closed.
+
+    Of a damaged chain that is 0: what cannot be read may be the kill.
+    """
     state = State()
     for text in lines(folder):
         try:
             state.learn(decode(text))
-        except BadLine:
-            continue
+        except BadLine as error:
+            happenings.emit(DAMAGED, folder=str(folder), bytes=len(text), error=str(error)[:200])
+            return 0
     return min(state.standing(), default=_ALL)
 
 

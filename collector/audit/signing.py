@@ -28,7 +28,7 @@ from collector.audit.keys import KEY, NEXT, Change, SigningFailed, key_id, plann
 from collector.audit.merkle import Frontier
 from fusebox import happenings
 from fusebox.clock import Clock
-from fusebox.errors import FuseboxError
+from fusebox.errors import ConfigError, Retryable
 from fusebox.rundir import sync_dir
 
 _TICK_S: Final = 0.5
@@ -36,6 +36,11 @@ _PRUNE_EVERY_S: Final = 3_600.0
 
 FAILED: Final = happenings.declare(
     "checkpoint_failed", logging.CRITICAL, "the audit log could not be signed; it is tried again twice a second"
+)
+UNCHANGED: Final = happenings.declare(
+    "audit_key_unchanged",
+    logging.ERROR,
+    "a change of the audit key that was ordered cannot be made; key.next is damaged",
 )
 CHANGED: Final = happenings.declare("audit_key_changed", logging.WARNING, "checkpoints are signed by another key now")
 
@@ -93,6 +98,7 @@ class Signing:
         self._waiting_since: float | None = None
         self._thread: threading.Thread | None = None
         self._pruned = -math.inf
+        self._complained = ""
 
     @property
     def waiting_s(self) -> float:
@@ -135,13 +141,21 @@ class Signing:
                     pass
 
     def _tend(self) -> None:
+        for act in (self._change_if_planned, self._prune):
+            try:
+                act()
+            except Retryable:
+                continue  # the journal is broken, which was said: next time
+            except OSError as error:
+                happenings.emit(FAILED, folder=str(self._folder), error=str(error))
+
+    def _change_if_planned(self) -> None:
         try:
             self.change_key()
-            self._prune()
-        except FuseboxError:
-            return  # the journal is broken, which was said, or key.next cannot be read: next time
-        except OSError as error:
-            happenings.emit(FAILED, folder=str(self._folder), error=str(error))
+        except ConfigError as error:
+            if str(error) != self._complained:  # once, not twice a second
+                happenings.emit(UNCHANGED, folder=str(self._folder), error=str(error))
+            self._complained = str(error)
 
     def _signed(self, next: str = "") -> bool:
         try:
@@ -215,15 +229,13 @@ class Signing:
             if self.sign():
                 retention.delete(self._folder, below)
 
-    def note_key(self) -> None:
-        """Record a key that no checkpoint of the one before names: one behind a command changes without our doing.
-
-        Raises:
-            FuseboxError: not now.
-        """
+    def foreign_key(self) -> Note | None:
+        """The entry about a key that no checkpoint of the one before names: one behind a command changes without our
+        doing."""
         last, public = self._last, self._signer.public
         if last and last.key != key_id(public) and last.next != public:
-            self._record(public, last.key, "signer", "it came with another key")
+            return _change_of(public, last.key, "signer", "it came with another key")
+        return None
 
     def change_key(self) -> None:
         """Change to the key that is planned, if one is. The thread does it within half a second.
@@ -239,7 +251,8 @@ class Signing:
     def _change(self, change: Change) -> None:
         if change.signer.public != self._signer.public:
             with self._lock:  # nobody else may sign the entry: theirs would not name the next key
-                self._record(change.signer.public, key_id(self._signer.public), change.actor, change.reason)
+                old, new = key_id(self._signer.public), change.signer.public
+                self._append(_change_of(new, old, change.actor, change.reason))
                 if not self._signed(change.signer.public):
                     return
                 change.signer.save(self._folder / KEY)
@@ -247,6 +260,8 @@ class Signing:
             happenings.emit(CHANGED, folder=str(self._folder), key=key_id(change.signer.public), reason=change.reason)
         (self._folder / NEXT).unlink()
 
-    def _record(self, public: str, replaces: str, actor: str, reason: str) -> None:
-        payload = {"public": public, "replaces": replaces}
-        self._append(Note("key", actor, key_id(public), reason, payload=payload))
+
+def _change_of(public: str, replaces: str, actor: str, reason: str) -> Note:
+    """The entry about a change of keys."""
+    payload = {"public": public, "replaces": replaces}
+    return Note("key", actor, key_id(public), reason, payload=payload)

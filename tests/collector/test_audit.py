@@ -39,6 +39,7 @@ from collector.audit.keys import PUBLIC, plan_change, read_public
 from collector.audit.merkle import Frontier, Tree, consistent, includes, node
 from collector.audit.signing import JournalSettings
 from collector.verbs.audit_export import safe
+from fusebox import happenings
 from fusebox.clock import ManualClock
 from fusebox.webhooks import new_secret, verify
 from tests.collector.audit_bench import verified
@@ -330,6 +331,16 @@ def journal(tmp_path: Path, clock: ManualClock) -> Iterator[Journal]:
     opened.close()
 
 
+def several_files(root: Path, clock: ManualClock) -> None:
+    """Four trips, each in a file of its own, written just now."""
+    for number in range(4):
+        one = Journal(root, clock)
+        one.append(trip(number))
+        one.close()
+        for path in chain_files(root / "watch"):
+            os.utime(path, (clock.now(), clock.now()))
+
+
 class TestKeys:
     def test_a_change_is_recorded_and_the_old_key_is_worth_nothing_afterwards(
         self, journal: Journal, tmp_path: Path
@@ -356,6 +367,20 @@ class TestKeys:
         problem = verified(tmp_path, keys=first).first
         assert problem
         assert (problem.kind, problem.where, problem.seq) == ("wrong key", "checkpoints", 4)
+
+    def test_a_change_that_cannot_be_read_is_told_once_and_hinders_nothing_else(
+        self, tmp_path: Path, clock: ManualClock
+    ) -> None:
+        before = happenings.counts()["audit_key_unchanged"]
+        several_files(tmp_path, clock)
+        clock.advance(40 * 86_400)
+        (tmp_path / "watch" / "key.next").write_text("{")
+        journal = Journal(tmp_path, clock, settings=JournalSettings(keep_s=30 * 86_400.0))
+        journal.append(trip(4))
+        eventually(lambda: len(chain_files(tmp_path / "watch")) < 4, what="old files are gone")
+        eventually(lambda: happenings.counts()["audit_key_unchanged"] == before + 1)
+        journal.close()
+        assert happenings.counts()["audit_key_unchanged"] == before + 1
 
     def test_a_checkpoint_made_meanwhile_does_not_leave_the_new_key_unnamed(
         self, journal: Journal, tmp_path: Path
@@ -419,12 +444,7 @@ class TestRetention:
     def test_whole_files_go_behind_a_checkpoint_and_the_record_says_so(
         self, tmp_path: Path, clock: ManualClock
     ) -> None:
-        for number in range(4):
-            one = Journal(tmp_path, clock)
-            one.append(trip(number))
-            one.close()
-            for path in chain_files(tmp_path / "watch"):
-                os.utime(path, (clock.now(), clock.now()))
+        several_files(tmp_path, clock)
         clock.advance(40 * 86_400)
         journal = Journal(tmp_path, clock, settings=JournalSettings(keep_s=30 * 86_400.0))
         journal.append(trip(4))
@@ -449,6 +469,11 @@ class TestRetention:
         folder, later = tmp_path / "watch", clock.now() + 1e9
         assert retention.prunable(folder, later, 4) == 1
         assert retention.prunable(folder, later, 0) == 0, "nothing that is not signed"
+        (_, killed, *_) = chain_files(folder)
+        whole = killed.read_bytes()
+        killed.write_bytes(whole[:-9] + b"\n")
+        assert retention.prunable(folder, later, 4) == 0, "what cannot be read may be the kill"
+        killed.write_bytes(whole)
         one = Journal(tmp_path, clock)
         one.append(Note("resume", "operator:jo", "agent:a", payload={"command": {"id": "r", "lifts": ["k1"]}}))
         one.close()

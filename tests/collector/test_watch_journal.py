@@ -19,6 +19,7 @@ from collector.audit.keys import CommandSigner, key_id
 from collector.audit.signing import JournalSettings
 from fusebox import happenings
 from fusebox.clock import ManualClock
+from fusebox.config import Config
 from fusebox.errors import ConfigError
 from tests.collector.audit_bench import verified
 from tests.fixtures.agents import eventually
@@ -81,6 +82,46 @@ def test_a_torn_end_is_cut_off_loudly_and_the_record_says_so(tmp_path: Path, clo
     assert len(checked(tmp_path)) == 2
     (said,) = [entry for entry in entries(tmp_path) if entry["kind"] == "recovered"]
     assert said["payload"] == {"unsigned_from": 1, "unsigned_to": 1, "torn_bytes": 14}
+
+
+def test_what_a_crash_left_is_on_record_also_when_the_disk_takes_nothing_at_first(
+    tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = Journal(tmp_path, clock)
+    first.append(note(0))
+    first.close()
+    with files(tmp_path)[0].open("ab") as f:
+        f.write(b'{"seq": 1, "wr')
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fdatasync", _fail)
+        journal = Journal(tmp_path, clock)
+        assert journal.owing
+    journal.append(note(1))
+    journal.close()
+    checked(tmp_path)
+    assert [entry["kind"] for entry in entries(tmp_path)] == ["trip", "recovered", "trip"]
+
+
+@pytest.mark.parametrize("left", [None, b"", b"no checkpoint\n"], ids=["missing", "empty", "damaged"])
+def test_an_anchor_file_that_lost_its_checkpoints_is_told(
+    tmp_path: Path, clock: ManualClock, left: bytes | None
+) -> None:
+    anchors = tmp_path / "anchors.jsonl"
+    config = Config(data_dir=tmp_path, audit_anchor_file=anchors)
+
+    def opened() -> int:
+        before = happenings.counts()["anchors_lost"]
+        journal = Journal.of(config, clock, "watch")
+        journal.append(note(0))
+        journal.close()
+        return happenings.counts()["anchors_lost"] - before
+
+    assert [opened(), opened()] == [0, 0]
+    if left is None:
+        anchors.unlink()
+    else:
+        anchors.write_bytes(left)
+    assert opened() == 1
 
 
 def test_threads_that_append_at_once_share_a_sync(

@@ -1,5 +1,6 @@
 """The threads towards watch go on whatever answers there."""
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -7,11 +8,18 @@ from typing import Any
 
 import pytest
 
+from fusebox import happenings
 from fusebox.control import ControlClient
+from fusebox.errors import ConfigError
+from fusebox.names import EXCHANGE_UPLINK
+from rabbitmq.broker import Broker, Delivery
 from rabbitmq.carriers import HttpCarrier
+from rabbitmq.limits import MAX_BODY
 from rabbitmq.receiver import Json, Receiver
+from rabbitmq.topology import uplink_topology
 from rabbitmq.uplink import Uplink
 from tests.fixtures.agents import eventually
+from tests.fixtures.broker import Unique
 
 Answer = tuple[int, bytes]
 
@@ -103,6 +111,57 @@ def test_what_cannot_be_sent_is_dropped_and_the_next_goes_out(
     uplink.send("receipts", {})
     assert uplink.flush(10)
     assert stranger.asked == ["receipts"]
+
+
+def test_all_that_watch_is_told_can_travel_over_the_broker(broker: Broker, unique: Unique) -> None:
+    """One kind that no queue takes would hold up all that follow it."""
+    broker.declare(uplink_topology())
+    process, arrived = unique("process"), list[str]()
+
+    def take(delivery: Delivery) -> None:
+        told = json.loads(delivery.message.body)
+        arrived.extend([told["kind"]] if told["body"].get("process") == process else [])
+        delivery.ack()
+
+    broker.consume(EXCHANGE_UPLINK, take, prefetch=50)
+    uplink = Uplink(lambda: None, broker, lambda: "token")
+    uplink.start()
+    kinds = ["receipts", "reports", "denials", "commits", "leave"]
+    for kind in kinds:
+        uplink.send(kind, {"process": process})
+    assert uplink.flush(10)
+    eventually(lambda: arrived == kinds)
+    uplink.stop()
+
+
+def test_what_the_broker_never_takes_does_not_block_what_follows(broker: Broker) -> None:
+    broker.declare(uplink_topology())
+    dropped = happenings.counts()["uplink_dropped"]
+    uplink = Uplink(lambda: None, broker, lambda: "token")
+    uplink.start()
+    uplink.send("reports", {"reason": "x" * (MAX_BODY + 1)})
+    uplink.send("leave", {})
+    assert uplink.flush(10)
+    assert happenings.counts()["uplink_dropped"] == dropped + 1
+    uplink.stop()
+
+
+def test_what_a_bad_setting_stops_is_told_and_goes_out_once_it_is_mended(
+    stranger: Stranger, uplinks: Callable[..., Uplink]
+) -> None:
+    blocked = happenings.counts()["uplink_blocked"]
+    broken = [ConfigError("agent.token cannot be read")]
+
+    def client() -> ControlClient:
+        if broken:
+            raise broken.pop()
+        return stranger.client
+
+    uplink = uplinks(client)
+    uplink.send("reports", {})
+    uplink.start()
+    eventually(lambda: stranger.asked == ["reports"])
+    assert happenings.counts()["uplink_blocked"] == blocked + 1
 
 
 @pytest.mark.parametrize(("status", "times"), [(401, 2), (429, 2), (400, 1)])
