@@ -120,6 +120,13 @@ class Journal:
             raise ticket.broken or JournalBroken(f"an entry of the journal in {self._folder} was not written")
         return ticket.seq
 
+    def record(self, note: Note) -> None:
+        """Write down what has happened: now, or once the journal can be written."""
+        try:
+            self.append(note)
+        except JournalBroken:
+            self.owe(note)
+
     def owe(self, note: Note) -> None:
         """Keep an entry that could not be written, for later."""
         with self._writing:
@@ -223,16 +230,9 @@ class Journal:
         signed = end.signed.size if end.signed else 0
         if end.torn or end.seq > signed:
             payload = {"unsigned_from": signed, "unsigned_to": end.seq, "torn_bytes": end.torn}
-            self._say(Note("recovered", self._writer, self._writer, "it ended without a word", payload=payload))
+            self.record(Note("recovered", self._writer, self._writer, "it ended without a word", payload=payload))
         if note := self._signing.foreign_key():
-            self._say(note)
-
-    def _say(self, note: Note) -> None:
-        """Write it, now or once the journal can be written."""
-        try:
-            self.append(note)
-        except JournalBroken:
-            self.owe(note)
+            self.record(note)
 
 
 def _anchored(path: Path, folder: Path) -> list[Checkpoint]:

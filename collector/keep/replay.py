@@ -96,11 +96,7 @@ class Replay:
             return {"replayed": 0, "refused": 0, "reasons": [], "error": f"{error}; nothing was replayed"}
         result = self._replayed(order["reason"])
         payload = {"count": result["replayed"], "refused": result["refused"]}
-        outcome = Note("outcome", "keep", order["id"], str(result["error"] or "done"), payload=payload)
-        try:
-            self._journal.append(outcome)
-        except JournalBroken:
-            self._journal.owe(outcome)
+        self._journal.record(Note("outcome", "keep", order["id"], str(result["error"] or "done"), payload=payload))
         return result
 
     def _replayed(self, reason: str) -> dict[str, object]:

@@ -17,7 +17,6 @@ import logging
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from contextlib import suppress
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -80,8 +79,7 @@ class SqlPort:
     def close(self) -> None:
         """End what runs; take no more."""
         self._pool.stop()
-        with suppress(JournalBroken):
-            self._log.close()
+        self._log.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":

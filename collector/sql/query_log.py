@@ -70,7 +70,10 @@ class QueryLog:
         tally.in_full.add(key)
 
     def settle(self, *, now: bool = False) -> None:
-        """Write the counts of a minute that is over (or of this one, at the end).
+        """Write the counts of a minute that is over.
+
+        Args:
+            now: of this minute, too: the end has come, so what cannot be written is owed.
 
         Raises:
             JournalBroken: they are not on disk; they are kept for the next try.
@@ -78,9 +81,10 @@ class QueryLog:
         minute = self._now()
         if minute == self._minute and not now:
             return
+        write = self._journal.record if now else self._journal.append
         for reader, tally in list(self._tallies.items()):
             if tally.outcomes:
-                self._journal.append(Note("sql_count", reader, "counted", payload=_counted(tally)))
+                write(Note("sql_count", reader, "counted", payload=_counted(tally)))
             del self._tallies[reader]
         self._minute = minute
 

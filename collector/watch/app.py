@@ -7,7 +7,6 @@ detection → announcement. It stops the other way round.
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Final
@@ -64,6 +63,7 @@ from collector.watch.rulings import Rulings
 from collector.watch.scores import Scores
 from collector.watch.server import HttpServer
 from collector.watch.telling import Telling
+from collector.watch.ticker import Ticker
 from collector.watch.trips import Trips
 from collector.watch.uplink import Lifted, Uplink
 from collector.watch.vigil import Vigil
@@ -83,7 +83,6 @@ from governance.registry import load_registry
 
 ROLE: Final = "watch"
 _ANY: Final = ("0.0.0.0", "::")
-_TICK_S: Final = 0.25
 _UNSIGNED_S: Final = 2 * EVERY_S
 
 STARTED: Final = happenings.declare("watch_started", logging.INFO, "watch is ready")
@@ -121,10 +120,8 @@ class Watch:
         happenings.emit(STARTED, url=self.url)
 
     def stop(self, timeout: float = 10.0) -> None:
-        self._stopping.set()
         withdraw(self._config.data_dir, ROLE)
-        if self._ticker.ident:
-            self._ticker.join(timeout)
+        self._ticker.stop(timeout)
         self._log.close()
         self._scores.stop()
         self._stack.stop(timeout)
@@ -143,7 +140,8 @@ class Watch:
             "the journal is not signed; see checkpoint_failed in watch.log": self._journal.unsigned_s < _UNSIGNED_S,
             f"live detection is {self._live.behind:.0f} s behind the spool": self._live.behind < BEHIND_S,
         }
-        return [sentence for sentence, well in state.items() if not well]
+        broken = [f"{chore}: {error}" for chore, error in self._ticker.failing.items()]
+        return [sentence for sentence, well in state.items() if not well] + broken
 
     def samples(self) -> Iterator[Gauge | Otel]:
         """Figures for ``/metrics``."""
@@ -247,8 +245,13 @@ class Watch:
         heart = [Heartbeat(rule, clock, self._unwell, self._outbox.send)] if rule else []
         policy = PolicyLook(config, self._registry, clock, self._telling.policy_failed)
         self._stack = Stack([self._outbox, *carriers, server, self._live, self._canary, policy, *dead, *heart])
-        self._stopping = threading.Event()
-        self._ticker = threading.Thread(target=self._tick, name="watch-ticker", daemon=True)
+        self._ticker = Ticker({
+            "paying the journal's debts": self._journal.settle, "counts in the journal": self._count,
+            "lists of tokens": self._roster.check, "changed files": self._changes.check,
+            "a board that others move": self._look_at_board, "trips to be carried out": self._trips.chase,
+            "scores": self._scores.tick, "damage": self._damage.look, "receipts": self._vigil.look,
+            "approvals": self._approving.look,
+        })  # fmt: skip
 
     def _approve(self, dispatch: Dispatch) -> None:
         """Who asks people, and hears them."""
@@ -333,19 +336,8 @@ class Watch:
         except JournalBroken as error:
             self._telling.audit_failed(self._journal.unsound or str(error), f"journal of {ROLE}")
 
-    def _tick(self) -> None:
-        """Pay the journal's debts and look at a board that others move too."""
-        while not self._stopping.wait(_TICK_S):
-            self._journal.settle()
-            self._count()
-            self._roster.check()
-            self._changes.check()
-            self._trips.noticed(self._circuits.refresh())
-            self._trips.chase()
-            self._scores.tick()
-            self._damage.look()
-            self._vigil.look()
-            self._approving.look()
+    def _look_at_board(self) -> None:
+        self._trips.noticed(self._circuits.refresh())
 
     def _count(self, *, now: bool = False) -> None:
         for counted in (self._rulings.counted, self._door.refused):

@@ -165,7 +165,7 @@ class Approving:
             Refusal: 503, it could not be journaled.
         """
         if step == "failed":
-            self._journal_owed(Note("outcome", "watch", approval.id, "failed: the state store did not take it"))
+            self._journal.record(Note("outcome", "watch", approval.id, "failed: the state store did not take it"))
             return
         note = _note(step, approval)
         if step == "asked":
@@ -174,12 +174,6 @@ class Approving:
             self._journal.append(note)
         except JournalBroken as error:
             raise Refusal(UNAVAILABLE, f"{error}; nothing was done") from error
-
-    def _journal_owed(self, note: Note) -> None:
-        try:
-            self._journal.append(note)
-        except JournalBroken:
-            self._journal.owe(note)
 
     def _terms(self, agent: str) -> Terms:
         rule = self._rules.of(agent)

@@ -72,7 +72,11 @@ class Counted:
             raise
 
     def settle(self, *, now: bool = False) -> bool:
-        """Write the counts of a minute that is over (or of this one, at the end); False when the journal is broken."""
+        """Write the counts of a minute that is over; False when the journal is broken.
+
+        Args:
+            now: of this minute, too: the end has come, so what cannot be written is owed.
+        """
         with self._lock:
             try:
                 self._turn(now=now)
@@ -85,10 +89,11 @@ class Counted:
         minute = self._now()
         if minute == self._minute and not now:
             return
+        write = self._journal.record if now else self._journal.append
         for cause, tally in list(self._tallies.items()):
             for kind, count in list(tally.more.items()):
                 payload = {"count": count, "minute": self._minute, "cause": cause}
-                self._journal.append(Note(*kind, "more of the same minute, counted", payload=payload))
+                write(Note(*kind, "more of the same minute, counted", payload=payload))
                 del tally.more[kind]
             del self._tallies[cause]
         self._minute = minute

@@ -66,11 +66,7 @@ class Door:
     def came(self, name: str, address: str) -> None:
         """Write down that an operator came."""
         happenings.emit(LOGGED_IN, operator=name, address=address)
-        note = Note("login", f"operator:{name}", address, "first use of the token from there")
-        try:
-            self._journal.append(note)
-        except JournalBroken:
-            self._journal.owe(note)
+        self._journal.record(Note("login", f"operator:{name}", address, "first use of the token from there"))
 
     def turned_away(self, address: str, call: str) -> None:
         """Write down, or count, that somebody was not let in."""

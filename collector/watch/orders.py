@@ -80,7 +80,7 @@ class Orders:
                 CONFLICT, f"this watch serves tenant {self._tenant!r}; order it where {scope[7:]!r} is served"
             )
         command = self._command(Order.KILL, scope, operator, reason)
-        self._note(_intent(command))
+        self._journal.record(_intent(command))
         try:
             self._latch.kill(command.id, scope, reason=reason, operator=operator, time=self._clock.now())
         except OSError as error:
@@ -176,23 +176,16 @@ class Orders:
 
     def _outcome(self, command: Command, word: str, expected: list[str]) -> None:
         payload = {"order": command.order.value, "expected": expected}
-        self._note(Note("outcome", "watch", command.id, word, payload=payload))
+        self._journal.record(Note("outcome", "watch", command.id, word, payload=payload))
 
     def _move(self, transition: Transition | None) -> None:
         if transition is not None:
             self._follow(transition)
 
     def _follow(self, transition: Transition) -> None:
-        self._note(movement(transition))
+        self._journal.record(movement(transition))
         self._history.record(transition)
         self._moved(transition)
-
-    def _note(self, note: Note) -> None:
-        """Write down what has happened, or must not wait."""
-        try:
-            self._journal.append(note)
-        except JournalBroken:
-            self._journal.owe(note)
 
     def _lift(self, lifts: tuple[str, ...]) -> None:
         try:
@@ -209,7 +202,8 @@ class Orders:
         risky = [agent for agent, entry in self._registry.agents.items() if entry.risk is Risk.HIGH]
         freed = [agent for agent in risky if scope in (ALL, self._own_tenant, agent_scope(agent))]
         if freed and len({operator, second} - {""}) < _TWO:
-            self._note(Note("refused", f"operator:{operator}", scope, f"a resume of {freed[0]} takes two operators"))
+            reason = f"a resume of {freed[0]} takes two operators"
+            self._journal.record(Note("refused", f"operator:{operator}", scope, reason))
             raise Refusal(
                 FORBIDDEN,
                 f"{freed[0]} is high-risk (agents.toml): a second operator must agree; "

@@ -21,7 +21,7 @@ from collector.alerts.sinks import Outcome
 from collector.alerts.sinks.log import LOG
 from collector.alerts.writer import Writer
 from collector.audit.entry import Note
-from collector.audit.journal import Journal, JournalBroken
+from collector.audit.journal import Journal
 from collector.watch.history import transition_of
 from fusebox.clock import Clock
 from fusebox.command import Command, Order
@@ -84,7 +84,7 @@ class Telling:
         alert = self._writer.withheld(finding, why)
         payload = {"alert": asdict(alert), "finding": asdict(finding), "repeats": key}
         actor = f"detector:{finding.detector}"
-        self._note(Note("withheld", actor, finding.agent, why, finding.trace_id, payload=payload))
+        self._journal.record(Note("withheld", actor, finding.agent, why, finding.trace_id, payload=payload))
         self._tell(alert)
 
     def burning(self, finding: Finding) -> None:
@@ -130,7 +130,7 @@ class Telling:
     def ended(self, id: str, sink: str, outcome: Outcome) -> None:
         """An alert was delivered, given up or withdrawn."""
         self._register.ended(id, sink, outcome.fate.value)
-        self._note(Note("alert", sink, id, outcome.detail, payload={"fate": outcome.fate.value}))
+        self._journal.record(Note("alert", sink, id, outcome.detail, payload={"fate": outcome.fate.value}))
 
     # --- starting ---------------------------------------------------------------------------------------------------
     def learn(self, entry: Json) -> None:
@@ -184,7 +184,7 @@ class Telling:
             return
         self._remember(alert.id)
         payload = {"alert": asdict(alert)}
-        self._note(Note(kind, "watch", subject, reason or alert.reason, payload=payload, **place))
+        self._journal.record(Note(kind, "watch", subject, reason or alert.reason, payload=payload, **place))
         self._tell(alert)
 
     def _remember(self, id: str) -> None:
@@ -200,7 +200,7 @@ class Telling:
         if not self._register.add(alert, sinks, now, muted):
             return
         if muted:
-            self._note(Note("muted", "watch", alert.id, muted))
+            self._journal.record(Note("muted", "watch", alert.id, muted))
         self._outbox.put(alert, sinks)
 
     def _owned(self, alert: Alert) -> Alert:
@@ -211,12 +211,6 @@ class Telling:
     def _routes(self) -> Router:
         assert self._router is not None
         return self._router
-
-    def _note(self, note: Note) -> None:
-        try:
-            self._journal.append(note)
-        except JournalBroken:
-            self._journal.owe(note)
 
 
 def _carries(entry: Json) -> bool:

@@ -89,7 +89,7 @@ class Trips:
         if transition is None:  # its mode is observe_only, or the board has it open and the report is on its way
             self._repeat(finding)
             return self._circuits.circuit(finding.agent).stops
-        self._note(opening(transition))
+        self._journal.record(opening(transition))
         self._announce(transition)
         return True
 
@@ -167,7 +167,7 @@ class Trips:
         self._history.remember(key)
         payload = {"repeats": key, "finding": asdict(finding)}
         actor = f"detector:{finding.detector}"
-        self._note(Note("finding", actor, finding.agent, finding.reason, finding.trace_id, payload=payload))
+        self._journal.record(Note("finding", actor, finding.agent, finding.reason, finding.trace_id, payload=payload))
 
     def _withhold(self, finding: Finding, why: str) -> None:
         """Page people, once for each agent and state of its circuit."""
@@ -176,12 +176,6 @@ class Trips:
         if not self._history.knows(key):
             self._history.remember(key)
             self._page(finding, why, key)
-
-    def _note(self, note: Note) -> None:
-        try:
-            self._journal.append(note)
-        except JournalBroken:
-            self._journal.owe(note)
 
 
 def is_echo(transition: Transition) -> bool:

@@ -21,7 +21,9 @@ Hooks = tuple[Before[T] | None, After[T] | None, Awaited[T] | None]
 """Before, after, and what a coroutine awaits in place of the first."""
 
 MIDDLEWARE_FAILED: Final = happenings.declare(
-    "middleware_failed", logging.ERROR, "a middleware's settled hook raised; the message is settled all the same"
+    "middleware_failed",
+    logging.ERROR,
+    "a middleware's settled hook raised, or an after hook whose error nobody sees; the message is settled all the same",
 )
 
 
@@ -114,7 +116,7 @@ class Within(Generic[T]):
     def _abandon(self, error: BaseException) -> None:
         """Leave what was entered before one hook did not come through."""
         if isinstance(error, SkipHandler):
-            self._leave(None)
+            self._unseen(self._leave(None))
             return
         last = self._leave(error)
         if last is not None and last is not error:
@@ -134,14 +136,22 @@ class Within(Generic[T]):
 
     def _leave(self, error: BaseException | None) -> BaseException | None:
         """Every ``after`` due, last to first; the error that stands in the end."""
+        given = error
         for _, after, _ in reversed(self._hooks[: self._entered]):
             if after is None:
                 continue
             try:
                 after(self._subject, error)
             except BaseException as raised:
+                if error is not given and error is not raised:
+                    self._unseen(error)
                 error = raised
         return error
+
+    def _unseen(self, error: BaseException | None) -> None:
+        """Count what an ``after`` raised and no caller gets to see."""
+        if error is not None:
+            happenings.emit(MIDDLEWARE_FAILED, agent=getattr(self._subject, "agent", ""), error=repr(error))
 
 
 def _hooks(middleware: Sequence[Middleware], *names: str) -> list[Any]:

@@ -270,6 +270,21 @@ def test_the_same_statement_is_written_once_and_counted(tmp_path: Path) -> None:
     log.close()
 
 
+def test_counts_that_no_disk_takes_at_the_end_are_owed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log, _ = _log(tmp_path)
+    for _ in range(9):
+        log.record("grafana", Statement("SELECT 1"), Outcome(), 2.0)
+    with monkeypatch.context() as patched:
+        patched.setattr("collector.audit.chain.os.fdatasync", _full)
+        log.close()
+    _log(tmp_path)[0].close()
+    assert [e["payload"]["answered"] for e in entries(tmp_path, "keep") if e["kind"] == "sql_count"] == [8]
+
+
+def _full(*_: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
 def test_no_reader_can_flood_the_journal(tmp_path: Path) -> None:
     log, clock = _log(tmp_path)
     for _ in range(3):
@@ -287,10 +302,7 @@ def test_no_reader_can_flood_the_journal(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_journaled_is_not_answered(port: Port, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("collector.audit.chain.os.fdatasync", full)
+    monkeypatch.setattr("collector.audit.chain.os.fdatasync", _full)
     reply = get(port, "SELECT 'a word nobody may see'")
     monkeypatch.undo()
     assert reply.status_code == 503

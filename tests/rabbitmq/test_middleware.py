@@ -177,6 +177,17 @@ def test_a_hook_that_raises_counts_as_the_handlers_failure_and_a_failing_settled
     eventually(lambda: happenings.counts()["middleware_failed"] > before)
 
 
+def test_of_several_hooks_that_raise_afterwards_one_is_raised_and_the_others_are_counted(
+    runtime: Runtime, name: str
+) -> None:
+    before = happenings.counts()["middleware_failed"]
+    spoil = [Raising("after_action", ValueError("outer")), Raising("after_action", KeyError("inner"))]
+    agent = Agent(name, runtime, middleware=[*default_middleware(), *spoil])
+    with pytest.raises(ValueError, match="outer"):
+        agent.context().tool("t", lambda n: n, 2)
+    assert happenings.counts()["middleware_failed"] == before + 1
+
+
 def test_an_agent_that_nothing_could_stop_is_refused(runtime: Runtime, name: str) -> None:
     with pytest.raises(ConfigError, match="leaves out Guarding"):
         Agent(name, runtime, middleware=[each for each in default_middleware() if not isinstance(each, Guarding)])

@@ -1,0 +1,58 @@
+"""Ticker: the chores that *watch* does four times a second. One that fails hinders no other, and shows in health."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from fusebox import happenings
+
+TICK_S: Final = 0.25
+
+CHORE_FAILED: Final = happenings.declare(
+    "watch_chore_failed", logging.ERROR, "one of watch's chores raises, and is tried four times a second"
+)
+
+
+class Ticker:
+    """Does chores on a thread of its own; a :class:`fusebox.lifecycle.Service`.
+
+    Args:
+        chores: what is done, in this order, by a name for people.
+
+    Attributes:
+        failing: what each chore raised that did not work the last time.
+    """
+
+    def __init__(self, chores: Mapping[str, Callable[[], object]]) -> None:
+        self._chores = chores
+        self.failing: dict[str, str] = {}
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="watch-ticker", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, timeout: float = 10.0) -> None:
+        """Legal before start and twice."""
+        self._stopping.set()
+        if self._thread.ident:
+            self._thread.join(timeout)
+
+    def _run(self) -> None:
+        while not self._stopping.wait(TICK_S):
+            for name, chore in self._chores.items():
+                self._do(name, chore)
+
+    def _do(self, name: str, chore: Callable[[], object]) -> None:
+        try:
+            chore()
+        except Exception as error:  # whatever it was, the others are due
+            told = repr(error)
+            if self.failing.get(name) != told:  # once, not four times a second
+                happenings.emit(CHORE_FAILED, chore=name, error=told)
+            self.failing = {**self.failing, name: told}
+        else:
+            self.failing = {other: told for other, told in self.failing.items() if other != name}
