@@ -7,6 +7,7 @@ a lock, so that two windows of one person lose nothing.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Final
 
 from dashboards.people import Person
 from dashboards.text import tag
+from fusebox import happenings
 from fusebox.config import Config
 from fusebox.rundir import write_atomic
 from fusebox.secrets_file import locked
@@ -22,14 +24,23 @@ MOST: Final = 50
 TITLE: Final = 60
 """How many statements a person may keep, and how long a title may be."""
 
+DAMAGED: Final = happenings.declare(
+    "saved_queries_damaged", logging.ERROR, "a person's kept statements cannot be read; an edit sets the file aside"
+)
+
 
 class Full(Exception):
     """This person keeps as many statements as they may."""
 
 
 def saved(config: Config, who: Person) -> Mapping[str, str]:
-    """What ``who`` keeps; nothing when the file is damaged."""
-    return _read(_file(config, who))
+    """What ``who`` keeps; nothing when the file is damaged, which is told."""
+    file = _file(config, who)
+    try:
+        return _read(file)
+    except ValueError as error:
+        happenings.emit(DAMAGED, file=str(file), error=str(error))
+        return {}
 
 
 def save(config: Config, who: Person, title: str, statement: str) -> None:
@@ -55,16 +66,27 @@ def _file(config: Config, who: Person) -> Path:
 
 
 def _read(file: Path) -> dict[str, str]:
+    """
+    Raises:
+        ValueError: it is damaged.
+    """
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
-        return {str(title): str(statement) for title, statement in found.items()}
-    except (OSError, ValueError, AttributeError):
+    except FileNotFoundError:
         return {}
+    if not isinstance(found, dict):
+        raise ValueError("it holds no JSON object")
+    return {str(title): str(statement) for title, statement in found.items()}
 
 
 @contextmanager
 def _editing(file: Path) -> Iterator[dict[str, str]]:
     with locked(file):
-        kept = _read(file)
+        try:
+            kept = _read(file)
+        except ValueError as error:
+            happenings.emit(DAMAGED, file=str(file), error=str(error), kept=f"{file.name}.damaged")
+            file.replace(file.with_name(f"{file.name}.damaged"))
+            kept = {}
         yield kept
         write_atomic(file, json.dumps(kept, ensure_ascii=False, indent=1))

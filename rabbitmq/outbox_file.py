@@ -26,6 +26,7 @@ import fcntl
 import logging
 import os
 import re
+import time
 from collections.abc import Iterable
 from dataclasses import replace
 from itertools import count
@@ -109,8 +110,7 @@ class OutboxFile:
         parcels, damaged = parse(self._path.read_bytes() if self._path.exists() else b"")
         if damaged:
             happenings.emit(OUTBOX_DAMAGED, count=damaged, file=str(self._path))
-            with contextlib.suppress(FileExistsError):
-                os.link(self._path, self._path.with_suffix(".damaged"))
+            self._path.with_suffix(f".{time.time_ns()}.damaged").hardlink_to(self._path)
         return parcels
 
     def _rewrite(self, parcels: list[Parcel]) -> None:

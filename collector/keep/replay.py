@@ -44,6 +44,10 @@ WHERE position(reason, {reason:String}) > 0 AND letter > {after:String} ORDER BY
 
 REPLAYED: Final = happenings.declare("dead_letters_replayed", logging.WARNING, "dead letters were offered again")
 
+UNREADABLE: Final = happenings.declare(
+    "replay_unreadable", logging.ERROR, "an order to replay dead letters, or one of them, is damaged; its file stays"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Letter:
@@ -116,8 +120,9 @@ class Replay:
             return {"id": str(order["id"]), "user": str(order.get("user", "unknown")), "reason": str(order["reason"])}
         except FileNotFoundError:
             return None
-        except (ValueError, KeyError, TypeError, AttributeError):
-            (self._folder / ORDER).unlink()
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            happenings.emit(UNREADABLE, file=ORDER, error=repr(error))
+            (self._folder / ORDER).replace(self._folder / f"{ORDER}.damaged")
             return None
 
     def _letters(self, reason: str) -> Iterator[Letter]:
@@ -164,10 +169,13 @@ class Replay:
 
 
 def _letter_in(file: Path) -> Letter | None:
-    """The letter that a file holds; None for the order, the answer and what is damaged."""
+    """The letter that a file holds; None for the order, the answer and what is damaged, which is told."""
+    if file.name in (ORDER, ANSWER):
+        return None
     try:
         data = json.loads(file.read_text())
         raw = base64.b64decode(data["raw"])
         return Letter(file.stem, str(data["batch"]), float(data["time"]), str(data["reason"]), raw, file)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        happenings.emit(UNREADABLE, file=file.name, error=repr(error))
         return None

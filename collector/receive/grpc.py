@@ -85,8 +85,10 @@ class GrpcDoor:
     def _export(self, signal: Signal, messages: Iterator[bytes], context: Any) -> bytes:
         try:
             return self._take(signal, messages, context)
-        except (StopIteration, grpc.RpcError):
-            return b""  # the sender went away or was too slow, or gRPC refused its message as too large
+        except (StopIteration, grpc.RpcError):  # nobody is there to be answered
+            if not self._calls.cut(context):
+                refuse(Refusal(Why.MALFORMED, "the sender went away, or its message was too large for gRPC"))
+            return b""
         except Exception as error:  # the sender gets one sentence; refuse() counts and logs
             _abort(context, refuse(error))
             raise
@@ -111,6 +113,7 @@ class _Calls:
         self._running = 0
         self._bytes = 0
         self._waiting: dict[Any, float] = {}
+        self._slow: set[Any] = set()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="fusebox-grpc-slow", daemon=True)
 
@@ -166,11 +169,19 @@ class _Calls:
             with self._lock:
                 del self._waiting[context]
 
+    def cut(self, context: Any) -> bool:
+        """True, once, for a call that was ended here because its message did not come."""
+        with self._lock:
+            cut = context in self._slow
+            self._slow.discard(context)
+            return cut
+
     def _watch(self) -> None:
         while not self._stopping.wait(_LOOK_S):
             horizon = time.monotonic() - _MESSAGE_DEADLINE_S
             with self._lock:
                 slow = [context for context, since in self._waiting.items() if since < horizon]
+                self._slow.update(slow)
             for context in slow:
                 refuse(Refusal(Why.TOO_SLOW, f"the message did not arrive within {_MESSAGE_DEADLINE_S:.0f} s"))
                 context.cancel()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
 import re
@@ -64,11 +63,18 @@ def keep_evidence(segment: Segment) -> None:
     folder.mkdir(exist_ok=True)
     if (folder / segment.path.name).exists():
         return
-    kept = len(quarantined(segment.path.parent)) < _KEPT_DAMAGED
-    if kept:
-        with contextlib.suppress(FileExistsError, FileNotFoundError):
-            os.link(segment.path, folder / segment.path.name)
+    kept = len(quarantined(segment.path.parent)) < _KEPT_DAMAGED and _linked(segment.path, folder)
     happenings.emit(QUARANTINED, segment=segment.path.name, kept=kept)
+
+
+def _linked(path: Path, folder: Path) -> bool:
+    try:
+        os.link(path, folder / path.name)
+    except FileNotFoundError:
+        return False
+    except FileExistsError:
+        return True
+    return True
 
 
 def quarantined(folder: Path) -> list[Path]:

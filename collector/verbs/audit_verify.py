@@ -105,18 +105,15 @@ def _remember(witness: Path | None, known: list[Checkpoint], found: Found) -> No
 
 
 def _record(config: Config, report: Report) -> None:
-    """Tell *watch*, which journals what is verified (``verified_to`` in SQL) and tells people of what is not.
-
-    Nobody minds when it is away.
-    """
+    """Tell *watch*, which journals what is verified (``verified_to`` in SQL) and tells people of what is not."""
     first = report.first
     try:
         if first is not None:
             ControlClient.local(config).audit_failed(str(first)[:_MAX_REASON], f"{first.writer} {first.seq}")
         elif report.status == VERIFIED:
             ControlClient.local(config).verified({name: chain.verified_to for name, chain in report.chains.items()})
-    except FuseboxError:
-        return
+    except FuseboxError as error:
+        print(f"watch was not told of this: {error}", file=sys.stderr)
 
 
 def show(report: Report) -> None:

@@ -7,13 +7,19 @@ nothing is decided on it. What has ended is kept for ``keep_s`` seconds, and at 
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Final
 
+from fusebox import happenings
 from fusebox.store import Script, Store
 from governance.approvals.approval import LIVE, Approval, Stage
 
 MAX_OVER: Final = 5_000
+
+DAMAGED: Final = happenings.declare(
+    "approval_index_damaged", logging.ERROR, "an entry of the index of approvals is none; that approval is not listed"
+)
 
 
 def _set(row: dict[str, str], args: tuple[str, ...]) -> int:
@@ -70,10 +76,11 @@ class Index:
 
 
 def _read(id: str, text: str) -> Entry | None:
-    """None for what is no entry: whoever wrote it."""
+    """None for what is no entry, which is told: the approval is not listed, and does not expire by itself."""
     stage, _, rest = text.partition(" ")
     until, _, agent = rest.partition(" ")
     try:
         return Entry(id, Stage(stage).value, float(until), agent)
     except ValueError:
+        happenings.emit(DAMAGED, approval=id)
         return None
