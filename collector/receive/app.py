@@ -11,6 +11,7 @@ from collector.configured import declare
 from collector.receive.grpc import GrpcDoor
 from collector.receive.http import Door
 from collector.receive.intake import ACCEPTED, Answer, Intake
+from collector.receive.met import Met
 from collector.receive.repeats import Repeats, key_in
 from collector.receive.signals import SPANS_STORED
 from collector.receive.stamp import MISSHAPEN
@@ -59,8 +60,9 @@ class Receive:
                 max_age_s=self._config.spool_max_age_s, clock=self._clock,
             )  # fmt: skip
             resources.callback(writer.close)
-            known = _known(recent(self._config.data_dir / "spool"))
-            intake = Intake(writer, self._clock, Repeats(self._clock, known), PriceBook.load(self._config.prices_file))
+            met = Met()
+            repeats = Repeats(self._clock, _known(recent(self._config.data_dir / "spool"), met))
+            intake = Intake(writer, self._clock, repeats, PriceBook.load(self._config.prices_file), met)
             tokens = Tokens(self._config.data_dir / "principals.json", self._config.tenant)
             grpc_port = self._open_grpc(resources, intake, tokens)
             http_port = self._open_http(resources, intake, tokens, writer)
@@ -116,9 +118,10 @@ def main(config: Config) -> None:
     serve(Receive(config, system_clock()))
 
 
-def _known(records: Iterable[Record]) -> Iterator[tuple[bytes, Answer]]:
+def _known(records: Iterable[Record], met: Met) -> Iterator[tuple[bytes, Answer]]:
     """What was received before the restart: asked again, it is answered with success."""
     for record in records:
+        met.learn(record.payload)
         key = key_in(record.payload)
         if key:
             yield key, ACCEPTED

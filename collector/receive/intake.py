@@ -9,6 +9,7 @@ from typing import Final, Protocol
 
 from collector.receive.decode import Encoding, decode
 from collector.receive.inflate import inflate
+from collector.receive.met import Met
 from collector.receive.refusal import FAILED, REFUSED, Refusal, Why
 from collector.receive.repeats import Repeats, hash_of, sealed
 from collector.receive.signals import Signal
@@ -47,14 +48,17 @@ class Intake:
     Args:
         repeats: the requests of the last minutes.
         book: the prices of inference spans.
+        met: the spans of the last minutes.
     """
 
-    def __init__(self, spool: Spool, clock: Clock, repeats: Repeats[Answer], book: PriceBook = SHIPPED) -> None:
+    def __init__(
+        self, spool: Spool, clock: Clock, repeats: Repeats[Answer], book: PriceBook = SHIPPED, met: Met | None = None
+    ) -> None:
         self._spool = spool
         self._clock = clock
         self._repeats = repeats
         self._large = threading.Lock()
-        self._book = book
+        self._book, self._met = book, met or Met()
 
     def take(
         self, sent: bytes, encoding: Encoding, principal: Principal, signal: Signal, content_encoding: str = ""
@@ -79,12 +83,14 @@ class Intake:
 
     def _store(self, body: bytes, encoding: Encoding, principal: Principal, signal: Signal, key: bytes) -> Answer:
         request = decode(body, encoding, signal)
+        new = self._met.sift(request, principal.name) if signal.identified else ()
         stamped = signal.stamp(request, principal, self._clock.now(), self._book)
         if stamped.accepted:
             record = sealed(signal.payload(request, key), key)
             if len(record) > MAX_PAYLOAD:
                 raise Refusal(Why.TOO_LARGE, "the request is too long once stamped; send smaller batches")
             self._spool.append(record)
+            self._met.remember(new)
             happenings.emit(signal.stored, count=stamped.accepted)
         return Answer(stamped.rejected, stamped.message) if stamped.rejected else ACCEPTED
 

@@ -46,6 +46,7 @@ class Signal:
         stamp: rewrites a request into what is stored.
         payload: a stamped request as a spool record, given the request's hash.
         stored: what is counted.
+        identified: its items carry ids, by which one that comes again is known.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Signal:
     stamp: Callable[[Any, Principal, float, PriceBook], Stamped]
     payload: Callable[[Any, bytes], bytes]
     stored: happenings.Kind
+    identified: bool = False
 
 
 def _spans_payload(request: ExportTraceServiceRequest, _: bytes) -> bytes:
@@ -82,6 +84,7 @@ TRACES: Final = Signal(
     stamp=stamp,
     payload=_spans_payload,
     stored=SPANS_STORED,
+    identified=True,
 )
 LOGS: Final = Signal(
     name="logs",

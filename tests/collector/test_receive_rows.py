@@ -133,7 +133,10 @@ examples = settings(max_examples=25)
 @examples
 @given(st.lists(spans, min_size=1, max_size=3, unique_by=lambda s: s.span_id), attributes)
 def test_spans(path: Paths, sent: list[Span], resource: list[KeyValue]) -> None:
-    message = request(*sent, service=f"svc-{next(numbers)}")  # a new request each time, not one sent again
+    trace = next(numbers).to_bytes(16, "big")
+    for span in sent:
+        span.trace_id = trace  # new spans each time, none sent again
+    message = request(*sent, service=f"svc-{next(numbers)}")
     message.resource_spans[0].resource.attributes.extend(resource)
     path.send("traces", message)
     ways = path.rows("otel_traces", "_principal, SpanId")
