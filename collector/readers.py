@@ -5,8 +5,8 @@
     {"<name>": {"sha256": "<hex of the token>", "role": "viewer", "in_flight": 4, "rows_per_minute": 1000000000}}
 
 A reader's token is 256 random bits, kept only as SHA-256 (see :mod:`collector.tokens`, whose operators are readers,
-too: auditors). While the file names nobody, the port asks for nothing: it is on loopback, and whoever reaches it is
-``default``, an auditor. From the first reader on, everybody has to say who they are.
+too: auditors). While there is no such file, the port asks for nothing: it is on loopback, and whoever reaches it is
+``default``, an auditor. From the first reader on, everybody has to say who they are, also when the last one is gone.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ class Readers:
             return
         try:
             self._by_hash = self._read()
-            self._closed = bool(self._by_hash)
+            self._closed = seen is not None
         except ConfigError as error:
             happenings.emit(UNREADABLE, error=str(error))
             self._by_hash, self._closed = {}, True

@@ -7,7 +7,8 @@ milliseconds. It is on disk before the first byte of the answer leaves: what was
 The first of the same statement (text, parameters, reader, outcome) in a minute is written in full, and 30 of a reader's
 at most. The others are counted: with the first statement after the minute (or at the end) one entry of kind
 ``sql_count`` for each reader says how many of each outcome there were beside those, with the rows and milliseconds of
-all of them and the statements that were repeated most. Who is not let in at all is one reader, ``unauthenticated``.
+all of them and the beginning of each statement, of 250 at most: a few cheap ones hide none that follows, and who asks
+more is seen to. Who is not let in at all is one reader, ``unauthenticated``.
 """
 
 from __future__ import annotations
@@ -28,8 +29,9 @@ _MINUTE_S: Final = 60.0
 _IN_FULL: Final = 30
 _TEXT: Final = 2000
 _PARAMETERS: Final = 1000
-_MOST: Final = 20
-_DISTINCT: Final = 1000
+_DISTINCT: Final = 250
+_BEGINNING: Final = 200
+_OTHERS: Final = "…"
 
 
 @dataclass(slots=True)
@@ -38,7 +40,7 @@ class _Tally:
 
     in_full: set[str] = field(default_factory=set)
     outcomes: Counter[str] = field(default_factory=Counter)
-    repeated: Counter[str] = field(default_factory=Counter)
+    statements: Counter[str] = field(default_factory=Counter)
     rows: int = 0
     ms: float = 0.0
 
@@ -62,7 +64,7 @@ class QueryLog:
         key = _hash(word, statement)
         tally = self._tallies.setdefault(reader, _Tally())
         if key in tally.in_full or len(tally.in_full) >= _IN_FULL:
-            self._count(tally, word, key, outcome, ms)
+            self._count(tally, word, statement, outcome, ms)
             return
         self._journal.append(
             Note("sql", reader, word, statement.text[:_TEXT], payload=_payload(statement, outcome, ms))
@@ -99,10 +101,11 @@ class QueryLog:
         return int(self._clock.monotonic() // _MINUTE_S)
 
     @staticmethod
-    def _count(tally: _Tally, word: str, key: str, outcome: Outcome, ms: float) -> None:
+    def _count(tally: _Tally, word: str, statement: Statement, outcome: Outcome, ms: float) -> None:
         tally.outcomes[word] += 1
-        if key in tally.repeated or len(tally.repeated) < _DISTINCT:
-            tally.repeated[key] += 1
+        beginning = statement.text[:_BEGINNING]
+        known = beginning in tally.statements or len(tally.statements) < _DISTINCT
+        tally.statements[beginning if known else _OTHERS] += 1
         tally.rows, tally.ms = tally.rows + outcome.read_rows, tally.ms + ms
 
 
@@ -131,5 +134,5 @@ def _counted(tally: _Tally) -> dict[str, object]:
         **tally.outcomes,
         "read_rows": tally.rows,
         "ms": round(tally.ms),
-        "repeated": {key[:16]: count for key, count in tally.repeated.most_common(_MOST)},
+        "statements": dict(tally.statements),
     }

@@ -76,6 +76,8 @@ def test_from_the_first_reader_on_everybody_says_who_they_are(port: Port) -> Non
     assert get(port, auth=("default", operator)).text == "1\n"
     Readers(port.folder).remove("jo")
     assert get(port, auth=("jo", token)).status_code == 403
+    assert get(port).status_code == 403, "the last reader's leaving opens nothing"
+    assert get(port, auth=("default", operator)).text == "1\n"
 
 
 def test_tokens_are_hashed_at_rest(port: Port) -> None:
@@ -266,7 +268,7 @@ def test_the_same_statement_is_written_once_and_counted(tmp_path: Path) -> None:
     assert (first["subject"], failed["subject"], counted["kind"]) == ("answered", "failed", "sql_count")
     assert counted["payload"]["answered"] == 999
     assert (counted["payload"]["read_rows"], counted["payload"]["ms"]) == (6993, 1998)
-    assert list(counted["payload"]["repeated"].values()) == [999]
+    assert counted["payload"]["statements"] == {"SELECT 1": 999}
     log.close()
 
 
@@ -283,6 +285,20 @@ def test_counts_that_no_disk_takes_at_the_end_are_owed(tmp_path: Path, monkeypat
 
 def _full(*_: object) -> None:
     raise OSError(28, "No space left on device")
+
+
+def test_noise_hides_no_statement(tmp_path: Path) -> None:
+    log, _ = _log(tmp_path)
+    for number in range(100):
+        log.record("mallory", Statement(f"SELECT {number}"), Outcome(), 1.0)
+    log.record("mallory", Statement("SELECT prompt FROM secrets"), Outcome(), 1.0)
+    for number in range(1000):
+        log.record("mallory", Statement(f"SELECT {number}, 'more'"), Outcome(), 1.0)
+    log.close()
+    (counted,) = [e["payload"] for e in entries(tmp_path, "keep") if e["kind"] == "sql_count"]
+    assert counted["statements"]["SELECT prompt FROM secrets"] == 1
+    assert sum(counted["statements"].values()) == counted["answered"] == 100 + 1 + 1000 - 30
+    assert counted["statements"]["…"] > 700, "so many that their asker is noticed by it"
 
 
 def test_no_reader_can_flood_the_journal(tmp_path: Path) -> None:
