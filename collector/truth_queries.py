@@ -26,22 +26,23 @@ TRUTH: Final[Mapping[str, Query]] = {
     ),
     "span_gaps": Query(
         "emitters of which spans are missing (or still on their way), or that gave spans up",
-        """SELECT service, emitter, stored, highest, missing, dropped, toUnixTimestamp64Micro(first) / 1000000 AS first,
-                toUnixTimestamp64Micro(last) / 1000000 AS last
+        """SELECT service, emitter, principal, stored, highest, missing, dropped,
+                toUnixTimestamp64Micro(first) / 1000000 AS first, toUnixTimestamp64Micro(last) / 1000000 AS last
             FROM span_gaps AS t
             WHERE tenant = {tenant:String} AND (missing > 0 OR dropped > 0)
               AND t.last >= fromUnixTimestamp64Micro(toInt64({since:Float64} * 1000000))
-            ORDER BY missing DESC, service, emitter LIMIT 1000""",
+            ORDER BY missing DESC, service, emitter, principal LIMIT 1000""",
         {"tenant": "default"},
     ),
     "gap_numbers": Query(
-        "which numbers of an emitter are missing, as ranges",
+        "which numbers of an emitter are missing, as ranges; of one sender, where several name the same emitter",
         """SELECT pair.1 + 1 AS first, pair.2 - 1 AS last
             FROM (SELECT arraySort(bitmapToArray(groupBitmapMergeState(numbers))) AS numbers FROM emitters
-                  WHERE tenant = {tenant:String} AND emitter = {emitter:String})
+                  WHERE tenant = {tenant:String} AND emitter = {emitter:String}
+                    AND ({principal:String} = '' OR principal = {principal:String}))
             ARRAY JOIN arrayZip(arrayPopBack(arrayPushFront(numbers, toUInt64(0))), numbers) AS pair
             WHERE pair.2 > pair.1 + 1 ORDER BY first LIMIT 1000""",
-        {"tenant": "default"},
+        {"tenant": "default", "principal": ""},
     ),
     "written": Query(
         "rows of each table and view target; differences between them are explained by what a view takes",

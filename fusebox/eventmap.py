@@ -59,8 +59,8 @@ class SpanFacts:
     failed: bool
     service: str
     attributes: Mapping[str, Value] = field(default_factory=dict)
-    instance: str = ""
-    """Who numbers the spans (``service.instance.id``)."""
+    emitter: str = ""
+    """Who numbers the spans: its principal and ``service.instance.id``; empty where nobody does."""
     message: str = ""
     """What the span's status says about a failure."""
 

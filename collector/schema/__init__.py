@@ -59,14 +59,23 @@ def apply(client: Client) -> None:
     """Bring the database to this release's schema.
 
     Raises:
-        ConfigError: the database was written by a newer Fusebox, or by a changed one.
+        ConfigError: the database was written by a newer Fusebox, by a changed one, or not by Fusebox at all.
     """
+    _refuse_stock(client)
     client.command(_TABLE)
     done, known = applied(client), steps()
     _refuse_strangers(done, known)
     for step in known:
         if step.number not in done:
             _apply(client, step)
+
+
+def _refuse_stock(client: Client) -> None:
+    if client.command("EXISTS TABLE otel_traces") and not client.command("EXISTS TABLE fusebox_schema"):
+        raise ConfigError(
+            "this database has a table otel_traces that Fusebox has not built; Fusebox reads it as it is ('fusebox "
+            "schema check'), and writes to a database of its own: name another one in clickhouse_url"
+        )
 
 
 def applied(client: Client) -> dict[int, str]:

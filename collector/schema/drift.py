@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import Final
 
@@ -36,6 +36,13 @@ EXPORTER: Final = (
     "Links.Attributes",
 )  # fmt: skip
 """Columns of the OpenTelemetry Collector's exporter, in its order."""
+_TYPES: Final[Mapping[str, tuple[str, ...]]] = {
+    "Timestamp": ("DateTime64(9",), "Duration": ("UInt64", "Int64"), "Events.Timestamp": ("Array(DateTime64(9",),
+    "SpanAttributes": ("Map(",), "ResourceAttributes": ("Map(",), "Events.Attributes": ("Array(Map(",),
+    "Links.Attributes": ("Array(Map(",),
+}  # fmt: skip
+"""How the types begin that the queries count on; all others hold text, or texts."""
+_TEXT: Final = ("String", "LowCardinality(String", "Array(String", "Array(LowCardinality(String")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +70,8 @@ def record(client: Client, leave: Set[str] = frozenset()) -> None:
 
 def objects() -> list[str]:
     """Every table and view that the steps of this release build."""
-    return [name for step in schema.steps() for name in _CREATED.findall(step.text)]
+    found = (name for step in schema.steps() for name in _CREATED.findall(step.text))
+    return list(dict.fromkeys(found))  # a view that was built anew stands in two
 
 
 def drift(client: Client) -> list[Drift]:
@@ -75,12 +83,14 @@ def drift(client: Client) -> list[Drift]:
 
 
 def exporter_columns(client: Client) -> list[str]:
-    """Columns of the exporter that the table ``otel_traces`` lacks; all of them when there is no such table."""
+    """Columns of the exporter that the table ``otel_traces`` lacks, or has of a type that no query of ours reads (it
+    stands behind the name); all of them when there is no such table."""
     rows = client.query(
-        "SELECT name FROM system.columns WHERE database = currentDatabase() AND table = 'otel_traces'"
+        "SELECT name, type FROM system.columns WHERE database = currentDatabase() AND table = 'otel_traces'"
     ).result_rows
-    there = {str(name) for (name,) in rows}
-    return [name for name in EXPORTER if name not in there]
+    there = {str(name): str(kind) for name, kind in rows}
+    lacking = [name for name in EXPORTER if not there.get(name, "").startswith(_TYPES.get(name, _TEXT))]
+    return [f"{name} ({there[name]})" if name in there else name for name in lacking]
 
 
 def _steps(client: Client) -> Iterator[Drift]:

@@ -145,7 +145,7 @@ def _show(found: dict[str, Any]) -> None:
         console.print(Text("the table otel_traces of an OpenTelemetry Collector: Fusebox reads it, and writes nothing"))
         return
     if found["missing_columns"]:
-        console.print(Text(f"otel_traces has no column {', '.join(found['missing_columns'])}"))
+        console.print(Text(f"otel_traces has no column, or another type of it: {', '.join(found['missing_columns'])}"))
     for each in found["drift"]:
         console.print(Text(terminal.plain(f"{each['kind']:8} {each['name']}: {each['detail']}")))
     if not found["drift"]:

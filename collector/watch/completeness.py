@@ -39,10 +39,10 @@ class Completeness:
         """Note the span's number; True when it is a canary."""
         self.spans += 1
         number = span.attributes.get(names.SEQUENCE)
-        if span.instance and type(number) is int and number > 0:
+        if span.emitter and type(number) is int and number > 0:
             dropped = span.attributes.get(names.DROPPED)
             self._sequences.note(
-                span.instance, number, agent_of(span.attributes, span.service), self._clock.wall(),
+                span.emitter, number, agent_of(span.attributes, span.service), self._clock.wall(),
                 dropped if type(dropped) is int else 0,
             )  # fmt: skip
         if not span.attributes.get(names.CANARY):

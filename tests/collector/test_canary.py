@@ -82,9 +82,9 @@ def test_without_canaries_there_is_no_word_about_them(tmp_path: Path) -> None:
     assert (canary.trouble(), told) == ("", [])
 
 
-def facts(number: object, instance: str = "e1", **more: Any) -> SpanFacts:
+def facts(number: object, emitter: str = "e1", **more: Any) -> SpanFacts:
     return SpanFacts(
-        "t", "s", "", 0, 0, False, "shop", {"gen_ai.agent.id": "bot", names.SEQUENCE: number, **more}, instance
+        "t", "s", "", 0, 0, False, "shop", {"gen_ai.agent.id": "bot", names.SEQUENCE: number, **more}, emitter
     )  # type: ignore[dict-item]
 
 
@@ -93,7 +93,7 @@ def test_losses_are_sentences_and_stand_in_the_findings_of_their_agent(tmp_path:
     complete = Completeness(late(Config(data_dir=tmp_path, canary_s=0), clock)[0], clock)
     for number in (1, 2, 5, "7", -3, True, 2.5):
         assert not complete.look(facts(number))
-    assert not complete.look(facts(900, instance=""))
+    assert not complete.look(facts(900, emitter=""))
     finding = Finding("bot", "repetition", 1.0, "six times the same", "open", 6, 5)
     assert complete.doubt(finding) == finding
     clock.advance(60)

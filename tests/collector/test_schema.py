@@ -204,7 +204,23 @@ class TestVerb:
             assert "reads it, and writes nothing" in capsys.readouterr().out
             server.client.command("ALTER TABLE otel_traces DROP COLUMN StatusCode")
             assert main(["schema", "check", "--url", server.url]) == 1
-            assert "no column StatusCode" in capsys.readouterr().out
+            assert ": StatusCode\n" in capsys.readouterr().out
+            server.client.command("ALTER TABLE otel_traces ADD COLUMN StatusCode Int32")
+            assert main(["schema", "check", "--url", server.url]) == 1
+            assert ": StatusCode (Int32)\n" in capsys.readouterr().out
+        finally:
+            server.close()
+
+    def test_nothing_is_built_into_a_database_of_others(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        server = StandIn(tmp_path / "server")
+        try:
+            server.client.command(STOCK_TABLE.format(duration="UInt64"))
+            monkeypatch.setenv("FUSEBOX_CLICKHOUSE_URL", server.url)
+            assert main(["schema", "apply"]) == 2
+            assert "that Fusebox has not built" in capsys.readouterr().err
+            assert [row[0] for row in server.client.query("SHOW TABLES").result_rows] == ["otel_traces"]
         finally:
             server.close()
 

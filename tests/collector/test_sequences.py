@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector import queries
+from collector.otlp import facts_of
 from collector.watch.sequences import GRACE_S, MAX_EMITTERS, MAX_HOLES, MEMORY_S, Sequences
 from tests.collector.keep_bench import Bench
 from tests.collector.spans import NOW, Span, request
@@ -95,10 +96,10 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
         yield bench
 
 
-def numbered(*numbers: int, emitter: str = "e1", dropped: int = 0) -> bytes:
+def numbered(*numbers: int, emitter: str = "e1", dropped: int = 0, principal: str = "local") -> bytes:
     told = {"fusebox.dropped": dropped} if dropped else {}
     spans = (Span(n, attributes={"fusebox.action": "tool_call", "fusebox.seq": n, **told}) for n in numbers)
-    return request(*spans, resource={"service.instance.id": emitter})
+    return request(*spans, principal=principal, resource={"service.instance.id": emitter})
 
 
 def gaps(bench: Bench) -> list[tuple[Any, ...]]:
@@ -114,6 +115,20 @@ def test_the_database_knows_which_numbers_are_missing(bench: Bench) -> None:
     assert [(row["first"], row["last"]) for row in found] == [(3, 4), (6, 7)]
     bench.store(numbered(3, 4, 6, 7))
     assert gaps(bench) == [("e1", 9, 9, 0, 2)]
+
+
+def test_nobody_makes_the_spans_of_another_sender_seem_missing(bench: Bench) -> None:
+    forged = numbered(1_000_001, principal="mallory")
+    bench.store(numbered(1, 2), forged, numbered(3))
+    assert sorted(gaps(bench)) == [("e1", 1, 1_000_001, 1_000_000, 0)], "its own gap, not the other's"
+    (told,) = queries.run(bench.engine.reader(), "span_gaps", since=NOW - 10)
+    assert told["principal"] == "mallory"
+    assert queries.run(bench.engine.reader(), "gap_numbers", emitter="e1", principal="local") == []
+    sequences = Sequences()
+    for payload in (numbered(1, 2), forged, numbered(3)):
+        for span in facts_of(payload):
+            sequences.note(span.emitter, int(span.attributes["fusebox.seq"]), "bot", 0.0)
+    assert sequences.lost(GRACE_S + 1) == {}
 
 
 def test_a_batch_that_is_stored_again_changes_no_gap(bench: Bench) -> None:
