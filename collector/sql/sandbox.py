@@ -26,7 +26,7 @@ from collector.sql.database import Connection, Database, Embedded, Server
 from collector.sql.errors import UNKNOWN_DATABASE, EngineError, StatementRefused
 from collector.sql.gate import Gate, known_format
 from collector.sql.landlock import confine
-from collector.sql.settings import complete, judge
+from collector.sql.settings import complete, judge, told
 from collector.sql.statement import Outcome, Statement, frame, pack, receive
 
 _MEMORY: Final = 4 << 30
@@ -75,7 +75,7 @@ class Sandbox:
         form = known_format(permitted.format or statement.format)
         running = self._database.connect(complete({**statement.settings, **judge(permitted.settings)}))
         try:
-            answer = running.run(permitted.text, form, statement.parameters)
+            answer = running.run(told(permitted.text), form, statement.parameters)
         finally:
             running.close()
         return Outcome(

@@ -45,15 +45,35 @@ WITHOUT_EFFECT: Final = frozenset(
 )  # fmt: skip
 _LOWERED: Final = frozenset({"max_rows_to_read", "max_bytes_to_read", "max_rows_to_group_by", "max_rows_to_sort"})
 _LOOKS: Final = re.compile(
-    r"output_format_(?!schema)\w+|date_time_output_format|format_csv_delimiter|join_use_nulls|group_by_use_nulls|extremes|"
+    r"output_format_\w+|date_time_output_format|format_csv_delimiter|join_use_nulls|group_by_use_nulls|extremes|"
     r"session_timezone|prefer_column_name_to_alias|union_default_mode|intersect_default_mode|except_default_mode|"
     r"use_client_time_zone|empty_result_for_aggregation_by_empty_set|result_overflow_mode|read_overflow_mode|"
     r"short_circuit_function_evaluation|optimize_aggregation_in_order|transform_null_in|cast_keep_nullable|limit|offset|"
     r"final|count_distinct_implementation|"
     r"joined_subquery_requires_alias|any_join_distinct_right_table_keys|allow_suspicious_low_cardinality_types"
 )
+_SCHEMA: Final = "output_format_schema"
+"""How the names of those begin that would write a file."""
 _NUMBER: Final = re.compile(r"\d{1,19}(?:\.\d{1,9})?")
 _VALUE: Final = re.compile(r"[^\x00-\x1f\\']{0,200}|\t")
+
+
+_LISTED: Final = re.compile(r"(SELECT [^']* FROM )system\.settings((?: [^']*)?)")
+_LIST: Final = """(SELECT * REPLACE (
+    if(match(name, '^(?:{names})$') AND NOT startsWith(name, '{schema}'), 0, readonly) AS readonly)
+    FROM system.settings)"""
+
+
+def told(statement: str) -> str:
+    """A statement on ``system.settings``, so that it says which settings may be brought here: clients go by that, and
+    the engine, which is told them beforehand, would say none. Any other statement as it is.
+
+    Args:
+        statement: canonical, and permitted.
+    """
+    found = _LISTED.fullmatch(statement)
+    names = "|".join((_LOOKS.pattern, *sorted({*LIMITS, *_LOWERED, *WITHOUT_EFFECT})))
+    return f"{found[1]}{_LIST.format(names=names, schema=_SCHEMA)} AS settings{found[2]}" if found else statement
 
 
 def judge(asked: Mapping[str, str]) -> dict[str, str]:
@@ -77,7 +97,7 @@ def _judged(name: str, value: str) -> str:
         return "1"
     if name in LIMITS or name in _LOWERED:
         return _lowered(name, value)
-    if not _LOOKS.fullmatch(name):
+    if not _LOOKS.fullmatch(name) or name.startswith(_SCHEMA):
         raise StatementRefused(f"Cannot modify {name[:100]!r} setting in readonly mode", READONLY)
     if not _VALUE.fullmatch(value):
         raise StatementRefused(f"{value[:50]!r} is no value of {name}", BAD_ARGUMENTS)

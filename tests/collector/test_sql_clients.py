@@ -10,7 +10,7 @@ from typing import Any
 
 import clickhouse_connect
 import pytest
-from clickhouse_connect.driver.exceptions import DatabaseError
+from clickhouse_connect.driver.exceptions import DatabaseError, ProgrammingError
 
 from collector.readers import Reader, Readers
 from tests.collector.sql_bench import Port, serving
@@ -117,6 +117,23 @@ def test_clickhouse_connect_works_unchanged(port: Port, token: str, compress: bo
         with pytest.raises(DatabaseError) as error:
             client.insert("agent_events", [["x"]], column_names=["agent"])
         assert error.value.code == 497
+
+
+def test_clickhouse_connect_may_say_how_a_result_looks_and_what_it_may_use(port: Port, token: str) -> None:
+    with clickhouse_connect.get_client(host=port.host, port=port.port, username="grafana", password=token) as client:
+        look = {"date_time_output_format": "iso", "session_timezone": "Asia/Tokyo", "join_use_nulls": 1}
+        limits = {"max_threads": 1, "max_execution_time": 2, "max_result_rows": 10, "max_rows_to_read": 1_000_000}
+        assert client.query("SELECT toString(toDateTime(0))", settings=look).result_rows == [("1970-01-01 09:00:00",)]
+        assert client.query("SELECT 1", settings=limits).result_rows == [(1,)]
+        with pytest.raises(DatabaseError, match=r"max_result_rows|Limit for result"):
+            client.query("SELECT number FROM numbers(11)", settings=limits)
+        for wanted in (
+            "output_format_schema",
+            "max_insert_threads",
+            "allow_experimental_kafka_offsets_storage_in_keeper",
+        ):
+            with pytest.raises((ProgrammingError, DatabaseError)):
+                client.query("SELECT 1", settings={wanted: "1"})
 
 
 def test_data_frames_and_arrow_work(port: Port, token: str) -> None:
