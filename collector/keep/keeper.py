@@ -91,7 +91,8 @@ class Flow:
     """How well records flow, for health and metrics. Times are wall-clock Unix seconds, 0 = never."""
 
     last_stored: float = 0.0
-    failing_since: float = 0.0
+    begun: float = 0.0
+    """When the batch at hand was tried first; 0 while there is none."""
     reason: str = ""
     lag: int = 0
 
@@ -137,9 +138,11 @@ class Keeper:
         return self._flow
 
     def trouble(self) -> str:
-        """Empty while records flow, else why they have not for half a minute."""
-        since = self._flow.failing_since
-        return self._flow.reason if since and self._clock.wall() - since > _STUCK_S else ""
+        """Empty while records flow, else why they have not for half a minute: an insert that hangs has not failed."""
+        begun = self._flow.begun
+        if not begun or self._clock.wall() - begun <= _STUCK_S:
+            return ""
+        return self._flow.reason or "the database does not answer; an insert is under way that does not end"
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -170,12 +173,16 @@ class Keeper:
         batch = self._batches.next()
         self._flow.lag = self._batches.lag()
         if batch:
+            self._begin()
             with self._linger.timed():
                 self._inserter.write(batch)
                 self._batches.done(batch)
-            self._flow.last_stored, self._flow.failing_since, self._flow.reason = self._clock.wall(), 0.0, ""
+            self._flow.last_stored, self._flow.begun, self._flow.reason = self._clock.wall(), 0.0, ""
         return batch is not None
 
     def _failed(self, reason: str) -> None:
         self._flow.reason = reason
-        self._flow.failing_since = self._flow.failing_since or self._clock.wall()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._flow.begun = self._flow.begun or self._clock.wall()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 from pathlib import Path
 
 import pytest
@@ -223,7 +224,7 @@ def test_the_loop_goes_on_with_the_same_batch_until_it_is_stored(tmp_path: Path)
     keeper = Keeper(batches, moody, clock, 0.0)  # type: ignore[arg-type]
     keeper.start()
     until(lambda: moody.seen, "a first attempt")
-    until(lambda: keeper.flow.failing_since, "the failure shows")
+    until(lambda: keeper.flow.reason, "the failure shows")
     assert keeper.trouble() == ""
     clock.advance(31)
     assert "away" in keeper.trouble() or "else" in keeper.trouble()
@@ -232,6 +233,28 @@ def test_the_loop_goes_on_with_the_same_batch_until_it_is_stored(tmp_path: Path)
     keeper.stop()
     assert len({batch.id for batch in moody.seen}) == 1
     assert [batch.retried for batch in moody.seen] == [False, True, True]
+
+
+def test_an_insert_that_hangs_is_no_flow(tmp_path: Path) -> None:
+    disk, clock, go_on = Disk(), ManualClock(), threading.Event()
+    disk.records = [Record(1, b"a")]
+    hanging = threading.Event()
+
+    class Hanging:
+        def write(self, batch: Batch) -> None:
+            hanging.set()
+            assert go_on.wait(30)
+
+    keeper = Keeper(Batches(Source(disk), Promises(tmp_path), _SETTINGS, clock), Hanging(), clock, 0.0)  # type: ignore[arg-type]
+    keeper.start()
+    assert hanging.wait(10)
+    clock.advance(29)
+    assert keeper.trouble() == ""
+    clock.advance(2)
+    assert "does not end" in keeper.trouble()
+    go_on.set()
+    until(lambda: keeper.trouble() == "", "it has ended")
+    keeper.stop()
 
 
 def test_a_stop_leaves_what_is_not_stored_to_the_next_process(tmp_path: Path) -> None:
