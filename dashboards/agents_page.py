@@ -15,7 +15,7 @@ from dashboards.columns import COUNT, SECONDS, SHARE, USD
 from dashboards.filters import Period, choose, chosen
 from dashboards.links import Name, link
 from dashboards.live import draw_completeness, known, refresh
-from dashboards.text import count, lasted, moment, money, visible
+from dashboards.text import count, lasted, moment, visible
 from dashboards.view import Board, Tile
 from fusebox.clock import Clock
 from fusebox.config import Config
@@ -129,7 +129,7 @@ def _draw_standing(tile: Tile, clock: Clock) -> None:
     shown = {
         "Actions per minute": count(tile.actions),
         "Tokens per minute": count(tile.tokens),
-        "Cost per minute": money(tile.cost).replace("$", "\\$"),
+        "Cost per minute": tile.spent.replace("$", "\\$"),
         "Held messages": str(tile.held),
     }
     for column, (label, value) in zip(st.columns(len(shown)), shown.items(), strict=True):

@@ -10,7 +10,7 @@ import streamlit as st
 
 from dashboards.links import Name, link
 from dashboards.state import Asked, memory
-from dashboards.text import count, lasted, many, money, spark, tag, visible
+from dashboards.text import count, lasted, many, spark, tag, visible
 from dashboards.view import NORMAL, Board, Standing, Tile, matching
 
 TILES: Final = 50
@@ -139,15 +139,15 @@ def _facts(tile: Tile) -> str:
     facts = [
         f"**{count(tile.actions)}** actions/min",
         f"**{count(tile.tokens)}** tokens/min",
-        f"**{_dollars(tile.cost)}** per minute",
+        f"**{_dollars(tile.spent)}** per minute",
         f"**{tile.held}** held · **{tile.denied}** denied",
         f"{spark(tile.course)} last minute",
     ]
     return "\n".join(f"- {fact}" for fact in facts)
 
 
-def _dollars(amount: float) -> str:
-    return money(amount).replace("$", "\\$").replace("<", "\\<")
+def _dollars(amount: str) -> str:
+    return amount.replace("$", "\\$").replace("<", "\\<")
 
 
 def _draw_buttons(tile: Tile, name: str) -> None:

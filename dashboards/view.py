@@ -53,7 +53,8 @@ class Latch:
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """One agent's circuit. Rates are per minute, ``cost`` is US dollars; of the budgets, None is none."""
+    """One agent's circuit. Rates are per minute, ``cost`` is US dollars, of all but the ``unpriced`` tokens; of the
+    budgets, None is none."""
 
     agent: str
     standing: Standing
@@ -73,6 +74,12 @@ class Tile:
     """A resume takes a second operator."""
     course: tuple[float, ...] = ()
     """Its actions in each five seconds of the last minute, oldest first."""
+    unpriced: float = 0.0
+
+    @property
+    def spent(self) -> str:
+        """Its cost in words: at least so much where some of it has no price."""
+        return f"{'≥ ' if self.unpriced else ''}{money(self.cost)}"
 
     @property
     def budgets(self) -> tuple[tuple[float, str], ...]:
@@ -232,6 +239,7 @@ def _tile(data: Json, latches: Iterable[Latch]) -> Tile:
         denied=int(data["denied"] or 0),
         risky=data.get("risk") == Risk.HIGH,
         course=tuple(float(number) for number in data.get("course", ())),
+        unpriced=float(data.get("unpriced_per_minute", 0)),
     )
 
 

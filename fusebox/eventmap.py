@@ -130,6 +130,7 @@ def event_of(span: SpanFacts) -> Event | None:
         span.span_id,
         span.parent_id,
         parse_lineage(str(said(names.LINEAGE, ""))) or (),
+        names.COST_USD in a,
     )
 
 

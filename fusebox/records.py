@@ -123,6 +123,8 @@ class Event:
     span_id: str = ""
     parent_id: str = ""
     lineage: Lineage = ()
+    priced: bool = True
+    """False where nobody knows what it cost; ``cost`` is 0 then, and it was not free."""
 
 
 def new_id(prefix: str) -> str:

@@ -2,6 +2,7 @@
 
 * Against the agent's budgets (``tokens_per_minute`` and ``usd_per_minute`` in the registry), each in two windows; see
   :mod:`breakers.detectors.budget`. Money is judged where calls have a price, which is in the collector.
+  A call whose price nobody knows counts for nothing there, which warns once.
 * Without any budget, a context that feeds on itself: ``calls`` calls running each bring at least ``growth`` times the
   input of the call before, evenly, and by ever more tokens (the second half of the run adds ``swell`` times what the
   first half did), past ``floor`` tokens. A context that merely gets longer, by about as much each time, does not swell.
@@ -36,7 +37,7 @@ class Burn:
 
     __slots__ = (
         "_budgets", "_calls", "_ceiling", "_floor", "_growth", "_last", "_rising", "_rose", "_run", "_since", "_swell",
-        "_warned", "score",
+        "_unpriced", "_warned", "score",
     )  # fmt: skip
 
     name = "burn"
@@ -62,6 +63,8 @@ class Burn:
             self._budgets += (Budget(self.name, budget, over, lasting, _tokens, "{:.0f} tokens"),)
         if usd:
             self._budgets += (Budget(self.name, usd, over, lasting, _usd, "{:.2f} US dollars"),)
+        self._unpriced = bool(usd)
+        """True while such a call is news."""
         self._run: tuple[int, ...] = ()
         self._last = 0
         self._since = 0.0
@@ -82,7 +85,14 @@ class Burn:
     def _over_budget(self, event: Event) -> Finding | None:
         found = [said for budget in self._budgets if (said := budget.observe(event)) is not None]
         self.score = max(budget.score for budget in self._budgets)
+        if self._unpriced and not event.priced and _tokens(event):
+            self._unpriced = False
+            found.append(self._not_counted(event))
         return max(found, key=lambda said: said.action == OPEN, default=None)
+
+    def _not_counted(self, event: Event) -> Finding:
+        reason = f"{event.operation} has no known price: its calls count for nothing in the budget in US dollars"
+        return finding(event, self.name, reason, action=WARN, score=1.0, threshold=1.0)
 
     def _growing(self, event: Event, tokens: int) -> Finding | None:
         last, self._last = self._last, tokens

@@ -56,9 +56,14 @@ def _row(tile: dict[str, Any]) -> tuple[str, ...]:
     return (
         escape(tile["agent"]), f"[{colour}]{tile['state']}[/]", tile["mode"], str(tile["actions_per_minute"]),
         _of(tile["tokens_per_minute"], tile["budget_tokens_per_minute"]),
-        _of(f"{tile['cost_per_minute']:.4f}", tile["budget_usd_per_minute"]), str(tile["held"]),
+        _of(_cost(tile), tile["budget_usd_per_minute"]), str(tile["held"]),
         escape(tile["owner"]) if tile["registered"] else "[yellow]unregistered[/]", escape(tile["reason"]),
     )  # fmt: skip
+
+
+def _cost(tile: dict[str, Any]) -> str:
+    """What is known of it: some calls may have no price."""
+    return f"{'≥ ' if tile['unpriced_per_minute'] else ''}{tile['cost_per_minute']:.4f}"
 
 
 def _of(used: object, budget: object) -> str:

@@ -92,6 +92,7 @@ class BoardView:
             "actions_per_minute": figures.actions,
             "tokens_per_minute": figures.tokens,
             "cost_per_minute": figures.cost,
+            "unpriced_per_minute": figures.unpriced,
             "budget_tokens_per_minute": entry.tokens_per_minute if entry else None,
             "budget_usd_per_minute": entry.usd_per_minute if entry else None,
             "held": held.get(agent, 0),

@@ -28,6 +28,8 @@ class Figures:
     actions: int = 0
     tokens: int = 0
     cost: float = 0.0
+    unpriced: int = 0
+    """Tokens that nobody knows the price of, which the cost lacks."""
     denied: int = 0
 
     def add(self, other: Figures) -> None:
@@ -35,6 +37,7 @@ class Figures:
         self.actions += other.actions
         self.tokens += other.tokens
         self.cost += other.cost
+        self.unpriced += other.unpriced
         self.denied += other.denied
 
 
@@ -53,8 +56,11 @@ class Roll:
             bucket = self._bucket_of(event.agent, event.time)
             if bucket:
                 bucket.actions += 1
-                bucket.tokens += event.input_tokens + event.output_tokens
+                tokens = event.input_tokens + event.output_tokens
+                bucket.tokens += tokens
                 bucket.cost += event.cost
+                if tokens and not event.priced:
+                    bucket.unpriced += tokens
 
     def denied(self, agent: str, count: int) -> None:
         """Count denials, as of now."""

@@ -56,6 +56,17 @@ def test_a_budget_in_money_opens_and_warns_as_one_in_tokens_does() -> None:
     assert (lasting.count("warn"), lasting.count("open")) == (1, 0)
 
 
+def test_what_has_no_price_is_not_taken_for_free_by_a_budget_in_money() -> None:
+    unpriced = [replace(call(n, 5_000), priced=False) for n in range(3)]
+    burn = Burn(usd=1.0)
+    first = burn.observe(unpriced[0])
+    assert first is not None
+    assert (first.action, first.reason.partition(":")[0]) == ("warn", "m has no known price")
+    assert actions(burn, unpriced[1:]) == ["", ""], "once is enough"
+    assert actions(Burn(budget=1_000_000), unpriced) == ["", "", ""], "there is nothing to count in money"
+    assert actions(Burn(usd=1.0), [replace(call(n, 0), priced=False) for n in range(3)]) == ["", "", ""]
+
+
 def test_of_two_budgets_the_one_that_is_broken_says_so() -> None:
     burn = Burn(usd=100.0, budget=1000)
     found = [burn.observe(replace(call(n, 400, every=1.0), cost=0.4)) for n in range(4)]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from fusebox import happenings
+from fusebox.cli import main
 from fusebox.clock import SystemClock
 from fusebox.config import Config
 from fusebox.control import ControlRefused
@@ -134,6 +135,21 @@ class TestWhoSpeaks:
         assert tile is not None
         assert tile["cost_per_minute"] == pytest.approx(1.5)
         assert (tile["owner"], tile["budget_tokens_per_minute"]) == ("jo@example.com", 20000)
+        assert tile["unpriced_per_minute"] == 0
+
+    def test_tokens_without_a_price_are_not_shown_as_free(
+        self, harness: Harness, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        harness.spans("bot", 2, step=1.0, **{
+            "fusebox.action": "model_call", "gen_ai.usage.input_tokens": 900, "gen_ai.usage.output_tokens": 100,
+        })  # fmt: skip
+        until(lambda: (harness.tile("bot") or {}).get("unpriced_per_minute") == 2000, "two calls")
+        tile = harness.tile("bot")
+        assert tile is not None
+        assert (tile["tokens_per_minute"], tile["cost_per_minute"]) == (2000, 0)
+        monkeypatch.setenv("FUSEBOX_DATA_DIR", str(harness.config.data_dir))
+        assert main(["agents"]) == 0
+        assert "≥ 0.0000" in capsys.readouterr().out
 
     def test_strangers_beyond_the_bound_are_counted_not_judged(
         self, watch_config: Config, monkeypatch: pytest.MonkeyPatch

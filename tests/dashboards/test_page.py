@@ -89,14 +89,14 @@ def test_a_tile_tells_state_in_words_and_what_the_agent_spends(monkeypatch: Patc
     tripped = tile(
         "ticket-helper", "open", reason="the same request six times", since=NOW - 42, held=7, denied=31,
         tokens_per_minute=15_000.0, budget_tokens_per_minute=20_000.0, cost_per_minute=0.184,
-        budget_usd_per_minute=0.23,
+        budget_usd_per_minute=0.23, unpriced_per_minute=12,
     )  # fmt: skip
     with running(Standin(tripped)) as scripted:
         page = signed_in(monkeypatch, tmp_path, scripted)
 
     shown = words(page)
     assert "the same request six times" in texts(page)
-    for part in ("Open", "for 42 s", "15.0k", "0.184", "**7** held", "**31** denied"):
+    for part in ("Open", "for 42 s", "15.0k", "≥ \\$0.184", "**7** held", "**31** denied"):
         assert part in shown
     assert [bar.proto.text for bar in page.get("progress")] == [
         "75% of its 20.0k tokens a minute", "80% of its \\$0.230 a minute",
