@@ -2,6 +2,8 @@
 
 from hypothesis import HealthCheck, settings
 
+import tests.real  # noqa: F401  (first: it takes what is not meant for those who are tested)
+
 # A busy machine is slow, which is no finding; and a store that lasts as long as the test is emptied by each example.
 settings.register_profile(
     "fusebox", settings.default, deadline=None,

@@ -1,21 +1,31 @@
-"""A stand-in for a ClickHouse server: its HTTP interface for reads *and* writes over chDB, with faults on demand."""
+"""A stand-in for a ClickHouse server: its HTTP interface for reads *and* writes over chDB, with faults on demand.
+
+Where ``FUSEBOX_CLICKHOUSE_URL`` names a real server, the stand-in stands before that: the faults are its own, the
+answers the server's, from a database of its own there. Run as a program, it is such a server itself.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import re
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
+from uuid import uuid4
 
 import clickhouse_connect
 import lz4.frame
+import requests
 import uvicorn
+from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, Error
 
+from collector import schema
 from fusebox.ports import bind, port_of
+from tests.real import CLICKHOUSE
 
 Fault = Callable[[str], str]
 """Given a statement: ``""`` (none), ``refuse`` (503), ``exception`` (200 with an error inside), ``slow`` (done,
@@ -27,8 +37,9 @@ SLOW_S = 1.0
 class StandIn:
     """One server on a free port of this process."""
 
-    def __init__(self, folder: Path) -> None:
-        self.client = clickhouse_connect.get_client(interface="chdb", path=str(folder))
+    def __init__(self, folder: Path, real: str = CLICKHOUSE) -> None:
+        self._far = Far(real, built=folder.exists()) if real else None
+        self.client = self._far.client if self._far else _chdb(folder)
         self.fault: Fault = lambda statement: ""
         self._lock = threading.Lock()
         self._server = uvicorn.Server(uvicorn.Config(self._app, interface="asgi3", lifespan="off", log_config=None))
@@ -45,6 +56,8 @@ class StandIn:
     def close(self) -> None:
         self._server.should_exit = True
         self._thread.join(10)
+        if self._far:
+            self._far.close()
         self.client.close()
 
     async def _app(self, scope: Any, receive: Any, send: Any) -> None:
@@ -72,6 +85,9 @@ class StandIn:
             await _answer(send, status, answer, code)
 
     def _do(self, fields: Mapping[str, str], body: bytes) -> tuple[int, bytes, str]:
+        if self._far:
+            return self._far.do(fields, body)
+        self.client.database = fields.get("database", "default")
         settings = {k: v for k, v in fields.items() if k in _INSERT_SETTINGS}
         parameters = {k[6:]: _Raw(v) for k, v in fields.items() if k.startswith("param_")}
         query = fields.get("query", "")
@@ -92,6 +108,36 @@ class StandIn:
         assert match
         target, form = match[1].decode(), match[2].decode()
         self.client.raw_insert(target, insert_block=body[match.end() :], fmt=form, settings=settings)
+
+
+class Far:
+    """A database of our own on a real server.
+
+    Args:
+        url: of the server.
+        built: whether it begins with this release's schema.
+    """
+
+    def __init__(self, url: str, *, built: bool) -> None:
+        self._url, self._name = url, f"test_{uuid4().hex}"
+        with clickhouse_connect.get_client(dsn=url) as client:
+            client.command(f"CREATE DATABASE {self._name}")
+        self.client = clickhouse_connect.get_client(dsn=f"{url}/{self._name}", autogenerate_session_id=False)
+        if built:
+            schema.apply(self.client)
+
+    def do(self, fields: Mapping[str, str], body: bytes) -> tuple[int, bytes, str]:
+        """Status, answer and error code of a request."""
+        more = {**fields, "database": self._name}
+        answer = requests.post(self._url, params=more, data=body, headers={"Accept-Encoding": "identity"}, timeout=60)
+        return answer.status_code, answer.content, answer.headers.get("X-ClickHouse-Exception-Code", "")
+
+    def close(self) -> None:
+        self.client.command(f"DROP DATABASE {self._name}")
+
+
+def _chdb(folder: Path) -> Client:
+    return clickhouse_connect.get_client(interface="chdb", path=str(folder))
 
 
 _INSERT = re.compile(rb"INSERT INTO (.*?)\s+FORMAT (ProtobufSingle|Native)\n", re.DOTALL)
@@ -121,3 +167,10 @@ async def _answer(send: Any, status: int, body: bytes, code: str = "") -> None:
         headers.append((b"x-clickhouse-exception-code", code.encode()))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+if __name__ == "__main__":
+    server = StandIn(Path(sys.argv[1]), real="")
+    print(server.url.removesuffix("/default"), flush=True)
+    sys.stdin.read()
+    server.close()
