@@ -28,7 +28,8 @@ def _is_outside(part: Json) -> bool:
 
 def text_of(value: Any) -> str:
     """All that a value says."""
-    return value if isinstance(value, str) else "\n".join(text for _, text in texts(without_media(value, [])))
+    shown = without_media(value)
+    return shown if isinstance(shown, str) else "\n".join(text for _, text in texts(shown))
 
 
 def _list(value: Any) -> list[Any]:

@@ -204,10 +204,9 @@ class Screen:
     def _mask(self, value: Any, *, again: bool = False, back: bool = False) -> Any:
         if self._session is None:
             return value
-        kept: list[str] = []
-        masked = self._session.mask(without_media(value, kept), again=again, back=back)
+        masked = self._session.mask(without_media(value), again=again, back=back)
         self._require(masked.verdict)
-        return with_media(masked.value, kept) if kept else masked.value
+        return with_media(masked.value, value)
 
     def _restored(self, value: Any) -> Any:
         return self._session.restore(value) if self._session is not None else value
