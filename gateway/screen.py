@@ -138,14 +138,26 @@ class Screen:
                     ask.change(name, self._mask(value))
             ask.asked = self._mask(ask.asked, again=True)
 
-    def arguments(self, tool: str, value: Any) -> Any:
+    def arguments(self, tool: str, value: Any, also: Any = ()) -> Any:
         """Filter and mask what an agent sends to a tool; may set :attr:`held`.
+
+        Args:
+            also: how else it may be read, which is filtered, too.
 
         Raises:
             Denied: 403, a guard said no.
         """
         if self._output is not None:
-            self._ask(self._output.arguments(self._action.agent, tool, value, self._canaries))
+            told = [value, also] if also else value
+            self._ask(self._output.arguments(self._action.agent, tool, told, self._canaries))
+        return self._mask(value)
+
+    def masked(self, value: Any) -> Any:
+        """Mask a value that the filter has passed.
+
+        Raises:
+            Denied: 403, a guard said no.
+        """
         return self._mask(value)
 
     # --- what comes back ----------------------------------------------------------------------------------------------
@@ -189,10 +201,6 @@ class Screen:
         masker = _stream_masker(self._session) if self._session is not None else None
         filtered = StreamFilter(self._output, self._action.agent, self._canaries) if self._output is not None else None
         return TextStream(masker, filtered, self._require)
-
-    def captured(self, value: Any) -> Any:
-        """A value as a span may hold it."""
-        return self._mask(value)
 
     def _tool_call(self, tool: str, told: Any) -> Any:
         value = parsed(told)

@@ -9,6 +9,7 @@ import aiohttp
 import orjson
 
 from gateway.aside import aside
+from gateway.codec import wide_codec_of
 from gateway.denied import Denied
 from gateway.http import Header, Reply, safe
 from gateway.meter import Meter
@@ -49,7 +50,7 @@ async def _show(response: aiohttp.ClientResponse, meter: Meter, reply: Reply, sc
     body = await body_of(response)
     meter.take_text(body)
     binary = b"\0" in body
-    if binary and _is_text(response):
+    if binary and (_is_text(response) or wide_codec_of(body) is not None):
         raise Failed(
             Denied(HTTPStatus.BAD_GATEWAY, "upstream_garbled", "a text that has a NUL in it cannot be screened")
         )

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+import codecs
+from typing import Any, Final
 from urllib.parse import parse_qsl, quote, urlencode
 
 import orjson
 
 from gateway.body import NotJson, json_of
-from gateway.denied import bad_request
+from gateway.denied import Denied, bad_request
 from gateway.http import Request
 from gateway.screen import Screen
+from gateway.tool_parts import parts_of, refused, type_of
+
+_FORM: Final = "application/x-www-form-urlencoded"
 
 
 def value_of(request: Request, body: bytes) -> Any:
@@ -22,7 +26,7 @@ def value_of(request: Request, body: bytes) -> Any:
     if not body:
         return None
     try:
-        return json_of(body)
+        return json_of(body.removeprefix(codecs.BOM_UTF8))
     except NotJson:
         if "json" in request.headers.get("content-type", "").lower():
             raise
@@ -50,20 +54,58 @@ def query_of(request: Request) -> dict[str, str | list[str]]:
     return {name: values[0] if len(values) == 1 else values for name, values in found.items()}
 
 
-def screened(screen: Screen, tool: str, rest: str, query: str, value: Any, body: bytes) -> tuple[str, bytes]:
+def screened(screen: Screen, tool: str, rest: str, query: str, kind: str, value: Any, body: bytes) -> tuple[str, bytes]:
     """Query and body as they may go on: to the byte as they came where nothing in them was changed.
 
+    Args:
+        kind: the body's ``content-type``; empty for none.
+
     Raises:
-        Denied: 403, a guard said no.
+        Denied: 403, a guard said no; 415, the body cannot be read for certain; 400, the path holds what may not leave.
     """
-    pairs = [{name: given} for name, given in parse_qsl(query, keep_blank_values=True)]  # one may be given twice
-    asked = {"path": rest, "query": pairs, "body": "" if value is None else value}
-    told = screen.arguments(tool, asked)
+    parts = parts_of(kind, body) if body else []
+    form = bool(body) and type_of(kind).get_content_type() == _FORM
+    if form and isinstance(value, dict | list):
+        raise refused("the body is JSON and its content-type says that it is a form; say application/json")
+    pairs = _pairs(query)
+    asked = {"path": rest, "query": pairs, "body": _pairs(text_in(body)) if form else "" if value is None else value}
+    told = screen.arguments(tool, asked, also=parts)
     if told["path"] != rest:
         raise bad_request("the path holds what may not leave; put it into the body, where it can be masked")
     if told["query"] != pairs:
-        query = urlencode([pair for each in told["query"] for pair in each.items()])
-    return query, body if told["body"] == asked["body"] else again(told["body"], body)
+        query = _written(told["query"])
+    if form:
+        told["body"] = [_assigned(screen, pair) for pair in told["body"]]
+    if told["body"] != asked["body"]:
+        body = _written(told["body"]).encode() if form else again(told["body"], body)
+    if parts and _still(screen, kind, body):
+        raise refused("a part of the body holds what may not leave and cannot be masked there; send the values as JSON")
+    return query, body
+
+
+def _pairs(text: str) -> list[dict[str, str]]:
+    """Each by itself: a name may be given twice."""
+    return [{name: given} for name, given in parse_qsl(text, keep_blank_values=True)]
+
+
+def _written(pairs: list[dict[str, str]]) -> str:
+    return urlencode([pair for each in pairs for pair in each.items()])
+
+
+def _assigned(screen: Screen, pair: dict[str, str]) -> dict[str, str]:
+    """A pair of a form, as a text may say it: ``password=…`` is a secret because of its name."""
+    ((name, given),) = pair.items()
+    shown = screen.masked(f"{name}={given}")
+    return pair if shown == f"{name}={given}" else {name: shown.removeprefix(f"{name}=")}
+
+
+def _still(screen: Screen, kind: str, body: bytes) -> bool:
+    """True where the parts of a masked body hold what masking has not found in the whole, or has broken."""
+    try:
+        parts = parts_of(kind, body)
+    except Denied:
+        return True
+    return bool(screen.masked(parts) != parts)
 
 
 def again(value: Any, body: bytes) -> bytes:

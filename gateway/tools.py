@@ -133,7 +133,8 @@ class Tools:
         ):
             query = request.query
             if screen is not None:
-                query, body = await aside(len(body), screened, screen, system.name, rest, query, value, body)
+                kind = request.headers.get("content-type", "")
+                query, body = await aside(len(body), screened, screen, system.name, rest, query, kind, value, body)
             held = wanted or (screen.held if screen is not None else None)
             headers = {n: request.headers[n] for n in _PASSED_ON if n in request.headers}
             approval = ""

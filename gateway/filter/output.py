@@ -17,7 +17,7 @@ from gateway.filter.settings import FilterSettings
 from gateway.filter.shell import shell
 from gateway.filter.sql import UNREADABLE, judge
 from gateway.filter.sql_calls import COMMAND
-from gateway.filter.statements import Found, fragments, in_argument, in_text, texts
+from gateway.filter.statements import Found, all_texts, fragments, in_argument, in_text
 from gateway.filter.threats import GUARD, Ruling, Threat, Weight, ruling
 
 _NOTHING: Final = SqlGrant(dialect="postgres", tables={"": ()})
@@ -62,7 +62,7 @@ class OutputFilter:
     def _in_arguments(self, agent: str, tool: str, value: Any, canaries: tuple[str, ...]) -> Iterator[Threat]:
         grants = self._registry.sql_grants(agent, tool)
         runs_sql = any(fnmatchcase(tool, name) for name in self._sql_tools)  # whoever has the grant
-        for name, text in texts(value):
+        for name, text in all_texts(value):
             found = list(in_argument(name, text, runs_sql, query=runs_sql or bool(grants)))
             for each in found:
                 yield from _judged(each, grants, f"{agent} has no SQL grant for {tool}")

@@ -16,6 +16,7 @@ from typing import Any, Final
 import orjson
 
 from gateway.filter.threats import Threat
+from gateway.inner import json_in
 
 SQL_NAMES: Final = frozenset({"sql", "statement", "sql_query", "raw_sql"})
 _QUERY: Final = "query"
@@ -118,6 +119,17 @@ def texts(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
     elif isinstance(value, list | tuple):
         for each in value:
             yield from texts(each, name)
+
+
+def all_texts(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """As :func:`texts`, and those of the JSON that one of them is.
+
+    Raises:
+        RecursionError: it is nested too deep.
+    """
+    for near, text in texts(value, name):
+        yield near, text
+        yield from all_texts(json_in(text), near)
 
 
 def parsed(told: Any) -> Any:

@@ -17,6 +17,7 @@ from fusebox import happenings
 from fusebox.errors import ConfigError
 from fusebox.guard import allow, deny
 from fusebox.records import Verdict
+from gateway.inner import behind_escapes
 from gateway.masking.placeholders import PLACEHOLDER, Placeholders
 from gateway.masking.recognisers import Recognisers
 from gateway.masking.settings import GUARD, KEY_BYTES, MaskingSettings, RoutePolicy, Treatment
@@ -112,6 +113,8 @@ class Session:
         if work.blocked:
             told = ", ".join(f"{n} {type_}" for type_, n in sorted(work.blocked.items()))
             return Masked(None, deny(GUARD, f"this route blocks {told}", narrow=True), dict(work.counts))
+        if work.merged:
+            return Masked(None, deny(GUARD, "masking would give two fields of an object one name; rename one"))
         return Masked(masked, allow(GUARD), dict(work.counts))
 
     def restore(self, value: Any) -> Any:
@@ -158,13 +161,11 @@ class Session:
 
     def _walk(self, value: Any, work: _Work) -> Any:
         if isinstance(value, str):
-            found = self._find(value)
-            work.counts.update(span.type for span in found)
-            text, blocked = self.replace(value, found, keep=work.keep)
-            work.blocked.update(blocked)
-            return text
+            return self._text(behind_escapes(value, lambda text: self._inner(text, work)), work)
         if isinstance(value, dict):
-            return {self._walk(k, work) if isinstance(k, str) else k: self._walk(v, work) for k, v in value.items()}
+            masked = {self._walk(k, work) if isinstance(k, str) else k: self._walk(v, work) for k, v in value.items()}
+            work.merged = work.merged or len(masked) < len(value)
+            return masked
         if isinstance(value, list | tuple):
             return [self._walk(each, work) for each in value]
         if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) >= 10 ** (_DIGITS - 1):
@@ -172,10 +173,28 @@ class Session:
             return value if text == str(value) else text
         return value
 
+    def _text(self, text: str, work: _Work) -> str:
+        found = self._find(text)
+        work.counts.update(span.type for span in found)
+        shown, blocked = self.replace(text, found, keep=work.keep)
+        work.blocked.update(blocked)
+        return shown
+
+    def _inner(self, text: str, work: _Work) -> str:
+        """A text of JSON inside a text; what is not changed in it is found, and counted, in the whole."""
+        within = _Work(work.keep)
+        shown = str(self._walk(text, within))
+        if shown != text or within.blocked:
+            work.counts.update(within.counts)
+            work.blocked.update(within.blocked)
+        return shown
+
 
 @dataclass(slots=True)
 class _Work:
     keep: bool
+    merged: bool = False
+    """Two fields of an object have got one name."""
     counts: Counter[str] = field(default_factory=Counter)
     blocked: Counter[str] = field(default_factory=Counter)
 

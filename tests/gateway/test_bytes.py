@@ -78,8 +78,9 @@ def test_a_picture_comes_as_it_is(guarded: Running, provider: Provider, kind: st
     assert call(guarded, "GET", "/tools/tickets/7").read() == PICTURE
 
 
-def test_a_text_that_cannot_be_read_is_not_let_in(guarded: Running, provider: Provider) -> None:
-    provider.answers = [said(MAIL.encode("utf-16"), "text/plain; charset=utf-16")]
+@pytest.mark.parametrize("kind", ["text/plain; charset=utf-16", "application/octet-stream"])
+def test_a_text_that_cannot_be_read_is_not_let_in(guarded: Running, provider: Provider, kind: str) -> None:
+    provider.answers = [said(MAIL.encode("utf-16"), kind)]
     response = call(guarded, "GET", "/tools/tickets/7")
     assert (response.status, code(response.read())) == (502, "upstream_garbled")
 
