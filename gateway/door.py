@@ -47,6 +47,8 @@ _PLAIN: Final = Plain()
 KEY: Final = "key"
 """The guard that says no where a virtual key does not reach."""
 _MODELS: Final = "/v1/models"
+_VERSION: Final = "anthropic-version"
+"""The header by which a client of Anthropic's is known."""
 
 _RULED: Final[Mapping[str, str]] = {
     "model_not_allowed": KEY, "tool_not_allowed": KEY, "method_not_allowed": KEY,
@@ -97,7 +99,7 @@ class Door:
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         wire = scope.get(WIRE)
         request, reply = Request(scope, receive), Reply(send, wire.gathering if wire is not None else None)
-        dialect = self._dialect(request.path)
+        dialect = self._dialect(request)
         try:
             await self._route(request, reply, dialect)
         except Denied as denied:
@@ -118,12 +120,13 @@ class Door:
         if name is not None and request.agent:
             self._ruled(Action(kind, request.agent, _place(request)), guard.deny(name, denied.message), 1)
 
-    def _dialect(self, path: str) -> Dialect:
+    def _dialect(self, request: Request) -> Dialect:
+        path = request.path
         known = _DIALECTS.get(path)
         if known is not None:
             return known
-        if path.startswith("/v1/"):  # what is not served is refused in the shape of its API
-            return Messages() if path.startswith("/v1/messages/") else Chat()
+        if path.startswith("/v1/"):  # served to both, or refused in the shape of its API
+            return Messages() if path.startswith("/v1/messages/") or _VERSION in request.headers else Chat()
         return self._passed_dialect(path)
 
     def _passed_dialect(self, path: str) -> Dialect:

@@ -2,7 +2,7 @@
 
 An attempt that fails before anything of its answer has reached the agent may be followed by another: at the same
 upstream while it may do better, then at the model's fallbacks. Each is a span of its own. What an upstream that all
-attempts failed at said itself is told to the agent as it is, where both speak the same API.
+attempts failed at said itself is told to the agent, where both speak the same API.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ from gateway.aside import aside
 from gateway.call import Call, call_of
 from gateway.denied import Denied, named
 from gateway.dialects import Dialect
+from gateway.failing import told
 from gateway.http import Reply, Request
 from gateway.keys import Identity
 from gateway.ledger import Entry, Subject
 from gateway.means import Means
 from gateway.meter import Meter
 from gateway.model_answer import stream, whole
-from gateway.providers.base import Outgoing, upstream_said
+from gateway.providers.base import Outgoing
 from gateway.providers.translation import Translation
 from gateway.routes import Routes
 from gateway.screen import Screen
@@ -112,13 +113,13 @@ class ModelCalls:
                 except Failed as failed:
                     last = failed
                 if call.reply.status or not last.elsewhere:
-                    raise _told(call, target, last)
+                    raise await told(call, target, last)
                 if not last.again:
                     break
                 if left:
                     await pause_before(number, last)
         assert last is not None
-        raise _told(call, targets[-1], last)
+        raise await told(call, targets[-1], last)
 
     async def _attempt(self, call: Call, target: Target, number: int, more: bool) -> None:
         """One request to one upstream.
@@ -179,13 +180,6 @@ def _screen(call: Call, screen: Screen) -> None:
     if screen.canary:
         call.dialect.plant(call.ask, screen.canary)
     call.ask.settle()
-
-
-def _told(call: Call, target: Target, failed: Failed) -> Denied:
-    """What the agent is told: the upstream's own words, if it speaks the agent's API."""
-    denied = failed.denied
-    native = target.adapter.wire is call.dialect.wire
-    return upstream_said(denied.status, denied.words) if denied.words and not native else denied
 
 
 def _subject(call: Call, target: Target) -> Subject:

@@ -192,6 +192,16 @@ class Screen:
             self._rule(self._output.answer(self._action.agent, slot.value, self._canaries))
         return self._restored(self._mask(slot.value, back=True))
 
+    def said(self, value: Any) -> Any:
+        """What comes back beside an answer: the words of an error, or a header.
+
+        Raises:
+            Denied: 403, a guard said no.
+        """
+        if self._output is not None:
+            self._rule(self._output.answer(self._action.agent, text_of(value), self._canaries))
+        return self._mask(value, back=True)
+
     def stream(self, slots: Slots) -> StreamScreen:
         """For the events of a stream."""
         return StreamScreen(self, slots)

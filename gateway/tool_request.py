@@ -93,10 +93,16 @@ def _written(pairs: list[dict[str, str]]) -> str:
 
 
 def _assigned(screen: Screen, pair: dict[str, str]) -> dict[str, str]:
-    """A pair of a form, as a text may say it: ``password=…`` is a secret because of its name."""
+    """A pair of a form, as a text may say it: ``password=…`` is a secret because of its name.
+
+    Raises:
+        Denied: 415, its name is part of what must be masked.
+    """
     ((name, given),) = pair.items()
     shown = screen.masked(f"{name}={given}")
-    return pair if shown == f"{name}={given}" else {name: shown.removeprefix(f"{name}=")}
+    if not shown.startswith(f"{name}="):
+        raise refused("a name in the form is part of what may not leave; send the values as JSON")
+    return {name: shown.removeprefix(f"{name}=")}
 
 
 def _still(screen: Screen, kind: str, body: bytes) -> bool:

@@ -159,10 +159,13 @@ class Azure(Adapter):
         return {"api-key": self._credential}
 
 
-def upstream_said(status: int, body: bytes) -> Denied:
-    """An error of a provider whose API is not the one the agent speaks, in words."""
+def upstream_said(denied: Denied) -> Denied:
+    """In words, what a provider says in another shape than that of the API the agent speaks."""
     try:
-        told = orjson.loads(body)["error"]["message"]
+        told = orjson.loads(denied.words)["error"]["message"]
     except (orjson.JSONDecodeError, KeyError, TypeError):
-        told = f"HTTP status {status}"
-    return Denied(status, "upstream_error", f"the provider refuses: {str(told)[:500]}")
+        told = f"HTTP status {denied.status}"
+    return Denied(
+        denied.status, "upstream_error", f"the provider refuses: {str(told)[:500]}", retry_after=denied.retry_after,
+        headers=denied.headers,
+    )  # fmt: skip
