@@ -41,10 +41,10 @@ Ruled = Callable[[Action, Verdict, int], None]
 """Told what a guard ruled, and how many times, for the audit log."""
 _NO_SCREEN: Final = nullcontext()
 _CONTROL: Final = frozenset({
-    "model", "stream", "max_tokens", "max_completion_tokens", "max_output_tokens", "n", "seed", "temperature", "top_p",
+    "stream", "max_tokens", "max_completion_tokens", "max_output_tokens", "n", "seed", "temperature", "top_p",
     "top_k", "logit_bias", "store",
 })  # fmt: skip
-"""Fields of a request that say how to answer, not what about."""
+"""Fields of a request that say how to answer, not what about: none of them can be masked."""
 
 
 class Screens:
@@ -133,10 +133,23 @@ class Screen:
         if self._session is not None:
             if _in_numbers(ask.body.get("input")):
                 raise bad_request("'input' is in tokens, which cannot be masked; send the text itself")
-            for name, value in ask.body.items():
-                if name not in _CONTROL:
-                    ask.change(name, self._mask(value))
+            self._mask_fields(ask)
             ask.asked = self._mask(ask.asked, again=True)
+
+    def _mask_fields(self, ask: Ask) -> None:
+        """
+        Raises:
+            Denied: 400, something has in it what may not leave, and would mean nothing with a placeholder.
+        """
+        fields = list(ask.body)
+        if self._mask(fields) != fields:
+            raise bad_request("the name of a field holds what may not leave; put it into a message")
+        for name, value in ask.body.items():
+            if name in _CONTROL:
+                if self._mask(value) != value:
+                    raise bad_request(f"{name!r} holds what may not leave, or a number that looks like it; change it")
+            elif name != "model":  # which names who is to answer
+                ask.change(name, self._mask(value))
 
     def arguments(self, tool: str, value: Any, also: Any = ()) -> Any:
         """Filter and mask what an agent sends to a tool; may set :attr:`held`.

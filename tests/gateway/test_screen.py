@@ -302,6 +302,24 @@ def test_what_says_how_to_answer_is_masked_too(
     assert MAIL not in json.dumps(provider.seen[0].body)
 
 
+@pytest.mark.parametrize("more", [
+    {"seed": 4111111111111111}, {"seed": MAIL}, {"logit_bias": {MAIL: 1}}, {"store": [MAIL]}, {"stream": MAIL},
+    {MAIL: "x"},
+])  # fmt: skip
+def test_what_cannot_be_masked_where_it_stands_goes_nowhere(
+    guarded: Running, provider: Provider, more: dict[str, Any]
+) -> None:
+    status, body, _ = ask(guarded, "/v1/chat/completions", CHAT | more)
+    assert (status, json.loads(body)["error"]["code"], provider.seen) == (400, "invalid_request", [])
+
+
+def test_what_says_how_to_answer_leaves_as_it_came(guarded: Running, provider: Provider) -> None:
+    provider.answers = [whole("openai_chat.json")]
+    more = {"seed": 2_147_483_647, "logit_bias": {"50256": -100}, "temperature": 0.7, "store": False, "strange": None}
+    assert ask(guarded, "/v1/chat/completions", CHAT | more)[0] == 200
+    assert more.items() <= provider.seen[0].body.items()
+
+
 @pytest.mark.parametrize("tokens", [[15, 2], [[15, 2], [7]]])
 def test_a_text_in_tokens_cannot_be_masked(guarded: Running, provider: Provider, tokens: list[Any]) -> None:
     status, body, _ = ask(guarded, "/v1/embeddings", {"model": "gpt-5-mini", "input": tokens})
