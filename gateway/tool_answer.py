@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from http import HTTPStatus
 from typing import Any, Final
+from urllib.parse import unquote
 
 import aiohttp
 import orjson
 
+from fusebox import happenings
 from gateway.aside import aside
 from gateway.codec import wide_codec_of
 from gateway.denied import Denied
@@ -20,6 +23,11 @@ from gateway.upstream import Failed, body_of, kept, length_of
 _NO_TEXT: Final = ("image/", "audio/", "video/", "font/", "application/pdf", "application/zip")
 _PASSED_BACK: Final = ("content-type", "etag", "location", "last-modified")
 
+WITHHELD: Final = happenings.declare(
+    "gateway_header_withheld", logging.WARNING,
+    "a system's answer went on without a header that masking or the filter stopped",
+)  # fmt: skip
+
 
 async def relay(response: aiohttp.ClientResponse, meter: Meter, reply: Reply, screen: Screen | None) -> None:
     """Pass an answer on.
@@ -31,11 +39,11 @@ async def relay(response: aiohttp.ClientResponse, meter: Meter, reply: Reply, sc
     if screen is not None and not response.content_type.startswith(_NO_TEXT):
         await _show(response, meter, reply, screen)
     else:
-        await _pipe(response, meter, reply)
+        await _pipe(response, meter, reply, screen)
 
 
-async def _pipe(response: aiohttp.ClientResponse, meter: Meter, reply: Reply) -> None:
-    headers = _headers(response)
+async def _pipe(response: aiohttp.ClientResponse, meter: Meter, reply: Reply, screen: Screen | None) -> None:
+    headers = _headers(response, screen)
     length = length_of(response)
     if length is not None:
         headers.append((b"content-length", b"%d" % length))
@@ -55,7 +63,7 @@ async def _show(response: aiohttp.ClientResponse, meter: Meter, reply: Reply, sc
             Denied(HTTPStatus.BAD_GATEWAY, "upstream_garbled", "a text that has a NUL in it cannot be screened")
         )
     shown = body if binary else await aside(len(body), _screened, screen, body)
-    await reply.whole(response.status, _headers(response), shown)
+    await reply.whole(response.status, _headers(response, screen), shown)
 
 
 def _screened(screen: Screen, body: bytes) -> bytes:
@@ -68,9 +76,23 @@ def _screened(screen: Screen, body: bytes) -> bytes:
     return body if shown == value else again(shown, body)
 
 
-def _headers(response: aiohttp.ClientResponse) -> list[Header]:
-    told = response.headers
-    return [*(header for name in _PASSED_BACK if name in told for header in safe(name, told[name])), *kept(response)]
+def _headers(response: aiohttp.ClientResponse, screen: Screen | None) -> list[Header]:
+    told = {name: response.headers[name] for name in _PASSED_BACK if name in response.headers}
+    if screen is not None:
+        told = {name: value for name, value in told.items() if _passes(screen, name, value)}
+    return [*(header for name, value in told.items() for header in safe(name, value)), *kept(response)]
+
+
+def _passes(screen: Screen, name: str, value: str) -> bool:
+    """False for a header that a guard would refuse or change: half an address, or half a mark, is of no use."""
+    told = sorted({value, unquote(value)})
+    try:
+        passes = bool(screen.said(told) == told)
+    except Denied:
+        passes = False
+    if not passes:
+        happenings.emit(WITHHELD, header=name)
+    return passes
 
 
 def _value(body: bytes) -> Any:

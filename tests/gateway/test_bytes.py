@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 from aiohttp import web
 
+from fusebox import happenings
 from tests.fixtures.gateway import Answer, Provider, Running, StartGateway, factory
 from tests.gateway import test_screen
 from tests.gateway.test_ledger import CHAT, STREAM, ask
@@ -83,6 +84,41 @@ def test_a_text_that_cannot_be_read_is_not_let_in(guarded: Running, provider: Pr
     provider.answers = [said(MAIL.encode("utf-16"), kind)]
     response = call(guarded, "GET", "/tools/tickets/7")
     assert (response.status, code(response.read())) == (502, "upstream_garbled")
+
+
+@pytest.mark.parametrize(("name", "value"), [
+    ("location", f"/users?who={MAIL}"), ("location", f"/users/{MAIL.replace('@', '%40')}"), ("etag", f'"{MAIL}"'),
+    ("location", f"https://evil.test/?{'a' * 201}"), ("content-type", f"image/png; of={MAIL}"),
+])  # fmt: skip
+@pytest.mark.parametrize("body", [b"moved", PICTURE])
+def test_a_header_that_may_not_come_back_is_left_out(
+    guarded: Running, provider: Provider, name: str, value: str, body: bytes
+) -> None:
+    async def moved(request: web.Request) -> web.StreamResponse:
+        told = {"content-type": "image/png", "last-modified": "Tue, 15 Nov 1994 12:45:26 GMT", name: value}
+        return web.Response(status=201, body=body, headers=told)
+
+    provider.answers = [moved]
+    before = happenings.counts().get("gateway_header_withheld", 0)
+    response = call(guarded, "GET", "/tools/tickets/7")
+    assert (response.status, response.getheader(name)) == (201, None)
+    assert response.getheader("last-modified") == "Tue, 15 Nov 1994 12:45:26 GMT"
+    assert happenings.counts().get("gateway_header_withheld", 0) == before + 1
+
+
+def test_a_harmless_header_comes_back(guarded: Running, provider: Provider) -> None:
+    told = {
+        "location": "https://tickets.test/8?x=1",
+        "etag": 'W/"5d8c72a5edda8d6a"',
+        "content-type": "text/csv; header=x",
+    }
+
+    async def moved(request: web.Request) -> web.StreamResponse:
+        return web.Response(status=201, headers=told)
+
+    provider.answers = [moved]
+    response = call(guarded, "GET", "/tools/tickets/7")
+    assert {name: response.getheader(name) for name in told} == told
 
 
 def test_no_address_carries_a_value_to_a_provider(guarded: Running, provider: Provider) -> None:
