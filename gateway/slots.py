@@ -8,6 +8,7 @@ stream, such as the content of the first choice; its pieces come one by one, and
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -17,9 +18,12 @@ _FIXED: Final = frozenset({
     "id", "object", "type", "role", "name", "model", "status", "phase", "finish_reason", "stop_reason", "service_tier",
     "call_id", "tool_call_id", "tool_use_id", "item_id", "file_id", "container_id", "response_id",
     "previous_response_id", "system_fingerprint", "mime_type", "media_type", "obfuscation",
-    "signature", "encrypted_content", "encrypted_index", "data", "result", "partial_image_b64",
+    "signature", "encrypted_content", "encrypted_index",
 })  # fmt: skip
-"""Fields that hold no text: names of things, and what is encrypted or a picture or a sound."""
+"""Fields that hold no text: names of things, and what is encrypted."""
+_MEDIA: Final = frozenset({"data", "result", "partial_image_b64"})
+_BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]{64,}={0,2}")
+"""What is none, or shorter, in a field for a picture or a sound is no picture and no sound."""
 _ECHOED: Final = frozenset({
     "instructions", "tools", "tool_choice", "metadata", "prompt", "text", "reasoning", "truncation", "user",
     "prompt_cache_key", "safety_identifier",
@@ -98,7 +102,7 @@ class Slots:
             if value.get(_PROBABILITIES):
                 value[_PROBABILITIES] = [] if isinstance(value[_PROBABILITIES], list) else None
             for name, each in list(value.items()):
-                if name not in skip and not (name in _FIXED and isinstance(each, str)):
+                if name not in skip and not (isinstance(each, str) and _is_no_text(name, each)):
                     yield from self._field(value, name, each, path)
 
     def _field(self, holder: Json, name: str, value: Any, path: str) -> Iterator[Slot]:
@@ -185,6 +189,10 @@ class ResponsesSlots(Slots):
         if kind in ("response.completed", "response.incomplete", "response.failed"):
             return ""
         return _item(told) if kind.endswith(".done") and "item_id" in told else None
+
+
+def _is_no_text(name: str, value: str) -> bool:
+    return name in _FIXED or (name in _MEDIA and _BASE64.fullmatch(value) is not None)
 
 
 def _item(told: Json) -> str:

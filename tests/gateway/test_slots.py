@@ -95,7 +95,7 @@ def response(item: Json, *, stream: bool) -> Answer:
 @pytest.mark.parametrize("said", [
     {"content": "Ask nobody."}, {"reasoning": MAIL}, {"reasoning_details": [{"type": "reasoning.text", "text": MAIL}]},
     {"audio": {"id": "a", "transcript": MAIL}}, {"content": None, "new_field": {"deep": [MAIL]}},
-    {"content": None, "result": {"data": [{"said": MAIL}]}},
+    {"content": None, "result": {"data": [{"said": MAIL}]}}, {"result": MAIL}, {"audio": {"id": "a", "data": MAIL}},
     {"function_call": {"name": "send", "arguments": f'{{"to": "{MAIL}"}}'}},
     {"tool_calls": [{"index": 0, "id": "1", "type": "custom", "custom": {"name": "send", "input": MAIL}}]},
     {"annotations": [{"type": "url_citation", "url_citation": {"url": "https://example.com", "title": MAIL}}]},
@@ -105,6 +105,14 @@ def test_no_field_of_a_chat_lets_a_value_out(guarded: Running, provider: Provide
     status, body, _ = ask(guarded, "/v1/chat/completions", {**CHAT, "stream": stream, "logprobs": True})
     assert status == 200
     assert b"acme-mail" not in body
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_sound_comes_as_it_is(guarded: Running, provider: Provider, stream: bool) -> None:
+    sound = "UklGRiQAAABXQVZF" + "4111111111111111" * 4 + "=="
+    provider.answers = [chat({"role": "assistant", "audio": {"id": "a", "data": sound}}, stream=stream)]
+    status, body, _ = ask(guarded, "/v1/chat/completions", {**CHAT, "stream": stream})
+    assert (status, body.count(f'"{sound}"'.encode())) == (200, 1)
 
 
 @pytest.mark.parametrize("stream", [False, True])
