@@ -9,7 +9,7 @@ from gateway.approving import Approving
 from gateway.flights import Flights, Seats
 from gateway.ledger import Ledger
 from gateway.quota import Quota
-from gateway.screen import Screens
+from gateway.screens import Screens
 from gateway.upstream import Upstream
 
 

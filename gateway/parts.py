@@ -27,7 +27,7 @@ from gateway.means import Means
 from gateway.models import ModelCalls
 from gateway.quota import Quota, quota_store, quota_wire
 from gateway.routes import Routes
-from gateway.screen import Screens, mask_key
+from gateway.screens import Screens, mask_key
 from gateway.settings import GatewaySettings
 from gateway.tools import Tools
 from gateway.upstream import Upstream
