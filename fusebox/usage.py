@@ -7,7 +7,10 @@ Anthropic, whose ``input_tokens`` leaves the cache out, it is added back.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
+
+MAX_TOKENS: Final = 10**9
+"""No call uses more; who says that one did is not believed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +28,13 @@ def usage_of(response: object) -> Usage | None:
     """Read the usage of a provider's response (object or dict; OpenAI chat, OpenAI responses, Anthropic).
 
     Returns:
-        None when the response carries no usage: the caller must not count that as free.
+        None when the response carries no usage, or one that cannot be: the caller must not count that as free.
     """
-    usage = _get(response, "usage")
+    told = _told(_get(response, "usage"))
+    return told if told is not None and max(told.input_tokens, told.output_tokens) <= MAX_TOKENS else None
+
+
+def _told(usage: object) -> Usage | None:
     if usage is None:
         return None
     if _get(usage, "prompt_tokens") is not None:

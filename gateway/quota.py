@@ -107,8 +107,7 @@ class Quota:
             return nullcontext()
         chosen = ask.max_tokens is not None  # such a length says nothing about how long answers are by themselves
         output = self._output(identity, dialect, ask) if self._tokens else 0
-        choices = _choices(ask)
-        worst = worst_case(len(ask.raw), output, media=_media(ask), choices=choices)
+        worst = worst_case(len(ask.raw), output, media=_media(ask), choices=ask.choices)
         aside = _Aside(self._grants, _call(identity, action, action.operation), reply)
         await aside.take(self._priced(worst, targets))
 
@@ -117,7 +116,7 @@ class Quota:
 
         def learn() -> None:
             if hold.sent and not chosen:
-                self._learner.saw(identity.agent, ask.model, math.ceil(hold.answered / choices))
+                self._learner.saw(identity.agent, ask.model, math.ceil(hold.answered / ask.choices))
 
         hold = Hold(aside.worst, self._price, more if self._tokens else None)
         return Around(hold, lambda: aside.settle(hold.spent), learn)
@@ -208,11 +207,6 @@ class _Aside:
 
 def _call(identity: Identity, action: Action, model: str) -> Call:
     return Call(identity.agent, identity.team, model, action.workflow, identity.tenant)
-
-
-def _choices(ask: Ask) -> int:
-    n = ask.body.get("n")
-    return n if isinstance(n, int) and not isinstance(n, bool) and n > 0 else 1
 
 
 def _media(ask: Ask) -> int:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from fusebox.usage import Usage, usage_of
 from gateway.denied import Denied
-from gateway.dialects.base import Ask, Dialect, Json, Wire, last_text, limit_of, model_of, never_say, parse
+from gateway.dialects.base import Ask, Dialect, Json, Wire, count_of, last_text, model_of, never_say, parse
 from gateway.meter import Meter, Metered
 from gateway.slots import MessagesSlots, Slots
 from gateway.sse import event
@@ -45,7 +45,7 @@ class Messages(Anthropic):
     def read(self, raw: bytes) -> Ask:
         body = parse(raw)
         return Ask(
-            model_of(body), body.get("stream") is True, body, raw, max_tokens=limit_of(body, "max_tokens"),
+            model_of(body), body.get("stream") is True, body, raw, max_tokens=count_of(body, "max_tokens"),
             asked=last_text(body.get("messages")),
         )  # fmt: skip
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from fusebox.usage import MAX_TOKENS
 from gateway.body import json_of
 from gateway.denied import Denied, bad_request
 from gateway.meter import Meter
@@ -35,6 +36,8 @@ class Ask:
     raw: bytes
     """The bytes it came in; sent on as they are where nothing has to be changed."""
     max_tokens: int | None = None
+    choices: int = 1
+    """Answers asked for."""
     asked: str = ""
     """The text of the last message: what is new in this request."""
     changed: bool = False
@@ -162,13 +165,16 @@ def model_of(body: Json) -> str:
     return model
 
 
-def limit_of(body: Json, *fields: str) -> int | None:
-    """The first of these fields that is a positive whole number."""
-    for name in fields:
-        value = body.get(name)
-        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-            return value
-    return None
+def count_of(body: Json, name: str) -> int | None:
+    """How many tokens or answers a field asks for; None where the body does not say.
+
+    Raises:
+        Denied: 400, it is no number that can be meant.
+    """
+    value = body.get(name)
+    if value is None or (type(value) is int and 0 < value <= MAX_TOKENS):
+        return value
+    raise bad_request(f"{name!r} must be a whole number between 1 and {MAX_TOKENS}")
 
 
 def text_of(content: Any) -> str:

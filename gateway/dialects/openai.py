@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from gateway.denied import Denied
-from gateway.dialects.base import Ask, Dialect, Json, last_text, limit_of, model_of, never_say, parse, text_of
+from gateway.dialects.base import Ask, Dialect, Json, count_of, last_text, model_of, never_say, parse, text_of
 from gateway.meter import Meter
 from gateway.slots import ChatSlots, ResponsesSlots, Slots
 from gateway.sse import event
@@ -35,7 +35,7 @@ class Chat(OpenAi):
         body = parse(raw)
         ask = Ask(
             model_of(body), body.get("stream") is True, body, raw,
-            max_tokens=limit_of(body, "max_completion_tokens", "max_tokens"), asked=last_text(body.get("messages")),
+            max_tokens=most_tokens(body), choices=count_of(body, "n") or 1, asked=last_text(body.get("messages")),
         )  # fmt: skip
         options = body.get("stream_options")
         if ask.stream and not (isinstance(options, dict) and options.get("include_usage") is True):
@@ -70,7 +70,7 @@ class Responses(OpenAi):
         body = parse(raw)
         told = body.get("input")
         asked = text_of(told[-1:]) if isinstance(told, list) else text_of(told)
-        limit = limit_of(body, "max_output_tokens")
+        limit = count_of(body, "max_output_tokens")
         return Ask(model_of(body), body.get("stream") is True, body, raw, max_tokens=limit, asked=asked)
 
     def limit(self, ask: Ask, output_tokens: int) -> None:
@@ -107,6 +107,16 @@ class Embeddings(OpenAi):
 
     def meter(self, ask: Ask) -> Meter:
         return EmbeddingsMeter(len(ask.raw))
+
+
+def most_tokens(body: Json) -> int | None:
+    """The longest answer that a chat asks for: servers differ in which of the two names they read.
+
+    Raises:
+        Denied: 400, one of them is no number that can be meant.
+    """
+    told = [count_of(body, name) for name in ("max_completion_tokens", "max_tokens")]
+    return max((each for each in told if each is not None), default=None)
 
 
 class ChatMeter(Meter):

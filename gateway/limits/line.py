@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from threading import Lock
 
 from fusebox import happenings
-from fusebox.errors import StoreUnavailable
 from fusebox.store import Store
 from gateway.limits import told
 from gateway.limits.lookout import Lookout
@@ -69,7 +68,7 @@ class Line:
             return []
         with self._sending(tenant, waiting):
             answer = self._store.run(STEP, key_of(tenant), encoded(secrets.token_hex(8), [*waiting, *ops]))
-        return self._heard(tenant, [*waiting, *ops], answer)
+            return self._heard(tenant, [*waiting, *ops], answer)
 
     async def asked(self, tenant: str, *ops: Op) -> list[str]:
         """:meth:`step` on the event loop. Not to be cancelled: what it is answered must be heard.
@@ -83,7 +82,7 @@ class Line:
         with self._sending(tenant, waiting):
             wish = encoded(secrets.token_hex(8), [*waiting, *ops])
             answer = await self._wire.run(STEP, key_of(tenant), wish)
-        return self._heard(tenant, [*waiting, *ops], answer)
+            return self._heard(tenant, [*waiting, *ops], answer)
 
     def read(self, tenant: str) -> dict[str, str]:
         """A tenant's whole hash.
@@ -107,7 +106,7 @@ class Line:
         try:
             with self._lookout.asking():
                 yield
-        except StoreUnavailable:
+        except BaseException:  # whatever went wrong, what others wait for is not lost
             self.later(tenant, *waiting)
             raise
 

@@ -29,6 +29,9 @@ from fusebox.registry import Registry
 MICRO: Final = 1_000_000
 """Money is counted in whole millionths of a US dollar, rounded up."""
 
+_MOST: Final = 10**15
+"""Units, more than any limit has; numbers of any size are not for JSON."""
+
 _SAFE: Final = ":@+*/"
 """What a row's name keeps of its subject beside letters, digits and ``_.-~``; blanks and line ends are written %XX."""
 
@@ -123,10 +126,10 @@ class Demand(NamedTuple):
     def units(self, measure: Measure) -> int:
         """The demand in what rows count."""
         if measure is _TOKENS:
-            return self.input_tokens + self.output_tokens
+            return min(self.input_tokens + self.output_tokens, _MOST)
         if measure is _REQUESTS:
             return self.requests
-        return int((self.usd * MICRO).to_integral_value(ROUND_CEILING))
+        return min(int((self.usd * MICRO).to_integral_value(ROUND_CEILING)), _MOST)
 
 
 NOTHING: Final = Demand(requests=0)

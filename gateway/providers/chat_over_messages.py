@@ -14,7 +14,8 @@ from typing import Any, Final
 import orjson
 
 from gateway.denied import bad_request
-from gateway.dialects.base import Ask, limit_of, text_of
+from gateway.dialects.base import Ask, text_of
+from gateway.dialects.openai import most_tokens
 from gateway.providers.translation import Json
 
 DEFAULT_MAX_TOKENS: Final = 4096
@@ -51,7 +52,7 @@ class ChatOverMessages:
         turns = [_turn(m) for m in body["messages"] if m.get("role") not in ("system", "developer")]
         told: Json = {
             "messages": _merged(turns),
-            "max_tokens": limit_of(body, "max_completion_tokens", "max_tokens") or DEFAULT_MAX_TOKENS,
+            "max_tokens": most_tokens(body) or DEFAULT_MAX_TOKENS,
             **{name: body[name] for name in _SAME if body.get(name) is not None},
         }
         if system:

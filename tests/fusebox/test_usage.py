@@ -46,6 +46,13 @@ def test_no_usage_is_not_free(response: object) -> None:
     assert usage_of(response) is None
 
 
+@pytest.mark.parametrize(
+    "lie", [{"prompt_tokens": 2**63, "completion_tokens": 1}, {"input_tokens": 1, "output_tokens": 10**9 + 1}]
+)
+def test_more_than_any_call_can_use_is_not_believed(lie: dict[str, int]) -> None:
+    assert usage_of({"usage": lie}) is None
+
+
 def test_nonsense_counts_as_zero() -> None:
     assert usage_of({"usage": {"prompt_tokens": -5, "completion_tokens": True}}) == Usage()
 

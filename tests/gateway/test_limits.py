@@ -9,7 +9,7 @@ from fusebox.clock import ManualClock
 from fusebox.errors import ConfigError
 from fusebox.records import Decision
 from fusebox.registry import AgentEntry, Registry
-from fusebox.store import Store
+from fusebox.store import RedisStore, Store
 from gateway.limits import (
     NOTHING,
     Call,
@@ -22,12 +22,14 @@ from gateway.limits import (
     Refusal,
     Reservation,
     Scope,
+    Wire,
     refuse_unmatched,
     registered_limits,
     self_test,
     worst_case,
 )
 from gateway.limits.answers import rate_headers
+from gateway.limits.line import Line
 
 DAY = 86_400
 CALL = Call("helper", team="support", model="gpt-5-mini", workflow="run-1")
@@ -315,6 +317,39 @@ def test_the_registry_gives_limits() -> None:
     found = registered_limits(registry)
     assert {(each.scope, each.name, each.window_s) for each in found} == {(Scope.AGENT, "helper", 60)}
     assert {each.measure: each.limit for each in found} == {Measure.TOKENS: 500, Measure.USD: Decimal("0.25")}
+
+
+BAD = {"op": "renew", "id": "a", "lease": 2**64}
+"""Nothing that JSON can say."""
+
+
+def waits(line: Line) -> None:
+    """An op waits for its turn; what cannot be sent at all is asked beside it."""
+    line.later("default", {"op": "forget", "row": "a", "now": 1})
+
+
+def test_what_waits_outlives_whatever_goes_wrong_beside_it(store: Store) -> None:
+    line = Line(store, lambda _: None)
+    waits(line)
+    with pytest.raises(TypeError):
+        line.step("default", BAD)
+    assert line.waiting == ("default",)
+    assert line.step("default") == ["ok"]
+    assert line.waiting == ()
+
+
+def test_what_waits_outlives_it_also_on_the_event_loop(redis_url: str) -> None:
+    async def asked() -> None:
+        wire = Wire(redis_url, 2.0)
+        line = Line(RedisStore(redis_url), lambda _: None, wire)
+        waits(line)
+        with pytest.raises(TypeError):
+            await line.asked("default", BAD)
+        assert line.waiting == ("default",)
+        assert await line.asked("default") == ["ok"]
+        wire.close()
+
+    asyncio.run(asked())
 
 
 def test_the_self_test_is_denied_and_leaves_nothing_behind(store: Store, clock: ManualClock) -> None:

@@ -9,8 +9,12 @@ import openai
 import pytest
 from aiohttp import web
 
+from fusebox import names
 from fusebox.records import ActionKind
 from fusebox.store import RedisStore
+from gateway.denied import Denied
+from gateway.dialects import Chat, Messages, Responses
+from tests.fixtures.agents import eventually
 from tests.fixtures.approvals import hold
 from tests.fixtures.gateway import Answer, Provider, Running, StartGateway, failing, hanging, streamed, whole
 from tests.fixtures.store import RedisServer
@@ -187,6 +191,50 @@ def test_a_limit_in_requests_cuts_no_stream(gateways: StartGateway, provider: Pr
     provider.answers = [spoken(*["word "] * 30)]
     _, body, _ = ask(running, "/v1/chat/completions", CHAT | STREAM)
     assert body.endswith(b"data: [DONE]\n\n")
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["memory", "redis"])
+def test_a_lie_about_one_agents_usage_costs_no_other_agent_its_own(
+    gateways: StartGateway, provider: Provider, shared: bool, request: pytest.FixtureRequest
+) -> None:
+    more = {"redis_url": request.getfixturevalue("redis_url"), "tenant": "lied-to"} if shared else {}
+    running = gateways(TOKENS.format(limit=5000).replace("team", "agent"), **more)
+    _, key = running.keys.add("other-helper", team="support", models=("*",), tools=())
+    provider.answers = [used(running, 10), used(running, 2**64), used(running, 10)]
+    assert ask(running, "/v1/chat/completions", {**CHAT, "max_tokens": 3000})[0] == 200
+    assert ask(running, "/v1/chat/completions", {**CHAT, "max_tokens": 3000}, key=key)[0] == 200
+    lied = attributes(running.span(2)[1])
+    assert lied[names.ESTIMATED] is True
+    assert 0 < lied[names.USAGE_INPUT] < 100
+    asked = {**CHAT, "max_tokens": 4500}
+    eventually(lambda: ask(running, "/v1/chat/completions", asked)[0] == 200)
+    eventually(lambda: ask(running, "/v1/chat/completions", asked, key=key)[0] == 200)
+
+
+NONSENSE = [0, -5, "5", 90_000.0, True, 2**64 - 1, 10**9 + 1]
+
+
+@pytest.mark.parametrize("given", NONSENSE, ids=repr)
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        ("/v1/chat/completions", "max_tokens"), ("/v1/chat/completions", "max_completion_tokens"),
+        ("/v1/chat/completions", "n"), ("/v1/responses", "max_output_tokens"), ("/v1/messages", "max_tokens"),
+    ],
+)  # fmt: skip
+def test_a_length_that_is_none_is_a_bad_request(path: str, field: str, given: object) -> None:
+    dialect = {"/v1/chat/completions": Chat(), "/v1/responses": Responses(), "/v1/messages": Messages()}[path]
+    body = {"model": "m", "messages": [{"role": "user", "content": "?"}], "input": "?", field: given}
+    with pytest.raises(Denied, match=f"'{field}' must be a whole number between 1 and 1000000000") as refused:
+        dialect.read(json.dumps(body).encode())
+    assert refused.value.status == 400
+
+
+def test_a_price_beyond_all_limits_is_more_than_there_is(gateways: StartGateway) -> None:
+    running = gateways(MONEY + '[models.dear]\nprovider = "openai"\nname = "o1-pro"\n')
+    asked = {**CHAT, "model": "dear", "max_tokens": 10**9, "n": 10**9}
+    status, body, _ = ask(running, "/v1/chat/completions", asked)
+    assert (status, json.loads(body)["error"]["code"]) == (429, "insufficient_quota")
 
 
 def test_a_limit_in_money_needs_prices(gateways: StartGateway, provider: Provider) -> None:
