@@ -54,7 +54,8 @@ class Call:
     def outgoing(self, target: Target, translation: Translation) -> Outgoing:
         """What ``target`` is to be sent."""
         if self.passed is not None:
-            return target.adapter.passed_through("POST", *self.passed, self.ask.bytes(), self.client)
+            body = target.adapter.own_body(self.ask)
+            return target.adapter.passed_through("POST", *self.passed, body, self.client)
         return target.adapter.outgoing(self.dialect, translation, target.model, self.ask, self.client)
 
 

@@ -52,7 +52,7 @@ _VERSION: Final = "anthropic-version"
 
 _RULED: Final[Mapping[str, str]] = {
     "model_not_allowed": KEY, "tool_not_allowed": KEY, "method_not_allowed": KEY,
-    "model_unpriced": QUOTA, "rate_limit_exceeded": QUOTA, "insufficient_quota": QUOTA,
+    "model_unpriced": QUOTA, "cost_unbounded": QUOTA, "rate_limit_exceeded": QUOTA, "insufficient_quota": QUOTA,
 }  # fmt: skip
 """Refusals that are audited here, with the guard they come from; other guards have had theirs audited themselves."""
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from decimal import Decimal
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 
 from fusebox import happenings
 from fusebox.clock import Clock
@@ -27,12 +27,12 @@ from gateway.hold import Around, Hold, Toll, set_aside, split
 from gateway.http import Reply
 from gateway.keys import Identity
 from gateway.limits import Call, Demand, Grants, Learner, Limit, Limiter, Measure, Part, Wire, worst_case
+from gateway.media_count import media_in
 from gateway.upstream import Target
 
 STORE_TIMEOUT_S: Final = 0.25
 """The longest that a call waits for Redis before the process falls back on its own share."""
 _TICK_S: Final = 1.0
-_MEDIA: Final = frozenset({"image_url", "input_image", "input_file", "file", "image", "document", "input_audio"})
 
 TICK_FAILED: Final = happenings.declare("quota_tick_failed", logging.ERROR, "the quota's housekeeping raised")
 
@@ -101,14 +101,19 @@ class Quota:
         """To be entered around one model call; gives None where no limit is configured.
 
         Raises:
-            Denied: 429: too little is left; 403: a limit in money, and a model without a price.
+            Denied: 429: too little is left; 403: a limit in money, and a model without a price, or one in tokens or
+                money, and nobody can tell what the request costs.
         """
         if self._grants is None:
             return nullcontext()
+        call = _call(identity, action, action.operation)
+        if self._tokens:
+            _require_bounded(dialect.unbounded(ask), self._grants, call)
+            ask.held = True
         chosen = ask.max_tokens is not None  # such a length says nothing about how long answers are by themselves
         output = self._output(identity, dialect, ask) if self._tokens else 0
-        worst = worst_case(len(ask.raw), output, media=_media(ask), choices=ask.choices)
-        aside = _Aside(self._grants, _call(identity, action, action.operation), reply)
+        worst = worst_case(len(ask.raw), output, media=media_in(ask.body), choices=ask.choices)
+        aside = _Aside(self._grants, call, reply)
         await aside.take(self._priced(worst, targets))
 
         async def more(tokens: int) -> bool:
@@ -209,13 +214,14 @@ def _call(identity: Identity, action: Action, model: str) -> Call:
     return Call(identity.agent, identity.team, model, action.workflow, identity.tenant)
 
 
-def _media(ask: Ask) -> int:
-    """Parts that the body only points to; looked for only where its bytes hold an address or a file's id."""
-    raw = ask.raw
-    return _count(ask.body) if b"://" in raw or b"file_id" in raw else 0
-
-
-def _count(value: Any) -> int:
-    if isinstance(value, dict):
-        return (value.get("type") in _MEDIA) + sum(map(_count, value.values()))
-    return sum(map(_count, value)) if isinstance(value, list) else 0
+def _require_bounded(unbounded: str, grants: Grants, call: Call) -> None:
+    """
+    Raises:
+        Denied: 403, what the call costs would be known only when it is too late.
+    """
+    if unbounded and grants.bound_cost(call):
+        sentence = (
+            f"with {unbounded!r} nobody can tell beforehand what the call costs, and a limit in tokens or money holds "
+            "for it; leave it out"
+        )
+        raise Denied(HTTPStatus.FORBIDDEN, "cost_unbounded", sentence)

@@ -38,6 +38,8 @@ class Ask:
     max_tokens: int | None = None
     choices: int = 1
     """Answers asked for."""
+    held: bool = False
+    """The quota relies on it that the answer is no longer than the body says."""
     asked: str = ""
     """The text of the last message: what is new in this request."""
     changed: bool = False
@@ -90,6 +92,10 @@ class Dialect:
 
     def limit(self, ask: Ask, output_tokens: int) -> None:
         """Hold a request that names no limit to this one."""
+
+    def unbounded(self, ask: Ask) -> str:  # noqa: ARG002 - the hook's
+        """What in the request makes it cost more than its bytes and its answer tell; empty for nothing."""
+        return ""
 
     def plant(self, ask: Ask, canary: str) -> None:
         """Put a canary where the model reads it."""

@@ -15,6 +15,10 @@ _TYPES: Final = {401: "authentication_error", 403: "permission_error", 404: "not
 _LAST: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
 
 
+_UNBOUNDED: Final = ("background", "previous_response_id", "conversation", "prompt")
+"""Fields for answers that are fetched later, unseen, and for what the provider has kept and reads again."""
+
+
 @dataclass(frozen=True, slots=True)
 class OpenAi(Dialect):
     """What its three have in common."""
@@ -76,6 +80,11 @@ class Responses(OpenAi):
     def limit(self, ask: Ask, output_tokens: int) -> None:
         ask.change("max_output_tokens", output_tokens)
 
+    def unbounded(self, ask: Ask) -> str:
+        told = ask.body.get("input")
+        refers = isinstance(told, list) and any(map(_is_reference, told))
+        return next((name for name in _UNBOUNDED if ask.body.get(name)), "item_reference" if refers else "")
+
     def plant(self, ask: Ask, canary: str) -> None:
         told = ask.body.get("input") or []  # the instructions would come back: this API repeats them
         said = [{"role": "user", "content": told}] if isinstance(told, str) else told
@@ -117,6 +126,11 @@ def most_tokens(body: Json) -> int | None:
     """
     told = [count_of(body, name) for name in ("max_completion_tokens", "max_tokens")]
     return max((each for each in told if each is not None), default=None)
+
+
+def _is_reference(item: Any) -> bool:
+    """True for an item that the provider has kept and that is only named."""
+    return isinstance(item, dict) and item.get("type") in (None, "item_reference") and "content" not in item
 
 
 class ChatMeter(Meter):

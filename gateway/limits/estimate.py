@@ -1,10 +1,10 @@
 """What a call may cost at worst, known before it is made and without a tokenizer.
 
 Input: a token of any byte-level tokenizer stands for at least one byte, so a body of n UTF-8 bytes is at most n tokens;
-media that the body only points to (an image's URL) are counted at a fixed worst case each. Output: ``max_tokens`` of
-the request, or else twice what the agent's answers by this model have stayed under 99 times of 100; the gateway then
-writes that number into the request, so that the provider keeps to it. Twice, because an answer that is cut short may
-mean something else, and what is not used is given back.
+pictures, files and recordings, whose bytes say little, are counted at a fixed worst case each beside that. Output:
+``max_tokens`` of the request, or else twice what the agent's answers by this model have stayed under 99 times of 100;
+the gateway then writes that number into the request, so that the provider keeps to it. Twice, because an answer that is
+cut short may mean something else, and what is not used is given back.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ DEFAULT_OUTPUT: Final = 4096
 """Output tokens reserved for an agent nothing is known about."""
 
 MEDIA_TOKENS: Final = 16_384
-"""Input tokens for each image, file or recording that the body only points to."""
+"""Input tokens for each picture, file or recording, beside its bytes."""
 
 _REMEMBERED: Final = 200
 _ENOUGH: Final = 20
@@ -41,7 +41,7 @@ def worst_case(
     Args:
         body_bytes: UTF-8 bytes of the request's body.
         output_tokens: ``max_tokens`` of the request, or :meth:`Learner.output`.
-        media: images, files and recordings that the body points to by address.
+        media: pictures, files and recordings that the body holds or points to.
         choices: answers asked for (``n``).
         price: dollars of so many tokens; left out, no money is reserved.
     """

@@ -38,7 +38,7 @@ from fusebox.clock import Clock
 from gateway.limits.answers import Refusal, Reservation, rate_headers
 from gateway.limits.limiter import Limiter
 from gateway.limits.rows import turn_of
-from gateway.limits.rules import Call, Counted, Demand
+from gateway.limits.rules import Call, Counted, Demand, Measure
 
 GRANT_S: Final = 1.0
 """Seconds that a grant may be used."""
@@ -108,6 +108,10 @@ class Grants:
         self._current: dict[_Key, Grant] = {}
         self._asking: dict[_Key, asyncio.Event] = {}
         self._lock = Lock()
+
+    def bound_cost(self, call: Call) -> bool:
+        """True when a limit in tokens or money holds for the call."""
+        return any(counted.limit.measure is not Measure.REQUESTS for counted in self._place(call)[1])
 
     def take(self, call: Call, demand: Demand) -> Part | None:
         """Out of a grant that is there; None where :meth:`reserve` has to ask."""

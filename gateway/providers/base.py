@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple, Protocol
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import orjson
 
@@ -22,6 +22,8 @@ PASSED_ON: Final = ("anthropic-version", "anthropic-beta", "openai-beta")
 """Headers of a client that reach the provider; all others are the gateway's own."""
 _ANTHROPIC_VERSION: Final = "2023-06-01"
 _OWN: Final[Mapping[Wire, Dialect]] = {Wire.OPENAI: Chat(), Wire.ANTHROPIC: Messages()}
+_NEWEST: Final = (".openai.com", ".azure.com")
+"""Hosts that read the newer name of a chat's limit, and may refuse the older one."""
 _NAMES: Final = {Kind.AZURE: "azure.ai.openai", Kind.BEDROCK: "aws.bedrock"}
 
 
@@ -58,6 +60,8 @@ class Adapter:
         self.provider = _NAMES.get(settings.kind, name if settings.url else settings.kind.value)
         """``gen_ai.provider.name``; an address of one's own makes it one's own provider."""
         self._credential = credential
+        host = urlsplit(settings.home).hostname or ""
+        self._reads_either = settings.kind is Kind.OPENAI and not host.endswith(_NEWEST)
 
     def translation(self, dialect: Dialect) -> Translation:
         """How a request of ``dialect`` becomes one of this provider.
@@ -94,6 +98,11 @@ class Adapter:
         place = self._place(self.spoken(dialect).path, model, ask)
         return self._sealed("POST", place, body, client if translation.native else {})
 
+    def own_body(self, ask: Ask) -> bytes:
+        """The body for a request that is passed through."""
+        told = self._held(ask.body, ask)
+        return ask.bytes() if told is ask.body else orjson.dumps(told)
+
     def model_in(self, path: str) -> str:
         """The model that a path names, whatever the body says; empty where paths name none."""
         found = self._model_in_path.search(path) if self._model_in_path else None
@@ -113,9 +122,17 @@ class Adapter:
 
     # --- what is special --------------------------------------------------------------------------------------------
     def _body(self, body: Mapping[str, Any], ask: Ask, model: str) -> bytes:
-        if body is ask.body and body.get("model") == model:
+        told = self._held(body, ask)
+        if told is ask.body and told.get("model") == model:
             return ask.bytes()
-        return orjson.dumps({**body, "model": model})
+        return orjson.dumps({**told, "model": model})
+
+    def _held(self, body: Mapping[str, Any], ask: Ask) -> Mapping[str, Any]:
+        """A chat's limit under both its names, where nobody knows which of them the server reads."""
+        limit = body.get("max_completion_tokens")
+        if not (ask.held and self._reads_either and limit) or body.get("max_tokens"):
+            return body
+        return {**body, "max_tokens": limit}
 
     def _place(self, path: str, model: str, ask: Ask) -> str:  # noqa: ARG002 - for subclasses
         return self.settings.home + path
