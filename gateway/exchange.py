@@ -80,7 +80,10 @@ class Exchange:
 
     async def _asked(self, outgoing: Outgoing, limits: Limits) -> aiohttp.ClientResponse:
         address = self._address(outgoing.method, outgoing.url)
-        connection = await self._connector.connect(address.request, [], _connecting(limits.connect_s))
+        try:
+            connection = await self._connector.connect(address.request, [], _connecting(limits.connect_s))
+        except TimeoutError:
+            raise aiohttp.ConnectionTimeoutError from None  # nothing was sent yet
         try:
             response = await self._sent(outgoing, address, connection, limits.idle_s)
             try:

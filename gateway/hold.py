@@ -51,21 +51,21 @@ class Hold:
 
     @property
     def sent(self) -> bool:
-        """True once an attempt used something."""
+        """True once an attempt left."""
         return self._spent is not None
 
     @property
     def spent(self) -> Demand:
-        """What its attempts used."""
+        """What its attempts used; the call is one request as soon as one of them left, whatever came of it."""
         return self._spent or NOTHING
 
     async def reach(self, told: int, size: int) -> bool:
         """As :meth:`gateway.limits.Meter.reach`, of an answer under way."""
         return self._stream is None or await self._stream.reach(told, size)
 
-    def used(self, metered: Metered, target: Target) -> None:
-        """An attempt is over."""
-        usage, worst = metered.usage, self._worst
+    def used(self, metered: Metered | None, target: Target) -> None:
+        """An attempt that left is over; it used nothing where its upstream refused it."""
+        usage, worst = metered.usage if metered is not None else Usage(), self._worst
         before = self._spent or Demand(requests=worst.requests)
         self.answered = max(self.answered, usage.output_tokens)
         try:

@@ -102,18 +102,20 @@ class Entry:
         return self._span.get_span_context()
 
     def close(
-        self, error: str = "", *, cut: bool = False, superseded: bool = False, found: Mapping[str, int] = NOTHING_FOUND
-    ) -> Metered | None:
+        self, error: str = "", *, cut: bool = False, used: bool = False, superseded: bool = False,
+        found: Mapping[str, int] = NOTHING_FOUND,
+    ) -> Metered | None:  # fmt: skip
         """End the span and tell the detectors; what it used, of an inference that used something.
 
         Args:
             error: what went wrong, as a short name; empty when nothing did.
             cut: the answer was left before its end.
+            used: it may have used something, although none of its answer came.
             superseded: another attempt follows.
             found: what masking and the filter counted.
         """
         span, action = self._span, self._subject.action
-        billed = action.kind is ActionKind.MODEL_CALL and (not error or self.meter.passed > 0 or cut)
+        billed = action.kind is ActionKind.MODEL_CALL and (not error or self.meter.passed > 0 or cut or used)
         metered = self.meter.metered() if billed else None
         if metered is not None:
             _bill(span, metered)

@@ -141,7 +141,8 @@ class ModelCalls:
         except Failed as failed:
             (target.circuit.bad if failed.fault else target.circuit.undecided)(probe=probe)
             follows = more and failed.elsewhere and not call.reply.status
-            self._over(call, target, entry, failed.denied.code, cut=bool(call.reply.status), superseded=follows)
+            cut, used = bool(call.reply.status), failed.left and not failed.refused
+            self._over(call, target, entry, failed.denied.code, failed.left, cut=cut, used=used, superseded=follows)
             raise
         except BaseException as error:
             target.circuit.undecided(probe=probe)
@@ -151,10 +152,10 @@ class ModelCalls:
         self._over(call, target, entry)
 
     @staticmethod
-    def _over(call: Call, target: Target, entry: Entry, error: str = "", **how: bool) -> None:
-        """An attempt has ended: in the ledger, and on the quota's bill."""
+    def _over(call: Call, target: Target, entry: Entry, error: str = "", left: bool = True, **how: bool) -> None:
+        """An attempt has ended: in the ledger, and on the quota's bill if it left."""
         metered = entry.close(error, found=call.screen.counts if call.screen else {}, **how)
-        if call.hold is not None and metered is not None:
+        if call.hold is not None and left:
             call.hold.used(metered, target)
 
     async def _exchange(

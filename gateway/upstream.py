@@ -50,15 +50,16 @@ class Failed(Exception):
         elsewhere: another one may.
         pause: seconds it asked to be left alone.
         left: it may have reached the upstream.
+        refused: the upstream answered that it does not serve it.
     """
 
     def __init__(
         self, denied: Denied, *, fault: bool = False, again: bool = False, elsewhere: bool = True, pause: float = 0.0,
-        left: bool = True,
+        left: bool = True, refused: bool = False,
     ) -> None:  # fmt: skip
         super().__init__(denied.message)
         self.denied, self.fault, self.again, self.elsewhere = denied, fault, again, elsewhere
-        self.pause, self.left = pause, left
+        self.pause, self.left, self.refused = pause, left, refused
 
 
 class Upstream:
@@ -83,10 +84,10 @@ class Upstream:
                     return await read(response)
                 finally:
                     response.release()
-        except TimeoutError:
+        except TimeoutError as error:
             raise Failed(
                 Denied(HTTPStatus.GATEWAY_TIMEOUT, "upstream_timeout", "the upstream did not answer in time"),
-                fault=True, again=True,
+                fault=True, again=True, left=not isinstance(error, aiohttp.ConnectionTimeoutError),
             ) from None  # fmt: skip
         except aiohttp.ClientError as error:
             raise Failed(
@@ -135,9 +136,10 @@ async def failure_of(response: aiohttp.ClientResponse) -> Failed:
         sentence = (
             f"the gateway's credential for this upstream was refused (HTTP status {status}); its operator must look"
         )
-        return Failed(Denied(HTTPStatus.BAD_GATEWAY, "upstream_refused_credential", sentence))
+        return Failed(Denied(HTTPStatus.BAD_GATEWAY, "upstream_refused_credential", sentence), refused=True)
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
-        return Failed(Denied(HTTPStatus.BAD_GATEWAY, "upstream_redirects", "the upstream answers with a redirect"))
+        sentence = "the upstream answers with a redirect"
+        return Failed(Denied(HTTPStatus.BAD_GATEWAY, "upstream_redirects", sentence), refused=True)
     if status < HTTPStatus.BAD_REQUEST:  # 204, say, which has no body
         return _odd(status)
     busy = status == HTTPStatus.TOO_MANY_REQUESTS
@@ -147,13 +149,13 @@ async def failure_of(response: aiohttp.ClientResponse) -> Failed:
     denied = Denied(status, "upstream_error", sentence, retry_after=pause, headers=headers, words=body)
     return Failed(
         denied, fault=broken, again=broken or (busy and (pause or 0.0) <= _MAX_PATIENCE_S),
-        elsewhere=busy or broken or status == HTTPStatus.NOT_FOUND, pause=pause or 0.0,
+        elsewhere=busy or broken or status == HTTPStatus.NOT_FOUND, pause=pause or 0.0, refused=True,
     )  # fmt: skip
 
 
 def _odd(status: int) -> Failed:
     sentence = f"the upstream answered with HTTP status {status}, which is neither an answer nor an error here"
-    return Failed(Denied(HTTPStatus.BAD_GATEWAY, "upstream_garbled", sentence), fault=True)
+    return Failed(Denied(HTTPStatus.BAD_GATEWAY, "upstream_garbled", sentence), fault=True, refused=True)
 
 
 def kept(response: aiohttp.ClientResponse) -> tuple[Header, ...]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice, permutations
 
@@ -107,7 +108,79 @@ def test_a_tool_call_that_never_left_costs_nothing(gateways: StartGateway, provi
     assert [call(running, "GET", "/tools/away/1").status for _ in range(4)] == [502, 502, 502, 503]
     provider.answers = [failing(400), whole("openai_chat.json")]
     answers = [ask(running, "/v1/chat/completions", CHAT) for _ in range(2)]
-    assert [(status, told["x-ratelimit-remaining-requests"]) for status, _, told in answers] == [(400, "3"), (200, "3")]
+    assert [(status, told["x-ratelimit-remaining-requests"]) for status, _, told in answers] == [(400, "3"), (200, "2")]
+
+
+AWAY = """
+[providers.away]
+kind = "openai"
+url = "http://{place}"
+connect_s = 0.2
+idle_s = 0.2
+[models.away]
+provider = "away"
+retries = 0
+"""
+
+
+def remaining(running: Running, measure: str = "requests") -> int:
+    """What a call that is served is told to be left, itself at its worst included."""
+    _, _, told = ask(running, "/v1/chat/completions", {**CHAT, "max_tokens": 10})
+    return int(told[f"x-ratelimit-remaining-{measure}"])
+
+
+def test_a_request_counts_once_it_left_whatever_came_of_it(gateways: StartGateway, provider: Provider) -> None:
+    running = gateways(REQUESTS.replace("limit = 2", "limit = 4"))
+    for status in (500, 429, 400):  # the first two are tried again, and are one request each all the same
+        provider.answers = [failing(status)]
+        assert ask(running, "/v1/chat/completions", {**CHAT, "seed": status})[0] == status
+    assert len(provider.seen) == 5
+    provider.answers = [whole("openai_chat.json")]
+    assert remaining(running) == 0
+    status, body, _ = ask(running, "/v1/chat/completions", CHAT)
+    assert (status, json.loads(body)["error"]["code"]) == (429, "rate_limit_exceeded")
+    assert len(provider.seen) == 6
+
+
+async def cut(request: web.Request) -> web.StreamResponse:
+    assert request.transport is not None
+    request.transport.close()
+    return web.Response()
+
+
+async def silent(request: web.Request) -> web.StreamResponse:
+    await hanging()
+    return web.Response()
+
+
+@pytest.mark.parametrize(("answer", "status"), [(silent, 504), (cut, 502)], ids=["silent", "cut"])
+def test_what_an_upstream_may_have_used_before_it_fell_silent_is_estimated(
+    gateways: StartGateway, provider: Provider, answer: Answer, status: int
+) -> None:
+    away = AWAY.format(place=provider.url.removeprefix("http://"))
+    running = gateways(TOKENS.format(limit=50_000) + REQUESTS.replace("limit = 2", "limit = 4") + away)
+    provider.answers = [answer]
+    asked = {"model": "away", "messages": [{"role": "user", "content": "word " * 800}], "max_tokens": 10}
+    assert ask(running, "/v1/chat/completions", asked)[0] == status
+    (span,) = running.span()
+    assert 1000 <= attributes(span)[names.USAGE_INPUT] < 1100
+    assert attributes(span)[names.ESTIMATED] is True
+    provider.answers = [whole("openai_chat.json")]
+    assert remaining(running) == 2
+    assert 48_500 < remaining(running, "tokens") < 49_000
+
+
+def test_a_call_that_nobody_took_costs_nothing(gateways: StartGateway, provider: Provider) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        nobody.listen(0)
+        place = nobody.getsockname()
+        with socket.create_connection(place):  # there is room for one, who is not let in either
+            running = gateways(REQUESTS + AWAY.format(place=f"{place[0]}:{place[1]}"))
+            assert ask(running, "/v1/chat/completions", {**CHAT, "model": "away"})[0] == 504
+    assert ask(running, "/v1/chat/completions", {**CHAT, "model": "away"})[0] == 502
+    provider.answers = [whole("openai_chat.json")]
+    assert remaining(running) == 1
 
 
 def test_what_can_never_fit_is_not_worth_a_retry(gateways: StartGateway, provider: Provider) -> None:
