@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Final
 
 import pybreaker
 
+from fusebox import happenings
 from fusebox.config import Config
 from fusebox.metrics import Gauge, render
 from fusebox.prices import PriceBook
+from fusebox.registry import Registry
 from fusebox.rundir import lookup, url_of
 from gateway.admission import Admission
 from gateway.approving import Approving
@@ -38,6 +42,11 @@ if TYPE_CHECKING:
     from gateway.masking.masker import Masker
 
 _NOWHERE: Final = "'fusebox why {agent}'"
+
+GRANT_UNMATCHED: Final = happenings.declare(
+    "gateway_grant_unmatched", logging.WARNING,
+    "an SQL grant of agents.toml fits no tool that the gateway serves: a slip, unless an agent's own function is meant",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +121,19 @@ def _known(settings: GatewaySettings, runtime: Runtime, keys: Keys) -> dict[Scop
 
 def screens_of(settings: GatewaySettings, runtime: Runtime, key: bytes) -> Screens:
     """Masking and the filter, where the settings have their sections."""
+    _tell_unmatched(settings, runtime.registry)
     masker = _masker(settings.masking, key) if settings.masking is not None else None
     output = OutputFilter(settings.filter, runtime.registry) if settings.filter is not None else None
     return Screens(masker, output, Canaries(key) if settings.plant_canaries else None, runtime.audit.ruled)
+
+
+def _tell_unmatched(settings: GatewaySettings, registry: Registry) -> None:
+    """Tell of SQL grants for tools that are not served here; a function that an agent has of its own may be meant."""
+    served = [*settings.tools, *(name for name, each in settings.providers.items() if each.passthrough)]
+    granted = {grant.tool for entry in registry.agents.values() for grant in entry.sql} - {"*"}
+    for tool in sorted(granted) if settings.filter is not None else ():
+        if not any(fnmatchcase(name, tool) for name in served):
+            happenings.emit(GRANT_UNMATCHED, tool=tool, served=served)
 
 
 def _masker(settings: MaskingSettings, key: bytes) -> Masker:

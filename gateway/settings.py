@@ -21,10 +21,10 @@ import os
 import re
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Final, Self
+from typing import Annotated, Final, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from fusebox.errors import ConfigError
 from fusebox.toml_file import read_toml
@@ -36,9 +36,18 @@ RESERVED: Final = frozenset({"v1", "tools", "healthz", "metrics"})
 """First parts of paths that are the gateway's own, so no provider may have such a name."""
 _PATHS: Final = ("/v1/chat/completions", "/v1/responses", "/v1/embeddings", "/v1/messages")
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-_HEADER: Final = r"^[a-z0-9-]{1,64}$"
+_HEADER: Final = r"^[a-z][a-z0-9-]{0,63}$"
+_TAKEN: Final = frozenset({
+    "accept-encoding", "connection", "content-length", "content-type", "expect", "host", "keep-alive", "te", "trailer",
+    "transfer-encoding", "upgrade", "traceparent", "tracestate", "x-fusebox-agent",
+})  # fmt: skip
+"""Headers that say how a request travels, what it holds and whose it is: a credential there is lost, or breaks it."""
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Method = Annotated[
+    Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"],
+    BeforeValidator(lambda name: name.upper() if isinstance(name, str) else name),
+]
 
 
 class Section(BaseModel):
@@ -75,10 +84,12 @@ class Upstream(Section):
     total_s: Seconds = 600.0
 
     @model_validator(mode="after")
-    def _address(self) -> Self:
+    def _reachable(self) -> Self:
         parts = urlsplit(self.url)
         if self.url and (parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment):
             raise ValueError(f"url {self.url!r} is not an http(s) address without query")
+        if self.key_env and self.key_file:
+            raise ValueError("key_env and key_file are two credentials; leave one of them out")
         return self
 
     def credential(self, name: str) -> str:
@@ -109,7 +120,7 @@ class Provider(Upstream):
     """
 
     kind: Kind
-    passthrough: frozenset[str] = frozenset()
+    passthrough: frozenset[Method] = frozenset()
     api_version: str = ""
     region: str = ""
 
@@ -157,7 +168,16 @@ class Tool(Upstream):
     url: Annotated[str, StringConstraints(min_length=8)]
     header: Annotated[str, StringConstraints(pattern=_HEADER)] = "authorization"
     scheme: str = "Bearer"
-    methods: frozenset[str] = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
+    methods: frozenset[Method] = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
+
+    @field_validator("header")
+    @classmethod
+    def _free(cls, header: str) -> str:
+        if header in _TAKEN:
+            raise ValueError(
+                f"{header!r} cannot hold a credential, it says something else; name the system's own header"
+            )
+        return header
 
 
 class CircuitSection(Section):

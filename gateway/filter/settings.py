@@ -11,9 +11,15 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
+from typing import Final
+
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from gateway.filter.threats import Weight
+
+_NAME: Final = re.compile(r"\.?[\w-]{1,63}(\.[\w-]{1,63})*")
 
 
 class FilterSettings(BaseModel):
@@ -30,6 +36,17 @@ class FilterSettings(BaseModel):
     @classmethod
     def _bare_hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
         for host in hosts:
-            if not host or "/" in host or host != host.lower() or "*" in host:
-                raise ValueError(f"hosts: {host!r} is no host in lower case; .example.com stands for all below it")
+            if not _is_host(host):
+                raise ValueError(
+                    f"hosts: {host!r} is no host in lower case, without scheme and port; .example.com stands for all "
+                    "below it"
+                )
         return hosts
+
+
+def _is_host(host: str) -> bool:
+    """True for a name, or a beginning dot and the name above all that are meant, or an address as links are read."""
+    try:
+        return str(ipaddress.ip_address(host)) == host
+    except ValueError:
+        return host == host.lower() and _NAME.fullmatch(host) is not None

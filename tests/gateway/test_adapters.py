@@ -8,10 +8,12 @@ import openai
 import pytest
 from aiohttp import web
 
+from fusebox import happenings
 from fusebox.errors import ConfigError
 from gateway.settings import load_settings
 from tests.fixtures.gateway import SETTINGS, Provider, Running, StartGateway, streamed, whole
 from tests.gateway.test_ledger import CHAT, STREAM, ask, usage
+from tests.gateway.test_tools import call, stored
 
 CLOUDS = """
 [providers.azure]
@@ -151,11 +153,38 @@ def test_an_error_of_another_api_is_told_in_words(running: Running, provider: Pr
         ("[[limits]]\nscope = 'tenant'\nname = 'acme'\nmeasure = 'requests'\nlimit = 1\nwindow_s = 60\n", "acme"),
         ("[masking.routes.'*']\n[masking.routes.'/tool/tickets/*']\n", "fits nothing that is served"),
         ("[masking.routes.'*']\n[masking.routes.'/tools/ticket/*']\n", "fits nothing that is served"),
+        ("[tools.x]\nurl = 'http://a'\nmethods = ['GET', 'FOO']\n", "methods"),
+        ("[providers.x]\nkind = 'openai'\npassthrough = ['CONNECT']\n", "passthrough"),
+        ("[tools.x]\nurl = 'http://a'\nkey_env = 'PATH'\nkey_file = '/etc/hostname'\n", "leave one of them out"),
+        ("[tools.x]\nurl = 'http://a'\nheader = 'content-length'\n", "cannot hold a credential"),
+        ("[tools.x]\nurl = 'http://a'\nheader = 'traceparent'\n", "cannot hold a credential"),
+        ("[tools.x]\nurl = 'http://a'\nheader = '-'\n", "header"),
+        ("[filter]\nhosts = ['example.com:443']\n", "without scheme and port"),
     ],
 )  # fmt: skip
 def test_what_cannot_work_is_refused_at_start(gateways: StartGateway, more: str, why: str) -> None:
     with pytest.raises(ConfigError, match=why):
         gateways(more)
+
+
+def test_methods_are_taken_in_any_case(gateways: StartGateway, provider: Provider) -> None:
+    provider.answers = [stored]
+    running = gateways(f'[tools.x]\nurl = "{provider.url}"\nmethods = ["get", "Post"]\n')
+    assert [call(running, method, "/tools/x/1").status for method in ("GET", "POST", "DELETE")] == [201, 201, 405]
+
+
+@pytest.mark.parametrize(("tool", "told"), [("tickts", 1), ("tick*", 0), ("files", 0), ("*", 0)])
+def test_a_grant_that_fits_no_tool_is_told_at_start(
+    gateways: StartGateway, provider: Provider, tmp_path: Path, tool: str, told: int
+) -> None:
+    (tmp_path / "agents.toml").write_text(
+        f'[agents.ticket-helper]\nowner = "a"\n[[agents.ticket-helper.sql]]\ntool = "{tool}"\ndialect = "postgres"\n'
+        'tables = { orders = ["id"] }\n'
+    )
+    before = happenings.counts()["gateway_grant_unmatched"]
+    more = f'[filter]\n[providers.files]\nkind = "openai"\nurl = "{provider.url}"\npassthrough = ["GET"]\n'
+    gateways(more)
+    assert happenings.counts()["gateway_grant_unmatched"] == before + told
 
 
 @pytest.mark.parametrize(

@@ -179,10 +179,19 @@ def test_the_self_test_is_denied() -> None:
     assert self_test(FILTER).decision is Decision.DENY
 
 
-@pytest.mark.parametrize("host", ["https://example.com", "Example.com", "*.example.com", ""])
+@pytest.mark.parametrize(
+    "host",
+    ["https://example.com", "Example.com", "*.example.com", "", ".", "example.com:443", "exa mple", "example.com.",
+     "a..b", "[::1]", "::01"],
+)  # fmt: skip
 def test_hosts_are_bare(host: str) -> None:
     with pytest.raises(ValueError, match="is no host"):
         FilterSettings(hosts=(host,))
+
+
+@pytest.mark.parametrize("host", ["example.com", ".example.com", "wiki", "10.0.0.7", "::1", "bücher.example", "a_b.c"])
+def test_names_and_addresses_are_hosts(host: str) -> None:
+    assert FilterSettings(hosts=(host,)).hosts == (host,)
 
 
 def test_the_verb_rules_on_a_file(
