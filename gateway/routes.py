@@ -47,7 +47,7 @@ class Routes:
         return [name for name in self._targets if identity.may_use_model(name)]
 
     def find(self, identity: Identity, model: str, dialect: Dialect) -> list[Target]:
-        """Where ``model`` can be had, best first; fallbacks that do not serve this API are left out.
+        """Where ``model`` can be had, best first; fallbacks that are not for this key or API are left out.
 
         Raises:
             Denied: 404 or 403: there is no such model, or not for this key; 400: not by this API.
@@ -59,7 +59,7 @@ class Routes:
         require_model(identity, model)
         first = self._targets[model]
         first.adapter.translation(dialect)
-        others = [self._targets[name] for name in self._settings.models[model].fallbacks]
+        others = [self._targets[n] for n in self._settings.models[model].fallbacks if identity.may_use_model(n)]
         return [first, *(target for target in others if _serves(target, dialect))]
 
     def passing(self, provider: str) -> Target:

@@ -40,6 +40,18 @@ def test_what_the_upstream_says_in_the_end_is_what_the_agent_hears(running: Runn
     assert (status, headers["retry-after"]) == (429, "7")
 
 
+def test_a_key_is_served_by_no_fallback_that_it_does_not_allow(running: Running, provider: Provider) -> None:
+    _, narrow = running.keys.add("narrow", team="", models=("steady",), tools=())
+    _, wide = running.keys.add("wide", team="", models=("steady", "claude"), tools=())
+    answers = [failing(429, retry_after="0")] * 2 + [whole("anthropic_messages.json")]
+    provider.answers = [*answers]
+    assert ask(running, "/v1/chat/completions", {**CHAT, "model": "steady"}, key=wide)[0] == 200
+    provider.answers = [*answers]
+    status, body, _ = ask(running, "/v1/chat/completions", {**CHAT, "model": "steady"}, key=narrow)
+    assert (status, json.loads(body)["error"]["message"]) == (429, "the model is overloaded")
+    assert [seen.path for seen in provider.seen[3:]] == ["/v1/chat/completions"] * 2
+
+
 def test_what_the_agent_did_wrong_is_not_tried_elsewhere(running: Running, provider: Provider) -> None:
     provider.answers = [failing(400)]
     assert ask(running, "/v1/chat/completions", {**CHAT, "model": "steady"})[0] == 400
