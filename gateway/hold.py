@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from http import HTTPStatus
 from types import TracebackType
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from fusebox.usage import Usage
 from gateway.denied import Denied
@@ -46,6 +46,8 @@ class Hold:
         self._worst, self._price = worst, price
         self._stream = Meter(worst.output_tokens, more) if more is not None else None
         self._spent: Demand | None = None
+        self.told: Mapping[str, Any] = {}
+        """Of the refusal to set more aside for its answer: the rows behind it."""
         self.answered = 0
         """Output tokens of the attempt that had most; 0 while none was sent."""
 

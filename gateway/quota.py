@@ -117,7 +117,12 @@ class Quota:
         await aside.take(self._priced(worst, targets))
 
         async def more(tokens: int) -> bool:
-            return await aside.more(self._priced(Demand(0, tokens, requests=0), targets))
+            try:
+                await aside.take(self._priced(Demand(0, tokens, requests=0), targets))
+            except Denied as denied:
+                hold.told = denied.told
+                return False
+            return True
 
         def learn() -> None:
             if hold.sent and not chosen:
@@ -192,14 +197,6 @@ class _Aside:
             Denied: 429, too little is left.
         """
         self._parts.append(await set_aside(self._grants, self._call, demand, self._reply))
-
-    async def more(self, demand: Demand) -> bool:
-        """False when too little is left."""
-        try:
-            await self.take(demand)
-        except Denied:
-            return False
-        return True
 
     def settle(self, spent: Demand) -> None:
         """The call is over."""

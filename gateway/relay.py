@@ -58,8 +58,9 @@ class Relay:
             return  # what only tells the usage of an answer is its end
         self._paid = self._meter.passed
         if not await self._hold.reach(*self._meter.so_far()):
-            sentence = "the answer is longer than what was set aside for it, and its quota has no more"
-            raise Denied(HTTPStatus.TOO_MANY_REQUESTS, "quota_used_up", sentence)
+            told = self._hold.told
+            sentence = f"the answer is longer than {'its quota has room for' if told else 'the request allows'}"
+            raise Denied(HTTPStatus.TOO_MANY_REQUESTS, "quota_used_up", sentence, told=told)
 
     def _events(self, chunk: bytes) -> bytes:
         try:

@@ -195,7 +195,8 @@ def test_a_stream_is_cut_where_its_reservation_ends(gateways: StartGateway, prov
     running = gateways(TOKENS.format(limit=5000))
     provider.answers = [streamed("openai_chat_lying.sse", parts=2, then=hanging)]
     _, body, _ = ask(running, "/v1/chat/completions", {**CHAT, "max_tokens": 50} | STREAM)
-    assert json.loads(body.rpartition(b"data: ")[2])["error"]["code"] == "quota_used_up"
+    error = json.loads(body.rpartition(b"data: ")[2])["error"]
+    assert (error["code"], "the request allows" in error["message"]) == ("quota_used_up", True)
     assert attributes(running.span()[0])["error.type"] == "quota_used_up"
 
 
@@ -229,7 +230,11 @@ def test_what_a_longer_text_needs_is_set_aside_or_the_stream_ends(gateways: Star
     running = gateways(TOKENS.format(limit=600))
     provider.answers = [spoken(*[" internationally"] * 400)]
     _, body, _ = ask(running, "/v1/chat/completions", {**CHAT, "max_tokens": 400} | STREAM)
-    assert json.loads(body.rpartition(b"data: ")[2])["error"]["code"] == "quota_used_up"
+    error = json.loads(body.rpartition(b"data: ")[2])["error"]
+    assert (error["code"], error["guard"]) == ("quota_used_up", "quota")
+    (row,) = error["rows"]
+    assert (row["name"], row["limit"]) == ("tokens/day/team/support", 600)
+    assert "its quota has room for" in error["message"]
     assert 100 < body.count(b" internationally") < 150  # four tokens each; beside some hundred for the request
 
 
