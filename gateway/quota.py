@@ -107,14 +107,13 @@ class Quota:
         if self._grants is None:
             return nullcontext()
         call = _call(identity, action, action.operation)
+        worst = Demand()
         if self._tokens:
             _require_bounded(dialect.unbounded(ask), self._grants, call)
-            ask.held = True
+            worst = self._priced(self._worst(identity, dialect, ask), targets)
         chosen = ask.max_tokens is not None  # such a length says nothing about how long answers are by themselves
-        output = self._output(identity, dialect, ask) if self._tokens else 0
-        worst = worst_case(len(ask.raw), output, media=media_in(ask.body), choices=ask.choices)
         aside = _Aside(self._grants, call, reply)
-        await aside.take(self._priced(worst, targets))
+        await aside.take(worst)
 
         async def more(tokens: int) -> bool:
             try:
@@ -148,13 +147,14 @@ class Quota:
         if self._wire is not None:
             self._wire.close()
 
-    def _output(self, identity: Identity, dialect: Dialect, ask: Ask) -> int:
-        """Output tokens to set aside, which the request is held to."""
-        if ask.max_tokens is not None:
-            return ask.max_tokens
-        output = self._learner.output(identity.agent, ask.model)
-        dialect.limit(ask, output)
-        return output
+    def _worst(self, identity: Identity, dialect: Dialect, ask: Ask) -> Demand:
+        """Tokens to set aside, which the request is held to."""
+        ask.held = True
+        output = ask.max_tokens
+        if output is None:
+            output = self._learner.output(identity.agent, ask.model)
+            dialect.limit(ask, output)
+        return worst_case(len(ask.raw), output, media=media_in(ask.body), choices=ask.choices)
 
     def _priced(self, demand: Demand, targets: Sequence[Target]) -> Demand:
         """A demand with its price at the dearest of the targets.

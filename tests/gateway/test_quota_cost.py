@@ -7,7 +7,7 @@ import pytest
 
 from gateway.denied import Denied
 from gateway.dialects import Chat, Dialect, Messages, Responses
-from gateway.media import media_in
+from gateway.media_count import media_in
 from gateway.providers.make import make_adapter
 from gateway.settings import Provider as Settings
 from tests.fixtures.gateway import Provider, StartGateway, whole
@@ -102,7 +102,7 @@ def test_a_picture_or_file_counts_at_its_worst_however_it_is_sent(
 ) -> None:
     raw = json.dumps({"model": "gpt-5-mini", **body}).encode()
     raw = raw.replace(b"/", b"\\/") if escaped == "/" else raw.replace(b'"i', b'"\\u0069') if escaped else raw
-    assert media_in(DIALECTS[path].read(raw)) == 1
+    assert media_in(DIALECTS[path].read(raw).body) == 1
 
 
 def test_a_picture_is_set_aside_for(gateways: StartGateway, provider: Provider) -> None:
@@ -112,10 +112,14 @@ def test_a_picture_is_set_aside_for(gateways: StartGateway, provider: Provider) 
     assert 16_384 < 100_000 - int(told["x-ratelimit-remaining-tokens"]) < 17_384
 
 
-def test_words_about_pictures_and_tools_that_take_some_are_none() -> None:
-    tool = {"type": "function", "function": {"name": "show", "parameters": {"properties": {"image_url": {}}}}}
-    said = {"messages": [{"role": "user", "content": 'an "image_url" of my file\u00e9'}], "tools": [tool]}
-    assert media_in(Chat().read(json.dumps({"model": "m", **said}).encode())) == 0
+def test_words_about_pictures_and_what_describes_some_are_none() -> None:
+    schema = {"properties": {"image_url": {"type": ["string", "null"]}}}
+    body = {
+        "model": "m", "messages": [{"role": "user", "content": 'an "image_url" of my file', "seen": {"type": []}}],
+        "tools": [{"type": "function", "function": {"name": "show", "parameters": schema}}],
+        "response_format": {"type": "json_schema", "json_schema": {"schema": schema}},
+    }  # fmt: skip
+    assert media_in(body) == 0
 
 
 NONSENSE = [0, -5, "5", 90_000.0, True, 2**64 - 1, 10**9 + 1]
