@@ -115,7 +115,7 @@ class Meter:
         return seen and read and parts
 
     def _report(self, answer: Json) -> None:
-        self._reported = usage_of(answer) or self._reported
+        self._reported = usage_of(answer)  # the last one counts, also where it cannot be: that is a reason for doubt
 
     def _name(self, answer: Json) -> None:
         self.response_id = self.response_id or str(answer.get("id") or "")[:256]

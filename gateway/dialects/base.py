@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -17,6 +17,8 @@ from gateway.slots import Slots
 from gateway.sse import event
 
 Json = dict[str, Any]
+_COUNTS: Final = frozenset({"max_tokens", "max_completion_tokens", "max_output_tokens", "n"})
+"""Fields by which a request is counted, that some servers read in any case."""
 
 
 class Wire(StrEnum):
@@ -154,8 +156,11 @@ def parse(raw: bytes) -> Json:
     body = json_of(raw)
     if not isinstance(body, dict):
         raise bad_request("the body must be a JSON object")
-    if len({name.lower() for name in body}) < len(body):
+    lower = {name.lower() for name in body}
+    if len(lower) < len(body):
         raise bad_request("the body has two fields whose names differ in case only; leave one out")
+    if hidden := _COUNTS & (lower - body.keys()):
+        raise bad_request(f"write {min(hidden)!r} in lower case")
     return body
 
 

@@ -13,8 +13,6 @@ from gateway.sse import event
 
 _TYPES: Final = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
 _LAST: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
-
-
 _UNBOUNDED: Final = ("background", "previous_response_id", "conversation", "prompt")
 """Fields for answers that are fetched later, unseen, and for what the provider has kept and reads again."""
 

@@ -81,6 +81,24 @@ def test_a_provider_that_is_silent_or_lies_is_estimated(running: Running, provid
     assert given >= (500 if "lying" in recorded else 8)
 
 
+def test_a_last_word_that_cannot_be_is_a_reason_for_doubt(running: Running, provider: Provider) -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+        await response.prepare(request)
+        for tokens in (3, 2**62):
+            told = {"prompt_tokens": 9, "completion_tokens": tokens}
+            event = {"choices": [{"index": 0, "delta": {"content": "Yes. "}}], "usage": told}
+            await response.write(f"data: {json.dumps(event)}\n\n".encode())
+        await response.write(b"data: [DONE]\n\n")
+        return response
+
+    provider.answers = [answer]
+    assert ask(running, "/v1/chat/completions", CHAT | STREAM)[0] == 200
+    (span,) = running.span()
+    assert attributes(span)[names.ESTIMATED] is True
+    assert 1 <= usage(span)[1] < 10
+
+
 def test_parts_that_are_more_than_their_whole_are_not_believed(running: Running, provider: Provider) -> None:
     parts = {"prompt_tokens_details": {"cached_tokens": 400}, "completion_tokens_details": {"reasoning_tokens": 70}}
     told = {"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 8, **parts}

@@ -51,6 +51,12 @@ def test_openai_itself_is_told_the_newer_name_only(settings: dict[str, str]) -> 
     assert (sent["max_completion_tokens"], "max_tokens" in sent) == (4096, False)
 
 
+@pytest.mark.parametrize("field", ["Max_Tokens", "MAX_COMPLETION_TOKENS", "N"])
+def test_a_length_that_only_some_servers_read_is_a_bad_request(field: str) -> None:
+    with pytest.raises(Denied, match=f"write '{field.lower()}' in lower case"):
+        Chat().read(json.dumps({**CHAT, field: 90_000}).encode())
+
+
 def test_of_two_lengths_the_longer_one_is_set_aside(gateways: StartGateway, provider: Provider) -> None:
     asked = {**CHAT, "max_completion_tokens": 10, "max_tokens": 90_000}
     status, body, _ = ask(gateways(TOKENS.format(limit=5000)), "/v1/chat/completions", asked)
