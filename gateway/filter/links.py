@@ -13,21 +13,16 @@ from collections.abc import Iterator
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
+from gateway.filter.pictures import Pictures, image_open
+from gateway.filter.tags import fetched, tag_open
 from gateway.filter.threats import Threat, Weight
 
 _URL: Final = re.compile(r"(?:\b[a-z][a-z0-9+.\-]{1,15}:)?//[^\s<>\"'`\\|{}^)\]]+", re.IGNORECASE)
-_IMAGE: Final = re.compile(r"!\[[^\]]{0,500}\]\(\s*(?:<([^>\n]{0,2000})>|([^\s)]+))")
-_TAG: Final = re.compile(
-    r"<(?:img|image|iframe|frame|embed|object|source|video|audio|link|script|input|track|body|table|td|base)\b"
-    r"(?:[^>\"']|\"[^\"]{0,500}\"|'[^']{0,500}'){0,300}?"
-    r"(?:src|href|data|srcset|poster|background)\s*=\s*(?:\"([^\"]{0,2000})\"|'([^']{0,2000})'|([^\s>]+))"
-    r"|url\(\s*[\"']?([^\"')]{1,2000})|@import\s+[\"']([^\"']{1,2000})|<meta\b[^>]{0,300}?url=([^\s\"'>]+)",
-    re.IGNORECASE,
-)
-_REFERENCED: Final = re.compile(r"!\[[^\]]{0,500}\]\[([^\]]{0,500})\]|!\[([^\]]{1,500})\](?![(\[])")
-_DEFINED: Final = re.compile(r"^[ \t]{0,3}\[([^\]]{1,500})\]:\s*<?(\S+?)>?(?:\s|$)", re.MULTILINE)
+_ESCAPE: Final = re.compile(r"\\([!-/:-@\[-`{-~])")
 _CARRIES: Final = 200
 """Characters of path and query with which a link may carry something away."""
+_LONGEST: Final = 2000
+"""Characters of an address that are looked at: the host of a longer one may stand behind them."""
 
 _SCRIPTS: Final = frozenset({"javascript", "vbscript", "data", "file"})
 _SCRIPT: Final = re.compile(
@@ -40,14 +35,15 @@ _HANDLER: Final = re.compile(
 """What runs as soon as it is shown."""
 
 
-def links(text: str, hosts: tuple[str, ...], unknown: Weight) -> Iterator[Threat]:
+def links(text: str, hosts: tuple[str, ...], unknown: Weight, pictures: Pictures | None = None) -> Iterator[Threat]:
     """Links that lead away.
 
     Args:
         hosts: known hosts; ``.example.com`` stands for all below it.
         unknown: what a plain link to an unknown host weighs.
+        pictures: of the stream that this is a piece of.
     """
-    loaded = set(_loaded(text))
+    loaded = {part for url in _loaded(text, pictures or Pictures()) for part in _parts(url)}
     for url in loaded:
         if not _known(url, hosts):
             yield Threat("link.image", f"something that loads by itself from {_host(url)}")
@@ -63,15 +59,24 @@ def links(text: str, hosts: tuple[str, ...], unknown: Weight) -> Iterator[Threat
         yield Threat("link.script", "a script that runs as soon as it is shown")
 
 
-def _loaded(text: str) -> Iterator[str]:
-    """Addresses that are fetched when the text is shown; not those below the page's own."""
-    wanted = {(one or other).casefold() for one, other in _REFERENCED.findall(text)}
-    written = [*_IMAGE.findall(text), *_TAG.findall(text)]
-    written += [(url,) for name, url in _DEFINED.findall(text) if name.casefold() in wanted]
-    for url in (url for groups in written for url in groups if url):
-        for part in {_as_read(url), *map(_as_read, re.split(r"[\s,]+", url))}:
+def left_open(text: str) -> str:
+    """What stands for ``text`` where the rest of an image or a tag may follow; empty where none can."""
+    begun = tag_open(text) + ("![`" if image_open(text) else "")  # the sign leaves in doubt what closes it
+    return begun and begun + "\n"
+
+
+def _loaded(text: str, pictures: Pictures) -> Iterator[str]:
+    """What is fetched when the text is shown, as it is written."""
+    yield from pictures.addresses(text)
+    yield from fetched(text)
+
+
+def _parts(url: str) -> Iterator[str]:
+    """The addresses in it, by every reading; not those below the page's own."""
+    for one in (url, *re.split(r"[\s,]+", url)):
+        for part in (_as_read(one), _as_read(_ESCAPE.sub(r"\1", one))):  # not every screen knows the escape
             if "//" in part or re.match(r"[a-z][a-z0-9+.\-]*:", part, re.IGNORECASE):
-                yield part
+                yield part if len(one) < _LONGEST else "//an address that is too long"
 
 
 def _as_read(url: str) -> str:

@@ -13,6 +13,7 @@ from fusebox.registry import Registry, SqlGrant
 from gateway.filter.canaries import Canaries
 from gateway.filter.injection import score, signals
 from gateway.filter.links import links
+from gateway.filter.pictures import Pictures
 from gateway.filter.settings import FilterSettings
 from gateway.filter.shell import shell
 from gateway.filter.sql import UNREADABLE, judge
@@ -47,13 +48,17 @@ class OutputFilter:
         """
         return _closed(agent, lambda: ruling(list(self._in_arguments(agent, tool, value, canaries))))
 
-    def answer(self, agent: str, text: str, canaries: tuple[str, ...] = (), *, whole: bool = True) -> Ruling:
+    def answer(
+        self, agent: str, text: str, canaries: tuple[str, ...] = (), *, whole: bool = True,
+        pictures: Pictures | None = None,
+    ) -> Ruling:  # fmt: skip
         """Rule on what a model says.
 
         Args:
             whole: False while the answer grows: a statement that has not come to its end is not judged yet.
+            pictures: of the stream whose piece this is.
         """
-        return _closed(agent, lambda: ruling(list(self._in_answer(agent, text, canaries, whole))))
+        return _closed(agent, lambda: ruling(list(self._in_answer(agent, text, canaries, whole, pictures))))
 
     def content(self, text: str, agent: str = "") -> Ruling:
         """Score content from outside; a hold when the settings ask for one, else for audit only."""
@@ -72,13 +77,15 @@ class OutputFilter:
             yield from links(text, self._settings.hosts, self._settings.unknown_links)
             yield from _canary(text, canaries)
 
-    def _in_answer(self, agent: str, text: str, canaries: tuple[str, ...], whole: bool) -> Iterator[Threat]:
+    def _in_answer(
+        self, agent: str, text: str, canaries: tuple[str, ...], whole: bool, pictures: Pictures | None
+    ) -> Iterator[Threat]:
         grants = self._registry.agents[agent].sql if agent in self._registry.agents else ()
         for each in in_text(text, whole):
             for threat in _judged(each, grants, f"{agent} has no SQL grant"):
                 yield replace(threat, weight=self._settings.answers)
         yield from shell(text)
-        yield from links(text, self._settings.hosts, self._settings.unknown_links)
+        yield from links(text, self._settings.hosts, self._settings.unknown_links, pictures)
         yield from _canary(text, canaries)
 
     def _scored(self, text: str) -> Ruling:

@@ -2,7 +2,7 @@
 
 Each release judges what has gone out last and what is held together, so a threat that lies across a release is seen
 before its end is out. A statement, a link or a canary longer than the window can have its beginning out by then; its
-end is not.
+end is not. Names of images, and an image or a tag that is open, are remembered for as long as the stream lasts.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from typing import Final
 
 from fusebox.guard import allow
 from fusebox.records import Verdict
+from gateway.filter.links import left_open
 from gateway.filter.output import OutputFilter
+from gateway.filter.pictures import Pictures
 from gateway.filter.threats import GUARD, Ruling, Threat
 
 WINDOW: Final = 512
@@ -36,6 +38,7 @@ class StreamFilter:
     def __init__(self, filter_: OutputFilter, agent: str, canaries: tuple[str, ...] = ()) -> None:
         self._filter, self._agent, self._canaries = filter_, agent, canaries
         self._text, self._out, self._judged = "", 0, 0
+        self._open, self._pictures = "", Pictures()
         self.threats: list[Threat] = []
         """What was found so far, each kind of threat once."""
         self.verdict: Verdict = allow(GUARD)
@@ -54,14 +57,24 @@ class StreamFilter:
 
     def _release(self, cut: int, whole: bool) -> str:
         text = self._text if whole else _up_to_a_blank(self._text, cut)
-        ruling = self._filter.answer(self._agent, text, self._canaries, whole=whole)
+        ruling = self._filter.answer(
+            self._agent, self._open + text, self._canaries, whole=whole, pictures=self._pictures
+        )
         self._judged = len(self._text)
         self._note(ruling)
         if not self.verdict.allowed:
             return ""
-        piece, kept = self._text[self._out : cut], max(0, cut - _SEEN)
+        piece, kept = self._text[self._out : cut], self._forget(_blank_before(self._text, max(0, cut - _SEEN)))
         self._text, self._out, self._judged = self._text[kept:], cut - kept, self._judged - kept
         return piece
+
+    def _forget(self, at: int) -> int:
+        """Up to where the text is no longer needed: not into an open image or tag, unless that is very long."""
+        begun = left_open(self._open + self._text[:at])
+        if begun and at < _SEEN:
+            return 0
+        self._open = begun
+        return at
 
     def _note(self, ruling: Ruling) -> None:
         self.verdict = ruling.verdict
@@ -72,3 +85,8 @@ def _up_to_a_blank(text: str, at_least: int) -> str:
     """Without the word that still grows: half a host is another host."""
     blank = max(text.rfind(" "), text.rfind("\n"))
     return text[:blank] if blank > at_least else text
+
+
+def _blank_before(text: str, at: int) -> int:
+    """Where a word ends, if that is not too far away: no sign is torn from the next one."""
+    return max(text.rfind(" ", 0, at) + 1, at - WINDOW, 0)
