@@ -16,10 +16,11 @@ from sqlglot.errors import SqlglotError
 from sqlglot.optimizer.normalize_identifiers import normalize_identifiers
 
 from fusebox.registry import SqlGrant, SqlVerb
-from gateway.filter.sql_calls import called, calls
+from gateway.filter.sql_calls import calls
 from gateway.filter.sql_names import columns, tables
+from gateway.filter.sql_rows import rows
 from gateway.filter.sql_text import written
-from gateway.filter.sql_where import always, chooses
+from gateway.filter.sql_where import always
 from gateway.filter.threats import Threat
 
 # sqlglot warns of statements it only knows by their first word, and quotes them whole: values do not belong in logs
@@ -31,11 +32,6 @@ _VERBS: Final[tuple[tuple[type[exp.Expr], SqlVerb], ...]] = (
     (exp.Update, SqlVerb.UPDATE),
     (exp.Delete, SqlVerb.DELETE),
     (exp.Query, SqlVerb.SELECT),
-)
-_COLLECTING: Final = (exp.GroupConcat, exp.ArrayAgg, exp.ArrayConcatAgg, exp.JSONArrayAgg, exp.JSONObjectAgg)
-_COLLECTORS: Final = frozenset(
-    ("grouparray", "groupuniqarray", "json_agg", "jsonb_agg", "xmlagg", "string_agg", "topk")
-    + ("json_arrayagg", "json_objectagg")
 )
 
 
@@ -68,7 +64,7 @@ def _statement(root: exp.Expr, grant: SqlGrant) -> Iterator[Threat]:
         if always(where.this):
             yield Threat("sql.always", "a condition that is always true")
     yield from _unions(root)
-    yield from _rows(root, grant)
+    yield from rows(root, grant)
 
 
 def _verbs(root: exp.Expr, grant: SqlGrant) -> Iterator[Threat]:
@@ -89,64 +85,3 @@ def _unions(root: exp.Expr) -> Iterator[Threat]:
         for branch in (union.left, union.right):
             if isinstance(branch.unnest(), exp.Select) and not branch.unnest().args.get("from_"):
                 yield Threat("sql.union", "a UNION with constants")
-
-
-def _rows(root: exp.Expr, grant: SqlGrant) -> Iterator[Threat]:
-    """Writes need a WHERE that chooses; reads that, or a LIMIT, or an aggregate."""
-    for kind in (exp.Update, exp.Delete):
-        for write in root.find_all(kind):
-            if not chooses(write.args.get("where"), _booleans(grant)):
-                yield Threat("sql.where", f"{write.key} without a WHERE that chooses rows")
-    if grant.max_rows and isinstance(root, exp.Query) and _is_dump(root, grant):
-        yield Threat("sql.dump", f"a whole table: give a WHERE that chooses, or LIMIT {grant.max_rows} at most")
-    copied = root.expression if isinstance(root, exp.Insert) else None
-    if grant.max_rows and isinstance(copied, exp.Query) and copied.find(exp.Table) and _is_dump(copied, grant):
-        yield Threat("sql.dump", "an INSERT that copies a whole table")
-
-
-def _booleans(grant: SqlGrant) -> bool:
-    return grant.dialect == "postgres"
-
-
-def _is_dump(query: exp.Expr, grant: SqlGrant) -> bool:
-    limit = query.args.get("limit")
-    if limit is not None and not limit.expressions:  # with expressions it is LIMIT n BY: so many of each group
-        return not _at_most(limit, grant.max_rows)
-    inner = query.unnest()
-    if isinstance(inner, exp.SetOperation):
-        return any(_is_dump(side, grant) for side in (inner.left, inner.right))
-    if inner is not query:
-        return _is_dump(inner, grant)
-    if not isinstance(inner, exp.Select) or not inner.args.get("from_"):
-        return False
-    chosen = any(chooses(inner.args.get(where), _booleans(grant)) for where in ("where", "prewhere"))
-    return not (chosen or _sums_up(inner) or _source_chooses(inner, grant))
-
-
-def _source_chooses(select: exp.Select, grant: SqlGrant) -> bool:
-    """A read from one subquery or CTE is as narrow as that is."""
-    source = select.args["from_"].this
-    if select.args.get("joins"):
-        return False
-    if isinstance(source, exp.Subquery):
-        return not _is_dump(source.this, grant)
-    ctes = {cte.alias: cte.this for cte in select.ctes}
-    return isinstance(source, exp.Table) and source.name in ctes and not _is_dump(ctes[source.name], grant)
-
-
-def _at_most(limit: exp.Expr, max_rows: int) -> bool:
-    amount = limit.args.get("count") if isinstance(limit, exp.Fetch) else limit.expression
-    return isinstance(amount, exp.Literal) and not amount.is_string and 0 <= int(amount.this) <= max_rows
-
-
-def _sums_up(select: exp.Select) -> bool:
-    """Only aggregates come out, or groups with some; but not aggregates that collect the rows."""
-    if any(_collects(node) for each in select.expressions for node in each.walk()):
-        return False
-    summed = [bool(each.find(exp.AggFunc) and not each.find(exp.Window)) for each in select.expressions]
-    return any(summed) if select.args.get("group") else all(summed)
-
-
-def _collects(node: exp.Expr) -> bool:
-    named = isinstance(node, exp.Anonymous | exp.AnonymousAggFunc | exp.ParameterizedAgg)
-    return isinstance(node, _COLLECTING) or (named and called(node) in _COLLECTORS)

@@ -17,12 +17,12 @@ from gateway.filter.threats import Threat
 COMMAND: Final = "sql.command"
 
 
-def _kinds(*names: str) -> tuple[type[exp.Expr], ...]:
+def kinds(*names: str) -> tuple[type[exp.Expr], ...]:
     """Those kinds of node that this release of sqlglot has."""
     return tuple(getattr(exp, name) for name in names if hasattr(exp, name))
 
 
-_NEVER: Final = _kinds(
+_NEVER: Final = kinds(
     *("Alter", "Analyze", "Attach", "Block", "Cache", "Comment", "Commit", "Copy", "Create", "Declare"),
     *("Describe", "Detach", "Drop", "Execute", "Export", "Grant", "Into", "Kill", "LoadData", "Lock", "Merge"),
     *("Pragma", "Refresh", "Revoke", "Rollback", "SessionParameter", "Set", "Show", "Transaction", "TruncateTable"),
@@ -30,10 +30,10 @@ _NEVER: Final = _kinds(
 )
 """Statements and clauses that are never granted."""
 
-_ENCODED: Final = _kinds(
+_ENCODED: Final = kinds(
     *("BitString", "ByteString", "Chr", "FromBase64", "HexString", "Introducer", "National", "UnicodeString", "Unhex"),
 )
-_READING: Final = _kinds("Columns", "DictGet", "JSONTable", "OpenJSON", "ReadCSV", "ReadParquet", "XMLTable")
+_READING: Final = kinds("Columns", "DictGet", "JSONTable", "OpenJSON", "ReadCSV", "ReadParquet", "XMLTable")
 _TELLING: Final = frozenset(
     ("currentuser", "currentdatabase", "currentschema", "currentschemas", "currentcatalog", "currentrole")
     + ("currentversion", "currentaccount", "currentwarehouse", "sessionuser", "version", "user", "database", "schema")
@@ -61,6 +61,8 @@ def calls(root: exp.Expr) -> Iterator[Threat]:
             yield Threat("sql.encoded", f"a text spelled by {node.key}")
         elif isinstance(node, _READING):
             yield Threat("sql.function", f"{node.key} reads what no grant names")
+        elif isinstance(node, exp.Aliases):
+            yield Threat("sql.function", "a second pair of brackets that is not understood")
         elif isinstance(node, exp.Cast) and _is_object(node.to):
             yield Threat("sql.function", f"a cast to {node.to.sql().lower()}")
         elif isinstance(node, exp.Func):

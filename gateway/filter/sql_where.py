@@ -1,8 +1,22 @@
-"""Does a condition really choose rows? ``1 = 1``, ``id > 0`` and ``name LIKE '%'`` do not."""
+"""Does a condition really choose rows? ``1 = 1``, ``id > 0``, ``id * 0 = 0`` and ``name LIKE '%'`` do not."""
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Callable, Mapping
+from typing import Final
+
 from sqlglot import exp
+
+from gateway.filter.sql_calls import called
+
+_BACK: Final[Mapping[type[exp.Expr], Callable[[float, float], float]]] = {
+    exp.Add: operator.sub, exp.Sub: operator.add,
+    exp.Mul: operator.truediv, exp.Div: operator.mul, exp.IntDiv: operator.mul,
+}  # fmt: skip
+"""What brings a number over to the other side of a comparison."""
+_ALIKE: Final = frozenset({"ifnull", "assumenotnull", "tonullable", "isnotnull", "notempty"})
+"""Functions that say of nearly every row what their first argument says."""
 
 
 def chooses(condition: exp.Expr | None, booleans: bool = True) -> bool:
@@ -24,13 +38,15 @@ def chooses(condition: exp.Expr | None, booleans: bool = True) -> bool:
         return chooses(condition.left, booleans) and chooses(condition.right, booleans)
     if isinstance(condition, exp.Not):
         return isinstance(condition.this, exp.Column) or (
-            isinstance(condition.this, exp.In | exp.Like | exp.Is) and not _open(condition.this, negated=True)
+            isinstance(condition.this, exp.In | exp.Like | exp.Is)
+            and _decided(condition.this)
+            and not _open(condition.this, negated=True)
         )
     if isinstance(condition, exp.Exists):
         return chooses(condition.this.args.get("where"), booleans)
-    if isinstance(condition, exp.Column):
+    if _plain(condition) or isinstance(condition, (*_BACK, exp.BitwiseOr, exp.BitwiseXor)):
         return booleans
-    return condition.find(exp.Column) is not None and not _open(condition)
+    return _decided(condition) and not _open(condition)
 
 
 def always(condition: exp.Expr | None) -> bool:
@@ -45,7 +61,21 @@ def always(condition: exp.Expr | None) -> bool:
 def _constant(side: exp.Expr) -> bool:
     """No column decides it, or the same one stands on both sides."""
     inner = side.unnest()
-    return inner.find(exp.Column) is None or _same_on_both_sides(inner)
+    return not _decided(inner) or _same_on_both_sides(inner)
+
+
+def _decided(node: exp.Expr) -> bool:
+    """Some column makes a difference: not in ``id * 0``, ``id % 1`` or ``id - id``."""
+    if isinstance(node, exp.Anonymous) and called(node) == "modulo" and len(node.expressions) > 1:
+        return _decided(exp.Mod(this=node.expressions[0].copy(), expression=node.expressions[1].copy()))
+    by = _number(node.expression) if isinstance(node, exp.Binary) else None
+    if isinstance(node, exp.Mul | exp.BitwiseAnd) and 0 in (by, _number(node.this)):
+        return False
+    if (isinstance(node, exp.Mod) and by in (1, -1)) or (isinstance(node, exp.Pow) and by == 0):
+        return False
+    if isinstance(node, exp.Sub | exp.Div | exp.IntDiv | exp.BitwiseXor) and _same_on_both_sides(node):
+        return False
+    return isinstance(node, exp.Column) or any(map(_decided, node.iter_expressions()))
 
 
 def _open(leaf: exp.Expr, negated: bool = False) -> bool:
@@ -60,9 +90,9 @@ def _open(leaf: exp.Expr, negated: bool = False) -> bool:
     if isinstance(leaf, exp.Like | exp.ILike | exp.RegexpLike | exp.SimilarTo):
         return not negated and _matches_all(leaf.expression)
     if isinstance(leaf, exp.GT | exp.GTE | exp.NEQ):
-        return _same_on_both_sides(leaf) or (_plain(leaf.this) and _small(leaf.expression))
+        return _same_on_both_sides(leaf) or _above(leaf.this, leaf.expression)
     if isinstance(leaf, exp.LT | exp.LTE):
-        return _same_on_both_sides(leaf) or (_plain(leaf.expression) and _small(leaf.this))
+        return _same_on_both_sides(leaf) or _above(leaf.expression, leaf.this)
     if isinstance(leaf, exp.EQ | exp.NullSafeEQ):
         both = isinstance(leaf.left, exp.Column) and isinstance(leaf.right, exp.Column)
         return both or bool(_own_columns(leaf.left) & _own_columns(leaf.right))
@@ -82,7 +112,26 @@ def _own_columns(side: exp.Expr) -> set[str]:
 
 
 def _plain(side: exp.Expr) -> bool:
-    return isinstance(side.unnest(), exp.Column | exp.Length | exp.Abs)
+    """A column, or what is above a bound whenever it is."""
+    side = side.unnest()
+    if isinstance(side, exp.Length | exp.Abs | exp.Coalesce | exp.Cast):
+        return _plain(side.this)
+    if isinstance(side, exp.Anonymous) and called(side) in _ALIKE:
+        return bool(side.expressions) and _plain(side.expressions[0])
+    return isinstance(side, exp.Column)
+
+
+def _above(side: exp.Expr, bound: exp.Expr) -> bool:
+    """Nearly every row is: ``id > 0``, ``id + 5 > 3``, ``2 * id > 1``."""
+    side, least = side.unnest(), _number(bound)
+    while least is not None and type(side) in _BACK:
+        column, by = side.this, _number(side.expression)
+        if by is None and isinstance(side, exp.Add | exp.Mul):
+            column, by = side.expression, _number(side.this)
+        if by is None or (by <= 0 and not isinstance(side, exp.Add | exp.Sub)):
+            return False
+        least, side = _BACK[type(side)](least, by), column.unnest()
+    return _plain(side) and (_small(bound) if least is None else least <= 1)
 
 
 def _same_on_both_sides(leaf: exp.Expr) -> bool:
@@ -94,10 +143,15 @@ def _matches_all(pattern: exp.Expr) -> bool:
 
 
 def _small(bound: exp.Expr) -> bool:
-    """A number of one at most, or an empty text."""
+    """Something negative, or an empty text."""
     value = bound.unnest()
+    return isinstance(value, exp.Neg) or (isinstance(value, exp.Literal) and value.is_string and not value.this)
+
+
+def _number(side: exp.Expr) -> float | None:
+    """The number that is written there."""
+    value = side.unnest()
     if isinstance(value, exp.Neg):
-        return True
-    if not isinstance(value, exp.Literal):
-        return False
-    return not value.this if value.is_string else float(value.this) <= 1
+        of = _number(value.this)
+        return None if of is None else -of
+    return float(value.this) if isinstance(value, exp.Literal) and not value.is_string else None

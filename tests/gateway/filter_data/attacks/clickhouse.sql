@@ -249,3 +249,34 @@ WITH concat(email, 'x') AS s SELECT id, s FROM orders WHERE id = 3
 SELECT {x:Identifier} FROM orders WHERE id = 3
 ## groups without an aggregate are the table
 SELECT id FROM orders GROUP BY id
+SELECT id, name, count(*) FROM customers GROUP BY id, name
+SELECT max(status) FROM orders GROUP BY id
+SELECT id AS x, count(*) FROM orders GROUP BY x
+SELECT name, count(*) FROM items GROUP BY name, item_id
+SELECT customer_id, status, region, note, count(*) FROM orders GROUP BY customer_id, status, region, note
+DELETE FROM items WHERE id * 0 = 0
+DELETE FROM items WHERE id % 1 = 0
+DELETE FROM items WHERE id + 0 > 0
+DELETE FROM items WHERE id - id = 0
+DELETE FROM items WHERE 0 < 2 * id
+DELETE FROM items WHERE id + 100 > 50
+DELETE FROM items WHERE name = 'x' OR id * 0 = 0
+SELECT * FROM items WHERE id * 0 = 0
+SELECT * FROM items WHERE id % 1 = 0
+SELECT * FROM items WHERE coalesce(id, 1) > 0
+SELECT * FROM items WHERE id * 0 IN (0)
+UPDATE orders SET status = 'x' WHERE (id / id) = 1
+SELECT * FROM items ORDER BY id * 0 LIMIT 1 WITH TIES
+SELECT * FROM items LIMIT 0.9
+SELECT any(tuple(*)) FROM items GROUP BY id
+SELECT any(tuple(*)) FROM items GROUP BY name
+SELECT max(tuple(*)) FROM items GROUP BY rowNumberInAllBlocks()
+SELECT max(name) FROM items GROUP BY rowNumberInAllBlocks()
+SELECT id, status, count() FROM orders GROUP BY ALL
+SELECT count() FROM items GROUP BY cityHash64(*)
+SELECT approx_top_k(100)(name) FROM items
+SELECT approx_top_k(100)(password) FROM orders WHERE id = 3
+SELECT * FROM items WHERE notEmpty(name)
+SELECT * FROM items WHERE assumeNotNull(id) > 0
+SELECT * FROM items WHERE id BETWEEN id * 0 AND id
+DELETE FROM items WHERE modulo(id, 1) = 0

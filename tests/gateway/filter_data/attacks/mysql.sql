@@ -214,3 +214,27 @@ INSERT INTO events (kind) WITH users AS (SELECT password FROM users WHERE id = 1
 SELECT x.email FROM orders, LATERAL (SELECT email FROM orders) x WHERE orders.id = 3
 ## groups without an aggregate are the table
 SELECT id, status FROM orders GROUP BY id, status
+SELECT id, name, count(*) FROM customers GROUP BY id, name
+SELECT max(status) FROM orders GROUP BY id
+SELECT id AS x, count(*) FROM orders GROUP BY x
+SELECT name, count(*) FROM items GROUP BY name, item_id
+SELECT customer_id, status, region, note, count(*) FROM orders GROUP BY customer_id, status, region, note
+DELETE FROM items WHERE id * 0 = 0
+DELETE FROM items WHERE id % 1 = 0
+DELETE FROM items WHERE id + 0 > 0
+DELETE FROM items WHERE id - id = 0
+DELETE FROM items WHERE 0 < 2 * id
+DELETE FROM items WHERE id + 100 > 50
+DELETE FROM items WHERE name = 'x' OR id * 0 = 0
+SELECT * FROM items WHERE id * 0 = 0
+SELECT * FROM items WHERE id % 1 = 0
+SELECT * FROM items WHERE coalesce(id, 1) > 0
+SELECT * FROM items WHERE id * 0 IN (0)
+UPDATE orders SET status = 'x' WHERE (id / id) = 1
+SELECT * FROM items WHERE ifnull(id, 1)
+DELETE FROM items WHERE ifnull(id, 1)
+DELETE FROM items WHERE id | 1
+DELETE FROM items WHERE id DIV 1
+DELETE FROM items WHERE length(name)
+SELECT id, count(*) FROM orders GROUP BY id WITH ROLLUP
+SELECT max(name) FROM items GROUP BY uuid()

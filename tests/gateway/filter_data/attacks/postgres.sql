@@ -277,3 +277,33 @@ SELECT o.id FROM orders o, LATERAL (SELECT password FROM orders LIMIT 1) x WHERE
 SELECT id FROM orders GROUP BY id
 SELECT status, id FROM orders GROUP BY 1, 2
 SELECT id FROM orders WHERE status SIMILAR TO '%'
+SELECT id, name, count(*) FROM customers GROUP BY id, name
+SELECT max(status) FROM orders GROUP BY id
+SELECT id AS x, count(*) FROM orders GROUP BY x
+SELECT name, count(*) FROM items GROUP BY name, item_id
+SELECT customer_id, status, region, note, count(*) FROM orders GROUP BY customer_id, status, region, note
+DELETE FROM items WHERE id * 0 = 0
+DELETE FROM items WHERE id % 1 = 0
+DELETE FROM items WHERE id + 0 > 0
+DELETE FROM items WHERE id - id = 0
+DELETE FROM items WHERE 0 < 2 * id
+DELETE FROM items WHERE id + 100 > 50
+DELETE FROM items WHERE name = 'x' OR id * 0 = 0
+SELECT * FROM items WHERE id * 0 = 0
+SELECT * FROM items WHERE id % 1 = 0
+SELECT * FROM items WHERE coalesce(id, 1) > 0
+SELECT * FROM items WHERE id * 0 IN (0)
+UPDATE orders SET status = 'x' WHERE (id / id) = 1
+SELECT * FROM items ORDER BY id * 0 FETCH FIRST 1 ROWS WITH TIES
+SELECT * FROM items FETCH FIRST 50 PERCENT ROWS ONLY
+SELECT * FROM items ORDER BY true FETCH NEXT ROW WITH TIES
+SELECT jsonb_object_agg(id, name) FROM items
+SELECT jsonb_object_agg_strict(id, name) FROM items
+SELECT jsonb_object_agg_unique(id, name) FROM items
+SELECT jsonb_agg_strict(name) FROM items
+SELECT json_object_agg_unique(id, name) FROM items
+SELECT id, status, count(*) FROM orders GROUP BY 1, 2
+SELECT max(name) FROM items GROUP BY random()
+SELECT id, count(*) FROM orders GROUP BY ROLLUP (id)
+DELETE FROM items WHERE id::text <> ''
+SELECT * FROM items WHERE (id & 0) = 0

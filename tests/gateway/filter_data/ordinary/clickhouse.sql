@@ -114,3 +114,21 @@ DELETE FROM orders WHERE id = 3
 DELETE FROM items WHERE order_id = 3 AND name = 'x'
 WITH toDate(created_at) AS day SELECT day, count() FROM orders WHERE id > 100 GROUP BY day
 SELECT id, row_number() OVER (PARTITION BY status ORDER BY id) AS n FROM orders WHERE region = 'eu' QUALIFY n = 1
+SELECT id, name, count(*) FROM customers GROUP BY id, name LIMIT 100
+SELECT customer_id, sum(total) FROM orders GROUP BY customer_id
+SELECT region, status, customer_id, count(*) FROM orders GROUP BY region, status, customer_id
+SELECT id, count(*) FROM orders WHERE status = 'open' GROUP BY id
+SELECT order_id, count(*) FROM items GROUP BY order_id
+SELECT * FROM products WHERE price * 2 > 10 AND id = 5
+SELECT * FROM products WHERE price * 2 > 10
+SELECT * FROM products WHERE price - 5 >= 20
+SELECT id FROM orders WHERE id % 2 = 0 AND region = 'EU'
+SELECT * FROM items WHERE id % 10 = 3
+SELECT * FROM products WHERE coalesce(price, 0) > 10
+DELETE FROM items WHERE id * 2 = 10
+SELECT name, max(price) FROM products GROUP BY name
+SELECT substring(note, 1, 2), count(id) FROM orders GROUP BY substring(note, 1, 2)
+SELECT toDate(created_at) AS day, region, status, count() FROM orders GROUP BY ALL
+SELECT * FROM items WHERE order_id = 3 ORDER BY id LIMIT 5 WITH TIES
+SELECT region, any(status) FROM orders GROUP BY region
+SELECT * FROM products WHERE modulo(id, 10) = 3

@@ -136,3 +136,20 @@ INSERT INTO events (kind) WITH a AS (SELECT note FROM orders WHERE id = 3) SELEC
 SELECT id FROM orders WHERE note = $$it's late$$
 SELECT o.id, x.n FROM orders o, LATERAL (SELECT count(*) AS n FROM items WHERE items.order_id = o.id) x WHERE o.id = 3
 SELECT o.id, x.status FROM orders o JOIN LATERAL (SELECT p.status FROM orders p WHERE p.id = o.id LIMIT 1) x ON true WHERE o.id = 3
+SELECT id, name, count(*) FROM customers GROUP BY id, name LIMIT 100
+SELECT customer_id, sum(total) FROM orders GROUP BY customer_id
+SELECT region, status, customer_id, count(*) FROM orders GROUP BY region, status, customer_id
+SELECT id, count(*) FROM orders WHERE status = 'open' GROUP BY id
+SELECT order_id, count(*) FROM items GROUP BY order_id
+SELECT * FROM products WHERE price * 2 > 10 AND id = 5
+SELECT * FROM products WHERE price * 2 > 10
+SELECT * FROM products WHERE price - 5 >= 20
+SELECT id FROM orders WHERE id % 2 = 0 AND region = 'EU'
+SELECT * FROM items WHERE id % 10 = 3
+SELECT * FROM products WHERE coalesce(price, 0) > 10
+DELETE FROM items WHERE id * 2 = 10
+SELECT name, max(price) FROM products GROUP BY name
+SELECT substring(note, 1, 2), count(id) FROM orders GROUP BY substring(note, 1, 2)
+SELECT date_trunc('day', created_at) AS day, region, status, count(*) FROM orders GROUP BY 1, region, status
+SELECT * FROM items WHERE order_id = 3 ORDER BY id FETCH FIRST 5 ROWS WITH TIES
+SELECT id FROM orders WHERE total::int > 100

@@ -1,0 +1,93 @@
+"""How many rows a statement reads or writes: those that a condition chooses, a LIMIT counts or an aggregate sums up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from sqlglot import exp
+
+from fusebox.registry import SqlGrant
+from gateway.filter.sql_calls import called, kinds
+from gateway.filter.sql_groups import narrow
+from gateway.filter.sql_where import chooses
+from gateway.filter.threats import Threat
+
+_COLLECTING: Final = kinds(
+    *("ApproxTopK", "ApproxTopSum", "ArrayAgg", "ArrayConcatAgg", "ArrayUnionAgg", "ArrayUniqueAgg", "GroupConcat"),
+    *("JSONArrayAgg", "JSONBObjectAgg", "JSONObjectAgg", "ObjectAgg"),
+)
+_COLLECTORS: Final = frozenset(
+    ("grouparray", "groupuniqarray", "json_agg", "jsonb_agg", "xmlagg", "string_agg", "topk")
+    + ("json_arrayagg", "json_objectagg")
+)
+
+
+def rows(root: exp.Expr, grant: SqlGrant) -> Iterator[Threat]:
+    """Writes need a WHERE that chooses; reads that, or a LIMIT, or an aggregate."""
+    for kind in (exp.Update, exp.Delete):
+        for write in root.find_all(kind):
+            if not chooses(write.args.get("where"), _booleans(grant)):
+                yield Threat("sql.where", f"{write.key} without a WHERE that chooses rows")
+    if grant.max_rows and isinstance(root, exp.Query) and _is_dump(root, grant):
+        yield Threat("sql.dump", f"a whole table: give a WHERE that chooses, or LIMIT {grant.max_rows} at most")
+    copied = root.expression if isinstance(root, exp.Insert) else None
+    if grant.max_rows and isinstance(copied, exp.Query) and copied.find(exp.Table) and _is_dump(copied, grant):
+        yield Threat("sql.dump", "an INSERT that copies a whole table")
+
+
+def _booleans(grant: SqlGrant) -> bool:
+    return grant.dialect == "postgres"
+
+
+def _is_dump(query: exp.Expr, grant: SqlGrant) -> bool:
+    limit = query.args.get("limit")
+    if limit is not None and _counts(limit):
+        return not _at_most(limit, grant.max_rows)
+    inner = query.unnest()
+    if isinstance(inner, exp.SetOperation):
+        return any(_is_dump(side, grant) for side in (inner.left, inner.right))
+    if inner is not query:
+        return _is_dump(inner, grant)
+    if not isinstance(inner, exp.Select) or not inner.args.get("from_"):
+        return False
+    chosen = any(chooses(inner.args.get(where), _booleans(grant)) for where in ("where", "prewhere"))
+    return not (chosen or _sums_up(inner) or _source_chooses(inner, grant))
+
+
+def _source_chooses(select: exp.Select, grant: SqlGrant) -> bool:
+    """A read from one subquery or CTE is as narrow as that is."""
+    source = select.args["from_"].this
+    if select.args.get("joins"):
+        return False
+    if isinstance(source, exp.Subquery):
+        return not _is_dump(source.this, grant)
+    ctes = {cte.alias: cte.this for cte in select.ctes}
+    return isinstance(source, exp.Table) and source.name in ctes and not _is_dump(ctes[source.name], grant)
+
+
+def _counts(limit: exp.Expr) -> bool:
+    """Not ``LIMIT n BY``, which is so many of each group; nor one that lets equal rows in, or a part of all."""
+    options = limit.args.get("limit_options")
+    loose = options is not None and (options.args.get("with_ties") or options.args.get("percent"))
+    return not limit.expressions and not loose
+
+
+def _at_most(limit: exp.Expr, max_rows: int) -> bool:
+    amount = limit.args.get("count") if isinstance(limit, exp.Fetch) else limit.expression
+    return isinstance(amount, exp.Literal) and amount.is_int and 0 <= int(amount.this) <= max_rows
+
+
+def _sums_up(select: exp.Select) -> bool:
+    """Only aggregates come out, or groups with some; but not aggregates that collect the rows, nor a group for each."""
+    if any(_collects(node) for each in select.expressions for node in each.walk()):
+        return False
+    summed = [bool(each.find(exp.AggFunc) and not each.find(exp.Window)) for each in select.expressions]
+    return any(summed) and not narrow(select) if select.args.get("group") else all(summed)
+
+
+def _collects(node: exp.Expr) -> bool:
+    if isinstance(node, exp.Star):
+        return node.find_ancestor(exp.Count) is None
+    named = isinstance(node, exp.Anonymous | exp.AnonymousAggFunc | exp.ParameterizedAgg)
+    return isinstance(node, _COLLECTING) or (named and called(node) in _COLLECTORS)
