@@ -30,13 +30,14 @@ class Relay:
         self._dialect, self._ask, self._meter, self._reply = dialect, ask, meter, reply
         self._translation, self._frames = translation, frames
         self._hold, self._over, self._paid = hold, False, 0
+        self._failed: Failed | None = None
         self._screen = screen.stream(dialect.slots()) if screen is not None else None
 
     async def run(self, response: aiohttp.ClientResponse, headers: Iterable[Header]) -> None:
         """Pass the whole stream on.
 
         Raises:
-            Failed: it broke off, or holds an error.
+            Failed: it broke off, holds an error, or ends with one; the last has been passed on if anything was.
         """
         async for chunk in response.content.iter_any():
             out = self._events(chunk)
@@ -48,6 +49,8 @@ class Relay:
         if not self._over:
             raise _broken("upstream_cut", "the upstream's stream broke off before its end")
         await self._reply.end()
+        if self._failed is not None:
+            raise self._failed
 
     async def _pay(self) -> None:
         """
@@ -72,10 +75,15 @@ class Relay:
         told = json_of(event)
         if told is None:
             return self._unread(event)
-        if "error" in told and told.get("error") and told.get("type") in (None, "error"):
-            raise _broken("upstream_error", _words(told))
-        self._over = self._over or told.get("type") in _ENDS
+        kind = told.get("type")
+        if kind == "error" or (kind is None and told.get("error")):
+            raise _broken("upstream_error", _words(told.get("error") or told))
+        self._over = self._over or kind in _ENDS
         self._meter.take_event(told)
+        if kind == "response.failed":
+            self._failed = _ended_badly((told.get("response") or {}).get("error"))
+            if not self._reply.status:
+                raise self._failed
         if self._translation.native:
             if self._dialect.hidden(self._ask, told):
                 return []
@@ -110,13 +118,22 @@ class Relay:
 
 
 _ENDS = frozenset({"message_stop", "response.completed", "response.incomplete", "response.failed"})
+_FAULTS = frozenset({None, "server_error", "vector_store_timeout"})
 
 
 def _broken(code: str, sentence: str) -> Failed:
     return Failed(Denied(HTTPStatus.BAD_GATEWAY, code, sentence), fault=True, again=True)
 
 
-def _words(told: dict[str, Any]) -> str:
-    error = told["error"]
+def _ended_badly(error: Any) -> Failed:
+    """What the Responses API says at the end of an answer that came to nothing."""
+    code = error.get("code") if isinstance(error, dict) else None
+    fault = code in _FAULTS
+    denied = Denied(HTTPStatus.BAD_GATEWAY, "upstream_error", _words(error))
+    may = fault or code == "rate_limit_exceeded"  # all others are about what was asked
+    return Failed(denied, fault=fault, again=may, elsewhere=may)
+
+
+def _words(error: Any) -> str:
     message = error.get("message") if isinstance(error, dict) else error
     return f"the upstream broke off with an error: {str(message)[:500]}"

@@ -15,7 +15,7 @@ import botocore.session
 import orjson
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
-from botocore.eventstream import EventStreamBuffer
+from botocore.eventstream import EventStreamBuffer, ParserError
 
 from fusebox.errors import ConfigError
 from gateway.denied import bad_request
@@ -78,9 +78,16 @@ class BedrockFrames:
         self._buffer = EventStreamBuffer()
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        """The events whose frames end in ``chunk``."""
+        """The events whose frames end in ``chunk``.
+
+        Raises:
+            ValueError: it is damaged, or something else.
+        """
         self._buffer.add_data(chunk)
-        return [_event(message.headers, message.payload) for message in self._buffer]
+        try:
+            return [_event(message.headers, message.payload) for message in self._buffer]
+        except ParserError as error:
+            raise ValueError(f"{type(error).__name__}: no frame of an AWS event stream") from error
 
 
 def _event(headers: Mapping[str, Any], payload: bytes) -> bytes:

@@ -8,11 +8,11 @@ import openai
 import pytest
 from aiohttp import web
 
-from fusebox import happenings
+from fusebox import happenings, names
 from fusebox.errors import ConfigError
 from gateway.settings import load_settings
-from tests.fixtures.gateway import SETTINGS, Provider, Running, StartGateway, streamed, whole
-from tests.gateway.test_ledger import CHAT, STREAM, ask, usage
+from tests.fixtures.gateway import RECORDED, SETTINGS, Provider, Running, StartGateway, streamed, whole
+from tests.gateway.test_ledger import CHAT, STREAM, ask, attributes, usage
 from tests.gateway.test_tools import call, stored
 
 CLOUDS = """
@@ -78,6 +78,29 @@ def test_bedrocks_binary_stream_becomes_anthropics_events(clouds: Running, provi
     assert body.endswith(b'data: {"type":"message_stop"}\n\n')
     assert usage(clouds.span()[0]) == (142, 9)
     assert provider.seen[0].path.endswith("/invoke-with-response-stream")
+
+
+def damaged() -> bytes:
+    data = bytearray((RECORDED / "bedrock_messages.bin").read_bytes())
+    data[40] ^= 0x10
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    "sent", [damaged(), b"<html>the service is away, come again later</html>"], ids=["bit", "html"]
+)
+def test_a_damaged_stream_of_bedrock_is_its_own_fault(clouds: Running, provider: Provider, sent: bytes) -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        return web.Response(body=sent, content_type="application/vnd.amazon.eventstream")
+
+    provider.answers = [answer]
+    body = {**CHAT, "model": "on-bedrock", "max_tokens": 50} | STREAM
+    status, told, _ = ask(clouds, "/v1/messages", body)
+    assert (status, json.loads(told)["error"]["code"]) == (502, "upstream_garbled")
+    assert len(provider.seen) == 2, "it is tried again"
+    assert [attributes(span)[names.ERROR_TYPE] for span in clouds.span(2)] == ["upstream_garbled"] * 2
+    ask(clouds, "/v1/messages", body)
+    assert ask(clouds, "/v1/messages", body)[0] == 503, "its circuit has counted"
 
 
 def test_a_chat_is_served_by_anthropic(running: Running, provider: Provider) -> None:
