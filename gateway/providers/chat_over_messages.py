@@ -2,7 +2,8 @@
 
 Translated are system and tool messages, text and image parts, tools, tool choice, stop sequences, limits and
 temperatures; answers, streams, usage and the reason an answer ended come back in OpenAI's shape. What Anthropic has no
-word for (``n`` above 1, ``logprobs``, ``response_format``) is refused, never dropped.
+word for (``n`` above 1, ``logprobs``, ``response_format``, ``seed``) is refused, never dropped; but what changes no
+answer, or an image's ``detail`` and the names of who speaks, is left out.
 """
 
 from __future__ import annotations
@@ -14,16 +15,18 @@ from typing import Any, Final
 import orjson
 
 from gateway.denied import bad_request
-from gateway.dialects.base import Ask, text_of
+from gateway.dialects.base import Ask
 from gateway.dialects.openai import most_tokens
 from gateway.providers.translation import Json
+from gateway.providers.turns import system, turns
 
 DEFAULT_MAX_TOKENS: Final = 4096
 """Anthropic asks for a limit; OpenAI does not."""
 _SAME: Final = ("temperature", "top_p", "stream")
-_IGNORED: Final = frozenset({"stream_options", "user", "metadata", "store", "seed", "parallel_tool_calls"})
+_IGNORED: Final = frozenset({"stream_options", "user", "metadata", "store"})
 _KNOWN: Final = _IGNORED | {
-    "model", "messages", "max_tokens", "max_completion_tokens", "stop", "tools", "tool_choice", *_SAME,
+    "model", "messages", "max_tokens", "max_completion_tokens", "stop", "tools", "tool_choice", "parallel_tool_calls",
+    *_SAME,
 }  # fmt: skip
 _REASONS: Final = {"end_turn": "stop", "stop_sequence": "stop", "max_tokens": "length", "tool_use": "tool_calls"}
 
@@ -36,6 +39,8 @@ class ChatOverMessages:
     def __init__(self) -> None:
         self._head: Json = {}
         self._tools: dict[int, int] = {}
+        self._untold: dict[int, Json] = {}
+        """The arguments of calls of which no piece has come."""
         self._usage: Json = {}
         self._include_usage = False
 
@@ -48,20 +53,18 @@ class ChatOverMessages:
         self._include_usage = not ask.hide_usage
         if unknown := [name for name, value in body.items() if name not in _KNOWN and value is not None]:
             raise bad_request(f"{unknown[0]!r} cannot be asked of this model's provider; leave it out")
-        system = [text_of(m.get("content")) for m in body["messages"] if m.get("role") in ("system", "developer")]
-        turns = [_turn(m) for m in body["messages"] if m.get("role") not in ("system", "developer")]
         told: Json = {
-            "messages": _merged(turns),
+            "messages": turns(body["messages"]),
             "max_tokens": most_tokens(body) or DEFAULT_MAX_TOKENS,
             **{name: body[name] for name in _SAME if body.get(name) is not None},
         }
-        if system:
-            told["system"] = "\n\n".join(system)
+        if said := system(body["messages"]):
+            told["system"] = said
         if body.get("stop"):
             told["stop_sequences"] = [body["stop"]] if isinstance(body["stop"], str) else body["stop"]
         if body.get("tools"):
             told["tools"] = [_tool(tool["function"]) for tool in body["tools"]]
-            told |= _choice(body.get("tool_choice"))
+            told |= _choice(body.get("tool_choice"), body.get("parallel_tool_calls"))
         return told
 
     def answer(self, answer: Json) -> Json:
@@ -86,11 +89,14 @@ class ChatOverMessages:
             case "content_block_start" if told["content_block"].get("type") == "tool_use":
                 number = self._tools[told["index"]] = len(self._tools)
                 block = told["content_block"]
+                self._untold[told["index"]] = block.get("input") or {}
                 function = {"name": block["name"], "arguments": ""}
                 call = {"index": number, "id": block["id"], "type": "function", "function": function}
                 return [self._chunk({"tool_calls": [call]})]
             case "content_block_delta":
                 return self._delta(told)
+            case "content_block_stop" if told["index"] in self._untold:
+                return [self._arguments(told["index"], orjson.dumps(self._untold.pop(told["index"])).decode())]
             case "message_delta":
                 self._usage |= {k: v for k, v in (told.get("usage") or {}).items() if v is not None}
                 reason = _REASONS.get(str(told["delta"].get("stop_reason")), "stop")
@@ -107,10 +113,13 @@ class ChatOverMessages:
         delta = told["delta"]
         if "text" in delta:
             return [self._chunk({"content": delta["text"]})]
-        if "partial_json" in delta:
-            number = self._tools.get(told["index"], 0)
-            return [self._chunk({"tool_calls": [{"index": number, "function": {"arguments": delta["partial_json"]}}]})]
+        if delta.get("partial_json"):
+            self._untold.pop(told["index"], None)
+            return [self._arguments(told["index"], delta["partial_json"])]
         return []
+
+    def _arguments(self, block: int, piece: str) -> Json:
+        return self._chunk({"tool_calls": [{"index": self._tools.get(block, 0), "function": {"arguments": piece}}]})
 
     def _chunk(self, delta: Json, reason: str | None = None) -> Json:
         return {**self._head, "choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}]}
@@ -120,63 +129,19 @@ class ChatOverMessages:
         return {"id": message.get("id"), "object": kind, "created": int(time.time()), "model": message.get("model")}
 
 
-def _turn(message: Json) -> Json:
-    role, content = message.get("role"), message.get("content")
-    if role == "tool":
-        result = {"type": "tool_result", "tool_use_id": message.get("tool_call_id"), "content": text_of(content)}
-        return {"role": "user", "content": [result]}
-    blocks = [_part(part) for part in content] if isinstance(content, list) else []
-    if isinstance(content, str) and content:
-        blocks = [{"type": "text", "text": content}]
-    for call in message.get("tool_calls") or ():
-        function = call["function"]
-        blocks.append({"type": "tool_use", "id": call["id"], "name": function["name"], "input": _input(function)})
-    if role not in ("user", "assistant"):
-        raise bad_request(f"a message of role {role!r} cannot be asked of this model's provider")
-    return {"role": role, "content": blocks}
-
-
-def _merged(turns: list[Json]) -> list[Json]:
-    """Anthropic wants user and assistant in turn; several tool results are one turn."""
-    merged: list[Json] = []
-    for turn in turns:
-        if merged and merged[-1]["role"] == turn["role"]:
-            merged[-1]["content"] += turn["content"]
-        else:
-            merged.append(turn)
-    return merged
-
-
-def _part(part: Json) -> Json:
-    if part.get("type") == "text":
-        return {"type": "text", "text": part.get("text", "")}
-    url = str((part.get("image_url") or {}).get("url", "")) if part.get("type") == "image_url" else ""
-    if url.startswith("data:") and ";base64," in url:
-        head, data = url[5:].split(";base64,", 1)
-        return {"type": "image", "source": {"type": "base64", "media_type": head, "data": data}}
-    if url:
-        return {"type": "image", "source": {"type": "url", "url": url}}
-    raise bad_request(f"a part of type {part.get('type')!r} cannot be asked of this model's provider")
-
-
-def _input(function: Json) -> Any:
-    try:
-        return orjson.loads(function.get("arguments") or "{}")
-    except orjson.JSONDecodeError:
-        raise bad_request(f"the arguments of a call of {function.get('name')!r} are not JSON") from None
-
-
 def _tool(function: Json) -> Json:
     told = {"name": function["name"], "input_schema": function.get("parameters") or {"type": "object"}}
-    return told | ({"description": function["description"]} if function.get("description") else {})
+    return told | {name: function[name] for name in ("description", "strict") if function.get(name)}
 
 
-def _choice(choice: Any) -> Json:
-    if choice in (None, "auto"):
-        return {}
+def _choice(choice: Any, parallel: Any) -> Json:
     if isinstance(choice, dict):
-        return {"tool_choice": {"type": "tool", "name": choice["function"]["name"]}}
-    return {"tool_choice": {"type": {"required": "any"}.get(choice, choice)}}
+        told = {"type": "tool", "name": choice["function"]["name"]}
+    else:
+        told = {"type": {None: "auto", "required": "any"}.get(choice, choice)}
+    if parallel is False and told["type"] != "none":
+        return {"tool_choice": {**told, "disable_parallel_tool_use": True}}
+    return {"tool_choice": told} if choice not in (None, "auto") else {}
 
 
 def _call(index: int, block: Json) -> Json:

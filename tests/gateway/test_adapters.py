@@ -1,6 +1,7 @@
 """One API for agents, whoever serves the model."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -142,11 +143,78 @@ def test_a_chat_is_streamed_by_anthropic_tool_calls_included(running: Running, p
     assert chunks[-1].usage.total_tokens == 142 + 44
 
 
-def test_what_a_provider_has_no_word_for_is_refused(running: Running, provider: Provider) -> None:
-    messages: Any = CHAT["messages"]
-    with pytest.raises(openai.BadRequestError, match="logprobs"):
-        client(running).chat.completions.create(model="claude", messages=messages, logprobs=True)
+PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk=", "detail": "low"}}
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ({"logprobs": True}, "'logprobs'"),
+        ({"seed": 3}, "'seed'"),
+        ({"messages": [{"role": "system", "content": [PICTURE]}, *CHAT["messages"]]}, "'image_url'"),
+        ({"messages": [{"role": "tool", "tool_call_id": "t1", "content": [{"type": "file"}]}]}, "'file'"),
+    ],
+    ids=["logprobs", "seed", "system", "tool"],
+)
+def test_what_a_provider_has_no_word_for_is_refused(
+    running: Running, provider: Provider, more: dict[str, Any], why: str
+) -> None:
+    with pytest.raises(openai.BadRequestError, match=why):
+        client(running).chat.completions.create(**{**CHAT, **more, "model": "claude"})
     assert provider.seen == []
+
+
+def test_what_tools_show_and_how_they_may_be_called_arrives(running: Running, provider: Provider) -> None:
+    provider.answers = [whole("anthropic_messages.json")]
+    call = {"id": "t1", "type": "function", "function": {"name": "lookup", "arguments": "{}"}}
+    messages: Any = [
+        *CHAT["messages"], {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "t1", "content": [{"type": "text", "text": "see"}, PICTURE]},
+    ]  # fmt: skip
+    tools: Any = [{"type": "function", "function": {**TOOLS[0]["function"], "strict": True}}]
+    client(running).chat.completions.create(model="claude", messages=messages, tools=tools)
+    body = provider.seen[0].body
+    text, picture = body["messages"][-1]["content"][0]["content"]
+    assert text == {"type": "text", "text": "see"}
+    assert picture["source"] == {"type": "base64", "media_type": "image/png", "data": "aGk="}
+    assert body["tools"][0]["strict"] is True
+    assert "tool_choice" not in body
+
+
+@pytest.mark.parametrize(
+    ("choice", "told"),
+    [
+        (None, {"type": "auto", "disable_parallel_tool_use": True}),
+        ("required", {"type": "any", "disable_parallel_tool_use": True}),
+        ("none", {"type": "none"}),
+        (
+            {"type": "function", "function": {"name": "lookup"}},
+            {"type": "tool", "name": "lookup", "disable_parallel_tool_use": True},
+        ),
+    ],
+    ids=["auto", "required", "none", "named"],
+)
+def test_one_call_at_a_time_can_be_asked_for(running: Running, provider: Provider, choice: Any, told: Any) -> None:
+    provider.answers = [whole("anthropic_messages.json")]
+    body = {**CHAT, "model": "claude", "tools": TOOLS, "tool_choice": choice, "parallel_tool_calls": False}
+    assert ask(running, "/v1/chat/completions", body)[0] == 200
+    assert provider.seen[0].body["tool_choice"] == told
+
+
+def test_a_streamed_call_without_arguments_has_empty_ones(running: Running, provider: Provider) -> None:
+    silent = re.sub(rb'"partial_json":".*"}}', b'"partial_json":""}}', (RECORDED / "anthropic_tools.sse").read_bytes())
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        return web.Response(body=silent, content_type="text/event-stream")
+
+    provider.answers = [answer]
+    messages: Any = CHAT["messages"]
+    stream = client(running).chat.completions.create(model="claude", messages=messages, stream=True)
+    deltas = [chunk.choices[0].delta for chunk in stream if chunk.choices]
+    calls = [call for delta in deltas for call in delta.tool_calls or ()]
+    assert calls[0].id == "toolu_01"
+    assert {call.index for call in calls} == {0}
+    assert "".join(call.function.arguments or "" for call in calls if call.function) == "{}"
 
 
 def test_an_error_of_another_api_is_told_in_words(running: Running, provider: Provider) -> None:
