@@ -14,7 +14,7 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from gateway.filter.pictures import Pictures, image_open
-from gateway.filter.tags import fetched, tag_open
+from gateway.filter.tags import attributes, fetched, tag_open
 from gateway.filter.threats import Threat, Weight
 
 _URL: Final = re.compile(r"(?:\b[a-z][a-z0-9+.\-]{1,15}:)?//[^\s<>\"'`\\|{}^)\]]+", re.IGNORECASE)
@@ -25,13 +25,11 @@ _LONGEST: Final = 2000
 """Characters of an address that are looked at: the host of a longer one may stand behind them."""
 
 _SCRIPTS: Final = frozenset({"javascript", "vbscript", "data", "file"})
-_SCRIPT: Final = re.compile(
-    r"(?:\]\(\s*<?|<[a-z][^<>]{0,300}?\b(?:href|src|action|data)\s*=\s*[\"']?\s*)(\w+):", re.IGNORECASE
-)
-_HANDLER: Final = re.compile(
-    r"<[a-z][^<>]{0,300}?[\s/\"']on(?:load|error|begin|start|toggle|pageshow|animation\w{3,12})\s*=\s*[\"']?(?![\s{])",
-    re.IGNORECASE,
-)
+_SCRIPT: Final = re.compile(r"\]\(\s*<?(\w+):")
+_SCHEME: Final = re.compile(r"(\w+):")
+_LEADING: Final = ("href", "src", "action", "data")
+"""How the names of attributes end whose addresses are followed."""
+_HANDLER: Final = re.compile(r"(?:.*[\"'])?on(?:load|error|begin|start|toggle|pageshow|animation\w{3,12})")
 """What runs as soon as it is shown."""
 
 
@@ -53,10 +51,18 @@ def links(text: str, hosts: tuple[str, ...], unknown: Weight, pictures: Pictures
             continue
         heavy = len(unquote(url)) - len(_host(url)) > _CARRIES
         yield Threat("link.unknown", f"a link to {_host(url)}", Weight.DENY if heavy else unknown)
-    for scheme in {found.lower() for found in _SCRIPT.findall(text)} & _SCRIPTS:
+    for scheme in sorted({found.lower() for found in _schemes(text)} & _SCRIPTS):
         yield Threat("link.script", f"a {scheme}: link")
-    if _HANDLER.search(text):
+    if any(value and _HANDLER.fullmatch(name) for name, value in attributes(text)):
         yield Threat("link.script", "a script that runs as soon as it is shown")
+
+
+def _schemes(text: str) -> Iterator[str]:
+    """Of addresses that are followed."""
+    yield from _SCRIPT.findall(text)
+    for name, value in attributes(text):
+        if name.endswith(_LEADING) and (found := _SCHEME.match(_as_read(value))):
+            yield found[1]
 
 
 def left_open(text: str) -> str:

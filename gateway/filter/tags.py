@@ -1,4 +1,4 @@
-"""What HTML and CSS fetch as soon as they are shown.
+"""What HTML and CSS fetch as soon as they are shown, and what tags say.
 
 A tag is read as far as its attributes go, from every place where one may begin: whether a quote or a sign before it
 makes it a text, screens do not agree on.
@@ -15,7 +15,8 @@ _TAG: Final = re.compile(
     r"|base)\b",
     re.IGNORECASE,
 )
-_ATTRIBUTE: Final = re.compile(r"[\s/]*([^\s/>=]{0,200})(?:\s*=\s*(?:\"([^\"]*)\"?|'([^']*)'?|([^\s>]{0,2000})))?")
+_ANY: Final = re.compile(r"<[a-z][\w:-]*", re.IGNORECASE)
+_ATTRIBUTE: Final = re.compile(r"[\s/]*(=?[^\s/>=]{0,200})(?:\s*=\s*(?:\"([^\"]*)\"?|'([^']*)'?|([^\s>]{0,2000})))?")
 _LOADING: Final = ("src", "href", "data", "srcset", "poster", "background")
 """How the names of attributes end whose addresses are fetched."""
 _OTHERWISE: Final = re.compile(
@@ -30,30 +31,41 @@ _BEGUN: Final = (("'", "<img a='"), ('"', '<img a="'), ("", "<img "))
 
 def fetched(text: str) -> Iterator[str]:
     """Addresses that HTML and CSS fetch, as they are written; some hold several."""
-    for found in _attributes(text):
+    for found in _attributes(text, _TAG):
         if found[1].lower().endswith(_LOADING):
-            yield found[2] or found[3] or found[4] or ""
+            yield _value(found)
     for groups in _OTHERWISE.findall(text):
         yield from filter(None, groups)
     for images in _SET.findall(text):
         yield from _QUOTED.findall(images)
 
 
+def attributes(text: str) -> Iterator[tuple[str, str]]:
+    """Of all tags: their names in lower case, and values; not those in braces, which are source text and not shown."""
+    for found in _attributes(text, _ANY):
+        if not (found[4] or "").startswith("{"):
+            yield found[1].lower(), _value(found)
+
+
 def tag_open(text: str) -> str:
     """The beginning of tags that are as open as the ones at the end of ``text``: in a quote of either kind, or none."""
-    ends = {_quote(found) for found in _attributes(text) if found.end() == len(text)}
+    ends = {_quote(found) for found in _attributes(text, _TAG) if found.end() == len(text)}
     return "".join(begun for quote, begun in _BEGUN if quote in ends)
 
 
-def _attributes(text: str) -> Iterator[re.Match[str]]:
-    """Of tags that fetch. Two that overlap go on alike from where they meet, so no place is read twice."""
+def _attributes(text: str, tags: re.Pattern[str]) -> Iterator[re.Match[str]]:
+    """Of tags of a kind. Two that overlap go on alike from where they meet, so no place is read twice."""
     read: set[int] = set()
-    for tag in _TAG.finditer(text):
+    for tag in tags.finditer(text):
         at = tag.end()
         while at not in read and (found := _ATTRIBUTE.match(text, at)):
             read.add(at)
             yield found
             at = found.end()
+
+
+def _value(found: re.Match[str]) -> str:
+    return found[2] or found[3] or found[4] or ""
 
 
 def _quote(found: re.Match[str]) -> str:

@@ -97,6 +97,25 @@ def test_what_is_complete_is_open_no_more() -> None:
     assert streamed(text).verdict.allowed
 
 
+@pytest.mark.parametrize(
+    "tag",
+    [
+        '<svg title="{long}" onload=alert(1)>', "<svg a='<b>' onload=alert(1)>", '<svg onload=" alert(1)">',
+        '<a title="{long}" href=javascript:alert(1)>', '<a href="java&Tab;script:alert(1)">',
+        "<a/href=' javascript:alert(1)'>",
+    ],
+)  # fmt: skip
+def test_scripts_are_seen_wherever_they_stand_in_a_tag(tag: str) -> None:
+    ruling = FILTER.answer("clerk", tag.format(long="a " * 400))
+    assert "link.script" in ruling.counts
+    assert not ruling.verdict.allowed
+
+
+@pytest.mark.parametrize("tag", ["<img onError={() => again(1)} />", "<p title=onload>", "a <b on error = retry"])
+def test_source_text_and_words_are_no_scripts(tag: str) -> None:
+    assert FILTER.answer("clerk", tag).verdict.allowed
+
+
 def test_known_hosts_may_be_read_either_way() -> None:
     assert not refused(f"![x]({FINE}/a\\_b.png)")
     assert refused("![x](https://example.com\\@evil.test/a.png)"), "by the book it is evil's"
