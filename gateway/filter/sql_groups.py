@@ -22,18 +22,13 @@ _NUMBERING: Final = frozenset(
 def narrow(select: exp.Select) -> bool:
     """True when each group is a row or nearly so: grouped by its key, by a number of its own, or by many columns."""
     group, meant = select.args["group"], list(_meant(select))
-    if any(
-        isinstance(node, exp.Star) or called(node) in _NUMBERING for each in (group, *meant) for node in each.walk()
-    ):
+    nodes = [node for each in (group, *meant) for node in each.walk()]
+    if any(isinstance(node, exp.Star) or called(node) in _NUMBERING for node in nodes):
         return True
     written, behind = _columns(group), {name for each in meant for name in _columns(each)}
     source = select.args["from_"].this.name
-    if any(_is_key(name, source) for name in written | behind):
-        return True
-    return (
-        len(behind | (written - {each.alias for each in select.expressions if isinstance(each, exp.Alias)}))
-        > _MOST_COLUMNS
-    )
+    given = {each.alias for each in select.expressions if isinstance(each, exp.Alias)}
+    return any(_is_key(name, source) for name in written | behind) or len(behind | written - given) > _MOST_COLUMNS
 
 
 def _meant(select: exp.Select) -> Iterator[exp.Expr]:
