@@ -14,7 +14,7 @@ import pytest
 from pydantic import BaseModel
 
 from collector.spool import Reader
-from fusebox import names
+from fusebox import happenings, names
 from fusebox.clock import ManualClock
 from fusebox.command import Keyring, Signer, allow_list
 from fusebox.errors import AgentTripped, AgentUnverified
@@ -23,7 +23,7 @@ from rabbitmq import Agent, Context, Runtime
 from rabbitmq.broker import Broker, Delivery, Message
 from rabbitmq.claims import LEASE_S, Claims
 from rabbitmq.topology import DELIVERY_LIMIT
-from tests.fixtures.agents import Inbox, RuntimeFactory, eventually
+from tests.fixtures.agents import Inbox, RuntimeFactory, eventually, looked_after, once_stop_waits
 from tests.fixtures.collector import StartRoles
 
 Keep = Callable[[Agent], Agent]
@@ -150,7 +150,7 @@ def test_a_strangers_bad_messages_do_not_open_the_circuit(
 
 
 def test_held_messages_keep_their_places_while_a_slow_probe_runs(
-    runtime: Runtime, name: str, key: str, inbox: Inbox, stopping: Keep
+    runtime: Runtime, name: str, key: str, inbox: Inbox, stopping: Keep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     agent, probing, go_on = stopping(Agent(name, runtime, concurrency=3)), threading.Event(), threading.Event()
 
@@ -167,15 +167,17 @@ def test_held_messages_keep_their_places_while_a_slow_probe_runs(
         runtime.broker.publish("", names.held_queue(name), Message(str(n).encode(), {names.H_ORIGIN_KEY: key}))
     runtime.circuits.half_open(name, reason="resume", actor="operator:jo")
     assert probing.wait(10)
-    looks = time.monotonic() + 1.0
-    eventually(lambda: time.monotonic() > looks)
+    before = happenings.counts()["message_held"]
+    monkeypatch.setattr("rabbitmq.held.RELEASE_INTERVAL_S", 0.0)
+    looked_after(agent, monkeypatch)
     assert runtime.broker.depth(names.held_queue(name)) == 3
+    assert happenings.counts()["message_held"] == before, "none was taken out and held again"
     go_on.set()
     assert inbox.wait(4) == [0, 1, 2, 3]
 
 
 def test_an_unverified_agent_leaves_its_messages_where_they_are(
-    runtime: Runtime, name: str, key: str, inbox: Inbox, stopping: Keep
+    runtime: Runtime, name: str, key: str, inbox: Inbox, stopping: Keep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runtime.link._keyring = Keyring.load(allow_list(Signer.generate()))
     agent = stopping(Agent(name, runtime))
@@ -187,8 +189,7 @@ def test_an_unverified_agent_leaves_its_messages_where_they_are(
     agent.start()
     for n in range(6):
         runtime.broker.publish(names.EXCHANGE_EVENTS, key, Message(str(n).encode()))
-    looks = time.monotonic() + 1.0
-    eventually(lambda: time.monotonic() > looks)
+    looked_after(agent, monkeypatch)
     assert (runtime.broker.depth(name), runtime.broker.depth(names.held_queue(name))) == (6, 0)
     runtime.link._verified.add(name)
     assert inbox.wait(6) == list(range(6))
@@ -229,7 +230,7 @@ def test_an_agent_that_was_not_started_is_judged_like_any_other(runtime: Runtime
 
 
 def test_a_stopped_agent_starts_again_where_it_was(
-    runtime: Runtime, name: str, key: str, inbox: Inbox, stopping: Keep
+    runtime: Runtime, name: str, key: str, inbox: Inbox, stopping: Keep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     agent, working, go_on = stopping(Agent(name, runtime)), threading.Event(), threading.Event()
 
@@ -244,7 +245,7 @@ def test_a_stopped_agent_starts_again_where_it_was(
     agent.publish(key, 0)
     agent.publish(key, 1)
     assert working.wait(10)
-    threading.Timer(0.2, go_on.set).start()
+    once_stop_waits(agent, monkeypatch, go_on.set)
     agent.stop()
     assert inbox.items == [0], "what was begun is finished, the rest waits"
     agent.start()

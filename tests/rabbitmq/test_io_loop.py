@@ -1,16 +1,18 @@
 """The loop under pika: what was posted runs, what is written arrives, and a caller may act while the loop waits."""
 
 import contextlib
+import math
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from rabbitmq.io_loop import IoLoop
 from tests.fixtures.agents import Inbox, eventually
+from tests.need import PATIENCE_S
 
 
 class Running:
@@ -171,18 +173,39 @@ class Attended:
     def fd(self) -> int:
         return self.ours.fileno()
 
+    @property
+    def taken(self) -> bool:
+        """True while a caller attends."""
+        return self.loop._away.get(self.fd) == math.inf
+
+    def once_taken(self, then: Callable[[], object]) -> threading.Thread:
+        """Have ``then`` called as soon as a caller attends."""
+
+        def wait() -> None:
+            eventually(lambda: self.taken, what="a caller attends")
+            then()
+
+        thread = threading.Thread(target=wait)
+        thread.start()
+        return thread
+
     def _ready(self, fd: int, events: int) -> None:
         with contextlib.suppress(BlockingIOError):
             self.read.append((self.ours.recv(100), threading.current_thread()))
 
-    def attend(self, until: int, seconds: float = 5.0, *, keep: bool = False) -> None:
-        """Attend until so much was read, as soon as that is nobody else's part."""
+    def attend(self, until: int, *, keep: bool = False) -> None:
+        """Attend until so much was read."""
+        self.attend_until(lambda: len(self.read) >= until, PATIENCE_S, keep=keep)
+
+    def attend_until(self, over: Callable[[], bool], seconds: float, *, keep: bool = False) -> None:
+        """Attend until it is over or so many seconds have passed, as soon as that is nobody else's part."""
         deadline = time.monotonic() + seconds
 
-        def over() -> bool:
-            return len(self.read) >= until
+        def attended() -> bool:
+            self.loop.attend(self.fd, over, deadline, keep=keep)
+            return over() or time.monotonic() >= deadline
 
-        eventually(lambda: self.loop.attend(self.fd, over, deadline, keep=keep) or over())
+        eventually(attended)
 
 
 @pytest.fixture
@@ -197,9 +220,9 @@ def attended(running: Running) -> Iterator[Attended]:
 def test_a_caller_reads_what_it_waits_for_and_the_loop_reads_again_afterwards(
     running: Running, attended: Attended
 ) -> None:
-    sender = threading.Timer(0.1, attended.theirs.send, [b"confirm"])
-    sender.start()
+    sender = attended.once_taken(lambda: attended.theirs.send(b"confirm"))
     attended.attend(until=1)
+    sender.join(5)
     assert attended.read == [(b"confirm", threading.current_thread())]
     attended.theirs.send(b"unasked")
     eventually(lambda: len(attended.read) == 2, what="the loop reads")
@@ -211,12 +234,14 @@ def test_while_one_caller_attends_the_loop_serves_all_else_and_others_write(
 ) -> None:
     attending = threading.Thread(target=attended.attend, args=(1,))
     attending.start()
+    eventually(lambda: attended.taken, what="the caller attends")
     running.loop.add_callback(lambda: inbox.put("posted"))
     running.soon(lambda: running.loop.call_later(0.01, lambda: inbox.put("timer")))
     assert set(inbox.wait(2)) == {"posted", "timer"}
     attended.theirs.settimeout(5)
     running.soon(lambda: attended.ours.send(b"from another caller"))
     assert attended.theirs.recv(100) == b"from another caller"
+    assert attended.taken, "it has attended all the while"
     attended.theirs.send(b"confirm")
     attending.join(5)
     assert [data for data, _ in attended.read] == [b"confirm"]
@@ -265,11 +290,13 @@ def test_what_is_posted_lazily_in_the_moment_before_the_loop_waits_is_not_forgot
 
 
 def test_a_wait_ends_with_its_deadline_and_soon_when_it_is_over_otherwise(running: Running, attended: Attended) -> None:
-    running.loop.attend(attended.fd, lambda: False, time.monotonic() + 0.1)
-    over = threading.Event()
-    threading.Timer(0.1, over.set).start()
-    running.loop.attend(attended.fd, over.is_set, time.monotonic() + 60)
+    began, over = time.monotonic(), threading.Event()
+    attended.attend_until(lambda: False, 0.1)
+    setter = attended.once_taken(over.set)
+    attended.attend_until(over.is_set, 60)
     assert over.is_set()
+    assert time.monotonic() - began < 30
+    setter.join(5)
     attended.theirs.send(b"later")
     eventually(lambda: attended.read, what="the loop reads again")
 

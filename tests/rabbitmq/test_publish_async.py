@@ -15,7 +15,7 @@ from rabbitmq import Agent, Context, Runtime
 from rabbitmq.amqp import AmqpBroker
 from rabbitmq.broker import Message, Queue, Topology
 from rabbitmq.confirms import confirmed
-from tests.fixtures.agents import Inbox, RuntimeFactory
+from tests.fixtures.agents import Inbox, RuntimeFactory, eventually, once_stop_waits
 from tests.fixtures.broker import Unique
 from tests.fixtures.proxy import Proxy
 
@@ -114,7 +114,7 @@ def test_prefetch_is_at_least_the_concurrency(runtime: Runtime) -> None:
 
 
 def test_messages_beyond_the_concurrency_wait_here_and_go_back_at_the_stop(
-    runtime: Runtime, inbox: Inbox, stopping: Callable[[Agent], Agent]
+    runtime: Runtime, inbox: Inbox, stopping: Callable[[Agent], Agent], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name, release = f"slow-{uuid4().hex[:8]}", threading.Event()
     agent = stopping(Agent(name, runtime, prefetch=5))
@@ -127,6 +127,12 @@ def test_messages_beyond_the_concurrency_wait_here_and_go_back_at_the_stop(
     agent.start()
     for n in range(3):
         runtime.broker.publish(names.EXCHANGE_EVENTS, f"{name}.work", Message(str(n).encode()))
+    eventually(lambda: agent._workers and len(agent._workers._waiting) == 2, what="two wait here")
     assert inbox.wait(1) == [0]
-    release.set()
+    assert runtime.broker.depth(name) == 0
+    once_stop_waits(agent, monkeypatch, release.set)
+    agent.stop()
+    assert inbox.items == [0]
+    eventually(lambda: runtime.broker.depth(name) == 2, what="two are back in the queue")
+    agent.start()
     assert inbox.wait(3) == [0, 1, 2]

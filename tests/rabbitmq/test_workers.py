@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rabbitmq import Agent, Context, Runtime
+from rabbitmq.running import LOOP
 from rabbitmq.workers import Workers
-from tests.fixtures.agents import Inbox, RuntimeFactory, eventually
+from tests.fixtures.agents import Inbox, RuntimeFactory, eventually, once_stop_waits
 
 Keep = Callable[[Agent], Agent]
 
@@ -62,41 +63,47 @@ def test_no_more_coroutines_than_places_and_every_message_gets_its_turn(
     runtime: Runtime, name: str, inbox: Inbox, stopping: Keep
 ) -> None:
     agent = stopping(Agent(name, runtime, concurrency=3, prefetch=20))
-    running, most = 0, 0
+    running, most, go_on = 0, 0, asyncio.Event()
 
     @agent.on(f"{name}.work")
     async def handle(n: int, ctx: Context) -> None:
         nonlocal running, most
         running += 1
         most = max(most, running)
-        await asyncio.sleep(0.002)
+        await go_on.wait()
         running -= 1
         inbox.put(n)
 
     agent.start()
     agent.context().publish_many([(f"{name}.work", n) for n in range(60)])
+    eventually(lambda: agent._workers and len(agent._workers._waiting) == 17, what="the others wait for a place")
+    eventually(lambda: running == 3, what="every place is taken")
+    LOOP._loop.call_soon_threadsafe(go_on.set)  # type: ignore[union-attr]
     assert sorted(inbox.wait(60)) == list(range(60))  # type: ignore[type-var]
     assert most == 3
 
 
 def test_a_stop_waits_for_coroutines_and_gives_back_what_nobody_began(
-    runtime: Runtime, name: str, inbox: Inbox, stopping: Keep
+    runtime: Runtime, name: str, inbox: Inbox, stopping: Keep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     agent = stopping(Agent(name, runtime, concurrency=2, prefetch=10))
-    release = threading.Event()
+    release, ended = threading.Event(), Inbox()
 
     @agent.on(f"{name}.work")
     async def handle(n: int, ctx: Context) -> None:
         inbox.put(n)
         while not release.is_set():
             await asyncio.sleep(0.01)
+        ended.put(n)
 
     agent.start()
     agent.context().publish_many([(f"{name}.work", n) for n in range(6)])
+    eventually(lambda: agent._workers and len(agent._workers._waiting) == 4, what="the others wait for a place")
     begun = inbox.wait(2)
-    threading.Timer(0.2, release.set).start()
+    once_stop_waits(agent, monkeypatch, release.set)
     agent.stop()
     assert inbox.items == begun
+    assert sorted(ended.items) == sorted(begun)  # type: ignore[type-var]
     eventually(lambda: runtime.broker.depth(name) == 4, what="the others are back in the queue")
 
 
