@@ -84,17 +84,18 @@ def test_opening_waits_for_the_call_in_flight(ours: Circuits) -> None:
 
     breaker = plain()
     call = in_thread(lambda: breaker.call(slow))
-    inside.wait(5)
+    assert inside.wait(10)
+    assert not breaker._lock.acquire(blocking=False), "the call holds the lock"
     opening = in_thread(breaker.open)
     opening.join(0.2)
-    assert opening.is_alive(), "theirs waits for the lock that the call holds"
+    assert opening.is_alive(), "theirs waits for it"
     leave.set()
     opening.join(5)
     call.join(5)
 
     inside.clear(), leave.clear()
     call = in_thread(lambda: runs(ours, slow))
-    inside.wait(5)
+    assert inside.wait(10)
     assert ours.trip("a", **WHY)
     assert call.is_alive(), "ours opened while the call was still in flight"
     leave.set()
@@ -102,20 +103,20 @@ def test_opening_waits_for_the_call_in_flight(ours: Circuits) -> None:
 
 
 def test_calls_of_one_agent_wait_for_each_other(ours: Circuits) -> None:
-    def together(run: Callable[[Callable[[], object]], object]) -> bool:
+    def together(run: Callable[[Callable[[], object]], object], patience: float) -> bool:
         meeting = threading.Barrier(3)
 
         def meet() -> None:
             with suppress(threading.BrokenBarrierError):
-                meeting.wait(0.3)
+                meeting.wait(patience)
 
         threads = [in_thread(lambda: run(meet)) for _ in range(3)]
         for thread in threads:
-            thread.join(5)
+            thread.join(20)
         return not meeting.broken
 
-    assert not together(plain().call)
-    assert together(lambda work: runs(ours, work))
+    assert not together(plain().call, 0.3)
+    assert together(lambda work: runs(ours, work), 10)
 
 
 def test_a_store_that_is_down_reads_as_closed(redis_server: RedisServer, ours: Circuits) -> None:
