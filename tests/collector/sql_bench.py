@@ -12,6 +12,7 @@ import requests
 
 from collector.audit.journal import Journal
 from collector.keep.app import http_server, sql_port
+from collector.sql.port import SqlPort
 from fusebox.clock import ManualClock
 from fusebox.config import Config
 from fusebox.ports import bind, port_of
@@ -28,10 +29,16 @@ class Port:
     folder: Path
     clock: ManualClock
     bench: Bench
+    application: SqlPort
 
     @property
     def url(self) -> str:
         return f"http://{self.host}:{self.port}"
+
+    @property
+    def is_full(self) -> bool:
+        """True while every place for statements is taken."""
+        return self.application._pool._slots.locked()
 
     def ask(self, statement: str, **query: str) -> requests.Response:
         return requests.post(f"{self.url}/", params=query, data=statement.encode(), timeout=30)
@@ -52,7 +59,7 @@ def serving(folder: Path) -> Iterator[Port]:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]})
         thread.start()
         try:
-            yield Port("127.0.0.1", port_of(sock), folder, clock, bench)
+            yield Port("127.0.0.1", port_of(sock), folder, clock, bench, application)
         finally:
             server.should_exit = True
             thread.join(10)

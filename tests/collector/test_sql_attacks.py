@@ -16,6 +16,7 @@ import requests
 
 from tests.collector import sql_attacks
 from tests.collector.sql_bench import Port, serving
+from tests.fixtures.collector import until
 
 
 @pytest.fixture(scope="module")
@@ -203,14 +204,19 @@ def test_the_sandbox_ends_with_keep_even_in_the_middle_of_a_call(tmp_path: Path)
     owner = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert owner.stdout is not None
     sandbox = int(owner.stdout.readline())
+    idle = _worked(sandbox)
+    until(lambda: _worked(sandbox) > idle + 0.3, "the call is under way")
+    assert _runs(sandbox)
     owner.kill()
     owner.wait()
     owner.stdout.close()
-    for _ in range(100):
-        if not _runs(sandbox):
-            return
-        threading.Event().wait(0.1)
-    raise AssertionError("the sandbox outlived its keep")
+    until(lambda: not _runs(sandbox), "the sandbox ends with its keep")
+
+
+def _worked(pid: int) -> float:
+    """Seconds of processor time that a process has had."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _runs(pid: int) -> bool:

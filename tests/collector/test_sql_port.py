@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,11 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
 from collector import queries
+from collector.sql.pool import SLOTS
+from collector.tokens import Tokens
 from tests.collector.sql_bench import Port, serving
 from tests.collector.test_queries import EXAMPLES
+from tests.fixtures.collector import until
 
 
 @pytest.fixture(scope="module")
@@ -107,15 +111,15 @@ def test_a_host_that_is_not_ours_is_refused(port: Port, host: str) -> None:
 
 def test_health_answers_while_every_worker_is_busy(port: Port) -> None:
     heavy = "SELECT sum(sipHash64(number)) FROM numbers(1000000000000)"
-    askers = [threading.Thread(target=port.ask, args=(heavy,)) for _ in range(6)]
-    for asker in askers:
-        asker.start()
-    busy = threading.Event()
-    while not busy.wait(0.1) and sum(asker.is_alive() for asker in askers) < 6:
-        pass
-    assert requests.get(f"{port.url}/ping", timeout=2).text == "Ok.\n"
-    for asker in askers:
-        asker.join(30)
+    operators = Tokens(port.folder / "operators.json")
+    second = operators.add("jo")  # one reader alone does not get every place
+    with ThreadPoolExecutor(SLOTS) as askers:
+        asked = [askers.submit(port.ask, heavy, password=key) for key in (*[""] * (SLOTS - 1), second)]
+        until(lambda: port.is_full, "every place is taken")
+        assert requests.get(f"{port.url}/ping", timeout=30).text == "Ok.\n"
+        assert port.is_full, "it did not wait for a statement to end"
+    assert [reply.result().status_code for reply in asked] == [408] * SLOTS
+    operators.remove("jo")
 
 
 @pytest.mark.parametrize(
