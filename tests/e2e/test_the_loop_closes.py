@@ -23,7 +23,7 @@ from fusebox.store import open_store
 from rabbitmq import Agent, Context, Runtime
 from rabbitmq.broker import Message
 from rabbitmq.inprocess import InProcessBroker
-from tests.fixtures.agents import Inbox, eventually
+from tests.fixtures.agents import Inbox, eventually, looked_after
 from tests.fixtures.collector import Roles, StartRoles
 
 HELPER = "ticket-helper"
@@ -151,13 +151,14 @@ def test_a_loop_trips_alerts_once_and_is_visible_in_sql(
 
 
 def test_a_killed_agent_stays_killed_until_resumed_and_its_messages_come_back(
-    up: Roles, runtimes: Callable[[], Runtime], inbox: Inbox
+    up: Roles, runtimes: Callable[[], Runtime], inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    runtime = runtimes()
+    runtime, begun = runtimes(), Inbox()
     agent = Agent(HELPER, runtime)
 
     @agent.on(KEY)
     def handle(ticket: dict[str, str], ctx: Context) -> None:
+        begun.put(ticket["id"])
         inbox.put(ctx.tool("tickets.read", lambda: ticket["id"], target=ticket["id"]))
 
     agent.start()
@@ -184,7 +185,9 @@ def test_a_killed_agent_stays_killed_until_resumed_and_its_messages_come_back(
         second.broker.publish(
             "", names.held_queue(HELPER), Message(json.dumps({"id": f"T-{n}"}).encode(), {names.H_ORIGIN_KEY: KEY})
         )
-    assert inbox.items == []
+    eventually(lambda: reborn.held == 3, what="it has seen them wait")
+    looked_after(reborn, monkeypatch)
+    assert begun.items == []
     control(up).resume(f"agent:{HELPER}", "checked")
     assert inbox.wait(3) == ["T-0", "T-1", "T-2"]
     eventually(lambda: tile(up)["state"] == "closed", what="the board shows it closed")

@@ -283,10 +283,11 @@ def test_a_loop_of_the_same_action_trips_the_agent_itself(runtime: Runtime, name
 def test_messages_of_an_open_agent_are_held_then_released_oldest_first(
     runtime: Runtime, name: str, key: str, inbox: Inbox, stopping: Keep
 ) -> None:
-    agent = stopping(Agent(name, runtime))
+    agent, begun = stopping(Agent(name, runtime)), Inbox()
 
     @agent.on(key)
     def handle(n: int, ctx: Context) -> None:
+        begun.put(n)
         if n == 0:
             runtime.circuits.trip(name, reason="test", actor="operator:jo", open_s=3600)
         ctx.tool("work", lambda: n)
@@ -295,12 +296,17 @@ def test_messages_of_an_open_agent_are_held_then_released_oldest_first(
     agent.start()
     for n in range(4):
         runtime.broker.publish(names.EXCHANGE_EVENTS, key, Message(str(n).encode()))
-    eventually(lambda: runtime.broker.depth(names.held_queue(name)) >= 1)
-    assert inbox.items == []
+
+    def held() -> int:
+        return runtime.broker.depth(names.held_queue(name))
+
+    eventually(lambda: held() >= 1 and held() + runtime.broker.depth(name) == 4, what="all four wait")
+    assert (begun.items, inbox.items) == ([0], [])
     runtime.circuits.half_open(name, reason="test", actor="operator:jo")
     # The first held message trips again: everything after it must stay put.
     eventually(lambda: runtime.circuits.circuit(name).state is State.OPEN)
-    assert inbox.items == []
+    eventually(lambda: held() >= 1 and held() + runtime.broker.depth(name) == 4, what="all four wait again")
+    assert (begun.items, inbox.items) == ([0, 0], [])
 
 
 def test_after_a_reset_held_messages_come_in_order(
