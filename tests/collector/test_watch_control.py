@@ -71,6 +71,7 @@ class TestKillAndResume:
         with ThreadPoolExecutor() as waiting:
             for number in range(5):
                 polled = waiting.submit(bot.step, MAX_WAIT_S)
+                until(lambda: harness.watch._log._waiters, "the poll waits")
                 command = harness.operator().kill("agent:bot", f"kill {number}")["command"]
                 polled.result(MAX_WAIT_S / 2)
                 assert [order.id for order in bot.obeyed][number:] == [command]

@@ -98,8 +98,18 @@ def test_a_served_service_stops_when_its_parent_dies(tmp_path: Path) -> None:
 
 
 ALONE = textwrap.dedent("""
-    import os, threading, time
+    import os, select, threading, time
     from fusebox import lifecycle
+
+    rounds, wait = [], select.select
+
+    def counted(*arguments):
+        rounds.append(None)
+        return wait(*arguments)
+
+    def until(condition):
+        while not condition():
+            time.sleep(0.01)
 
     class Quiet:
         def start(self):
@@ -108,12 +118,12 @@ ALONE = textwrap.dedent("""
         def stop(self, timeout=10.0): print("stopped", flush=True)
 
     def tell(parent):
-        while os.getppid() == parent:
-            time.sleep(0.01)
-        time.sleep(20 * lifecycle._PARENT_CHECK_S)
+        until(lambda: os.getppid() != parent)
+        alone = len(rounds)
+        until(lambda: len(rounds) > alone + 20)
         print(os.getpid(), flush=True)
 
-    lifecycle._PARENT_CHECK_S = 0.01
+    select.select, lifecycle._PARENT_CHECK_S = counted, 0.01
     lifecycle.serve(Quiet(), supervised=False)
 """)
 
