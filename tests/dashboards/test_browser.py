@@ -213,6 +213,7 @@ def test_every_input_has_a_label_and_there_is_one_main_heading(
 
     assert page.locator("h1").count() == 1
     names = [each.get_attribute("aria-label") for each in page.locator("input:visible").all()]
+    assert names
     assert all(names), names
 
 

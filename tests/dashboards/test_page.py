@@ -166,7 +166,9 @@ def test_when_watch_falls_silent_the_last_board_stays_and_says_so(monkeypatch: P
     assert "ticket-helper" in texts(page)
     assert "watch does not answer" in words(page)
     assert "fusebox up" in words(page)
-    assert all(button.disabled for button in page.button if button.label in ("Kill…", "Resume…"))
+    orders = [button for button in page.button if button.label in ("Kill…", "Resume…")]
+    assert orders
+    assert all(button.disabled for button in orders)
 
 
 def test_the_page_recovers_when_watch_is_back(monkeypatch: Patch, tmp_path: Path) -> None:

@@ -167,6 +167,8 @@ def test_the_image_holds_every_package_and_no_root() -> None:
 
 def test_mounted_files_can_be_read() -> None:
     Registry.model_validate(tomllib.loads((ROOT / "docker" / "agents.toml").read_text()))
-    logs = ET.parse(ROOT / "docker" / "clickhouse.xml").getroot()
-    for log in (child for child in logs if child.tag.endswith("_log")):
+    root = ET.parse(ROOT / "docker" / "clickhouse.xml").getroot()
+    logs = [child for child in root if child.tag.endswith("_log")]
+    assert logs
+    for log in logs:
         assert log.get("remove") == "1" or log.find("ttl") is not None, log.tag
