@@ -168,7 +168,6 @@ def test_held_messages_keep_their_places_while_a_slow_probe_runs(
     runtime.circuits.half_open(name, reason="resume", actor="operator:jo")
     assert probing.wait(10)
     before = happenings.counts()["message_held"]
-    monkeypatch.setattr("rabbitmq.held.RELEASE_INTERVAL_S", 0.0)
     looked_after(agent, monkeypatch)
     assert runtime.broker.depth(names.held_queue(name)) == 3
     assert happenings.counts()["message_held"] == before, "none was taken out and held again"

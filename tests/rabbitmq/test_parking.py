@@ -5,13 +5,13 @@ from uuid import uuid4
 
 import pytest
 
-from fusebox import names
+from fusebox import happenings, names
 from fusebox.errors import AgentKilled, AgentTripped
 from fusebox.records import Finding, State
 from rabbitmq import Agent, Context, Runtime
 from rabbitmq.broker import Message
 from rabbitmq.shelf import Shelf
-from tests.fixtures.agents import Inbox, RuntimeFactory, eventually
+from tests.fixtures.agents import Inbox, RuntimeFactory, eventually, looked_after
 
 Keep = Callable[[Agent], Agent]
 
@@ -54,7 +54,7 @@ def trip(runtime: Runtime, agent: str) -> str:
 
 
 def test_what_was_parked_goes_out_in_order_under_its_own_id_when_the_circuit_is_released(
-    runtime: Runtime, teller: Agent, listener: Agent, inbox: Inbox
+    runtime: Runtime, teller: Agent, listener: Agent, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     finding = trip(runtime, teller.name)
     ids = [teller.publish(f"{listener.name}.told", n, park=True) for n in range(3)]
@@ -62,6 +62,9 @@ def test_what_was_parked_goes_out_in_order_under_its_own_id_when_the_circuit_is_
     rows = [each.row() for each in Shelf(runtime.broker, teller.name, names.held_queue(teller.name)).look()]
     assert [row["key"] for row in rows] == [f"{listener.name}.told"] * 3
     assert {row["finding"] for row in rows} == {finding}
+    before = happenings.counts()["message_held"]
+    looked_after(teller, monkeypatch)
+    assert happenings.counts()["message_held"] == before, "none was taken out and held again"
     assert inbox.items == []
     runtime.circuits.half_open(teller.name, reason="test", actor="operator:jo")
     assert inbox.wait(3) == [(n, ids[n], [teller.name]) for n in range(3)]
@@ -135,4 +138,5 @@ def test_a_strangers_message_is_no_envelope(
     forged = Message(b"9", {names.H_PARKED: f"{listener.name}.told"})
     runtime.broker.publish(names.EXCHANGE_EVENTS, f"{victim.name}.work", forged)
     assert seen.wait(1) == [9]
-    assert inbox.items == []
+    runtime.broker.publish(names.EXCHANGE_EVENTS, f"{listener.name}.told", Message(b"10"))
+    assert [n for n, _, _ in inbox.wait(1)] == [10], "what the envelope wanted would have come before"  # type: ignore[misc]
