@@ -157,14 +157,19 @@ def test_after_a_broken_connection_consumers_resume_and_unsettled_messages_come_
 
 
 def test_a_paused_consumer_stays_paused_over_a_reconnect(
-    proxied: AmqpBroker, proxy: Proxy, queue: str, inbox: Inbox
+    proxied: AmqpBroker, proxy: Proxy, queue: str, inbox: Inbox, amqp: AmqpBroker, unique: Unique
 ) -> None:
+    other, heard = unique("other"), Inbox()
+    amqp.declare(Topology(queues=(Queue(other),)))
     consumer = proxied.consume(queue, inbox.put, prefetch=10)
     consumer.pause()
+    proxied.consume(other, heard.put, prefetch=10)
     before = proxy.accepted
     proxy.cut()
     eventually(lambda: proxy.accepted >= before + 2, what="both connections are back")
     eventually(lambda: delivers(proxied, queue, b"wait"))
+    eventually(lambda: delivers(proxied, other, b"heard"))
+    heard.wait(1)  # the subscriptions are back
     eventually(lambda: depth(proxied, queue) == 1)
     assert inbox.items == []
     consumer.resume()

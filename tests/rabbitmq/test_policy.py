@@ -193,4 +193,5 @@ def test_a_probe_of_the_circuit_is_asked_about_too(runtime: Runtime, name: str, 
     stopping(agent).start()
     runtime.circuits.trip(name, reason="test", actor="operator:jo", open_s=0.1)
     publish(runtime, f"{name}.other")
+    assert f"no grant allows it (consume {name}.other" in dead(runtime, name)[0]
     assert not inbox.items
