@@ -30,7 +30,8 @@ _OPERATION: Final = (
     names.LLM_MODEL, names.GEN_AI_RESPONSE_MODEL, names.MESSAGING_DESTINATION, names.GEN_AI_OPERATION,
 )  # fmt: skip
 """What an action's operation is taken from: the first of these that says something."""
-_KINDS = {"tool": ActionKind.TOOL_CALL, "llm": ActionKind.MODEL_CALL, "embedding": ActionKind.MODEL_CALL}
+KINDS: Final = {"tool": ActionKind.TOOL_CALL, "llm": ActionKind.MODEL_CALL, "embedding": ActionKind.MODEL_CALL}
+"""What OpenInference and Traceloop call their spans, in lower case."""
 
 READ: Final = (
     names.ACTION, names.COST_USD, names.ERROR_TYPE, names.GEN_AI_AGENT_ID, names.GEN_AI_AGENT_NAME,
@@ -84,7 +85,7 @@ def action_of(attributes: Mapping[str, Value]) -> ActionKind | None:
         return ActionKind.MODEL_CALL
     kind = attributes.get(names.OPENINFERENCE_KIND) or attributes.get(names.TRACELOOP_KIND)
     if kind:
-        return _KINDS.get(str(kind).lower())
+        return KINDS.get(str(kind).lower())
     return _MESSAGING.get(str(attributes.get(names.MESSAGING_OPERATION_TYPE)))
 
 

@@ -15,8 +15,9 @@ from fusebox import names
 from fusebox.eventmap import Value, action_of
 from fusebox.records import ActionKind
 
-_MARKS: Final = (names.OPENINFERENCE_KIND, names.TRACELOOP_KIND, names.LLM_REQUEST_TYPE)
-_OPERATIONS: Final = {"embedding": "embeddings", "completion": "text_completion"}
+MARKS: Final = (names.OPENINFERENCE_KIND, names.TRACELOOP_KIND, names.LLM_REQUEST_TYPE)
+OPERATIONS: Final = {"embedding": "embeddings", "completion": "text_completion"}
+"""Of model calls that are no chat, by kind in lower case."""
 _MODEL_CALL: Final = {
     names.GEN_AI_PROVIDER: (names.LLM_PROVIDER, names.LLM_SYSTEM),
     names.GEN_AI_REQUEST_MODEL: (names.LLM_MODEL,),
@@ -27,21 +28,22 @@ _MODEL_CALL: Final = {
     names.USAGE_REASONING: (names.LLM_TOKENS_REASONING,),
 }
 _TOOL_CALL: Final = {names.GEN_AI_TOOL_NAME: (names.TOOL_NAME, names.TRACELOOP_ENTITY)}
-_WORDS: Final[Mapping[ActionKind, Mapping[str, tuple[str, ...]]]] = {
+WORDS: Final[Mapping[ActionKind, Mapping[str, tuple[str, ...]]]] = {
     ActionKind.MODEL_CALL: _MODEL_CALL,
     ActionKind.TOOL_CALL: _TOOL_CALL,
 }
+"""The conventions' names, and those that say the same, the best first."""
 
 
 def translate(attributes: Attributes, facts: dict[str, Value]) -> None:
     """Add to ``attributes`` and ``facts`` what such a span says; nothing to any other."""
-    if names.GEN_AI_OPERATION in facts or not any(mark in facts for mark in _MARKS):
+    if names.GEN_AI_OPERATION in facts or not any(mark in facts for mark in MARKS):
         return
     action = action_of(facts)
-    if action is None or action not in _WORDS:
+    if action is None or action not in WORDS:
         return
     said: dict[str, Value] = {names.GEN_AI_OPERATION: _operation(action, facts)}
-    for name, others in _WORDS[action].items():
+    for name, others in WORDS[action].items():
         found = next((facts[other] for other in others if facts.get(other)), None)
         if found is not None and name not in facts:
             said[name] = found
@@ -54,7 +56,7 @@ def _operation(action: ActionKind, facts: dict[str, Value]) -> str:
     if action is ActionKind.TOOL_CALL:
         return "execute_tool"
     kind = str(facts.get(names.LLM_REQUEST_TYPE) or facts.get(names.OPENINFERENCE_KIND)).lower()
-    return _OPERATIONS.get(kind, "chat")
+    return OPERATIONS.get(kind, "chat")
 
 
 def _put(attributes: Attributes, name: str, value: Value) -> None:

@@ -137,6 +137,34 @@ INSERT INTO otel_traces (Timestamp, TraceId, SpanId, ParentSpanId, SpanKind, Ser
 """
 
 
+FOREIGN_ROWS = """
+INSERT INTO otel_traces (Timestamp, TraceId, SpanId, SpanKind, ServiceName, SpanAttributes, Duration) VALUES
+('2026-01-01 00:00:00', 'a', '1', 'Client', 'svc', map('openinference.span.kind', 'LLM', 'llm.model_name', 'm1',
+    'llm.provider', 'openai', 'llm.token_count.prompt', '7', 'llm.token_count.completion', '3'), 5),
+('2026-01-01 00:00:01', 'a', '2', 'Client', 'svc', map('traceloop.span.kind', 'workflow', 'llm.request.type',
+    'completion', 'gen_ai.request.model', 'm2', 'gen_ai.usage.prompt_tokens', '5'), 5),
+('2026-01-01 00:00:02', 'a', '3', 'Client', 'svc', map('openinference.span.kind', 'EMBEDDING',
+    'gen_ai.request.model', 'm3', 'llm.model_name', 'other', 'llm.token_count.prompt', '2'), 5),
+('2026-01-01 00:00:03', 'a', '4', 'Internal', 'svc', map('traceloop.span.kind', 'tool', 'traceloop.entity.name',
+    'lookup'), 5),
+('2026-01-01 00:00:04', 'a', '5', 'Internal', 'svc', map('openinference.span.kind', 'CHAIN'), 5)
+"""
+
+
+def test_a_stock_table_in_other_words_answers_as_one_in_the_conventions(tmp_path: Path) -> None:
+    engine = Engine(tmp_path / "clickhouse")
+    engine.writer().command(STOCK_TABLE.format(duration="UInt64"))
+    engine.writer().command(FOREIGN_ROWS)
+    rows = queries.run(engine.reader(), "ledger_rows", since=0.0)
+    told = ("operation", "provider", "model", "input_tokens", "output_tokens")
+    assert [tuple(row[name] for name in told) for row in rows] == [
+        ("chat", "openai", "m1", 7, 3), ("text_completion", "", "m2", 5, 0), ("embeddings", "", "m3", 2, 0),
+    ]  # fmt: skip
+    activity = queries.run(engine.reader(), "agent_activity", since=0.0)[0]
+    assert (activity["actions"], activity["input_tokens"]) == (4, 14)
+    engine.close()
+
+
 @pytest.mark.parametrize("duration", ["UInt64", "Int64"])
 def test_a_stock_table_answers_the_named_queries_and_is_only_read(tmp_path: Path, duration: str) -> None:
     engine = Engine(tmp_path / "clickhouse")
