@@ -71,19 +71,39 @@ LEDGER: Final[Mapping[str, Query]] = {
         _ANY,
     ),
     "ledger_not_leaf": Query(
-        "rows that have rows below them: an instrumentation that counts the same tokens twice",
-        f"""SELECT agent, model, input_tokens, output_tokens, cost_usd, trace_id, span_id
+        "rows that have rows below them, in the newest thousand traces at any depth: the same tokens counted twice",
+        f"""WITH RECURSIVE
+                several AS (
+                    SELECT trace_id FROM {_LEDGER}
+                    GROUP BY trace_id HAVING count() > 1 ORDER BY max(t.time) DESC LIMIT 1000),
+                edges AS (
+                    SELECT TraceId, SpanId, ParentSpanId FROM otel_traces
+                    WHERE TraceId IN (SELECT trace_id FROM several) AND ParentSpanId != ''),
+                above AS (
+                    SELECT trace_id AS trace, parent_id AS node, 1 AS depth FROM token_ledger
+                    WHERE trace_id IN (SELECT trace_id FROM several) AND parent_id != ''
+                    UNION ALL
+                    SELECT above.trace, edges.ParentSpanId, above.depth + 1 FROM above
+                    INNER JOIN edges ON edges.TraceId = above.trace AND edges.SpanId = above.node
+                    WHERE above.depth < 20)
+            SELECT agent, model, input_tokens, output_tokens, cost_usd, trace_id, span_id
             FROM {_LEDGER}
-              AND (trace_id, span_id) IN (SELECT trace_id, parent_id FROM token_ledger)
+              AND (trace_id, span_id) IN (
+                  SELECT trace_id, parent_id FROM token_ledger UNION ALL SELECT trace, node FROM above)
             ORDER BY t.time, span_id LIMIT 1000""",
         _ANY,
     ),
     "ledger_repeated": Query(
-        "responses of a provider that stand in more than one row",
+        "responses of a provider, and spans (without one), that stand in more than one row",
         f"""SELECT response_id, count() AS attempts, groupArray(concat(trace_id, ':', span_id)) AS spans,
                 sum(input_tokens + output_tokens) AS tokens
             FROM {_LEDGER} AND response_id != ''
-            GROUP BY response_id HAVING attempts > 1 ORDER BY tokens DESC LIMIT 1000""",
+            GROUP BY response_id HAVING attempts > 1 ORDER BY tokens DESC LIMIT 1000
+            UNION ALL
+            SELECT '' AS response_id, count() AS attempts, [concat(trace_id, ':', span_id)] AS spans,
+                sum(input_tokens + output_tokens) AS tokens
+            FROM {_LEDGER}
+            GROUP BY trace_id, span_id HAVING attempts > 1 ORDER BY tokens DESC LIMIT 1000""",
         _ANY,
     ),
     "ledger_parents": Query(

@@ -22,7 +22,7 @@ _TOKENS: Final = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_c
 _CHECKS: Final = {
     "ledger_violations": "contradict themselves (more cache than input, more reasoning than output); kept as they came",
     "ledger_not_leaf": "have other rows below them: their instrumentation may count the same tokens twice",
-    "ledger_repeated": "responses stand in more than one row: client and gateway may both have counted them",
+    "ledger_repeated": "responses or spans stand in more than one row: client and gateway may both have counted them",
 }
 
 

@@ -209,6 +209,15 @@ def test_double_counting_is_found(bench: Bench) -> None:
     assert [(row["response_id"], row["attempts"]) for row in ask(bench, "ledger_repeated")] == [("r1", 2)]
 
 
+def test_double_counting_is_found_behind_other_spans_and_of_a_span_that_came_twice(bench: Bench) -> None:
+    http = Span(2, parent=1, attributes={"http.request.method": "POST"})
+    bench.store(request(chat(1), http, chat(3, parent=2), chat(4)), request(chat(4)))
+    assert [row["span_id"] for row in ask(bench, "ledger_not_leaf")] == [f"{1:016x}"]
+    (again,) = ask(bench, "ledger_repeated")
+    assert (again["response_id"], again["attempts"]) == ("", 2)
+    assert again["spans"] == [f"{1:032x}:{4:016x}"]
+
+
 def test_a_repricing_is_an_entry_of_the_journal_and_the_ledger_follows(bench: Bench, tmp_path: Path) -> None:
     (tmp_path / "prices.toml").write_text(PRICES)
     book = PriceBook.load(tmp_path / "prices.toml")
