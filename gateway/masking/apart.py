@@ -1,4 +1,5 @@
-"""What stands next to a value without a blank, and is none of its letters: escapes, emphasis, scripts without blanks.
+"""What stands next to a value, or between its groups, and is none of its letters: escapes, emphasis, scripts without
+blanks, dots; and letters and blanks that only look like ours.
 
 Expressions for values end at the ends of words. A line break that JSON inside a text writes as ``\\n`` makes the ``n``
 and the digits behind it one word; so do Chinese letters, and the ``_`` of Markdown. A second look takes these away.
@@ -17,8 +18,21 @@ _GLUE: Final = re.compile(
 )
 
 
+_CARD: Final = re.compile(r"(?<![0-9])[0-9]{4}(?:[._/][0-9]{4}){2}[._/][0-9]{3,4}(?![0-9])")
+_SEPARATORS: Final = dict.fromkeys(map(ord, "._/"), " ")
+_WIDE: Final = {wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)}
+"""Letters, digits and signs as wide as Chinese ones."""
+_GAPS: Final = dict.fromkeys((0xA0, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000), " ")
+_HYPHENS: Final = dict.fromkeys((0xAD, *range(0x2010, 0x2016), 0x2212), "-")
+_PLAIN: Final[dict[int, int | str]] = {**_WIDE, **_GAPS, **_HYPHENS}
+
+
 def apart(text: str) -> str:
     """The text with blanks in the place of all that, each character where it was."""
-    if text.isascii() and "\\" not in text and "_" not in text:
-        return text
-    return _GLUE.sub(lambda glue: " " * len(glue[0]), text)
+    if text.isascii():
+        if "\\" not in text and "_" not in text and "." not in text and "/" not in text:
+            return text
+    else:
+        text = text.translate(_PLAIN)
+    grouped = _CARD.sub(lambda card: card[0].translate(_SEPARATORS), text)
+    return _GLUE.sub(lambda glue: " " * len(glue[0]), grouped)

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from gateway.masking.masker import Masker
+from gateway.masking.stream import StreamMasker
 from tests.gateway.test_masking import VALUES
 
 FOUND = [(type_, value) for type_, values in VALUES.items() for value in values]
@@ -42,8 +43,22 @@ def test_an_address_with_its_port_is_one(masker: Masker, text: str, kept: str) -
 
 
 @pytest.mark.parametrize("text", [
+    "card ４１１１ １１１１ １１１１ １１１１", "card 4111\u00ad1111\u00ad1111\u00ad1111", "card 4111.1111.1111.1111",
+    "4111_1111_1111_1111", "4111/1111/1111/1111", "4111\u00a01111\u00a01111\u00a01111",
+    "4111\u20091111\u20091111\u20091111",
+    "jo.doe＠acme-mail.com",
+])  # fmt: skip
+def test_letters_that_only_look_like_ours_and_signs_between_groups_hide_nothing(masker: Masker, text: str) -> None:
+    masked = masker.session("*", workflow="w").mask(text).value
+    assert "<CARD_" in masked or "<EMAIL_" in masked
+    assert not any(part in masked for part in ("1111", "１１１１", "doe"))
+    stream = StreamMasker(masker.session("*", workflow="w"))
+    assert "".join(stream.feed(letter) for letter in text) + stream.end() == masked, "letter by letter, too"
+
+
+@pytest.mark.parametrize("text", [
     "version: 1.2.3.4", "v1.2.3.4", "1.2.3.4.5", "12:30:45.123", "a::b::c", "10:20:30:40:50:60", "999.1.1.1",
-    "order_4111111111111112", "\\n4111111111111112",
+    "order_4111111111111112", "\\n4111111111111112", "4111.1111.1111.1112", "1234.5678",
 ])  # fmt: skip
 def test_what_only_looks_like_an_address_stays(masker: Masker, text: str) -> None:
     assert masker.session("*").mask(text).value == text
