@@ -27,7 +27,7 @@ from fusebox.metrics import TEXT
 from fusebox.records import Action, ActionKind
 from gateway.denied import Denied, no_key
 from gateway.dialects import Chat, Dialect, Embeddings, Messages, Plain, Responses, TokenCount
-from gateway.http import JSON, WIRE, ClientLeft, Header, Receive, Reply, Request, Scope, Send, credential
+from gateway.http import GONE, JSON, WIRE, ClientLeft, Header, Receive, Reply, Request, Scope, Send, credential
 from gateway.keys import Identity, Keys
 from gateway.limits import GUARD as QUOTA
 from gateway.models import ModelCalls
@@ -114,6 +114,8 @@ class Door:
             happenings.emit(FAILED, path=_place(request), error=repr(error))
             sentence = "the gateway failed at this request; its log says why"
             await _refuse(dialect, Denied(HTTPStatus.INTERNAL_SERVER_ERROR, "gateway_failed", sentence), request, reply)
+        finally:
+            scope.pop(GONE, None)  # else request and scope hold each other, and wait for the collector of garbage
 
     def _audit(self, request: Request, denied: Denied, kind: ActionKind) -> None:
         name = _RULED.get(denied.code)

@@ -40,14 +40,14 @@ class Hold:
         worst: what it may use.
         price: of what it used.
         more: sets output tokens aside beyond that; None where nobody counts them.
+        told: of the refusal to do so, once there was one: the rows behind it.
     """
 
-    def __init__(self, worst: Demand, price: Price, more: More | None) -> None:
+    def __init__(self, worst: Demand, price: Price, more: More | None, told: Mapping[str, Any]) -> None:
         self._worst, self._price = worst, price
         self._stream = Meter(worst.output_tokens, more) if more is not None else None
         self._spent: Demand | None = None
-        self.told: Mapping[str, Any] = {}
-        """Of the refusal to set more aside for its answer: the rows behind it."""
+        self.told = told
         self.answered = 0
         """Output tokens of the attempt that had most; 0 while none was sent."""
 

@@ -14,17 +14,24 @@ _SCHEMAS: Final = frozenset({"tools", "functions", "response_format", "text", "o
 """Fields of a request that only describe; what they name is none."""
 
 
+_NESTED: Final = (dict, list)
+
+
 def media_in(body: dict[str, Any]) -> int:
     """How many pictures, recordings and files a request holds or points to."""
-    return _count([value for name, value in body.items() if name not in _SCHEMAS])
+    return sum([_count(value) for name, value in body.items() if type(value) in _NESTED and name not in _SCHEMAS])
 
 
-def _count(value: dict[str, Any] | list[Any]) -> int:
+def _count(value: Any) -> int:
     found, inner = 0, value
     if isinstance(value, dict):
-        kind, inner = value.get("type"), list(value.values())
-        found += (isinstance(kind, str) and kind in _TYPES) or not _NAMES.isdisjoint(value)
+        found, inner = int(_is_part(value)), list(value.values())
     for each in inner:
-        if type(each) is dict or type(each) is list:  # of a text nothing is read again
+        if type(each) in _NESTED:  # of a text nothing is read again
             found += _count(each)
     return found
+
+
+def _is_part(value: dict[str, Any]) -> bool:
+    kind = value.get("type")
+    return (type(kind) is str and kind in _TYPES) or not _NAMES.isdisjoint(value)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from decimal import Decimal
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 from fusebox import happenings
 from fusebox.clock import Clock
@@ -114,12 +114,13 @@ class Quota:
         chosen = ask.max_tokens is not None  # such a length says nothing about how long answers are by themselves
         aside = _Aside(self._grants, call, reply)
         await aside.take(worst)
+        told: dict[str, Any] = {}  # not the hold's own: with it in its hands each call would be garbage in a circle
 
         async def more(tokens: int) -> bool:
             try:
                 await aside.take(self._priced(Demand(0, tokens, requests=0), targets))
             except Denied as denied:
-                hold.told = denied.told
+                told.update(denied.told)
                 return False
             return True
 
@@ -127,7 +128,7 @@ class Quota:
             if hold.sent and not chosen:
                 self._learner.saw(identity.agent, ask.model, math.ceil(hold.answered / ask.choices))
 
-        hold = Hold(aside.worst, self._price, more if self._tokens else None)
+        hold = Hold(aside.worst, self._price, more if self._tokens else None, told)
         return Around(hold, lambda: aside.settle(hold.spent), learn)
 
     async def for_tool(self, identity: Identity, action: Action, reply: Reply) -> AbstractContextManager[Toll]:

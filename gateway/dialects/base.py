@@ -159,7 +159,7 @@ def parse(raw: bytes) -> Json:
     lower = {name.lower() for name in body}
     if len(lower) < len(body):
         raise bad_request("the body has two fields whose names differ in case only; leave one out")
-    if hidden := _COUNTS & (lower - body.keys()):
+    if lower != body.keys() and (hidden := _COUNTS & (lower - body.keys())):
         raise bad_request(f"write {min(hidden)!r} in lower case")
     return body
 

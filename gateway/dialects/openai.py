@@ -122,8 +122,8 @@ def most_tokens(body: Json) -> int | None:
     Raises:
         Denied: 400, one of them is no number that can be meant.
     """
-    told = [count_of(body, name) for name in ("max_completion_tokens", "max_tokens")]
-    return max((each for each in told if each is not None), default=None)
+    newer, older = count_of(body, "max_completion_tokens"), count_of(body, "max_tokens")
+    return max(newer or 0, older or 0) or None
 
 
 def _is_reference(item: Any) -> bool:

@@ -126,7 +126,8 @@ class Demand(NamedTuple):
     def units(self, measure: Measure) -> int:
         """The demand in what rows count."""
         if measure is _TOKENS:
-            return min(self.input_tokens + self.output_tokens, _MOST)
+            tokens = self.input_tokens + self.output_tokens
+            return tokens if tokens < _MOST else _MOST
         if measure is _REQUESTS:
             return self.requests
         return min(int((self.usd * MICRO).to_integral_value(ROUND_CEILING)), _MOST)
