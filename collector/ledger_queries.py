@@ -71,7 +71,7 @@ LEDGER: Final[Mapping[str, Query]] = {
         _ANY,
     ),
     "ledger_not_leaf": Query(
-        "rows that have rows below them, in the newest thousand traces at any depth: the same tokens counted twice",
+        "rows that have rows below them, at any depth, in the newest thousand traces: the same tokens counted twice",
         f"""WITH RECURSIVE
                 several AS (
                     SELECT trace_id FROM {_LEDGER}
@@ -88,8 +88,8 @@ LEDGER: Final[Mapping[str, Query]] = {
                     WHERE above.depth < 20)
             SELECT agent, model, input_tokens, output_tokens, cost_usd, trace_id, span_id
             FROM {_LEDGER}
-              AND (trace_id, span_id) IN (
-                  SELECT trace_id, parent_id FROM token_ledger UNION ALL SELECT trace, node FROM above)
+              AND trace_id IN (SELECT trace_id FROM several)
+              AND (trace_id, span_id) IN (SELECT trace, node FROM above)
             ORDER BY t.time, span_id LIMIT 1000""",
         _ANY,
     ),
@@ -97,12 +97,15 @@ LEDGER: Final[Mapping[str, Query]] = {
         "responses of a provider, and spans (without one), that stand in more than one row",
         f"""SELECT response_id, count() AS attempts, groupArray(concat(trace_id, ':', span_id)) AS spans,
                 sum(input_tokens + output_tokens) AS tokens
-            FROM {_LEDGER} AND response_id != ''
+            FROM {_LEDGER} AND response_id != '' AND sipHash64(response_id) IN (
+                SELECT sipHash64(response_id) AS key FROM {_LEDGER} AND response_id != ''
+                GROUP BY key HAVING count() > 1)
             GROUP BY response_id HAVING attempts > 1 ORDER BY tokens DESC LIMIT 1000
             UNION ALL
             SELECT '' AS response_id, count() AS attempts, [concat(trace_id, ':', span_id)] AS spans,
                 sum(input_tokens + output_tokens) AS tokens
-            FROM {_LEDGER}
+            FROM {_LEDGER} AND sipHash64(trace_id, span_id) IN (
+                SELECT sipHash64(trace_id, span_id) AS key FROM {_LEDGER} GROUP BY key HAVING count() > 1)
             GROUP BY trace_id, span_id HAVING attempts > 1 ORDER BY tokens DESC LIMIT 1000""",
         _ANY,
     ),
