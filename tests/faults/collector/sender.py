@@ -1,4 +1,5 @@
-"""Sender: threads that post spans to *receive* and, like exporters, send the same bytes until they are answered."""
+"""Sender: threads that post spans to *receive* until they are answered: the same bytes, as exporters do, or the same
+spans in another order, as from a collector in front that made up its batch anew."""
 
 from __future__ import annotations
 
@@ -20,6 +21,7 @@ from tests.faults.collector.oracle import PROOF, Oracle
 _SENDERS: Final = 3
 _DAY_NS: Final = 86_400 * 10**9
 _GIVE_UP: Final = 0.1
+_ANEW: Final = 0.5
 _PACE_S: Final = 0.1
 _PAUSE_S: Final = 0.02
 _TIMEOUT_S: Final = 10.0
@@ -68,17 +70,19 @@ class Sender:
         spans = {os.urandom(8).hex(): chance.randrange(1000) for _ in range(chance.randint(1, 20))}
         proofs = self._oracle.issue(spans)
         trace, now = os.urandom(16), time.time_ns()
-        body = request(*(
+        made = [
             span(
                 {"gen_ai.operation.name": "chat", "gen_ai.usage.input_tokens": tokens, PROOF: proofs[id]},
                 span_id=bytes.fromhex(id), trace_id=trace,
                 start_time_unix_nano=now - chance.randrange(3) * _DAY_NS, end_time_unix_nano=now,
             ) for id, tokens in spans.items()
-        )).SerializeToString()  # fmt: skip
-        while not self._is_accepted(body):
+        ]  # fmt: skip
+        while not self._is_accepted(request(*made).SerializeToString()):
             if not patient:
                 return
             time.sleep(_PAUSE_S)
+            if chance.random() < _ANEW:
+                chance.shuffle(made)
         self._oracle.owe(spans)
 
     def _is_accepted(self, body: bytes) -> bool:
