@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final
+from weakref import WeakSet
 
 import grpc
 
@@ -113,7 +114,7 @@ class _Calls:
         self._running = 0
         self._bytes = 0
         self._waiting: dict[Any, float] = {}
-        self._slow: set[Any] = set()
+        self._slow = WeakSet[Any]()  # a call may get its message at the last moment after all, and nobody asks then
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="fusebox-grpc-slow", daemon=True)
 
