@@ -34,11 +34,11 @@ class Full(Exception):
 
 
 def saved(config: Config, who: Person) -> Mapping[str, str]:
-    """What ``who`` keeps; nothing when the file is damaged, which is told."""
+    """What ``who`` keeps; nothing when the file cannot be read, which is told."""
     file = _file(config, who)
     try:
         return _read(file)
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         happenings.emit(DAMAGED, file=str(file), error=str(error))
         return {}
 
