@@ -15,13 +15,13 @@ from collector.setup import owned
 from collector.spool.age import AgeCap
 from collector.spool.cursor import READERS, Mark, cursors, register
 from collector.spool.errors import FULL, SYNC_FAILED, SpoolFailed, SpoolFull
+from collector.spool.opened import OpenSegment, no_room
 from collector.spool.record import HEADER, MAX_PAYLOAD, header_of
 from collector.spool.recovery import recover
 from collector.spool.reserve import RESERVE, Reserve
-from collector.spool.segment import Segment, new_segment, segments
+from collector.spool.segment import new_segment, segments
 from fusebox import happenings
 from fusebox.clock import Clock, SystemClock
-from fusebox.rundir import sync_dir
 
 _SEGMENT_BYTES: Final = 64 << 20
 _CLOCK: Final = SystemClock()
@@ -66,7 +66,7 @@ class Writer:
         """What became of the last record, if it was not stored."""
         self._refused = 0
         """Its bytes, if there was no room for it."""
-        self._open: _Open | None = None
+        self._open: OpenSegment | None = None
         self._resources = contextlib.ExitStack()
         with contextlib.ExitStack() as resources:
             resources.enter_context(owned(folder / "lock", "receive"))
@@ -140,7 +140,7 @@ class Writer:
         self._salt = existing[-1].salt if existing else secrets.randbits(32)
         self._delete_passed(keep_newest=True)
 
-    def _write(self, payload: bytes) -> tuple[_Open, int]:
+    def _write(self, payload: bytes) -> tuple[OpenSegment, int]:
         """Under the lock, no sync running on a full segment: write one record, return where it went."""
         self._refused = 0
         try:
@@ -167,11 +167,11 @@ class Writer:
         self._age.check(self._next - 1)
         self._make_room(need)
 
-    def _begin(self) -> _Open:
+    def _begin(self) -> OpenSegment:
         try:
-            self._open = _Open(new_segment(self._folder, self._next, self._salt), self._clock.wall())
+            self._open = OpenSegment(new_segment(self._folder, self._next, self._salt), self._clock.wall())
         except OSError as error:
-            raise _full(error) from error
+            raise no_room(error) from error
         return self._open
 
     def _await_sync_of_finished_segment(self) -> None:
@@ -182,7 +182,7 @@ class Writer:
                 self._finish(self._open)
                 self._delete_passed(keep_newest=True)
 
-    def _await_sync(self, segment: _Open, number: int) -> None:
+    def _await_sync(self, segment: OpenSegment, number: int) -> None:
         while segment.durable < number:
             if segment.failure:
                 raise SpoolFailed(f"the disk reported an error: {segment.failure}")
@@ -191,7 +191,7 @@ class Writer:
             else:
                 self._sync(segment)
 
-    def _sync(self, segment: _Open) -> None:
+    def _sync(self, segment: OpenSegment) -> None:
         """Lead a group commit: the lock is released while the disk works."""
         number, end = self._next - 1, segment.end
         self._syncing = True
@@ -208,7 +208,7 @@ class Writer:
             self._settle(segment, number, end, failure or self._moved(number))
             self._cond.notify_all()
 
-    def _settle(self, segment: _Open, number: int, end: int, failure: OSError | None) -> None:
+    def _settle(self, segment: OpenSegment, number: int, end: int, failure: OSError | None) -> None:
         if failure:
             self._abandon(segment, failure)
             return
@@ -222,7 +222,7 @@ class Writer:
             return error
         return None
 
-    def _abandon(self, segment: _Open, failure: OSError) -> None:
+    def _abandon(self, segment: OpenSegment, failure: OSError) -> None:
         """Give a segment up: cut it to what is durable, never sync it again."""
         happenings.emit(SYNC_FAILED, segment=segment.segment.path.name, error=str(failure))
         segment.failure = str(failure)
@@ -234,7 +234,7 @@ class Writer:
             self._broken = f"a failed segment could not be cut ({error}); check the disk and restart receive"
         os.close(segment.fd)
 
-    def _finish(self, segment: _Open) -> None:
+    def _finish(self, segment: OpenSegment) -> None:
         """Sync and close a segment; no sync of it may be running."""
         if segment.durable_end < segment.end:
             self._sync(segment)
@@ -263,45 +263,3 @@ class Writer:
                 break
             segment.path.unlink(missing_ok=True)
         self._bytes = sum(s.size() for s in segments(self._folder))
-
-
-class _Open:
-    """The segment being written."""
-
-    def __init__(self, segment: Segment, begun: float) -> None:
-        self.segment = segment
-        self.begun = begun
-        """Unix seconds."""
-        self.end = 0
-        self.durable_end = 0
-        self.durable = 0
-        """Highest record number known to be on disk."""
-        self.failure = ""
-        self.fd = os.open(segment.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        try:
-            sync_dir(segment.path.parent)
-        except OSError:
-            os.close(self.fd)
-            segment.path.unlink(missing_ok=True)
-            raise
-
-    def write(self, header: bytes, payload: bytes) -> None:
-        """Write one record whole, or leave the file as it was.
-
-        Raises:
-            SpoolFull: the disk took less than all of it.
-            OSError: and it could not be cut off again.
-        """
-        try:
-            written = os.writev(self.fd, [header, payload])
-            if written < len(header) + len(payload):
-                raise OSError("short write")
-        except OSError as error:
-            os.ftruncate(self.fd, self.end)
-            raise _full(error) from error
-        self.end += written
-
-
-def _full(error: OSError) -> SpoolFull:
-    happenings.emit(FULL, error=str(error))
-    return SpoolFull(f"the disk of the spool takes no more ({error.strerror or error}); make room on it")

@@ -47,7 +47,7 @@ FAILPOINTS: Final = (
     Failpoint("receive", "before the append", f"{_WRITER}:Writer", "append", "before"),
     Failpoint("receive", "segment begun", f"{_WRITER}:Writer", "_begin"),
     Failpoint("receive", "record half written", "os", "writev", "half"),
-    Failpoint("receive", "record written", f"{_WRITER}:_Open", "write"),
+    Failpoint("receive", "record written", "collector.spool.opened:OpenSegment", "write"),
     Failpoint("receive", "before fdatasync", "os", "fdatasync", "before"),
     Failpoint("receive", "after fdatasync", "os", "fdatasync"),
     Failpoint("receive", "mark moved", "collector.spool.cursor:Mark", "write"),
