@@ -114,6 +114,17 @@ def test_a_system_is_reached_as_far_as_it_is_granted(
         assert code(response.read()) == {403: "denied_by_policy", 503: "approval_unavailable"}[status]
 
 
+@pytest.mark.parametrize("path", ["//refunds", "/;/refunds", "/%2Frefunds", "/refunds;v=1", "/;v=1/refunds"])
+def test_a_path_that_servers_read_in_two_ways_cannot_get_around_a_deny(
+    running: tuple[Running, Provider], path: str
+) -> None:
+    gateway, provider = running
+    before = len(provider.seen)
+    response = call(gateway, "GET", f"/tools/tickets{path}")
+    assert (response.status, code(response.read())) == (400, "invalid_request")
+    assert len(provider.seen) == before
+
+
 @pytest.mark.parametrize(
     ("method", "body", "status"),
     [("GET", None, 200), ("POST", {"amount": 5}, 200), ("POST", {"amount": 500}, 403), ("POST", [{"amount": 500}], 403),

@@ -177,7 +177,7 @@ def test_other_paths_of_a_provider_are_served_where_settings_and_key_allow_it(
         call(running, "GET", "/openai/v1/files", key=running.key),
         call(running, "GET", "/files/v1/../admin", key=limited),
         call(running, "POST", "/files/v1/completions", body={**large, "top_p": math.nan}, key=limited),
-        call(running, "POST", "/files/v1//Chat/Completions/", body={"messages": []}, key=limited),  # a model call
+        call(running, "POST", "/files/v1/Chat/Completions/", body={"messages": []}, key=limited),  # a model call
     ]
     codes = [json.loads(answer.read())["error"]["code"] for answer in refused]
     assert codes == [
