@@ -32,6 +32,9 @@ MICRO: Final = 1_000_000
 _MOST: Final = 10**15
 """Units, more than any limit has; numbers of any size are not for JSON."""
 
+_LARGEST: Final = 10**14
+"""Units that a limit may have: a hundred million dollars, or so many tokens."""
+
 _SAFE: Final = ":@+*/"
 """What a row's name keeps of its subject beside letters, digits and ``_.-~``; blanks and line ends are written %XX."""
 
@@ -74,7 +77,7 @@ class Limit(BaseModel):
     scope: Scope
     name: str = Field(default="*", min_length=1)
     measure: Measure
-    limit: Decimal = Field(gt=0, le=Decimal(10**8))
+    limit: Decimal = Field(gt=0)
     window_s: int | None = Field(default=None, gt=0, le=86_400)
     budget: Budget | None = None
 
@@ -84,6 +87,8 @@ class Limit(BaseModel):
             raise ValueError("give either window_s or budget")
         if self.measure is not Measure.USD and self.limit % 1:
             raise ValueError(f"a limit in {self.measure} is a whole number, not {self.limit}")
+        if self.units > _LARGEST:
+            raise ValueError(f"a limit of {self.limit} {self.measure} is more than can be counted; leave it out")
         return self
 
     @property
@@ -176,7 +181,8 @@ def registered_limits(registry: Registry) -> tuple[Limit, ...]:
 
 
 def refuse_unmatched(limits: Iterable[Limit], known: dict[Scope, set[str]]) -> None:
-    """Refuse a limit that could never count: its name is none of those that exist in its scope.
+    """Refuse a limit that could never count: its name is none of those that exist in its scope, or is taken by another
+    limit on the same measure and stretch.
 
     Args:
         known: the names of each scope; scopes that are left out are not checked.
@@ -184,7 +190,14 @@ def refuse_unmatched(limits: Iterable[Limit], known: dict[Scope, set[str]]) -> N
     Raises:
         ConfigError: the text names the limit.
     """
+    placed: dict[tuple[str, ...], Limit] = {}
     for limit in limits:
+        place = (limit.scope, limit.name, limit.measure, limit.stretch)
+        if place in placed:
+            row = "/".join((limit.measure, limit.stretch, limit.scope, limit.name))
+            both = f"{placed[place].limit} and {limit.limit}"
+            raise ConfigError(f"limits: {row} is limited twice, to {both} (agents.toml counts, too); leave one of them")
+        placed[place] = limit
         names = known.get(limit.scope)
         if limit.name != "*" and names is not None and not any(limit.fits(name) for name in names):
             there = ", ".join(sorted(names)) or "nothing"

@@ -305,6 +305,24 @@ def test_limits_that_can_never_count_are_refused() -> None:
         limit("agent", "requests", 1, window_s=60, budget="day")
     with pytest.raises(ValueError, match="whole number"):
         limit("agent", "requests", 0.5, window_s=60)
+    with pytest.raises(ValueError, match="more than can be counted"):
+        limit("agent", "usd", 10**9, budget="month")
+
+
+def test_a_months_budget_may_be_more_tokens_than_any_agent_ever_had(store: Store, clock: ManualClock) -> None:
+    limiter = Limiter(store, [limit("tenant", "tokens", 10**13, budget="month")], clock)
+    assert taken(limiter.reserve(CALL, Demand(9 * 10**12))).rows[0].remaining == 10**12
+    assert refused(limiter.reserve(CALL, Demand(10**12 + 1))).rows[0].used == 9 * 10**12
+    assert taken(limiter.reserve(CALL, Demand(10**12))).rows[0].remaining == 0
+
+
+def test_two_limits_in_one_place_are_refused_for_one_of_them_would_never_count() -> None:
+    registry = Registry(agents={"helper": AgentEntry(owner="jo", tokens_per_minute=500)})
+    mine = limit("agent", "tokens", 100, window_s=60, name="helper")
+    with pytest.raises(ConfigError, match="tokens/60s/agent/helper is limited twice, to 100 and 500"):
+        refuse_unmatched([mine, *registered_limits(registry)], {})
+    others = [limit("agent", "tokens", 9, window_s=60), limit("agent", "tokens", 9, budget="day", name="helper")]
+    refuse_unmatched([*others, mine], {})
 
 
 def test_the_registry_gives_limits() -> None:
