@@ -10,6 +10,7 @@ from opentelemetry.trace import SpanContext
 from fusebox import names
 from fusebox.records import Action, ActionKind
 from gateway.approving import approval_in
+from gateway.denied import bad_request
 from gateway.dialects import Ask, Dialect
 from gateway.hold import Hold
 from gateway.http import Reply, Request
@@ -60,7 +61,11 @@ class Call:
 
 
 def call_of(identity: Identity, dialect: Dialect, ask: Ask, request: Request, reply: Reply) -> Call:
-    """The call that a request makes."""
+    """The call that a request makes.
+
+    Raises:
+        Denied: 400, as :func:`workflow_of`.
+    """
     caller = caller_of(request)
     action = Action(
         ActionKind.MODEL_CALL, identity.agent, ask.model, dialect.target, identity.tenant, workflow_of(request),
@@ -76,6 +81,12 @@ def caller_of(request: Request) -> SpanContext:
 
 
 def workflow_of(request: Request) -> str:
-    """The workflow a client says its call belongs to; bounded, since anybody may write anything there."""
+    """The workflow a client says its call belongs to; empty for none.
+
+    Raises:
+        Denied: 400, it is too long or no plain text: without it the call would count for no limit of the workflow's.
+    """
     told = request.headers.get(names.HTTP_WORKFLOW, "")
-    return told if len(told) <= _MAX_WORKFLOW and told.isascii() and told.isprintable() else ""
+    if len(told) > _MAX_WORKFLOW or not told.isascii() or not told.isprintable():
+        raise bad_request(f"{names.HTTP_WORKFLOW} must be at most {_MAX_WORKFLOW} printable ASCII characters")
+    return told

@@ -57,6 +57,32 @@ def test_too_many_requests_are_told_when_to_come_back(gateways: StartGateway, pr
     assert len(provider.seen) == 2
 
 
+LIFETIME = '[[limits]]\nscope = "workflow"\nmeasure = "requests"\nlimit = 2\nbudget = "lifetime"\n'
+
+
+def test_a_run_of_a_workflow_has_one_budget_for_all_its_agents(gateways: StartGateway, provider: Provider) -> None:
+    running = gateways(LIFETIME)
+    _, other = running.keys.add("label-bot", team="", models=("*",), tools=("*",))
+    provider.answers = [whole("openai_chat.json")]
+    keys = running.key, other, running.key
+    answers = [ask(running, "/v1/chat/completions", CHAT, {"x-fusebox-workflow": "run-1"}, key) for key in keys]
+    assert [status for status, _, _ in answers] == [200, 200, 429]
+    error = json.loads(answers[-1][1])["error"]
+    assert (error["code"], error["rows"][0]["name"]) == ("insufficient_quota", "requests/lifetime/workflow/run-1")
+    assert "retry-after" not in answers[-1][2]
+    assert ask(running, "/v1/chat/completions", CHAT, {"x-fusebox-workflow": "run-2"})[0] == 200
+
+
+@pytest.mark.parametrize("run", ["w" * 129, "L\u00e4ufer", "run\t1"])
+def test_a_workflow_that_nobody_can_count_for_is_refused(gateways: StartGateway, provider: Provider, run: str) -> None:
+    running = gateways(LIFETIME)
+    provider.answers = [whole("openai_chat.json")]
+    status, body, _ = ask(running, "/v1/chat/completions", CHAT, {"x-fusebox-workflow": run})
+    assert (status, json.loads(body)["error"]["code"]) == (400, "invalid_request")
+    assert call(running, "GET", "/tools/tickets/1", x_fusebox_workflow=run).status == 400
+    assert provider.seen == []
+
+
 def test_a_request_without_a_limit_is_given_the_reserved_one(gateways: StartGateway, provider: Provider) -> None:
     running = gateways(TOKENS.format(limit=100_000))
     provider.answers = [whole("openai_chat.json")]
