@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import resource
+import ssl
+import time
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from contextlib import AbstractContextManager, nullcontext
 from http import HTTPStatus
@@ -44,6 +46,8 @@ class Wire(Connection):
 
     most = MAX_CONNECTIONS
     _peer: bytes | None = None
+    _until = 0.0
+    """Unix seconds at which the certificate ends: a connection may outlive it."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -51,10 +55,13 @@ class Wire(Connection):
         self.transport = cast(asyncio.Transport, self.gathering)
         secured = transport.get_extra_info("ssl_object")
         self._peer = secured.getpeercert(binary_form=True) if secured is not None else None
+        if secured is not None and self._peer:
+            self._until = ssl.cert_time_to_seconds(secured.getpeercert()["notAfter"])
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self.scope[PEER] = self._peer  # type: ignore[typeddict-unknown-key]  # ours
+        valid = self._peer is not None and time.time() < self._until
+        self.scope[PEER] = self._peer if valid else None  # type: ignore[typeddict-unknown-key]  # ours
         self.scope[WIRE] = self  # type: ignore[typeddict-unknown-key]  # ours
 
     @property

@@ -1,5 +1,6 @@
 """Agents that are known by their client certificates."""
 
+import datetime
 import json
 import ssl
 from http.client import HTTPResponse, HTTPSConnection
@@ -66,6 +67,27 @@ def test_a_certificate_of_another_authority_is_worth_nothing(ring: Ring) -> None
     ring.let("label-bot", forged[0])
     with pytest.raises((ssl.SSLError, ConnectionError)):
         ring.ask(forged)
+
+
+def test_a_certificate_that_ends_lets_nobody_in_on_a_connection_that_is_still_open(ring: Ring) -> None:
+    short = ring.trusted.issue("label-bot", lasts=datetime.timedelta(seconds=4))
+    ring.let("label-bot", short[0])
+    context = ssl.create_default_context(cafile=ring.trusted.file)
+    context.load_cert_chain(*short)
+    connection = HTTPSConnection(urlsplit(ring.running.url).netloc, timeout=10, context=context)
+
+    def asked() -> int:
+        connection.request("GET", "/v1/models")
+        response = connection.getresponse()
+        response.read()
+        return response.status
+
+    assert asked() == 200
+    first = connection.sock
+    eventually(lambda: asked() == 401, what="the certificate is over")
+    assert connection.sock is first
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        ring.ask(short)
 
 
 def test_what_is_no_certificate_is_refused(ring: Ring, gateways: StartGateway, tmp_path: Path) -> None:
