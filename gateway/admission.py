@@ -7,7 +7,6 @@ it says nothing about the agent, and gives the permit back.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Final
@@ -16,6 +15,7 @@ from fusebox import guard
 from fusebox.errors import AgentTripped, Refused
 from fusebox.guard import Guards
 from fusebox.records import Action, Decision, State, Verdict
+from gateway.asking import Asking
 from gateway.denied import Denied, by_guard
 from rabbitmq.runtime import Runtime
 
@@ -33,6 +33,7 @@ class Admission:
     def __init__(self, runtime: Runtime, incident: Callable[[str, str], str]) -> None:
         self._runtime, self._incident = runtime, incident
         self._probing: set[str] = set()
+        self._asking = Asking("policy")
 
     async def entered(self, action: Action) -> AbstractContextManager[Verdict | None]:
         """To be entered around one call; gives the verdict of a guard that wants people asked first.
@@ -68,9 +69,9 @@ class Admission:
     async def _ask(self, guards: Guards, action: Action) -> Verdict:
         """A policy server is asked on a thread: other calls need not wait for it."""
         policy = self._runtime.policy
-        if policy is not None and policy.remote:
-            return await asyncio.to_thread(guards.check, action)
-        return guards.check(action)
+        if policy is None or not policy.remote or policy.remembers(action):
+            return guards.check(action)
+        return await self._asking.answer(lambda: guards.check(action))
 
     def _probe(self, action: Action, verdict: Verdict, stack: ExitStack) -> bool:
         if verdict.guard != guard.CIRCUIT or action.agent in self._probing:

@@ -15,7 +15,6 @@ a call ended that they agreed to is journaled behind their answer (kind ``commit
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from http import HTTPStatus
@@ -26,6 +25,7 @@ import orjson
 from fusebox.errors import ApprovalDenied, ApprovalPending, ApprovalUnavailable, Refused
 from fusebox.names import HTTP_APPROVAL
 from fusebox.records import Action, Verdict
+from gateway.asking import Asking
 from gateway.denied import Denied, named
 from gateway.http import Reply, Request
 from rabbitmq.runtime import Runtime
@@ -38,7 +38,7 @@ class Approving:
     """Asks people; a call waits for the answer of *watch*, never for theirs."""
 
     def __init__(self, runtime: Runtime) -> None:
-        self._runtime = runtime
+        self._runtime, self._asking = runtime, Asking("approvals")
 
     async def require(
         self, action: Action, verdict: Verdict, arguments: Callable[[], object], contract: str, named: str
@@ -53,10 +53,11 @@ class Approving:
             Denied: 202, they have been asked; 403, they said no; 503, nobody can be asked just now.
         """
         try:
-            return await asyncio.to_thread(
-                self._runtime.approvals.require, action, verdict, arguments, contract=contract,
-                origin=action.workflow, named=named, by_origin=False,
-            )  # fmt: skip
+            return await self._asking.answer(
+                lambda: self._runtime.approvals.require(
+                    action, verdict, arguments, contract=contract, origin=action.workflow, named=named, by_origin=False
+                )
+            )
         except (ApprovalPending, ApprovalDenied, ApprovalUnavailable) as refused:
             self._runtime.refused(refused)
             raise _told(refused) from None

@@ -86,7 +86,7 @@ def workflow_of(request: Request) -> str:
     Raises:
         Denied: 400, it is too long or no plain text: without it the call would count for no limit of the workflow's.
     """
-    told = request.headers.get(names.HTTP_WORKFLOW, "")
+    told = str(request.headers.get(names.HTTP_WORKFLOW, ""))
     if len(told) > _MAX_WORKFLOW or not told.isascii() or not told.isprintable():
         raise bad_request(f"{names.HTTP_WORKFLOW} must be at most {_MAX_WORKFLOW} printable ASCII characters")
     return told

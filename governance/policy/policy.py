@@ -112,6 +112,14 @@ class Policy:
         loaded.verdicts.put(key, verdict, loaded.grants.of(action.agent).risk, now)
         return verdict
 
+    def remembers(self, action: Action) -> bool:
+        """True while its verdict stands without anybody being asked."""
+        loaded = self._loaded
+        if loaded is None:
+            return True
+        key = loaded.questions.key(action, loaded.questions.summary(action))
+        return loaded.verdicts.get(key, self._clock.monotonic()) is not None
+
     def ruling(self, action: Action) -> Ruling:
         """What the policy says, asked anew and in full.
 

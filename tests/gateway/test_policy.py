@@ -2,13 +2,16 @@
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from aiohttp import web
 
 from governance.policy.bundle import read_bundle
 from governance.policy.policy import SHIPPED, folder_of
-from tests.fixtures.gateway import Provider, Running, factory, whole
+from tests.fixtures.agents import eventually
+from tests.fixtures.gateway import GatewayFactory, Provider, Running, factory, whole
 from tests.gateway.test_ledger import CHAT, ask
 from tests.gateway.test_tools import call
 from tests.governance.policy.opa_server import OpaServer, opa_server
@@ -149,3 +152,38 @@ def test_a_policy_server_that_does_not_answer_denies(running: tuple[Running, Pro
         assert "does not answer: HTTP status 503" in json.loads(response.read())["error"]["message"]
     finally:
         server.failing = 0
+
+
+RISKS = """
+[agents.ticket-helper]
+owner = "jo"
+risk = "high"
+grants = [{ action = "model_call", resource = "*" }]
+
+[agents.label-bot]
+owner = "jo"
+risk = "low"
+grants = [{ action = "model_call", resource = "*" }]
+"""
+
+
+def test_a_slow_policy_server_holds_up_nobody_who_need_not_ask_it(
+    server: OpaServer, tmp_path: Path, gateways: GatewayFactory, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("governance.policy.opa.TIMEOUT_S", 30)
+    (tmp_path / "agents.toml").write_text(RISKS)
+    gateway = gateways(policy=server.url)
+    _, other = gateway.keys.add("label-bot", team="", models=("*",), tools=("*",))
+    provider.answers = [whole("openai_chat.json")]
+    assert ask(gateway, "/v1/chat/completions", CHAT, key=other)[0] == 200
+    before = len(server.asked)
+    server.ready.clear()
+    try:
+        with ThreadPoolExecutor(80) as pool:
+            slow = [pool.submit(ask, gateway, "/v1/chat/completions", {**CHAT, "seed": n}) for n in range(80)]
+            eventually(lambda: len(server.asked) > before, what="the server is asked and does not answer")
+            assert ask(gateway, "/v1/chat/completions", CHAT, key=other)[0] == 200
+            assert not any(each.done() for each in slow)
+            server.ready.set()
+    finally:
+        server.ready.set()
