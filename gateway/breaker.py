@@ -66,14 +66,20 @@ class Circuit:
         """
         if self._storage.state == pybreaker.STATE_CLOSED:
             return False
-        if self._probing or not self._storage.due():
-            raise Denied(
-                HTTPStatus.SERVICE_UNAVAILABLE, "upstream_circuit_open",
-                f"{self.name} has failed too often and is left alone; try again later",
-                retry_after=max(1.0, self._storage.left()),
-            )  # fmt: skip
+        if refusal := self.refusal():
+            raise refusal
         self._probing = True
         return True
+
+    def refusal(self) -> Denied | None:
+        """What a call would be told now; None when it may be made."""
+        if self._storage.state == pybreaker.STATE_CLOSED or (self._storage.due() and not self._probing):
+            return None
+        return Denied(
+            HTTPStatus.SERVICE_UNAVAILABLE, "upstream_circuit_open",
+            f"{self.name} has failed too often and is left alone; try again later",
+            retry_after=max(1.0, self._storage.left()),
+        )  # fmt: skip
 
     def good(self, *, probe: bool) -> None:
         """A call went well."""

@@ -84,16 +84,20 @@ class ModelCalls:
             call.identity, call.dialect, call.ask, call.action, targets, call.reply
         ) as call.hold:
             if asked is not None:
-                call.approved = await self._agreed(call, asked)
+                call.approved = await self._agreed(call, asked, targets)
             with self._means.approving.carrying_out(call.action, call.approved, call.reply):
                 await self._try_all(call, targets)
 
-    async def _agreed(self, call: Call, held: Verdict) -> str:
+    async def _agreed(self, call: Call, held: Verdict, targets: list[Target]) -> str:
         """The approval by which people agreed.
 
         Raises:
-            Denied: people have not agreed to it, or a guard says no by now.
+            Denied: people have not agreed to it, a guard says no by now, or all upstreams are left alone: what they
+                agreed to is spent only where it can be done.
         """
+        refusals = [target.circuit.refusal() for target in targets]
+        if (last := refusals[-1]) and all(refusals):
+            raise last
         approval = await self._means.approving.require(
             call.action, held, lambda: call.ask.body, call.contract, call.approval
         )

@@ -153,8 +153,11 @@ class Tools:
         """The approval by which people agreed.
 
         Raises:
-            Denied: people have not agreed to it, or a guard says no by now.
+            Denied: people have not agreed to it, a guard says no by now, or the system is left alone: what they agreed
+                to is spent only where it can be done.
         """
+        if refusal := system.circuit.refusal():
+            raise refusal
         contract = f"tool at {system.settings.url}"
         approval = await self._means.approving.require(action, held, lambda: shown, contract, named)
         await self._means.admission.again(action)

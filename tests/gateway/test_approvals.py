@@ -78,6 +78,21 @@ def test_what_came_to_nothing_is_on_record_too(
     assert (commit["subject"], commit["reason"]) == (approval, "http_500")
 
 
+def test_an_approval_is_not_spent_on_a_system_that_is_left_alone(
+    harness: Harness, running: Running, provider: Provider, holding: Holding
+) -> None:
+    approval = order(running)[1]["approval_id"]
+    answer(harness, approve=True)
+    provider.answers = [failing(500)]
+    held, holding.verdict = holding.verdict, guard.allow("policy")
+    assert [call(running, "GET", f"/tools/tickets/{n}").status for n in range(4)] == [500, 500, 500, 503]
+    holding.verdict = held
+    assert order(running, approval=approval)[1]["error"]["code"] == "upstream_circuit_open"
+    provider.answers = [stored]
+    eventually(lambda: order(running, approval=approval)[0] == 201, what="the system is asked again")
+    assert steps(harness) == ["asked", "answered", "used"]
+
+
 def test_of_many_that_show_the_same_approval_at_once_one_goes_through(
     harness: Harness, running: Running, provider: Provider, holding: Holding
 ) -> None:
@@ -138,4 +153,15 @@ def test_a_model_call_can_be_held_too(harness: Harness, running: Running, provid
         running, "POST", "/v1/chat/completions", body=body, x_fusebox_approval=approval, openai_beta="assistants=v2"
     )
     assert beta.status == 403, "with other features of the provider it is another call"
-    assert call(running, "POST", "/v1/chat/completions", body=body, x_fusebox_approval=approval).status == 200
+    provider.answers = [failing(500)]
+    for _ in range(2):  # by another name, it is the same upstream
+        call(running, "POST", "/v1/chat/completions", body={**body, "model": "steady"})
+    resting = call(running, "POST", "/v1/chat/completions", body=body, x_fusebox_approval=approval)
+    assert json.loads(resting.read())["error"]["code"] == "upstream_circuit_open"
+    provider.answers = [whole("openai_chat.json")]
+
+    def served() -> bool:
+        told = call(running, "POST", "/v1/chat/completions", body=body, x_fusebox_approval=approval)
+        return told.status == 200
+
+    eventually(served, what="what they agreed to is not spent yet")
