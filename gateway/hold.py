@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from http import HTTPStatus
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from fusebox.usage import Usage
 from gateway.denied import Denied
@@ -16,6 +16,9 @@ from gateway.limits import NOTHING, Call, Demand, Grants, Meter, Part, Refusal
 from gateway.limits.meter import More
 from gateway.meter import Metered
 from gateway.upstream import Target
+
+_TOLD: Final = ("name", "limit", "used", "held", "expired", "since", "reset_s", "ledger")
+"""What a refusal says of each row."""
 
 H = TypeVar("H")
 Price = Callable[[Usage, Target], Decimal]
@@ -147,10 +150,7 @@ def _refused(refusal: Refusal) -> Denied:
     verdict = refusal.verdict
     told = {
         "guard": verdict.guard,
-        "rows": [
-            {"name": r.name, "limit": r.limit, "used": r.used, "held": r.held, "reset_s": r.reset_s, "ledger": r.ledger}
-            for r in refusal.rows
-        ],
+        "rows": [{name: getattr(row, name) for name in _TOLD} for row in refusal.rows],
     }
     passes = refusal.retry_after is not None
     return Denied(

@@ -148,21 +148,27 @@ class Row:
 
     @property
     def ledger(self) -> str:
-        """The SQL that shows the settled calls behind ``used``; of a team's or tenant's, by agent."""
-        column = _COLUMN.get(self.scope)
+        """The SQL that shows the settled calls behind ``used``; of a team's row all of the tenant's, by agent.
+
+        What was asked for, and that tools were, only events know; what attempts cost that others followed, only the
+        ledger.
+        """
+        events = self.measure is Measure.REQUESTS or self.scope is Scope.MODEL
+        what, table = ("operation", "agent_events") if events else ("model", "token_ledger")
         where = [f"tenant = {_quoted(self.tenant)}", f"time >= {int(self.since)}"]
-        if column:
-            prefix = self.subject.endswith("*")
-            test = (
-                f"startsWith({column}, {_quoted(self.subject[:-1])})"
-                if prefix
-                else f"{column} = {_quoted(self.subject)}"
-            )
-            where.append(test)
+        if events:
+            where.append("action IN ('model_call', 'tool_call')")
+        if column := _COLUMN.get(self.scope):
+            where.append(self._fits(column))
         return (
-            "SELECT agent, model, count() AS calls, sum(input_tokens + output_tokens) AS tokens, sum(cost_usd) AS usd "  # noqa: S608
-            f"FROM token_ledger WHERE {' AND '.join(where)} GROUP BY agent, model ORDER BY tokens DESC"
+            f"SELECT agent, {what}, count() AS calls, sum(input_tokens + output_tokens) AS tokens, "  # noqa: S608
+            f"sum(cost_usd) AS usd FROM {table} WHERE {' AND '.join(where)} GROUP BY agent, {what} ORDER BY calls DESC"
         )
+
+    def _fits(self, column: str) -> str:
+        if self.subject.endswith("*"):
+            return f"startsWith({column}, {_quoted(self.subject[:-1])})"
+        return f"{column} = {_quoted(self.subject)}"
 
     @property
     def remaining(self) -> int:
@@ -216,7 +222,7 @@ def _reset(counted: Counted, state: State, units: int, now: float) -> float | No
     return 0.0
 
 
-_COLUMN: Final = {Scope.AGENT: "agent", Scope.MODEL: "model", Scope.WORKFLOW: "workflow"}
+_COLUMN: Final = {Scope.AGENT: "agent", Scope.MODEL: "operation", Scope.WORKFLOW: "workflow"}
 
 
 def _quoted(text: str) -> str:
