@@ -50,6 +50,14 @@ class Admission:
             self._refuse(action, verdict)
             return _holding(stack.pop_all(), None if verdict.allowed else verdict)
 
+    def require_standing(self, action: Action) -> None:
+        """For what is no call: what stops an agent in all it does stops this, and nothing else is asked.
+
+        Raises:
+            Denied: it is killed or tripped, or nobody has heard yet that it is not.
+        """
+        self._refuse(action, self._runtime.agent_guards.check(action))
+
     async def again(self, action: Action) -> None:
         """Ask once more, after people were asked: what they agreed to may be denied by now.
 

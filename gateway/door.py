@@ -188,7 +188,7 @@ class Door:
         return identity
 
     async def _list(self, identity: Identity, wanted: str, reply: Reply) -> None:
-        models = [_listed(name) for name in self._routes.models(identity)]
+        models = [_listed(name) for name in await self._models.listed(identity)]
         if not wanted:
             ends = {"first_id": models[0]["id"], "last_id": models[-1]["id"]} if models else {}
             told: dict[str, Any] = {"object": "list", "data": models, "has_more": False, **ends}

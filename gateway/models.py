@@ -15,7 +15,7 @@ import aiohttp
 
 from fusebox import names
 from fusebox.eventmap import Value
-from fusebox.records import Verdict
+from fusebox.records import Action, ActionKind, Verdict
 from gateway.aside import aside
 from gateway.call import Call, call_of
 from gateway.denied import Denied, named
@@ -40,6 +40,18 @@ class ModelCalls:
 
     def __init__(self, routes: Routes, means: Means) -> None:
         self._routes, self._means = routes, means
+
+    async def listed(self, identity: Identity) -> list[str]:
+        """The models that a key allows.
+
+        Raises:
+            Denied: its agent is stopped.
+        """
+        await self._means.seats.take(identity.agent)
+        self._means.admission.require_standing(
+            Action(ActionKind.MODEL_CALL, identity.agent, "models", tenant=identity.tenant)
+        )
+        return self._routes.models(identity)
 
     async def serve(self, identity: Identity, dialect: Dialect, request: Request, reply: Reply) -> None:
         """One request.

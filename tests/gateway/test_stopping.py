@@ -82,6 +82,29 @@ def test_a_killed_workflow_stops_only_what_belongs_to_it(
     assert ask(governed, "/v1/chat/completions", CHAT, {names.HTTP_WORKFLOW: "wf_2"})[0] == 200
 
 
+MESSAGE = {"model": "claude", "max_tokens": 5, "messages": ASK}
+EVERYWHERE = [
+    ("GET", "/v1/models", None), ("GET", "/v1/models/claude", None), ("POST", "/v1/chat/completions", CHAT),
+    ("POST", "/v1/responses", {"model": "gpt-5-mini", "input": "?"}), ("POST", "/v1/messages", MESSAGE),
+    ("POST", "/v1/embeddings", {"model": "gpt-5-mini", "input": "?"}), ("POST", "/v1/messages/count_tokens", MESSAGE),
+    ("GET", "/tools/tickets/1", None), ("POST", "/openai/chat/completions", CHAT), ("GET", "/files/v1/files/7", None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("killed", [True, False], ids=["killed", "tripped"])
+def test_a_stopped_agent_is_refused_everywhere(gateways: StartGateway, provider: Provider, killed: bool) -> None:
+    files = f'kind = "openai"\nurl = "{provider.url}"\nkey_env = "TEST_OPENAI_KEY"\npassthrough = ["GET"]\n'
+    running = gateways(f"[providers.files]\n{files}")
+    assert call(running, "GET", "/v1/models").status == 200
+    if killed:
+        running.runtime.latch.kill("k1", "agent:ticket-helper", reason="cut")
+    else:
+        running.runtime.circuits.trip("ticket-helper", reason="a loop", actor="operator:jo")
+    refused = [call(running, method, path, body=body) for method, path, body in EVERYWHERE]
+    assert {(each.status, json.loads(each.read())["error"]["code"]) for each in refused} == {(403, "agent_tripped")}
+    assert provider.seen == []
+
+
 def test_a_tripped_agent_is_refused(running: Running, provider: Provider) -> None:
     running.runtime.circuits.trip("ticket-helper", reason="5 times the same", actor="detector:repetition", open_s=60)
     status, body, headers = ask(running, "/v1/chat/completions", CHAT)
