@@ -16,7 +16,6 @@ import phonenumbers
 import spacy
 import tldextract
 from presidio_analyzer import (
-    AnalysisExplanation,
     AnalyzerEngine,
     EntityRecognizer,
     Pattern,
@@ -30,33 +29,30 @@ from presidio_analyzer.predefined_recognizers import (
     EmailRecognizer,
     IbanRecognizer,
     IpRecognizer,
-    PhoneRecognizer,
     SpacyRecognizer,
     UsSsnRecognizer,
 )
 from spacy.tokenizer import Tokenizer
 
 from fusebox.errors import ConfigError
+from gateway.masking.phones import SURE, Phones
 from gateway.masking.secrets import FORMATS
 from gateway.masking.settings import MaskingSettings
 
 LANGUAGE: Final = "en"
 _CARDS: Final = [
-    *CreditCardRecognizer.PATTERNS,
-    Pattern("Mastercard, 2 series", r"\b2[2-7]\d{2}[- ]?\d{4}[- ]?\d{4}[- ]?\d{4}\b", 0.3),
-    Pattern("American Express, in its groups", r"\b3[47]\d{2}[- ]?\d{6}[- ]?\d{5}\b", 0.3),
+    Pattern(
+        "16 to 19 digits",
+        r"\b(?:4\d{3}|5[0-8]\d{2}|6\d{3}|2[2-7]\d{2}|35[2-8]\d|8[12]\d{2}|9792)(?:[- ]?\d{4}){3}(?:[- ]?\d{1,3})?\b",
+        0.3,
+    ),
+    Pattern("American Express", r"\b3[47]\d{2}[- ]?\d{6}[- ]?\d{5}\b|\b3[47]\d{2}(?:[- ]?\d{4}){2}[- ]?\d{3}\b", 0.3),
+    Pattern("Diners Club", r"\b3[0689]\d{2}[- ]?\d{6}[- ]?\d{4}\b|\b3[0689]\d{2}(?:[- ]?\d{4}){2}[- ]?\d{2}\b", 0.3),
 ]
+"""How the numbers of issuers begin, and how long they are: times in microseconds, devices and goods have others."""
 _LETTER: Final = r"[\w.+%'\-]"
 _DOMAIN: Final = r"\w+(?:-+\w+)*(?:\.\w+(?:-+\w+)*)+\b"
 _ADDRESSES: Final = [Pattern("address", rf"(?<!{_LETTER})[.+%'\-]*\K\w{_LETTER}*@{_DOMAIN}", 0.5)]
-_SURE: Final = 0.85
-_PHONE_DIGITS: Final = 15
-_CALLED: Final = [
-    *("phone", "phones", "telephone", "tel", "cell", "cellphone", "mobile", "call", "calls", "called", "calling"),
-    *("fax", "sms", "whatsapp", "dial"),
-]
-"""Words that make a bare run of digits a phone number; Presidio's list has ``number``, and orders have numbers too."""
-
 _DOMAINS: Final = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)
 
 
@@ -102,21 +98,25 @@ class _Ip(IpRecognizer):
 
     _V4: Final = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?:/\d{1,2})?(?!\w|\.\d)")
     _V6: Final = re.compile(r"(?<![\w.])(?<![0-9A-Fa-f]:)(?<!::)[0-9A-Fa-f:.]{3,45}(?:/\d{1,3})?(?![\w:])")
-    _VERSION: Final = re.compile(r"(?:\bversion|\brelease)[\s:=\"']*$|\bv\s*$", re.IGNORECASE)
+    _VERSION: Final = re.compile(
+        r"\b(?:version|release|build|firmware|chapter|section|clause)[\s:=\"']*$|(?:\bv|§)\s*$"
+        r"|\b(?:(?:headless)?chrome|chromium|crios|edga?|opr|electron|version|vivaldi)/$",
+        re.IGNORECASE,
+    )
 
     def analyze(
         self, text: str, entities: list[str], nlp_artifacts: Any = None, regex_flags: int | None = None
     ) -> list[RecognizerResult]:
         del entities, nlp_artifacts, regex_flags
         return [
-            RecognizerResult(self.supported_entities[0], start, end, _SURE)
+            RecognizerResult(self.supported_entities[0], start, end, SURE)
             for start, end in {*self._v4(text), *self._v6(text)}
             if not self.invalidate_result(text[start:end])
         ]
 
     def _v4(self, text: str) -> Iterator[tuple[int, int]]:
         for match in self._V4.finditer(text):
-            if not self._VERSION.search(text, max(0, match.start() - 12), match.start()):
+            if not self._VERSION.search(text, max(0, match.start() - 20), match.start()):
                 yield match.span()
 
     def _v6(self, text: str) -> Iterator[tuple[int, int]]:
@@ -125,60 +125,6 @@ class _Ip(IpRecognizer):
             before = 1 if written.startswith(":") and not written.startswith("::") else 0
             if written.count(":") > 1 and any(c.isdigit() for c in written):
                 yield match.start() + before, match.start() + len(written)
-
-
-class _Phone(PhoneRecognizer):
-    """A number with its + is known by itself; one of a region must be written as numbers are, or be called one.
-
-    The library's matcher reads a text once for each region; here each candidate is read by itself, and the matcher
-    is asked only for runs that may be two numbers.
-    """
-
-    _CANDIDATE: Final = re.compile(
-        r"(?<![\w.+])(?<![0-9a-f]-)(?:\+|\()?\d(?:[ .\-/()\u00a0\u2010-\u2015]{0,3}\d){6,19}(?![\w])"
-    )
-    _DATE: Final = re.compile(
-        r"(?:19|20)\d\d[-/. ](?:0?[1-9]|1[0-2])[-/. ](?:0?[1-9]|[12]\d|3[01])(?!\d)"
-        r"|(?:0?[1-9]|[12]\d|3[01])([-/. ])(?:0?[1-9]|[12]\d|3[01])\1(?:19|20)\d\d(?!\d)"
-    )
-    _FOURS: Final = re.compile(r"\d{4}(?:[ -]\d{4}){2}")  # a card or an IBAN
-
-    def analyze(self, text: str, entities: list[str], nlp_artifacts: Any = None) -> list[RecognizerResult]:
-        del entities, nlp_artifacts
-        found = []
-        for match in self._CANDIDATE.finditer(text):
-            for start, end in self._numbers(match[0]):
-                found.append(self._result(match[0][start:end], match.start() + start, match.start() + end))
-        return found
-
-    def _numbers(self, run: str) -> list[tuple[int, int]]:
-        digits = sum(c.isdigit() for c in run)
-        if self._DATE.match(run) or self._FOURS.match(run):
-            return []
-        if digits <= _PHONE_DIGITS and any(_is_phone(run, region) for region in self._regions(run)):
-            return [(0, len(run))]
-        if digits <= _PHONE_DIGITS - 2:
-            return []
-        matches = (m for region in self._regions(run) for m in phonenumbers.PhoneNumberMatcher(run, region))
-        return sorted({(m.start, m.end) for m in matches})
-
-    def _regions(self, run: str) -> tuple[str | None, ...]:
-        return (None,) if run.startswith("+") else tuple(self.supported_regions)
-
-    def _result(self, written: str, start: int, end: int) -> RecognizerResult:
-        score = _SURE if written.startswith("+") else self.SCORE
-        if written.isdigit():
-            score = 0.2  # an order number looks just so: only context makes it a phone number
-        told = {RecognizerResult.RECOGNIZER_IDENTIFIER_KEY: self.id}
-        explained = AnalysisExplanation(recognizer=type(self).__name__, original_score=score)
-        return RecognizerResult(self.supported_entities[0], start, end, score, explained, told)
-
-
-def _is_phone(run: str, region: str | None) -> bool:
-    try:
-        return bool(phonenumbers.is_valid_number(phonenumbers.parse(run, region)))
-    except phonenumbers.NumberParseException:
-        return False
 
 
 class _Names(EntityRecognizer):
@@ -210,7 +156,7 @@ class _Names(EntityRecognizer):
                     match = pattern.match(text, word.start())
                     if match:
                         end = match.end()
-                        found.append(RecognizerResult(self.supported_entities[0], word.start(), end, _SURE))
+                        found.append(RecognizerResult(self.supported_entities[0], word.start(), end, SURE))
                         break
         return found
 
@@ -228,7 +174,7 @@ class _Secrets(EntityRecognizer):
         del entities, nlp_artifacts
         lower = text.lower()
         return [
-            RecognizerResult("SECRET", match.start(), match.end(), _SURE)
+            RecognizerResult("SECRET", match.start(), match.end(), SURE)
             for each in FORMATS
             if any(hint in text or hint in lower for hint in each.hints)
             for match in each.expression.finditer(text)
@@ -241,8 +187,8 @@ class _Context(LemmaContextAwareEnhancer):
     def enhance_using_context(
         self, text: str, raw_results: list[RecognizerResult], *args: Any, **kwargs: Any
     ) -> list[RecognizerResult]:
-        sure = [result for result in raw_results if result.score >= _SURE]
-        unsure = [result for result in raw_results if result.score < _SURE]
+        sure = [result for result in raw_results if result.score >= SURE]
+        unsure = [result for result in raw_results if result.score < SURE]
         return sure + super().enhance_using_context(text, unsure, *args, **kwargs) if unsure else sure
 
 
@@ -266,7 +212,7 @@ class Recognisers:
                 IbanRecognizer(supported_entity="IBAN"),
                 UsSsnRecognizer(supported_entity="SSN"),
                 _Ip(supported_entity="IP"),
-                _Phone(_CALLED, supported_entity="PHONE", supported_regions=settings.regions),
+                Phones(supported_entity="PHONE", supported_regions=settings.regions),
                 _Secrets(),
                 *self.names,
                 *([SpacyRecognizer()] if self.has_model else []),

@@ -2,7 +2,8 @@
 
 A table, so that a new format is one line: issuer, texts of which one is in every such secret, regular expression (of
 the ``regex`` library, whose lookbehind may vary in length). The last four are nobody's format: private keys, passwords
-in URLs, bearer tokens, and what is assigned to a name like ``password`` or ``api_key`` and has a letter and a digit.
+in URLs, bearer tokens, and what is assigned to a name like ``password`` or ``api_key``, has a letter and a digit, and
+is no call or variable of a program.
 """
 
 from __future__ import annotations
@@ -75,7 +76,8 @@ FORMATS: Final = (
         "assigned",
         "|".join(ASSIGNED),
         r"(?i)(?<=(?:api[_\-]?key|secret(?:[_\-]?key)?|access[_\-]?token|auth[_\-]?token|passw(?:or)?d|pwd)"
-        r"[\"']?\s{0,3}[:=]\s{0,3}[\"']?)(?=[^\s\"',;<>]{0,99}[0-9])(?=[^\s\"',;<>]{0,99}[A-Za-z])[^\s\"',;<>]{8,}",
+        r"[\"']?\s{0,3}[:=]\s{0,3}[\"']?)(?![$%][{(]|\{\{|[a-z_][\w.]{0,99}\([^\s\"',;<>]{0,99}\)(?![^\s\"',;<>]))"
+        r"(?=[^\s\"',;<>]{0,99}[0-9])(?=[^\s\"',;<>]{0,99}[A-Za-z])[^\s\"',;<>]{8,}",
     ),
 )
 

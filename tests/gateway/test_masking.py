@@ -85,10 +85,43 @@ def test_a_secret_is_known_by_what_stands_before_it(text: str, secret: str, mask
         "the Joker met joiners",
         "a < b > c, <EMAIL>",
         "price 1,234,567.89",
+        *("season 2026/2027", "from 2019-2024", "pi is 3.14159265", "0.30103 0.47712 0.69897", "mean=0.123456"),
+        *("lat 52.520008, lon 13.404954", "INV-2024-00017-003", "order #20240115-0042", "CVE-2024-12345678"),
+        *(
+            "1 234 567 890",
+            "299 792 458 m/s",
+            "1 2 3 4 5 6 7 8 9 10",
+            "100-200-300",
+            "ISSN 2049-3630",
+            "arXiv:2401.12345",
+        ),
+        *("ISBN 0-306-40615-2", "zip 12345-6789", "EIN 98-7654321", "Smith (2019) 123-145", "OID 1.3.6.1.4.1.311"),
+        *("12:30:45.123456", "build 10.0.19041.1", "Chrome/120.0.0.0 Safari/537.36", "section 3.1.2.1"),
+        *("at 1760000000123456 us", "EAN 4006381333931", "device 356938035643809"),
+        *("passwd = hashlib.sha256(x).hexdigest()", "api_key: ${API_KEY_V2}", "pwd=$(pwd)/dir2"),
+        *("password: {{ vault_db_password2 }}", "secret_key=%(secret_key2)s"),
     ],
 )
 def test_what_only_looks_like_a_value_stays(text: str, masker: Masker) -> None:
     assert masker.session("chat").mask(text).value == text
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("am 02.01.2026 030 901820 angerufen", "030 901820"),
+        ("2026-01-02 (212) 456-7890", "(212) 456-7890"),
+        ("order 4711 030 901820", "030 901820"),
+        ("card 4111 1111 1111 1111 0176 12345678", "0176 12345678"),
+        ("030 901820 0176 12345678", "0176 12345678"),
+        ("212-456-7890 212-456-7891", "212-456-7890"),
+        ("0176 1234 5678", "0176 1234 5678"),
+        ("Handy: 017612345678", "017612345678"),
+        ("Tél. 0142685300", "0142685300"),
+    ],
+)
+def test_a_phone_number_is_seen_behind_another_number(text: str, number: str, masker: Masker) -> None:
+    assert number[-5:] not in masker.session("chat").mask(text).value
 
 
 def test_json_is_masked_everywhere_and_keeps_its_shape(masker: Masker) -> None:
