@@ -34,8 +34,9 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 Ruled = Callable[[Action, Verdict, int], None]
 """Told what a guard ruled, and how many times, for the audit log."""
+_SEED: Final = "seed"
 _CONTROL: Final = frozenset({
-    "stream", "max_tokens", "max_completion_tokens", "max_output_tokens", "n", "seed", "temperature", "top_p",
+    "stream", "max_tokens", "max_completion_tokens", "max_output_tokens", "n", _SEED, "temperature", "top_p",
     "top_k", "logit_bias", "store",
 })  # fmt: skip
 """Fields of a request that say how to answer, not what about: none of them can be masked."""
@@ -96,12 +97,17 @@ class Screen:
         Raises:
             Denied: 400, something has in it what may not leave, and would mean nothing with a placeholder.
         """
+        assert self._session is not None
         fields = list(ask.body)
         if self._mask(fields) != fields:
             raise bad_request("the name of a field holds what may not leave; put it into a message")
         for name, value in ask.body.items():
             if name in _CONTROL:
-                if self._mask(value) != value:
+                if self._mask(value) == value:
+                    continue
+                if name == _SEED and type(value) is int:  # a long one looks like a card by chance
+                    ask.change(name, self._session.number(value))
+                else:
                     raise bad_request(f"{name!r} holds what may not leave, or a number that looks like it; change it")
             elif name != "model":  # which names who is to answer
                 ask.change(name, self._mask(value))

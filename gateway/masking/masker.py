@@ -117,6 +117,10 @@ class Session:
             return Masked(None, deny(GUARD, "masking would give two fields of an object one name; rename one"))
         return Masked(masked, allow(GUARD), dict(work.counts))
 
+    def number(self, value: int) -> int:
+        """What stands for a number that :meth:`mask` would change, where a number must stand."""
+        return self._placeholders.number(value)
+
     def restore(self, value: Any) -> Any:
         """Put values back in a whole answer, where the route's policy allows that; else the answer as it is."""
         if not self._policy.restore or not self._values:

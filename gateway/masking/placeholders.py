@@ -40,9 +40,17 @@ class Placeholders:
         """The tenant's hash of a value."""
         return f"<{type_}:{self._digest('', type_, value)[:16]}>"
 
+    def number(self, value: int) -> int:
+        """A number for one that looks like a value, the same in every workflow of the tenant: what stands for a seed
+        must be a seed, and the same one whenever somebody does it all again."""
+        return int.from_bytes(self._keyed("", "number", str(value))[:4]) >> 1
+
     def _digest(self, workflow: str, type_: str, value: str) -> str:
-        data = "\0".join((self.tenant, workflow, type_, _plain(type_, value)))
-        return base64.b32encode(hmac.digest(self.key, data.encode("utf-8", "surrogatepass"), "sha256")).decode()
+        return base64.b32encode(self._keyed(workflow, type_, _plain(type_, value))).decode()
+
+    def _keyed(self, *parts: str) -> bytes:
+        data = "\0".join((self.tenant, *parts))
+        return hmac.digest(self.key, data.encode("utf-8", "surrogatepass"), "sha256")
 
 
 def _plain(type_: str, value: str) -> str:

@@ -303,7 +303,7 @@ def test_what_says_how_to_answer_is_masked_too(
 
 
 @pytest.mark.parametrize("more", [
-    {"seed": 4111111111111111}, {"seed": MAIL}, {"logit_bias": {MAIL: 1}}, {"store": [MAIL]}, {"stream": MAIL},
+    {"seed": "4111111111111111"}, {"seed": MAIL}, {"logit_bias": {MAIL: 1}}, {"store": [MAIL]}, {"stream": MAIL},
     {MAIL: "x"},
 ])  # fmt: skip
 def test_what_cannot_be_masked_where_it_stands_goes_nowhere(
@@ -318,6 +318,19 @@ def test_what_says_how_to_answer_leaves_as_it_came(guarded: Running, provider: P
     more = {"seed": 2_147_483_647, "logit_bias": {"50256": -100}, "temperature": 0.7, "store": False, "strange": None}
     assert ask(guarded, "/v1/chat/completions", CHAT | more)[0] == 200
     assert more.items() <= provider.seen[0].body.items()
+
+
+def test_a_long_seed_that_looks_like_a_card_is_another_one_and_always_the_same(
+    guarded: Running, provider: Provider
+) -> None:
+    provider.answers = [whole("openai_chat.json")]
+    for text in ("one thing", "another"):  # each is a workflow of its own
+        assert (
+            ask(guarded, "/v1/chat/completions", CHAT | {"messages": about(text), "seed": 4111111111111111})[0] == 200
+        )
+    first, second = (seen.body["seed"] for seen in provider.seen)
+    assert type(first) is int
+    assert first == second != 4111111111111111
 
 
 @pytest.mark.parametrize("tokens", [[15, 2], [[15, 2], [7]]])
