@@ -31,7 +31,7 @@ from collector.truth_queries import CANARY, TRUTH
 from collector.why_queries import BRANCH, OF_TRACE, SPAN, WHY
 from fusebox.config import Config
 from fusebox.errors import ConfigError, Retryable
-from fusebox.rundir import secret_of, url_of
+from fusebox.rundir import dashboard_token, secret_of, url_of
 
 __all__ = ["EXAMPLES", "NO_ADDRESS", "QUERIES", "KeepUnavailable", "connect", "run", "select", "token_of"]
 
@@ -188,12 +188,19 @@ def connect(config: Config, token: str | None = None) -> Client:
 
 
 def token_of(config: Config) -> str | None:
-    """What the operator at this machine shows the *keep* that runs here; ``sql_url`` names its own user and password.
+    """What is shown to *keep*: to the one that runs here, the token of the operator at this machine; to the one at a
+    ``sql_url`` that names no user, the token of the dashboard, which orders nothing, where this folder has it.
 
     Raises:
-        ConfigError: the token's file is not this user's to read.
+        ConfigError: the token's file is not this user's to read, or ``sql_url`` is no address.
     """
-    return None if config.sql_url else secret_of(config, "operator_token", "operator.token")
+    if not config.sql_url:
+        return secret_of(config, "operator_token", "operator.token")
+    try:
+        named = urlsplit(config.sql_url).username is not None
+    except ValueError:  # its text quotes parts of the address, which may hold a password
+        raise ConfigError(NO_ADDRESS) from None
+    return None if named else dashboard_token(config.data_dir) or None
 
 
 def run(client: Client, name: str, **parameters: Any) -> list[dict[str, Any]]:

@@ -10,9 +10,11 @@ all of it runs under ``flock`` on ``<data_dir>/.setup``.
 | ``context.key`` | a random secret, 0600 | agents on this machine: it seals workflow contexts |
 | ``agent.token``, ``principals.json`` | principal ``local``, may speak for every agent | agents on this machine |
 | ``operator.token``, ``operators.json`` | operator ``local`` | the CLI and the dashboard on this machine |
-| ``dashboard.token``, ``readers.json`` | reader ``dashboard``, with ``oidc_file`` only | what the dashboard shows |
+| ``dashboard.token``, ``readers.json`` | reader ``dashboard``, with ``oidc_file`` or in a container | what is shown |
 
-A token is issued when its list does not exist yet, or when the list names ``local`` and the clear text is gone. A
+In a container, whoever shares its network reaches the port for statements: it is closed to the nameless from the start.
+
+A token is issued when its list does not exist yet, or when the list names whose it is and the clear text is gone. A
 ``local`` that somebody removed stays removed.
 """
 
@@ -55,8 +57,8 @@ def prepare(config: Config) -> None:
             _context_key(folder / "context.key")
             _token(Tokens(folder / "principals.json"), folder / "principals.json", folder / "agent.token")
             _token(Tokens(folder / "operators.json"), folder / "operators.json", folder / "operator.token")
-            if config.oidc_file:
-                _reader(Readers(folder), folder / f"{DASHBOARD}.token")
+            if config.oidc_file or config.behind_loopback_publish:
+                _reader(Readers(folder), folder / "readers.json", folder / f"{DASHBOARD}.token")
     except OSError as error:
         raise ConfigError(
             f"data_dir {folder}: {error}; choose a folder this user may write (FUSEBOX_DATA_DIR)"
@@ -157,7 +159,7 @@ def _token(tokens: Tokens, registry: Path, clear: Path) -> None:
     write_atomic(clear, tokens.add(LOCAL) + "\n")
 
 
-def _reader(readers: Readers, clear: Path) -> None:
-    if not clear.exists():
+def _reader(readers: Readers, registry: Path, clear: Path) -> None:
+    if not (registry.exists() and clear.exists()):
         readers.remove(DASHBOARD)
         write_atomic(clear, readers.add(Reader(DASHBOARD)) + "\n")

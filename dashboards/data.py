@@ -19,7 +19,7 @@ from fusebox.command import ALL, agent_scope
 from fusebox.config import Config
 from fusebox.control import ControlClient
 from fusebox.errors import ControlUnavailable
-from fusebox.rundir import lookup, url_of
+from fusebox.rundir import dashboard_token, lookup, url_of
 
 TIMEOUT_S: Final = 3.0
 START: Final = "fusebox up"
@@ -53,17 +53,9 @@ def board(config: Config, token: str) -> Board:
     return read_board(_control(config, token).board())
 
 
-def own_token(config: Config) -> str:
-    """The token with which the dashboard itself reads, for people whom the provider signed in; empty without one."""
-    try:
-        return (config.data_dir / "dashboard.token").read_text(encoding="utf-8").strip()
-    except OSError:
-        return ""  # watch and keep refuse it, and the page says so
-
-
 def database_token(config: Config) -> str | None:
-    """The token for what is shown of the database; None: the machine's operator's, or what ``sql_url`` holds."""
-    return None if config.oidc_file is None or config.sql_url else own_token(config)
+    """The token for what is shown of the database; None: whatever anybody on this machine shows it."""
+    return None if config.oidc_file is None or config.sql_url else dashboard_token(config.data_dir)
 
 
 def kill(config: Config, token: str, agent: str, reason: str) -> Order:

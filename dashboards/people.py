@@ -12,12 +12,12 @@ from typing import Final
 
 import streamlit as st
 
-from dashboards import data
 from dashboards.oidc import Role, load_oidc
 from dashboards.state import memory
 from fusebox.clock import Clock
 from fusebox.config import Config
 from fusebox.errors import ConfigError
+from fusebox.rundir import dashboard_token
 
 SITTING_S: Final = 43_200.0
 """Half a day after somebody signed in at the provider they do so again; Streamlit's cookie alone would last a month."""
@@ -48,8 +48,8 @@ def may(config: Config, clock: Clock, least: Role) -> bool:
 
 
 def reading(config: Config) -> str:
-    """The token with which *watch* is asked for what is shown."""
-    return memory().token if config.oidc_file is None else data.own_token(config)
+    """The token with which *watch* is asked for what is shown; where it is refused, the page says so."""
+    return memory().token if config.oidc_file is None else dashboard_token(config.data_dir)
 
 
 def claimed() -> str:

@@ -105,6 +105,14 @@ def secret_of(config: Config, setting: str, file: str) -> str | None:
     return text
 
 
+def dashboard_token(data_dir: Path) -> str:
+    """The token of the reader ``dashboard``, which orders nothing; empty where this folder has none to read."""
+    try:
+        return (data_dir / "dashboard.token").read_text(errors="replace").strip()
+    except OSError:
+        return ""
+
+
 def key_at(path: Path, size: int, loss: str) -> bytes:
     """The secret in a file, of ``size`` bytes; made when there is none.
 

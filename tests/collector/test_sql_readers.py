@@ -8,13 +8,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
-from collector import setup
+from collector import queries, setup
 from collector.audit.files import entries
 from collector.audit.journal import Journal
 from collector.keep.audit_copy import AuditCopy
@@ -23,6 +24,7 @@ from collector.sql.errors import StatementRefused
 from collector.sql.query_log import QueryLog
 from collector.sql.quota import MAX_IN_FLIGHT, Quotas
 from collector.sql.statement import Outcome, Statement
+from collector.verbs import sql
 from fusebox.cli import main
 from fusebox.clock import ManualClock
 from fusebox.config import Config
@@ -122,6 +124,28 @@ CONTENT = [
     "SELECT * FROM OTEL_TRACES",
     "SELECT * FROM otel_traces AS agent_events",
 ]
+
+
+def test_in_a_container_nobody_nameless_reads_and_the_dashboard_has_a_token_of_its_own(port: Port) -> None:
+    """Whoever shares the network reaches the port there."""
+    inside = Config(data_dir=port.folder, behind_loopback_publish=True)
+    asking = Config(data_dir=port.folder, sql_url=port.url)
+    for _ in range(2):  # also where somebody deleted the list
+        setup.prepare(inside)
+        assert get(port).status_code == 403
+        with closing(queries.connect(asking)) as client:
+            assert queries.run(client, "spans_total") == [{"spans": 2000}]
+        assert (journal(port)[-1]["actor"], journal(port)[-1]["subject"]) == ("dashboard", "answered")
+        assert sql.ask(asking, "SELECT 1", "TSV")[0] == b"1\n"
+        (port.folder / "readers.json").unlink()
+
+
+def test_an_address_that_names_a_user_is_shown_no_token_but_its_own(port: Port) -> None:
+    setup.prepare(Config(data_dir=port.folder, behind_loopback_publish=True))
+    named = Config(data_dir=port.folder, sql_url=port.url.replace("//", "//default@"))
+    assert queries.token_of(named) is None
+    with pytest.raises(queries.KeepUnavailable, match="readers add"):
+        queries.connect(named)
 
 
 @pytest.mark.parametrize("statement", CONTENT)

@@ -10,6 +10,7 @@ import xml.etree.ElementTree as ET
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from ruamel.yaml import YAML
@@ -145,8 +146,22 @@ def test_only_the_roles_that_own_the_data_see_it() -> None:
     seen = {name: [part for source, part in volumes(s) if source == "data"] for name, s in SERVICES.items()}
     assert {name for name, parts in seen.items() if "" in parts} == {"receive", "keep", "watch"}
     assert {name: parts for name, parts in seen.items() if parts and "" not in parts} == {
-        "gateway": ["command_keys.json", "agent.token"]
+        "gateway": ["command_keys.json", "agent.token"], "dashboards": ["dashboard.token"]
+    }  # fmt: skip
+
+
+def test_who_asks_another_role_is_told_where_it_is() -> None:
+    """In a container of its own nobody finds the others by what they write into the data folder."""
+    asked = {
+        "watch": {"otlp_endpoint": "receive", "sql_url": "keep"},  # the canary's way
+        "gateway": {"otlp_endpoint": "receive", "control_url": "watch"},
+        "dashboards": {"control_url": "watch", "sql_url": "keep"},
     }
+    for name, others in asked.items():
+        for setting, other in others.items():
+            url = urlsplit(SERVICES[name]["environment"].get(f"{PREFIX}{setting.upper()}", ""))
+            assert url.hostname == other, f"{name}: {setting}"
+            assert str(url.port) in {port.split(":")[2] for port in SERVICES[other]["ports"]}, f"{name}: {setting}"
 
 
 def test_our_containers_run_without_privileges() -> None:
