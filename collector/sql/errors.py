@@ -50,11 +50,13 @@ class StatementRefused(FuseboxError):
 
     Attributes:
         code: the ClickHouse error code a client is shown.
+        statement: the statement, where it was read and what came with it is at fault.
     """
 
     def __init__(self, message: str, code: int = ACCESS_DENIED) -> None:
         super().__init__(message)
         self.code = code
+        self.statement = ""
 
 
 class EngineError(FuseboxError):

@@ -120,29 +120,36 @@ class SqlPort:
             )
         if path != "/":
             return self._pages[path]()  # not behind the statements: health must not wait for a heavy one
-        reader = await self._reader(scope, headers)
-        try:
-            request = await asyncio.wait_for(read_request(scope, headers, receive), _BODY_S)
-        except TimeoutError:
-            raise StatementRefused(f"the statement did not come within {_BODY_S:g} s", errors.SOCKET_TIMEOUT) from None
+        reader, request = await self._heard(scope, headers, receive)
         if not request.text.strip():
             return ok()
         return await self._run(reader, request, headers, send, head=scope["method"] == "HEAD")
 
-    async def _reader(self, scope: Scope, headers: Mapping[str, str]) -> Reader:
-        user, password = credentials(scope, headers)
-        reader = self._readers.authenticate(user, password)
-        if reader is not None:
-            return reader
-        error = StatementRefused(
-            f"{user[:100] or 'default'}: Authentication failed: password is incorrect, or there is no user "
-            "with such name; 'fusebox readers add NAME' makes a token, which is the password",
-            errors.AUTHENTICATION_FAILED,
-        )
-        await self._write_down(
-            _NOBODY, Statement("", {"user": user[:100]}), Outcome(code=error.code, error=str(error), refused=True), 0.0
-        )
+    async def _heard(self, scope: Scope, headers: Mapping[str, str], receive: Receive) -> tuple[Reader, Request]:
+        """Who asks what; a refusal is written down like one of the gate's."""
+        asker, named = _NOBODY, dict[str, str]()
+        try:
+            user, password = credentials(scope, headers)
+            named = {"user": user[:100]}
+            reader = self._reader(user, password)
+            asker, named = reader.name, {}
+            return reader, await asyncio.wait_for(read_request(scope, headers, receive), _BODY_S)
+        except TimeoutError:
+            error = StatementRefused(f"the statement did not come within {_BODY_S:g} s", errors.SOCKET_TIMEOUT)
+        except StatementRefused as refusal:
+            error = refusal
+        await self._write_down(asker, Statement(error.statement, named), _refused(error), 0.0)
         raise error
+
+    def _reader(self, user: str, password: str) -> Reader:
+        reader = self._readers.authenticate(user, password)
+        if reader is None:
+            raise StatementRefused(
+                f"{user[:100] or 'default'}: Authentication failed: password is incorrect, or there is no user "
+                "with such name; 'fusebox readers add NAME' makes a token, which is the password",
+                errors.AUTHENTICATION_FAILED,
+            )
+        return reader
 
     async def _run(
         self, reader: Reader, request: Request, headers: Mapping[str, str], send: Send, *, head: bool
@@ -164,6 +171,9 @@ class SqlPort:
                 self._quotas.bar(reader)
             refused = error.code in (errors.QUOTA_EXCEEDED, errors.TOO_MANY_QUERIES)
             await self._done(reader, statement, Outcome(code=error.code, error=str(error), refused=refused), started)
+            raise
+        except SandboxDown as error:
+            await self._done(reader, statement, Outcome(code=errors.SOCKET_TIMEOUT, error=str(error)), started)
             raise
 
     async def _done(self, reader: Reader, statement: Statement, outcome: Outcome, started: float) -> None:
@@ -201,6 +211,10 @@ class SqlPort:
         if code in (errors.TOO_MANY_QUERIES, errors.QUOTA_EXCEEDED):
             headers["retry-after"] = "5"
         return Reply(errors.status_of(code), body.encode("utf-8", "surrogateescape"), headers)
+
+
+def _refused(error: StatementRefused) -> Outcome:
+    return Outcome(code=error.code, error=str(error), refused=True)
 
 
 def _headers(outcome: Outcome, request: Request, elapsed_ns: int) -> dict[str, str]:

@@ -72,10 +72,18 @@ async def read_request(
     kind = headers.get("content-type", "")
     if kind.startswith("multipart/form-data"):
         fields, body = {**fields, **_form_fields(kind, body)}, b""
+    text = "\n".join(part for part in (fields.get("query", ""), _text(body)) if part)
+    try:
+        return _judged(text, fields, headers)
+    except StatementRefused as error:
+        error.statement = text
+        raise
+
+
+def _judged(text: str, fields: Mapping[str, str], headers: Mapping[str, str]) -> Request:
     _check_session(fields)
-    query, text = fields.get("query", ""), _text(body)
     return Request(
-        text="\n".join(part for part in (query, text) if part),
+        text=text,
         parameters=_parameters(fields),
         format=fields.get("default_format") or headers.get("x-clickhouse-format") or "TabSeparated",
         database=fields.get("database") or headers.get("x-clickhouse-database", ""),

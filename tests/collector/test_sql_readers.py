@@ -243,6 +243,19 @@ def test_every_statement_is_journaled_before_it_is_answered(port: Port) -> None:
     assert port.bench.one(copied) == 3
 
 
+def test_a_statement_that_is_refused_for_what_came_with_it_is_journaled_too(port: Port) -> None:
+    token = Readers(port.folder).add(Reader("eve"))
+    before = len(journal(port))
+    for params in ({"allow_ddl": "1"}, {"param_x-y": "1"}, {"session_check": "1"}):
+        assert get(port, f"SELECT '{params}'", auth=("eve", token), params=params).status_code >= 400
+    broken = requests.post(port.url, data=b"SELECT '\xff'", auth=("eve", token), timeout=30)
+    assert broken.status_code == 400
+    assert get(port, headers={"Authorization": "Basic !!!"}).status_code == 400
+    found = [(e["actor"], e["subject"], e["payload"]["code"]) for e in journal(port)[before:] if e["kind"] == "sql"]
+    assert found == [("eve", "refused", code) for code in (164, 36, 372, 36)] + [("unauthenticated", "refused", 36)]
+    assert "allow_ddl" in journal(port)[before]["reason"]
+
+
 def test_who_is_not_let_in_is_journaled_too(port: Port) -> None:
     Readers(port.folder).add(Reader("ann", in_flight=1))
     port.clock.advance(60)

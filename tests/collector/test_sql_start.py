@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from collector.audit.files import entries
 from collector.sql.pool import Pool, SandboxDown
 from collector.sql.statement import Statement
 from fusebox import happenings
@@ -45,6 +47,16 @@ def test_what_cannot_start_is_counted_and_tried_again(tmp_path: Path) -> None:
     before = happenings.counts()["sql_sandbox_down"]
     asyncio.run(run())
     assert asked == happenings.counts()["sql_sandbox_down"] - before == 2
+
+
+def test_a_statement_for_which_there_is_no_process_is_written_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "no-python"))
+    with serving(tmp_path) as port:
+        assert port.ask("SELECT 'unanswered'").status_code == 503
+    (entry,) = [entry for entry in entries(tmp_path / "journal", "keep") if entry["kind"] == "sql"]
+    assert (entry["subject"], entry["reason"], entry["payload"]["code"]) == ("failed", "SELECT 'unanswered'", 209)
 
 
 def test_one_that_still_starts_when_keep_ends_is_ended(tmp_path: Path) -> None:
