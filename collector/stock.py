@@ -30,8 +30,8 @@ _TABLES: Final = {
 _TRACES: Final = """
 (
     WITH SpanAttributes AS said, {kind} AS kind,
-        multiIf({silent}, '', kind = 'tool', 'tool_call', kind IN ({models}) OR said['{type}'] != '', 'model_call', '')
-            AS action,
+        multiIf({silent}, '', kind = 'tool', 'tool_call', kind IN ({models}) OR said['{type}'] != '', 'model_call',
+            kind = '' AND {whose} != '' AND said['{asked}'] != '' AND said['{named}'] = '', 'model_call', '') AS action,
         multiIf(action = 'tool_call', map('{operation}', 'execute_tool', {tool}),
             action = 'model_call', map('{operation}', transform(kind, [{others}], [{called}], 'chat'), {model}),
             map('', '')) AS told
@@ -80,6 +80,8 @@ def _traces() -> str:
     return _TRACES.format(
         kind=f"lower({_first(names.LLM_REQUEST_TYPE, names.OPENINFERENCE_KIND, names.TRACELOOP_KIND)})",
         silent=f"mapContains(said, '{names.GEN_AI_OPERATION}')", type=names.LLM_REQUEST_TYPE,
+        whose=_first(names.GEN_AI_PROVIDER, names.GEN_AI_SYSTEM_OLD), asked=names.GEN_AI_REQUEST_MODEL,
+        named=names.GEN_AI_TOOL_NAME,
         models=_quoted(name for name, action in KINDS.items() if action is ActionKind.MODEL_CALL),
         operation=names.GEN_AI_OPERATION, others=_quoted(OPERATIONS), called=_quoted(OPERATIONS.values()),
         tool=_words(ActionKind.TOOL_CALL), model=_words(ActionKind.MODEL_CALL),

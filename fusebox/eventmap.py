@@ -42,7 +42,7 @@ READ: Final = (
     names.USAGE_INPUT, names.USAGE_INPUT_OLD, names.USAGE_OUTPUT, names.USAGE_OUTPUT_OLD, names.WORKFLOW,
     names.REQUEST_EXACT, names.RESULT_EXACT, names.RESULT_WAITING, names.OPENINFERENCE_KIND, names.TRACELOOP_KIND,
     names.TRACELOOP_ENTITY, names.TOOL_NAME, names.LLM_MODEL, names.LLM_REQUEST_TYPE, names.LLM_TOKENS_INPUT,
-    names.LLM_TOKENS_OUTPUT, names.DELEGATED, names.SUPERSEDED, *OLDER,
+    names.LLM_TOKENS_OUTPUT, names.DELEGATED, names.SUPERSEDED, names.GEN_AI_PROVIDER, names.GEN_AI_SYSTEM_OLD, *OLDER,
 )  # fmt: skip
 """Every attribute that is read here, beside those that begin with one of :data:`fusebox.genai.INDEXED`: who reads spans
 for this file may leave out all others."""
@@ -86,7 +86,18 @@ def action_of(attributes: Mapping[str, Value]) -> ActionKind | None:
     kind = attributes.get(names.OPENINFERENCE_KIND) or attributes.get(names.TRACELOOP_KIND)
     if kind:
         return KINDS.get(str(kind).lower())
+    if not operation and names_a_model(attributes):
+        return ActionKind.MODEL_CALL
     return _MESSAGING.get(str(attributes.get(names.MESSAGING_OPERATION_TYPE)))
+
+
+def names_a_model(attributes: Mapping[str, Value]) -> bool:
+    """True when a span says which model it asks and whose: where it names no operation, it is from the conventions'
+    first years (or from Vercel's AI SDK, LiteLLM and others that follow those), when inferences were all they knew.
+    """
+    said = attributes.get
+    whose = said(names.GEN_AI_PROVIDER) or said(names.GEN_AI_SYSTEM_OLD)
+    return bool(whose and said(names.GEN_AI_REQUEST_MODEL) and not said(names.GEN_AI_TOOL_NAME))
 
 
 _YES: Final = (True, "true")

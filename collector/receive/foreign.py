@@ -1,8 +1,8 @@
 """GenAI spans in other words than OpenTelemetry's: what they say is said again under the names of its conventions.
 
-OpenInference and Traceloop's older spans name kinds, models and tokens in words of their own. Tables, prices and
-queries read the conventions' names; so these are added beside, and nothing is replaced. Which span is which action,
-:mod:`fusebox.eventmap` says.
+OpenInference and Traceloop's older spans name kinds, models and tokens in words of their own, and inferences from the
+conventions' first years name no operation. Tables, prices and queries read the conventions' names; so these are added
+beside, and nothing is replaced. Which span is which action, :mod:`fusebox.eventmap` says.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final
 
 from collector.receive.clean import Attributes
 from fusebox import names
-from fusebox.eventmap import Value, action_of
+from fusebox.eventmap import Value, action_of, names_a_model
 from fusebox.records import ActionKind
 
 MARKS: Final = (names.OPENINFERENCE_KIND, names.TRACELOOP_KIND, names.LLM_REQUEST_TYPE)
@@ -37,7 +37,7 @@ WORDS: Final[Mapping[ActionKind, Mapping[str, tuple[str, ...]]]] = {
 
 def translate(attributes: Attributes, facts: dict[str, Value]) -> None:
     """Add to ``attributes`` and ``facts`` what such a span says; nothing to any other."""
-    if names.GEN_AI_OPERATION in facts or not any(mark in facts for mark in MARKS):
+    if names.GEN_AI_OPERATION in facts or not (any(mark in facts for mark in MARKS) or names_a_model(facts)):
         return
     action = action_of(facts)
     if action is None or action not in WORDS:

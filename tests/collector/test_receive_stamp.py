@@ -21,7 +21,8 @@ from collector.receive.signals import TRACES
 from collector.receive.stamp import Stamped, stamp
 from collector.tokens import Principal
 from fusebox import happenings, names
-from fusebox.eventmap import Value, event_of
+from fusebox.eventmap import SpanFacts, Value, event_of
+from fusebox.records import ActionKind
 from fusebox.registry import AGENT_ID
 from tests.collector.otlp_samples import START_NS, as_json, pairs, request, scalars, span
 
@@ -276,6 +277,11 @@ def test_what_openinference_says_is_said_again_in_the_conventions_names_and_pric
         ({"openinference.span.kind": "EMBEDDING"}, "embeddings", None),
         ({"llm.request.type": "completion"}, "text_completion", None),
         ({"openinference.span.kind": "CHAIN"}, None, None),
+        ({"gen_ai.system": "openai", "gen_ai.request.model": "gpt-4o"}, "chat", None),
+        ({"gen_ai.provider.name": "openai", "gen_ai.request.model": "gpt-4o"}, "chat", None),
+        ({"gen_ai.system": "openai", "gen_ai.request.model": "m", "gen_ai.tool.name": "search"}, None, "search"),
+        ({"gen_ai.system": "openai", "gen_ai.request.model": "m", "traceloop.span.kind": "agent"}, None, None),
+        ({"gen_ai.system": "openai", "gen_ai.usage.input_tokens": 9}, None, None),
         ({"openinference.span.kind": "LLM", "gen_ai.operation.name": "generate_content"}, "generate_content", None),
     ],
 )
@@ -284,6 +290,17 @@ def test_kinds_of_others_are_operations_of_the_conventions(
 ) -> None:
     kept = stamped(span(attributes))
     assert (kept.get(names.GEN_AI_OPERATION), kept.get(names.GEN_AI_TOOL_NAME)) == (operation, tool)
+
+
+def test_an_inference_that_names_no_operation_is_priced_and_judged_like_one_that_does() -> None:
+    """As Vercel's AI SDK writes it, and whatever follows the conventions from before version 1.27."""
+    told = {"gen_ai.system": "openai.chat", "gen_ai.request.model": "gpt-4o", "gen_ai.usage.prompt_tokens": 1000,
+            "gen_ai.usage.completion_tokens": 100}  # fmt: skip
+    kept = stamped(span(told))
+    assert kept[names.COST_USD] == stamped(span({**told, "gen_ai.operation.name": "chat"}))[names.COST_USD]
+    event = event_of(SpanFacts("t", "s", "", 1.0, 2.0, False, "svc", told))
+    assert event
+    assert (event.action, event.input_tokens, event.output_tokens) == (ActionKind.MODEL_CALL, 1000, 100)
 
 
 @pytest.mark.parametrize("turns", [200, 2_000])
