@@ -84,17 +84,20 @@ class Admission:
     def _probe(self, action: Action, verdict: Verdict, stack: ExitStack) -> bool:
         if verdict.guard != guard.CIRCUIT or action.agent in self._probing:
             return False
-        circuits = self._runtime.circuits
-        state = circuits.circuit(action.agent).state
-        if state is State.HALF_OPEN and circuits.probing(action.agent):
+        if self._elsewhere(action.agent):
             return True
-        if state is State.OPEN and not circuits.due(action.agent):
+        circuits = self._runtime.circuits
+        if circuits.circuit(action.agent).state is State.OPEN and not circuits.due(action.agent):
             return False
         try:
             stack.enter_context(self._as_probe(action))
-        except AgentTripped:
-            return False
+        except AgentTripped:  # the board has said by now whose the permit is: it may be younger than what we knew
+            return self._elsewhere(action.agent)
         return True
+
+    def _elsewhere(self, agent: str) -> bool:
+        circuits = self._runtime.circuits
+        return circuits.circuit(agent).state is State.HALF_OPEN and circuits.probing(agent)
 
     @contextmanager
     def _as_probe(self, action: Action) -> Iterator[None]:

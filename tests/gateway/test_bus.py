@@ -13,8 +13,10 @@ from fusebox.config import Config
 from fusebox.errors import AgentKilled, AgentTripped
 from rabbitmq import Agent, Runtime
 from rabbitmq.inprocess import InProcessBroker
-from tests.fixtures.gateway import Provider, Running, whole
-from tests.gateway.test_ledger import attributes
+from tests.fixtures.agents import eventually
+from tests.fixtures.gateway import Provider, Running, StartGateway, whole
+from tests.fixtures.store import RedisServer
+from tests.gateway.test_ledger import CHAT, ask, attributes
 
 ASK = [{"role": "user", "content": "Is my ticket solved?"}]
 
@@ -72,3 +74,19 @@ def test_the_gateways_refusal_is_a_guards_refusal(agent: Agent, running: Running
     ):
         claude.messages.create(model="claude", max_tokens=9, messages=ASK)  # type: ignore[arg-type]
     assert provider.seen == []
+
+
+def test_a_probe_on_the_bus_is_served_at_once_by_a_gateway_that_has_not_heard_of_it(
+    gateways: StartGateway, provider: Provider, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    provider.answers = [whole("openai_chat.json")]
+    gateway = gateways(redis_url=redis_server.url)
+    config = Config(data_dir=tmp_path / "agent", agents_file=tmp_path / "none.toml", redis_url=redis_server.url)
+    agent = Runtime.from_config(config, broker=InProcessBroker(), name="ticket-helper")
+    agent.circuits.trip("ticket-helper", reason="a loop", actor="detector:repetition", open_s=0.3)
+    for circuits in (agent.circuits, gateway.runtime.circuits):
+        eventually(lambda known=circuits: known.due("ticket-helper"), what="the end of the open time")
+    with agent.circuits.calling("ticket-helper"):
+        assert ask(gateway, "/v1/chat/completions", CHAT)[0] == 200
+    assert str(agent.circuits.circuit("ticket-helper").state) == "closed"
+    agent.stop(0.1)
