@@ -13,6 +13,7 @@ COPY collector ./collector
 COPY gateway ./gateway
 COPY dashboards ./dashboards
 COPY examples ./examples
+COPY policies ./policies
 RUN /opt/fusebox/bin/uv pip install --no-cache --python /opt/fusebox/bin/python --no-deps .
 
 FROM python:3.11-slim-bookworm

@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 
 from fusebox.config import PREFIX, Config, load_config
 from fusebox.registry import Registry
-from tools.layers import ALLOWED, ROOT
+from tools.layers import ROOT
 
 FILE = ROOT / "docker-compose.yml"
 TEXT = FILE.read_text()
@@ -164,15 +164,31 @@ def test_who_asks_another_role_is_told_where_it_is() -> None:
             assert str(url.port) in {port.split(":")[2] for port in SERVICES[other]["ports"]}, f"{name}: {setting}"
 
 
+def test_what_people_keep_survives_a_new_container() -> None:
+    for name, service in OURS.items():
+        assert any(each.endswith(":/data") for each in service["volumes"] if isinstance(each, str)), name
+
+
+def test_redis_is_started_as_its_image_gives_up_root() -> None:
+    assert SERVICES["redis"]["command"][0] == "redis-server"
+
+
+@pytest.mark.parametrize("name", ["watch", "gateway"])
+def test_who_asks_a_policy_can_be_told_which(name: str) -> None:
+    assert SERVICES[name]["environment"]["FUSEBOX_POLICY"] == "${FUSEBOX_POLICY:-}"
+
+
 def test_our_containers_run_without_privileges() -> None:
     for name, service in OURS.items():
         assert service["read_only"], name
         assert service["cap_drop"] == ["ALL"], name
 
 
-def test_the_image_holds_every_package_and_no_root() -> None:
+def test_the_image_holds_all_that_the_wheel_is_made_of_and_no_root() -> None:
     text = (ROOT / "Dockerfile").read_text()
-    assert re.findall(r"^COPY (\w+) \./\1$", text, re.MULTILINE) == list(ALLOWED)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    packages = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    assert re.findall(r"^COPY (\w+) \./\1$", text, re.MULTILINE) == packages
     assert re.search(r"^USER fusebox$", text, re.MULTILINE)
     assert "--require-hashes" in text
     kept = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
