@@ -20,10 +20,9 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Final, Protocol
 
-from pika.adapters.select_connection import SelectConnection
-
 from fusebox import happenings
 from rabbitmq.amqp_address import Address
+from rabbitmq.amqp_frames import Connection
 from rabbitmq.io_loop import IoLoop
 
 _FIRST_DELAY_S: Final = 0.25
@@ -166,7 +165,7 @@ class Link:
         if self._closing:
             return
         self._reason = None
-        self._connection = _Connection(
+        self._connection = Connection(
             self._io.loop,
             self._address.parameters(self._name),
             on_open_callback=self._opened,
@@ -246,25 +245,6 @@ class Link:
     def _finish(self) -> None:
         if not self.closed.done():
             self.closed.set_result(None)
-
-
-class _Connection(SelectConnection):  # type: ignore[misc]  # pika is untyped here
-    """Gathers the frames of a turn, so that a publish leaves as one segment by one system call."""
-
-    def __init__(self, loop: IoLoop, parameters: Any, **callbacks: Callable[..., None]) -> None:
-        self._loop, self._frames = loop, list[bytes]()
-        super().__init__(parameters, custom_ioloop=loop, **callbacks)
-
-    def _adapter_emit_data(self, data: bytes) -> None:
-        """What pika's adapters are there to define: how bytes are sent."""
-        if not self._frames:
-            self._loop.before_writing(self._send_frames)
-        self._frames.append(data)
-
-    def _send_frames(self) -> None:
-        frames, self._frames = self._frames, []
-        if not self.is_closed:
-            super()._adapter_emit_data(b"".join(frames))
 
 
 def _delay(attempt: int) -> float:

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from fusebox import happenings
-from rabbitmq.amqp_wire import message_of
+from rabbitmq.amqp_wire import message_of, text
 from rabbitmq.broker import Message
 from rabbitmq.solo import Gate
 
@@ -132,7 +132,7 @@ class AmqpDelivery:
         self._lane = lane
         self.message = message
         self.queue = queue
-        self.routing_key = str(method.routing_key)
+        self.routing_key = str(text(method.routing_key))
         self.tag = int(method.delivery_tag)
         self.redelivered = bool(method.redelivered)
 

@@ -36,16 +36,16 @@ def properties_of(message: Message) -> Any:
 
 
 def message_of(properties: Any, body: bytes) -> Message:
-    """A message as it came, whoever sent it."""
+    """A message as it came, whoever sent it; names and ids that are no UTF-8 with replacement characters."""
     return Message(
         body=body,
         headers=_headers_of(properties.headers or {}),
-        message_id=properties.message_id or "",
-        content_type=properties.content_type or "",
-        correlation_id=properties.correlation_id or "",
-        reply_to=properties.reply_to or "",
+        message_id=text(properties.message_id or ""),
+        content_type=text(properties.content_type or ""),
+        correlation_id=text(properties.correlation_id or ""),
+        reply_to=text(properties.reply_to or ""),
         timestamp=properties.timestamp or 0,
-        user_id=properties.user_id or "",
+        user_id=text(properties.user_id or ""),
     )
 
 
@@ -56,7 +56,7 @@ def _encoded(value: Header) -> Any:
 def _headers_of(table: Mapping[Any, Any]) -> dict[str, Header]:
     headers: dict[str, Header] = {}
     for raw_name, raw in table.items():
-        name = raw_name if type(raw_name) is str else str(_text(raw_name))
+        name = raw_name if type(raw_name) is str else str(text(raw_name))
         value = raw if type(raw) is str else _decoded(raw)  # nearly all are; the others cost more to tell apart
         if isinstance(value, str | int | float) and not name.startswith(_BROKERS_OWN):
             headers[name] = value
@@ -68,7 +68,7 @@ def _decoded(value: Any) -> Any:
         return _float_of(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return int(value)
-    return _text(value)
+    return text(value)
 
 
 def _float_of(table: Mapping[Any, Any]) -> float | None:
@@ -78,7 +78,8 @@ def _float_of(table: Mapping[Any, Any]) -> float | None:
         return None
 
 
-def _text(value: Any) -> Any:
+def text(value: Any) -> Any:
+    """pika gives what is no UTF-8 as bytes."""
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 

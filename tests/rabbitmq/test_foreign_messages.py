@@ -1,0 +1,103 @@
+"""Messages of other people's publishers: whatever stands in their headers and ids harms nobody."""
+
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+import pika
+import pytest
+
+from fusebox import happenings, names
+from rabbitmq import Agent, Context, Runtime
+from rabbitmq.amqp import AmqpBroker
+from rabbitmq.broker import Delivery, Queue, Topology
+from rabbitmq.shelf import Shelf
+from tests.fixtures.agents import Inbox, RuntimeFactory, eventually
+from tests.fixtures.broker import Unique
+
+HEADERS, MESSAGE_ID = pika.BasicProperties.FLAG_HEADERS, pika.BasicProperties.FLAG_MESSAGE_ID
+CONTENT_TYPE = pika.BasicProperties.FLAG_CONTENT_TYPE
+
+
+def short(text: bytes) -> bytes:
+    return bytes([len(text)]) + text
+
+
+def table(fields: bytes) -> bytes:
+    return struct.pack(">I", len(fields)) + fields
+
+
+def nested(depth: int) -> bytes:
+    fields = b""
+    for _ in range(depth):
+        fields = short(b"t") + b"F" + table(fields)
+    return fields
+
+
+MILLISECONDS = short(b"sent") + b"T" + struct.pack(">Q", 1_800_000_000_000)
+
+
+class Raw(pika.BasicProperties):
+    """Properties as some other library would write them."""
+
+    def __init__(self, flags: int, encoded: bytes) -> None:
+        super().__init__()
+        self._encoded = struct.pack(">H", flags) + encoded
+
+    def encode(self) -> list[bytes]:
+        return [self._encoded]
+
+
+@pytest.fixture
+def stranger(rabbitmq_url: str) -> Iterator[Any]:
+    """A channel of a publisher that knows nothing of us."""
+    connection = pika.BlockingConnection(pika.URLParameters(rabbitmq_url))
+    yield connection.channel()
+    connection.close()
+
+
+@pytest.mark.parametrize("fields", [MILLISECONDS, nested(5_000)], ids=["a date in the year 59009", "tables in tables"])
+def test_headers_that_cannot_be_read_are_left_out_and_nobody_is_cut_off(
+    amqp: AmqpBroker, stranger: Any, unique: Unique, inbox: Inbox, fields: bytes
+) -> None:
+    queue = unique("work")
+    amqp.declare(Topology(queues=(Queue(queue),)))
+    before = happenings.counts()
+
+    def take(delivery: Delivery) -> None:
+        delivery.ack()
+        inbox.put((delivery.message.body, delivery.message.message_id, dict(delivery.message.headers)))
+
+    amqp.consume(queue, take, prefetch=1)
+    encoded = short(b"text/plain") + table(fields) + short(b"m-1")
+    stranger.basic_publish("", queue, b"hello", Raw(CONTENT_TYPE | HEADERS | MESSAGE_ID, encoded))
+    stranger.basic_publish("", queue, b"world", pika.BasicProperties(headers={"n": 1}))
+    assert inbox.wait(2) == [(b"hello", "m-1", {}), (b"world", "", {"n": 1})]
+    after = happenings.counts()
+    assert after["headers_unreadable"] == before["headers_unreadable"] + 1
+    assert after["broker_connection_lost"] == before["broker_connection_lost"]
+
+
+@pytest.mark.parametrize("broker", ["amqp"], indirect=True)
+def test_a_message_whose_id_is_no_utf_8_dies_at_its_first_failure_and_can_be_replayed(
+    runtimes: RuntimeFactory, stranger: Any, unique: Unique, inbox: Inbox
+) -> None:
+    runtime: Runtime = runtimes()
+    agent = Agent(unique("helper"), runtime)
+
+    @agent.on(f"{agent.name}.work")
+    def handle(body: bytes, ctx: Context) -> None:
+        inbox.put(body)
+        if len(inbox.items) == 1:
+            raise ValueError("no")
+
+    agent.start()
+    dead = names.dead_queue(agent.name)
+    stranger.basic_publish(names.EXCHANGE_EVENTS, f"{agent.name}.work", b"x", Raw(MESSAGE_ID, short(b"caf\xe9")))
+    eventually(lambda: runtime.broker.depth(dead) == 1, what="a dead message")
+    assert inbox.items == [b"x"], "its handler ran once"
+    shelf = Shelf(runtime.broker, agent.name, dead)
+    assert [(each.message.message_id, each.reason) for each in shelf.look()] == [("caf\ufffd", "ValueError: no")]
+    assert shelf.put_back(lambda _: True) == 1
+    assert inbox.wait(2) == [b"x", b"x"]
+    agent.stop(5)
