@@ -170,10 +170,14 @@ class Claims:
         with self._lock:
             due = [key for key, at in self._active.items() if at <= now]
         for key in due:
-            self._store.run(_MARK, key, "claimed", self._holder, repr(now + LEASE_S))
+            self._mark(key, "claimed", repr(now + LEASE_S))
             with self._lock:
                 if key in self._active:
                     self._active[key] = now + _RENEW_S
+
+    def _mark(self, key: str, state: str, until: str) -> None:
+        """The window begins anew: a handler may take longer than that, and is remembered from its end on."""
+        self._store.run(_MARK, key, state, self._holder, until, ttl=WINDOW_S)
 
     def _enter(self, key: str, now: float) -> bool:
         """False when it came back, on a new connection, say, while another thread here is at it."""
@@ -193,7 +197,7 @@ class Claims:
         if key not in self._active:
             return
         try:
-            self._store.run(_MARK, key, state, self._holder, "0")
+            self._mark(key, state, "0")
         except StoreUnavailable as error:
             happenings.emit(CLAIMS_AWAY, agent=agent, error=str(error))
         finally:

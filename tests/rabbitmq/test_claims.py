@@ -1,13 +1,16 @@
 """Claims on both stores: no completed handler runs twice, an interrupted one does, nobody runs one twice at once."""
 
+from contextlib import closing
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from redis import Redis
 
 from fusebox.clock import ManualClock
 from fusebox.errors import BadMessage, StoreUnavailable
-from fusebox.store import MemoryStore, Script, Store
-from rabbitmq.claims import LEASE_S, Claim, Claims
+from fusebox.store import MemoryStore, RedisStore, Script, Store
+from rabbitmq.claims import LEASE_S, WINDOW_S, Claim, Claims
 from rabbitmq.topology import DELIVERY_LIMIT
 
 _SET = Script("return redis.call('HSET', KEYS[1], 'f', '1')", lambda row, args: row.update(f="1"))
@@ -38,6 +41,26 @@ def test_a_message_at_work_is_busy_here_and_elsewhere_for_as_long_as_it_is_renew
         assert take(me) is take(other) is Claim.BUSY
         clock.advance(LEASE_S / 2)
         me.refresh()
+
+
+def test_a_handler_may_take_longer_than_the_window_and_is_remembered_from_its_end_on(
+    redis_url: str, clock: ManualClock
+) -> None:
+    store = RedisStore(redis_url)
+    me, other = claims(store, clock), claims(store, clock, "p2")
+    key = "fusebox:claim:default:a:long"
+    assert take(me, "long") is Claim.NEW
+    with closing(Redis.from_url(redis_url)) as redis:
+        redis.expire(key, 5)  # it has been at work for nearly an hour
+        clock.advance(LEASE_S / 2)
+        me.refresh()
+        assert redis.ttl(key) > WINDOW_S / 2
+        redis.expire(key, 5)
+        me.done("a", "long")
+        assert redis.ttl(key) > WINDOW_S / 2
+    assert take(other, "long") is Claim.DONE
+    store.delete(key)
+    store.close()
 
 
 def test_the_lease_of_the_dead_runs_out(store: Store, clock: ManualClock) -> None:
