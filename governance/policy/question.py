@@ -15,6 +15,7 @@ it each time would take most of the time, has it as ``data.registry[agent]``.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -29,7 +30,8 @@ MAX_DEPTH: Final = 6
 MAX_BYTES: Final = 65_536
 TARGET: Final = "target"
 CUT: Final = "_cut"
-"""Stands in an object, true, where something was left out or has no name; a policy can refuse what it cannot see."""
+"""Stands in an object, true, where something was left out or has no name, and in the place of what not every reader
+reads alike; a policy can refuse what it cannot see."""
 
 Key = tuple[str, ...]
 
@@ -100,21 +102,34 @@ class Questions:
 def summary_of(arguments: object) -> Any:
     """Arguments as plain JSON, bounded: long texts, long lists and deep nesting are cut, and say so (:data:`CUT`).
 
+    So does a number that is none (NaN) or without end, which no bound could judge, and a field that is named twice.
+
     Text that is JSON (a request's body) is read as such. What is no object then is ``value`` of one that says so, too.
     """
     if arguments is None:
         return {}
     text = text_of(arguments)
     try:
-        value = json.loads(text) if len(text) <= MAX_BYTES else {CUT: True}
+        value = json.loads(text, object_pairs_hook=_once) if len(text) <= MAX_BYTES else {CUT: True}
     except ValueError:
         value = text
     return _bounded(value if isinstance(value, dict) else {CUT: True, "value": value}, MAX_DEPTH)
 
 
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object; which value a field has that is named twice, its reader decides."""
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        names = [name for name, _ in pairs]
+        fields |= {name: {CUT: True} for name in fields if names.count(name) > 1}
+    return fields
+
+
 def _bounded(value: Any, depth: int) -> Any:
     if isinstance(value, str):
         return value if len(value) <= MAX_TEXT else {CUT: True, "text": value[:MAX_TEXT], "length": len(value)}
+    if isinstance(value, float) and not math.isfinite(value):
+        return {CUT: True}
     if not isinstance(value, dict | list):
         return value
     if depth == 0:

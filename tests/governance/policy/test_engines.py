@@ -51,8 +51,13 @@ def test_amounts_decide(policy: Policy, amount: object, decision: Decision) -> N
         [{"amount": 9000}],
         '\ufeff{"amount": 9000}',
         {"amount": 9000, 1: 2},
+        {"amount": float("inf")},
+        {"amount": float("-inf")},
+        {"amount": float("nan")},
+        '{"amount": 1e400}',
+        '{"amount": 9000, "amount": 9}',
     ],
-    ids=["long", "many", "list", "text", "keys that have no order"],
+    ids=["long", "many", "list", "text", "no order", "endless", "endless below", "no number", "too large", "twice"],
 )
 def test_an_amount_that_cannot_be_seen_is_held(policy: Policy, arguments: object) -> None:
     """Else a hold on large amounts would be got round by writing them where nobody looks."""
