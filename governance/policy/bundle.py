@@ -3,6 +3,7 @@
 ::
 
     <folder>/**/*.rego         modules; those called *_test.rego are run by 'fusebox policy test' and by nothing else
+                               (hidden files and folders, an editor's or a mount's, are none)
     <folder>/data.json         optional: an object that policies read as data.<key>; data.registry is Fusebox's
     <folder>/revision.signed   optional: the revision, signed with an Ed25519 key (required once policy_keys is set)
 
@@ -84,12 +85,25 @@ def sign_bundle(folder: Path, signer: Signer) -> str:
 
 def stamp(folder: Path) -> tuple[tuple[str, int, int], ...]:
     """Changes whenever a file of the folder does; cheap enough to ask every second."""
-    found = ((path, path.stat()) for path in sorted(folder.rglob("*")) if path.suffix in (".rego", ".json", ".signed"))
-    return tuple((str(path), stat.st_mtime_ns, stat.st_size) for path, stat in found)
+    return tuple((str(path), *_times(path)) for path in _shown(folder, ".rego", ".json", ".signed"))
+
+
+def _shown(folder: Path, *suffixes: str) -> list[Path]:
+    """Files of these kinds, but for hidden ones, in order."""
+    found = (path for path in sorted(folder.rglob("*")) if path.suffix in suffixes)
+    return [path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+
+
+def _times(path: Path) -> tuple[int, int]:
+    try:
+        stat = path.stat()
+    except OSError:  # gone between the two looks, or a link to nothing: who reads it says so
+        return 0, 0
+    return stat.st_mtime_ns, stat.st_size
 
 
 def _read(folder: Path) -> Bundle:
-    files = sorted(folder.rglob("*.rego"))
+    files = _shown(folder, ".rego")
     if sum(file.stat().st_size for file in files) > _MAX_BYTES:
         raise ValueError(f"more than {_MAX_BYTES >> 20} MiB of policies")
     texts = {file.relative_to(folder).as_posix(): file.read_text(encoding="utf-8") for file in files}

@@ -107,6 +107,26 @@ def test_a_bad_policy_keeps_the_last_good_one_and_alarms(make: Make, folder: Pat
     assert ask(policy, "stranger", "publish", "anything").decision is ALLOW
 
 
+def test_what_an_editor_or_a_mount_hides_in_the_folder_is_no_policy(make: Make, folder: Path) -> None:
+    (folder / ".#policy.rego").symlink_to("jo@host.4711")  # Emacs, as long as something is not saved
+    (folder / "..2026_11_27").mkdir()  # a ConfigMap that is mounted
+    (folder / "..2026_11_27" / "policy.rego").write_text("package fusebox.policy\nnonsense")
+    policy = make(str(folder))
+    assert ask(policy, "analyst", "tool_call", "warehouse", "GET /stock").decision is ALLOW
+    assert policy.problem == ""
+
+
+def test_a_file_that_leads_nowhere_is_told_for_as_long_as_it_does(make: Make, folder: Path) -> None:
+    policy = make(str(folder))
+    (folder / "more.rego").symlink_to("nowhere")
+    policy.refresh()
+    assert "more.rego" in policy.problem
+    assert ask(policy, "analyst", "tool_call", "warehouse", "GET /stock").decision is ALLOW
+    (folder / "more.rego").unlink()
+    policy.refresh()
+    assert policy.problem == ""
+
+
 def test_a_policy_that_there_was_no_time_to_try_is_tried_again(
     make: Make, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
