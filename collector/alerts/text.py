@@ -32,6 +32,8 @@ $commands
 """
 _MAX_SUBJECT: Final = 180
 _MAX_LINES: Final = 200
+_MAX_REASON: Final = 200
+"""Of each alert of a digest: sixty of them fit into what Slack takes, whatever is in them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +65,14 @@ class Templates:
         if len(parcel.alerts) == 1:
             return Template(self.text).substitute(_values(parcel))
         lines = [
-            plain(f"{each.timestamp}  {each.type}  {each.agent}  {each.reason}  {each.incident}").rstrip()
+            plain(f"{each.timestamp}  {each.type}  {each.agent}  {_short(each.reason)}  {each.incident}").rstrip()
             for each in parcel.alerts[:_MAX_LINES]
         ]
         return "\n".join([f"{parcel.payload()['data']['reason']}", "", *lines, "", LIST, ""])
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _MAX_REASON else f"{text[:_MAX_REASON]}…"
 
 
 def _values(parcel: Parcel) -> dict[str, str]:

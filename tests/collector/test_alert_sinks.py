@@ -88,6 +88,27 @@ class TestSlack:
         (actions,) = [block for block in message["blocks"] if block["type"] == "actions"]
         assert {"text": {"type": "plain_text", "text": "Answer…"}, "type": "button", "url": page} in actions["elements"]
 
+    def test_no_part_of_an_alert_is_a_link_or_is_looked_up_by_slack(self, receiver: Receiver) -> None:
+        arguments = '{"note":"see https://evil.example/?q=secret"}'
+        message = self.sent(receiver, single(alert(type="approval.asked", arguments=arguments), 0.0))
+        texts = [block["text"] for block in message["blocks"] if "text" in block]
+        texts += [each for block in message["blocks"] if block["type"] == "context" for each in block["elements"]]
+        assert [text for text in texts if "evil.example" in text["text"]]
+        assert all(text["type"] == "plain_text" or text.get("verbatim") for text in texts)
+        assert (message["unfurl_links"], message["unfurl_media"]) == (False, False)
+
+    @pytest.mark.parametrize("filling", ["<", "&", "`"])
+    def test_what_slack_spells_longer_still_fits_and_is_all_there(self, receiver: Receiver, filling: str) -> None:
+        """Slack refuses a message with a text beyond 3,000 characters, or with more than fifty blocks."""
+        asked = alert(type="approval.asked", arguments=filling * 1_990 + "END")
+        many = [single(alert(n, agent=f"bot-{n}!", reason=filling * 500), 0.0) for n in range(60)]
+        for parcel, named in ((single(asked, 0.0), ["END"]), (digest(many, 0.0), [f"bot-{n}!" for n in range(60)])):
+            blocks = self.sent(receiver, parcel)["blocks"]
+            texts = [block["text"]["text"] for block in blocks if block["type"] == "section"]
+            assert max(map(len, texts)) <= 3_000
+            assert len(blocks) <= 50
+            assert all(any(name in text for text in texts) for name in named)
+
     def test_a_digest_names_every_alert_in_it(self, receiver: Receiver) -> None:
         page = "https://fusebox.example.com/incident?trip=trn_"
         storm = digest(
@@ -108,6 +129,7 @@ class _Mailbox:
 
     def __init__(self) -> None:
         self.mails: list[EmailMessage] = []
+        self.goodbye = "221 Bye"
 
     async def handle_RCPT(
         self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
@@ -118,6 +140,9 @@ class _Mailbox:
             return "451 try again"
         envelope.rcpt_tos.append(address)
         return "250 OK"
+
+    async def handle_QUIT(self, _server: SMTP, _session: Session, _envelope: Envelope) -> str:
+        return self.goodbye
 
     async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:
         mail = message_from_bytes(bytes(envelope.content or b""), EmailMessage, policy=default)
@@ -199,6 +224,14 @@ class TestEmail:
         assert "score 5, threshold 4, 2 spans, the newest t:2" in text
         assert "https://fusebox.example.com/incident?trip=trn_1" in text
         assert "fusebox why t:2" in text
+
+    def test_a_mail_that_was_taken_is_taken_however_the_server_says_goodbye(
+        self, serve: Serve, mailbox: _Mailbox, trusting: ssl.SSLContext
+    ) -> None:
+        mailbox.goodbye = "421 closing"
+        server = Server("127.0.0.1", serve("starttls"), user="jo", password="secret", context=trusting)
+        assert self.sink(server).deliver(HOSTILE).fate is Fate.DELIVERED
+        assert len(mailbox.mails) == 1
 
     def test_it_arrives_over_tls_from_the_first_byte(
         self, serve: Serve, mailbox: _Mailbox, trusting: ssl.SSLContext

@@ -159,6 +159,18 @@ class TestWhereItMayGo:
         assert poster.post(b"{}", {}).fate is Fate.RETRY
         assert connected == [("127.0.0.1", 80)]
 
+    def test_a_name_with_an_address_where_nobody_listens_is_reached_at_its_other_one(
+        self, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As ``localhost`` has ::1 first, on many a machine."""
+        both = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, 0)) for host in ("127.0.0.2", "127.0.0.1")]
+        look_up = socket.getaddrinfo
+        monkeypatch.setattr(
+            socket, "getaddrinfo", lambda host, *a, **kw: both if host == "pager" else look_up(host, *a, **kw)
+        )
+        poster = Poster(f"http://pager:{receiver.server_port}/", EVERYWHERE)
+        assert poster.post(b"{}", {}).fate is Fate.DELIVERED
+
     @pytest.mark.parametrize("url", ["ftp://example.com", "http://", "example.com", "http://jo:pw@example.com/"])
     def test_an_address_that_is_none_is_refused_at_start(self, url: str) -> None:
         with pytest.raises(ConfigError, match=r"http\(s\) address") as refused:
@@ -176,6 +188,10 @@ class TestWhereItMayGo:
 
     def test_a_huge_answer_is_not_read_to_its_end(self, receiver: Receiver) -> None:
         receiver.answers = [(200, {}, b"x" * (20 << 20))]
+        assert webhook(receiver).deliver(one()).fate is Fate.DELIVERED
+
+    def test_an_alert_that_was_taken_is_taken_though_the_answer_breaks_off(self, receiver: Receiver) -> None:
+        receiver.answers = [(200, {"transfer-encoding": "chunked"}, b"no chunk")]
         assert webhook(receiver).deliver(one()).fate is Fate.DELIVERED
 
     def test_an_answer_that_trickles_ends_at_the_deadline(self, receiver: Receiver) -> None:

@@ -6,7 +6,7 @@ import logging
 import smtplib
 import ssl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from email.message import EmailMessage
 from email.utils import formatdate
@@ -66,12 +66,17 @@ class Server:
             if implicit
             else smtplib.SMTP(self.host, self.port, timeout=TIMEOUT_S)
         )
-        with smtp, deadline(lambda: smtp.sock, TIMEOUT_S):  # STARTTLS puts another in its place
-            if self.tls == "starttls":
-                smtp.starttls(context=context)
-            if self.user:
-                smtp.login(self.user, self.password)
-            yield smtp
+        try:
+            with deadline(lambda: smtp.sock, TIMEOUT_S):  # STARTTLS puts another in its place
+                if self.tls == "starttls":
+                    smtp.starttls(context=context)
+                if self.user:
+                    smtp.login(self.user, self.password)
+                yield smtp
+                with suppress(OSError, smtplib.SMTPException):  # what was taken is taken, however it says goodbye
+                    smtp.quit()
+        finally:
+            smtp.close()
 
 
 class EmailSink:

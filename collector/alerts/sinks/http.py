@@ -1,8 +1,8 @@
 """One POST to an address that was checked.
 
-The name is resolved once, every address it has must be allowed, and the connection goes to the address that was
-checked. Only public addresses are allowed, and the networks that the configuration lists. Redirects are not followed,
-of an answer 64 KiB are read, and a conversation that trickles ends at its deadline.
+The name is resolved once, every address it has must be allowed, and the connection goes to the first of them that takes
+it. Only public addresses are allowed, and the networks that the configuration lists. Redirects are not followed, of an
+answer 64 KiB are read, and a conversation that trickles ends at its deadline.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import ipaddress
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
@@ -63,7 +63,8 @@ class Poster:
             try:
                 connection.request("POST", _target(self._url), body, headers)
                 response = connection.getresponse()
-                response.read(_MAX_ANSWER)
+                with suppress(OSError, http.client.HTTPException):  # the status counts, however the rest comes
+                    response.read(_MAX_ANSWER)
                 return _judge(response)
             finally:
                 connection.close()
@@ -88,7 +89,8 @@ def _dial(url: SplitResult, timeout: float, allowed: Iterable[Network]) -> socke
     refused = [address for address in addresses if not (is_public(address) or is_within(address, allowed))]
     if refused:
         raise ValueError(f"{host} is {refused[0]}: not public; allow_networks (alert_webhook_private) would allow it")
-    sock = socket.create_connection((addresses[0], port), timeout)
+    sock = _connected(addresses, port, timeout)
+    sock.settimeout(timeout)
     if url.scheme == "http":
         return sock
     try:
@@ -96,6 +98,16 @@ def _dial(url: SplitResult, timeout: float, allowed: Iterable[Network]) -> socke
     except BaseException:
         sock.close()
         raise
+
+
+def _connected(addresses: Sequence[str], port: int, timeout: float) -> socket.socket:
+    """A connection to the first address that takes one; each has its share of the time."""
+    *others, last = addresses
+    share = timeout / len(addresses)
+    for address in others:
+        with suppress(OSError):
+            return socket.create_connection((address, port), share)
+    return socket.create_connection((last, port), share)
 
 
 def is_public(address: str) -> bool:

@@ -18,6 +18,8 @@ from collector.alerts.text import Templates, evidence, plain
 from fusebox.command import agent_scope
 
 _MAX_TEXT: Final = 2_900
+_MAX_LINE: Final = 500
+"""Characters; escaped they are five times as many at most."""
 _MAX_HEADER: Final = 150
 _PAGES: Final = {CIRCUIT_OPENED: "Incident", APPROVAL_ASKED: "Answer…"}
 _MARKS: Final = {"critical": ":red_circle:", "warning": ":large_orange_circle:", "info": ":white_circle:"}
@@ -36,7 +38,8 @@ class SlackSink:
         self.name, self._poster, self._templates, self._control = name, poster, templates, control.rstrip("/")
 
     def deliver(self, parcel: Parcel) -> Outcome:
-        message = {"text": escaped(self._templates.subject_of(parcel)), "blocks": self._blocks(parcel)}
+        message: dict[str, Any] = {"unfurl_links": False, "unfurl_media": False, "blocks": self._blocks(parcel)}
+        message["text"] = escaped(self._templates.subject_of(parcel))
         return self._poster.post(json.dumps(message).encode(), {"content-type": "application/json"})
 
     def close(self) -> None:
@@ -46,12 +49,12 @@ class SlackSink:
         subject = f"{_MARKS[parcel.severity]} {self._templates.subject_of(parcel)}"
         blocks: list[Block] = [
             {"type": "header", "text": {"type": "plain_text", "text": subject[:_MAX_HEADER], "emoji": True}},
-            *map(_section, _chunks(escaped(self._templates.text_of(parcel)))),
+            *map(_section, _chunks(self._templates.text_of(parcel))),
         ]
         if len(parcel.alerts) > 1:
             return blocks
         alert = parcel.alerts[0]
-        context = [{"type": "mrkdwn", "text": escaped(f"{parcel.id} {evidence(alert)}")[:_MAX_TEXT]}]
+        context = [{"type": "plain_text", "text": f"{parcel.id} {evidence(alert)}"[:_MAX_TEXT], "emoji": False}]
         buttons = self._buttons(alert)
         return [*blocks, {"type": "context", "elements": context}, *([_actions(buttons)] if buttons else [])]
 
@@ -71,20 +74,19 @@ def escaped(text: str) -> str:
 
 
 def _chunks(text: str) -> list[str]:
-    """The text in parts that fit into a block, whole lines as far as they do."""
+    """The text as Slack shows it as it is, in parts that fit into a block; a line is broken, and nothing left out."""
     chunks = [""]
     for line in text.splitlines():
-        if len(chunks[-1]) + len(line) >= _MAX_TEXT:
-            chunks.append("")
-        chunks[-1] += f"{line[: _MAX_TEXT - 1]}\n"
+        for start in range(0, max(1, len(line)), _MAX_LINE):
+            piece = escaped(line[start : start + _MAX_LINE]).replace("```", "` ` `")
+            if len(chunks[-1]) + len(piece) >= _MAX_TEXT:
+                chunks.append("")
+            chunks[-1] += f"{piece}\n"
     return chunks
 
 
 def _section(text: str) -> Block:
-    return {
-        "type": "section",
-        "text": {"type": "mrkdwn", "text": f"```{text.replace('```', '` ` `')}```", "verbatim": True},
-    }
+    return {"type": "section", "text": {"type": "mrkdwn", "text": f"```{text}```", "verbatim": True}}
 
 
 def _actions(buttons: list[Block]) -> Block:
