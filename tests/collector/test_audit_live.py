@@ -22,6 +22,8 @@ class Site:
         self._roles, self._capsys = roles, capsys
         self.running: Roles = roles("keep", "watch")
         self.data_dir = self.running.config.data_dir
+        self.complained = ""
+        """What the last verification said beside its result."""
 
     def again(self) -> None:
         self.running = self._roles("keep", "watch")
@@ -35,7 +37,9 @@ class Site:
     def verify(self, *arguments: str) -> tuple[int, dict[str, Any]]:
         self._capsys.readouterr()
         status = main(["audit", "verify", "--json", *arguments])
-        return status, json.loads(self._capsys.readouterr().out)
+        said = self._capsys.readouterr()
+        self.complained = said.err
+        return status, json.loads(said.out)
 
     def written(self, kind: str) -> int:
         """How many entries of this kind watch has written."""
@@ -97,6 +101,23 @@ def test_the_whole_of_a_running_installation_is_verified(site: Site, tmp_path: P
     status, found = site.verify()
     assert status == 1
     assert found["first_bad"] == {"writer": "watch", "seq": 2, "kind": "deleted", "where": "copy", "detail": ""}
+
+
+def test_a_damage_that_watch_was_not_told_of_is_said_to_be_untold(site: Site) -> None:
+    site.control().kill("agent:a", "b")
+    site.stop()
+    (path,) = sorted((site.data_dir / "journal" / "watch").glob("0*.jsonl"))
+    path.write_bytes(path.read_bytes().replace(b'"reason":"b"', b'"reason":"c"', 1))
+    status, found = site.verify()
+    assert status == 1
+    assert "watch was not told of this" in site.complained
+    where = f"watch {found['first_bad']['seq']}"
+
+    site.again()
+    assert site.verify()[0] == 1
+    assert "not told" not in site.complained
+    told = [alert["data"]["where"] for alert in site.control().alerts()["alerts"] if alert["type"] == "audit.failed"]
+    assert where in told
 
 
 def test_watch_starts_on_a_damaged_journal_people_can_kill_and_nobody_can_resume(site: Site) -> None:
