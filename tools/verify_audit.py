@@ -28,7 +28,7 @@ NEVER = sys.maxsize
 NOTHING = {"seq": NEVER, "prev": "", "hash": ""}  # a line that is no entry, a row that is not there
 ORDERS = {"erasure", "retention"}
 ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-WRONG = (ValueError, LookupError, TypeError, AttributeError, RecursionError, InvalidSignature, OSError)
+WRONG = (ValueError, ArithmeticError, LookupError, TypeError, AttributeError, RecursionError, InvalidSignature, OSError)
 
 
 def lines(paths):
@@ -125,7 +125,7 @@ def walk(items, first, signed, memories, size):
 
 def examine(folder, signed, rows, given, memories, now, read_at):
     """One chain: ``bad`` are the first wrong numbers by source, ``lost`` payloads that are gone, ``erased`` orders."""
-    paths = sorted(folder.glob("[0-9]*.jsonl"))
+    paths = sorted(path for path in folder.glob("[0-9]*.jsonl") if path.is_file())
     journal, first, last = [*map(entry_on, lines(paths))], int(paths[0].name[:12]) if paths else 0, max(signed)
     first = first if last >= first else 0  # without a checkpoint nothing speaks for what retention left
     copy = [genuine(row) for row in rows if row["seq"] >= first]

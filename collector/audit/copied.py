@@ -21,5 +21,5 @@ def read(root: Path) -> dict[str, int]:
     """What was remembered; nothing when there is no such file, or it is damaged."""
     try:
         return {str(writer): int(size) for writer, size in json.loads((root / _FILE).read_text()).items()}
-    except (OSError, ValueError, TypeError, AttributeError):
+    except (OSError, ValueError, TypeError, AttributeError, OverflowError):
         return {}

@@ -36,8 +36,8 @@ def writers(root: Path) -> list[str]:
 
 
 def chain_files(folder: Path) -> list[Path]:
-    """The files of entries, oldest first."""
-    return sorted(each for each in folder.glob("*.jsonl") if _NAME.fullmatch(each.name))
+    """The files of entries, oldest first; a folder, or a link to nothing, that is called like one is none."""
+    return sorted(each for each in folder.glob("*.jsonl") if _NAME.fullmatch(each.name) and each.is_file())
 
 
 def first_seq(path: Path) -> int:

@@ -55,7 +55,10 @@ class Verify:
         except ConfigError as error:
             print(f"fusebox: {error}", file=sys.stderr)
             return USAGE
-        found = verify_all(config, keys, remembered)
+        try:
+            found = verify_all(config, keys, remembered)
+        except OSError as error:  # another user's journal, say: that proves nothing, and accuses nobody
+            found = Found(Report(incomplete=[f"the journal cannot be read: {error}"]))
         _remember(args.witness, remembered, found)
         _record(config, found.report)
         if args.json:
@@ -98,10 +101,13 @@ def _remember(witness: Path | None, known: list[Checkpoint], found: Found) -> No
     new = [each for each in found.newest.values() if each not in known]
     if witness is None or found.report.problems or not new:
         return
-    with witness.open("ab") as file:
-        file.write(b"".join(each.line + b"\n" for each in new))
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with witness.open("ab") as file:
+            file.write(b"".join(each.line + b"\n" for each in new))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        found.report.incomplete.append(f"what was verified is not in the witness: {error}")
 
 
 def _record(config: Config, report: Report) -> None:

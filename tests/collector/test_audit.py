@@ -40,6 +40,7 @@ from collector.audit.merkle import Frontier, Tree, consistent, includes, node
 from collector.audit.signing import JournalSettings
 from collector.verbs.audit_export import safe
 from fusebox import happenings
+from fusebox.cli import main
 from fusebox.clock import ManualClock
 from fusebox.webhooks import new_secret, verify
 from tests.collector.audit_bench import verified
@@ -289,17 +290,28 @@ class TestTampering:
         assert (ours.status, ours.first) == (1, ("watch", seq)), [str(problem) for problem in report.problems]
         assert theirs == ours
 
+    @pytest.mark.parametrize("note", ['{"watch": "x"}', '{"watch": 1e999}', "["])
     def test_a_damaged_note_of_what_was_copied_leaves_rows_that_may_be_late(
-        self, tool: ModuleType, tmp_path: Path
+        self, tool: ModuleType, tmp_path: Path, note: str
     ) -> None:
         log = clean(random.Random(5), 100)
         log.write(tmp_path)
-        (tmp_path / "copied.json").write_text('{"watch": "x"}')
+        (tmp_path / "copied.json").write_text(note)
         rows = {writer: [row._asdict() for row in held] for writer, held in log.rows.items()}
         assert tool.verify(tmp_path, rows, dict(log.keys), now=NOW + 1)[0] == 0
         rows["watch"].pop()
         assert tool.verify(tmp_path, rows, dict(log.keys), now=NOW + 1)[0] == 2
         assert verified(tmp_path, {**log.rows, "watch": log.rows["watch"][:-1]}, given={}, now=NOW + 1).status == 2
+
+    def test_what_is_only_called_like_a_file_of_entries_hinders_nobody(self, tool: ModuleType, tmp_path: Path) -> None:
+        """Else nobody would be told of what was done beside it."""
+        log = clean(random.Random(6), 100)
+        log.write(tmp_path)
+        (tmp_path / "watch" / "000000009998.jsonl").mkdir()
+        (tmp_path / "watch" / "000000009999.jsonl").symlink_to("nowhere")
+        rows = {writer: [row._asdict() for row in held] for writer, held in log.rows.items()}
+        assert verified(tmp_path, log.rows, given=log.given, now=NOW + 1).status == 0
+        assert tool.verify(tmp_path, rows, dict(log.keys), now=NOW + 1)[0] == 0
 
     def test_nothing_is_not_verified(self, tool: ModuleType, tmp_path: Path) -> None:
         assert verified(tmp_path).status == 2
@@ -308,6 +320,31 @@ class TestTampering:
     def test_without_the_copy_it_is_incomplete(self, tool: ModuleType, tmp_path: Path) -> None:
         clean(random.Random(1), 100).write(tmp_path)
         assert tool.verify(tmp_path, None)[0] == 2
+
+
+class TestOnTheCommandLine:
+    """Exit status 1 is for what was tampered with, and for nothing else."""
+
+    @pytest.fixture
+    def data_dir(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        monkeypatch.setenv("FUSEBOX_DATA_DIR", str(tmp_path / "data"))
+        clean(random.Random(7), 100).write(tmp_path / "data" / "journal")
+        return tmp_path / "data"
+
+    def test_a_witness_that_cannot_be_written_is_told(self, data_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["audit", "verify", "--witness", str(data_dir / "no folder" / "seen.jsonl")]) == 2
+        assert "what was verified is not in the witness" in "".join(capsys.readouterr().out.split("\n"))
+
+    def test_a_journal_that_cannot_be_read_accuses_nobody(
+        self, data_dir: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        checkpoints = data_dir / "journal" / "watch" / checkpoint.FILE
+        checkpoints.unlink()
+        checkpoints.mkdir()
+        assert main(["audit", "verify", "--json"]) == 2
+        (why,) = json.loads(capsys.readouterr().out)["incomplete"]
+        assert "the journal cannot be read" in why
+        assert str(checkpoints) in why
 
 
 def _append_forged(log: Log, kind: str, payload: bytes) -> None:
