@@ -39,12 +39,29 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from fusebox.records import ActionKind
 
 Fact = Annotated[str, StringConstraints(pattern=r"^(target|workflow|environment|arguments(\.[^.]+)+)$")]
 """What a condition may look at; ``arguments.order.total`` is the field ``total`` of the field ``order``."""
+_ELSEWHERE: Final = re.compile(r"[?{}\[\]\\]")
+"""What other patterns mean something by, and engines not the same: a rule could fit nothing, also one that denies."""
+
+
+def _only_stars(pattern: str) -> str:
+    """
+    Raises:
+        ValueError: something else than ``*`` looks as if it were special.
+    """
+    if found := _ELSEWHERE.search(pattern):
+        raise ValueError(f"{pattern!r} has a {found[0]!r}; only a * is special in a pattern, so write that instead")
+    return pattern
+
+
+Pattern = Annotated[str, AfterValidator(_only_stars)]
+"""Text in which a ``*`` stands for any rest (in a routing key for one word)."""
+Bound = Annotated[float, Field(allow_inf_nan=False)]
 AGENT_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 
 
@@ -95,6 +112,12 @@ class ApprovalRule(BaseModel):
     expires_s: float = Field(default=900.0, gt=0, le=7 * 86_400)
     """Unanswered for so long is a no; agreed to and unused for so long, it is over too."""
 
+    @model_validator(mode="after")
+    def _enough(self) -> Self:
+        if self.by and len(set(self.by)) < self.people:
+            raise ValueError(f"it takes {self.people} people to agree, and by names {len(set(self.by))}; name more")
+        return self
+
 
 class Rule(BaseModel):
     """Actions, those that fit all of this: what an agent may not do."""
@@ -102,11 +125,11 @@ class Rule(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     action: ActionKind
-    resource: str = Field(min_length=1)
-    when: dict[Fact, str] = {}
+    resource: Pattern = Field(min_length=1)
+    when: dict[Fact, Pattern] = {}
     """Patterns that facts of the action must fit."""
-    at_most: dict[Fact, float] = {}
-    above: dict[Fact, float] = {}
+    at_most: dict[Fact, Bound] = {}
+    above: dict[Fact, Bound] = {}
     """Bounds of facts that are numbers."""
 
 
@@ -134,10 +157,10 @@ class AgentEntry(Role):
     team: str = ""
     risk: Risk = Risk.NORMAL
     tokens_per_minute: int | None = Field(None, gt=0)
-    usd_per_minute: float | None = Field(None, gt=0)
+    usd_per_minute: float | None = Field(None, gt=0, allow_inf_nan=False)
     periodic: frozenset[str] = frozenset()
-    handles: tuple[str, ...] = ()
-    publishes: tuple[str, ...] = ()
+    handles: tuple[Pattern, ...] = ()
+    publishes: tuple[Pattern, ...] = ()
     sql: tuple[SqlGrant, ...] = ()
     roles: tuple[str, ...] = ()
     approvals: ApprovalRule = ApprovalRule()

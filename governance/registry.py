@@ -80,7 +80,8 @@ def _explain(error: dict[str, Any]) -> str:
     path = [str(part) for part in error["loc"]]
     where = ".".join(path)
     if error["type"] != "extra_forbidden":
-        return f"{where}: {error['msg']}"
+        what = error["msg"].replace("a valid tuple", "a list").replace("a valid dictionary", "a table")
+        return f"{where}: {what}".removeprefix(": ")
     known: dict[str, Any] = _known(path).model_fields
     near = difflib.get_close_matches(path[-1], known, n=1)
     hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"

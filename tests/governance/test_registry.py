@@ -46,6 +46,11 @@ def test_no_file_means_nobody_is_registered(path: Path) -> None:
         ("[agents.x]\nowner = 'a'\ntokens_per_minute = 0\n", r"agents\.x\.tokens_per_minute"),
         ("[agents.'bad id']\nowner = 'a'\n", "bad id"),
         ("[agents.x]\nowner = 'a'\nrisk = 'extreme'\n", r"agents\.x\.risk"),
+        ("[agents.x]\nowner = 'a'\nhandles = 'order'\n", r"agents\.x\.handles: Input should be a list"),
+        ("[agents.x]\nowner = 'a'\nroles = ['raeder']\n", r"agents\.toml: [^:].* the role 'raeder'"),
+        ("[agents.x]\nowner = 'a'\nusd_per_minute = inf\n", r"agents\.x\.usd_per_minute: .* finite"),
+        ("[agents.x]\nowner = 'a'\napprovals = { people = 2, by = ['dana'] }\n", "it takes 2 people to agree"),
+        ("[agents.x]\nowner = 'a'\napprovals = { people = 2, by = ['dana', 'dana'] }\n", "by names 1"),
     ],
 )
 def test_mistakes_name_the_file_and_the_key(path: Path, text: str, complaint: str) -> None:
@@ -53,6 +58,23 @@ def test_mistakes_name_the_file_and_the_key(path: Path, text: str, complaint: st
     with pytest.raises(ConfigError, match=complaint) as caught:
         load_registry(path)
     assert "agents.toml" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("entry", "complaint"),
+    [
+        ("resource = 'erp', when = { target = '* /items[secret*' }", r"denies\.0\.when\.target: .* has a '\['"),
+        ("resource = 'erp', when = { target = 'GET /orders/{id}' }", r"only a \* is special"),
+        ("resource = 'erp.orde?'", r"denies\.0\.resource"),
+        ("resource = 'erp', above = { 'arguments.amount' = nan }", "finite"),
+        ("resource = 'erp', above = { 'arguments.amount' = inf }", "finite"),
+    ],
+)
+def test_a_rule_that_would_fit_nothing_is_refused(path: Path, entry: str, complaint: str) -> None:
+    """It would be a deny that denies nothing."""
+    path.write_text(f"[agents.x]\nowner = 'a'\ndenies = [{{ action = 'tool_call', {entry} }}]\n")
+    with pytest.raises(ConfigError, match=complaint):
+        load_registry(path)
 
 
 def test_text_that_is_no_utf8(path: Path) -> None:
