@@ -55,6 +55,10 @@ class OpenSegment:
             raise no_room(error) from error
         self.end += written
 
+    def gone(self) -> OSError | None:
+        """An error when somebody deleted the file: what is synced into it then, no reader will ever find."""
+        return None if os.fstat(self.fd).st_nlink else OSError("somebody deleted the segment")
+
 
 def no_room(error: OSError) -> SpoolFull:
     """What the disk reported, counted, as a refusal."""

@@ -93,6 +93,9 @@ class Writer:
             except (SpoolFull, SpoolFailed) as error:
                 self._failure = str(error)
                 raise
+            except OSError as error:  # of the folder, not of the segment: it may pass, so senders come again
+                self._failure = f"the folder of the spool cannot be used: {error}"
+                raise SpoolFailed(self._failure) from error
             self._failure = ""
         return number
 
@@ -113,7 +116,7 @@ class Writer:
         with self._cond:
             try:
                 self._check(self._refused)
-            except (SpoolFull, SpoolFailed) as error:
+            except (SpoolFull, SpoolFailed, OSError) as error:
                 return str(error)
             return "" if self._refused else self._failure
 
@@ -199,7 +202,7 @@ class Writer:
         failure: OSError | None = OSError("interrupted")
         try:
             os.fdatasync(segment.fd)
-            failure = None
+            failure = segment.gone()
         except OSError as error:
             failure = error
         finally:

@@ -229,6 +229,37 @@ def test_when_the_failed_part_cannot_be_cut_the_writer_refuses_until_reopened(
     reopened.close()
 
 
+def test_what_goes_into_a_segment_that_somebody_deleted_is_not_acknowledged(folder: Path, writer: Writer) -> None:
+    """As by an administrator who makes room: *receive* has the file open, so every write and sync succeeds."""
+    writer.append(b"deleted by somebody")
+    for segment in folder.glob("*.seg"):
+        segment.unlink()
+    with pytest.raises(SpoolFailed, match="deleted"):
+        writer.append(b"refused")
+    writer.append(b"after")
+    assert payloads(Reader(folder, "keep")) == [b"after"]
+
+
+def test_a_folder_that_cannot_be_used_is_a_reason_to_come_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its disk became read-only, say: segments that everybody passed cannot be deleted."""
+
+    def read_only(*_: object, **__: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    writer = Writer(folder, MIB, readers=("keep",), segment_bytes=100)
+    keep = Reader(folder, "keep")
+    keep.commit(writer.append(b"x" * 100))
+    keep.commit(writer.append(b"x" * 100))
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", read_only)
+        with pytest.raises(SpoolFailed, match="Read-only"):
+            writer.append(b"refused")
+        assert "Read-only" in writer.trouble()
+    writer.append(b"after")
+    assert writer.trouble() == ""
+    writer.close()
+
+
 def test_a_short_write_leaves_nothing_behind(folder: Path, writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
     """As with a full disk: the kernel takes a part of the record, then no more."""
     writer.append(b"before")
