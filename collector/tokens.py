@@ -66,8 +66,8 @@ class Tokens:
     def __init__(self, path: Path, tenant: str = "default") -> None:
         self._path = path
         self._tenant = tenant
-        self._seen: tuple[int, int, int] | None = None
-        self._by_hash: dict[str, Principal] = {}
+        self._known: tuple[tuple[int, int, int] | None, dict[str, Principal]] = None, {}
+        """Which file was read, and who is in it: one value, else a slow thread could put an older file in its place."""
 
     def add(self, name: str, agents: Iterable[str] = (ANY,)) -> str:
         """Make a token for ``name`` and return it; it cannot be shown again.
@@ -106,19 +106,18 @@ class Tokens:
         if not token:
             return None
         self._refresh()
-        return self._by_hash.get(hashed(token))
+        return self._known[1].get(hashed(token))
 
     def _refresh(self) -> None:
         seen = identity(self._path)
-        if seen == self._seen:
+        if seen == self._known[0]:
             return
         try:
             entries = self._read()
         except ConfigError as error:
             happenings.emit(UNREADABLE, error=str(error))
             entries = {}
-        self._by_hash = {e.sha256: Principal(n, self._tenant, frozenset(e.agents)) for n, e in entries.items()}
-        self._seen = seen
+        self._known = seen, {e.sha256: Principal(n, self._tenant, frozenset(e.agents)) for n, e in entries.items()}
 
     def _read(self) -> _Entries:
         try:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Iterator
 from enum import StrEnum
+from functools import cache
 from typing import Any, Final
 
 from google.protobuf.json_format import ParseDict, ParseError
@@ -18,6 +20,7 @@ from collector.receive.signals import Signal
 
 # SystemError: protobuf's C part looks up a JSON name with a lone surrogate and leaves the encoding error behind.
 _BROKEN: Final = (DecodeError, ParseError, ValueError, TypeError, AttributeError, RecursionError, SystemError)
+_IDS: Final = ("traceId", "spanId", "parentSpanId", "trace_id", "span_id", "parent_span_id")
 
 
 class Encoding(StrEnum):
@@ -77,17 +80,27 @@ def _items(data: Any, levels: tuple[str, str, str]) -> Iterator[dict[str, Any]]:
     """Every span or log record. Raises: Refusal: there are too many around them."""
     resources, scopes, items = levels
     groups = 0
-    for resource in data.get(resources) or ():
+    for resource in _list(data, resources):
         groups += 1
-        for scope in resource.get(scopes) or ():
+        for scope in _list(resource, scopes):
             groups += 1
-            yield from scope.get(items) or ()
+            yield from _list(scope, items)
     refuse_too_scattered(groups)
+
+
+def _list(part: dict[str, Any], name: str) -> list[Any]:
+    """A list by its name in JSON, or by that in the protocol's definition, which the parser takes, too."""
+    return part.get(name) or part.get(_original(name)) or []
+
+
+@cache
+def _original(name: str) -> str:
+    return re.sub("[A-Z]", lambda letter: f"_{letter[0].lower()}", name)
 
 
 def _repair_ids(part: dict[str, Any]) -> None:
     """Ids as protobuf's JSON has them; spans, their links and log records have some."""
-    for name in ("traceId", "spanId", "parentSpanId"):
+    for name in _IDS:
         if name in part:
             part[name] = _base64_of_hex(part[name])
 

@@ -30,9 +30,9 @@ Invariants
 3. Readers deliver records up to the mark, so what a reader has seen survives a power cut: *keep* fixes a batch from
    what it read, and a batch whose members vanished could not be retried.
 4. A failed ``fdatasync`` is never repeated on the same file (the kernel may have dropped the pages and report success
-   next time); a mark that cannot be moved counts as one, and so does a segment that somebody deleted. The segment is cut back to its durable length and closed, all
-   waiting appends raise, the next append starts a new segment. When even the cut fails, the writer refuses everything
-   until it is opened again.
+   next time); a mark that cannot be moved counts as one, and so does a segment that somebody deleted. The segment is
+   cut back to its durable length and closed, all waiting appends raise, the next append starts a new segment. When even
+   the cut fails, the writer refuses everything until it is opened again.
 5. A failed or short ``write`` is cut off again; the append raises :class:`SpoolFull`.
 6. Only the writer deletes segments: those whose last record every file in ``cursors/`` has passed, except the newest
    (from which :func:`recent` tells what was just received) unless room is needed. A cursor that cannot be read counts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from typing import Any
 
 import pytest
@@ -17,14 +18,14 @@ from collector.receive.decode import Encoding, decode
 from collector.receive.identity import speaker
 from collector.receive.outline import MAX_ITEMS
 from collector.receive.refusal import Refusal
-from collector.receive.signals import TRACES
+from collector.receive.signals import LOGS, TRACES, Signal
 from collector.receive.stamp import Stamped, stamp
 from collector.tokens import Principal
 from fusebox import happenings, names
 from fusebox.eventmap import SpanFacts, Value, event_of
 from fusebox.records import ActionKind
 from fusebox.registry import AGENT_ID
-from tests.collector.otlp_samples import START_NS, as_json, pairs, request, scalars, span
+from tests.collector.otlp_samples import START_NS, as_json, log, logs_request, pairs, request, scalars, span
 
 ANYBODY = Principal("local", "default", frozenset({"*"}))
 BOUND = Principal("billing", "acme", frozenset({"invoice-bot"}))
@@ -219,6 +220,21 @@ def test_json_and_protobuf_parse_to_the_same_request() -> None:
     assert decode(as_json(message), Encoding.JSON, TRACES) == decode(
         message.SerializeToString(), Encoding.PROTOBUF, TRACES
     )
+
+
+@pytest.mark.parametrize("signal", [TRACES, LOGS], ids=lambda signal: signal.name)
+def test_names_as_in_the_protocols_definition_mean_the_same(signal: Signal) -> None:
+    """Programs that print their messages with protobuf's own means send ``trace_id`` beside hex ids."""
+    item = span({"n": 2**62}, parent_span_id=b"12345678")
+    item.links.add(trace_id=b"x" * 16, span_id=b"y" * 8)
+    message = request(item) if signal is TRACES else logs_request(log(trace_id=b"x" * 16, span_id=b"y" * 8))
+    body = re.sub(rb'"(\w+)":', lambda key: re.sub(rb"[A-Z]", _underscored, key[0]), as_json(message))
+    assert b"trace_id" in body
+    assert decode(body, Encoding.JSON, signal) == message
+
+
+def _underscored(letter: re.Match[bytes]) -> bytes:
+    return b"_" + letter[0].lower()
 
 
 @given(st.binary(max_size=300))

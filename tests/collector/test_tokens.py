@@ -1,6 +1,8 @@
 """Tokens: shown once, stored as a hash, revoked at once, and a broken file lets nobody in."""
 
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,6 +44,37 @@ def test_a_running_reader_sees_new_and_revoked_tokens(path: Path) -> None:
     assert other.remove("late")
     assert not other.remove("late")
     assert reader.authenticate(token) is None
+
+
+def test_a_slow_thread_brings_no_revoked_token_back(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It read the file before the token was revoked, and gets to remember it while another remembers the new one."""
+    token = Tokens(path).add("late")
+    has_read, go_on = threading.Event(), threading.Event()
+    real = Path.read_text
+
+    def read_slowly(self: Path, *args: Any, **options: Any) -> str:
+        text = real(self, *args, **options)
+        if threading.current_thread() is slow:
+            has_read.set()
+            assert go_on.wait(10)
+        return text
+
+    class Overtaken(Tokens):
+        def __setattr__(self, name: str, value: object) -> None:
+            super().__setattr__(name, value)
+            if threading.current_thread() is not slow and has_read.is_set():
+                go_on.set()
+                slow.join(10)
+
+    slow = threading.Thread(target=lambda: tokens.authenticate(token))
+    tokens = Overtaken(path)
+    monkeypatch.setattr(Path, "read_text", read_slowly)
+    slow.start()
+    assert has_read.wait(10)
+    Tokens(path).remove("late")
+    tokens.authenticate(token)
+    assert not slow.is_alive()
+    assert tokens.authenticate(token) is None
 
 
 def test_names_are_listed_and_not_given_twice(path: Path) -> None:
