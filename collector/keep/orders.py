@@ -1,6 +1,19 @@
-"""The files by which ``fusebox collector`` and *keep* speak; :mod:`collector.keep.replay` tells their format."""
+"""The files by which ``fusebox collector`` and *keep* speak; :mod:`collector.keep.replay` tells their format.
 
+Each order has files of its own: one that is laid down while another is carried out is neither lost nor mixed up.
+"""
+
+from pathlib import Path
 from typing import Final
 
-ORDER: Final = "replay.json"
-ANSWER: Final = "replayed.json"
+ORDERS: Final = "*.order"
+
+
+def order_of(folder: Path, id: str) -> Path:
+    """The file of an order."""
+    return folder / f"{id}.order"
+
+
+def answer_to(folder: Path, id: str) -> Path:
+    """The file of its answer."""
+    return folder / f"{id}.answer"

@@ -1,10 +1,11 @@
 """Replaying dead letters: what the database refused once is offered again, for instance after an upgrade.
 
-``fusebox collector replay-dead`` asks by a file, because only *keep* may write to the database; *keep* answers by one::
+``fusebox collector replay-dead`` asks by a file, because only *keep* may write to the database; *keep* answers by one,
+which whoever asked removes::
 
-    dead_letters/replay.json     {"id": "<hex>", "user": "<who>", "reason": "<text that the letter's reason contains>"}
-    dead_letters/replayed.json   {"id": "<hex>", "replayed": n, "refused": n, "reasons": ["<first few, distinct>"],
-                                  "error": "<why it ended early>"}
+    dead_letters/<id>.order     {"user": "<who>", "reason": "<text that the letter's reason contains>"}
+    dead_letters/<id>.answer    {"id": "<id>", "replayed": n, "refused": n, "reasons": ["<first few, distinct>"],
+                                 "error": "<why it ended early>"}
 
 A letter keeps the id of its batch, so a replay is a retry of a part of that batch: what is stored of it already, in the
 source or in one of the views' targets, is found by that id and not stored again. A replay that was interrupted is done
@@ -31,7 +32,7 @@ from collector.keep.batch import Batch
 from collector.keep.engine import Engine
 from collector.keep.errors import EngineDown, EngineRefused, sorted_out
 from collector.keep.insert import Inserter
-from collector.keep.orders import ANSWER, ORDER
+from collector.keep.orders import ORDERS, answer_to, order_of
 from fusebox import happenings
 from fusebox.clock import Clock
 from fusebox.rundir import sync_dir, write_atomic
@@ -86,8 +87,8 @@ class Replay:
             return
         answer: dict[str, object] = {"id": order["id"], **self._recorded(order)}
         happenings.emit(REPLAYED, answer=answer)
-        write_atomic(self._folder / ANSWER, json.dumps(answer))
-        (self._folder / ORDER).unlink(missing_ok=True)
+        write_atomic(answer_to(self._folder, order["id"]), json.dumps(answer))
+        order_of(self._folder, order["id"]).unlink(missing_ok=True)
         sync_dir(self._folder)
 
     def _recorded(self, order: dict[str, str]) -> dict[str, object]:
@@ -115,14 +116,15 @@ class Replay:
         return {"replayed": outcomes.count(""), "refused": len(refused), "reasons": reasons, "error": error}
 
     def _order(self) -> dict[str, str] | None:
-        try:
-            order = json.loads((self._folder / ORDER).read_text())
-            return {"id": str(order["id"]), "user": str(order.get("user", "unknown")), "reason": str(order["reason"])}
-        except FileNotFoundError:
+        file = next(self._folder.glob(ORDERS), None)
+        if file is None:
             return None
+        try:
+            order = json.loads(file.read_text())
+            return {"id": file.stem, "user": str(order.get("user", "unknown")), "reason": str(order["reason"])}
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            happenings.emit(UNREADABLE, file=ORDER, error=repr(error))
-            (self._folder / ORDER).replace(self._folder / f"{ORDER}.damaged")
+            happenings.emit(UNREADABLE, file=file.name, error=repr(error))
+            file.replace(file.with_suffix(".damaged"))
             return None
 
     def _letters(self, reason: str) -> Iterator[Letter]:
@@ -169,9 +171,7 @@ class Replay:
 
 
 def _letter_in(file: Path) -> Letter | None:
-    """The letter that a file holds; None for the order, the answer and what is damaged, which is told."""
-    if file.name in (ORDER, ANSWER):
-        return None
+    """The letter that a file holds; None for what is damaged, which is told."""
     try:
         data = json.loads(file.read_text())
         raw = base64.b64decode(data["raw"])

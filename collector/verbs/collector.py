@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from collector.configured import user
-from collector.keep.orders import ANSWER, ORDER
+from collector.keep.orders import answer_to, order_of
 from fusebox import terminal
 from fusebox.config import Config
 from fusebox.errors import FuseboxError, Retryable
@@ -67,23 +67,23 @@ def _replay(folder: Path, reason: str, timeout: float) -> dict[str, Any]:
     Raises:
         KeepAway: there was none within ``timeout`` seconds; the order stands.
     """
-    order = {"id": secrets.token_hex(8), "user": user(), "reason": reason}
-    write_atomic(folder / ORDER, json.dumps(order))
+    id = secrets.token_hex(8)
+    write_atomic(order_of(folder, id), json.dumps({"user": user(), "reason": reason}))
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
-        answer = _answer(folder)
-        if answer and answer["id"] == order["id"]:
+        if answer := _answer(answer_to(folder, id)):
             return answer
         time.sleep(_POLL_S)
     raise KeepAway(f"keep did not answer within {timeout:g} s; it will carry the order out when it can")
 
 
-def _answer(folder: Path) -> dict[str, Any] | None:
+def _answer(file: Path) -> dict[str, Any] | None:
     try:
-        answer: dict[str, Any] = json.loads((folder / ANSWER).read_text())
-        return answer
+        answer: dict[str, Any] = json.loads(file.read_text())
     except FileNotFoundError:
         return None
+    file.unlink()
+    return answer
 
 
 def _told(answer: dict[str, Any]) -> str:

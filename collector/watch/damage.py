@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from collector.keep.orders import ANSWER, ORDER
 from collector.spool import quarantined
 from fusebox.clock import Clock
 
@@ -35,5 +34,4 @@ class Damage:
 
     def _found(self) -> Iterator[Path]:
         yield from quarantined(self._data_dir / "spool")
-        letters = (self._data_dir / "dead_letters").glob("[!.]*.json")
-        yield from (path for path in sorted(letters) if path.name not in (ORDER, ANSWER))
+        yield from sorted((self._data_dir / "dead_letters").glob("[!.]*.json"))

@@ -14,7 +14,7 @@ from collector.keep.deadletters import DeadLetters
 from collector.keep.engine import Engine
 from collector.keep.errors import EngineDown
 from collector.keep.insert import Inserter
-from collector.keep.orders import ANSWER, ORDER
+from collector.keep.orders import answer_to, order_of
 from fusebox.clock import ManualClock
 from fusebox.rundir import write_atomic
 from tests.collector.clickhouse_standin import StandIn
@@ -107,8 +107,8 @@ def test_poison_among_ten_thousand_spans_is_found_and_replayed_once_it_is_none(s
     assert _counts(server) == (10_001, 10_000)
     assert bench.rows("SELECT count(), countIf(reason LIKE 'agent_events_mv: %') FROM dead_letters") == [(2, 1)]
     server.run(f"ALTER TABLE agent_events_mv MODIFY QUERY {select}")
-    write_atomic(bench.letters / ORDER, json.dumps({"id": "1", "reason": ""}))
+    write_atomic(order_of(bench.letters, "1"), json.dumps({"reason": ""}))
     replay_of(bench).step()
-    answer = json.loads((bench.letters / ANSWER).read_text())
+    answer = json.loads(answer_to(bench.letters, "1").read_text())
     assert (answer["replayed"], answer["refused"]) == (1, 1)
     assert _counts(server) == (10_001, 10_001)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,9 +11,9 @@ import pytest
 
 from collector.audit.files import entries
 from collector.keep.deadletters import DeadLetters
-from collector.keep.orders import ANSWER, ORDER
+from collector.keep.orders import answer_to, order_of
 from collector.spool import Writer
-from fusebox import cli
+from fusebox import cli, happenings
 from fusebox.clock import ManualClock
 from fusebox.rundir import write_atomic
 from tests.collector.keep_bench import Bench, replay_of
@@ -30,11 +31,19 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
 
 def _replay(bench: Bench, reason: str = "") -> dict[str, object]:
-    write_atomic(bench.letters / ORDER, json.dumps({"id": "7", "user": "jo", "reason": reason}))
+    _order(bench, "7", reason)
     replay_of(bench).step()
-    assert not (bench.letters / ORDER).exists()
-    answer: dict[str, object] = json.loads((bench.letters / ANSWER).read_text())
-    assert answer["id"] == "7"
+    assert not order_of(bench.letters, "7").exists()
+    return _answer(bench, "7")
+
+
+def _order(bench: Bench, id: str, reason: str = "") -> None:
+    write_atomic(order_of(bench.letters, id), json.dumps({"user": "jo", "reason": reason}))
+
+
+def _answer(bench: Bench, id: str) -> dict[str, object]:
+    answer: dict[str, object] = json.loads(answer_to(bench.letters, id).read_text())
+    assert answer["id"] == id
     return answer
 
 
@@ -93,7 +102,7 @@ def test_letters_in_files_are_replayed_and_removed(bench: Bench) -> None:
     bench.engine.writer().command("RENAME TABLE away TO dead_letters")
     bench.engine.writer().command(f"ALTER TABLE agent_events_mv MODIFY QUERY {select}")
     assert _replay(bench)["replayed"] == 1
-    assert [file.name for file in bench.letters.iterdir()] == [ANSWER]
+    assert list(bench.letters.iterdir()) == [answer_to(bench.letters, "7")]
     assert bench.rows(_COUNTS) == [(1, 1)]
 
 
@@ -116,10 +125,33 @@ def test_a_database_that_is_away_is_part_of_the_answer(bench: Bench) -> None:
     assert bench.one(_WAITING) == 1
 
 
-def test_a_damaged_order_is_dropped(bench: Bench) -> None:
-    write_atomic(bench.letters / ORDER, "[1")
-    replay_of(bench).step()
-    assert not (bench.letters / ORDER).exists()
+def test_a_damaged_order_is_told_and_put_aside(bench: Bench) -> None:
+    told = happenings.counts()["replay_unreadable"]
+    write_atomic(order_of(bench.letters, "7"), "[1")
+    for _ in range(2):
+        replay_of(bench).step()
+    assert happenings.counts()["replay_unreadable"] == told + 1
+    assert [file.name for file in bench.letters.iterdir()] == ["7.damaged"]
+
+
+def test_an_order_that_comes_while_another_is_carried_out_has_its_turn(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The journal is written to in the middle of a replay; somebody else asks at that moment."""
+    bench.store(b"nonsense")
+    real = os.fdatasync
+
+    def meanwhile(fd: int) -> None:
+        monkeypatch.setattr("os.fdatasync", real)
+        _order(bench, "8", "no such reason")
+        real(fd)
+
+    _order(bench, "7")
+    monkeypatch.setattr("os.fdatasync", meanwhile)
+    for _ in range(2):
+        replay_of(bench).step()
+    assert _answer(bench, "7")["refused"] == 1
+    assert _answer(bench, "8")["refused"] == 0
 
 
 def test_the_command_asks_the_running_keep(
