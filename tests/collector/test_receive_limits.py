@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -20,7 +21,9 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from collector.receive import grpc as grpc_door
 from collector.receive import http
+from collector.receive.inflate import MAX_BODY
 from collector.spool import Writer
+from collector.tokens import Tokens
 from fusebox import connections, happenings
 from fusebox.supervisor import ServiceFailed
 from tests.collector.otlp_samples import request, span
@@ -217,6 +220,7 @@ def test_slow_grpc_senders_hold_up_nobody_and_end(receive: Receiving, monkeypatc
     """More calls without a message than there are workers."""
     monkeypatch.setattr(grpc_door, "_MESSAGE_DEADLINE_S", 1.0)
     token, never = receive.token("t"), threading.Event()
+    refused = happenings.counts()["requests_refused"]
 
     def nothing() -> Iterator[bytes]:
         never.wait(20)
@@ -232,6 +236,47 @@ def test_slow_grpc_senders_hold_up_nobody_and_end(receive: Receiving, monkeypatc
         assert time.monotonic() - started < 5
         assert [one.exception(20).code() for one in slow] == [grpc.StatusCode.CANCELLED] * 20
         never.set()
+    assert happenings.counts()["requests_refused"] == refused + 20, "each is counted once"
+
+
+def test_grpc_calls_that_break_off_are_counted(receive: Receiving, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sender that goes away in the middle of its call, and a message beyond gRPC's limit, which we never see."""
+    token, never, begun = receive.token("t"), threading.Event(), threading.Event()
+    refused = happenings.counts()["requests_refused"]
+    wait = grpc_door._Calls.message
+
+    def message(self: Any, *call: Any) -> bytes:
+        begun.set()
+        return wait(self, *call)
+
+    monkeypatch.setattr(grpc_door._Calls, "message", message)
+
+    def nothing() -> Iterator[bytes]:
+        never.wait(20)
+        yield from ()
+
+    with grpc.insecure_channel(receive.grpc) as channel, receive.caller() as call:
+        gone = channel.stream_unary(METHODS["traces"]).future(
+            nothing(), metadata=[("authorization", f"Bearer {token}")]
+        )
+        assert begun.wait(20)
+        gone.cancel()
+        until(lambda: happenings.counts()["requests_refused"] == refused + 1, "the cancelled call is counted")
+        with pytest.raises(grpc.RpcError) as too_large:
+            call("traces", bytes(MAX_BODY + 1), token)
+        until(lambda: happenings.counts()["requests_refused"] == refused + 2, "and the one that was too large")
+        never.set()
+    assert too_large.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+def test_a_revoked_token_opens_nothing_over_a_channel_that_stands(receive: Receiving) -> None:
+    token = receive.token("t")
+    with receive.caller() as call:
+        assert call("traces", request(span()).SerializeToString(), token) == b""
+        assert Tokens(receive.config.data_dir / "principals.json").remove("t")
+        with pytest.raises(grpc.RpcError) as refused:
+            call("traces", request(span()).SerializeToString(), token)
+    assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
 
 
 def test_a_grpc_call_without_a_token_is_refused_before_its_message(receive: Receiving) -> None:
