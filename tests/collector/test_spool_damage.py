@@ -6,15 +6,16 @@
 from __future__ import annotations
 
 import random
+import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+import xxhash
 
 from collector.spool import Reader, Writer
-from collector.spool.record import HEADER, walk
 from fusebox import happenings
 
 MIB = 1 << 20
@@ -112,12 +113,22 @@ MUTATIONS = [
 
 def intact(folder: Path, salt: int) -> dict[int, bytes]:
     """Every record that any file still holds whole: the oracle, with no notion of order or place."""
-    found = {}
-    for path in files(folder):
-        data = path.read_bytes()
-        for offset, header in walk(data, salt):
-            found[header.number] = data[offset + HEADER : offset + HEADER + header.length]
-    return found
+    return {number: payload for path in files(folder) for _, number, payload in records(path.read_bytes(), salt)}
+
+
+def records(data: bytes, salt: int) -> Iterator[tuple[int, int, bytes]]:
+    """Place, number and payload of every record in ``data``: the format as its description tells it, read anew here.
+
+    Unlike the product it looks at every place, also within what it has found.
+    """
+    for match in re.finditer(rb"(?=\xf5SPL)", data):
+        head = data[match.start() : match.start() + 28]
+        if len(head) < 28 or xxhash.xxh32_intdigest(head[:24], salt) != int.from_bytes(head[24:], "little"):
+            continue
+        length, number, checksum = (int.from_bytes(head[a:b], "little") for a, b in ((4, 8), (8, 16), (16, 24)))
+        payload = data[match.start() + 28 : match.start() + 28 + length]
+        if len(payload) == length and xxhash.xxh64_intdigest(payload, salt) == checksum:
+            yield match.start(), number, payload
 
 
 @pytest.mark.faults
@@ -138,9 +149,9 @@ def test_all_intact_records_survive(
         expected[writer.append(b"after the damage")] = b"after the damage"
         for name in ("keep", "watch"):
             with closing(Reader(folder, name)) as reader:
-                records = reader.read(10_000, 64 * MIB)
-            assert {r.number: r.payload for r in records} == expected, f"seed {seed}"
-            assert len(records) == len(expected), f"seed {seed}"
+                found = reader.read(10_000, 64 * MIB)
+            assert {r.number: r.payload for r in found} == expected, f"seed {seed}"
+            assert len(found) == len(expected), f"seed {seed}"
         writer.close()
         shutil.rmtree(folder)
     assert damaged > seed / 2, "the mutations did something"
@@ -155,9 +166,9 @@ def test_damage_is_counted_exactly_and_kept_for_people(original: Path, tmp_path:
     shutil.copytree(original, folder)
     path = files(folder)[5]
     data = bytearray(path.read_bytes())
-    starts = [offset for offset, _ in walk(bytes(data), int(path.stem.split("-")[1], 16))]
+    starts = [start for start, _, payload in records(bytes(data), int(path.stem.split("-")[1], 16)) if payload]
     for start in (starts[1], starts[3], starts[-1]):
-        data[start + HEADER] ^= 255
+        data[start + 28] ^= 255
     path.write_bytes(data)
     lost = happenings.counts()["spool_records_lost"]
     Writer(folder, 64 * MIB).close()
