@@ -17,6 +17,8 @@ from gateway.limits.rows import Row, State, shown
 from gateway.limits.rules import NOTHING, Call, Counted, Demand, Measure
 
 GUARD: Final = "quota"
+_AWAY_S: Final = 5.0
+"""Seconds after which the store may be back."""
 _NAMES: Final = {
     measure: tuple(f"x-ratelimit-{what}-{measure}" for what in ("limit", "remaining", "reset"))
     for measure in (Measure.REQUESTS, Measure.TOKENS)
@@ -66,9 +68,11 @@ class Refusal:
 
     @property
     def retry_after(self) -> float | None:
-        """Seconds until the call may fit, or None when it never does."""
-        waits = [row.reset_s for row in self.rows]
-        return None if None in waits else max((wait for wait in waits if wait is not None), default=0.0)
+        """Seconds until the call may fit, or None when it never does; soon, where the store is away: once it is back,
+        more than a share counts."""
+        waits = [math.inf if row.reset_s is None else row.reset_s for row in self.rows]
+        wait = min(max(waits, default=0.0), _AWAY_S if self.local else math.inf)
+        return None if wait == math.inf else wait
 
     @property
     def verdict(self) -> Verdict:

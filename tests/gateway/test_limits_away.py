@@ -39,6 +39,20 @@ def test_a_stopped_redis_leaves_each_worker_its_share_and_no_more(limiter: Limit
     limiter.close()
 
 
+@pytest.mark.parametrize("stretch", [{"budget": "month"}, {"window_s": 3600}, {"budget": "lifetime"}])
+@pytest.mark.parametrize("units", [2, 12], ids=["no-share", "used-share"])
+def test_who_is_refused_for_want_of_the_store_is_told_to_come_back_soon(
+    redis_server: RedisServer, clock: ManualClock, units: int, stretch: dict[str, object]
+) -> None:
+    limit = Limit.model_validate({"scope": "agent", "measure": "requests", "limit": units, **stretch})
+    limiter = Limiter(RedisStore(redis_server.url, timeout=0.2), [limit], clock, workers=3)
+    redis_server.stop()
+    refusal = [limiter.reserve(CALL, Demand()) for _ in range(5)][-1]
+    assert isinstance(refusal, Refusal)
+    assert (refusal.local, refusal.retry_after, refusal.headers()["retry-after"]) == (True, 5.0, "5")
+    limiter.close()
+
+
 def test_what_was_let_through_is_counted_when_redis_is_back(limiter: Limiter, redis_server: RedisServer) -> None:
     assert admitted(limiter, 1) == 1
     redis_server.pause()
