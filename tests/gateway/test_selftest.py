@@ -6,9 +6,12 @@ from breakers.circuit import Circuits
 from fusebox.guard import allow
 from fusebox.records import Verdict
 from gateway.filter import OutputFilter, Ruling
+from gateway.hold import Hold
 from gateway.keys import Keys
 from gateway.limits import NOTHING, Limiter
 from gateway.masking.masker import Masked, Session
+from gateway.screen import Screen
+from gateway.screen_stream import StreamScreen
 from gateway.selftest import SelfTestFailed
 from tests.fixtures.gateway import StartGateway
 from tests.gateway.test_screen import GUARDED
@@ -16,6 +19,10 @@ from tests.gateway.test_screen import GUARDED
 
 def lets_all_pass(*_: object, **__: object) -> Verdict:
     return allow("broken")
+
+
+async def always(*_: object) -> bool:
+    return True
 
 
 def broken(patch: pytest.MonkeyPatch, guard: str) -> None:
@@ -33,6 +40,15 @@ def broken(patch: pytest.MonkeyPatch, guard: str) -> None:
         patch.setattr(Session, "mask", lambda _, value, **how: Masked(value, allow("masking")))
     elif guard == "filter":
         patch.setattr(OutputFilter, "arguments", lambda *_: Ruling())
+    elif guard in ("masking of answers", "filter of answers"):
+        patch.setattr(Screen, "answer", lambda *_: None)
+    elif guard in ("masking of streams", "filter of streams"):
+        patch.setattr(StreamScreen, "event", lambda _, told: [told])
+        patch.setattr(StreamScreen, "end", lambda *_: [])
+    elif guard == "masking of results":
+        patch.setattr(Screen, "result", lambda _, value: value)
+    elif guard == "quota of streams":
+        patch.setattr(Hold, "reach", always)
     elif guard == "model":
         patch.setattr("gateway.keys.Identity.may_use_model", lambda *_: True)
     elif guard == "tool":
@@ -43,19 +59,29 @@ def broken(patch: pytest.MonkeyPatch, guard: str) -> None:
         patch.setattr("gateway.door.credential", lambda _: "none")
 
 
+def settings_for(guard: str) -> str:
+    """Both stand before an answer, the masking in front."""
+    if guard.startswith("filter of"):
+        return "[filter]\n"
+    return GUARDED if guard.startswith(("masking", "filter")) else ""
+
+
 def _anybody(keys: Keys) -> object:
     return next(iter(keys._by_hash.values()))
 
 
 @pytest.mark.parametrize(
-    "guard", ["key", "model", "tool", "latch", "snapshot", "circuit", "quota", "masking", "filter"]
+    "guard",
+    ["key", "model", "tool", "latch", "snapshot", "circuit", "quota", "quota of streams", "masking",
+     "masking of answers", "masking of streams", "masking of results", "filter", "filter of answers",
+     "filter of streams"],
 )  # fmt: skip
 def test_a_guard_that_lets_all_pass_keeps_the_gateway_from_serving(
     gateways: StartGateway, guard: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken(monkeypatch, guard)
     with pytest.raises(SelfTestFailed, match=f"the guard '{guard}' answered"):
-        gateways(GUARDED if guard in ("masking", "filter") else "")
+        gateways(settings_for(guard))
 
 
 def test_nothing_of_the_self_test_stays(gateways: StartGateway) -> None:
