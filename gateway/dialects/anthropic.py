@@ -45,7 +45,8 @@ class Messages(Anthropic):
     def read(self, raw: bytes) -> Ask:
         body = parse(raw)
         return Ask(
-            model_of(body), body.get("stream") is True, body, raw, max_tokens=count_of(body, "max_tokens"),
+            model_of(body), body.get("stream") is True, body, raw,
+            max_tokens=count_of(body, "max_tokens", least=0),  # 0 fills the provider's cache, and asks for no answer
             asked=last_text(body.get("messages")),
         )  # fmt: skip
 

@@ -176,16 +176,16 @@ def model_of(body: Json) -> str:
     return model
 
 
-def count_of(body: Json, name: str) -> int | None:
-    """How many tokens or answers a field asks for; None where the body does not say.
+def count_of(body: Json, name: str, least: int = 1) -> int | None:
+    """How many tokens or answers a field asks for, at ``least`` so many; None where the body does not say.
 
     Raises:
         Denied: 400, it is no number that can be meant.
     """
     value = body.get(name)
-    if value is None or (type(value) is int and 0 < value <= MAX_TOKENS):
+    if value is None or (type(value) is int and least <= value <= MAX_TOKENS):
         return value
-    raise bad_request(f"{name!r} must be a whole number between 1 and {MAX_TOKENS}")
+    raise bad_request(f"{name!r} must be a whole number between {least} and {MAX_TOKENS}")
 
 
 def text_of(content: Any) -> str:

@@ -49,6 +49,8 @@ class MessagesOverChat:
             raise _wordless(repr(unknown[0]))
         if (body.get("thinking") or {}).get("type") not in (None, "disabled"):
             raise _wordless("'thinking'")
+        if ask.max_tokens == 0:
+            raise _wordless("'max_tokens' of 0")
         if body["messages"][-1].get("role") != "user":
             raise _wordless("to go on with a message of the assistant")
         told: Json = {

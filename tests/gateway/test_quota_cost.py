@@ -3,7 +3,9 @@
 import json
 from typing import Any
 
+import anthropic
 import pytest
+from aiohttp import web
 
 from gateway.denied import Denied
 from gateway.dialects import Chat, Dialect, Messages, Responses
@@ -12,6 +14,7 @@ from gateway.providers.make import make_adapter
 from gateway.settings import Provider as Settings
 from tests.fixtures.gateway import Provider, StartGateway, whole
 from tests.gateway.test_ledger import CHAT, ask
+from tests.gateway.test_ledger import usage as spent
 from tests.gateway.test_quota import REQUESTS, TOKENS
 
 DIALECTS: dict[str, Dialect] = {
@@ -128,19 +131,40 @@ def test_words_about_pictures_and_what_describes_some_are_none() -> None:
     assert media_in(body) == 0
 
 
-NONSENSE = [0, -5, "5", 90_000.0, True, 2**64 - 1, 10**9 + 1]
+NONSENSE = [-1, -5, "5", 90_000.0, True, 2**64 - 1, 10**9 + 1]
+LENGTHS = [
+    ("/v1/chat/completions", "max_tokens", 1), ("/v1/chat/completions", "max_completion_tokens", 1),
+    ("/v1/chat/completions", "n", 1), ("/v1/responses", "max_output_tokens", 1), ("/v1/messages", "max_tokens", 0),
+]  # fmt: skip
 
 
-@pytest.mark.parametrize("given", NONSENSE, ids=repr)
 @pytest.mark.parametrize(
-    ("path", "field"),
-    [
-        ("/v1/chat/completions", "max_tokens"), ("/v1/chat/completions", "max_completion_tokens"),
-        ("/v1/chat/completions", "n"), ("/v1/responses", "max_output_tokens"), ("/v1/messages", "max_tokens"),
-    ],
-)  # fmt: skip
-def test_a_length_that_is_none_is_a_bad_request(path: str, field: str, given: object) -> None:
+    ("path", "field", "least", "given"),
+    [(path, field, least, given) for path, field, least in LENGTHS for given in (*NONSENSE, least - 1)],
+)
+def test_a_length_that_is_none_is_a_bad_request(path: str, field: str, least: int, given: object) -> None:
     body = {"model": "m", "messages": [{"role": "user", "content": "?"}], "input": "?", field: given}
-    with pytest.raises(Denied, match=f"'{field}' must be a whole number between 1 and 1000000000") as refused:
+    with pytest.raises(Denied, match=f"'{field}' must be a whole number between {least} and 1000000000") as refused:
         DIALECTS[path].read(json.dumps(body).encode())
     assert refused.value.status == 400
+
+
+def test_a_message_of_no_length_fills_the_cache_and_is_counted_by_its_input(
+    gateways: StartGateway, provider: Provider
+) -> None:
+    running = gateways(TOKENS.format(limit=5000))
+    usage = {"input_tokens": 20, "cache_creation_input_tokens": 1200, "cache_read_input_tokens": 0, "output_tokens": 0}
+    message = {"id": "msg_1", "type": "message", "role": "assistant", "model": "claude-haiku-4-5", "content": []}
+
+    async def filled(request: web.Request) -> web.StreamResponse:
+        return web.json_response({**message, "stop_reason": "max_tokens", "stop_sequence": None, "usage": usage})
+
+    provider.answers = [filled]
+    client = anthropic.Anthropic(base_url=running.url, api_key=running.key, max_retries=0)
+    asked = [{"role": "user", "content": "Is my ticket solved?"}]
+    answer = client.messages.create(model="claude", max_tokens=0, messages=asked)  # type: ignore[arg-type]
+    assert (answer.content, provider.seen[0].body["max_tokens"]) == ([], 0)
+    assert spent(running.span()[0]) == (1220, 0)
+    with pytest.raises(anthropic.BadRequestError, match="'max_tokens' of 0"):
+        client.messages.create(model="gpt-5-mini", max_tokens=0, messages=asked)  # type: ignore[arg-type]
+    assert len(provider.seen) == 1
