@@ -8,6 +8,7 @@ nothing is decided on it. What has ended is kept for ``keep_s`` seconds, and at 
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,7 +19,7 @@ from governance.approvals.approval import LIVE, Approval, Stage
 MAX_OVER: Final = 5_000
 
 DAMAGED: Final = happenings.declare(
-    "approval_index_damaged", logging.ERROR, "an entry of the index of approvals is none; that approval is not listed"
+    "approval_index_damaged", logging.ERROR, "an entry of the index of approvals is none; it is made anew, or dropped"
 )
 
 
@@ -68,19 +69,21 @@ class Index:
 
     def entries(self, now: float) -> list[Entry]:
         """All of them; what was kept long enough is dropped."""
-        found = [entry for id, text in self._store.read(self._key).items() if (entry := _read(id, text))]
+        found = [_read(id, text) for id, text in self._store.read(self._key).items()]
         over = sorted((e for e in found if not e.live), key=lambda entry: entry.until, reverse=True)
         gone = {e.id for place, e in enumerate(over) if place >= MAX_OVER or now - e.until > self._keep_s}
         self.drop(*gone)
         return [entry for entry in found if entry.id not in gone]
 
 
-def _read(id: str, text: str) -> Entry | None:
-    """None for what is no entry, which is told: the approval is not listed, and does not expire by itself."""
+def _read(id: str, text: str) -> Entry:
+    """What is no entry is told, and read as one that is due: whoever ends what is due looks at the approval itself."""
     stage, _, rest = text.partition(" ")
     until, _, agent = rest.partition(" ")
     try:
-        return Entry(id, Stage(stage).value, float(until), agent)
+        if math.isfinite(ends := float(until)):
+            return Entry(id, Stage(stage).value, ends, agent)
     except ValueError:
-        happenings.emit(DAMAGED, approval=id)
-        return None
+        pass
+    happenings.emit(DAMAGED, approval=id)
+    return Entry(id, Stage.PENDING.value, 0.0, "")

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from pydantic import BaseModel, Field, SecretStr
 
+from fusebox import happenings
 from fusebox.clock import ManualClock
 from fusebox.errors import StoreUnavailable
 from fusebox.store import MemoryStore, Script, Store
@@ -21,6 +22,7 @@ from governance.approvals.request import Request, Unaskable, exact
 
 KEY = b"k" * 32
 REQUEST = Request("buyer", "tool_call", "erp.commit", "PO-1", exact({"quantity": 200}), origin="msg_1")
+PUT = Script("return redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])", lambda row, args: row.update({args[0]: args[1]}))
 TERMS = Terms(("dana", "jo", "kim"), people=1, lasts_s=60.0, each=3)
 
 
@@ -183,6 +185,26 @@ def test_who_can_write_to_the_store_can_neither_approve_nor_repeat(kept: Kept) -
     restarted.ended(approval.id)  # the journal says so
     with pytest.raises(NotTaken):
         restarted.use(approval.id)
+
+
+@pytest.mark.parametrize("text", ["", "pending", "maybe 5.0 buyer", "pending soon buyer", "approved nan buyer"])
+def test_a_damaged_entry_of_the_index_is_told_and_hides_no_approval(kept: Kept, text: str) -> None:
+    approval = kept.ask()
+    place = "fusebox:default:approvals"
+    kept.store.run(PUT, place, approval.id, text)
+    kept.store.run(PUT, place, "apr_nobody", text)
+    before = happenings.counts()["approval_index_damaged"]
+    assert kept.register.live() == [approval]
+    assert happenings.counts()["approval_index_damaged"] == before + 2
+
+    kept.store.run(PUT, place, approval.id, text)
+    assert kept.register.expire() == []  # it is not due, and indexed again
+    told = happenings.counts()["approval_index_damaged"]
+    assert kept.register.standing({"buyer"}) == {approval.id: "pending"}
+    assert list(kept.store.read(place)) == [approval.id]
+    kept.clock.advance(TERMS.lasts_s)
+    assert [each.id for each in kept.register.expire()] == [approval.id]
+    assert happenings.counts()["approval_index_damaged"] == told
 
 
 def test_two_values_that_differ_have_two_texts() -> None:
