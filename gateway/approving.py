@@ -15,6 +15,7 @@ a call ended that they agreed to is journaled behind their answer (kind ``commit
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from http import HTTPStatus
@@ -31,6 +32,7 @@ from gateway.http import Reply, Request
 from rabbitmq.runtime import Runtime
 
 _AGAIN_S: Final = 5.0
+_LEFT: Final = "cancelled"
 _NOT_ASKED: Final = nullcontext()
 
 
@@ -52,15 +54,26 @@ class Approving:
         Raises:
             Denied: 202, they have been asked; 403, they said no; 503, nobody can be asked just now.
         """
-        try:
-            return await self._asking.answer(
+        answer = asyncio.ensure_future(
+            self._asking.answer(
                 lambda: self._runtime.approvals.require(
                     action, verdict, arguments, contract=contract, origin=action.workflow, named=named, by_origin=False
                 )
             )
+        )
+        try:
+            return await asyncio.shield(answer)
+        except asyncio.CancelledError:  # it may be spent all the same
+            answer.add_done_callback(lambda done: self._left(action, done))
+            raise
         except (ApprovalPending, ApprovalDenied, ApprovalUnavailable) as refused:
             self._runtime.refused(refused)
             raise _told(refused) from None
+
+    def _left(self, action: Action, answer: asyncio.Future[str]) -> None:
+        """The call ended before the answer came; what was spent for it is on record."""
+        if not answer.cancelled() and answer.exception() is None:
+            self._runtime.audit.committed(action, answer.result(), _LEFT)
 
     def carrying_out(self, action: Action, approval: str, reply: Reply) -> AbstractContextManager[None]:
         """Around a call that people agreed to (or, without an approval, any call): how it ends is on record."""

@@ -98,23 +98,23 @@ class ModelCalls:
             if asked is not None:
                 call.approved = await self._agreed(call, asked, targets)
             with self._means.approving.carrying_out(call.action, call.approved, call.reply):
+                if call.approved:
+                    await self._means.admission.again(call.action)
                 await self._try_all(call, targets)
 
     async def _agreed(self, call: Call, held: Verdict, targets: list[Target]) -> str:
         """The approval by which people agreed.
 
         Raises:
-            Denied: people have not agreed to it, a guard says no by now, or all upstreams are left alone: what they
-                agreed to is spent only where it can be done.
+            Denied: people have not agreed to it, or all upstreams are left alone: what they agreed to is spent only
+                where it can be done.
         """
         refusals = [target.circuit.refusal() for target in targets]
         if (last := refusals[-1]) and all(refusals):
             raise last
-        approval = await self._means.approving.require(
+        return await self._means.approving.require(
             call.action, held, lambda: call.ask.body, call.contract, call.approval
         )
-        await self._means.admission.again(call.action)
-        return approval
 
     async def _try_all(self, call: Call, targets: list[Target]) -> None:
         last: Failed | None = None

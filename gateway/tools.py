@@ -145,6 +145,8 @@ class Tools:
                 subject.attributes[names.APPROVAL] = approval
             outgoing = system.outgoing(request.method, path, query, body, headers)
             with self._means.approving.carrying_out(action, approval, reply):
+                if approval:
+                    await self._means.admission.again(action)
                 await self._attempt(_Visit(system, subject, reply, toll, screen), outgoing)
 
     async def _agreed(
@@ -153,15 +155,13 @@ class Tools:
         """The approval by which people agreed.
 
         Raises:
-            Denied: people have not agreed to it, a guard says no by now, or the system is left alone: what they agreed
-                to is spent only where it can be done.
+            Denied: people have not agreed to it, or the system is left alone: what they agreed to is spent only where
+                it can be done.
         """
         if refusal := system.circuit.refusal():
             raise refusal
         contract = f"tool at {system.settings.url}"
-        approval = await self._means.approving.require(action, held, lambda: shown, contract, named)
-        await self._means.admission.again(action)
-        return approval
+        return await self._means.approving.require(action, held, lambda: shown, contract, named)
 
     async def _attempt(self, visit: _Visit, outgoing: Outgoing) -> None:
         """

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
-from http.client import HTTPResponse
+from http.client import HTTPConnection, HTTPResponse
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from fusebox import guard, names
-from fusebox.records import ActionKind
+from fusebox.guard import Guards
+from fusebox.records import Action, ActionKind, Verdict
 from tests.fixtures.agents import eventually
 from tests.fixtures.approvals import Holding, answer, asked, hold, steps
 from tests.fixtures.collector import until
 from tests.fixtures.gateway import GatewayFactory, Provider, Running, failing, whole
+from tests.fixtures.proxy import Proxy
 from tests.fixtures.watch import Harness
 from tests.gateway.test_ledger import attributes
 from tests.gateway.test_tools import call, stored
@@ -91,6 +94,53 @@ def test_an_approval_is_not_spent_on_a_system_that_is_left_alone(
     provider.answers = [stored]
     eventually(lambda: order(running, approval=approval)[0] == 201, what="the system is asked again")
     assert steps(harness) == ["asked", "answered", "used"]
+
+
+class Turning(Holding):
+    """Wants people asked, and says no when it is asked again behind their yes."""
+
+    checked = 0
+
+    def check(self, action: Action) -> Verdict:
+        self.checked += 1
+        return super().check(action) if self.checked < 3 else guard.deny(self.name, "not any more")
+
+
+def test_what_is_denied_behind_their_yes_is_on_record(harness: Harness, running: Running, provider: Provider) -> None:
+    runtime = running.runtime
+    runtime.guards = Guards([runtime.guards, Turning(ActionKind.TOOL_CALL, "tickets")])
+    approval = order(running)[1]["approval_id"]
+    answer(harness, approve=True)
+    status, told = order(running, approval=approval)
+    assert (status, told["error"]["code"], provider.seen) == (403, "denied_by_policy", [])
+    (commit,) = until(lambda: harness.journal("commit"), "how it ended is on record")
+    assert (commit["subject"], commit["reason"]) == (approval, "denied_by_policy")
+
+
+def test_what_was_spent_for_a_client_that_left_is_on_record(
+    harness: Harness, gateways: GatewayFactory, provider: Provider
+) -> None:
+    with Proxy(harness.watch.url) as proxy:
+        running = gateways(control_url=f"http://127.0.0.1:{proxy.port}")
+        eventually(lambda: running.runtime.link.verified("ticket-helper"), what="the gateway has a snapshot")
+        hold(running.runtime, ActionKind.TOOL_CALL, "tickets")
+        approval = order(running)[1]["approval_id"]
+        answer(harness, approve=True)
+        proxy.freeze()
+        client = HTTPConnection(urlsplit(running.url).netloc, timeout=10)
+        headers = {"authorization": f"Bearer {running.key}", "x-fusebox-approval": approval}
+        client.request("POST", "/tools/tickets/orders", json.dumps(ORDER), headers)
+        calls = "fusebox_gateway_calls {}"
+        eventually(lambda: calls.format(1) in metrics(running), what="the call waits for watch")
+        client.close()
+        eventually(lambda: calls.format(0) in metrics(running), what="the gateway has noticed")
+        proxy.thaw()
+        (commit,) = until(lambda: harness.journal("commit"), "how it ended is on record")
+    assert (commit["subject"], commit["reason"], provider.seen) == (approval, "cancelled", [])
+
+
+def metrics(running: Running) -> str:
+    return call(running, "GET", "/metrics").read().decode()
 
 
 def test_of_many_that_show_the_same_approval_at_once_one_goes_through(
