@@ -61,7 +61,10 @@ def by_guard(agent: str, verdict: Verdict, incident: str) -> Denied:
             HTTPStatus.FORBIDDEN, "agent_tripped", f"{agent} is stopped: {verdict.reason}; see {incident}",
             retry_after=verdict.retry_after, told=told,
         )  # fmt: skip
-    return Denied(HTTPStatus.FORBIDDEN, f"denied_by_{verdict.guard}", f"{agent}: {verdict.reason}")
+    return Denied(
+        HTTPStatus.FORBIDDEN, f"denied_by_{verdict.guard}", f"{agent}: {verdict.reason}",
+        retry_after=verdict.retry_after,
+    )  # fmt: skip
 
 
 def named(error: BaseException) -> str:

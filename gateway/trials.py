@@ -9,7 +9,10 @@ from typing import Any, Final
 
 import orjson
 
+from fusebox import guard
 from fusebox.command import Keyring, Signer, allow_list
+from fusebox.guard import Guards
+from fusebox.records import Action, Verdict
 from gateway.limits import Limit, Measure, Scope
 from gateway.masking import RoutePolicy, Treatment
 from gateway.settings import GatewaySettings
@@ -68,14 +71,14 @@ def trials(settings: GatewaySettings) -> Iterator[Trial]:
 
 
 def _trials(
-    guard: str, settings: Mapping[str, Any], body: Mapping[str, Any], message: Mapping[str, Any], path: str = _CHAT
+    whose: str, settings: Mapping[str, Any], body: Mapping[str, Any], message: Mapping[str, Any], path: str = _CHAT
 ) -> Iterator[Trial]:
     """What a request must not say, and a whole answer or a stream of a model must not, either."""
-    code = f"deny_by_{guard}"
-    yield Trial(guard, code, settings=settings, body=body, path=path)
+    code = f"deny_by_{whose}"
+    yield Trial(whose, code, settings=settings, body=body, path=path)
     whole = orjson.dumps({"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]})
-    yield Trial(f"{guard} of answers", code, settings=settings, answer=(whole,))
-    yield Trial(f"{guard} of streams", code, settings=settings, body={"stream": True}, answer=_streamed(message))
+    yield Trial(f"{whose} of answers", code, settings=settings, answer=(whole,))
+    yield Trial(f"{whose} of streams", code, settings=settings, body={"stream": True}, answer=_streamed(message))
 
 
 def _streamed(message: Mapping[str, Any]) -> tuple[bytes, ...]:
@@ -97,6 +100,19 @@ def _orphan(runtime: Runtime) -> None:
     runtime.link.obey(Keyring.load(allow_list(Signer.generate())))
 
 
+class _Holding:
+    """A guard that wants people asked, of whom there are none."""
+
+    name = "self-test"
+
+    def check(self, action: Action) -> Verdict:  # noqa: ARG002 - the protocol's
+        return guard.hold(self.name, "self-test")
+
+
+def _hold(runtime: Runtime) -> None:
+    runtime.guards = Guards([_Holding()])
+
+
 def _tokens(limit: int) -> Mapping[str, Any]:
     return {"limits": (Limit(scope=Scope.AGENT, measure=Measure.TOKENS, limit=Decimal(limit), window_s=60),)}
 
@@ -110,6 +126,7 @@ _ALWAYS: Final = (
     Trial("latch", "agent_tripped", _kill),
     Trial("snapshot", "agent_unverified", _orphan),
     Trial("circuit", "agent_tripped", _trip),
+    Trial("approval", "approval_unavailable", _hold, path=_TOOLS),
     Trial("policy", "denied_by_policy", policy=NO_ADDRESS),
     Trial("quota", "insufficient_quota", settings=_tokens(1)),
     Trial("quota of streams", "quota_used_up", settings=_tokens(10**9), body={"stream": True, "max_tokens": 1},

@@ -148,7 +148,7 @@ def test_a_policy_server_that_does_not_answer_denies(running: tuple[Running, Pro
     server.failing = 503
     try:
         response = call(gateway, "GET", "/tools/tickets/fresh")
-        assert response.status == 403
+        assert (response.status, response.headers["retry-after"]) == (403, "5")
         assert "does not answer: HTTP status 503" in json.loads(response.read())["error"]["message"]
     finally:
         server.failing = 0

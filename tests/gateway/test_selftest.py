@@ -5,6 +5,7 @@ import pytest
 from breakers.circuit import Circuits
 from fusebox.guard import allow
 from fusebox.records import Verdict
+from gateway.approving import Approving
 from gateway.filter import OutputFilter, Ruling
 from gateway.hold import Hold
 from gateway.keys import Keys
@@ -23,6 +24,10 @@ def lets_all_pass(*_: object, **__: object) -> Verdict:
 
 async def always(*_: object) -> bool:
     return True
+
+
+async def agreed(*_: object) -> str:
+    return "apr_nobody"
 
 
 def broken(patch: pytest.MonkeyPatch, guard: str) -> None:
@@ -47,6 +52,8 @@ def broken(patch: pytest.MonkeyPatch, guard: str) -> None:
         patch.setattr(StreamScreen, "end", lambda *_: [])
     elif guard == "masking of results":
         patch.setattr(Screen, "result", lambda _, value: value)
+    elif guard == "approval":
+        patch.setattr(Approving, "require", agreed)
     elif guard == "quota of streams":
         patch.setattr(Hold, "reach", always)
     elif guard == "model":
@@ -72,7 +79,7 @@ def _anybody(keys: Keys) -> object:
 
 @pytest.mark.parametrize(
     "guard",
-    ["key", "model", "tool", "latch", "snapshot", "circuit", "quota", "quota of streams", "masking",
+    ["key", "model", "tool", "latch", "snapshot", "circuit", "approval", "quota", "quota of streams", "masking",
      "masking of answers", "masking of streams", "masking of results", "filter", "filter of answers",
      "filter of streams"],
 )  # fmt: skip
