@@ -18,7 +18,7 @@ from gateway.filter.settings import FilterSettings
 from gateway.filter.shell import shell
 from gateway.filter.sql import UNREADABLE, judge
 from gateway.filter.sql_calls import COMMAND
-from gateway.filter.statements import Found, all_texts, fragments, in_argument, in_text
+from gateway.filter.statements import Found, all_texts, commands, fragments, in_argument, in_text
 from gateway.filter.threats import GUARD, Ruling, Threat, Weight, ruling
 
 _NOTHING: Final = SqlGrant(dialect="postgres", tables={"": ()})
@@ -76,6 +76,8 @@ class OutputFilter:
             yield from shell(text)
             yield from links(text, self._settings.hosts, self._settings.unknown_links)
             yield from _canary(text, canaries)
+        for line in filter(None, commands(value)):
+            yield from shell(line)
 
     def _in_answer(
         self, agent: str, text: str, canaries: tuple[str, ...], whole: bool, pictures: Pictures | None

@@ -15,15 +15,21 @@ from typing import Final
 from gateway.filter.threats import Threat
 
 _FILE: Final = Path(__file__).with_name("shell.toml")
+_WORD: Final = re.compile(r"%(\w+)%")
+
+_UNSEEN: Final = re.compile(r"\\\n|\$\{?IFS\}?")
+"""What a shell reads as a blank."""
+_NOTHING: Final = re.compile(r"(?<=\w)(?:''|\"\"|\\)(?=\w)|(?<=\w)(?:''|\"\")$")
+"""What it reads over, inside a word."""
 
 
 def _rules() -> tuple[tuple[Threat, re.Pattern[str]], ...]:
     listed = tomllib.loads(_FILE.read_text())
-    secrets = f"(?:{'|'.join(listed['secrets'])})"
+    words = {name: f"(?:{'|'.join(any_)})" for name, any_ in listed["words"].items()}
     return tuple(
         (
             Threat(rule["name"], rule["what"]),
-            re.compile("|".join(rule["any"]).replace("%SECRETS%", secrets), re.IGNORECASE),
+            re.compile(_WORD.sub(lambda word: words[word[1]], "|".join(rule["any"])), re.IGNORECASE | re.MULTILINE),
         )
         for rule in listed["rule"]
     )
@@ -33,5 +39,6 @@ _RULES: Final = _rules()
 
 
 def shell(text: str) -> Iterator[Threat]:
-    """Commands that send, open, hide or wipe."""
-    yield from (threat for threat, pattern in _RULES if pattern.search(text))
+    """Commands that send, open, hide or wipe, as they are written and as a shell reads them."""
+    readings = {text, _NOTHING.sub("", _UNSEEN.sub(" ", text))}
+    yield from (threat for threat, pattern in _RULES if any(map(pattern.search, readings)))

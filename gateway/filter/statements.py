@@ -121,6 +121,22 @@ def texts(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
             yield from texts(each, name)
 
 
+def commands(value: Any) -> Iterator[str]:
+    """Command lines whose words stand by themselves: ``["curl", "-d", "@x"]``, or the command beside such a list."""
+    if isinstance(value, dict):
+        if any(isinstance(each, list) for each in value.values()):
+            words = [word for each in value.values() for word in (each if isinstance(each, list) else [each])]
+            yield " ".join(word for word in words if isinstance(word, str))
+        for each in value.values():
+            yield from commands(each)
+    elif isinstance(value, list | tuple):
+        yield " ".join(word for word in value if isinstance(word, str))
+        for each in value:
+            yield from commands(each)
+    elif isinstance(value, str) and not isinstance(parsed(value), str):
+        yield from commands(parsed(value))
+
+
 def all_texts(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
     """As :func:`texts`, and those of the JSON that one of them is.
 
