@@ -10,6 +10,7 @@ import base64
 import hashlib
 import json
 import logging
+import secrets
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +24,10 @@ from fusebox.rundir import write_atomic
 
 BURIED: Final = happenings.declare("dead_letters", logging.ERROR, "a record the database cannot read was put aside")
 _MAX_REASON: Final = 2000
+_KNOWN: Final = """
+SELECT 1 FROM dead_letters
+WHERE batch = {batch:String} AND lower(hex(SHA256(concat(batch, raw)))) = {letter:String} LIMIT 1
+"""
 
 
 class DeadLetters:
@@ -48,11 +53,14 @@ class DeadLetters:
             self._to_file(name, batch, raw, reason[:_MAX_REASON])
 
     def _to_table(self, name: str, batch: str, raw: bytes, reason: str) -> None:
+        """The engine's memory of tokens is not asked: it may hold one of an attempt whose row never came to be."""
+        if self._engine.writer().query(_KNOWN, {"batch": batch, "letter": name}).result_rows:
+            return
         self._engine.writer().insert(
             "dead_letters",
             [[int(self._clock.now() * 1_000_000), batch, reason, raw]],
             column_names=["time", "batch", "reason", "raw"],
-            settings={"insert_deduplication_token": name},
+            settings={"insert_deduplication_token": secrets.token_hex(16)},
         )
 
     def _to_file(self, name: str, batch: str, raw: bytes, reason: str) -> None:

@@ -11,11 +11,13 @@ from fusebox.errors import FuseboxError, Retryable
 # Codes that say something about the engine's day and nothing about the statement or its data.
 _PASSING: Final = frozenset(
     {
-        74, 75, 76,  # cannot read, write or open a file
-        159, 160, 202, 203, 209, 210, 279,  # timeouts, too many queries, network
-        236, 242, 243, 252, 319, 394, 425, 439, 473, 499,  # aborted, read-only, no space, too many parts, cancelled …
-        192, 193, 194, 497, 516,  # unknown user, wrong password, access denied
-        999,  # Keeper
+        74, 75, 76, 77, 87, 88, 172, 204, 294, 400, 458, 531, 586,  # cannot read, write, open, sync … a file
+        1000, 1001, 1002,  # what the libraries below say, above all of files and folders
+        95, 96, 159, 160, 202, 203, 209, 210, 279,  # timeouts, too many queries, network
+        173, 201, 700, 745, 749, 762, 776, 777, 778, 1019, 1020,  # memory, quota, connections, load
+        236, 242, 243, 252, 319, 384, 394, 425, 439, 473, 499, 774,  # aborted, read-only, no space, too many parts …
+        164, 192, 193, 194, 497, 516, 720,  # unknown user, wrong password, access denied
+        225, 244, 285, 289, 999,  # Keeper and replicas
     }
 )  # fmt: skip
 OUT_OF_MEMORY: Final = 241

@@ -17,13 +17,16 @@ and the materialized views fill their targets within the same insert; a partial 
                          bisecting ── one span or log record (or unreadable bytes) left ──► dead letter
 
 A retry of everything uses the batch's token, which the engine also remembers; a retry of a part uses the hash of that
-part. Probing covers what the token does not: a deduplication window that was overrun or lost in a power cut.
+part. Probing covers what the token does not: a deduplication window that was overrun or lost in a power cut, and one
+that holds a token whose rows never came to be (the engine remembers it before the part has its name, and a disk may
+fail between): what is still missing after a retry is inserted under a token of its own.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
+import secrets
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
@@ -35,6 +38,7 @@ from collector.keep.batch import Batch
 from collector.keep.engine import Engine
 from collector.keep.errors import OUT_OF_MEMORY, EngineDown, EngineRefused, sorted_out
 from collector.keep.otlp_bytes import LOG, Identity, fixed64_field, framed, halves, holds_logs, without
+from collector.keep.strays import undo
 from collector.keep.targets import Completion, Letters
 from fusebox import happenings
 from fusebox.protobuf import bytes_field
@@ -115,6 +119,7 @@ class Inserter:
     def _settle(self, batch: Batch, payloads: list[bytes]) -> None:
         """Find out what an attempt left behind and write the rest."""
         self._await_silence(batch)
+        undo(self._do, batch)
         self._write_missing(batch, payloads)
         self._completion.complete(batch)
 
@@ -126,6 +131,15 @@ class Inserter:
             self._insert(batch, missing)
         except EngineRefused as error:
             self._divide(batch, missing, error)
+        else:
+            self._insist(batch, missing)
+
+    def _insist(self, batch: Batch, payloads: list[bytes]) -> None:
+        """Write what the engine wrongly takes for a repetition."""
+        left = _without(payloads, self._present(batch))
+        if left:
+            undo(self._do, batch)
+            self._insert(batch, left, secrets.token_hex(16))
 
     def _divide(self, batch: Batch, payloads: list[bytes], error: EngineRefused) -> None:
         if not self._accepts_nothing(batch):
@@ -141,17 +155,19 @@ class Inserter:
                 self._letters.add(batch.id, left, str(error))
 
     def _missing(self, batch: Batch, payloads: list[bytes]) -> list[bytes]:
-        rows = self._do(lambda client: client.query(_PRESENT, {"batch": batch.id, "log": LOG}).result_rows)
-        present: frozenset[Identity] = frozenset((first, second) for first, second in rows)
-        if not present:
-            return payloads
-        happenings.emit(COMPLETED, batch=batch.id, present=len(present))
-        return [rest for payload in payloads if (rest := _rest(payload, present))]
+        present = self._present(batch)
+        if present:
+            happenings.emit(COMPLETED, batch=batch.id, present=len(present))
+        return _without(payloads, present)
 
-    def _insert(self, batch: Batch, payloads: Sequence[bytes]) -> None:
+    def _present(self, batch: Batch) -> frozenset[Identity]:
+        rows = self._do(lambda client: client.query(_PRESENT, {"batch": batch.id, "log": LOG}).result_rows)
+        return frozenset((first, second) for first, second in rows)
+
+    def _insert(self, batch: Batch, payloads: Sequence[bytes], token: str = "") -> None:
         tail = bytes_field(_BATCH_FIELD, batch.id.encode()) + fixed64_field(_FORMED_FIELD, batch.formed)
         whole = batch.whole and tuple(payloads) == batch.payloads
-        token = batch.id if whole else _digest(payloads)
+        token = token or (batch.id if whole else _digest(payloads))
         self._attempt += 1
         settings = self._settings | {
             "insert_deduplication_token": token, "query_id": f"{_query_prefix(batch)}-{self._attempt}"
@@ -212,6 +228,10 @@ def _digest(payloads: Sequence[bytes]) -> str:
 
 def _query_prefix(batch: Batch) -> str:
     return f"fusebox-keep-{batch.id[:32]}"
+
+
+def _without(payloads: list[bytes], present: frozenset[Identity]) -> list[bytes]:
+    return [rest for payload in payloads if (rest := _rest(payload, present))] if present else payloads
 
 
 def _rest(payload: bytes, present: frozenset[Identity]) -> bytes:

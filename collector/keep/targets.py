@@ -129,11 +129,11 @@ class Completion:
             self._do(lambda client: client.command(statement, parameters={"batch": batch.id}))  # noqa: B023
 
     def _emitters(self) -> str:
-        columns, select = _text(self._do, _COLUMNS, table="emitters"), _text(self._do, _VIEW, view="emitters_mv")
+        columns, select = text_of(self._do, _COLUMNS, table="emitters"), text_of(self._do, _VIEW, view="emitters_mv")
         return _EMITTERS.format(columns=columns, select=select)
 
     def _minutes(self) -> str:
-        return rollup.correction(_text(self._do, _VIEW, view=rollup.VIEW))
+        return rollup.correction(text_of(self._do, _VIEW, view=rollup.VIEW))
 
 
 class _Run:
@@ -142,8 +142,8 @@ class _Run:
     def __init__(self, do: Do, letters: Letters, batch: Batch, target: Target) -> None:
         self._do, self._letters, self._batch, self._target = do, letters, batch, target
         self._refused: list[tuple[Identity, EngineRefused]] = []
-        columns = _text(do, _COLUMNS, table=target.rows.table)
-        select = _text(do, _VIEW, view=target.view)
+        columns = text_of(do, _COLUMNS, table=target.rows.table)
+        select = text_of(do, _VIEW, view=target.view)
         if not (columns and select):
             raise EngineDown(f"{target.view} or {target.rows.table} is missing in the database")
         self._statement = (
@@ -205,5 +205,6 @@ class _Run:
         return True
 
 
-def _text(do: Do, statement: str, **parameters: str) -> str:
+def text_of(do: Do, statement: str, **parameters: str) -> str:
+    """The first column of the first row, as text; "" when there is none."""
     return str(do(lambda client: next(iter(client.query(statement, parameters).result_rows), ("",))[0]))

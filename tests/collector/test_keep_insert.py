@@ -8,11 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from clickhouse_connect.driver.exceptions import DatabaseError
 
 from collector import queries, schema
 from collector.keep import otlp_bytes
 from collector.keep.engine import Engine
-from collector.keep.errors import EngineDown
+from collector.keep.errors import EngineDown, sorted_out
 from collector.keep.targets import TARGETS
 from fusebox.errors import ConfigError
 from tests.collector.keep_bench import Bench
@@ -92,6 +93,31 @@ def test_what_is_missing_in_a_views_target_is_written_and_nothing_else(bench: Be
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("gone", [("otel_traces",), ("agent_events", "token_ledger"), ("otel_traces", "agent_events")])
+def test_what_the_engine_remembers_and_does_not_have_is_written(bench: Bench, gone: tuple[str, ...]) -> None:
+    """It notes a token before the part has its name: a disk that fails between leaves a token without rows."""
+    call = {"gen_ai.operation.name": "chat", "gen_ai.usage.input_tokens": 7}
+    batch = bench.store(request(Span(1, attributes=call), Span(2, attributes=call)), request(Span(3)))
+    for _ in range(2):
+        for table in gone:
+            span = "SpanId" if table == "otel_traces" else "span_id"
+            bench.engine.writer().command(
+                f"ALTER TABLE {table} DELETE WHERE {span} != '{2:016x}' SETTINGS mutations_sync = 1"
+            )
+        bench.inserter.write(bench.batch(*batch.payloads, retried=True, id=batch.id))
+        assert bench.rows(_COUNTS) == [(3, 3)]
+        assert bench.rows("SELECT uniqExact(SpanId) FROM otel_traces") == [(3,)]
+        assert bench.rows("SELECT uniqExact(span_id) FROM agent_events") == [(3,)]
+        assert bench.rows("SELECT count(), uniqExact(span_id), sum(input_tokens) FROM token_ledger") == [(2, 2, 14)]
+        assert bench.rows("SELECT sum(actions), sum(input_tokens) FROM agent_minutes") == [(3, 14)]
+
+
+@pytest.mark.parametrize("code", [204, 1001])
+def test_a_disk_that_fails_under_the_database_buries_nothing(code: int) -> None:
+    """It cannot sync a part, or give it its name."""
+    assert isinstance(sorted_out(DatabaseError("Input/output error", code=code)), EngineDown)
+
+
 def test_a_view_of_somebody_else_that_fails_stops_nothing(bench: Bench) -> None:
     writer = bench.engine.writer()
     writer.command("CREATE TABLE broken (x UInt8) ENGINE = MergeTree ORDER BY x")
@@ -124,6 +150,14 @@ def test_of_a_large_batch_only_the_bad_record_is_put_aside(bench: Bench) -> None
     bench.inserter.write(bench.batch(*batch.payloads, retried=True, id=batch.id))
     assert bench.rows(_COUNTS) == [(400, 400)]
     assert bench.one("SELECT count() FROM dead_letters") == 1
+
+
+def test_a_dead_letter_that_the_engine_remembers_and_does_not_have_is_written(bench: Bench) -> None:
+    batch = bench.store(b"nonsense")
+    bench.engine.writer().command("ALTER TABLE dead_letters DELETE WHERE 1 SETTINGS mutations_sync = 1")
+    for _ in range(2):
+        bench.inserter.write(bench.batch(*batch.payloads, retried=True, id=batch.id))
+        assert bench.one("SELECT count() FROM dead_letters") == 1
 
 
 def test_when_the_table_is_gone_a_dead_letter_becomes_a_file(bench: Bench) -> None:

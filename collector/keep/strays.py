@@ -1,0 +1,32 @@
+"""Strays: rows of a view's target whose span its source lacks, because the insert failed when only the target had it.
+
+They go before the source gets the span again, which would write them once more.
+"""
+
+from __future__ import annotations
+
+from collector.keep.batch import Batch
+from collector.keep.errors import EngineDown, EngineRefused
+from collector.keep.targets import TARGETS, Do, Target, text_of
+
+
+def undo(do: Do, batch: Batch) -> None:
+    """Take a batch's strays out of the targets.
+
+    Raises:
+        EngineDown: not now; it may be called again.
+    """
+    try:
+        for target in TARGETS:
+            _undo(do, batch, target)
+    except EngineRefused as error:
+        raise EngineDown(str(error)) from error
+
+
+def _undo(do: Do, batch: Batch, target: Target) -> None:
+    table, source, rows = target.rows.table, target.source, target.rows
+    stored = f"SELECT {source.key} FROM {source.table} WHERE {source.batch} = {{batch:String}}"
+    strays = f"{rows.batch} = {{batch:String}} AND ({rows.key}) NOT IN ({stored})"
+    if text_of(do, f"SELECT count() FROM {table} WHERE {strays}", batch=batch.id) != "0":
+        statement = f"ALTER TABLE {table} DELETE WHERE {strays} SETTINGS mutations_sync = 1"
+        do(lambda client: client.command(statement, {"batch": batch.id}))
