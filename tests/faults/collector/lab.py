@@ -77,8 +77,9 @@ class Lab:
         return [tuple(row) for row in answer.json()["data"]]
 
     def drain(self) -> None:
-        """Wait until every owed span is in every table."""
+        """Wait until all that is owed is in every table, and what was given up, too, if it was received."""
         until(lambda: self.oracle.is_paid(self.rows), "everything owed is stored", _DRAIN_S)
+        until(lambda: self.roles["keep"].measured("keep_lag_bytes") == 0, "keep has nothing to do", _DRAIN_S)
 
     def _ask_keep(self, statement: str) -> requests.Response | None:
         url = self.roles["keep"].url

@@ -2,54 +2,43 @@
 
 The life of a request::
 
-    issued ──► answered 200: owed ─────────────────► each of its spans once in every table
+    issued ──► answered 200: owed ─────────────────► each span and log record of it once in every table it belongs to
        └─────► given up (no 200 was ever seen): may be there whole or not at all, never twice
 
 What it finds wrong
     lost        owed, and not in a table
+    halved      given up, and a table has a part of it
     doubled     in a table more than once
     invented    in a table and never issued
-    changed     in ``otel_traces`` with another content than was sent
-    miscounted  the tokens of a table are not those of the spans in it, or a minute's sums not those of its events
+    changed     in a table with another content than was sent: text, lists and maps, times, tokens, cost
+    miscounted  a minute's sums are not those of its events
 """
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from collector.keep.targets import SPANS, TARGETS
-from fusebox.names import SCORE_SPAN
+from tests.faults.collector.content import STORED, Parcel, Texts
 
 Rows = Callable[[str], list[tuple[Any, ...]]]
 """Asks the database."""
 
-PROOF: Final = "lab.proof"
-SPAN_TABLES: Final[Mapping[str, str]] = {
-    rows.table: rows.span for rows in (SPANS, *(t.rows for t in TARGETS)) if rows.table != "detector_scores"
-}
-"""Every table that holds a row for each span of the laboratory (no detector's score is among them), and its column of
-span ids."""
-
 MINUTES: Final = """
-SELECT minute, agent, sum(actions), sum(tokens) FROM (
-    SELECT toStartOfMinute(time) AS minute, agent, 1 AS actions, toInt64(input_tokens) AS tokens FROM agent_events
-    UNION ALL SELECT minute, agent, -actions, -input_tokens FROM agent_minutes)
-GROUP BY minute, agent HAVING sum(actions) != 0 OR sum(tokens) != 0
+SELECT minute, agent, sum(actions), sum(tokens), sum(cost) FROM (
+    SELECT toStartOfMinute(time) AS minute, agent, 1 AS actions, toInt64(input_tokens + output_tokens) AS tokens,
+        toDecimal128(ifNull(cost_usd, 0), 12) AS cost FROM agent_events
+    UNION ALL SELECT minute, agent, -actions, -input_tokens - output_tokens, -toDecimal128(cost_usd, 12)
+        FROM agent_minutes)
+GROUP BY minute, agent HAVING sum(actions) != 0 OR sum(tokens) != 0 OR sum(cost) != 0
 """
 """Where the sums by minute are not those of the events."""
 
-
-@dataclass(frozen=True, slots=True)
-class Issued:
-    """A span as it was sent."""
-
-    tokens: int
-    proof: str
+_OF_SPANS: Final = {rows.table for rows in (SPANS, *(t.rows for t in TARGETS)) if rows.table != "detector_scores"}
+assert STORED.keys() > _OF_SPANS, "every table with a row for each span of the laboratory is looked into"
 
 
 class Oracle:
@@ -57,59 +46,62 @@ class Oracle:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._issued: dict[str, Issued] = {}
+        self._issued: dict[str, Texts] = {}
         self._owed: set[str] = set()
+        self._parcels: list[frozenset[str]] = []
 
-    def issue(self, spans: Mapping[str, int]) -> dict[str, str]:
-        """New spans, by id, with their tokens; the proofs to send with them."""
-        proofs = {span: hashlib.sha256(f"{span}:{tokens}".encode()).hexdigest()[:24] for span, tokens in spans.items()}
+    def issue(self, parcel: Parcel) -> None:
+        """It is about to be sent."""
         with self._lock:
-            self._issued |= {span: Issued(tokens, proofs[span]) for span, tokens in spans.items()}
-        return proofs
+            self._issued |= parcel.expected
+            self._parcels.append(frozenset(parcel.expected))
 
-    def owe(self, spans: Iterable[str]) -> None:
-        """A request with these spans was answered 200."""
+    def owe(self, parcel: Parcel) -> None:
+        """It was answered 200."""
         with self._lock:
-            self._owed.update(spans)
+            self._owed.update(parcel.expected)
 
     def count(self) -> dict[str, int]:
         """Figures for people."""
         with self._lock:
-            return {"spans issued": len(self._issued), "spans acknowledged": len(self._owed)}
+            return {"spans and logs issued": len(self._issued), "spans and logs acknowledged": len(self._owed)}
 
     def is_paid(self, rows: Rows) -> bool:
-        """True once every table holds every owed span. Counts first: that is asked many times."""
-        with self._lock:
-            owed = set(self._owed)
-        return all(
-            int(rows(f"SELECT count() FROM {table}")[0][0]) >= len(owed) and owed <= self._ids(rows, table).keys()
-            for table in SPAN_TABLES
-        )
+        """True once every table holds all that is owed. Counts first: that is asked many times."""
+        return all(self._is_paid(table, rows) for table in STORED)
 
     def verdict(self, rows: Rows) -> list[str]:
         """All that is wrong, once everything has had its time."""
-        wrong = [text for table in SPAN_TABLES for text in self._verdict_of(table, rows)]
-        return wrong + self._changed(rows) + self._miscounted(rows)
-
-    def _verdict_of(self, table: str, rows: Rows) -> list[str]:
-        found = self._ids(rows, table)
-        lost = [f"lost: {span} is not in {table}" for span in self._owed - found.keys()]
-        doubled = [f"doubled: {span} is {count} times in {table}" for span, count in found.items() if count > 1]
-        invented = [f"invented: {span} in {table}" for span in found.keys() - self._issued.keys()]
-        return lost + doubled + invented
-
-    def _changed(self, rows: Rows) -> list[str]:
-        stored = rows(f"SELECT SpanId, SpanAttributes['{PROOF}'] FROM otel_traces")
-        return [
-            f"changed: {span}" for span, proof in stored if span in self._issued and self._issued[span].proof != proof
-        ]
-
-    def _miscounted(self, rows: Rows) -> list[str]:
-        ((total,),) = rows("SELECT sum(input_tokens) FROM agent_events")
-        expected = sum(self._issued[span].tokens for span in self._ids(rows, "agent_events") if span in self._issued)
-        wrong = [] if int(total) == expected else [f"miscounted: {total} tokens instead of {expected}"]
+        wrong = [text for table in STORED for text in self._verdict_of(table, rows)]
         return wrong + [f"miscounted: {row} in agent_minutes or agent_events alone" for row in rows(MINUTES)]
 
-    def _ids(self, rows: Rows, table: str) -> Counter[str]:
-        mine = f" WHERE SpanName != '{SCORE_SPAN}'" if table == SPANS.table else ""  # watch sends those by itself
-        return Counter(span for (span,) in rows(f"SELECT {SPAN_TABLES[table]} FROM {table}{mine}"))
+    def _is_paid(self, table: str, rows: Rows) -> bool:
+        owed = self._owed_in(table)
+        enough = int(rows(f"SELECT count() FROM {table}")[0][0]) >= len(owed)
+        return enough and owed <= {id for (id,) in rows(f"SELECT id FROM ({STORED[table]})")}
+
+    def _verdict_of(self, table: str, rows: Rows) -> list[str]:
+        stored = rows(STORED[table])
+        found = Counter(id for id, _ in stored)
+        expected = self._expected_in(table)
+        lost = [f"lost: {id} is not in {table}" for id in self._owed_in(table) - found.keys()]
+        doubled = [f"doubled: {id} is {count} times in {table}" for id, count in found.items() if count > 1]
+        invented = [f"invented: {id} in {table}" for id in found.keys() - expected.keys()]
+        changed = [
+            f"changed: {id} in {table} is {text!r}, not {expected[id]!r}"
+            for id, text in stored if id in expected and text != expected[id]
+        ]  # fmt: skip
+        return lost + doubled + invented + changed + self._halved(table, expected, found)
+
+    def _halved(self, table: str, expected: Mapping[str, str], found: Counter[str]) -> list[str]:
+        given_up = (parcel for parcel in self._parcels if parcel <= expected.keys() and not parcel <= self._owed)
+        parts = ((len(parcel & found.keys()), len(parcel)) for parcel in given_up)
+        return [f"halved: {part} of {whole} in {table}" for part, whole in parts if 0 < part < whole]
+
+    def _expected_in(self, table: str) -> dict[str, str]:
+        with self._lock:
+            return {id: texts[table] for id, texts in self._issued.items() if table in texts}
+
+    def _owed_in(self, table: str) -> set[str]:
+        with self._lock:
+            return {id for id in self._owed if table in self._issued[id]}

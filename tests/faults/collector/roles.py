@@ -110,6 +110,13 @@ class Role:
         assert found, f"{self.name} does not count {happening}"
         return int(found[1] or found[2])
 
+    def measured(self, gauge: str) -> float:
+        """What one of its gauges shows."""
+        text = requests.get(f"{self.url}/metrics", timeout=10).text
+        found = re.search(rf"^fusebox_{gauge} (\S+)", text, re.MULTILINE)
+        assert found, f"{self.name} does not show {gauge}"
+        return float(found[1])
+
     def last_words(self) -> str:
         """The end of what it printed."""
         return self._log.read_text(errors="replace")[-2000:] if self._log.exists() else ""

@@ -1,10 +1,9 @@
-"""Sender: threads that post spans to *receive* until they are answered: the same bytes, as exporters do, or the same
-spans in another order, as from a collector in front that made up its batch anew."""
+"""Sender: threads that post spans and logs to *receive* until they are answered: the same bytes, as exporters do, or
+the same spans in another order, as from a collector in front that made up its batch anew."""
 
 from __future__ import annotations
 
 import http.client
-import os
 import random
 import threading
 import time
@@ -15,13 +14,13 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from fusebox.rundir import lookup
-from tests.collector.otlp_samples import request, span
-from tests.faults.collector.oracle import PROOF, Oracle
+from tests.faults.collector.content import Parcel, logs, spans
+from tests.faults.collector.oracle import Oracle
 
 _SENDERS: Final = 3
-_DAY_NS: Final = 86_400 * 10**9
 _GIVE_UP: Final = 0.1
 _ANEW: Final = 0.5
+_LOGS: Final = 0.3
 _PACE_S: Final = 0.1
 _PAUSE_S: Final = 0.02
 _TIMEOUT_S: Final = 10.0
@@ -66,33 +65,26 @@ class Sender:
             time.sleep(chance.uniform(0, _PACE_S))
 
     def post(self, chance: random.Random, *, patient: bool) -> None:
-        """One request of 1 to 20 spans of the last days; an impatient one is tried once and given up."""
-        spans = {os.urandom(8).hex(): chance.randrange(1000) for _ in range(chance.randint(1, 20))}
-        proofs = self._oracle.issue(spans)
-        trace, now = os.urandom(16), time.time_ns()
-        made = [
-            span(
-                {"gen_ai.operation.name": "chat", "gen_ai.usage.input_tokens": tokens, PROOF: proofs[id]},
-                span_id=bytes.fromhex(id), trace_id=trace,
-                start_time_unix_nano=now - chance.randrange(3) * _DAY_NS, end_time_unix_nano=now,
-            ) for id, tokens in spans.items()
-        ]  # fmt: skip
-        while not self._is_accepted(request(*made).SerializeToString()):
+        """One request of 1 to 20 spans or log records; an impatient one is tried once and given up."""
+        make = logs if chance.random() < _LOGS else spans
+        parcel = make(chance, chance.randint(1, 20))
+        self._oracle.issue(parcel)
+        while not self._is_accepted(parcel):
             if not patient:
                 return
             time.sleep(_PAUSE_S)
-            if chance.random() < _ANEW:
-                chance.shuffle(made)
-        self._oracle.owe(spans)
+            if make is spans and chance.random() < _ANEW:  # a log record has no id by which it would be known
+                chance.shuffle(parcel.items)
+        self._oracle.owe(parcel)
 
-    def _is_accepted(self, body: bytes) -> bool:
+    def _is_accepted(self, parcel: Parcel) -> bool:
         info = lookup(self._data_dir, "receive")
         if info is None:
             return False
         address = urlsplit(info["url"])
         connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=_TIMEOUT_S)
         try:
-            connection.request("POST", "/v1/traces", body, self._headers())
+            connection.request("POST", parcel.path, parcel.body(), self._headers())
             answer = connection.getresponse()
             text = answer.read()
         except (OSError, http.client.HTTPException):
