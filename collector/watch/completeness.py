@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from collector.watch.canary import Canary
-from collector.watch.sequences import Sequences
+from collector.watch.sequences import ANYBODY, Sequences
 from fusebox import happenings, names
 from fusebox.clock import Clock
 from fusebox.eventmap import SpanFacts, agent_of
@@ -20,9 +20,10 @@ from fusebox.metrics import Gauge
 from fusebox.records import Finding
 
 _NAMED: Final = 5
+_LOOK_EVERY_S: Final = 1.0
 
 INCOMPLETE: Final = happenings.declare(
-    "finding_incomplete", logging.WARNING, "a detector judged an agent of which spans are missing"
+    "finding_incomplete", logging.WARNING, "a detector opens the circuit of an agent of which spans are missing"
 )
 
 
@@ -32,6 +33,9 @@ class Completeness:
     def __init__(self, canary: Canary, clock: Clock) -> None:
         self._canary, self._clock = canary, clock
         self._sequences = Sequences()
+        self._surely: dict[str, int] = {}
+        self._perhaps: dict[str, int] = {}
+        self._looked = float("-inf")
         self.spans = 0
         """Spans that went by."""
 
@@ -43,7 +47,7 @@ class Completeness:
             dropped = span.attributes.get(names.DROPPED)
             self._sequences.note(
                 span.emitter, number, agent_of(span.attributes, span.service), self._clock.wall(),
-                dropped if type(dropped) is int else 0,
+                dropped if type(dropped) is int else 0, span.service,
             )  # fmt: skip
         if not span.attributes.get(names.CANARY):
             return False
@@ -52,11 +56,21 @@ class Completeness:
 
     def doubt(self, finding: Finding) -> Finding:
         """The finding, with what is missing from its agent's spans in its reason."""
-        lost = self.lost().get(finding.agent, 0)
+        self._look_again()
+        agent = finding.agent
+        lost = self._perhaps.get(agent, 0) + self._perhaps.get(ANYBODY, 0)
         if not lost:
             return finding
-        happenings.emit(INCOMPLETE, agent=finding.agent, detector=finding.detector, lost=lost)
-        return replace(finding, reason=f"{finding.reason} (incomplete: {lost} spans of this agent never arrived)")
+        if finding.action == "open":  # what only warns does so again and again
+            happenings.emit(INCOMPLETE, agent=agent, detector=finding.detector, lost=lost)
+        whose = "of this agent" if self._surely.get(agent) == lost else "of this agent or of others beside it"
+        return replace(finding, reason=f"{finding.reason} (incomplete: {lost} spans {whose} never arrived)")
+
+    def _look_again(self) -> None:
+        """Once a second at most: in a storm every event may have a finding."""
+        now = self._clock.wall()
+        if not 0 <= now - self._looked < _LOOK_EVERY_S:
+            self._looked, self._surely, self._perhaps = now, self._sequences.lost(now), self._sequences.doubtful(now)
 
     def sentences(self) -> list[str]:
         """What is missing or late now; empty when nothing is known to be."""
@@ -68,7 +82,7 @@ class Completeness:
         return [*found, *filter(None, [self._canary.trouble()])]
 
     def lost(self) -> dict[str, int]:
-        """Spans that never arrived lately, by agent."""
+        """Spans that never arrived lately, by agent, or by service where they may be several agents'."""
         return self._sequences.lost(self._clock.wall())
 
     def json(self) -> dict[str, Any]:

@@ -105,8 +105,9 @@ class Judge:
         finding = self._panel.observe(event)
         if finding is None:
             return
+        finding = self._complete.doubt(finding)
         if finding.action == "open":
-            self._trips.found(self._complete.doubt(finding))
+            self._trips.found(finding)
         else:
             kind = WARNED if finding.action == "warn" else OBSERVED
             happenings.emit(kind, agent=finding.agent, detector=finding.detector, reason=finding.reason)

@@ -4,9 +4,12 @@ An emitter numbers its spans as they end (:data:`fusebox.names.SEQUENCE`). Neigh
 a hole counts as a loss once it is :data:`GRACE_S` old, and is forgotten after :data:`MEMORY_S`, when no detector looks
 back that far. An emitter that is met in the middle (after a restart) begins there.
 
+Several agents may speak through one emitter, as through the gateway's: then what is missing may be any one's of them,
+and is named after their service.
+
 Bounds, whatever numbers are claimed: :data:`MAX_EMITTERS` emitters, the one that spoke longest ago goes first;
 :data:`MAX_HOLES` holes of each, however wide; what is missing in more of them is lumped together, a few minutes a lump,
-and cannot be filled any more.
+and cannot be filled any more. An emitter that more than :data:`MAX_AGENTS` agents spoke through is anybody's.
 """
 
 from __future__ import annotations
@@ -21,6 +24,8 @@ GRACE_S: Final = 10.0
 MEMORY_S: Final = 1800.0
 MAX_EMITTERS: Final = 10_000
 MAX_HOLES: Final = 32
+MAX_AGENTS: Final = 8
+ANYBODY: Final = ""
 _LUMP_S: Final = MEMORY_S / 8
 
 
@@ -36,7 +41,9 @@ class _Missing:
 @dataclass(slots=True)
 class _Emitter:
     highest: int
-    agent: str
+    service: str
+    agents: set[str]
+    """Who speaks through it."""
     dropped: int = 0
     holes: list[_Missing] = field(default_factory=list)
     """By number."""
@@ -61,6 +68,15 @@ class _Emitter:
         parts = (below, _Missing(hole.since, above, hole.last))
         self.holes[place : place + 1] = [part for part in parts if part.count]
         self._bound(now)
+
+    def heard(self, agent: str) -> None:
+        """A span of this agent came."""
+        if agent not in self.agents:
+            self.agents.add(agent if len(self.agents) < MAX_AGENTS else ANYBODY)
+
+    @property
+    def name(self) -> str:
+        return next(iter(self.agents)) if len(self.agents) == 1 else self.service or "several agents"
 
     def lost(self, now: float) -> int:
         return sum(part.count for part in self._missing() if GRACE_S < now - part.since <= MEMORY_S)
@@ -88,34 +104,48 @@ class Sequences:
         self.dropped = 0
         """Spans that emitters said they gave up."""
 
-    def note(self, emitter: str, number: int, agent: str, now: float, dropped: int = 0) -> None:
+    def note(self, emitter: str, number: int, agent: str, now: float, dropped: int = 0, service: str = "") -> None:
         """A span went by.
 
         Args:
             now: seconds on any clock that only moves forward.
             dropped: how many spans the emitter says it gave up.
+            service: the emitter's; what is missing is named after it once several agents speak through it.
         """
         key = hash(emitter)  # it is as long as its sender likes
         state = self._emitters.get(key)
         if state is None:
             self.dropped += dropped
-            self._emitters[key] = _Emitter(number, agent, dropped)
+            self._emitters[key] = _Emitter(number, service, {agent}, dropped)
             if len(self._emitters) > MAX_EMITTERS:
                 self._emitters.popitem(last=False)
             return
         self._emitters.move_to_end(key)
         self.dropped += max(0, dropped - state.dropped)
-        state.agent, state.dropped = agent, max(state.dropped, dropped)
+        state.heard(agent)
+        state.dropped = max(state.dropped, dropped)
         if number > state.highest:
             state.jump(number, now)
         else:
             state.fill(number, now)
 
     def lost(self, now: float) -> dict[str, int]:
-        """Spans that never arrived lately, by agent; agents without a loss are left out."""
+        """Spans that never arrived lately, by agent, or by service where they may be several agents'."""
         found: defaultdict[str, int] = defaultdict(int)
+        for state, count in self._gaps(now):
+            found[state.name] += count
+        return dict(found)
+
+    def doubtful(self, now: float) -> dict[str, int]:
+        """The same by every agent whose they may be; some may be :data:`ANYBODY`'s."""
+        found: defaultdict[str, int] = defaultdict(int)
+        for state, count in self._gaps(now):
+            for agent in tuple(state.agents):
+                found[agent] += count
+        return dict(found)
+
+    def _gaps(self, now: float) -> Iterator[tuple[_Emitter, int]]:
         for state in tuple(self._emitters.values()):
             count = state.lost(now)
             if count:
-                found[state.agent] += count
-        return dict(found)
+                yield state, count

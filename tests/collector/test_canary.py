@@ -103,6 +103,28 @@ def test_losses_are_sentences_and_stand_in_the_findings_of_their_agent(tmp_path:
     assert complete.look(facts(6, **{names.CANARY: True}))
 
 
+def test_what_is_missing_from_an_emitter_of_several_agents_may_be_any_ones(tmp_path: Path) -> None:
+    """As with the gateway, which speaks for whoever calls it."""
+    clock = ManualClock()
+    complete = Completeness(late(Config(data_dir=tmp_path, canary_s=0), clock)[0], clock)
+    for number, agent in ((1, "bot"), (5, "ann")):
+        complete.look(facts(number, **{"gen_ai.agent.id": agent}))
+    for number in (1, 4):
+        complete.look(facts(number, emitter="e2"))
+    clock.advance(60)
+    assert sorted(complete.sentences()) == ["2 spans of bot never arrived", "3 spans of shop never arrived"]
+    reasons = [complete.doubt(Finding(agent, "x", 1.0, "y", "open", 6, 5)).reason for agent in ("bot", "ann", "kim")]
+    assert reasons == [
+        "y (incomplete: 5 spans of this agent or of others beside it never arrived)",
+        "y (incomplete: 3 spans of this agent or of others beside it never arrived)",
+        "y",
+    ]
+    for agent in range(20):
+        complete.look(facts(6 + agent, **{"gen_ai.agent.id": f"agent-{agent}"}))
+    clock.advance(60)
+    assert "3 spans" in complete.doubt(Finding("kim", "x", 1.0, "y", "open", 6, 5)).reason, "too many to remember"
+
+
 PRICES = """
 [[price]]
 model = "house-1"

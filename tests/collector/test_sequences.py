@@ -47,8 +47,8 @@ def test_memory_is_bounded_and_a_large_gap_is_one_lump() -> None:
     for n in range(MAX_EMITTERS + 10):
         sequences.note(f"e{n}", 1, "bot", 0.0)
     sequences.note("e0", 1 + 10**15, "bot", 0.0)  # forgotten: met anew
-    sequences.note(f"e{MAX_EMITTERS}", 1 + 10**15, "big", 0.0)
-    assert sequences.lost(GRACE_S + 1) == {"big": 10**15 - 1}
+    sequences.note(f"e{MAX_EMITTERS}", 1 + 10**15, "bot", 0.0)
+    assert sequences.lost(GRACE_S + 1) == {"bot": 10**15 - 1}
     assert len(sequences._emitters) == MAX_EMITTERS
 
 

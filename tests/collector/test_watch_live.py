@@ -1,6 +1,7 @@
 """From the spool to an open circuit, an alert and a Command."""
 
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -173,6 +174,33 @@ def test_a_record_that_cannot_be_judged_does_not_blind_watch(harness: Harness) -
     harness.spans("bot", 6)
     until(lambda: harness.state("bot") == "open", "the loop behind it was seen")
     assert happenings.counts()["live_record_failed"] == before + 1
+
+
+@pytest.mark.parametrize("mode", ["warn", "observe"])
+def test_a_warning_says_what_is_missing_too(
+    watch_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, mode: str
+) -> None:
+    monkeypatch.setattr("collector.watch.sequences.GRACE_S", -1.0)
+    caplog.set_level(logging.INFO, "fusebox")
+    (tmp_path / "rules.toml").write_text(f'[repetition]\nmode = "{mode}"\n')
+    harness = Harness(watch_config.model_copy(update={"rules_file": tmp_path / "rules.toml"}), SystemClock())
+    same = {
+        "fusebox.action": "tool_call", "gen_ai.agent.id": "bot", "fusebox.operation": "tickets.comment",
+        "fusebox.target": "TICK-12", "fusebox.request.hash": "00000000000000aa", "fusebox.result.hash": "bb",
+    }  # fmt: skip
+    now = SystemClock().now()
+    spans = [
+        Span(n, 77, start=now + n / 10, seconds=0.01, attributes=same | {"fusebox.seq": n}) for n in (1, *range(5, 12))
+    ]
+    harness.raw(request(*spans, resource={"service.instance.id": "e1"}))
+    harness.start()
+    try:
+        until(lambda: _judged(harness), "the loop was judged")
+        told = [record.getMessage() for record in caplog.records if "finding_" in record.getMessage()]
+        assert any("(incomplete: 3 spans of this agent never arrived)" in line for line in told)
+        assert harness.state("bot") == "closed"
+    finally:
+        harness.close()
 
 
 class TestReports:
