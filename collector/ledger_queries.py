@@ -118,6 +118,11 @@ LEDGER: Final[Mapping[str, Query]] = {
                         toUInt64OrZero(SpanAttributes['gen_ai.usage.output_tokens']) AS output
                     FROM otel_traces
                     WHERE SpanAttributes['gen_ai.operation.name'] IN ('invoke_agent', 'invoke_workflow')
+                      AND if(SpanAttributes['fusebox.tenant'] != '', SpanAttributes['fusebox.tenant'], 'default')
+                          = {tenant:String}
+                      AND ({agent:String} = '' OR {agent:String} = multiIf(
+                          SpanAttributes['gen_ai.agent.id'] != '', SpanAttributes['gen_ai.agent.id'],
+                          SpanAttributes['gen_ai.agent.name'] != '', SpanAttributes['gen_ai.agent.name'], ServiceName))
                       AND Timestamp >= fromUnixTimestamp64Micro(toInt64({since:Float64} * 1000000))
                       AND input + output > 0
                     ORDER BY Timestamp DESC LIMIT 1000),
@@ -141,5 +146,6 @@ LEDGER: Final[Mapping[str, Query]] = {
             GROUP BY trace_id, span_id
             HAVING input_tokens != ledger_input_tokens OR output_tokens != ledger_output_tokens
             ORDER BY trace_id, span_id""",
+        {"tenant": "default", "agent": ""},
     ),
 }

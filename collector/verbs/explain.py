@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from clickhouse_connect.driver.client import Client
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -19,19 +20,34 @@ from fusebox.config import Config
 Rows = list[dict[str, Any]]
 _TRIES: Final = 5
 _TOKENS: Final = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_creation_tokens", "reasoning_tokens")
+_MOST: Final = 100_000
 _CHECKS: Final = {
     "ledger_violations": "contradict themselves (more cache than input, more reasoning than output); kept as they came",
     "ledger_not_leaf": "have other rows below them: their instrumentation may count the same tokens twice",
     "ledger_repeated": "responses or spans stand in more than one row: client and gateway may both have counted them",
+    "ledger_parents": "spans of agents tell other sums than the rows below them: calls may be missing or "
+    "counted twice, or failed ones left out",
 }
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of the action."""
-    parser.add_argument("agent", metavar="AGENT")
+    parser.add_argument("agent", type=_agent, metavar="AGENT")
     parser.add_argument("--since", type=moment, default="24h", metavar="WHEN", help=f"{FORMS} (default: 24h)")
-    parser.add_argument("--limit", type=int, default=200, help="rows shown; the total is of all (default: 200)")
+    parser.add_argument("--limit", type=_limit, default=200, help="rows shown; the total is of all (default: 200)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _agent(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("an agent without a name; an empty variable would explain everybody's rows")
+    return text
+
+
+def _limit(text: str) -> int:
+    if not (text.isdecimal() and 1 <= int(text) <= _MOST):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to {_MOST}")
+    return int(text)
 
 
 def run(args: argparse.Namespace, config: Config) -> int:
@@ -42,7 +58,7 @@ def run(args: argparse.Namespace, config: Config) -> int:
     found = {
         "rows": rows,
         "totals": totals,
-        "doubts": {name: queries.run(client, name, **chosen) for name in _CHECKS},
+        "doubts": {name: _doubts(client, name, chosen) for name in _CHECKS},
     }
     if args.json:
         print(json.dumps({"agent": args.agent, "since": args.since, **found}, default=str))
@@ -62,6 +78,14 @@ def rows_and_sum(client: Client, chosen: dict[str, Any], limit: int) -> tuple[Ro
     return rows, totals
 
 
+def _doubts(client: Client, name: str, chosen: dict[str, Any]) -> Rows | None:
+    """What a check found; None where it is too much for the database, or not for who asks, which hides no number."""
+    try:
+        return queries.run(client, name, **chosen)
+    except queries.KeepUnavailable:
+        return None
+
+
 def money(row: dict[str, Any]) -> str:
     """A cost for people; what nobody knows is said, not shown as nothing."""
     return f"${row['cost_usd']:.6f}" if row["cost_usd"] is not None else str(row["price"])
@@ -69,18 +93,24 @@ def money(row: dict[str, Any]) -> str:
 
 def _show(agent: str, since: float, found: dict[str, Any]) -> None:
     console = terminal.console()
-    rows, totals = found["rows"], found["totals"]
-    if not rows:
-        console.print(Text(f"{agent} made no model call since {utc(since)} UTC that is in the ledger"))
-        return
+    if found["rows"]:
+        _show_rows(console, found["rows"], found["totals"])
+    else:
+        console.print(Text(f"{terminal.plain(agent)} made no model call since {utc(since)} UTC that is in the ledger"))
+    for name, sentence in _CHECKS.items():
+        doubts = found["doubts"][name]
+        if doubts is None:
+            console.print(Text(f"not checked, because the database refused or was too slow: whether any {sentence}"))
+        elif doubts:
+            console.print(Text(f"{len(doubts)} {sentence}"))
+
+
+def _show_rows(console: Console, rows: Rows, totals: dict[str, Any]) -> None:
     console.print(_table(rows))
     if len(rows) < totals["attempts"]:
         console.print(Text(f"… and {totals['attempts'] - len(rows)} more; --limit shows more"))
     for line in _summary(totals):
         console.print(Text(line))
-    for name, sentence in _CHECKS.items():
-        if found["doubts"][name]:
-            console.print(Text(f"{len(found['doubts'][name])} {sentence}"))
 
 
 def _table(rows: list[dict[str, Any]]) -> Table:
