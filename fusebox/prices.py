@@ -31,6 +31,8 @@ from fusebox.toml_file import explain
 from fusebox.usage import Usage
 
 _MILLION: Final = 1_000_000
+_AZURE: Final = ("azure.ai.openai", "azure.ai.inference", "az.ai.openai", "az.ai.inference")
+"""What the GenAI conventions, old and new, call a provider whom the shipped prices would take for another."""
 _Money = Annotated[Decimal, Field(ge=0)]
 
 
@@ -117,6 +119,7 @@ class PriceBook:
             if price.fits(model, provider, at):
                 usd = price.of(usage)
                 return None if usd is None else Cost(usd, f"own {self._identity} {price.provider or '*'}/{price.model}")
+        provider = "azure" if provider in _AZURE else provider
         return _shipped(usage, model, provider, at) or (_shipped(usage, model, "", at) if provider else None)
 
 

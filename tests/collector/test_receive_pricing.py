@@ -72,3 +72,17 @@ def test_an_unknown_model_is_asked_about_once() -> None:
     for tokens in range(1, 100):
         assert price_of(chat(Usage(tokens), "a model of tomorrow", ""), AT, AT, book) is None
     assert len(asked) == 1
+
+
+@pytest.mark.parametrize("provider", ["azure.ai.openai", "azure.ai.inference", "az.ai.inference"])
+def test_a_model_on_azure_is_priced_by_azures_list_however_it_is_spelled(provider: str) -> None:
+    for model in ("gpt-4o", "phi-4", "ada"):
+        assert SHIPPED.cost_of(Usage(1000, 100), model, provider, AT) == SHIPPED.cost_of(
+            Usage(1000, 100), model, "azure", AT
+        ), model
+        cost = price_of(chat(Usage(1000, 100), model, provider), AT, AT)
+        assert cost
+        assert "azure/" in cost.price
+    assert SHIPPED.cost_of(Usage(1000, 100), "mistral-large-2411", provider, AT), (
+        "what Azure's list does not have is still priced"
+    )
