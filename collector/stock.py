@@ -34,7 +34,7 @@ _TRACES: Final = """
             kind = '' AND {whose} != '' AND said['{asked}'] != '' AND said['{named}'] = '', 'model_call', '') AS action,
         multiIf(action = 'tool_call', map('{operation}', 'execute_tool', {tool}),
             action = 'model_call', map('{operation}', transform(kind, [{others}], [{called}], 'chat'), {model}),
-            map('', '')) AS told
+            map('{reasoning}', said['{older}'])) AS told
     SELECT * REPLACE (mapUpdate(
             CAST(mapFilter((name, value) -> value != '', told), 'Map(LowCardinality(String), String)'), SpanAttributes
         ) AS SpanAttributes),
@@ -81,7 +81,7 @@ def _traces() -> str:
         kind=f"lower({_first(names.LLM_REQUEST_TYPE, names.OPENINFERENCE_KIND, names.TRACELOOP_KIND)})",
         silent=f"mapContains(said, '{names.GEN_AI_OPERATION}')", type=names.LLM_REQUEST_TYPE,
         whose=_first(names.GEN_AI_PROVIDER, names.GEN_AI_SYSTEM_OLD), asked=names.GEN_AI_REQUEST_MODEL,
-        named=names.GEN_AI_TOOL_NAME,
+        named=names.GEN_AI_TOOL_NAME, reasoning=names.USAGE_REASONING, older=names.USAGE_REASONING_OLD,
         models=_quoted(name for name, action in KINDS.items() if action is ActionKind.MODEL_CALL),
         operation=names.GEN_AI_OPERATION, others=_quoted(OPERATIONS), called=_quoted(OPERATIONS.values()),
         tool=_words(ActionKind.TOOL_CALL), model=_words(ActionKind.MODEL_CALL),

@@ -29,6 +29,7 @@ USAGE_CACHE_CREATION: Final = "gen_ai.usage.cache_creation.input_tokens"
 USAGE_REASONING: Final = "gen_ai.usage.reasoning.output_tokens"
 USAGE_INPUT_OLD: Final = "gen_ai.usage.prompt_tokens"
 USAGE_OUTPUT_OLD: Final = "gen_ai.usage.completion_tokens"
+USAGE_REASONING_OLD: Final = "gen_ai.usage.reasoning_tokens"
 
 # What instrumentations from before these conventions write (OpenInference, Traceloop's OpenLLMetry).
 OPENINFERENCE_KIND: Final = "openinference.span.kind"

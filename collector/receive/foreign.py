@@ -25,7 +25,7 @@ _MODEL_CALL: Final = {
     names.USAGE_OUTPUT: (names.LLM_TOKENS_OUTPUT,),
     names.USAGE_CACHE_READ: (names.LLM_TOKENS_CACHE_READ,),
     names.USAGE_CACHE_CREATION: (names.LLM_TOKENS_CACHE_CREATION,),
-    names.USAGE_REASONING: (names.LLM_TOKENS_REASONING,),
+    names.USAGE_REASONING: (names.LLM_TOKENS_REASONING, names.USAGE_REASONING_OLD),
 }
 _TOOL_CALL: Final = {names.GEN_AI_TOOL_NAME: (names.TOOL_NAME, names.TRACELOOP_ENTITY)}
 WORDS: Final[Mapping[ActionKind, Mapping[str, tuple[str, ...]]]] = {
@@ -37,22 +37,30 @@ WORDS: Final[Mapping[ActionKind, Mapping[str, tuple[str, ...]]]] = {
 
 def translate(attributes: Attributes, facts: dict[str, Value]) -> None:
     """Add to ``attributes`` and ``facts`` what such a span says; nothing to any other."""
-    if names.GEN_AI_OPERATION in facts or not (any(mark in facts for mark in MARKS) or names_a_model(facts)):
-        return
-    action = action_of(facts)
-    if action is None or action not in WORDS:
-        return
-    said: dict[str, Value] = {names.GEN_AI_OPERATION: _operation(action, facts)}
-    for name, others in WORDS[action].items():
-        found = next((facts[other] for other in others if facts.get(other)), None)
-        if found is not None and name not in facts:
-            said[name] = found
+    said = _said(facts)
     for name, value in said.items():
         _put(attributes, name, value)
     facts |= said
 
 
-def _operation(action: ActionKind, facts: dict[str, Value]) -> str:
+def _said(facts: Mapping[str, Value]) -> dict[str, Value]:
+    if names.GEN_AI_OPERATION in facts:
+        older = facts.get(names.USAGE_REASONING_OLD)
+        return {names.USAGE_REASONING: older} if older and names.USAGE_REASONING not in facts else {}
+    if not (any(mark in facts for mark in MARKS) or names_a_model(facts)):
+        return {}
+    action = action_of(facts)
+    if action is None or action not in WORDS:
+        return {}
+    said: dict[str, Value] = {names.GEN_AI_OPERATION: _operation(action, facts)}
+    for name, others in WORDS[action].items():
+        found = next((facts[other] for other in others if facts.get(other)), None)
+        if found is not None and name not in facts:
+            said[name] = found
+    return said
+
+
+def _operation(action: ActionKind, facts: Mapping[str, Value]) -> str:
     if action is ActionKind.TOOL_CALL:
         return "execute_tool"
     kind = str(facts.get(names.LLM_REQUEST_TYPE) or facts.get(names.OPENINFERENCE_KIND)).lower()

@@ -308,6 +308,14 @@ def test_kinds_of_others_are_operations_of_the_conventions(
     assert (kept.get(names.GEN_AI_OPERATION), kept.get(names.GEN_AI_TOOL_NAME)) == (operation, tool)
 
 
+@pytest.mark.parametrize("operation", [{"gen_ai.operation.name": "chat"}, {}])
+def test_reasoning_tokens_are_read_under_the_name_that_traceloop_gives_them(operation: dict[str, Any]) -> None:
+    told = {"gen_ai.system": "openai", "gen_ai.request.model": "o3", "gen_ai.usage.reasoning_tokens": 7, **operation}
+    assert stamped(span(told))["gen_ai.usage.reasoning.output_tokens"] == 7
+    both = told | {"gen_ai.usage.reasoning.output_tokens": 9}
+    assert stamped(span(both))["gen_ai.usage.reasoning.output_tokens"] == 9
+
+
 def test_an_inference_that_names_no_operation_is_priced_and_judged_like_one_that_does() -> None:
     """As Vercel's AI SDK writes it, and whatever follows the conventions from before version 1.27."""
     told = {"gen_ai.system": "openai.chat", "gen_ai.request.model": "gpt-4o", "gen_ai.usage.prompt_tokens": 1000,

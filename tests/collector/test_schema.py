@@ -150,6 +150,8 @@ INSERT INTO otel_traces (Timestamp, TraceId, SpanId, SpanKind, ServiceName, Span
 ('2026-01-01 00:00:04', 'a', '5', 'Internal', 'svc', map('openinference.span.kind', 'CHAIN'), 5),
 ('2026-01-01 00:00:05', 'a', '6', 'Client', 'svc', map('gen_ai.system', 'openai', 'gen_ai.request.model', 'm4',
     'gen_ai.usage.prompt_tokens', '6'), 5),
+('2026-01-01 00:00:05', 'a', '8', 'Client', 'svc', map('gen_ai.operation.name', 'chat', 'gen_ai.request.model', 'm5',
+    'gen_ai.usage.output_tokens', '6', 'gen_ai.usage.reasoning_tokens', '4'), 5),
 ('2026-01-01 00:00:06', 'a', '7', 'Internal', 'svc', map('gen_ai.system', 'openai', 'gen_ai.request.model', 'm4',
     'gen_ai.tool.name', 'lookup'), 5)
 """
@@ -163,10 +165,11 @@ def test_a_stock_table_in_other_words_answers_as_one_in_the_conventions(tmp_path
     told = ("operation", "provider", "model", "input_tokens", "output_tokens")
     assert [tuple(row[name] for name in told) for row in rows] == [
         ("chat", "openai", "m1", 7, 3), ("text_completion", "", "m2", 5, 0), ("embeddings", "", "m3", 2, 0),
-        ("chat", "openai", "m4", 6, 0),
+        ("chat", "openai", "m4", 6, 0), ("chat", "", "m5", 0, 6),
     ]  # fmt: skip
+    assert [row["reasoning_tokens"] for row in rows] == [0, 0, 0, 0, 4]
     activity = queries.run(engine.reader(), "agent_activity", since=0.0)[0]
-    assert (activity["actions"], activity["input_tokens"]) == (5, 20)
+    assert (activity["actions"], activity["input_tokens"]) == (6, 20)
     engine.close()
 
 
