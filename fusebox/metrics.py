@@ -66,7 +66,12 @@ def render(samples: Iterable[Gauge | Otel] = ()) -> str:
 
 def accepted(count: float) -> Otel:
     """Spans that are durable in the spool."""
-    return Otel("otelcol_receiver_accepted_spans", "spans made durable in the spool", count, {"receiver": "otlp"})
+    return Otel("otelcol_receiver_accepted_spans", "spans made durable in the spool", count, _RECEIVER)
+
+
+def accepted_logs(count: float) -> Otel:
+    """Log records that are durable in the spool."""
+    return Otel("otelcol_receiver_accepted_log_records", "log records made durable in the spool", count, _RECEIVER)
 
 
 def refused(count: float) -> Otel:
@@ -85,14 +90,20 @@ def sent(count: float) -> Otel:
     return Otel("otelcol_exporter_sent_spans", "spans written to the database", count, _EXPORTER)
 
 
+def sent_logs(count: float) -> Otel:
+    """Log records written to the database."""
+    return Otel("otelcol_exporter_sent_log_records", "log records written to the database", count, _EXPORTER)
+
+
 def send_failed(count: float) -> Otel:
     """Records put aside as dead letters."""
     return Otel("otelcol_exporter_send_failed_spans", "records and spans put aside as dead letters", count, _EXPORTER)
 
 
 def queue(size: float, capacity: float | None = None) -> Iterable[Otel]:
-    """Bytes that wait, and how many may."""
-    yield Otel("otelcol_exporter_queue_size", "bytes of the spool that wait", size, _EXPORTER, "gauge")
+    """Bytes of the spool that wait (to *receive*, which needs the room: that it holds), and how many may."""
+    meaning = "bytes of the spool that wait, or that it holds" if capacity else "bytes of the spool that wait"
+    yield Otel("otelcol_exporter_queue_size", meaning, size, _EXPORTER, "gauge")
     if capacity is not None:
         yield Otel("otelcol_exporter_queue_capacity", "bytes at which the spool refuses", capacity, _EXPORTER, "gauge")
 

@@ -48,13 +48,14 @@ _BATCH_FIELD: Final = 1000
 _FORMED_FIELD: Final = 1001
 _DOORS: Final = {False: "otlp_ingest", True: "otlp_ingest_logs"}
 """By whether a batch holds logs."""
-_SPANS: Final = "otel_traces"
+_SPANS, _LOGS = "otel_traces", "otel_logs"
 STORED: Final = happenings.declare("records_stored", logging.DEBUG, "records of the spool written to the database")
 COMPLETED: Final = happenings.declare(
     "batch_completed", logging.WARNING, "an interrupted batch was found half-written and completed"
 )
 
 WRITTEN: Final = happenings.declare("spans_written", logging.DEBUG, "spans written to the database")
+LOGS_WRITTEN: Final = happenings.declare("logs_written", logging.DEBUG, "log records written to the database")
 
 _ROWS: Final = """
 SELECT name, total_rows FROM system.tables
@@ -182,7 +183,8 @@ class Inserter:
             now = self._lengths()
         except (EngineDown, EngineRefused):
             return
-        happenings.emit(WRITTEN, count=max(0, now.get(_SPANS, 0) - self.rows.get(_SPANS, 0)))  # old ones may expire
+        for kind, table in ((WRITTEN, _SPANS), (LOGS_WRITTEN, _LOGS)):
+            happenings.emit(kind, count=max(0, now.get(table, 0) - self.rows.get(table, 0)))  # old ones may expire
         self.rows = now
 
     def _lengths(self) -> dict[str, int]:

@@ -6,11 +6,11 @@ import json
 from collections.abc import Iterator, Mapping
 
 from collector.keep.deadletters import BURIED
-from collector.keep.insert import WRITTEN
+from collector.keep.insert import LOGS_WRITTEN, WRITTEN
 from collector.keep.keeper import Keeper
 from collector.sql.reply import Reply
 from fusebox import happenings
-from fusebox.metrics import TEXT, Gauge, Otel, queue, render, send_failed, sent
+from fusebox.metrics import TEXT, Gauge, Otel, queue, render, send_failed, sent, sent_logs
 
 
 def health(keeper: Keeper) -> Reply:
@@ -28,6 +28,7 @@ def metrics(keeper: Keeper, rows: Mapping[str, int]) -> Reply:
 def _samples(keeper: Keeper, rows: Mapping[str, int]) -> Iterator[Gauge | Otel]:
     flow, counts = keeper.flow, happenings.counts()
     yield sent(counts[WRITTEN.name])
+    yield sent_logs(counts[LOGS_WRITTEN.name])
     yield send_failed(counts[BURIED.name])
     yield from queue(flow.lag)
     yield Gauge("keep_lag_bytes", "bytes of the spool that are in no table yet", flow.lag)

@@ -13,7 +13,7 @@ from collector.receive.http import Door
 from collector.receive.intake import ACCEPTED, Answer, Intake
 from collector.receive.met import Met
 from collector.receive.repeats import Repeats, key_in
-from collector.receive.signals import SPANS_STORED
+from collector.receive.signals import LOGS_STORED, SPANS_STORED
 from collector.receive.stamp import MISSHAPEN
 from collector.residence import share_arenas
 from collector.scheduling import interrupt_nobody
@@ -25,7 +25,7 @@ from fusebox.clock import Clock, system_clock
 from fusebox.config import Config
 from fusebox.http_server import HttpServer
 from fusebox.lifecycle import serve
-from fusebox.metrics import Gauge, Otel, accepted, queue, refused, render
+from fusebox.metrics import Gauge, Otel, accepted, accepted_logs, queue, refused, render
 from fusebox.ports import address, bind, port_of
 from fusebox.prices import PriceBook
 from fusebox.rundir import announce, withdraw
@@ -99,6 +99,7 @@ class Receive:
     def _gauges(self, writer: Writer) -> Iterator[Gauge | Otel]:
         counts, folder = happenings.counts(), self._config.data_dir / "spool"
         yield accepted(counts[SPANS_STORED.name])
+        yield accepted_logs(counts[LOGS_STORED.name])
         yield refused(counts[MISSHAPEN.name])
         yield from queue(writer.size(), self._config.spool_max_bytes)
         yield Gauge("spool_bytes", "bytes in the spool", writer.size())

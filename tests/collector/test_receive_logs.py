@@ -11,6 +11,7 @@ from typing import Any
 import clickhouse_connect
 import grpc
 import pytest
+import requests
 from google.rpc.status_pb2 import Status
 from opentelemetry._logs import LogRecord as ApiLogRecord
 from opentelemetry._logs import SeverityNumber
@@ -31,6 +32,7 @@ from fusebox import happenings
 from tests.collector.otlp_samples import as_json, log, logs_request, request, scalars, span
 from tests.fixtures.collector import Roles, StartRoles, until
 from tests.fixtures.receiving import JSON, Receiving, receiving
+from tests.need import PATIENCE_S
 
 
 @pytest.fixture
@@ -81,6 +83,12 @@ def test_an_event_of_the_stock_exporters_is_a_row(roles: StartRoles) -> None:
     assert set(found) == {
         ("gen_ai.evaluation.result", "shop", '{"role":"assistant"}', 7, 9, "judge", "helper", "0.5", "local")
     }
+    for role, line in (
+        ("receive", 'otelcol_receiver_accepted_log_records_total{receiver="otlp"} 2'),
+        ("keep", 'otelcol_exporter_sent_log_records_total{exporter="clickhouse"} 2'),
+    ):
+        page = running.info(role)["url"] + "/metrics"
+        until(lambda page=page, line=line: line in requests.get(page, timeout=PATIENCE_S).text, line)
 
 
 def test_a_log_record_belongs_to_whom_the_token_may_speak_for(receive: Receiving) -> None:
