@@ -21,6 +21,7 @@ Rows = list[dict[str, Any]]
 _TRIES: Final = 5
 _TOKENS: Final = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_creation_tokens", "reasoning_tokens")
 _MOST: Final = 100_000
+_PLACES: Final = 6
 _CHECKS: Final = {
     "ledger_violations": "contradict themselves (more cache than input, more reasoning than output); kept as they came",
     "ledger_not_leaf": "have other rows below them: their instrumentation may count the same tokens twice",
@@ -86,9 +87,14 @@ def _doubts(client: Client, name: str, chosen: dict[str, Any]) -> Rows | None:
         return None
 
 
-def money(row: dict[str, Any]) -> str:
-    """A cost for people; what nobody knows is said, not shown as nothing."""
-    return f"${row['cost_usd']:.6f}" if row["cost_usd"] is not None else str(row["price"])
+def dollars(usd: Decimal) -> str:
+    """US dollars to the last digit, for people: rounded ones would not add up, and a small one would look free."""
+    return f"${usd:.{max(_PLACES, -int(usd.normalize().as_tuple().exponent))}f}"
+
+
+def _money(row: dict[str, Any]) -> str:
+    """A cost; what nobody knows is said, not shown as nothing."""
+    return dollars(row["cost_usd"]) if row["cost_usd"] is not None else str(row["price"])
 
 
 def _show(agent: str, since: float, found: dict[str, Any]) -> None:
@@ -123,17 +129,16 @@ def _table(rows: list[dict[str, Any]]) -> Table:
         table.add_column(column, overflow="fold")
     for row in rows:
         outcome = row["outcome"] + (f" ({row['violation']})" if row["violation"] else "")
-        cells = [utc(row["time"]), row["model"], outcome, *(str(row[name]) for name in _TOKENS), money(row)]
+        cells = [utc(row["time"]), row["model"], outcome, *(str(row[name]) for name in _TOKENS), _money(row)]
         table.add_row(*(Text(terminal.plain(cell)) for cell in (*cells, row["price"], row["span_id"])))
     return table
 
 
 def _summary(totals: dict[str, Any]) -> list[str]:
-    cost: Decimal = totals["cost_usd"]
     lines = [
         f"{totals['attempts']} attempts: {totals['input_tokens']} input tokens (of them {totals['cache_read_tokens']} "
         f"read from and {totals['cache_creation_tokens']} written to a cache), {totals['output_tokens']} output tokens "
-        f"(of them {totals['reasoning_tokens']} reasoning), ${cost:.6f}"
+        f"(of them {totals['reasoning_tokens']} reasoning), {dollars(totals['cost_usd'])}"
     ]
     if totals["unpriced_attempts"]:
         lines.append(
@@ -145,6 +150,6 @@ def _summary(totals: dict[str, Any]) -> list[str]:
     if totals["wasted_attempts"]:
         lines.append(
             f"wasted: {totals['wasted_attempts']} failed or cut attempts with {totals['wasted_tokens']} tokens, "
-            f"${totals['wasted_usd']:.6f}"
+            f"{dollars(totals['wasted_usd'])}"
         )
     return lines

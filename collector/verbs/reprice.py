@@ -16,6 +16,7 @@ from rich.text import Text
 
 from collector import queries
 from collector.repricing import Change, changes
+from collector.verbs.explain import dollars
 from collector.verbs.since import FORMS, moment
 from fusebox import terminal
 from fusebox.clock import system_clock
@@ -78,8 +79,8 @@ def _show(found: list[Change], *, applied: bool) -> None:
         table.add_column(column, justify="right")
     for (agent, model, price), group in sorted(_groups(found).items()):
         before = sum((change.before or Decimal() for change in group), Decimal())
-        unpriced, now = sum(change.before is None for change in group), sum(change.now for change in group)
-        cells = (agent, model, price, str(len(group)), f"${before:.6f}", str(unpriced), f"${now:.6f}")
+        unpriced, now = sum(change.before is None for change in group), sum((c.now for c in group), Decimal())
+        cells = (agent, model, price, str(len(group)), dollars(before), str(unpriced), dollars(now))
         table.add_row(*(Text(terminal.plain(cell)) for cell in cells))
     console.print(table)
     end = "recorded in the journal; the table token_costs follows within seconds" if applied else (

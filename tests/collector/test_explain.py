@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
+from decimal import ROUND_DOWN, Decimal
 from typing import Any
 
 import pytest
@@ -37,6 +39,22 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Port]:
 def here(port: Port, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FUSEBOX_SQL_URL", port.url)
     port.clock.advance(60)
+
+
+def test_what_is_shown_of_costs_adds_up_to_the_last_digit(port: Port, capsys: pytest.CaptureFixture[str]) -> None:
+    costs = ("0.00000002", "0.000000013", "0.25", "0.0000000000004", "0")
+    told = {"gen_ai.agent.id": "thrifty", "fusebox.cost.price": "list 1 x/y"}
+    calls = (Span(n, 9, attributes=CALL | told | {"fusebox.cost.usd": c}) for n, c in enumerate(costs, 1))
+    port.bench.store(request(*calls))
+    counting = "SELECT count() FROM token_ledger WHERE agent = 'thrifty'"
+    until(lambda: port.ask(counting).text == f"{len(costs)}\n", "the rows can be read")
+    assert explain("thrifty") == 0
+    out = capsys.readouterr().out
+    shown = sorted(Decimal(each) for each in re.findall(r"\$([\d.]+)  ", out))
+    assert shown == sorted(Decimal(c).quantize(Decimal("1e-12"), ROUND_DOWN) for c in costs)
+    assert f"${sum(shown)}" in out.splitlines()[-1]
+    rows = explained(capsys, "thrifty")["rows"]
+    assert sorted(Decimal(row["cost_usd"]) for row in rows) == shown
 
 
 def explain(*arguments: str) -> int:
