@@ -28,7 +28,7 @@ from collector.questions import ASKED
 from collector.spend_queries import SPEND
 from collector.stock import over_stock
 from collector.truth_queries import CANARY, TRUTH
-from collector.why_queries import BRANCH, OF_TRACE, SPAN, WHY
+from collector.why_queries import BRANCH, OF_TRACE, OF_TRACES, SPAN, WHY
 from fusebox.config import Config
 from fusebox.errors import ConfigError, Retryable
 from fusebox.rundir import dashboard_token, secret_of, url_of
@@ -49,6 +49,19 @@ _EVENT: Final = """
     toUnixTimestamp64Micro(time) / 1000000 AS time, agent, tenant, action, operation, target, workflow, request_hash,
     simhash, result_hash, ok, error_type, input_tokens, output_tokens, cost_usd, price, duration_s, trace_id, span_id,
     parent_id, lineage"""
+_HASHES: Final = ", ".join(
+    f"reinterpretAsUInt64(reverse(unhex(leftPad(SpanAttributes['fusebox.{name}'], 16, '0'))))"
+    for name in ("request.hash", "request.simhash", "result.hash")
+)
+_OWN: Final = f"""
+    toUnixTimestamp64Micro(addNanoseconds(Timestamp, least(Duration, 3600000000000000))) / 1000000 AS time,
+    SpanAttributes['gen_ai.agent.id'], SpanAttributes['fusebox.tenant'], 'model_call',
+    SpanAttributes['fusebox.operation'], SpanAttributes['fusebox.target'], SpanAttributes['fusebox.workflow'],
+    {_HASHES}, StatusCode NOT IN ('Error', 'STATUS_CODE_ERROR'), SpanAttributes['error.type'],
+    toUInt64OrZero(SpanAttributes['gen_ai.usage.input_tokens']),
+    toUInt64OrZero(SpanAttributes['gen_ai.usage.output_tokens']), NULL, 'on the span of the gateway',
+    Duration / 1000000000, TraceId, SpanId AS span_id, ParentSpanId, SpanAttributes['fusebox.lineage']"""
+"""As _EVENT: the agent's own span of a call that the gateway made: in agent_events stands the gateway's."""
 _BY_ARRIVAL: Final = "ORDER BY Timestamp, SpanId"
 _NEWEST: Final = """
     SELECT min(minute) FROM (
@@ -85,11 +98,17 @@ QUERIES: Final[Mapping[str, Query]] = {
         {"tenant": "default"},
     ),
     "trip_evidence": Query(
-        "the actions behind a Finding; spans is its list of 'trace_id:span_id'",
-        f"""SELECT {_EVENT} FROM agent_events
-            WHERE trace_id IN (SELECT splitByChar(':', arrayJoin({{spans:Array(String)}}))[1])
-              AND concat(trace_id, ':', span_id) IN {{spans:Array(String)}}
-            ORDER BY agent_events.time, span_id""",
+        "the actions behind a Finding; spans is its list of 'trace_id:span_id'. cost_usd is NULL where the span of the "
+        "gateway has it",
+        f"""SELECT * FROM (
+                SELECT {_EVENT} FROM agent_events
+                WHERE trace_id IN (SELECT splitByChar(':', arrayJoin({{spans:Array(String)}}))[1])
+                  AND concat(trace_id, ':', span_id) IN {{spans:Array(String)}}
+                UNION ALL
+                SELECT {_OWN} FROM otel_traces
+                WHERE {OF_TRACES} AND concat(TraceId, ':', SpanId) IN {{spans:Array(String)}}
+                  AND SpanAttributes['fusebox.usage.delegated'] = 'true')
+            ORDER BY time, span_id""",
     ),
     "last_tool_call": Query(
         "the newest tool call of an agent, of one operation or (operation='') of any",

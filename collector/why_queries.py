@@ -21,7 +21,7 @@ OF_TRACE: Final = f"""TraceId = {{trace_id:String}}
 """The times spare the days in which the trace was not: their indexes are not even read. Not ``<``: for ``Timestamp <``
 a whole second the engine looks for ``<=`` the second before, and leaves out parts that lie wholly between the two."""
 _TRACES: Final = "(SELECT splitByChar(':', arrayJoin({spans:Array(String)}))[1])"
-_OF_TRACES: Final = f"""TraceId IN {_TRACES}
+OF_TRACES: Final = f"""TraceId IN {_TRACES}
               AND Timestamp >= (SELECT min(Start) {_TIMES} IN {_TRACES})
               AND Timestamp <= (SELECT max(End) + 1 {_TIMES} IN {_TRACES})"""
 _ENTRY: Final = """
@@ -41,12 +41,12 @@ WHY: Final[Mapping[str, Query]] = {
     "spans_at": Query(
         "spans by their ids; spans is a list of 'trace_id:span_id'",
         f"""SELECT {SPAN} FROM otel_traces
-            WHERE {_OF_TRACES} AND concat(TraceId, ':', SpanId) IN {{spans:Array(String)}} {_BY_ARRIVAL} LIMIT 10000""",
+            WHERE {OF_TRACES} AND concat(TraceId, ':', SpanId) IN {{spans:Array(String)}} {_BY_ARRIVAL} LIMIT 10000""",
     ),
     "spans_below": Query(
         "the spans directly below some spans; spans is a list of 'trace_id:span_id'",
         f"""SELECT {SPAN} FROM otel_traces
-            WHERE {_OF_TRACES} AND concat(TraceId, ':', ParentSpanId) IN {{spans:Array(String)}}
+            WHERE {OF_TRACES} AND concat(TraceId, ':', ParentSpanId) IN {{spans:Array(String)}}
             {_BY_ARRIVAL} LIMIT {{limit:UInt32}}""",
         {"limit": 10_000},
     ),

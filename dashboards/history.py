@@ -142,7 +142,8 @@ def submit(work: Callable[..., T], *arguments: Any) -> Future[T]:
 def evidence(config: Config, spans: tuple[str, ...]) -> Rows:
     """The actions behind a trip, oldest first, with what the ledger says that they cost.
 
-    ``cost_usd`` is None, and ``price`` says why, where nobody knows; what is no attempt of an inference costs nothing.
+    ``cost_usd`` is None, and ``price`` says why, where nobody knows or another span has it; what is no attempt of an
+    inference costs nothing.
 
     Raises:
         KeepUnavailable: *keep* does not answer.
@@ -150,8 +151,12 @@ def evidence(config: Config, spans: tuple[str, ...]) -> Rows:
     actions = run(config, "trip_evidence", spans=list(spans))
     ledger = run(config, "ledger_of_spans", spans=list(spans))
     prices = {(row["trace_id"], row["span_id"]): row for row in ledger}
-    free = {"cost_usd": Decimal(0), "price": ""}
-    return [action | prices.get((action["trace_id"], action["span_id"]), free) for action in actions]
+    return [action | (prices.get((action["trace_id"], action["span_id"])) or _unbilled(action)) for action in actions]
+
+
+def _unbilled(action: dict[str, Any]) -> dict[str, Any]:
+    """What the ledger does not have costs nothing, unless another span has it."""
+    return {} if action["cost_usd"] is None else {"cost_usd": Decimal(0), "price": ""}
 
 
 def tokens_by_minute(config: Config, since: float) -> Rows:

@@ -19,6 +19,7 @@ from collector.keep.audit_copy import AuditCopy
 from collector.questions import END, PREFIX, QUESTIONS
 from collector.tokens import Tokens
 from collector.verbs.audit_source import Table
+from dashboards import history
 from fusebox.cli import main
 from fusebox.clock import SystemClock
 from fusebox.command import Order
@@ -41,6 +42,9 @@ CHAT: dict[str, Value] = {
     "gen_ai.operation.name": "chat", "gen_ai.agent.id": "bot", "gen_ai.request.model": "gpt-5-mini",
     "gen_ai.usage.input_tokens": 1000, "gen_ai.usage.output_tokens": 100, "fusebox.cost.usd": "0.5",
     "fusebox.cost.price": "book",
+}  # fmt: skip
+THROUGH_GATEWAY: dict[str, Value] = CHAT | {
+    "gen_ai.agent.id": "talker", "fusebox.operation": "gpt-5-mini", "fusebox.usage.delegated": True,
 }  # fmt: skip
 
 
@@ -103,6 +107,8 @@ def _live(harness: Harness, port: Port) -> None:
         harness.watch._journal.append(
             Note("verification", "operator:jo", "audit", "ok", payload={"sizes": {"watch": 4}})
         )
+        found = {"finding": {"spans": [f"{TRACE}:{901:016x}"]}}
+        harness.watch._journal.append(Note("finding", "detector:repetition", "talker", "it asks again", payload=found))
     finally:
         process.stop()
 
@@ -129,6 +135,8 @@ def _loop(harness: Harness, port: Port) -> None:
             Span(3003, 79, start=began + 3, seconds=0.1, attributes=late_read),
         )
     )
+    asked = Span(901, 77, start=now - 5, attributes=THROUGH_GATEWAY)
+    port.bench.store(request(asked))
     late = Span(2000, 77, start=harness.clock.now(), seconds=0.01, attributes=LOOP | {"fusebox.target": "TICK-13"})
     port.bench.store(payload, request(late))
 
@@ -178,6 +186,16 @@ def test_on_what_evidence_it_was_stopped(story: Story) -> None:
     assert {(row["operation"], row["target"], row["stored"]) for row in evidence} == {
         ("tickets.comment", "TICK-12", True)
     }  # fmt: skip
+
+
+def test_a_call_through_the_gateway_is_evidence_though_the_gateway_counts_it(story: Story) -> None:
+    (row,) = story.ask("evidence", agent="talker")
+    assert (row["stored"], row["agent"], row["action"], row["operation"], row["ok"]) == (
+        True, "talker", "model_call", "gpt-5-mini", True
+    )  # fmt: skip
+    assert (row["input_tokens"], row["cost_usd"]) == (1000, 0)
+    (shown,) = history.evidence(story.config, (f"{TRACE}:{901:016x}",))
+    assert (shown["operation"], shown["cost_usd"], shown["price"]) == ("gpt-5-mini", None, "on the span of the gateway")
 
 
 def test_what_guards_refused(story: Story) -> None:

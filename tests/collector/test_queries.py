@@ -48,6 +48,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
                 Span(2, attributes=_TOOL, start=NOW + 60, parent=1),
                 Span(3, attributes=_TOOL, start=NOW + 61, status=2),
                 Span(4, attributes=_OTHER, trace_id=2, start=NOW + 62, links=[(1, 2)]),
+                Span(6, 3, attributes=_CHAT | {"fusebox.operation": "gpt-5-mini", "fusebox.usage.delegated": True}),
                 Span(5, attributes={"gen_ai.operation.name": "invoke_agent", "gen_ai.usage.input_tokens": 120}),
             )
         )
@@ -87,6 +88,16 @@ def test_evidence_is_found_by_span(client: Client) -> None:
     spans = [f"{1:032x}:{3:016x}", f"{1:032x}:{2:016x}", f"{9:032x}:{1:016x}"]
     rows = queries.run(client, "trip_evidence", spans=spans)
     assert [row["span_id"] for row in rows] == [f"{2:016x}", f"{3:016x}"]
+
+
+def test_a_call_through_the_gateway_is_evidence_by_the_agents_own_span(client: Client) -> None:
+    spans = [f"{1:032x}:{2:016x}", f"{3:032x}:{6:016x}"]
+    own, tool = queries.run(client, "trip_evidence", spans=spans)
+    assert tool["span_id"] == f"{2:016x}"
+    assert (own["span_id"], own["agent"], own["action"], own["operation"]) == (
+        f"{6:016x}", "helper", "model_call", "gpt-5-mini"
+    )  # fmt: skip
+    assert (own["ok"], own["input_tokens"], own["cost_usd"]) == (True, 100, None)
 
 
 def test_an_event_in_the_table_is_the_event_the_detectors_saw(client: Client) -> None:
