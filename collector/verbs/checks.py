@@ -38,6 +38,7 @@ _PORTS: Final = {
     "grpc_port": "receive",
     "control_port": "watch",
     "sql_port": "keep",
+    "gateway_port": "gateway",
     "dashboard_port": "dashboard",
     "dashboard_metrics_port": "dashboard",
     "redis_metrics_port": "redis",
@@ -122,6 +123,8 @@ def _others_may(path: Path) -> bool:
 
 def _ports(config: Config) -> Iterator[Check]:
     for setting, role in _PORTS.items():
+        if role == "gateway" and not config.gateway_file.exists():  # then nobody starts one
+            continue
         port = getattr(config, setting)
         if lookup(config.data_dir, role):
             yield Check("port", Result.OK, f"{setting} {port} belongs to {role}")

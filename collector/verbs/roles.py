@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import ssl
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Final
@@ -14,7 +15,7 @@ from fusebox.errors import StoreUnavailable
 from fusebox.rundir import lookup
 from fusebox.store import open_store
 
-ROLES: Final = ("redis", "receive", "keep", "watch", "dashboard")
+ROLES: Final = ("redis", "receive", "keep", "watch", "gateway", "dashboard")
 NEEDED: Final = ("receive", "keep", "watch")
 _TIMEOUT_S: Final = 3.0
 _OK: Final = 200
@@ -56,8 +57,7 @@ def get(url: str, path: str) -> tuple[int, str, str]:
     Raises:
         OSError: nobody answers.
     """
-    parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=_TIMEOUT_S)
+    connection = _connection(url)
     try:
         connection.request("GET", path)
         answer = connection.getresponse()
@@ -67,6 +67,17 @@ def get(url: str, path: str) -> tuple[int, str, str]:
         raise ConnectionError(repr(error)) from error
     finally:
         connection.close()
+
+
+def _connection(url: str) -> http.client.HTTPConnection:
+    """Nothing secret is sent, and nothing believed but that somebody answers: a certificate need not be known here."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if parts.scheme != "https":
+        return http.client.HTTPConnection(host, parts.port, timeout=_TIMEOUT_S)
+    anybody = ssl.create_default_context()
+    anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
+    return http.client.HTTPSConnection(host, parts.port, timeout=_TIMEOUT_S, context=anybody)
 
 
 def _standing(config: Config, role: str) -> Standing:

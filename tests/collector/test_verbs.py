@@ -111,7 +111,10 @@ class TestWhoIsThere:
         assert main(["status", "--json"]) == 1
         answer = said(capsys)
         states = {role["role"]: role["state"] for role in answer["roles"]}
-        assert states == {"redis": "absent", "receive": "down", "keep": "down", "watch": "up", "dashboard": "absent"}
+        assert states == {
+            "redis": "absent", "receive": "down", "keep": "down", "watch": "up", "gateway": "absent",
+            "dashboard": "absent",
+        }  # fmt: skip
         assert answer["circuits"] == {"open": 1}
         assert main(["status"]) == 1
         assert "start it with 'fusebox up'" in capsys.readouterr().out
@@ -171,6 +174,16 @@ class TestDoctor:
     def test_a_healthy_folder_passes(self, harness: Harness, capsys: pytest.CaptureFixture[str]) -> None:
         assert self.failures(capsys) == []
         assert main(["doctor"]) == 0
+
+    def test_the_gateways_port_is_looked_at_where_there_is_one_to_serve(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            monkeypatch.setenv("FUSEBOX_GATEWAY_PORT", str(other.getsockname()[1]))
+            assert self.failures(capsys) == []
+            (tmp_path / "gateway.toml").touch()
+            (failure,) = self.failures(capsys)
+        assert failure["fix"] == "stop the other program or set FUSEBOX_GATEWAY_PORT"
 
     def test_a_file_that_hides_a_package_is_named(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (tmp_path / "rabbitmq.py").write_text("")

@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from collector.verbs.roles import standings
+from fusebox.config import Config
 from fusebox.errors import ConfigError
 from tests.fixtures.agents import eventually
 from tests.fixtures.authority import Authority
@@ -112,3 +114,13 @@ def test_only_over_tls_the_gateway_serves_other_machines(
     assert ring.ask(None, key=ring.running.key).status == 200
     assert [ring.ask(None, path=path).status for path in ("/v1/chat/completions", "/metrics")] == [401, 401]
     assert ring.ask(None, key=ring.running.key, path="/metrics").status == 200
+
+
+def test_status_finds_a_gateway_that_serves_with_and_without_tls(
+    tmp_path: Path, gateways: StartGateway, provider: Provider
+) -> None:
+    Ring(tmp_path, gateways, data="locked")
+    gateways(data="open")
+    for folder in ("locked", "open"):
+        found = {standing.role: standing for standing in standings(Config(data_dir=tmp_path / folder))}
+        assert found["gateway"].state == "up", found["gateway"].detail
