@@ -101,6 +101,14 @@ class Tokens:
         """
         return tuple(sorted(self._read()))
 
+    def principals(self) -> tuple[Principal, ...]:
+        """Everyone who has a token, and for whom they may speak.
+
+        Raises:
+            ConfigError: the file is damaged.
+        """
+        return tuple(Principal(name, self._tenant, frozenset(e.agents)) for name, e in sorted(self._read().items()))
+
     def authenticate(self, token: str | None) -> Principal | None:
         """The principal a token belongs to, or None. Re-reads the file when it changed."""
         if not token:

@@ -72,9 +72,10 @@ Exit status of 'list': 1 while something waits."""
 def _configure_keys(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="keys", metavar="ACTION", required=True)
     add = actions.add_parser("add", help="believe what a key signs as the word of NAME")
-    add.add_argument("name")
+    add.add_argument("name", help="the person or program whose word it is")
     add.add_argument("--public-key", metavar="whpk_…", help="of an Ed25519 pair; left out: makes an HMAC secret")
-    actions.add_parser("list", help="who has one")
+    listed = actions.add_parser("list", help="who has one")
+    listed.add_argument("--json", action="store_true", help="print one JSON array")
     actions.add_parser("remove", help="believe it no longer").add_argument("name")
 
 
@@ -138,7 +139,8 @@ def _keys(args: argparse.Namespace, config: Config) -> int:
     prepare(config)
     approvers = Approvers(config.data_dir)
     if args.keys == "list":
-        print("\n".join(approvers.names()) or "nobody")
+        names = approvers.names()
+        print(json.dumps([{"name": name} for name in names]) if args.json else "\n".join(names) or "nobody")
     elif args.keys == "remove":
         if not approvers.remove(args.name):
             raise ConfigError(f"{args.name!r} has no key; there are {', '.join(approvers.names()) or 'none'}")

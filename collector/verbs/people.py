@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from typing import TYPE_CHECKING, Final
 
@@ -35,7 +36,8 @@ class TokensVerb:
             add.add_argument(
                 "--agent", action="append", required=True, metavar="ID", help=f"may speak for it ({ANY}: for any)"
             )
-        actions.add_parser("list", help="who has one")
+        listed = actions.add_parser("list", help="who has one" + (", and for which agents" if self._bound else ""))
+        listed.add_argument("--json", action="store_true", help="print one JSON array")
         actions.add_parser("remove", help="revoke at once").add_argument("name")
         return actions
 
@@ -43,13 +45,24 @@ class TokensVerb:
         prepare(config)
         tokens = Tokens(config.data_dir / self._file, config.tenant)
         if args.action == "list":
-            print("\n".join(tokens.names()) or "nobody")
+            self._list(tokens, as_json=args.json)
         elif args.action == "remove":
             self._remove(tokens, args.name)
         else:
             print(tokens.add(args.name, args.agent if self._bound else (ANY,)))
             print(f"shown once; give it to {args.name} as {self._variable}", file=sys.stderr)
         return 0
+
+    def _list(self, tokens: Tokens, *, as_json: bool) -> None:
+        bound = {who.name: sorted(who.agents) for who in tokens.principals()}
+        if as_json:
+            print(
+                json.dumps([{"name": name} | ({"agents": may} if self._bound else {}) for name, may in bound.items()])
+            )
+        elif self._bound:
+            print("\n".join(f"{name}  {', '.join(may)}" for name, may in bound.items()) or "nobody")
+        else:
+            print("\n".join(bound) or "nobody")
 
     def _remove(self, tokens: Tokens, name: str) -> None:
         if not tokens.remove(name):

@@ -9,9 +9,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TypedDict
 
-from rich.console import Console
 from rich.table import Table
 
+from fusebox import terminal
 from fusebox.config import Config
 from fusebox.errors import ConfigError
 from gateway.keys import ANY, FILE, Keys
@@ -105,10 +105,12 @@ def _list(keys: Keys, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps({i: {k: v for k, v in asdict(e).items() if k != "sha256"} for i, e in entries.items()}))
         return
-    table = Table("id", "agent", "team", "models", "tools", "made")
+    table = Table(box=None, pad_edge=False)
+    for column in ("id", "agent", "team", "models", "tools", "made"):
+        table.add_column(column, overflow="fold")
     for key_id, entry in entries.items():
         table.add_row(key_id, entry.agent, entry.team, ", ".join(entry.models), ", ".join(entry.tools), entry.made)
-    Console().print(table if entries else "nobody")
+    terminal.console().print(table if entries else "nobody", markup=False)
 
 
 verb = GatewayVerb()

@@ -26,11 +26,12 @@ are recorded in the audit log with your name, before and after; without a runnin
     def configure(self, parser: argparse.ArgumentParser) -> None:
         actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
         listing = actions.add_parser("list", help="what is there, oldest first")
-        listing.add_argument("agent")
+        listing.add_argument("agent", help="whose messages")
         listing.add_argument("--json", action="store_true", help="one JSON object a line")
         show = actions.add_parser("show", help="one message whole: headers, body, stack")
-        show.add_argument("agent")
-        show.add_argument("message")
+        show.add_argument("agent", help="whose message")
+        show.add_argument("message", help="its id, as 'list' shows it")
+        show.add_argument("--json", action="store_true", help="print one JSON object and nothing after it")
         messages.add_filters(actions.add_parser("replay", help="send messages to the agent again"), "replay")
         messages.add_filters(actions.add_parser("purge", help="throw messages away"), "throw away")
 
@@ -39,7 +40,7 @@ are recorded in the audit log with your name, before and after; without a runnin
             if args.action == "list":
                 messages.print_list(shelf.look(), args.json)
             elif args.action == "show":
-                return messages.print_one(shelf.look(), args.message)
+                return messages.print_one(shelf.look(), args.message, args.json)
             elif args.action == "replay":
                 print(f"{messages.replay(config, shelf, args, 'dead')} replayed")
             else:

@@ -27,10 +27,10 @@ is stopped again and the rest stays held."""
     def configure(self, parser: argparse.ArgumentParser) -> None:
         actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
         listing = actions.add_parser("list", help="what is there, oldest first")
-        listing.add_argument("agent")
+        listing.add_argument("agent", help="whose messages")
         listing.add_argument("--json", action="store_true", help="one JSON object a line")
         release = actions.add_parser("release", help="resume the agent and let them go, paced")
-        release.add_argument("agent")
+        release.add_argument("agent", help="whose messages")
         release.add_argument("--reason", required=True, help="recorded with your name")
         messages.add_filters(actions.add_parser("discard", help="throw messages away"), "throw away")
 

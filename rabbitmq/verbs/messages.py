@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
 from rich.table import Table
 
-from fusebox import names
+from fusebox import names, terminal
 from fusebox.config import Config
 from fusebox.control import ControlClient
 from fusebox.errors import ConfigError
@@ -104,22 +104,24 @@ def print_list(shelved: list[Shelved], as_json: bool) -> None:
         for item in shelved:
             print(json.dumps(item.row()))
         return
-    table = Table(*_COLUMNS)
+    table = Table(box=None, pad_edge=False)
+    for column in _COLUMNS:
+        table.add_column(column, overflow="fold")
     for item in shelved:
         row = item.row()
-        table.add_row(*(str(row[column])[:80] for column in _COLUMNS))
-    Console().print(table if shelved else "nothing there", markup=False)
+        table.add_row(*(terminal.plain(str(row[column])) for column in _COLUMNS))
+    terminal.console().print(table if shelved else "nothing there", markup=False)
 
 
-def print_one(shelved: list[Shelved], message_id: str) -> int:
-    """Everything about one message; 1 when it is not there."""
+def print_one(shelved: list[Shelved], message_id: str, as_json: bool) -> int:
+    """Everything about one message; 1 when it is not there. The stack, which is a header, comes readable after it."""
     found = next((item for item in shelved if item.message.message_id == message_id), None)
     if found is None:
-        print(f"no message {message_id} there")
+        print(f"no message {message_id} there", file=sys.stderr)
         return 1
     body = found.message.body.decode("utf-8", "replace")
     stack = found.message.headers.get(names.H_DEAD_STACK, "")
     print(json.dumps(found.row() | {"body": body, "headers": dict(found.message.headers)}, indent=2, default=str))
-    if stack:
-        print(stack)
+    if stack and not as_json:
+        print(*map(terminal.plain, str(stack).splitlines()), sep="\n")
     return 0

@@ -133,6 +133,8 @@ class TestTokens:
         assert "operator token" in capsys.readouterr().err
         assert main(["operators", "list"]) == 0
         assert capsys.readouterr().out == "local\n"
+        assert main(["operators", "list", "--json"]) == 0
+        assert said(capsys) == [{"name": "local"}]
 
     def test_the_first_token_does_not_take_the_local_ones_away(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -140,7 +142,9 @@ class TestTokens:
         assert main(["tokens", "add", "host", "--agent", "a", "--agent", "b"]) == 0
         assert capsys.readouterr().out.startswith("fbx_")
         assert main(["tokens", "list"]) == 0
-        assert capsys.readouterr().out == "host\nlocal\n"
+        assert capsys.readouterr().out == "host  a, b\nlocal  *\n"
+        assert main(["tokens", "list", "--json"]) == 0
+        assert said(capsys) == [{"name": "host", "agents": ["a", "b"]}, {"name": "local", "agents": ["*"]}]
         assert (tmp_path / "data" / "operator.token").exists()
 
     @pytest.mark.parametrize(

@@ -435,6 +435,7 @@ class TestVerb:
         assert run("list")[0] == 0
         assert run("keys", "add", "flow")[1].startswith("whsec_")
         assert run("keys", "list")[1] == "flow\n"
+        assert run("keys", "list", "--json")[1] == '[{"name": "flow"}]\n'
         assert run("keys", "remove", "flow")[0] == 0
         with pytest.raises(SystemExit):
             run("answer")

@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import pytest
+
+from fusebox.cli import main
 from gateway.keys import FILE, LAG_S, Keys
 from tests.fixtures.agents import eventually
 
@@ -40,3 +43,16 @@ def test_a_damaged_file_lets_nobody_in_until_it_is_mended(tmp_path: Path) -> Non
     eventually(lambda: reader.authenticate(key) is None, what="nobody is let in")
     (tmp_path / FILE).write_text(whole)
     eventually(lambda: reader.authenticate(key) is not None, what="the key counts again")
+
+
+def test_a_list_in_a_pipe_cuts_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FUSEBOX_DATA_DIR", str(tmp_path / "data"))
+    models = [f"a-model-of-a-long-name-{number}" for number in range(9)]
+    assert main(["gateway", "keys", "add", "bot", *(word for model in models for word in ("--model", model))]) == 0
+    capsys.readouterr()
+    assert main(["gateway", "keys", "list"]) == 0
+    _, row = capsys.readouterr().out.splitlines()
+    assert ", ".join(models) in row
