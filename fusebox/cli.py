@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import logging
 import os
 import sys
@@ -47,6 +48,7 @@ class Verb(Protocol):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; errors of the tree in :mod:`fusebox.errors` become one line and exit status 2."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    _print_on_any_terminal()
     try:
         args = _parser(arguments).parse_args(arguments)
         logging.basicConfig(level=args.log_level.upper(), format="%(message)s", stream=sys.stderr)
@@ -61,6 +63,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _SIGPIPE
     except KeyboardInterrupt:
         return _SIGINT
+
+
+def _print_on_any_terminal() -> None:
+    """A character that a terminal lacks is shown by its number: an order that was carried out ends in no traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _parser(arguments: list[str]) -> argparse.ArgumentParser:
@@ -81,7 +90,10 @@ def _shared_options() -> argparse.ArgumentParser:
     shared = argparse.ArgumentParser("fusebox", add_help=False, allow_abbrev=False)
     shared.add_argument("--version", action="version", version=f"fusebox {__version__}")
     shared.add_argument("--config", type=Path, metavar="FILE", help="configuration file (default: fusebox.toml)")
-    shared.add_argument("--log-level", default="warning", choices=("debug", "info", "warning", "error"))
+    shared.add_argument(
+        "--log-level", default="warning", choices=("debug", "info", "warning", "error"),
+        help="what is logged to standard error, from that on (default: warning)",
+    )  # fmt: skip
     return shared
 
 

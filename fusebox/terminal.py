@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
+from rich.cells import cell_len
 from rich.console import Console
+from rich.table import Table
 
 _WIDE: Final = 4_000
+_LEGIBLE: Final = 16
+"""Cells that a column needs at least, unless what stands in it is shorter."""
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -20,3 +24,18 @@ def console(*, stderr: bool = False) -> Console:
 def plain(text: str) -> str:
     """Text of other people for one cell: what a terminal would obey is shown as a dot."""
     return "".join(char if char.isprintable() else "·" for char in text)
+
+
+def legible(found: Console, table: Table) -> Table:
+    """The table, or where the terminal is too narrow for it, a line for each cell and a blank one after each row."""
+    widths = (max(map(cell_len, map(str, (column.header, *column.cells)))) for column in table.columns)
+    if sum(min(_LEGIBLE, width) + 2 for width in widths) <= found.width:
+        return table
+    lines = Table(box=None, show_header=False, pad_edge=False)
+    lines.add_column(style="bold", no_wrap=True)
+    lines.add_column(overflow="fold")
+    for row in zip(*(column.cells for column in table.columns), strict=True):
+        for column, cell in zip(table.columns, row, strict=True):
+            lines.add_row(column.header, cell)
+        lines.add_row()
+    return lines

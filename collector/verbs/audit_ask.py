@@ -90,7 +90,7 @@ def _show(about: str, rows: list[dict[str, Any]], *, cut: bool) -> None:
         table.add_column(column, justify="right" if _is_number(column, value) else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(_cell(column, value)) for column, value in row.items()))
-    console.print(table)
+    console.print(terminal.legible(console, table))
     if cut:
         console.print(Text(f"only the first {len(rows)}; there may be more: --limit N, or --since WHEN", "yellow"))
 

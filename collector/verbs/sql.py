@@ -58,7 +58,8 @@ A FORMAT in the statement wins over --json and --csv.
         statement = sys.stdin.read() if args.statement == "-" else args.statement
         body, form = ask(config, statement, args.form or _TABLE)
         if form == _TABLE and args.form is None:
-            terminal.console().print(_table(json.loads(body)))
+            console = terminal.console()
+            console.print(terminal.legible(console, _table(json.loads(body))))
         else:
             sys.stdout.write(body.decode("utf-8", "replace"))
         return 0

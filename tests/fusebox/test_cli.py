@@ -1,6 +1,7 @@
 """The shell: verbs come from entry points; errors are one line."""
 
 import argparse
+import os
 import subprocess
 import sys
 from importlib.metadata import EntryPoint
@@ -114,3 +115,12 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 141
+
+
+def test_a_terminal_that_lacks_a_character_shows_its_number(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "fusebox", "doctor"], cwd=tmp_path, env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stderr == ""
+    assert "\\u2713 python: 3." in done.stdout
