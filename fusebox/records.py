@@ -45,7 +45,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """One step of a Lineage: who acted, and the fingerprint of what it sent."""
+    """One step of a Lineage: who acted, and the fingerprint of what it sent (:mod:`breakers.rounds`)."""
 
     agent: str
     request: int
@@ -67,8 +67,18 @@ class Action:
     trace_id: str = ""
     request: int = 0
     lineage: Lineage = ()
+    """What led to it: the chain of the message at hand."""
+    hop: int = 0
+    """What a publish adds to the chain, as the request of its :class:`Hop`; 0 where that is ``request``."""
     arguments: Any = field(default=None, compare=False, repr=False)
     """What it is done with, exactly as given; None when there is nothing, or nothing that may be judged (prompts)."""
+
+    @property
+    def chain(self) -> Lineage:
+        """The lineage as it goes on from here: a publish is a step of it."""
+        if self.kind is not ActionKind.PUBLISH:
+            return self.lineage
+        return (*self.lineage, Hop(self.agent, self.hop or self.request))
 
 
 @dataclass(frozen=True, slots=True)

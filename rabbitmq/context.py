@@ -6,11 +6,12 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, NoReturn, ParamSpec, TypeVar
 
 from opentelemetry import trace
 
+from breakers.rounds import next_hop
 from fusebox import fingerprint, guard, names
 from fusebox.errors import AgentTripped, ApprovalPending
 from fusebox.eventmap import Value
@@ -234,7 +235,9 @@ class Context:
         started = self.runtime.clock.now()
         body = encode(payload)
         text = body.decode("utf-8", "replace")
-        action = self._action(ActionKind.PUBLISH, key, key, text, payload)
+        asked = self._action(ActionKind.PUBLISH, key, key, text, payload)
+        hop = next_hop(self.agent, asked.request, self.lineage, lambda: fingerprint.exact_hash(text))
+        action = replace(asked, hop=hop.request)
         approve = self._approve(action, lambda: {"key": key, "body": text_of(body)}, origin=message_id)
         message_id = message_id or new_id("msg")
         about = tracing.described("publish", "send", names.EXCHANGE_EVENTS, key)

@@ -13,9 +13,11 @@ import logging
 from collections.abc import Mapping
 from typing import Final
 
+from breakers.rounds import rounds
 from fusebox import guard, happenings, names
 from fusebox.eventmap import format_lineage, parse_lineage
-from fusebox.records import Action, ActionKind, Hop, Lineage, Verdict
+from fusebox.records import Action, ActionKind, Lineage, Verdict
+from fusebox.registry import Registry
 from rabbitmq.broker import Header
 
 MAX_HOPS: Final = 32
@@ -73,26 +75,35 @@ def sender_of(headers: Mapping[str, Header]) -> str:
 
 
 class LineageGuard:
-    """Denies a publish that would close a ring for the third time with the same request.
+    """Denies a publish that would close a ring for the third time with nothing new (:mod:`breakers.rounds`).
 
-    Needs no collector and no shared state: the chain is in the message at hand.
+    Needs no collector and no shared state: the chain is in the message at hand. What an agent's registry entry declares
+    periodic may go round.
     """
 
     name = guard.LINEAGE
 
+    def __init__(self, registry: Registry) -> None:
+        self._agents = registry.agents
+
     def check(self, action: Action) -> Verdict:
-        if action.kind is not ActionKind.PUBLISH or laps(action) < LAPS:
+        if action.kind is not ActionKind.PUBLISH or laps(action) < LAPS or self._periodic(action):
             return _NO_RING
         ring = " → ".join(hop.agent for hop in _ring(action))
         return guard.deny(self.name, f"the same message has gone round {laps(action)} times: {ring}")
 
+    def _periodic(self, action: Action) -> bool:
+        entry = self._agents.get(action.agent)
+        return entry is not None and action.operation in entry.periodic
+
 
 def laps(action: Action) -> int:
-    """How often this agent has already sent this request within the chain."""
-    return action.lineage.count(Hop(action.agent, action.request))
+    """How often this agent has already sent this request within the chain, with nothing new in between."""
+    return rounds(action.chain) - 1
 
 
 def _ring(action: Action) -> Lineage:
-    hop = Hop(action.agent, action.request)
-    last = len(action.lineage) - 1 - action.lineage[::-1].index(hop)
-    return (*action.lineage[last:], hop)
+    """The latest round."""
+    *before, hop = action.chain
+    last = max(place for place, each in enumerate(before) if each.agent == hop.agent)
+    return (*before[last:], hop)

@@ -12,7 +12,8 @@ agent does in between is part of the chain too. A chain shows a circle in four w
   of any length is seen when it closes.
 * *monologue*: a model says the same, word for word, ``monologue`` times running, and nobody in that trace has done
   anything in between but talk and delegate.
-* *lineage*: the agent finds itself, with the same request, ``laps - 1`` times in the chain that the message carries.
+* *lineage*: the chain that the message carries has come back to this step ``laps`` times with nothing new
+  (:mod:`breakers.rounds`).
 
 A→B→A alone is a reply, and a dialogue has something new in every turn.
 """
@@ -25,13 +26,14 @@ from typing import Any, Final
 from breakers.detectors.base import OPEN, WARN, finding
 from breakers.detectors.chain import EVIDENCE, Chain
 from breakers.detectors.words import delegates
-from fusebox.records import ActionKind, Event, Finding, Hop
+from breakers.rounds import rounds
+from fusebox.records import ActionKind, Event, Finding, Hop, Lineage
 
 _CHAINS: Final = 4_096
 _TASK: Final = 4
 _SPEAKERS: Final = 16
 _NOTHING_SAID: Final = (0, 0)
-_MODEL, _CONSUME = ActionKind.MODEL_CALL, ActionKind.CONSUME
+_MODEL, _CONSUME, _PUBLISH = ActionKind.MODEL_CALL, ActionKind.CONSUME, ActionKind.PUBLISH
 
 
 class Cycle:
@@ -79,11 +81,11 @@ class Cycle:
         action = event.action
         if action is _MODEL or action is _CONSUME or not event.request:
             return None
-        if event.lineage:
-            rounds = _rounds(event)
-            if rounds >= self._laps:
-                self.score = rounds / self._laps * self._stale
-                return self._lineage(event, rounds)
+        if event.lineage and action is _PUBLISH:
+            times = rounds(_chain(event))
+            if times >= self._laps:
+                self.score = times / self._laps * self._stale
+                return self._lineage(event, times)
         if event.result:
             if event.trace_id in self._spoken and not delegates(event.operation):
                 del self._spoken[event.trace_id]  # somebody does something
@@ -168,10 +170,10 @@ class Cycle:
             repeated=f"{event.action} {event.operation} × {len(steps)}", first_time=steps[0].time,
         )  # fmt: skip
 
-    def _lineage(self, event: Event, rounds: int) -> Finding:
+    def _lineage(self, event: Event, times: int) -> Finding:
         return finding(
-            event, self.name, f"{rounds} rounds in the message's own lineage with nothing new",
-            score=self.score, threshold=self._stale, repeated=f"{event.action} {event.operation} × {rounds}",
+            event, self.name, f"{times} rounds in the message's own lineage with nothing new",
+            score=self.score, threshold=self._stale, repeated=f"{event.action} {event.operation} × {times}",
         )  # fmt: skip
 
 
@@ -182,7 +184,7 @@ def _put(kept: OrderedDict[str, Any], key: str, value: object) -> None:
         kept.popitem(last=False)
 
 
-def _rounds(event: Event) -> int:
-    """How often the chain of causes, this event included, holds this very step."""
-    own = Hop(event.agent, event.request)
-    return event.lineage.count(own) + (event.lineage[-1] != own)
+def _chain(event: Event) -> Lineage:
+    """The chain of causes with this event at its end; spans of older versions leave it out."""
+    lineage = event.lineage
+    return lineage if lineage[-1].agent == event.agent else (*lineage, Hop(event.agent, event.request))

@@ -65,5 +65,5 @@ def _event(act: Act, error: BaseException | None) -> Event:
         simhash=act.similar, result=act.result, result_exact=act.result_exact, waiting=act.waiting, ok=error is None,
         error_type=type(error).__qualname__ if error else "", input_tokens=act.usage.input_tokens,
         output_tokens=act.usage.output_tokens, duration=max(0.0, now - act.started), trace_id=trace_id,
-        span_id=span_id, lineage=action.lineage,
+        span_id=span_id, lineage=action.chain,
     )  # fmt: skip

@@ -6,7 +6,7 @@ import logging
 from typing import Final
 
 from fusebox import happenings, names
-from fusebox.records import ActionKind, Hop
+from fusebox.records import ActionKind
 from rabbitmq.act import Act
 from rabbitmq.identity import agent_of_user
 from rabbitmq.middleware.base import Middleware
@@ -22,8 +22,7 @@ class KeepingLineage(Middleware):
 
     def before_action(self, act: Act) -> None:
         if act.action.kind is ActionKind.PUBLISH:
-            lineage = (*act.action.lineage, Hop(act.action.agent, act.action.request))
-            act.headers.update(act.runtime.lineage.write(lineage, act.message_id))
+            act.headers.update(act.runtime.lineage.write(act.action.chain, act.message_id))
 
     def before_handle(self, run: Run) -> None:
         run.lineage = run.runtime.lineage.read(run.message.headers, run.message.message_id)

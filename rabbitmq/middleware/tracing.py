@@ -101,6 +101,6 @@ def _own(action: Action) -> dict[str, Value]:
         own[names.REQUEST_HASH] = f"{action.request:016x}"
     if action.target:
         own[names.TARGET] = action.target
-    if action.lineage:
-        own[names.LINEAGE] = format_lineage(action.lineage)
+    if chain := action.chain:
+        own[names.LINEAGE] = format_lineage(chain)
     return own

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from fusebox import happenings, names
 from fusebox.records import Action, ActionKind, Hop
+from fusebox.registry import Registry
 from rabbitmq.lineage import MAX_HOPS, LineageCodec, LineageGuard
 
 AGENT = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,20}", fullmatch=True)
@@ -47,17 +48,17 @@ def test_only_the_newest_hops_travel() -> None:
 
 
 def test_a_reply_is_no_ring() -> None:
-    guard = LineageGuard()
+    guard = LineageGuard(Registry())
     assert guard.check(publish("a", 1, Hop("a", 1), Hop("b", 2))).allowed
 
 
 def test_the_third_lap_is_denied_and_names_the_ring() -> None:
     ring = (Hop("a", 1), Hop("b", 2), Hop("c", 3))
-    verdict = LineageGuard().check(publish("a", 1, *ring * 3))
+    verdict = LineageGuard(Registry()).check(publish("a", 1, *ring * 3))
     assert not verdict.allowed
     assert "a → b → c → a" in verdict.reason
 
 
 def test_something_new_is_no_ring() -> None:
     ring = (Hop("a", 1), Hop("b", 2)) * 5
-    assert LineageGuard().check(publish("a", 99, *ring)).allowed
+    assert LineageGuard(Registry()).check(publish("a", 99, *ring)).allowed

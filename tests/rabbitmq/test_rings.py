@@ -1,0 +1,75 @@
+"""Agents that send each other messages, on both brokers: which of them go round in circles, and which get on."""
+
+from collections.abc import Callable
+from pathlib import Path
+from uuid import uuid4
+
+from fusebox.records import State
+from rabbitmq import Agent, Context, Runtime
+from tests.fixtures.agents import Inbox, RuntimeFactory, eventually
+
+Keep = Callable[[Agent], Agent]
+WORDS = ("anna", "bert", "carl", "dora", "emil", "fritz", "gerd", "hans", "ida", "jana", "karl", "lena", "mia", "nils")
+PAGES = 8
+PERIODIC = """
+[agents.{}]
+owner = "ops@example.com"
+periodic = ["{}"]
+"""
+
+
+class Pair:
+    """A reader that asks for page after page until there are enough, and a source that answers."""
+
+    def __init__(self, inbox: Inbox, page: Callable[[int], object]) -> None:
+        suffix = uuid4().hex[:8]
+        self.names = f"reader-{suffix}", f"source-{suffix}"
+        self.keys = f"page.wanted.{suffix}", f"page.ready.{suffix}"
+        self._inbox, self._page = inbox, page
+
+    def start(self, runtime: Runtime, stopping: Keep) -> None:
+        wanted, ready = self.keys
+        reader, source = (stopping(Agent(name, runtime)) for name in self.names)
+
+        @reader.on(ready)
+        def read(page: dict[str, object], ctx: Context) -> None:
+            self._inbox.put(page)
+            if len(self._inbox.items) < PAGES:
+                ctx.publish(wanted, {"query": "customers", "page": len(self._inbox.items) + 1})
+
+        @source.on(wanted)
+        def answer(asked: dict[str, object], ctx: Context) -> None:
+            ctx.publish(ready, {"page": asked["page"], "rows": self._page(len(self._inbox.items))})
+
+        source.start()
+        reader.start()
+        reader.publish(wanted, {"query": "customers", "page": 1})
+
+    def states(self, runtime: Runtime) -> list[State]:
+        return [runtime.circuits.circuit(name).state for name in self.names]
+
+
+def test_paging_by_messages_is_no_loop(runtimes: RuntimeFactory, stopping: Keep, inbox: Inbox) -> None:
+    pair, runtime = Pair(inbox, lambda n: WORDS[n : n + 4]), runtimes()
+    pair.start(runtime, stopping)
+    inbox.wait(PAGES)
+    assert pair.states(runtime) == [State.CLOSED, State.CLOSED]
+
+
+def test_pages_that_all_say_the_same_are_a_loop(runtimes: RuntimeFactory, stopping: Keep, inbox: Inbox) -> None:
+    pair, runtime = Pair(inbox, lambda _: "try again later"), runtimes()
+    pair.start(runtime, stopping)
+    eventually(lambda: State.OPEN in pair.states(runtime), what="one is open")
+    assert len(inbox.items) <= 3
+
+
+def test_what_is_declared_periodic_may_go_round(
+    runtimes: RuntimeFactory, stopping: Keep, inbox: Inbox, tmp_path: Path
+) -> None:
+    pair = Pair(inbox, lambda _: "try again later")
+    entries = map(PERIODIC.format, pair.names, pair.keys)
+    (tmp_path / "agents.toml").write_text("".join(entries))
+    runtime = runtimes()
+    pair.start(runtime, stopping)
+    inbox.wait(PAGES)
+    assert pair.states(runtime) == [State.CLOSED, State.CLOSED]
