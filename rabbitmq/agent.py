@@ -205,9 +205,9 @@ class Agent:
         self._delivering.hold(delivery, guard.deny(guard.CIRCUIT, "waits behind held messages"))
         return False
 
-    def _something_stopped(self) -> None:
+    def _something_stopped(self, *, refused: bool) -> None:
         if valve := self._valve:
-            valve.changed()
+            valve.changed(refused=refused)
 
 
 class _Program:

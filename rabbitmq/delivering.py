@@ -32,7 +32,7 @@ import asyncio
 import contextvars
 from collections.abc import Callable, Coroutine, Generator, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from breakers.guards import verdict_on
 from fusebox.errors import AgentKilled, Refused
@@ -53,6 +53,13 @@ Steps = Generator[Coroutine[Any, Any, Any], None, Outcome]
 """One handling: yields the coroutine of an ``async def`` handler, is told how that ended, and returns the outcome."""
 
 
+class Stopped(Protocol):
+    """Whom to tell that a message did not run to its end."""
+
+    def __call__(self, *, refused: bool) -> None:
+        """``refused``: a guard held it."""
+
+
 class Delivering:
     """Settles the messages of one agent.
 
@@ -67,7 +74,7 @@ class Delivering:
 
     def __init__(
         self, agent: str, handlers: Mapping[str, Handler], runtime: Runtime, chain: Chain,
-        resume: Callable[[Step], None], stopped: Callable[[], None],
+        resume: Callable[[Step], None], stopped: Stopped,
     ) -> None:  # fmt: skip
         self._agent, self._handlers, self._runtime, self._chain = agent, handlers, runtime, chain
         self._resume, self._stopped = resume, stopped
@@ -92,7 +99,7 @@ class Delivering:
             self._runtime.held(self._consuming(delivery), verdict)
         except Exception as error:  # as above
             self._settling.give_back(delivery, error)
-        self._stopped()
+        self._stopped(refused=False)
 
     def _go_on(self, run: Run, steps: Steps, context: contextvars.Context, error: BaseException | None) -> bool:
         try:
@@ -145,7 +152,7 @@ class Delivering:
             self._give_back(run.delivery, error)
             return
         if not isinstance(outcome, Done):
-            self._stopped()
+            self._stopped(refused=isinstance(outcome, Hold))
 
     def _audit(self, run: Run, outcome: Outcome) -> None:
         """A message that a guard stopped is on record; what a guard said to an action inside the handler is already."""
@@ -166,7 +173,7 @@ class Delivering:
 
     def _give_back(self, delivery: Delivery, error: BaseException) -> None:
         self._settling.give_back(delivery, error)
-        self._stopped()
+        self._stopped(refused=False)
 
     def _context(self, run: Run) -> Context:
         redelivered = run.delivery.redelivered or run.again

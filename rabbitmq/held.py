@@ -10,6 +10,9 @@
 
 ``tick`` runs on the runtime's ticker, often; it touches the broker only while there may be something to do. A delivery
 that slips through while the valve is being shut is held behind what is held already, so that order is kept.
+
+A message may be held on the word of somebody who knows more than this process: of the gateway, say. Its handler has
+begun each time, so it is let go again after a pause that doubles, or it would be begun five times a second.
 """
 
 from __future__ import annotations
@@ -25,6 +28,10 @@ from rabbitmq.runtime import Runtime
 
 RELEASE_INTERVAL_S: Final = 0.2
 _LOOK_INTERVAL_S: Final = 2.0
+AGAIN_S: Final = 1.0
+_LONGEST_S: Final = 60.0
+_CALM_S: Final = 300.0
+"""After so long without a refusal from elsewhere, the next one is the first again."""
 
 
 class Workers(Protocol):
@@ -52,6 +59,8 @@ class Valve:
         self._consuming = Action(ActionKind.CONSUME, agent, "handle", tenant=runtime.config.tenant)
         self._next_release = 0.0
         self._next_look = 0.0
+        self._refused_at = -_CALM_S
+        self._pause = AGAIN_S
         self._held = 0
         self._behind = 0
         self._backlog: int | None = None
@@ -82,9 +91,14 @@ class Valve:
             if self._held:
                 self.shut()
 
-    def changed(self) -> None:
-        """Something was held: look at the queue again soon."""
+    def changed(self, *, refused: bool) -> None:
+        """Something was held, because a guard ``refused`` it or others are before it: look at the queue again soon."""
         self._next_look = 0.0
+        if refused and self._may_flow():
+            now = self._runtime.clock.monotonic()
+            again = now - self._refused_at < _CALM_S
+            self._refused_at, self._pause = now, min(_LONGEST_S, 2 * self._pause) if again else AGAIN_S
+            self._next_release = now + self._pause
 
     def _may_flow(self) -> bool:
         """What the guards say of consuming; of a circuit that stops, whether a probe may be tried."""

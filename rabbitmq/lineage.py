@@ -13,6 +13,7 @@ import logging
 from collections.abc import Mapping
 from typing import Final
 
+from breakers.circuit import Circuits
 from breakers.rounds import rounds
 from fusebox import guard, happenings, names
 from fusebox.eventmap import format_lineage, parse_lineage
@@ -78,23 +79,24 @@ class LineageGuard:
     """Denies a publish that would close a ring for the third time with nothing new (:mod:`breakers.rounds`).
 
     Needs no collector and no shared state: the chain is in the message at hand. What an agent's registry entry declares
-    periodic may go round.
+    periodic may go round, and so may whatever an agent does that is only observed.
     """
 
     name = guard.LINEAGE
 
-    def __init__(self, registry: Registry) -> None:
-        self._agents = registry.agents
+    def __init__(self, registry: Registry, circuits: Circuits) -> None:
+        self._agents, self._circuits = registry.agents, circuits
 
     def check(self, action: Action) -> Verdict:
-        if action.kind is not ActionKind.PUBLISH or laps(action) < LAPS or self._periodic(action):
+        if action.kind is not ActionKind.PUBLISH or laps(action) < LAPS or self._may_go_round(action):
             return _NO_RING
         ring = " → ".join(hop.agent for hop in _ring(action))
         return guard.deny(self.name, f"the same message has gone round {laps(action)} times: {ring}")
 
-    def _periodic(self, action: Action) -> bool:
+    def _may_go_round(self, action: Action) -> bool:
         entry = self._agents.get(action.agent)
-        return entry is not None and action.operation in entry.periodic
+        periodic = entry is not None and action.operation in entry.periodic
+        return periodic or self._circuits.circuit(action.agent).mode != "normal"
 
 
 def laps(action: Action) -> int:

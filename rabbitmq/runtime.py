@@ -106,7 +106,7 @@ class Runtime:
         self.agent_guards = Guards([LatchGuard(self.latch), known, CircuitGuard(self.circuits)])
         """Those that stop an agent in all it does."""
         asked = [PolicyGuard(self.policy, self.audit.ruled)] if self.policy is not None else []
-        self.action_guards = Guards([LineageGuard(registry), *asked])
+        self.action_guards = Guards([LineageGuard(registry, self.circuits), *asked])
         """Those that look at the action at hand; a circuit's probe must pass them, too."""
         self.guards = Guards([self.agent_guards, self.action_guards])
         self.outbox = new_outbox(config, broker, clock, name, lambda agent: self.latch.killed(agent) is None)

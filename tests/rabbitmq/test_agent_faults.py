@@ -175,6 +175,40 @@ def test_held_messages_keep_their_places_while_a_slow_probe_runs(
     assert inbox.wait(4) == [0, 1, 2, 3]
 
 
+class RefusedByGateway(Exception):
+    """As a client library raises the gateway's 403."""
+
+    body = {"code": "agent_tripped", "guard": "circuit", "message": "its circuit is open there"}  # noqa: RUF012
+
+
+def test_a_message_that_somebody_else_refuses_is_begun_again_ever_more_rarely(
+    runtimes: RuntimeFactory, name: str, key: str, inbox: Inbox, stopping: Keep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = ManualClock()
+    runtime = runtimes(clock)
+    agent = stopping(Agent(name, runtime))
+
+    @agent.on(key)
+    def handle(n: int, ctx: Context) -> None:
+        inbox.put(n)
+        if len(inbox.items) < 4:
+            with ctx.model_call("gpt-5-mini", provider="openai"):
+                raise RefusedByGateway
+
+    agent.start()
+    runtime.broker.publish(names.EXCHANGE_EVENTS, key, Message(b"7"))
+    held = names.held_queue(name)
+    for runs, pause in ((1, 1.0), (2, 2.0), (3, 4.0)):
+        inbox.wait(runs)
+        eventually(lambda: agent.idle() and runtime.broker.depth(held) == 1, what="held again")
+        clock.advance(pause * 0.9)
+        looked_after(agent, monkeypatch)
+        assert len(inbox.items) == runs
+        clock.advance(pause * 0.2)
+    assert inbox.wait(4) == [7, 7, 7, 7]
+    eventually(lambda: runtime.broker.depth(held) == 0, what="nothing is held")
+
+
 def test_an_unverified_agent_leaves_its_messages_where_they_are(
     runtime: Runtime, name: str, key: str, inbox: Inbox, stopping: Keep, monkeypatch: pytest.MonkeyPatch
 ) -> None:

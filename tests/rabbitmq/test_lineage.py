@@ -4,9 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from breakers.board import Board
+from breakers.circuit import Circuits
 from fusebox import happenings, names
+from fusebox.clock import ManualClock
 from fusebox.records import Action, ActionKind, Hop
 from fusebox.registry import Registry
+from fusebox.store import MemoryStore
 from rabbitmq.lineage import MAX_HOPS, LineageCodec, LineageGuard
 
 AGENT = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,20}", fullmatch=True)
@@ -15,6 +19,11 @@ HOPS = st.lists(st.builds(Hop, AGENT, st.integers(0, 2**64 - 1)), max_size=MAX_H
 
 def publish(agent: str, request: int, *lineage: Hop) -> Action:
     return Action(ActionKind.PUBLISH, agent, "a.b", request=request, lineage=lineage)
+
+
+def lineage_guard() -> LineageGuard:
+    clock = ManualClock()
+    return LineageGuard(Registry(), Circuits(Board(MemoryStore(), clock), clock))
 
 
 @given(HOPS, st.sampled_from([None, "secret"]))
@@ -48,17 +57,16 @@ def test_only_the_newest_hops_travel() -> None:
 
 
 def test_a_reply_is_no_ring() -> None:
-    guard = LineageGuard(Registry())
-    assert guard.check(publish("a", 1, Hop("a", 1), Hop("b", 2))).allowed
+    assert lineage_guard().check(publish("a", 1, Hop("a", 1), Hop("b", 2))).allowed
 
 
 def test_the_third_lap_is_denied_and_names_the_ring() -> None:
     ring = (Hop("a", 1), Hop("b", 2), Hop("c", 3))
-    verdict = LineageGuard(Registry()).check(publish("a", 1, *ring * 3))
+    verdict = lineage_guard().check(publish("a", 1, *ring * 3))
     assert not verdict.allowed
     assert "a → b → c → a" in verdict.reason
 
 
 def test_something_new_is_no_ring() -> None:
     ring = (Hop("a", 1), Hop("b", 2)) * 5
-    assert LineageGuard(Registry()).check(publish("a", 99, *ring)).allowed
+    assert lineage_guard().check(publish("a", 99, *ring)).allowed

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from fusebox.records import State
@@ -73,3 +74,12 @@ def test_what_is_declared_periodic_may_go_round(
     pair.start(runtime, stopping)
     inbox.wait(PAGES)
     assert pair.states(runtime) == [State.CLOSED, State.CLOSED]
+
+
+def test_an_agent_that_is_only_observed_may_go_round(runtimes: RuntimeFactory, stopping: Keep, inbox: Inbox) -> None:
+    pair, runtime = Pair(inbox, lambda _: "try again later"), runtimes()
+    for name in pair.names:
+        runtime.circuits.set_mode(name, "observe_only", reason="trial", actor="operator:jo")
+    pair.start(runtime, stopping)
+    pages: list[Any] = inbox.wait(PAGES)
+    assert [page["page"] for page in pages] == list(range(1, PAGES + 1)), "each was handled once"
