@@ -88,10 +88,15 @@ class Circuits:
         """True while as many probes as there may be are at work, in whichever process: another would be refused."""
         return self._view.probing(agent) >= self._settings.probes
 
-    def verdict(self, agent: str) -> Verdict:
-        """May the agent act now? In half-open, only inside a :meth:`calling` that holds a probe permit."""
+    def permit(self, agent: str) -> str:
+        """The probe permit that this context (thread or coroutine) holds; empty for none."""
+        holding, holder = _PERMIT.get() or ("", "")
+        return holder if holding == agent else ""
+
+    def verdict(self, agent: str, permit: str = "") -> Verdict:
+        """May the agent act now? In half-open, only with a probe permit, this one or that of this context."""
         circuit = self._view.stopping.get(agent)
-        if circuit is None or (circuit.state is State.HALF_OPEN and _probes(agent, circuit)):
+        if circuit is None or (circuit.state is State.HALF_OPEN and (permit or self.permit(agent)) in circuit.probes):
             return _ALLOWED
         reason = f"circuit is {circuit.state}: {circuit.reason}"
         return deny(CIRCUIT, reason, finding=circuit.finding, retry_after=self._view.retry_after(agent))
@@ -287,12 +292,6 @@ class Circuits:
         lease = text(self._settings.probe_lease_s)
         probes = text(self._settings.probes)
         return _wish(kind, "the open time is over", _TIMER, holder=holder, lease_s=lease, probes=probes)
-
-
-def _probes(agent: str, circuit: Circuit) -> bool:
-    """True inside a handler run that holds a permit of this circuit."""
-    permit = _PERMIT.get()
-    return permit is not None and permit[0] == agent and permit[1] in circuit.probes
 
 
 def _wish(kind: str, reason: str, actor: str, **more: str) -> Row:

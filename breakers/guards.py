@@ -43,4 +43,4 @@ class CircuitGuard:
 
     def check(self, action: Action) -> Verdict:
         """The circuit's verdict on the action's agent, from the local snapshot."""
-        return self._circuits.verdict(action.agent)
+        return self._circuits.verdict(action.agent, action.permit)

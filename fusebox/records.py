@@ -70,6 +70,8 @@ class Action:
     """What led to it: the chain of the message at hand."""
     hop: int = 0
     """What a publish adds to the chain, as the request of its :class:`Hop`; 0 where that is ``request``."""
+    permit: str = ""
+    """The probe permit of the handler run that it belongs to, whichever thread it is done on; empty for none."""
     arguments: Any = field(default=None, compare=False, repr=False)
     """What it is done with, exactly as given; None when there is nothing, or nothing that may be judged (prompts)."""
 

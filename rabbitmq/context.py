@@ -48,6 +48,8 @@ class Context:
     lineage: Lineage = ()
     message: Message | None = None
     redelivered: bool = False
+    permit: str = ""
+    """The probe permit under which the message at hand is handled: threads of the handler's own act under it, too."""
 
     @property
     def trace_id(self) -> str:
@@ -298,6 +300,6 @@ class Context:
     ) -> Action:
         return Action(
             kind=kind, agent=self.agent, operation=operation, target=target, tenant=self.runtime.config.tenant,
-            workflow=self.workflow.id, trace_id=self.trace_id, lineage=self.lineage,
+            workflow=self.workflow.id, trace_id=self.trace_id, lineage=self.lineage, permit=self.permit,
             request=0 if request is None else fingerprint.request_hash(operation, target, request), arguments=arguments,
         )  # fmt: skip

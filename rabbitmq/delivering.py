@@ -178,4 +178,5 @@ class Delivering:
     def _context(self, run: Run) -> Context:
         redelivered = run.delivery.redelivered or run.again
         workflow = Workflow(run.action.workflow, self._agent, self._runtime, known_of(run.message.headers))
-        return Context(self._agent, self._runtime, self._chain, workflow, run.lineage, run.message, redelivered)
+        permit = self._runtime.circuits.permit(self._agent)
+        return Context(self._agent, self._runtime, self._chain, workflow, run.lineage, run.message, redelivered, permit)

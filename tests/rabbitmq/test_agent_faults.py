@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import uuid4
 
@@ -173,6 +174,27 @@ def test_held_messages_keep_their_places_while_a_slow_probe_runs(
     assert happenings.counts()["message_held"] == before, "none was taken out and held again"
     go_on.set()
     assert inbox.wait(4) == [0, 1, 2, 3]
+
+
+def test_a_probe_may_use_threads_of_its_own(
+    runtime: Runtime, name: str, key: str, inbox: Inbox, stopping: Keep
+) -> None:
+    agent = stopping(Agent(name, runtime))
+
+    @agent.on(key)
+    def handle(tickets: list[str], ctx: Context) -> None:
+        with ThreadPoolExecutor() as pool:
+            inbox.put(
+                list(pool.map(lambda ticket: ctx.tool("tickets.close", str.lower, ticket, target=ticket), tickets))
+            )
+
+    agent.start()
+    runtime.circuits.trip(name, reason="test", actor="operator:jo", open_s=3600)
+    held = Message(b'["T-1", "T-2", "T-3"]', {names.H_ORIGIN_KEY: key})
+    runtime.broker.publish("", names.held_queue(name), held)
+    runtime.circuits.half_open(name, reason="resume", actor="operator:jo")
+    assert inbox.wait(1) == [["t-1", "t-2", "t-3"]]
+    eventually(lambda: runtime.circuits.circuit(name).state is State.CLOSED, what="closed")
 
 
 class RefusedByGateway(Exception):
