@@ -162,11 +162,13 @@ class Approving:
     def _record(self, step: str, approval: Approval) -> None:
         """
         Raises:
-            Refusal: 503, it could not be journaled.
+            Refusal: 503, it could not be journaled; 409, who agreed to it may not any more.
         """
         if step == "failed":
             self._journal.record(Note("outcome", "watch", approval.id, "failed: the state store did not take it"))
             return
+        if step == "used":
+            self._require_givers(approval)
         note = _note(step, approval)
         if step == "asked":
             note.payload["alert"] = asdict(self._writer.approval(approval))
@@ -174,6 +176,16 @@ class Approving:
             self._journal.append(note)
         except JournalBroken as error:
             raise Refusal(UNAVAILABLE, f"{error}; nothing was done") from error
+
+    def _require_givers(self, approval: Approval) -> None:
+        """
+        Raises:
+            Refusal: 409, somebody who agreed has been shut out since: a thief with their token may have agreed.
+        """
+        gone = {answer.by for answer in approval.answers} - {*self._people()}
+        if gone:
+            who = ", ".join(sorted(gone))
+            raise Refusal(CONFLICT, f"{who} agreed to {approval.id} and has neither token nor key any more; deny it")
 
     def _terms(self, agent: str) -> Terms:
         rule = self._rules.of(agent)

@@ -104,6 +104,16 @@ class TestPeople:
         assert refused(dana.answer, *answer) == 409
         assert kim.answer(*answer)["stage"] == "approved"
 
+    def test_what_somebody_agreed_to_who_was_shut_out_since_does_not_go_ahead(self, harness: Harness) -> None:
+        dana = person(harness, "dana")
+        row = harness.operator().approval(hold(harness)["approval"])
+        assert dana.answer(row["id"], row["digest"], True, "yes")["stage"] == "approved"
+        Tokens(harness.config.data_dir / "operators.json").remove("dana")
+        with pytest.raises(ControlRefused, match=r"dana agreed to .* neither token nor key any more"):
+            hold(harness)
+        assert harness.operator().answer(row["id"], row["digest"], False, "who was that?")["stage"] == "denied"
+        assert hold(harness)["stage"] == "pending", "people are asked anew"
+
     def test_where_two_must_agree_the_machine_is_none_of_them(self, watch_config: Config, harness: Harness) -> None:
         def require_two(by: str = "") -> None:
             watch_config.agents_file.write_text(f'[agents.buyer]\nowner = "o"\napprovals = {{ {by}people = 2 }}\n')
