@@ -38,6 +38,7 @@ from fusebox.registry import Registry, Risk
 
 Json = dict[str, Any]
 _TWO: Final = 2
+_NORMAL: Final = "normal"
 _MAX_REASON: Final = 500
 DETECTOR: Final = "detector:"
 """How a kill's operator begins when a rule ordered it."""
@@ -127,8 +128,9 @@ class Orders:
         """Close one circuit.
 
         Raises:
-            Refusal: 503, it could not be journaled.
+            Refusal: 403, a high-risk agent is stopped; 503, it could not be journaled.
         """
+        self._require_running(operator, agent)
         command = self._command(Order.RESET, agent_scope(agent), operator, reason)
         return self._order(command, lambda: self._circuits.reset(agent, reason=reason, actor=f"operator:{operator}"))
 
@@ -136,8 +138,10 @@ class Orders:
         """Change one circuit's mode.
 
         Raises:
-            Refusal: 503, it could not be journaled.
+            Refusal: 403, a high-risk agent is stopped and the mode would let it run; 503, it could not be journaled.
         """
+        if mode != _NORMAL:
+            self._require_running(operator, agent)
         command = self._command(Order.SET_MODE, agent_scope(agent), operator, reason, mode=mode)
         actor = f"operator:{operator}"
         return self._order(command, lambda: self._circuits.set_mode(agent, mode, reason=reason, actor=actor))
@@ -202,13 +206,21 @@ class Orders:
         risky = [agent for agent, entry in self._registry.agents.items() if entry.risk is Risk.HIGH]
         freed = [agent for agent in risky if scope in (ALL, self._own_tenant, agent_scope(agent))]
         if freed and len({operator, second} - {""}) < _TWO:
-            reason = f"a resume of {freed[0]} takes two operators"
-            self._journal.record(Note("refused", f"operator:{operator}", scope, reason))
-            raise Refusal(
-                FORBIDDEN,
-                f"{freed[0]} is high-risk (agents.toml): a second operator must agree; "
-                "'fusebox resume … --second-token-file FILE' with a token of theirs",
-            )
+            raise self._takes_two(operator, scope, freed[0])
+
+    def _require_running(self, operator: str, agent: str) -> None:
+        """Whatever lets a high-risk agent run that is stopped takes two people: a resume, then."""
+        stopped = self._circuits.circuit(agent).state in (State.OPEN, State.HALF_OPEN)
+        if stopped and self._registry.risk(agent) is Risk.HIGH:
+            raise self._takes_two(operator, agent_scope(agent), agent)
+
+    def _takes_two(self, operator: str, scope: str, agent: str) -> Refusal:
+        self._journal.record(Note("refused", f"operator:{operator}", scope, f"a resume of {agent} takes two operators"))
+        return Refusal(
+            FORBIDDEN,
+            f"{agent} is high-risk (agents.toml): a second operator must agree; "
+            "'fusebox resume … --second-token-file FILE' with a token of theirs",
+        )
 
     def _nothing_to_resume(self, scope: str) -> str:
         everything = [id for id, kill in self._latch.kills().items() if kill.scope == ALL]

@@ -313,6 +313,23 @@ class TestWhoMay:
         harness.operator().kill("agent:other", "z")
         harness.operator().resume("agent:other", "one person is enough")
 
+    def test_nothing_but_a_resume_by_two_lets_a_stopped_high_risk_agent_run(self, harness: Harness) -> None:
+        harness.config.agents_file.write_text('[agents.bot]\nowner = "ann"\nrisk = "high"\n')
+        harness.restart()
+        operator, theirs = harness.operator(), Tokens(harness.config.data_dir / "operators.json").add("ann")
+        operator.mode("bot", "observe_only", "it runs as it is")
+        operator.mode("bot", "normal", "enough")
+        operator.trip("bot", "loops")
+        for attempt in (
+            lambda: operator.mode("bot", "observe_only", "let it"), lambda: operator.mode("bot", "disabled", "let it"),
+            lambda: operator.reset("bot", "let it"),
+        ):  # fmt: skip
+            error = refused(attempt)
+            assert (error.status, "bot is high-risk" in str(error)) == (403, True)
+        assert [circuit["state"] for circuit in operator.board()["circuits"]] == ["open"]
+        assert len(harness.journal("refused")) == 3
+        operator.resume("agent:bot", "we looked", second_token=theirs)
+
     def test_a_tool_is_cut_in_every_process(self, harness: Harness, process: Start) -> None:
         one, other = process("p1", "bot"), process("p2", "other")
         answer = harness.operator().kill("tool:jira.comment", "floods")
