@@ -75,7 +75,8 @@ met(condition, fact) if {
 	fact > condition.above
 }
 
-# What cannot be judged (a list, something cut, a number given as text) fits a deny or a hold, and never a grant.
+# What cannot be judged (a list, something cut, a number given as text or where a pattern looks for one) fits a deny or
+# a hold, and never a grant.
 may_fit(question, entry) if {
 	glob.match(entry.resource, entry.separators, question.resource)
 	every condition in entry.conditions {
@@ -92,4 +93,9 @@ may_be_met(_, fact) if is_object(fact)
 may_be_met(condition, fact) if {
 	not condition.like
 	is_string(fact)
+}
+
+may_be_met(condition, fact) if {
+	condition.like
+	is_number(fact)
 }

@@ -73,5 +73,6 @@ test_what_cannot_be_judged_fits_denies_and_holds if {
 	asked({"arguments.amount": "9000"}, [], large, grants).decision == "hold"
 	asked({"arguments.mode": ["safe", "force"]}, forced, [], grants).decision == "deny"
 	asked({"arguments.mode": {"_cut": true}}, forced, [], grants).decision == "deny"
+	asked({"arguments.mode": 7}, forced, [], grants).decision == "deny"
 	asked({"arguments.mode": "safe"}, forced, [], grants).decision == "allow"
 }

@@ -42,7 +42,17 @@ def holding(fact: str) -> dict[str, Any]:
     return {"owner": "jo", "grants": [any_order, {**any_order, "above": {fact: 500}, "hold": True}]}
 
 
-AGENTS = {**REGISTRY["agents"], "clerk": holding("arguments.amount"), "deep": holding("arguments.body.a.b.c.d.e.f")}
+TELLER: dict[str, Any] = {
+    "owner": "jo",
+    "grants": [{"action": "tool_call", "resource": "pay"}],
+    "denies": [{"action": "tool_call", "resource": "pay", "when": {"arguments.account": "47*"}}],
+}
+AGENTS = {
+    **REGISTRY["agents"],
+    "teller": TELLER,
+    "clerk": holding("arguments.amount"),
+    "deep": holding("arguments.body.a.b.c.d.e.f"),
+}
 
 Make = Callable[..., Policy]
 

@@ -73,6 +73,14 @@ def test_nor_is_one_inside_of_something_else(policy: Policy, body: object) -> No
     assert policy.verdict(asked).decision is HOLD
 
 
+@pytest.mark.parametrize(
+    ("account", "decision"),
+    [("4711", DENY), (4711, DENY), (4711.0, DENY), (["4711"], DENY), ("99", ALLOW), (None, ALLOW)],
+)
+def test_a_text_given_as_a_number_slips_past_no_deny(policy: Policy, account: object, decision: Decision) -> None:
+    assert ask(policy, "teller", "tool_call", "pay", account=account).decision is decision
+
+
 def test_the_reason_names_the_grant_and_the_action(policy: Policy) -> None:
     verdict = ask(policy, "analyst", "tool_call", "warehouse", "GET /stock")
     assert "reader: tool_call warehouse* when target = GET *" in verdict.reason
