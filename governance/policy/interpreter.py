@@ -1,8 +1,9 @@
 """Interpreter: rego-cpp by way of ``regopy``, with one query compiled.
 
-Two habits of regopy 1.5 are settled here: ``set_input`` spoils strings with quotes, backslashes or NUL, so questions go
-in as JSON text; and it takes its own errors for JSON. A third, that it ends the process on some modules, is why a
-bundle is first tried by a process of its own (:mod:`governance.policy.apart`), which loads this module and little else.
+Three habits of regopy 1.5 are settled here. ``set_input`` spoils strings with quotes, backslashes or NUL, so questions
+go in as JSON text. Of that it compares escapes as they are written, so letters go in as letters, as policies have them.
+And it takes its own errors for JSON. A fourth, that it ends the process on some modules, is why a bundle is first tried
+by a process of its own (:mod:`governance.policy.apart`), which loads this module and little else.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class Compiled:
         try:
             for name, text in modules.items():
                 self._interpreter.add_module(name, text)
-            self._interpreter.add_data_json(json.dumps(data))
+            self._interpreter.add_data_json(_json(data))
             self._query = self._interpreter.build(query)
         except RegoError as error:
             raise BadPolicy(_short(str(error))) from error
@@ -44,7 +45,7 @@ class Compiled:
         Raises:
             BadPolicy: the evaluation broke off, for instance because two rules contradict each other.
         """
-        self._interpreter.set_input_term(json.dumps(question))
+        self._interpreter.set_input_term(_json(question))
         try:
             output = self._interpreter.query_bundle(self._query)
         except ValueError as error:
@@ -53,6 +54,11 @@ class Compiled:
             raise BadPolicy("the policy contradicts itself: two of its rules give different answers")
         expressions = output.results[0].expressions if output.results else []
         return expressions[0] if expressions else None
+
+
+def _json(value: object) -> str:
+    """JSON in which only what has to be is escaped: quotes, control characters, halves of surrogates."""
+    return json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace").decode()
 
 
 def _short(text: str) -> str:

@@ -1,5 +1,6 @@
 """The policy in force: no policy, a bad one, a new one, new grants; what is remembered, and for how long."""
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -149,6 +150,22 @@ def test_undefined_is_a_denial(make: Make, tmp_path: Path) -> None:
     assert ask(policy, "analyst", "publish", "x").decision is ALLOW
     verdict = ask(policy, "other", "publish", "x")
     assert (verdict.decision, "no rule of the policy applies" in verdict.reason) == (DENY, True)
+
+
+@pytest.mark.parametrize("word", ["geheim-ä", "秘密", 'a "b"', "a\nb", "🔑"])
+def test_a_policy_may_name_things_in_any_script(make: Make, tmp_path: Path, word: str) -> None:
+    literal = json.dumps(word, ensure_ascii=False)
+    (tmp_path / "policy.rego").write_text(
+        "package fusebox.policy\nimport rego.v1\n"
+        f'default decision := {{"decision": "allow"}}\n'
+        f'decision := {{"decision": "deny", "rule": "by hand"}} if contains(input.target, {literal})\n'
+        f'decision := {{"decision": "deny", "rule": "by data"}} if input.resource == data.secret\n'
+    )
+    (tmp_path / "data.json").write_text(json.dumps({"secret": word}))
+    policy = make(str(tmp_path))
+    assert ask(policy, "executor", "tool_call", "files", f"GET /{word}/1").reason.startswith("by hand")
+    assert ask(policy, "executor", "tool_call", word).reason.startswith("by data")
+    assert ask(policy, "executor", "tool_call", "files", "GET /1").decision is ALLOW
 
 
 def test_rules_that_contradict_each_other_deny(make: Make, tmp_path: Path) -> None:
