@@ -1,11 +1,13 @@
-"""Where commands print their tables."""
+"""Where commands print, and what keeps other people's text from ordering the terminal about."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from rich.cells import cell_len
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 
 _WIDE: Final = 4_000
@@ -13,9 +15,20 @@ _LEGIBLE: Final = 16
 """Cells that a column needs at least, unless what stands in it is shorter."""
 
 
+class _Plain(Console):
+    """Shows as a dot whatever a terminal would obey, or could not show: agents choose names, targets and reasons."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            if segment.control or segment.text == "\n" or segment.text.isprintable():
+                yield segment
+            else:
+                yield Segment("\n".join(map(plain, segment.text.split("\n"))), segment.style)
+
+
 def console(*, stderr: bool = False) -> Console:
     """A terminal as wide as it is; a file or a pipe as wide as the lines need, so that nothing is cut there."""
-    found = Console(stderr=stderr, highlight=False)
+    found = _Plain(stderr=stderr, highlight=False)
     if not found.is_terminal:
         found.width = _WIDE
     return found

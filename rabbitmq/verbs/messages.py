@@ -123,5 +123,5 @@ def print_one(shelved: list[Shelved], message_id: str, as_json: bool) -> int:
     stack = found.message.headers.get(names.H_DEAD_STACK, "")
     print(json.dumps(found.row() | {"body": body, "headers": dict(found.message.headers)}, indent=2, default=str))
     if stack and not as_json:
-        print(*map(terminal.plain, str(stack).splitlines()), sep="\n")
+        terminal.console().print(str(stack), markup=False)
     return 0

@@ -1,14 +1,22 @@
-"""Tables of commands, on terminals of any width."""
+"""What commands show: tables on terminals of any width, and nothing that an agent wrote orders a terminal about."""
+
+from __future__ import annotations
 
 import io
 
+import pytest
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
+from fusebox import terminal
 from fusebox.terminal import legible
 
 COLUMNS = ("time", "agent", "operation", "reason")
 ROW = ("2026-01-31 12:00:00", "ticket-helper", "tickets.comment", "the same comment five times, no progress")
+CLEARS = "\x1b[2J\x1b]52;c;ZXZpbA==\x07"
+"""Clears the screen, and writes to the clipboard."""
 
 
 def shown(width: int) -> list[list[str]]:
@@ -31,3 +39,25 @@ def test_a_terminal_too_narrow_for_the_columns_gets_a_line_for_each_cell() -> No
     lines = shown(60)
     assert lines[:5] == [[name, *cell.split()] for name, cell in zip(COLUMNS, ROW, strict=True)] + [[]]
     assert len(lines) == 10
+
+
+def cell(text: str) -> Table:
+    table = Table("agent", "reason", box=None)
+    table.add_row("bot", text)
+    return table
+
+
+@pytest.mark.parametrize(
+    "shown", [str, Text, cell, lambda text: Padding(text, (0, 2))], ids=["str", "text", "cell", "pad"]
+)
+@pytest.mark.parametrize("text", [f"a{CLEARS}b", "a\x9b31mb", "a\u202eb", "a\ud800b", "a\rb"], ids=ascii)
+def test_what_a_terminal_would_obey_is_a_dot(shown: object, text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    terminal.console().print(shown(text))  # type: ignore[operator]
+    said = capsys.readouterr().out
+    assert all(line.isprintable() for line in said.split("\n"))
+    assert "a·" in said or "ab" in said
+
+
+def test_lines_and_letters_stay(capsys: pytest.CaptureFixture[str]) -> None:
+    terminal.console().print("größer 数\n🔑 [bold]loud[/]")
+    assert capsys.readouterr().out == "größer 数\n🔑 loud\n"
