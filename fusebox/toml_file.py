@@ -35,4 +35,11 @@ def read_toml(path: Path, kind: type[Section], missing: str) -> Section:
 def explain(error: ValidationError) -> str:
     """One line: each place that does not fit, and why."""
     found = error.errors(include_url=False, include_context=False, include_input=False)
-    return "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}".removeprefix(": ") for each in found)
+    return "; ".join(f"{'.'.join(map(str, each['loc']))}: {in_toml(each['msg'])}".removeprefix(": ") for each in found)
+
+
+def in_toml(message: str) -> str:
+    """What is wrong with a value, in the words of the file and not of Python."""
+    return (
+        message.replace("a valid tuple", "a list").replace("a valid dictionary", "a table").replace("Tuple", "The list")
+    )

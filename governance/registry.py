@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from fusebox.errors import ConfigError
 from fusebox.registry import AgentEntry, ApprovalRule, Grant, Registry, Role, Rule, SqlGrant
+from fusebox.toml_file import in_toml
 
 MAX_STRANGERS: Final = 10_000
 _LISTS: Final[Mapping[str, type[BaseModel]]] = {
@@ -80,8 +81,7 @@ def _explain(error: dict[str, Any]) -> str:
     path = [str(part) for part in error["loc"]]
     where = ".".join(path)
     if error["type"] != "extra_forbidden":
-        what = error["msg"].replace("a valid tuple", "a list").replace("a valid dictionary", "a table")
-        return f"{where}: {what}".removeprefix(": ")
+        return f"{where}: {in_toml(error['msg'])}".removeprefix(": ")
     known: dict[str, Any] = _known(path).model_fields
     near = difflib.get_close_matches(path[-1], known, n=1)
     hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"

@@ -35,12 +35,18 @@ class Workshop:
 
     Args:
         control: where people reach the control API.
+
+    Raises:
+        ConfigError: a template is none.
     """
 
     def __init__(self, config: Config, rules: AlertRules, clock: Clock, control: str) -> None:
         self._config, self._rules, self._clock = config, rules, clock
         self._control = rules.links.control or control
-        self._templates = Templates(rules.templates.subject or SUBJECT, rules.templates.text or TEXT)
+        try:
+            self._templates = Templates(rules.templates.subject or SUBJECT, rules.templates.text or TEXT)
+        except ConfigError as error:
+            raise ConfigError(f"{config.alerts_file}: {error}") from error
 
     def sinks(self) -> list[Grouped]:
         """The log, what ``alert_webhook_url`` asks for, and those of the rules.

@@ -18,10 +18,12 @@ Every key has a reader: one that is unknown is refused, and so is a route to a s
 from __future__ import annotations
 
 import os
+from email.utils import parseaddr
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
 from collector.alerts.matching import Match
 from collector.alerts.sinks.http import Network
@@ -45,10 +47,25 @@ def _from_environment(text: Any) -> Any:
     return os.environ[name]
 
 
+def _mailbox(text: str) -> str:
+    if not (text.isprintable() and all(parseaddr(text)[1].partition("@"))):
+        raise ValueError(f"{text!r} is no address of a mailbox")
+    return text
+
+
+def _place(url: str) -> str:
+    parts = urlsplit(url)
+    if url and not (parts.scheme in ("http", "https") and parts.netloc and not parts.query and not parts.fragment):
+        raise ValueError(f"{url!r} is no http(s) address that a page's name can follow; Slack would refuse the link")
+    return url
+
+
 Secret = Annotated[SecretStr, BeforeValidator(_from_environment)]
 """A secret, or ``env:NAME``."""
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
 """Becomes the name of a folder and a label of figures."""
+Mailbox = Annotated[str, AfterValidator(_mailbox)]
+Place = Annotated[str, AfterValidator(_place)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -94,13 +111,13 @@ class EmailRule(PeopleSink):
     """``[sinks.NAME] type = "email"``."""
 
     type: Literal["email"]
-    host: str
+    host: Annotated[str, Field(min_length=1)]
     port: int = Field(587, gt=0, le=65_535)
     tls: Literal["starttls", "implicit", "none"] = "starttls"
     user: str = ""
     password: Secret = SecretStr("")
-    sender: str
-    to: tuple[str, ...] = Field(min_length=1)
+    sender: Mailbox
+    to: tuple[Mailbox, ...] = Field(min_length=1)
 
 
 class AmqpRule(Rule):
@@ -134,21 +151,21 @@ class Inhibition(Rule):
     source: Match
     target: Match
     equal: tuple[Literal["agent", "team", "type"], ...] = ("agent",)
-    for_s: Annotated[float, Field(gt=0)] = 600.0
+    for_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 600.0
 
 
 class HeartbeatRule(Rule):
     """``[heartbeat]``: all is well, every ``every_s`` seconds, to ``sinks``; somebody else notices when it stops."""
 
-    every_s: Annotated[float, Field(ge=1)] = 60.0
+    every_s: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 60.0
     sinks: tuple[Name, ...] = Field(min_length=1)
 
 
 class Links(Rule):
     """``[links]``: where people reach the dashboard and the control API, when not on this machine."""
 
-    dashboard: str = ""
-    control: str = ""
+    dashboard: Place = ""
+    control: Place = ""
 
 
 class Wording(Rule):

@@ -38,6 +38,13 @@ type = "webhook"
 url = "https://pager.example.com/hooks/1"
 keys = ["{SECRET}"]
 """
+MAIL = """
+[sinks.mail]
+type = "email"
+host = "smtp.example.com"
+sender = "fusebox@example.com"
+to = ["jo@example.com"]
+"""
 CHAT = """
 [sinks.chat]
 type = "slack"
@@ -67,6 +74,14 @@ class TestWhatIsRefused:
             (PAGER.replace("sinks.pager", "sinks.'../x'"), "sinks"),
             (PAGER + 'allow_networks = ["everything"]', "allow_networks"),
             ("routes = [", "alerts.toml"),
+            ("[links]\ndashboard = 'fusebox.example.com'", "links.dashboard: "),
+            ("[links]\ncontrol = 'javascript:alert(1)'", "links.control: "),
+            (PAGER + "[heartbeat]\nevery_s = inf\nsinks = ['pager']", "heartbeat.every_s: "),
+            (PAGER + "[[inhibit]]\nsource = {}\ntarget = {}\nfor_s = inf", "inhibit.0.for_s: "),
+            (MAIL.replace("jo@example.com", "jo"), "'jo' is no address"),
+            (MAIL.replace("jo@example.com", "jo@example.com\\nBcc: x@example.com"), "is no address"),
+            (MAIL.replace("fusebox@example.com", "Fusebox"), "'Fusebox' is no address"),
+            (MAIL.replace('["jo@example.com"]', '"jo@example.com"'), "sinks.mail.email.to: Input should be a list"),
         ],
     )
     def test_at_start_by_name(self, tmp_path: Path, text: str, complaint: str) -> None:
@@ -80,9 +95,12 @@ class TestWhatIsRefused:
         [
             (PAGER.replace(SECRET, "whsec_short"), "sinks.pager"),
             (PAGER.replace("https", "gopher"), "sinks.pager"),
+            (PAGER.replace("pager.example.com", "pager.example.com:99999"), "sinks.pager"),
+            (PAGER.replace("pager.example.com", "büro.example.com"), "xn--"),
+            (PAGER.replace("hooks/1", "hooks/no 1"), "%20"),
             ('[sinks.bus]\ntype = "amqp"', "amqp_url"),
             ('[sinks.m]\ntype="email"\nhost="mail.example.com"\ntls="none"\nsender="a@b.c"\nto=["d@e.f"]', "starttls"),
-            ("[templates]\nsubject = '$nonsense'", "nonsense"),
+            ("[templates]\nsubject = '$nonsense'", "alerts.toml: templates.subject names nonsense"),
         ],
     )
     def test_what_cannot_be_made(self, tmp_path: Path, text: str, complaint: str) -> None:

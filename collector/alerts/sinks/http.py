@@ -45,8 +45,13 @@ class Poster:
 
     def __init__(self, url: str, allowed: Iterable[Network] = (), timeout: float = TIMEOUT_S) -> None:
         self._url, self._allowed, self._timeout = urlsplit(url), tuple(allowed), timeout
-        if self._url.scheme not in ("http", "https") or not self._url.hostname or self._url.username:
-            raise ConfigError("the url is not an http(s) address without a user")
+        if (
+            self._url.scheme not in ("http", "https")
+            or not self._url.hostname
+            or self._url.username
+            or not _speakable(url)
+        ):
+            raise ConfigError("the url is not an http(s) address without a user, spelled in ASCII (xn--…, %20)")
 
     def post(self, body: bytes, headers: Mapping[str, str]) -> Outcome:
         """One attempt."""
@@ -68,6 +73,14 @@ class Poster:
                 return _judge(response)
             finally:
                 connection.close()
+
+
+def _speakable(url: str) -> bool:
+    """True for what can stand in a request as it is."""
+    try:
+        return url.isascii() and url.isprintable() and " " not in url and urlsplit(url).port != 0
+    except ValueError:  # a port that is none
+        return False
 
 
 def _judge(response: http.client.HTTPResponse) -> Outcome:
