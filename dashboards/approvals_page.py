@@ -112,7 +112,7 @@ def _draw_one(config: Config, clock: Clock, id: str) -> None:
         for name, value in _facts(row):
             with st.container(horizontal=True, gap="small"):
                 st.caption(name, width=90)
-                st.text(visible(value), width="stretch")
+                st.text(visible(value, len(value)), width="stretch")
         st.caption("Arguments, all of them:")
         st.code(_arguments(row), language="json", wrap_lines=True)
     if row["live"]:

@@ -40,13 +40,16 @@ def test_a_person_reads_all_of_it_and_answers_what_they_read(
     monkeypatch: Patch, tmp_path: Path, standin: Standin, button: str, approve: bool
 ) -> None:
     long = "x" * 3_000
-    row = approval("buyer", arguments=json.dumps({"note": HIDING, "long": long}))
+    row = approval(
+        "buyer", target=f"/{long}/a", contract=f"{long}c", arguments=json.dumps({"note": HIDING, "long": long})
+    )
     standin.approvals = [row]
     page = _read(_page(monkeypatch, tmp_path, standin), row)
     (shown,) = [code.value for code in page.code if "note" in code.value]
     assert long in shown
     assert "\\u202e" in shown
     assert "<script>alert(1)</script>" in shown
+    assert {f"/{long}/a", f"{long}c"} <= set(texts(page)), "what it works on, and what it means, too"
     assert press(page, button).error[0].value.startswith("Say why")
     assert standin.orders == []
     page.text_input(key="answer-reason").input("read it")
