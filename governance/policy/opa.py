@@ -17,6 +17,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from fusebox.clock import Clock
+from fusebox.deadline import deadline
 from governance.policy.ruling import ENTRYPOINT, VARYING, BadPolicy, PolicyUnavailable, Question, Ruling, ruling_of
 
 TIMEOUT_S: Final = 1.0
@@ -88,9 +89,13 @@ class OpaEngine:
 
     def _exchange(self, connection: http.client.HTTPConnection, body: str) -> tuple[int, bytes]:
         try:
-            connection.request("POST", self._path, body, self._headers)
-            response = connection.getresponse()
-            return response.status, response.read(_MAX_ANSWER)
+            with deadline(lambda: connection.sock, TIMEOUT_S):
+                connection.request("POST", self._path, body, self._headers)
+                response = connection.getresponse()
+                answer = response.read(_MAX_ANSWER)
+            if response.length:  # cut off, or longer than any decision
+                raise http.client.IncompleteRead(answer, response.length)
+            return response.status, answer
         except BaseException:
             connection.close()
             raise

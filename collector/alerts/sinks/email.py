@@ -14,11 +14,12 @@ from typing import Final, Literal
 
 from collector.alerts.parcel import Parcel
 from collector.alerts.sinks import Fate, Outcome
-from collector.alerts.sinks.http import TIMEOUT_S, deadline
+from collector.alerts.sinks.http import TIMEOUT_S
 from collector.alerts.text import Templates
 from fusebox import happenings
 from fusebox.clock import Clock
 from fusebox.config import LOOPBACK
+from fusebox.deadline import deadline
 from fusebox.errors import ConfigError
 
 _TRANSIENT: Final = range(400, 500)

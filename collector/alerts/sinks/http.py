@@ -11,13 +11,13 @@ import http.client
 import ipaddress
 import socket
 import ssl
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 from collector.alerts.sinks import Fate, Outcome
+from fusebox.deadline import deadline
 from fusebox.errors import ConfigError
 from fusebox.version import __version__
 
@@ -142,26 +142,6 @@ def _ip(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
             return ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
         return ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None) or ip
     return ip
-
-
-@contextmanager
-def deadline(sock: Callable[[], socket.socket | None], seconds: float) -> Iterator[None]:
-    """End a conversation that trickles: socket timeouts alone count from the last byte."""
-    timer = threading.Timer(seconds, lambda: _cut(sock()))
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-
-
-def _cut(sock: socket.socket | None) -> None:
-    try:
-        if sock is not None:
-            sock.shutdown(socket.SHUT_RDWR)
-    except OSError:  # closed already
-        return
 
 
 def _target(url: SplitResult) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,13 +24,14 @@ PATH = "/v1/data/fusebox/policy/decision"
 
 class OpaServer:
     """``serve(bundle)`` replaces what it rules by; ``failing`` is the status it answers instead, ``garbled`` what,
-    and it answers once ``ready`` is set."""
+    and it answers once ``ready`` is set; a ``trickle`` is an answer that never ends."""
 
     def __init__(self) -> None:
         self.compiled: Compiled | None = None
         self.revision = ""
         self.failing = 0
         self.garbled = b""
+        self.trickle = False
         self.asked: list[dict[str, Any]] = []
         self.ready = threading.Event()
         self.ready.set()
@@ -43,9 +45,18 @@ class OpaServer:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 status, answer = server.answer(self.path, dict(self.headers), json.loads(body))
                 self.send_response(status)
-                self.send_header("content-length", str(len(answer)))
+                self.send_header("content-length", str(1 << 20 if server.trickle else len(answer)))
                 self.end_headers()
                 self.wfile.write(answer)
+                while server.trickle and not self._gone():
+                    time.sleep(0.1)
+
+            def _gone(self) -> bool:
+                try:
+                    self.wfile.write(b" ")
+                except OSError:
+                    return True
+                return False
 
             def log_message(self, *_: object) -> None:
                 pass

@@ -1,11 +1,12 @@
 """An OPA server, by its stand-in: the wire, and every way not to get a decision."""
 
+import threading
 from collections.abc import Iterator
 
 import pytest
 
 from fusebox.clock import ManualClock
-from fusebox.records import Decision
+from fusebox.records import Decision, Verdict
 from governance.policy.bundle import Bundle
 from governance.policy.opa import REST_S, revision_of
 from governance.policy.policy import Policy, problem_of
@@ -92,6 +93,21 @@ def test_a_server_that_is_away_denies_and_is_not_asked_each_time(
     policy.stop()
     gone = make(server.url)
     assert "does not answer" in ask(gone, *ABOUT).reason
+
+
+def test_an_answer_that_trickles_is_none(make: Make, shipped: Bundle) -> None:
+    server = OpaServer()
+    server.serve(shipped)
+    server.trickle = True
+    found: list[Verdict] = []
+    asking = threading.Thread(target=lambda: found.append(ask(make(server.url), *ABOUT)), daemon=True)
+    asking.start()
+    asking.join(10)  # at its pace the answer would take a day
+    server.trickle = False
+    server.stop()
+    (verdict,) = found
+    assert verdict.decision is Decision.DENY
+    assert "does not answer" in verdict.reason
 
 
 def test_an_agent_of_low_risk_goes_on_with_what_was_decided_while_that_stands(
