@@ -18,6 +18,7 @@ _JITTER: Final = 0.1
 
 def next_attempt(accepted: float, now: float) -> float | None:
     """When a parcel that failed at ``now`` is tried again, up to a tenth of its pause late; None when it never is."""
+    accepted = min(accepted, now)  # a clock that stepped back holds up nothing
     for pause, at in zip(PAUSES_S, accumulate(PAUSES_S), strict=True):
         if accepted + at > now:
             return accepted + at + random.uniform(0.0, _JITTER) * pause

@@ -146,6 +146,11 @@ class TestRetries:
             assert due > now
         assert next_attempt(0.0, MAX_AGE_S) is None
 
+    def test_a_clock_that_was_put_back_delays_no_alert(self) -> None:
+        due = next_attempt(7_200.0, 0.0)
+        assert due is not None
+        assert 5.0 <= due <= 5.5
+
     def test_the_receivers_own_wish_is_granted(self, make: MakeBox, sink: ToldSink, clock: ManualClock) -> None:
         box = make()
         sink.outcomes = [Outcome(Fate.RETRY, "429", after=120.0)]
