@@ -16,7 +16,9 @@ from typing import Final
 
 from collector.alerts.build import Workshop
 from collector.alerts.rules import load_alert_rules
+from collector.approvers import Approvers
 from collector.spool.segment import quarantined
+from collector.tokens import Tokens
 from collector.verbs.roles import get, standings
 from fusebox.clock import SPEED_ENV, system_clock
 from fusebox.command import WINDOW_S
@@ -72,7 +74,7 @@ def all_checks(config: Config) -> list[Check]:
     return [
         *_packages(), _python(), *_folder(config.data_dir), *_put_aside(config.data_dir), *_ports(config),
         *_roles(config), _broker(config),
-        *_permissions(config), _redis(config), _alerts(config), _policy(config), _clock(config),
+        *_permissions(config), _redis(config), _alerts(config), _policy(config), *_approvals(config), _clock(config),
     ]  # fmt: skip
 
 
@@ -209,6 +211,22 @@ def _policy(config: Config) -> Check:
     if problem:
         return Check("policy", Result.FAIL, problem, "correct it: until then everything is denied, or an old one rules")
     return Check("policy", Result.OK, f"{config.policy} rules; 'fusebox policy explain AGENT' says what it grants")
+
+
+def _approvals(config: Config) -> Iterator[Check]:
+    """Who is asked must be able to answer; where *watch*'s data folder is another machine's, nobody can say."""
+    people = Tokens(config.data_dir / "operators.json"), Approvers(config.data_dir)
+    try:
+        agents = load_registry(config.agents_file).agents
+        known = {name for each in people for name in each.names()}
+    except FuseboxError as error:
+        yield Check("approvals", Result.FAIL, str(error), "correct it")
+        return
+    for agent, entry in agents.items() if known else ():
+        if absent := [name for name in entry.approvals.by if name not in known]:
+            detail = f"{agent} asks {', '.join(absent)}, who has neither a token nor a key"
+            fix = f"correct {config.agents_file}, or 'fusebox operators add NAME'"
+            yield Check("approvals", Result.FAIL, detail, fix)
 
 
 def _clock(config: Config) -> Check:

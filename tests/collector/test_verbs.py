@@ -13,10 +13,13 @@ from typing import Any
 
 import pytest
 
+from collector.approvers import Approvers
 from collector.setup import prepare
+from collector.tokens import Tokens
 from fusebox.cli import main
 from fusebox.config import Config
 from fusebox.rundir import lookup
+from fusebox.webhooks import new_secret
 from tests.fixtures.collector import until
 from tests.fixtures.watch import FakeProcess, Harness
 
@@ -210,6 +213,21 @@ class TestDoctor:
         (tmp_path / "data" / "command.key").chmod(0o644)
         (failure,) = self.failures(capsys)
         assert failure["fix"] == f"chmod 600 {tmp_path}/data/command.key"
+
+    def test_people_who_are_asked_and_cannot_answer_are_named(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (tmp_path / "agents.toml").write_text('[agents.buyer]\nowner = "jo"\napprovals = { by = ["dana", "dnaa"] }\n')
+        assert self.failures(capsys) == [], "it is not the data folder of watch"
+        prepare(Config(data_dir=tmp_path / "data"))
+        Tokens(tmp_path / "data" / "operators.json").add("dana")
+        (failure,) = self.failures(capsys)
+        assert failure["detail"] == "buyer asks dnaa, who has neither a token nor a key"
+        Approvers(tmp_path / "data").add("dnaa", new_secret())
+        assert self.failures(capsys) == []
+        (tmp_path / "agents.toml").write_text("[agents.buyer\n")
+        (failure,) = self.failures(capsys)
+        assert "agents.toml" in failure["detail"]
 
     def test_a_taken_port_and_absent_servers_are_named(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
