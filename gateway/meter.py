@@ -90,6 +90,11 @@ class Meter:
             happenings.emit(UNREADABLE, error=repr(error))
 
     @property
+    def complete(self) -> bool:
+        """True when a stream has said all of its answer, although it may yet say that this is its end."""
+        return False
+
+    @property
     def text(self) -> str:
         """The beginning of what was answered."""
         return "".join(self._texts)

@@ -15,6 +15,7 @@ from gateway.http import EVENTS, JSON
 from gateway.meter import Meter
 from gateway.providers.translation import Translation
 from gateway.relay import Relay
+from gateway.reported import error_in
 from gateway.upstream import Failed, Target, body_of, kept
 
 _STREAM_HEADERS: Final = (EVENTS, (b"cache-control", b"no-cache"))
@@ -38,11 +39,14 @@ async def whole(call: Call, translation: Translation, meter: Meter, response: ai
     """Pass an answer on that comes in one piece.
 
     Raises:
-        Failed: it cannot be read.
+        Failed: it cannot be read, or is an error.
         Denied: 403, a guard said no.
     """
     body, headers = await body_of(response), [JSON, *kept(response)]
     told = _object(body)
+    if (failed := error_in(told)) is not None:
+        meter.take_whole(told)
+        raise failed
     if call.screen is not None:
         meter.take_whole(told)  # what is refused was used all the same
     shown = _translated(translation, told)

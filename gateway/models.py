@@ -157,7 +157,7 @@ class ModelCalls:
         except Failed as failed:
             (target.circuit.bad if failed.fault else target.circuit.undecided)(probe=probe)
             follows = more and failed.elsewhere and not call.reply.status
-            cut, used = bool(call.reply.status), failed.left and not failed.refused
+            cut, used = bool(call.reply.status) and not call.reply.ended, failed.left and not failed.refused
             self._over(call, target, entry, failed.denied.code, failed.left, cut=cut, used=used, superseded=follows)
             raise
         except BaseException as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any
 
@@ -15,9 +15,10 @@ from gateway.http import Header, Reply
 from gateway.meter import Meter
 from gateway.providers.base import Frames
 from gateway.providers.translation import Translation
+from gateway.reported import ended_badly, error_in
 from gateway.screen import Screen
-from gateway.sse import TooLong, data_of, is_comment, json_of
-from gateway.upstream import Failed
+from gateway.sse import DONE, TooLong, data_of, is_comment, json_of
+from gateway.upstream import Failed, emptied
 
 
 class Relay:
@@ -40,17 +41,26 @@ class Relay:
             Failed: it broke off, holds an error, or ends with one; the last has been passed on if anything was.
         """
         async for chunk in response.content.iter_any():
-            out = self._events(chunk)
-            if out:
-                if not self._reply.status:
-                    await self._reply.start(HTTPStatus.OK, headers)
-                await self._reply.chunk(out)
+            await self._pass(self._events(self._frames.feed, chunk), headers)
+            if self._over:  # whatever the upstream does next: its agent may leave, having heard all
+                break
             await self._pay()
+        else:
+            await self._pass(self._events(self._frames.end), headers)
+            if self._meter.complete and not self._over:  # not every server says that this is the end
+                await self._pass(self._events(lambda: [DONE]), headers)
         if not self._over:
             raise _broken("upstream_cut", "the upstream's stream broke off before its end")
         await self._reply.end()
+        await emptied(response)
         if self._failed is not None:
             raise self._failed
+
+    async def _pass(self, out: bytes, headers: Iterable[Header]) -> None:
+        if out:
+            if not self._reply.status:
+                await self._reply.start(HTTPStatus.OK, headers)
+            await self._reply.chunk(out)
 
     async def _pay(self) -> None:
         """
@@ -65,9 +75,9 @@ class Relay:
             sentence = f"the answer is longer than {'its quota has room for' if told else 'the request allows'}"
             raise Denied(HTTPStatus.TOO_MANY_REQUESTS, "quota_used_up", sentence, told=told)
 
-    def _events(self, chunk: bytes) -> bytes:
+    def _events(self, cut: Callable[..., list[bytes]], *chunk: bytes) -> bytes:
         try:
-            return b"".join([part for event in self._frames.feed(chunk) for part in self._event(event)])
+            return b"".join([part for event in cut(*chunk) for part in self._event(event)])
         except (TooLong, ValueError, LookupError, TypeError, AttributeError) as error:
             raise _broken("upstream_garbled", f"the upstream's stream cannot be read: {error!r}"[:300]) from error
 
@@ -75,13 +85,13 @@ class Relay:
         told = json_of(event)
         if told is None:
             return self._unread(event)
+        if (failed := error_in(told)) is not None:
+            raise failed
         kind = told.get("type")
-        if kind == "error" or (kind is None and told.get("error")):
-            raise _broken("upstream_error", _words(told.get("error") or told))
         self._over = self._over or kind in _ENDS
         self._meter.take_event(told)
         if kind == "response.failed":
-            self._failed = _ended_badly((told.get("response") or {}).get("error"))
+            self._failed = ended_badly((told.get("response") or {}).get("error"))
             if not self._reply.status:
                 raise self._failed
         if self._translation.native:
@@ -91,12 +101,12 @@ class Relay:
         return self._translated(self._translation.event(told))
 
     def _unread(self, event: bytes) -> list[bytes]:
-        """What is no JSON: the end, or a comment; of anything else a screen could not tell what it says."""
+        """What is no JSON: the end, or a comment; of anything else nobody who must read it can tell what it says."""
         data = data_of(event)
         if data == b"[DONE]":
             self._over = True
             return self._translated(self._translation.done())
-        if self._screen is not None and data:
+        if data and not (self._translation.native and self._screen is None):
             raise ValueError("an event is not JSON")
         shown = self._translation.native and (self._screen is None or is_comment(event))
         return [event] if shown else []
@@ -118,22 +128,7 @@ class Relay:
 
 
 _ENDS = frozenset({"message_stop", "response.completed", "response.incomplete", "response.failed"})
-_FAULTS = frozenset({None, "server_error", "vector_store_timeout"})
 
 
 def _broken(code: str, sentence: str) -> Failed:
     return Failed(Denied(HTTPStatus.BAD_GATEWAY, code, sentence), fault=True, again=True)
-
-
-def _ended_badly(error: Any) -> Failed:
-    """What the Responses API says at the end of an answer that came to nothing."""
-    code = error.get("code") if isinstance(error, dict) else None
-    fault = code in _FAULTS
-    denied = Denied(HTTPStatus.BAD_GATEWAY, "upstream_error", _words(error))
-    may = fault or code == "rate_limit_exceeded"  # all others are about what was asked
-    return Failed(denied, fault=fault, again=may, elsewhere=may)
-
-
-def _words(error: Any) -> str:
-    message = error.get("message") if isinstance(error, dict) else error
-    return f"the upstream broke off with an error: {str(message)[:500]}"

@@ -1,19 +1,23 @@
 """Server-sent events (WHATWG HTML, 9.2): cut out of a stream of bytes, and made.
 
 Only the blank line between events and the ``data`` and ``event`` fields matter here; what an event says travels on
-as the bytes it came in. Text that goes into an event is JSON, in which a line break cannot occur: nothing that an
-upstream or an agent says can begin an event of its own.
+as the bytes it came in. Text that goes into an event is JSON, in which a line break cannot occur, nor in its
+name: nothing that an upstream or an agent says can begin an event of its own.
 """
 
 from __future__ import annotations
 
+import codecs
 import re
 from typing import Any, Final
 
 import orjson
 
 MAX_EVENT: Final = 4 << 20
-_END: Final = re.compile(rb"\r\n\r\n|\n\n|\r\r")
+DONE: Final = b"data: [DONE]\n\n"
+"""OpenAI's last event."""
+_END: Final = re.compile(rb"\n\n|\n\r\n?|\r\r\n?")
+"""Two line ends, each of which may be of another kind."""
 
 
 class TooLong(Exception):
@@ -25,6 +29,7 @@ class Splitter:
 
     def __init__(self) -> None:
         self._rest = b""
+        self._begun = False
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """The events that end in ``chunk``, each with the blank line behind it.
@@ -33,18 +38,22 @@ class Splitter:
             TooLong: no event ends for too long.
         """
         data = self._rest + chunk if self._rest else chunk
+        if not self._begun:  # a mark of the byte order says nothing
+            data = data.removeprefix(codecs.BOM_UTF8)
         events, start = [], 0
         for end in _END.finditer(data, max(0, len(self._rest) - 3)):  # an end may lie across the two
             events.append(data[start : end.end()])
             start = end.end()
         self._rest = data[start:]
+        self._begun = self._begun or start > 0
         if len(self._rest) > MAX_EVENT:
             raise TooLong(f"an event of the stream is longer than {MAX_EVENT} bytes")
         return events
 
-    def rest(self) -> bytes:
-        """What stands behind the last whole event."""
-        return self._rest
+    def end(self) -> list[bytes]:
+        """What stands behind the last whole event, if it lacks nothing but the blank line."""
+        last, self._rest = self._rest.rstrip() + b"\n\n", b""
+        return [last] if data_of(last) == b"[DONE]" or json_of(last) is not None else []
 
 
 def data_of(event: bytes) -> bytes:
@@ -73,6 +82,12 @@ def json_of(event: bytes) -> dict[str, Any] | None:
 
 
 def event(told: Any, name: str = "") -> bytes:
-    """An event with JSON as its data."""
+    """An event with JSON as its data.
+
+    Raises:
+        ValueError: its name would be more than a name.
+    """
+    if not name.isprintable():
+        raise ValueError("the name of an event holds a line end or another control character")
     head = b"event: %s\n" % name.encode() if name else b""
     return head + b"data: " + orjson.dumps(told) + b"\n\n"

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Final, TypeVar
 
@@ -26,7 +30,10 @@ _KEPT: Final = ("x-request-id", "request-id", "openai-processing-ms", "openai-ve
 """Headers of an upstream that agents see."""
 _MINE: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 _MAX_PATIENCE_S: Final = 5.0
+_MAX_RETRY_AFTER_S: Final = 3600.0
+_NUMBER: Final = re.compile(r"\d+(\.\d+)?")
 _LAST_STATUS: Final = 599
+_LINGER_S: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +131,14 @@ async def body_of(response: aiohttp.ClientResponse) -> bytes:
     return b"".join(parts)
 
 
+async def emptied(response: aiohttp.ClientResponse) -> None:
+    """Take what little still comes behind the end of a stream, for a moment: then the connection can be used again."""
+    with suppress(TimeoutError, aiohttp.ClientError):
+        async with asyncio.timeout(_LINGER_S):
+            async for _ in response.content.iter_any():
+                pass
+
+
 def length_of(response: aiohttp.ClientResponse) -> int | None:
     """Bytes of the body, where that is known before it is read: of a compressed one it is not."""
     return None if aiohttp.hdrs.CONTENT_ENCODING in response.headers else response.content_length
@@ -148,7 +163,7 @@ async def failure_of(response: aiohttp.ClientResponse) -> Failed:
     sentence = f"the upstream answered with HTTP status {status}"
     denied = Denied(status, "upstream_error", sentence, retry_after=pause, headers=headers, words=body)
     return Failed(
-        denied, fault=broken, again=broken or (busy and (pause or 0.0) <= _MAX_PATIENCE_S),
+        denied, fault=broken, again=(broken or busy) and (pause or 0.0) <= _MAX_PATIENCE_S,
         elsewhere=busy or broken or status == HTTPStatus.NOT_FOUND, pause=pause or 0.0, refused=True,
     )  # fmt: skip
 
@@ -165,10 +180,12 @@ def kept(response: aiohttp.ClientResponse) -> tuple[Header, ...]:
 
 
 def _seconds(text: str) -> float | None:
+    """Of a ``retry-after``, which is a number or a date."""
     try:
-        return max(0.0, min(float(text), 3600.0))
+        told = float(text) if _NUMBER.fullmatch(text) else parsedate_to_datetime(text).timestamp() - time.time()
     except ValueError:
         return None
+    return max(0.0, min(told, _MAX_RETRY_AFTER_S))
 
 
 async def pause_before(number: int, failed: Failed) -> None:

@@ -55,7 +55,7 @@ class Chat(OpenAi):
         return ChatSlots()
 
     def meter(self, ask: Ask) -> Meter:
-        return ChatMeter(len(ask.raw))
+        return ChatMeter(len(ask.raw), ask.choices)
 
     def hidden(self, ask: Ask, told: Json) -> bool:
         return ask.hide_usage and not told.get("choices") and bool(told.get("usage"))
@@ -132,7 +132,20 @@ def _is_reference(item: Any) -> bool:
 
 
 class ChatMeter(Meter):
-    """Of chat completions."""
+    """Of chat completions.
+
+    Args:
+        choices: answers asked for.
+    """
+
+    def __init__(self, asked: int, choices: int) -> None:
+        super().__init__(asked)
+        self._choices = choices
+        self._finished: set[int] = set()
+
+    @property
+    def complete(self) -> bool:
+        return len(self._finished) >= self._choices
 
     def whole(self, answer: Any) -> None:
         self._take(answer, "message")
@@ -147,6 +160,8 @@ class ChatMeter(Meter):
             self._report(told)
             self.final = True
         for choice in told.get("choices") or ():
+            if choice.get("finish_reason"):
+                self._finished.add(choice.get("index", 0))
             message = choice.get(part) or {}
             for field in ("content", "refusal", "reasoning_content", "reasoning"):
                 self._said(message.get(field))

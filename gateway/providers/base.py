@@ -42,6 +42,9 @@ class Frames(Protocol):
     def feed(self, chunk: bytes) -> list[bytes]:
         """The events that end in ``chunk``."""
 
+    def end(self) -> list[bytes]:
+        """The event that is whole but for its end, where the stream stops behind it."""
+
 
 class Adapter:
     """One configured provider; subclasses say what is special about theirs.

@@ -89,6 +89,9 @@ class BedrockFrames:
         except ParserError as error:
             raise ValueError(f"{type(error).__name__}: no frame of an AWS event stream") from error
 
+    def end(self) -> list[bytes]:
+        return []  # half a frame is none
+
 
 def _event(headers: Mapping[str, Any], payload: bytes) -> bytes:
     told = orjson.loads(payload) if payload else {}

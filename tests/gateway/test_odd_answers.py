@@ -144,6 +144,7 @@ def test_a_response_that_failed_says_so_itself(running: Running, provider: Provi
     (span,) = running.span()
     assert attributes(span)[names.ERROR_TYPE] == "upstream_error"
     assert usage(span) == (7, 3)
+    assert names.CUT not in attributes(span), "it had its end"
     for _ in range(2):
         ask(running, "/v1/responses", RESPOND)
     assert ask(running, "/v1/responses", RESPOND)[0] == 503, "its circuit has counted"
