@@ -57,6 +57,10 @@ class Circuit:
         """pybreaker's word."""
         return self._storage.state
 
+    def takes(self) -> bool:
+        """True when a call may be made now."""
+        return self._storage.state == pybreaker.STATE_CLOSED or (self._storage.due() and not self._probing)
+
     def admit(self) -> bool:
         """May a call be made? True when it is the probe, which must end with :meth:`good`, :meth:`bad` or
         :meth:`undecided`.
@@ -73,7 +77,7 @@ class Circuit:
 
     def refusal(self) -> Denied | None:
         """What a call would be told now; None when it may be made."""
-        if self._storage.state == pybreaker.STATE_CLOSED or (self._storage.due() and not self._probing):
+        if self.takes():
             return None
         return Denied(
             HTTPStatus.SERVICE_UNAVAILABLE, "upstream_circuit_open",

@@ -32,7 +32,8 @@ from gateway.providers.translation import Translation
 from gateway.routes import Routes
 from gateway.screen import Screen
 from gateway.systems import require_model
-from gateway.upstream import Failed, Target, failure_of, pause_before
+from gateway.upstream import Failed, Target, failure_of
+from gateway.way import Way
 
 
 class ModelCalls:
@@ -117,55 +118,42 @@ class ModelCalls:
         )
 
     async def _try_all(self, call: Call, targets: list[Target]) -> None:
-        last: Failed | None = None
-        number = 0
-        for place, target in enumerate(targets):
-            for left in range(target.retries, -1, -1):
-                more = bool(left) or place + 1 < len(targets)
-                number += 1
-                try:
-                    await self._attempt(call, target, number, more)
-                    return
-                except Failed as failed:
-                    last = failed
-                if call.reply.status or not last.elsewhere:
-                    raise await told(call, target, last)
-                if not last.again:
-                    break
-                if left:
-                    await pause_before(number, last)
-        assert last is not None
-        raise await told(call, targets[-1], last)
+        way = Way(call, targets)
+        while (failed := await self._attempt(call, way)) is not None:
+            if not way.goes_on(failed):
+                raise await told(call, way.target, failed)
+            await way.on(failed)
 
-    async def _attempt(self, call: Call, target: Target, number: int, more: bool) -> None:
-        """One request to one upstream.
+    async def _attempt(self, call: Call, way: Way) -> Failed | None:
+        """One request to one upstream; how it failed.
 
         Raises:
-            Failed: it came to nothing.
             Denied: 400, it cannot be asked of this provider.
         """
+        target = way.target
         translation = target.adapter.translation(call.dialect)
         outgoing = call.outgoing(target, translation)
         try:
             probe = target.circuit.admit()
         except Denied as denied:
-            raise Failed(denied) from None
+            return Failed(denied)
         meter = target.adapter.spoken(call.dialect).meter(call.ask)
-        entry = self._means.ledger.open(_subject(call, target), meter, number)
+        entry = self._means.ledger.open(_subject(call, target), meter, way.number)
         try:
             await self._exchange(call, target, outgoing, translation, meter)
         except Failed as failed:
             (target.circuit.bad if failed.fault else target.circuit.undecided)(probe=probe)
-            follows = more and failed.elsewhere and not call.reply.status
             cut, used = bool(call.reply.status) and not call.reply.ended, failed.left and not failed.refused
+            follows = way.goes_on(failed)
             self._over(call, target, entry, failed.denied.code, failed.left, cut=cut, used=used, superseded=follows)
-            raise
+            return failed
         except BaseException as error:
             target.circuit.undecided(probe=probe)
             self._over(call, target, entry, named(error), cut=True)
             raise
         target.circuit.good(probe=probe)
         self._over(call, target, entry)
+        return None
 
     @staticmethod
     def _over(call: Call, target: Target, entry: Entry, error: str = "", left: bool = True, **how: bool) -> None:

@@ -1,0 +1,70 @@
+"""Who is asked when an attempt has failed, and what the last one that was asked is called."""
+
+import json
+from email.utils import formatdate
+from typing import Any
+
+import pytest
+
+from fusebox import names
+from tests.fixtures.gateway import Provider, Running, failing, whole
+from tests.gateway.test_ledger import CHAT, ask, attributes
+
+STEADY: dict[str, Any] = {**CHAT, "model": "steady"}
+"""Asked twice, then the fallback."""
+
+
+def superseded(running: Running, count: int) -> list[object]:
+    return [attributes(span).get(names.SUPERSEDED) for span in running.span(count)]
+
+
+@pytest.mark.parametrize(
+    ("status", "headers"), [(429, {"retry_after": "60"}), (503, {"retry_after": "60"}), (404, {})], ids=str
+)
+def test_an_attempt_that_nothing_follows_is_the_last_one(
+    running: Running, provider: Provider, status: int, headers: dict[str, str]
+) -> None:
+    provider.answers = [failing(status, **headers)]
+    told, _, heard = ask(
+        running, "/v1/chat/completions", CHAT
+    )  # a model that would be tried again, and has no fallback
+    assert (told, heard.get("retry-after")) == (status, headers.get("retry_after"))
+    assert len(provider.seen) == 1
+    assert superseded(running, 1) == [None], "so that the detectors judge it"
+
+
+def test_an_agent_that_repeats_itself_against_a_busy_upstream_is_stopped(running: Running, provider: Provider) -> None:
+    provider.answers = [failing(429, retry_after="60")]
+    stopped = False
+    for _ in range(200):
+        stopped = stopped or ask(running, "/v1/chat/completions", CHAT)[0] == 403
+    assert stopped
+
+
+def test_who_asks_to_be_left_alone_for_long_is_not_waited_for(running: Running, provider: Provider) -> None:
+    provider.answers = [failing(503, retry_after="3000"), whole("anthropic_messages.json")]
+    assert ask(running, "/v1/chat/completions", STEADY)[0] == 200
+    assert [seen.path for seen in provider.seen] == ["/v1/chat/completions", "/v1/messages"]
+
+
+def test_a_date_is_a_time_to_wait_for(running: Running, provider: Provider) -> None:
+    provider.answers = [failing(429, retry_after=formatdate(timeval=4e9, usegmt=True))]
+    _, _, headers = ask(running, "/v1/chat/completions", CHAT)
+    assert headers["retry-after"] == "3600", "the longest that is told"
+    assert len(provider.seen) == 1
+
+
+def test_a_fallback_without_a_word_for_what_is_asked_is_left_out(running: Running, provider: Provider) -> None:
+    provider.answers = [failing(500)]
+    status, body, _ = ask(running, "/v1/chat/completions", {**STEADY, "logprobs": True})
+    assert (status, json.loads(body)["error"]["message"]) == (500, "the model is overloaded")
+    assert superseded(running, 2) == [True, None]
+
+
+def test_a_fallback_that_is_left_alone_is_left_out(running: Running, provider: Provider) -> None:
+    provider.answers = [failing(529)]
+    for _ in range(3):
+        ask(running, "/v1/chat/completions", {**CHAT, "model": "claude"})
+    status, body, _ = ask(running, "/v1/chat/completions", STEADY)
+    assert (status, json.loads(body)["error"]["message"]) == (529, "the model is overloaded")
+    assert superseded(running, 5)[3:] == [True, None]
