@@ -31,7 +31,7 @@ from gateway.providers.base import Outgoing
 from gateway.providers.translation import Translation
 from gateway.routes import Routes
 from gateway.screen import Screen
-from gateway.systems import require_model
+from gateway.systems import require_model, require_others
 from gateway.upstream import Failed, Target, failure_of
 from gateway.way import Way
 
@@ -62,6 +62,7 @@ class ModelCalls:
         """
         ask = dialect.read(await request.body(self._means.max_body))
         targets = self._routes.find(identity, ask.model, dialect)
+        require_others(identity, ask.body)
         await self._serve(call_of(identity, dialect, ask, request, reply), targets)
 
     async def serve_passed(
@@ -75,6 +76,7 @@ class ModelCalls:
         ask, target = dialect.read(await request.body(self._means.max_body)), self._routes.passing(provider)
         ask.model = target.adapter.model_in(unquote(path)) or ask.model
         require_model(identity, ask.model)
+        require_others(identity, ask.body)
         call = call_of(identity, dialect, ask, request, reply)
         call.passed = (path, request.query)
         await self._serve(call, [replace(target, model=ask.model)])

@@ -109,7 +109,7 @@ class Quota:
         call = _call(identity, action, action.operation)
         worst = Demand()
         if self._tokens:
-            _require_bounded(dialect.unbounded(ask), self._grants, call)
+            _require_bounded(dialect, ask, self._grants, call)
             worst = self._priced(self._worst(identity, dialect, ask), targets)
         chosen = ask.max_tokens is not None  # such a length says nothing about how long answers are by themselves
         aside = _Aside(self._grants, call, reply)
@@ -212,14 +212,15 @@ def _call(identity: Identity, action: Action, model: str) -> Call:
     return Call(identity.agent, identity.team, model, action.workflow, identity.tenant)
 
 
-def _require_bounded(unbounded: str, grants: Grants, call: Call) -> None:
+def _require_bounded(dialect: Dialect, ask: Ask, grants: Grants, call: Call) -> None:
     """
     Raises:
         Denied: 403, what the call costs would be known only when it is too late.
     """
+    unbounded = dialect.unbounded(ask)
     if unbounded and grants.bound_cost(call):
         sentence = (
             f"with {unbounded!r} nobody can tell beforehand what the call costs, and a limit in tokens or money holds "
             "for it; leave it out"
         )
-        raise Denied(HTTPStatus.FORBIDDEN, "cost_unbounded", sentence)
+        raise Denied(HTTPStatus.FORBIDDEN, "cost_unbounded", sentence, told=dialect.without(unbounded))

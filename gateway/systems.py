@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from gateway.breaker import Circuit
 from gateway.denied import Denied
 from gateway.keys import ANY, Identity
+from gateway.named_models import models_in, others_in
 from gateway.providers.base import Adapter, Headers, Outgoing
 from gateway.settings import Tool, Upstream
 
@@ -70,7 +71,7 @@ def require_models(identity: Identity, path_model: str, body: Any) -> None:
     """
     if identity.may_use_model(ANY):
         return
-    asked = [*([path_model] if path_model else []), *_models_in(body)]
+    asked = [*([path_model] if path_model else []), *models_in(body)]
     if body is not None and not asked:
         sentence = (
             f"the key of {identity.agent} allows some models only, and this body names none that could be checked; "
@@ -81,16 +82,16 @@ def require_models(identity: Identity, path_model: str, body: Any) -> None:
         require_model(identity, model)
 
 
-def _models_in(value: Any) -> Iterator[str]:
-    if isinstance(value, list):
-        for each in value:
-            yield from _models_in(each)
-    elif isinstance(value, dict):
-        for name, each in value.items():
-            if name.lower() == "model" and not isinstance(each, dict):
-                yield str(each)
-            else:
-                yield from _models_in(each)
+def require_others(identity: Identity, body: Mapping[str, Any]) -> None:
+    """Models that a request for a model has asked beside it must be ones that the key allows.
+
+    Raises:
+        Denied: 403, one is not for this key.
+    """
+    if identity.may_use_model(ANY):
+        return
+    for _, model in others_in(body):
+        require_model(identity, model)
 
 
 def of_provider(name: str, adapter: Adapter, circuit: Circuit) -> System:

@@ -17,6 +17,11 @@ _TYPES: Final = {
     429: "rate_limit_error", 529: "overloaded_error",
 }  # fmt: skip
 
+THREAD: Final = "thread"
+"""The field for a conversation that the provider has kept and reads again."""
+NO_THREADS: Final[Json] = {"details": {"error_code": "thread_unsupported_request", "unsupported": []}}
+"""By this Anthropic's client knows that it has to send the whole conversation."""
+
 
 @dataclass(frozen=True, slots=True)
 class Anthropic(Dialect):
@@ -52,6 +57,14 @@ class Messages(Anthropic):
 
     def limit(self, ask: Ask, output_tokens: int) -> None:
         ask.change("max_tokens", output_tokens)
+
+    def unbounded(self, ask: Ask) -> str:
+        thread = ask.body.get("thread")
+        reads = bool(thread) and not (isinstance(thread, dict) and thread.get("type") == "create")
+        return THREAD if reads else Dialect.unbounded(self, ask)
+
+    def without(self, field: str) -> Json:
+        return NO_THREADS if field == THREAD else {}
 
     def plant(self, ask: Ask, canary: str) -> None:
         system = ask.body.get("system") or []

@@ -13,6 +13,7 @@ from fusebox.usage import MAX_TOKENS
 from gateway.body import json_of
 from gateway.denied import Denied, bad_request
 from gateway.meter import Meter
+from gateway.named_models import others_in
 from gateway.slots import Slots
 from gateway.sse import event
 
@@ -95,9 +96,13 @@ class Dialect:
     def limit(self, ask: Ask, output_tokens: int) -> None:
         """Hold a request that names no limit to this one."""
 
-    def unbounded(self, ask: Ask) -> str:  # noqa: ARG002 - the hook's
-        """What in the request makes it cost more than its bytes and its answer tell; empty for nothing."""
-        return ""
+    def unbounded(self, ask: Ask) -> str:
+        """The field that makes a request cost more than its bytes and its answer tell; empty for none."""
+        return next((field for field, _ in others_in(ask.body)), "")
+
+    def without(self, field: str) -> Json:  # noqa: ARG002 - the hook's
+        """What more a client has to be told, to do without a field."""
+        return {}
 
     def plant(self, ask: Ask, canary: str) -> None:
         """Put a canary where the model reads it."""

@@ -81,7 +81,8 @@ class Responses(OpenAi):
     def unbounded(self, ask: Ask) -> str:
         told = ask.body.get("input")
         refers = isinstance(told, list) and any(map(_is_reference, told))
-        return next((name for name in _UNBOUNDED if ask.body.get(name)), "item_reference" if refers else "")
+        kept = next((name for name in _UNBOUNDED if ask.body.get(name)), "item_reference" if refers else "")
+        return kept or Dialect.unbounded(self, ask)
 
     def plant(self, ask: Ask, canary: str) -> None:
         told = ask.body.get("input") or []  # the instructions would come back: this API repeats them
