@@ -47,9 +47,10 @@ def _told(usage: object) -> Usage | None:
 
 
 def _openai_chat(usage: object) -> Usage:
+    prompt = _int(usage, "prompt_tokens")
     return Usage(
-        _int(usage, "prompt_tokens"),
-        _int(usage, "completion_tokens"),
+        prompt,
+        max(_int(usage, "completion_tokens"), _int(usage, "total_tokens") - prompt),  # some leave thoughts out of it
         cache_read=_int(_get(usage, "prompt_tokens_details"), "cached_tokens"),
         reasoning=_int(_get(usage, "completion_tokens_details"), "reasoning_tokens"),
     )

@@ -114,6 +114,19 @@ def test_parts_that_are_more_than_their_whole_are_not_believed(running: Running,
     assert attributes(span).get(names.USAGE_REASONING, 0) <= usage(span)[1]
 
 
+def test_thoughts_that_a_provider_tells_in_the_total_only_are_counted(running: Running, provider: Provider) -> None:
+    told = {"prompt_tokens": 9, "completion_tokens": 17, "total_tokens": 1026}
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        return web.json_response({"id": "c", "choices": [{"message": {"content": "Yes."}}], "usage": told})
+
+    provider.answers = [answer]
+    ask(running, "/v1/chat/completions", CHAT)
+    (span,) = running.span()
+    assert usage(span) == (9, 1017)
+    assert names.ESTIMATED not in attributes(span)
+
+
 def test_the_span_says_who_asked_whom(running: Running, provider: Provider) -> None:
     provider.answers = [whole("openai_chat.json")]
     headers = {"traceparent": f"00-{TRACE}-{SPAN}-01", names.HTTP_WORKFLOW: "wf_1"}
