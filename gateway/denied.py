@@ -38,9 +38,9 @@ class Denied(Exception):
         return str(self)
 
 
-def bad_request(message: str) -> Denied:
+def bad_request(message: str, told: Mapping[str, Any] | None = None) -> Denied:
     """400: the request cannot be read."""
-    return Denied(HTTPStatus.BAD_REQUEST, "invalid_request", message)
+    return Denied(HTTPStatus.BAD_REQUEST, "invalid_request", message, told=told)
 
 
 def no_key() -> Denied:

@@ -7,6 +7,7 @@ import orjson
 from gateway.aside import aside
 from gateway.call import Call
 from gateway.denied import Denied
+from gateway.dialects import Wire
 from gateway.providers.base import upstream_said
 from gateway.screen import Screen
 from gateway.upstream import Failed, Target
@@ -15,7 +16,7 @@ from gateway.upstream import Failed, Target
 async def told(call: Call, target: Target, failed: Failed) -> Denied:
     """What the agent is told: the upstream's own words, if they are an error of the API that the agent speaks."""
     denied = failed.denied
-    native = target.adapter.wire is call.dialect.wire and _is_object(denied.words)
+    native = target.adapter.wire is call.dialect.wire and _is_error(denied.words, call.dialect.wire)
     if denied.words and not native:
         denied = upstream_said(denied)
     if call.screen is None:
@@ -37,8 +38,10 @@ def _screened(screen: Screen, denied: Denied) -> Denied:
     )  # fmt: skip
 
 
-def _is_object(words: bytes) -> bool:
+def _is_error(words: bytes, wire: Wire) -> bool:
+    """True for an error that an API's clients can read; those of OpenAI's take any object, and its servers send any."""
     try:
-        return isinstance(orjson.loads(words), dict)
+        told = orjson.loads(words)
     except orjson.JSONDecodeError:  # a page, say, of a proxy before it
         return False
+    return isinstance(told, dict) and (wire is Wire.OPENAI or isinstance(told.get("error"), dict))

@@ -97,9 +97,10 @@ class Adapter:
         except (KeyError, IndexError, TypeError, AttributeError) as error:
             sentence = f"the request lacks what its API asks for, and cannot be translated: {error!r}"
             raise bad_request(sentence[:300]) from None
-        body = self._body(told, ask, model)
+        client = client if translation.native else {}
+        body = self._body(told, ask, model, client)
         place = self._place(self.spoken(dialect).path, model, ask)
-        return self._sealed("POST", place, body, client if translation.native else {})
+        return self._sealed("POST", place, body, client)
 
     def own_body(self, ask: Ask) -> bytes:
         """The body for a request that is passed through."""
@@ -124,7 +125,7 @@ class Adapter:
         return Splitter()
 
     # --- what is special --------------------------------------------------------------------------------------------
-    def _body(self, body: Mapping[str, Any], ask: Ask, model: str) -> bytes:
+    def _body(self, body: Mapping[str, Any], ask: Ask, model: str, client: Headers) -> bytes:  # noqa: ARG002
         told = self._held(body, ask)
         if told is ask.body and told.get("model") == model:
             return ask.bytes()
@@ -182,10 +183,17 @@ class Azure(Adapter):
 def upstream_said(denied: Denied) -> Denied:
     """In words, what a provider says in another shape than that of the API the agent speaks."""
     try:
-        told = orjson.loads(denied.words)["error"]["message"]
-    except (orjson.JSONDecodeError, KeyError, TypeError):
-        told = f"HTTP status {denied.status}"
+        told = _sentence(orjson.loads(denied.words))
+    except orjson.JSONDecodeError:
+        told = ""
+    sentence = f"the provider refuses: {told[:500] or f'HTTP status {denied.status}'}"
     return Denied(
-        denied.status, "upstream_error", f"the provider refuses: {str(told)[:500]}", retry_after=denied.retry_after,
-        headers=denied.headers,
+        denied.status, "upstream_error", sentence, retry_after=denied.retry_after, headers=denied.headers
     )  # fmt: skip
+
+
+def _sentence(told: Any) -> str:
+    """What an error says, wherever it stands: servers do not agree on that."""
+    if not isinstance(told, dict):
+        return told if isinstance(told, str) else ""
+    return next(filter(None, (_sentence(told.get(name)) for name in ("error", "message", "detail"))), "")

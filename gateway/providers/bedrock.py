@@ -56,9 +56,11 @@ class Bedrock(Adapter):
     def frames(self) -> Frames:
         return BedrockFrames()
 
-    def _body(self, body: Mapping[str, Any], ask: Ask, model: str) -> bytes:  # noqa: ARG002 - the hook's
+    def _body(self, body: Mapping[str, Any], ask: Ask, model: str, client: Headers) -> bytes:  # noqa: ARG002
+        betas = client.get("anthropic-beta")  # a header elsewhere
+        told = {"anthropic_beta": [each.strip() for each in betas.split(",")]} if betas else {}
         kept = {name: value for name, value in body.items() if name not in _ELSEWHERE}
-        return orjson.dumps({"anthropic_version": _VERSION, **kept})
+        return orjson.dumps({"anthropic_version": _VERSION, **told, **kept})
 
     def _place(self, path: str, model: str, ask: Ask) -> str:  # noqa: ARG002 - the hook's
         verb = "invoke-with-response-stream" if ask.stream else "invoke"

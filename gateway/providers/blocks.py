@@ -12,7 +12,8 @@ class Blocks:
 
     def __init__(self) -> None:
         self._begun = 0
-        self._calls: dict[int, int] = {}
+        self._calls: dict[int, tuple[int, Json]] = {}
+        """By the number that the server gives a call: its block."""
         self._open: list[int] = []
         self._in_text = False
 
@@ -27,16 +28,19 @@ class Blocks:
         yield self._delta(self._open[-1], {"type": "text_delta", "text": text})
 
     def call(self, call: Json) -> Iterator[Json]:
-        """A piece of a tool call. Its block stays open: other calls may begin before its last piece."""
-        number = call.get("index", 0)
-        if number not in self._calls:
+        """A piece of a tool call. Its block stays open: other calls may begin before its last piece.
+
+        Some servers give all calls one number: a name with another id begins another call.
+        """
+        number, function = call.get("index", 0), call.get("function") or {}
+        block, begun = self._calls.get(number, (0, None))
+        if begun is None or (function.get("name") and call.get("id") not in (None, begun["id"])):
             if self._in_text:
                 yield from self.close()
-            self._calls[number] = self._begun
-            yield self._begin(tool_use(call, number))
-        arguments = (call.get("function") or {}).get("arguments")
-        if arguments:
-            yield self._delta(self._calls[number], {"type": "input_json_delta", "partial_json": arguments})
+            block, begun = self._calls[number] = self._begun, tool_use(call, self._begun)
+            yield self._begin(begun)
+        if function.get("arguments"):
+            yield self._delta(block, {"type": "input_json_delta", "partial_json": function["arguments"]})
 
     def close(self) -> list[Json]:
         """All that are open."""

@@ -1,9 +1,10 @@
 """Chat completions over Anthropic's Messages API: so agents see one API whoever serves the model.
 
-Translated are system and tool messages, text and image parts, tools, tool choice, stop sequences, limits and
-temperatures; answers, streams, usage and the reason an answer ended come back in OpenAI's shape. What Anthropic has no
-word for (``n`` above 1, ``logprobs``, ``response_format``, ``seed``) is refused, never dropped; but what changes no
-answer, or an image's ``detail`` and the names of who speaks, is left out.
+Translated are system and tool messages, text and image parts, tools, tool choice, an answer's schema, stop sequences,
+limits and temperatures; answers, streams, usage and the reason an answer ended come back in OpenAI's shape. What
+Anthropic has no word for (``n`` above 1, ``logprobs``, JSON without a schema, ``seed``) is refused, never dropped; but
+what changes no answer, or asks for what is done anyway (``n`` of 1), or an image's ``detail`` and the names of who
+speaks, is left out.
 """
 
 from __future__ import annotations
@@ -17,18 +18,26 @@ import orjson
 from gateway.denied import bad_request
 from gateway.dialects.base import Ask
 from gateway.dialects.openai import most_tokens
-from gateway.providers.translation import Json
+from gateway.providers.translation import Json, tokens
 from gateway.providers.turns import system, turns
 
 DEFAULT_MAX_TOKENS: Final = 4096
 """Anthropic asks for a limit; OpenAI does not."""
 _SAME: Final = ("temperature", "top_p", "stream")
-_IGNORED: Final = frozenset({"stream_options", "user", "metadata", "store"})
+_IGNORED: Final = frozenset({"stream_options", "user", "metadata", "store", "safety_identifier", "prompt_cache_key"})
+_ANYWAY: Final[Json] = {
+    "n": 1, "logprobs": False, "frequency_penalty": 0, "presence_penalty": 0, "logit_bias": {}, "modalities": ["text"],
+    "service_tier": "auto",
+}  # fmt: skip
+"""What some clients say always, and what no provider would do otherwise."""
 _KNOWN: Final = _IGNORED | {
     "model", "messages", "max_tokens", "max_completion_tokens", "stop", "tools", "tool_choice", "parallel_tool_calls",
-    *_SAME,
+    "response_format", *_SAME,
 }  # fmt: skip
-_REASONS: Final = {"end_turn": "stop", "stop_sequence": "stop", "max_tokens": "length", "tool_use": "tool_calls"}
+_REASONS: Final = {
+    "end_turn": "stop", "stop_sequence": "stop", "max_tokens": "length", "model_context_window_exceeded": "length",
+    "tool_use": "tool_calls", "refusal": "content_filter",
+}  # fmt: skip
 
 
 class ChatOverMessages:
@@ -51,7 +60,7 @@ class ChatOverMessages:
         """
         body = ask.body
         self._include_usage = not ask.hide_usage
-        if unknown := [name for name, value in body.items() if name not in _KNOWN and value is not None]:
+        if unknown := [n for n, value in body.items() if n not in _KNOWN and value not in (None, _ANYWAY.get(n))]:
             raise bad_request(f"{unknown[0]!r} cannot be asked of this model's provider; leave it out")
         told: Json = {
             "messages": turns(body["messages"]),
@@ -62,6 +71,8 @@ class ChatOverMessages:
             told["system"] = said
         if body.get("stop"):
             told["stop_sequences"] = [body["stop"]] if isinstance(body["stop"], str) else body["stop"]
+        if body.get("response_format"):
+            told |= _format(body["response_format"])
         if body.get("tools"):
             told["tools"] = [_tool(tool["function"]) for tool in body["tools"]]
             told |= _choice(body.get("tool_choice"), body.get("parallel_tool_calls"))
@@ -134,6 +145,14 @@ def _tool(function: Json) -> Json:
     return told | {name: function[name] for name in ("description", "strict") if function.get(name)}
 
 
+def _format(asked: Json) -> Json:
+    if asked["type"] == "text":
+        return {}
+    if asked["type"] != "json_schema":
+        raise bad_request(f"the format {asked['type']!r} cannot be asked of this model's provider; give it a schema")
+    return {"output_config": {"format": {"type": "json_schema", "schema": asked["json_schema"]["schema"]}}}
+
+
 def _choice(choice: Any, parallel: Any) -> Json:
     if isinstance(choice, dict):
         told = {"type": "tool", "name": choice["function"]["name"]}
@@ -151,8 +170,8 @@ def _call(index: int, block: Json) -> Json:
 
 def _usage(told: Json) -> Json:
     """OpenAI counts the cache into the prompt."""
-    read, created = int(told.get("cache_read_input_tokens") or 0), int(told.get("cache_creation_input_tokens") or 0)
-    prompt, output = int(told.get("input_tokens") or 0) + read + created, int(told.get("output_tokens") or 0)
+    read, created = tokens(told, "cache_read_input_tokens"), tokens(told, "cache_creation_input_tokens")
+    prompt, output = tokens(told, "input_tokens") + read + created, tokens(told, "output_tokens")
     details = {"cached_tokens": read}
     return {
         "prompt_tokens": prompt, "completion_tokens": output, "total_tokens": prompt + output,

@@ -1,9 +1,9 @@
 """Anthropic's Messages API over OpenAI's chat completions, which most other providers and servers speak.
 
-Translated are the system prompt, text and images, tools, their calls and results, tool choice, stop sequences, limits
-and temperatures; answers, streams, usage and the reason an answer ended come back in Anthropic's shape. What chat
-completions have no word for (``top_k``, thinking, documents, tools that Anthropic itself runs) is refused, never
-dropped; but thoughts in earlier turns are left out, which no other model could use.
+Translated are the system prompt, text and images, tools, their calls and results, tool choice, an answer's schema, stop
+sequences, limits and temperatures; answers, streams, usage and the reason an answer ended come back in Anthropic's
+shape. What chat completions have no word for (``top_k``, thinking, documents, tools that Anthropic itself runs) is
+refused, never dropped; but thoughts in earlier turns are left out, which no other model could use.
 """
 
 from __future__ import annotations
@@ -12,16 +12,19 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import orjson
+from pydantic_core import from_json
 
 from gateway.denied import Denied, bad_request
+from gateway.dialects.anthropic import NO_THREADS, THREAD
 from gateway.dialects.base import Ask
 from gateway.providers.blocks import Blocks, tool_use
-from gateway.providers.translation import Json
+from gateway.providers.translation import Json, tokens
 
 _SAME: Final = ("temperature", "top_p")
 _IGNORED: Final = frozenset({"metadata", "service_tier"})
 _KNOWN: Final = _IGNORED | {
-    "model", "messages", "max_tokens", "system", "stop_sequences", "stream", "thinking", "tools", "tool_choice", *_SAME,
+    "model", "messages", "max_tokens", "system", "stop_sequences", "stream", "thinking", "tools", "tool_choice",
+    "output_config", *_SAME,
 }  # fmt: skip
 _THOUGHTS: Final = frozenset({"thinking", "redacted_thinking"})
 _REASONS: Final = {"length": "max_tokens", "tool_calls": "tool_use", "content_filter": "refusal"}
@@ -46,7 +49,7 @@ class MessagesOverChat:
         """
         body = ask.body
         if unknown := [name for name, value in body.items() if name not in _KNOWN and value is not None]:
-            raise _wordless(repr(unknown[0]))
+            raise _wordless(repr(unknown[0]), NO_THREADS if unknown[0] == THREAD else None)
         if (body.get("thinking") or {}).get("type") not in (None, "disabled"):
             raise _wordless("'thinking'")
         if ask.max_tokens == 0:
@@ -61,6 +64,8 @@ class MessagesOverChat:
             told["max_completion_tokens"] = body["max_tokens"]
         if body.get("stop_sequences"):
             told["stop"] = body["stop_sequences"]
+        if body.get("output_config"):
+            told |= _format(body["output_config"])
         if body.get("tools"):
             told["tools"] = [_tool(tool) for tool in body["tools"]]
             told |= _choice(body.get("tool_choice") or {})
@@ -73,8 +78,9 @@ class MessagesOverChat:
         message = choice["message"]
         texts = [{"type": "text", "text": text} for text in (message.get("content"), message.get("refusal")) if text]
         calls = [tool_use(call, number) for number, call in enumerate(message.get("tool_calls") or ())]
+        cut = choice.get("finish_reason") == "length"
         for call, block in zip(message.get("tool_calls") or (), calls, strict=True):
-            block["input"] = orjson.loads(call["function"].get("arguments") or "{}")
+            block["input"] = from_json(call["function"].get("arguments") or "{}", allow_partial=cut)
         reason = "refusal" if message.get("refusal") else _REASONS.get(str(choice.get("finish_reason")), "end_turn")
         return {**_message(answer, [*texts, *calls], reason), "usage": _usage(answer.get("usage") or {})}
 
@@ -171,6 +177,15 @@ def _tool(tool: Json) -> Json:
     return {"type": "function", "function": {**named, **{k: v for k, v in told.items() if v is not None}}}
 
 
+def _format(config: Json) -> Json:
+    if unknown := [name for name, value in config.items() if name != "format" and value is not None]:
+        raise _wordless(f"'output_config' with {unknown[0]!r}")
+    if not config.get("format"):
+        return {}
+    schema = {"name": "answer", "schema": config["format"]["schema"], "strict": True}
+    return {"response_format": {"type": "json_schema", "json_schema": schema}}
+
+
 def _choice(choice: Json) -> Json:
     told: Json = {"parallel_tool_calls": False} if choice.get("disable_parallel_tool_use") else {}
     if choice.get("type") == "tool":
@@ -187,12 +202,13 @@ def _message(told: Json, content: list[Json], reason: str | None) -> Json:
 
 def _usage(told: Json) -> Json:
     """Anthropic counts the cache beside the input."""
-    read = int((told.get("prompt_tokens_details") or {}).get("cached_tokens") or 0)
+    prompt = tokens(told, "prompt_tokens")
+    read = min(prompt, tokens(told.get("prompt_tokens_details"), "cached_tokens"))
     return {
-        "input_tokens": int(told.get("prompt_tokens") or 0) - read, "cache_creation_input_tokens": 0,
-        "cache_read_input_tokens": read, "output_tokens": int(told.get("completion_tokens") or 0),
+        "input_tokens": prompt - read, "cache_creation_input_tokens": 0, "cache_read_input_tokens": read,
+        "output_tokens": tokens(told, "completion_tokens"),
     }  # fmt: skip
 
 
-def _wordless(what: str) -> Denied:
-    return bad_request(f"{what} cannot be asked of this model's provider; leave it out")
+def _wordless(what: str, told: Json | None = None) -> Denied:
+    return bad_request(f"{what} cannot be asked of this model's provider; leave it out", told)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from fusebox.usage import MAX_TOKENS
 from gateway.dialects.base import Ask
 
 Json = dict[str, Any]
@@ -49,3 +50,9 @@ class Native:
 
     def done(self) -> list[Json | str]:
         return ["[DONE]"]
+
+
+def tokens(usage: Any, name: str) -> int:
+    """How many tokens a usage tells under a name; 0 for what it does not tell, or cannot be."""
+    told = usage.get(name) if isinstance(usage, dict) else None
+    return told if type(told) is int and 0 <= told <= MAX_TOKENS else 0

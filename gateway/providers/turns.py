@@ -15,6 +15,7 @@ from gateway.dialects.base import text_of
 from gateway.providers.translation import Json
 
 _SYSTEM: Final = ("system", "developer")
+_WORDLESS: Final = ("audio", "function_call")
 
 
 def system(messages: list[Json]) -> str:
@@ -45,6 +46,10 @@ def _turn(message: Json) -> Json:
     blocks = [_part(part) for part in content] if isinstance(content, list) else []
     if isinstance(content, str) and content:
         blocks = [{"type": "text", "text": content}]
+    if lost := [name for name in _WORDLESS if message.get(name) is not None]:
+        raise bad_request(f"a message with {lost[0]!r} cannot be asked of this model's provider")
+    if message.get("refusal"):
+        blocks.append({"type": "text", "text": message["refusal"]})
     for call in message.get("tool_calls") or ():
         function = call["function"]
         blocks.append({"type": "tool_use", "id": call["id"], "name": function["name"], "input": _input(function)})
@@ -67,6 +72,8 @@ def _merged(turns: list[Json]) -> list[Json]:
 def _part(part: Json) -> Json:
     if part.get("type") == "text":
         return {"type": "text", "text": part.get("text", "")}
+    if part.get("type") == "refusal":
+        return {"type": "text", "text": part.get("refusal", "")}
     url = str((part.get("image_url") or {}).get("url", "")) if part.get("type") == "image_url" else ""
     if url.startswith("data:") and ";base64," in url:
         head, data = url[5:].split(";base64,", 1)
