@@ -11,15 +11,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from fusebox import happenings
 from fusebox.usage import Usage, usage_of
+from gateway.media_count import media_in
 
 BYTES_PER_TOKEN: Final = 4
 """The common rule of thumb for a token of English text; estimates only."""
 MAX_BYTES_PER_TOKEN: Final = 64
 """More text than this per reported token does not exist: whoever reports so little is not believed."""
+BESIDE: Final = 16_384
+"""Bytes that a request may hold beside what is read as a prompt: options, metadata, schemas."""
 _MAX_TEXT: Final = 65_536
 
 UNREADABLE: Final = happenings.declare(
@@ -36,15 +39,23 @@ class Metered(NamedTuple):
     estimated: bool
 
 
+class Asked(Protocol):
+    """A request, as a meter needs to know it."""
+
+    raw: bytes
+    body: dict[str, Any]
+    choices: int
+
+
 class Meter:
     """Reads one answer; subclasses know where its parts are.
 
     Args:
-        asked: bytes of the request, for the estimate.
+        ask: the request, for the estimate.
     """
 
-    def __init__(self, asked: int) -> None:
-        self._asked = asked
+    def __init__(self, ask: Asked) -> None:
+        self._ask, self._asked = ask, len(ask.raw)
         self.passed = 0
         """Bytes of text and tool arguments that have passed."""
         self.final = False
@@ -116,6 +127,8 @@ class Meter:
     def _plausible(self, usage: Usage) -> bool:
         seen = usage.output_tokens * MAX_BYTES_PER_TOKEN >= self.passed
         read = usage.input_tokens > 0 or self._asked == 0
+        most = usage.input_tokens * MAX_BYTES_PER_TOKEN + BESIDE
+        read = read and (self._asked <= most or media_in(self._ask.body) > 0)  # pictures have more bytes to a token
         parts = usage.cache_read + usage.cache_creation <= usage.input_tokens and usage.reasoning <= usage.output_tokens
         return seen and read and parts
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from fusebox.usage import Usage, usage_of
 from gateway.denied import Denied
 from gateway.dialects.base import Ask, Dialect, Json, Wire, count_of, last_text, model_of, never_say, parse
-from gateway.meter import Meter, Metered
+from gateway.meter import Asked, Meter, Metered
 from gateway.slots import MessagesSlots, Slots
 from gateway.sse import event
 
@@ -78,7 +78,7 @@ class Messages(Anthropic):
         return event(told, str(told.get("type", "")))
 
     def meter(self, ask: Ask) -> Meter:
-        return MessagesMeter(len(ask.raw))
+        return MessagesMeter(ask)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +94,14 @@ class TokenCount(Anthropic):
         return Ask(model_of(body), False, body, raw, max_tokens=0, asked=last_text(body.get("messages")))
 
     def meter(self, ask: Ask) -> Meter:
-        return TokenCountMeter(len(ask.raw))
+        return TokenCountMeter(ask)
 
 
 class MessagesMeter(Meter):
     """Of messages: the input is told at the start, the output (cumulative) at the end."""
 
-    def __init__(self, asked: int) -> None:
-        super().__init__(asked)
+    def __init__(self, ask: Asked) -> None:
+        super().__init__(ask)
         self._usage: dict[str, Any] = {}
 
     def whole(self, answer: Any) -> None:

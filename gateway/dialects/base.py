@@ -139,7 +139,7 @@ class Plain(Dialect):
         return Ask("", False, {}, raw)
 
     def meter(self, ask: Ask) -> Meter:
-        return PlainMeter(len(ask.raw))
+        return PlainMeter(ask)
 
 
 class PlainMeter(Meter):

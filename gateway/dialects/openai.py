@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from gateway.denied import Denied
 from gateway.dialects.base import Ask, Dialect, Json, count_of, last_text, model_of, never_say, parse, text_of
-from gateway.meter import Meter
+from gateway.meter import Asked, Meter
 from gateway.slots import ChatSlots, ResponsesSlots, Slots
 from gateway.sse import event
 
@@ -55,7 +55,7 @@ class Chat(OpenAi):
         return ChatSlots()
 
     def meter(self, ask: Ask) -> Meter:
-        return ChatMeter(len(ask.raw), ask.choices)
+        return ChatMeter(ask)
 
     def hidden(self, ask: Ask, told: Json) -> bool:
         return ask.hide_usage and not told.get("choices") and bool(told.get("usage"))
@@ -96,7 +96,7 @@ class Responses(OpenAi):
         return event(told, str(told.get("type", "")))
 
     def meter(self, ask: Ask) -> Meter:
-        return ResponsesMeter(len(ask.raw))
+        return ResponsesMeter(ask)
 
     def error_event(self, denied: Denied) -> bytes:
         return b"event: error\n" + Dialect.error_event(self, denied)
@@ -114,7 +114,7 @@ class Embeddings(OpenAi):
         return Ask(model_of(body), False, body, raw, max_tokens=0, asked=text_of(body.get("input")))
 
     def meter(self, ask: Ask) -> Meter:
-        return EmbeddingsMeter(len(ask.raw))
+        return EmbeddingsMeter(ask)
 
 
 def most_tokens(body: Json) -> int | None:
@@ -133,20 +133,15 @@ def _is_reference(item: Any) -> bool:
 
 
 class ChatMeter(Meter):
-    """Of chat completions.
+    """Of chat completions."""
 
-    Args:
-        choices: answers asked for.
-    """
-
-    def __init__(self, asked: int, choices: int) -> None:
-        super().__init__(asked)
-        self._choices = choices
+    def __init__(self, ask: Asked) -> None:
+        super().__init__(ask)
         self._finished: set[int] = set()
 
     @property
     def complete(self) -> bool:
-        return len(self._finished) >= self._choices
+        return len(self._finished) >= self._ask.choices
 
     def whole(self, answer: Any) -> None:
         self._take(answer, "message")

@@ -127,6 +127,23 @@ def test_thoughts_that_a_provider_tells_in_the_total_only_are_counted(running: R
     assert names.ESTIMATED not in attributes(span)
 
 
+@pytest.mark.parametrize("picture", [False, True])
+def test_a_provider_that_has_read_less_than_was_written_is_not_believed(
+    running: Running, provider: Provider, picture: bool
+) -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        usage = {"prompt_tokens": 90, "completion_tokens": 3}
+        return web.json_response({"id": "c", "choices": [{"message": {"content": "Yes."}}], "usage": usage})
+
+    provider.answers = [answer]
+    seen = [{"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 100_000}}]
+    content: Any = seen if picture else "Is my ticket solved? " * 5000
+    ask(running, "/v1/chat/completions", {**CHAT, "messages": [{"role": "user", "content": content}]})
+    (span,) = running.span()
+    believed = names.ESTIMATED not in attributes(span)
+    assert (believed, usage(span)[0] == 90) == (picture, picture), "a picture has many bytes to a token"
+
+
 def test_the_span_says_who_asked_whom(running: Running, provider: Provider) -> None:
     provider.answers = [whole("openai_chat.json")]
     headers = {"traceparent": f"00-{TRACE}-{SPAN}-01", names.HTTP_WORKFLOW: "wf_1"}
