@@ -162,7 +162,19 @@ class Anthropic(Adapter):
 class Azure(Adapter):
     """Azure OpenAI: the deployment stands in the path, the version in the query."""
 
+    _NEW = "2024-09-01"
+    """The version that brought ``stream_options`` and ``max_completion_tokens``; older ones refuse both."""
     _model_in_path = re.compile(r"(?:^|/)deployments/+([^/]+)", re.IGNORECASE)
+
+    def _held(self, body: Mapping[str, Any], ask: Ask) -> Mapping[str, Any]:
+        """What the gateway has put in, as an older version knows it."""
+        if self.settings.api_version >= self._NEW:
+            return body
+        ours = {"stream_options"} if ask.hide_usage or body is not ask.body else set()
+        told = {name: value for name, value in body.items() if name not in ours}
+        if "max_completion_tokens" in told and (ask.held or body is not ask.body):
+            told["max_tokens"] = max(told.pop("max_completion_tokens"), told.get("max_tokens") or 0)
+        return told
 
     def _place(self, path: str, model: str, ask: Ask) -> str:  # noqa: ARG002 - the hook's
         version = f"api-version={quote(self.settings.api_version, safe='')}"

@@ -76,12 +76,14 @@ class MessagesOverChat:
     def answer(self, answer: Json) -> Json:
         choice = answer["choices"][0]
         message = choice["message"]
-        texts = [{"type": "text", "text": text} for text in (message.get("content"), message.get("refusal")) if text]
+        said = (_said(message.get("content")), message.get("refusal"))
+        texts = [{"type": "text", "text": text} for text in said if text]
         calls = [tool_use(call, number) for number, call in enumerate(message.get("tool_calls") or ())]
         cut = choice.get("finish_reason") == "length"
         for call, block in zip(message.get("tool_calls") or (), calls, strict=True):
             block["input"] = from_json(call["function"].get("arguments") or "{}", allow_partial=cut)
-        reason = "refusal" if message.get("refusal") else _REASONS.get(str(choice.get("finish_reason")), "end_turn")
+        usual = "tool_use" if calls else "end_turn"  # some servers have one word for both
+        reason = "refusal" if message.get("refusal") else _REASONS.get(str(choice.get("finish_reason")), usual)
         return {**_message(answer, [*texts, *calls], reason), "usage": _usage(answer.get("usage") or {})}
 
     def event(self, told: Json) -> list[Json | str]:
@@ -89,24 +91,34 @@ class MessagesOverChat:
 
     def done(self) -> list[Json | str]:
         """The end, which waits until now: usage comes after the reason."""
+        if not self._begun:
+            raise ValueError("the stream ends without an answer")
         over: Json = {"stop_reason": self._reason, "stop_sequence": None}
         end: Json = {"type": "message_delta", "delta": over, "usage": _usage(self._usage)}
         return [*self._blocks.close(), end, {"type": "message_stop"}]
 
     def _events(self, told: Json) -> Iterator[Json]:
-        if not self._begun:
+        if not self._begun and told.get("choices"):  # some say something else first
             self._begun = True
             yield {"type": "message_start", "message": {**_message(told, [], None), "usage": _usage({})}}
         self._usage = told.get("usage") or self._usage
         for choice in told.get("choices") or ():
             delta = choice.get("delta") or {}
-            yield from self._blocks.text(delta.get("content") or delta.get("refusal") or "")
+            yield from self._blocks.text(_said(delta.get("content")) or delta.get("refusal") or "")
             for call in delta.get("tool_calls") or ():
+                self._reason = "tool_use"
                 yield from self._blocks.call(call)
             if delta.get("refusal"):
                 self._reason = "refusal"
             elif choice.get("finish_reason"):
                 self._reason = _REASONS.get(choice["finish_reason"], self._reason)
+
+
+def _said(content: Any) -> str:
+    """The text of an answer, which some servers tell in parts; thoughts are none of it."""
+    if isinstance(content, list):
+        return "".join(part["text"] for part in content if part.get("type") == "text")
+    return content or ""
 
 
 def _system(system: Any) -> list[Json]:

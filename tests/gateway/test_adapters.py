@@ -58,6 +58,23 @@ def test_azure_is_asked_by_deployment_and_version(clouds: Running, provider: Pro
     assert "Authorization" not in seen.headers
 
 
+@pytest.mark.parametrize("limited", [False, True])
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
+def test_an_older_version_of_azure_is_asked_in_its_own_words(
+    gateways: StartGateway, provider: Provider, path: str, limited: bool
+) -> None:
+    limit = "[[limits]]\nscope = 'agent'\nmeasure = 'tokens'\nlimit = 100000\nwindow_s = 60\n" if limited else ""
+    azure = CLOUDS[: CLOUDS.index("[providers.aws]")] + '[models.old]\nprovider = "azure"\nname = "our deployment"\n'
+    running = gateways(limit + azure.replace("2024-10-21", "2024-06-01").format(url=provider.url))
+    provider.answers = [streamed("openai_chat_silent.sse")]
+    body = {**CHAT, "model": "old"} | STREAM | ({"max_tokens": 50} if path == "/v1/messages" else {})
+    assert ask(running, path, body)[0] == 200
+    (seen,) = provider.seen
+    assert {"stream_options", "max_completion_tokens"}.isdisjoint(seen.body)
+    assert ("max_tokens" in seen.body) == (limited or path == "/v1/messages")
+    assert attributes(running.span()[0])[names.ESTIMATED] is True
+
+
 def test_bedrock_is_asked_with_a_signature(clouds: Running, provider: Provider) -> None:
     provider.answers = [whole("anthropic_messages.json")]
     body = {**CHAT, "model": "on-bedrock", "max_tokens": 50}

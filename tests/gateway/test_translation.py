@@ -27,7 +27,7 @@ def message(*content: Json, reason: str = "end_turn", **usage: Any) -> Answer:
     return refusing({**told, "content": [*content], "stop_reason": reason, "usage": counted}, 200)
 
 
-def chat(text: str | None, *calls: Json, finish: str = "stop", **usage: Any) -> Answer:
+def chat(text: Any, *calls: Json, finish: str = "stop", **usage: Any) -> Answer:
     """What OpenAI answers."""
     said = {"role": "assistant", "content": text} | ({"tool_calls": [*calls]} if calls else {})
     counted = {"prompt_tokens": 10, "completion_tokens": 5} | usage
@@ -145,6 +145,41 @@ def test_calls_are_told_apart_however_a_server_numbers_them(
     with claude(running).messages.stream(model="gpt-5-mini", max_tokens=9, messages=ASK) as stream:
         content = stream.get_final_message().content
     assert [(block.id, block.input["id"]) for block in content if block.type == "tool_use"] == told
+
+
+def test_calls_of_tools_are_why_an_answer_ended_whatever_the_server_calls_it(
+    running: Running, provider: Provider
+) -> None:
+    delta = {"index": 0, "delta": {"tool_calls": [called("{}", index=0)]}, "finish_reason": "stop"}
+    sent = b"data: " + json.dumps({"id": "c", "model": "m", "choices": [delta]}).encode()
+    provider.answers = [chat("", called("{}")), said(sent + b"\n\n" + DONE + b"\n\n")]
+    answer = claude(running).messages.create(model="gpt-5-mini", max_tokens=9, messages=ASK)
+    with claude(running).messages.stream(model="gpt-5-mini", max_tokens=9, messages=ASK) as stream:
+        streamed = stream.get_final_message()
+    assert answer.stop_reason == streamed.stop_reason == "tool_use"
+
+
+def test_an_answer_may_come_in_parts(running: Running, provider: Provider) -> None:
+    parts: Any = [
+        {"type": "thinking", "thinking": []},
+        {"type": "text", "text": "Solved"},
+        {"type": "text", "text": "."},
+    ]
+    first = {"choices": [], "id": "", "model": "", "prompt_filter_results": []}
+    delta = {"id": "c", "model": "m", "choices": [{"index": 0, "delta": {"content": parts}, "finish_reason": "stop"}]}
+    sent = [b"data: " + json.dumps(each).encode() for each in (first, delta)]
+    provider.answers = [chat(parts), said(b"\n\n".join([*sent, DONE, b""]))]
+    answer = claude(running).messages.create(model="gpt-5-mini", max_tokens=9, messages=ASK)
+    with claude(running).messages.stream(model="gpt-5-mini", max_tokens=9, messages=ASK) as stream:
+        streamed = stream.get_final_message()
+    assert [block.text for block in (*answer.content, *streamed.content)] == ["Solved.", "Solved."]  # type: ignore[union-attr]
+    assert (streamed.id, streamed.model) == ("c", "m")
+
+
+def test_a_stream_without_an_answer_is_none(running: Running, provider: Provider) -> None:
+    provider.answers = [said(DONE + b"\n\n")]
+    status, body, _ = ask(running, "/v1/messages", {**CHAT, "max_tokens": 9, "stream": True})
+    assert (status, json.loads(body)["error"]["code"]) == (502, "upstream_garbled")
 
 
 @pytest.mark.parametrize("told", [{"error": "no such ticket"}, {"detail": "no such ticket"}], ids=str)
