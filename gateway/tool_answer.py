@@ -103,6 +103,6 @@ def _value(body: bytes) -> Any:
 
 
 def _is_text(response: aiohttp.ClientResponse) -> bool:
-    """True where the system says so; others may be."""
+    """True where the system says so; others may be. AWS's events are texts in a frame of their own."""
     kind = response.content_type
-    return kind.startswith("text/") or kind.endswith(("json", "xml", "yaml"))
+    return kind.startswith("text/") or kind.endswith(("json", "xml", "yaml", "eventstream"))

@@ -121,6 +121,19 @@ def test_a_damaged_stream_of_bedrock_is_its_own_fault(clouds: Running, provider:
     assert ask(clouds, "/v1/messages", body)[0] == 503, "its circuit has counted"
 
 
+def test_no_stream_of_bedrock_passes_a_screen_unread(
+    gateways: StartGateway, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "example")
+    passing = CLOUDS.replace('kind = "bedrock"', 'kind = "bedrock"\npassthrough = ["POST"]').format(url=provider.url)
+    provider.answers = [streamed("bedrock_messages.bin", content_type="application/vnd.amazon.eventstream")]
+    path, body = "/aws/model/amazon.nova-lite-v1:0/converse-stream", {"messages": CHAT["messages"]}
+    status, told, _ = ask(gateways(f"[filter]\n{passing}"), path, body)
+    assert (status, json.loads(told)["error"]["code"]) == (502, "upstream_garbled")
+    assert ask(gateways(passing, data="unscreened"), path, body)[0] == 200
+
+
 def test_a_chat_is_served_by_anthropic(running: Running, provider: Provider) -> None:
     provider.answers = [whole("anthropic_messages.json")]
     messages: Any = [
