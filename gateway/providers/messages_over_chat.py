@@ -26,6 +26,9 @@ _KNOWN: Final = _IGNORED | {
     "model", "messages", "max_tokens", "system", "stop_sequences", "stream", "thinking", "tools", "tool_choice",
     "output_config", *_SAME,
 }  # fmt: skip
+_OF_TOOLS: Final = frozenset({
+    "type", "name", "description", "input_schema", "strict", "cache_control", "eager_input_streaming",
+})  # fmt: skip
 _THOUGHTS: Final = frozenset({"thinking", "redacted_thinking"})
 _REASONS: Final = {"length": "max_tokens", "tool_calls": "tool_use", "content_filter": "refusal"}
 _CHOICES: Final = {"auto": "auto", "any": "required", "none": "none"}
@@ -184,6 +187,8 @@ def _text(block: Json) -> str:
 def _tool(tool: Json) -> Json:
     if tool.get("type") not in (None, "custom"):
         raise _wordless(f"the tool {tool.get('type')!r}")
+    if unknown := [name for name, value in tool.items() if name not in _OF_TOOLS and value is not None]:
+        raise _wordless(f"a tool with {unknown[0]!r}")
     told = {"description": tool.get("description"), "strict": tool.get("strict")}
     named = {"name": tool["name"], "parameters": tool["input_schema"]}
     return {"type": "function", "function": {**named, **{k: v for k, v in told.items() if v is not None}}}

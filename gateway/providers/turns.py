@@ -24,8 +24,9 @@ def system(messages: list[Json]) -> str:
 
 
 def turns(messages: list[Json]) -> list[Json]:
-    """What the others say."""
-    return _merged([_turn(message) for message in messages if message.get("role") not in _SYSTEM])
+    """What the others say; who says nothing has no turn, since Anthropic refuses empty ones."""
+    told = [_turn(message) for message in messages if message.get("role") not in _SYSTEM]
+    return _merged([turn for turn in told if turn["content"]])
 
 
 def _text(content: Any) -> str:

@@ -64,6 +64,7 @@ def test_an_answers_schema_is_asked_of_the_other_api(running: Running, provider:
     [
         ("claude", "/v1/chat/completions", {"response_format": {"type": "json_object"}}),
         ("gpt-5-mini", "/v1/messages", {"output_config": {"effort": "low"}}),
+        ("gpt-5-mini", "/v1/messages", {"tools": [{"name": "a", "input_schema": {}, "defer_loading": True}]}),
         ("claude", "/v1/chat/completions", {"n": 2}),
         ("claude", "/v1/chat/completions", {"messages": [*ASK, {"role": "assistant", "audio": {"id": "a1"}}, *ASK]}),
         ("claude", "/v1/chat/completions", {"messages": [*ASK, {"role": "assistant", "function_call": {}}, *ASK]}),
@@ -96,6 +97,14 @@ def test_a_refusal_in_an_earlier_turn_is_what_was_said(running: Running, provide
     asked = {**CHAT, "model": "claude", "messages": [*ASK, {"role": "assistant", **turn}, *ASK]}
     ask(running, "/v1/chat/completions", asked)
     assert provider.seen[0].body["messages"][1]["content"] == [{"type": "text", "text": "No."}]
+
+
+def test_an_earlier_turn_in_which_nothing_was_said_is_none(running: Running, provider: Provider) -> None:
+    provider.answers = [message({"type": "text", "text": "Yes."})]
+    asked = {**CHAT, "model": "claude", "messages": [*ASK, {"role": "assistant", "content": ""}, *ASK]}
+    assert ask(running, "/v1/chat/completions", asked)[0] == 200
+    (turn,) = provider.seen[0].body["messages"]
+    assert (turn["role"], len(turn["content"])) == ("user", 2)
 
 
 @pytest.mark.parametrize(
