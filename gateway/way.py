@@ -37,7 +37,7 @@ class Way:
         self.number += 1
 
     def _again(self, failed: Failed) -> bool:
-        return failed.again and self._left > 0
+        return failed.again and self._left > 0 and self.target.circuit.takes()
 
     @cached_property
     def _others(self) -> list[Target]:

@@ -68,3 +68,10 @@ def test_a_fallback_that_is_left_alone_is_left_out(running: Running, provider: P
     status, body, _ = ask(running, "/v1/chat/completions", STEADY)
     assert (status, json.loads(body)["error"]["message"]) == (529, "the model is overloaded")
     assert superseded(running, 5)[3:] == [True, None]
+
+
+def test_a_failure_that_opens_the_circuit_is_the_last_one(running: Running, provider: Provider) -> None:
+    provider.answers = [failing(500)]
+    told = [ask(running, "/v1/chat/completions", CHAT)[0] for _ in range(3)]
+    assert told == [500, 500, 503], "its own error, as long as it was asked"
+    assert superseded(running, 3) == [True, None, None]
