@@ -2,21 +2,24 @@
 
 A canary is ``cnry-`` and 16 letters of an HMAC over tenant, agent and workflow. Put into a system prompt or beside
 records, it shows in an output when the context itself is carried out. It is looked for as it is, with other case or
-signs between its letters, backwards, in hex, in base64 and in URL encoding.
+signs between its letters, backwards, in halves, in rot13, and in all that :mod:`gateway.filter.dresses` reads.
 """
 
 from __future__ import annotations
 
 import base64
+import codecs
 import hmac
 import re
+from collections.abc import Iterator
 from typing import Final
-from urllib.parse import unquote
+
+from gateway.filter.dresses import decoded, plain
 
 _MARK: Final = "cnry-"
 _LETTERS: Final = 16
-_WORD: Final = re.compile(r"[A-Za-z0-9+/_\-]{16,}={0,2}")
-_HEX: Final = re.compile(r"(?:[0-9A-Fa-f]{2}[\s:]?){16,}")
+_HALF: Final = 8
+_SIGNS: Final = re.compile(r"[\W_]+")
 
 
 class Canaries:
@@ -36,35 +39,19 @@ class Canaries:
 
     @staticmethod
     def seen(text: str, planted: tuple[str, ...]) -> bool:
-        """True when one of the planted canaries is in a text, in whatever dress."""
-        wanted = [_letters(canary.removeprefix(_MARK)) for canary in planted]
-        return any(word in dressed for dressed in _dresses(text) for word in wanted)
+        """True when one of the planted canaries, or half of one, is in a text, in whatever dress."""
+        wanted = {half for canary in planted for half in _halves(_letters(canary.removeprefix(_MARK)))}
+        shown = plain(text)
+        letters = map(_letters, (shown, *decoded(shown)))
+        return any(half in said for said in letters for half in wanted)
 
 
-def _dresses(text: str) -> tuple[str, ...]:
-    plain = _letters(unquote(text))
-    decoded = [_letters(each) for each in _decoded(text)]
-    return plain, plain[::-1], *decoded
+def _halves(word: str) -> Iterator[str]:
+    """All of them, in whatever direction: who parts a word in two leaves one whole."""
+    for written in (word, codecs.encode(word, "rot13")):
+        halves = [written[at : at + _HALF] for at in range(len(written) - _HALF + 1)]
+        yield from (*halves, *(half[::-1] for half in halves))
 
 
 def _letters(text: str) -> str:
-    return "".join(c for c in text.casefold() if c.isalnum())
-
-
-def _decoded(text: str) -> list[str]:
-    found = []
-    for word in _WORD.findall(text):
-        for skip in range(4):  # a canary may begin at any byte of what was encoded
-            found.append(_base64(word[skip:]))
-    for run in _HEX.findall(text):
-        found.append(bytes.fromhex(re.sub(r"[\s:]", "", run)).decode("latin-1"))
-    return found
-
-
-def _base64(word: str) -> str:
-    letters = word.rstrip("=").replace("-", "+").replace("_", "/")
-    letters = letters[: len(letters) // 4 * 4 + (0 if len(letters) % 4 == 1 else len(letters) % 4)]
-    try:
-        return base64.b64decode(letters + "=" * (-len(letters) % 4)).decode("latin-1")
-    except ValueError:
-        return ""
+    return _SIGNS.sub("", text.casefold())

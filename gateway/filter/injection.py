@@ -7,16 +7,16 @@ knows the list can write around it, and a text about injections looks like one. 
 
 from __future__ import annotations
 
-import base64
 import codecs
 import math
 import re
 import tomllib
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from gateway.filter.dresses import decoded, plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,20 +35,39 @@ _MARKERS: Final = re.compile(
     r"<\|(?:im_start|im_end|system|user|assistant|endoftext|eot_id|start_header_id)\|?>|\[/?INST\]|<</?SYS>>"
     r"|^\s*#{2,}\s*(?:system|instructions?|assistant|user)\b\s*:?\s*$|^\s*(?:system|assistant|developer)\s*:\s"
     r"|</?(?:system|instructions?|tool_call|function_call|tool_result|assistant)\b[^>]{0,500}>"
-    r"|\"role\"\s*:\s*\"(?:system|assistant|developer)\"",
+    r"|\"role\"\s*:\s*\"(?:system|assistant|developer)\"|\"type\"\s*:\s*\"tool_use\""
+    r"|<\|[A-Z_]{4,40}_TOKEN\|>|</?(?:start|end)_of_turn>|<\uff5c\w{1,30}\uff5c>|</?important>"
+    r"|\[/?(?:SYSTEM|SYSTEM_PROMPT|TOOL_CALLS|AVAILABLE_TOOLS)\]|<(?:antml:)?(?:function_calls|invoke)\b",
     re.IGNORECASE | re.MULTILINE,
 )
 _HIDDEN_HTML: Final = re.compile(
-    r"display\s*:\s*none|visibility\s*:\s*hidden|font-size\s*:\s*0|opacity\s*:\s*0(?:\.0+)?\b"
-    r"|color\s*:\s*(?:white|#fff(?:fff)?)\b|aria-hidden\s*=\s*[\"']?true",
+    r"display\s*:\s*none|visibility\s*:\s*hidden|font-size\s*:\s*(?:0(?![.\d])|[01](?:\.\d+)?p[xt]\b)"
+    r"|opacity\s*:\s*0(?:\.0+)?\b|color\s*:\s*(?:white|#fff(?:fff)?|rgb\(\s*255\s*,\s*255\s*,\s*255\s*\))"
+    r"|aria-hidden\s*=\s*[\"']?true|(?:left|top|text-indent)\s*:\s*-\d{3,}|<\w+[^>]{0,200}\shidden[\s>=]|<template\b",
     re.IGNORECASE,
 )
 _COMMENT: Final = re.compile(r"<!--(.{0,1000}?)-->", re.DOTALL)
-_ENCODED: Final = re.compile(r"(?:[A-Za-z0-9+/]{4}){6,}(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
-_HEX: Final = re.compile(r"(?:(?:\\x|%|0x)?[0-9A-Fa-f]{2}[ ,]?){20,}")
-_SPACED: Final = re.compile(r"(?:\b\w[ .\-_*]){6,}\w\b")
-_ZERO_WIDTH: Final = frozenset("\u200b\u200c\u200d\u2060\ufeff\u00ad\u180e\u2061\u2062\u2063\u2064")
-_BIDI: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_SPACED: Final = re.compile(r"(?<=\b\w)[ .\-_*](?=\w\b)")
+_GLUED: Final = re.compile(
+    r"\b[^\W_]{1,40}(?:[_.+\-*/|]{1,3}[^\W_]{1,40}){3,}|\b[A-Za-z][a-z]{1,40}(?:[A-Z][a-z]{1,40}){3,}"
+)
+_GLUE: Final = re.compile(r"[_.+\-*/|]+|(?<=[a-z])(?=[A-Z])")
+_HIDDEN: Final = tuple(
+    (Signal(f"hidden.{name}", weight), re.compile(pattern))
+    for name, weight, pattern in (
+        ("tags", 0.9, "[\U000e0000-\U000e007f]"),
+        (
+            "zero_width",
+            0.5,
+            "(?:[A-Za-z]%s+(?=[A-Za-z]).*?){3}|%s{8}".replace("%s", "[\u200b-\u200f\u2060-\u2064\ufeff\u180e]"),
+        ),
+        ("bidi", 0.3, "[\u202a-\u202e]"),
+        ("selectors", 0.6, "[\ufe00-\ufe0f\U000e0100-\U000e01ef]{2}"),
+    )
+)
+"""Those between letters of ours, or many: emoji and other scripts have some of their own."""
+_FLAG: Final = re.compile("\U0001f3f4[\U000e0061-\U000e007a]{2,6}\U000e007f")
+"""Of a part of a country, spelled in tags."""
 _MAX_CHARS: Final = 200_000
 _LETTERS: Final = str.maketrans("013457@$", "oieastas")
 
@@ -57,11 +76,9 @@ def signals(text: str) -> list[Signal]:
     """The signals in a text; of what is longer than 200,000 characters, those of its two ends."""
     if len(text) > _MAX_CHARS:
         text = text[: _MAX_CHARS // 2] + "\n" + text[-_MAX_CHARS // 2 :]
-    found = [*_hidden_characters(text), *_markup(text), *_orders(_plain(text))]
-    for inner in _decoded(text):
-        if any(True for _ in _orders(_plain(inner))):
-            found.append(Signal("encoded", 0.8))
-            break
+    found = [*_hidden_characters(text), *_markup(text), *_orders(_joined(text))]
+    if any(signal not in found for inner in _dressed(text, plain(text)) for signal in _orders(_joined(inner))):
+        found.append(Signal("encoded", 0.8))
     return list({signal.name: signal for signal in found}.values())
 
 
@@ -74,47 +91,32 @@ def _orders(text: str) -> Iterator[Signal]:
     yield from (signal for signal, pattern in _ORDERS if pattern.search(text))
 
 
-def _plain(text: str) -> str:
-    """Compatibility forms folded, invisible characters dropped, blanks joined: tricks that a model reads through."""
-    folded = unicodedata.normalize("NFKC", text)
-    visible = "".join(c for c in folded if unicodedata.category(c) != "Cf")
-    return re.sub(r"\s+", " ", visible)
+def _joined(text: str) -> str:
+    return re.sub(r"\s+", " ", text)
 
 
 def _hidden_characters(text: str) -> Iterator[Signal]:
-    if any(0xE0000 <= ord(c) <= 0xE007F for c in text):
-        yield Signal("hidden.tags", 0.9)
-    if sum(c in _ZERO_WIDTH for c in text) >= 3:
-        yield Signal("hidden.zero_width", 0.5)
-    if any(c in _BIDI for c in text):
-        yield Signal("hidden.bidi", 0.3)
-    if sum(0xFE00 <= ord(c) <= 0xFE0F or 0xE0100 <= ord(c) <= 0xE01EF for c in text) >= 8:
-        yield Signal("hidden.selectors", 0.6)
+    if not text.isascii():
+        shown = _FLAG.sub("", text)
+        yield from (signal for signal, pattern in _HIDDEN if pattern.search(shown))
 
 
 def _markup(text: str) -> Iterator[Signal]:
     if _MARKERS.search(text):
         yield Signal("markers", 0.6)
     if _HIDDEN_HTML.search(text):
-        yield Signal("hidden.html", 0.4)
-    if any(any(True for _ in _orders(_plain(comment))) for comment in _COMMENT.findall(text)):
+        yield Signal("hidden.html", 0.2)
+    if any(any(True for _ in _orders(_joined(comment))) for comment in _COMMENT.findall(text)):
         yield Signal("hidden.comment", 0.6)
 
 
-def _decoded(text: str) -> Iterator[str]:
-    for word in _ENCODED.findall(text):
-        try:
-            yield base64.b64decode(word).decode("utf-8")
-        except ValueError:
-            continue
-    for run in _HEX.findall(text):
-        digits = re.sub(r"\\x|%|0x|[ ,]", "", run)
-        yield bytes.fromhex(digits[: len(digits) // 2 * 2]).decode("latin-1")
-    for spaced in _SPACED.findall(text):
-        yield re.sub(r"[ .\-_*]", "", spaced)
-    tags = "".join(chr(ord(c) - 0xE0000) for c in text if 0xE0020 <= ord(c) <= 0xE007E)
-    if tags:
-        yield tags
-    yield codecs.decode(text, "rot13")
-    yield text[::-1]
-    yield text.translate(_LETTERS)
+def _dressed(text: str, shown: str) -> Iterator[str]:
+    """What it says in another dress."""
+    if shown != text:
+        yield shown
+    yield from decoded(shown)
+    yield _SPACED.sub("", shown)
+    yield from (_GLUE.sub(" ", word) for word in _GLUED.findall(shown))
+    yield codecs.decode(shown, "rot13")
+    yield shown[::-1]
+    yield shown.translate(_LETTERS)

@@ -75,7 +75,7 @@ class OutputFilter:
                 yield from fragments(text)
             yield from shell(text)
             yield from links(text, self._settings.hosts, self._settings.unknown_links)
-            yield from _canary(text, canaries)
+        yield from _canary("\n".join(text for _, text in all_texts(value)), canaries)
         for line in filter(None, commands(value)):
             yield from shell(line)
 

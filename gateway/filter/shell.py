@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -23,12 +24,21 @@ _NOTHING: Final = re.compile(r"(?<=\w)(?:''|\"\"|\\)(?=\w)|(?<=\w)(?:''|\"\")$")
 """What it reads over, inside a word."""
 
 
-def _rules() -> tuple[tuple[Threat, re.Pattern[str]], ...]:
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    threat: Threat
+    hints: tuple[str, ...]
+    """In lower case; the expression runs only where one of them is."""
+    expression: re.Pattern[str]
+
+
+def _rules() -> tuple[_Rule, ...]:
     listed = tomllib.loads(_FILE.read_text())
     words = {name: f"(?:{'|'.join(any_)})" for name, any_ in listed["words"].items()}
     return tuple(
-        (
+        _Rule(
             Threat(rule["name"], rule["what"]),
+            tuple(rule["hints"]),
             re.compile(_WORD.sub(lambda word: words[word[1]], "|".join(rule["any"])), re.IGNORECASE | re.MULTILINE),
         )
         for rule in listed["rule"]
@@ -41,4 +51,7 @@ _RULES: Final = _rules()
 def shell(text: str) -> Iterator[Threat]:
     """Commands that send, open, hide or wipe, as they are written and as a shell reads them."""
     readings = {text, _NOTHING.sub("", _UNSEEN.sub(" ", text))}
-    yield from (threat for threat, pattern in _RULES if any(map(pattern.search, readings)))
+    lower = "\n".join(readings).lower()
+    for rule in _RULES:
+        if any(hint in lower for hint in rule.hints) and any(map(rule.expression.search, readings)):
+            yield rule.threat

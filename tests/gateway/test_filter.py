@@ -1,7 +1,9 @@
 """The output filter: arguments, answers, content, streams, canaries, and the verb."""
 
 import base64
+import codecs
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -124,6 +126,21 @@ LETTERS = CANARY.removeprefix("cnry-")
         base64.b64encode(b"prompt: " + CANARY.encode() + b" end").decode(),
         base64.urlsafe_b64encode(b"xx" + CANARY.encode()).decode().rstrip("="),
         "".join(f"%{ord(c):02x}" for c in CANARY),
+        "".join(f"%25{ord(c):02x}" for c in CANARY),
+        "".join(f"&#{ord(c)};" for c in CANARY),
+        "".join(f"\\u{ord(c):04x}" for c in CANARY),
+        "".join(chr(ord(c) + 0xFEE0) for c in CANARY),
+        "".join(chr(0xE0000 + ord(c)) for c in CANARY),
+        CANARY.replace("a", "а").replace("e", "е").replace("o", "о"),
+        " ".join(str(ord(c)) for c in CANARY),
+        " ".join(f"{ord(c):08b}" for c in CANARY),
+        "-".join(f"{ord(c):02x}" for c in CANARY),
+        codecs.encode(CANARY, "rot13"),
+        base64.b32encode(CANARY.encode()).decode(),
+        base64.b64encode(base64.b64encode(CANARY.encode())).decode(),
+        base64.b64encode(CANARY.encode()).hex(),
+        "\n".join(re.findall(".{1,9}", base64.b64encode(CANARY.encode()).decode())),
+        f"{LETTERS[:8]} in front, and behind it {LETTERS[8:]}",
     ],
 )
 def test_a_canary_is_seen_in_any_dress(said: str) -> None:
@@ -131,6 +148,11 @@ def test_a_canary_is_seen_in_any_dress(said: str) -> None:
     assert FILTER.answer("clerk", text, (CANARY,)).counts["canary"] == 1
     assert FILTER.arguments("clerk", "postgres", {"note": text}, (CANARY,)).counts["canary"] == 1
     assert "canary" not in FILTER.answer("clerk", text, (CANARIES.plant("clerk", "run-2"),)).counts
+
+
+def test_a_canary_in_pieces_of_arguments_is_seen() -> None:
+    for value in ({"a": LETTERS[:7], "b": LETTERS[7:]}, list(LETTERS)):
+        assert FILTER.arguments("clerk", "postgres", value, (CANARY,)).counts == {"canary": 1}
 
 
 def test_a_canary_is_the_same_in_every_process_and_another_one_elsewhere() -> None:
