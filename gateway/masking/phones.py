@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from itertools import repeat
+from collections.abc import Sequence
 from typing import Any, Final
 
 import phonenumbers
@@ -65,7 +65,8 @@ class Phones(PhoneRecognizer):
         if digits < _LEAST_DIGITS:
             return []
         regions = self._regions(run)
-        sure = self._sure(run, regions) if digits <= _MOST_DIGITS and any(map(_is_phone, repeat(run), regions)) else 0
+        its = [region for region in regions if digits <= _MOST_DIGITS and _is_phone(run, region)]
+        sure = self._sure(run, its) if its else 0
         if sure >= self.SCORE:
             return [(0, len(run), sure)]
         parts = [found.span() for found in self._ONE.finditer(run)]
@@ -85,7 +86,7 @@ class Phones(PhoneRecognizer):
             for start, last, sure in self._numbers(run[at:end])
         ]
 
-    def _sure(self, run: str, regions: tuple[str | None, ...]) -> float:
+    def _sure(self, run: str, regions: Sequence[str | None]) -> float:
         """How sure, by the way it is written."""
         if run.startswith("+"):
             return SURE

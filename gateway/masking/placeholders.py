@@ -14,6 +14,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from gateway.masking.escapes import bare
+
 _NUMBERS: Final = frozenset({"CARD", "SSN", "PHONE"})
 PLACEHOLDER: Final = re.compile(r"<[A-Z]{2,20}_[A-Z2-7]{8}>")
 
@@ -55,6 +57,8 @@ class Placeholders:
 
 def _plain(type_: str, value: str) -> str:
     """A value without its spelling."""
+    stripped = bare(value)
+    value = stripped.text if stripped is not None else value
     if type_ in _NUMBERS:
         return "".join(c for c in value if c.isdigit())
     return value if type_ == "SECRET" else re.sub(r"\s+", "" if type_ == "IBAN" else " ", value).casefold()

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.masking.recognisers import Recognisers
+from gateway.masking.recognisers import WORD, Recognisers
 from gateway.masking.secrets import LITERALS, RARER
 
 _ROOM: Final = 60
@@ -31,7 +31,6 @@ _DIGITS: Final = re.compile(r"(?:\d[ .\-/()\u00a0\u2010-\u2015]{0,3}){7,}")
 _IBAN: Final = re.compile(r"[A-Z]{2}\d{2}[ -]?[A-Z0-9]{4}[ -]?[A-Z0-9]{4}", re.IGNORECASE)
 _IP: Final = re.compile(r"\d{1,3}\.\d{1,3}\.\d{1,3}\.\d|::|[0-9A-Fa-f]{1,4}:[0-9A-Fa-f]{1,4}:")
 _PEM: Final = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----.*?(?:-----END [A-Z ]*-----|\Z)", re.DOTALL)
-_WORD: Final = re.compile(r"\w+")
 
 _Hit = tuple[int, int, tuple[str, ...]]
 
@@ -89,7 +88,7 @@ def _hits(text: str, recognisers: Recognisers) -> Iterator[_Hit]:
     for match in _IP.finditer(text):
         yield match.start(), match.end(), ("IP",)
     for names in recognisers.names:
-        for match in _WORD.finditer(text):
+        for match in WORD.finditer(text):
             if names.starts(match[0]):
                 yield match.start(), match.end(), tuple(names.supported_entities)
     yield from _secret_hits(text)

@@ -40,6 +40,7 @@ from gateway.masking.secrets import FORMATS
 from gateway.masking.settings import MaskingSettings
 
 LANGUAGE: Final = "en"
+WORD: Final = re.compile(r"[^\W_]+")
 _CARDS: Final = [
     Pattern(
         "16 to 19 digits",
@@ -128,15 +129,16 @@ class _Ip(IpRecognizer):
 
 
 class _Names(EntityRecognizer):
-    """Names of a dictionary, whole words, whatever their case."""
+    """Names of a dictionary, whole words, whatever their case, also as they stand in addresses and names of files."""
 
     def __init__(self, type_: str, names: Iterable[str]) -> None:
         self._starts: dict[str, list[re.Pattern[str]]] = {}
         for name in sorted(set(names), key=len, reverse=True):
-            first = re.match(r"\w+", name)
+            first = re.match(r"[^\W_]+", name)
             if first is None:
                 raise ConfigError(f"masking.names.{type_}: {name!r} does not begin with a letter or digit")
-            pattern = r"\s+".join(re.escape(part) for part in name.split()) + r"(?!\w)"
+            parts = [re.escape(part) for part in name.split()]
+            pattern = r"(?:\s+|[ ._+\-])".join(parts) + r"(?![^\W_])"
             self._starts.setdefault(first[0].casefold(), []).append(re.compile(pattern, re.IGNORECASE))
         super().__init__(supported_entities=[type_], supported_language=LANGUAGE, name=f"{type_} dictionary")
 
@@ -150,7 +152,7 @@ class _Names(EntityRecognizer):
     def analyze(self, text: str, entities: list[str], nlp_artifacts: Any = None) -> list[RecognizerResult]:
         del entities, nlp_artifacts
         found, end = [], 0
-        for word in re.finditer(r"\w+", text):
+        for word in WORD.finditer(text):
             if word.start() >= end:
                 for pattern in self._starts.get(word[0].casefold(), ()):
                     match = pattern.match(text, word.start())

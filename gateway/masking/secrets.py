@@ -1,9 +1,9 @@
 """Secrets by their well-known formats, as their issuers document them.
 
 A table, so that a new format is one line: issuer, texts of which one is in every such secret, regular expression (of
-the ``regex`` library, whose lookbehind may vary in length). The last four are nobody's format: private keys, passwords
-in URLs, bearer tokens, and what is assigned to a name like ``password`` or ``api_key``, has a letter and a digit, and
-is no call or variable of a program.
+the ``regex`` library, whose lookbehind may vary in length). The last five are nobody's format: private keys, passwords
+in URLs, bearer tokens, basic authorization, and what is assigned to a name like ``password`` or ``api_key``, has a
+letter and a digit, and is no call or variable of a program.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def _format(issuer: str, hints: str, expression: str) -> Format:
 
 _AWS: Final = "AKIA|ASIA|ABIA|ACCA|AGPA|AIDA|AROA|ANPA|ANVA"
 _PEM: Final = r"PRIVATE KEY(?: BLOCK)?-----"
-ASSIGNED: Final = ("key", "secret", "token", "passw", "pwd")
+ASSIGNED: Final = ("key", "secret", "token", "pass", "pwd", "kennwort")
 """Hints of what is assigned; found in the lower-cased text."""
 
 FORMATS: Final = (
@@ -73,9 +73,15 @@ FORMATS: Final = (
     _format("password in a URL", "://", r"(?<=\b[a-z][a-z0-9+.\-]{1,20}://[^\s:/@]{0,80}:)[^\s@/]{3,}(?=@)"),
     _format("authorization", "earer ", r"(?<=\b[Bb]earer\s)[A-Za-z0-9_\-.~+/]{20,}=*"),
     _format(
+        "basic authorization",
+        "asic ",
+        r"(?<=(?i:authorization)[\"']?\s{0,3}[:=]\s{0,3}[\"']?[Bb]asic\s)[A-Za-z0-9+/]{8,}={0,2}",
+    ),
+    _format(
         "assigned",
         "|".join(ASSIGNED),
-        r"(?i)(?<=(?:api[_\-]?key|secret(?:[_\-]?key)?|access[_\-]?token|auth[_\-]?token|passw(?:or)?d|pwd)"
+        r"(?i)(?<=(?:(?:api|access)[_\- ]?key|secret(?:[_\-]?key)?|access[_\-]?token|auth[_\-]?token|passw(?:or)?[dt]"
+        r"|[_\-]pass|mot de passe|kennwort|pwd)"
         r"[\"']?\s{0,3}[:=]\s{0,3}[\"']?)(?![$%][{(]|\{\{|[a-z_][\w.]{0,99}\([^\s\"',;<>]{0,99}\)(?![^\s\"',;<>]))"
         r"(?=[^\s\"',;<>]{0,99}[0-9])(?=[^\s\"',;<>]{0,99}[A-Za-z])[^\s\"',;<>]{8,}",
     ),
@@ -89,6 +95,6 @@ LITERALS: Final = tuple(
 RARER: Final = regex.compile(
     r"\bgl[a-z]{2,5}-[A-Za-z0-9]|\b(?:SK|AC)[0-9a-f]{8}|\b[MNO][A-Za-z0-9]{23,25}\.[A-Za-z0-9_\-]{6}\.|[Aa][Ww][Ss]"
     r"|://[^\s/:@]{0,80}:[^\s@/]{3,200}@"
-    r"|(?i:key|secret|token|passwd|password|pwd)[\"']?\s{0,3}[:=]"
+    r"|(?i:key|secret|token|passwd|password|passwort|pass|kennwort|pwd)[\"']?\s{0,3}[:=]"
 )
 """The rest of them, with what makes them rare."""

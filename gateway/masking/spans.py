@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from presidio_analyzer import RecognizerResult
 
 from gateway.masking.apart import apart
+from gateway.masking.escapes import bare
 from gateway.masking.prefilter import Excerpt, excerpt
 from gateway.masking.recognisers import Recognisers
 
@@ -26,6 +27,10 @@ def spans(text: str, recognisers: Recognisers) -> list[Span]:
     found, loose = _found(text, recognisers), apart(text)
     if loose != text:
         found += _found(loose, recognisers)
+    stripped = bare(text)
+    if stripped is not None:
+        inside, places = _found(apart(stripped.text), recognisers), stripped.places
+        found += [replace(span, start=places[span.start], end=places[span.end]) for span in inside]
     united: list[Span] = []
     for span in sorted(found, key=lambda span: (span.start, -span.end)):
         if united and span.start < united[-1].end:

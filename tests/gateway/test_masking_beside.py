@@ -57,6 +57,41 @@ def test_letters_that_only_look_like_ours_and_signs_between_groups_hide_nothing(
 
 
 @pytest.mark.parametrize("text", [
+    "ada%40example.com", "%61%64%61%40example.com", "ada&#64;example.com", "ada&#x40;example.com",
+    "ada\\u0040example.com",
+    "ada\\x40example.com", "ada\u200b@exam\u200bple.com", "ⓐⓓⓐ@ⓔⓧⓐⓜⓟⓛⓔ.ⓒⓞⓜ", "𝐚𝐝𝐚@𝐞𝐱𝐚𝐦𝐩𝐥𝐞.𝐜𝐨𝐦",
+    "".join(chr(0xE0000 + ord(letter)) for letter in "ada@example.com"),
+])  # fmt: skip
+def test_an_address_in_the_escapes_of_urls_html_and_programs_is_the_same_one(masker: Masker, text: str) -> None:
+    session = masker.session("*", workflow="w")
+    assert session.mask(f"see /x?to={text}&n=1 now").value == session.mask("see /x?to=ada@example.com&n=1 now").value
+    stream = StreamMasker(masker.session("*", workflow="w"))
+    said = "".join(stream.feed(letter) for letter in f"see /x?to={text}&n=1 now") + stream.end()
+    assert said == session.mask("see /x?to=ada@example.com&n=1 now").value
+
+
+@pytest.mark.parametrize("text", [
+    "card 4111%201111%201111%201111", "card=4111+1111+1111+1111", "4111 - 1111 - 1111 - 1111", "4111·1111·1111·1111",
+    "٤١١١ ١١١١ ١١١١ ١١١١", "ada_lovelace.txt", "Ada.Lovelace", "/people/Ada%20Lovelace", "Ada-Lovelace",
+    "q=Ada+Lovelace",
+    "Authorization: Basic YWRhOnMzY3JldHB3", "DB_PASS=abcd1234", "Passwort: geheim12345", "api key: abcd1234efgh5678",
+    "access_key=abcd1234efgh5678",
+])  # fmt: skip
+def test_a_value_is_found_as_forms_paths_and_settings_write_it(masker: Masker, text: str) -> None:
+    masked = masker.session("*").mask(text)
+    assert sum(masked.counts.values()) == 1
+    assert "<" in masked.value
+
+
+@pytest.mark.parametrize("text", [
+    "100%25 of 4111+1111", "50%20off", "&#169; 2026", "1234 - 5678 - 1234 - 5678", "a\\u0041b", "compass: north1234",
+    "token: 1234", "the Ada_Lov file", "Basic understanding is fine",
+])  # fmt: skip
+def test_escapes_alone_are_no_values(masker: Masker, text: str) -> None:
+    assert masker.session("*").mask(text).value == text
+
+
+@pytest.mark.parametrize("text", [
     "version: 1.2.3.4", "v1.2.3.4", "1.2.3.4.5", "12:30:45.123", "a::b::c", "10:20:30:40:50:60", "999.1.1.1",
     "order_4111111111111112", "\\n4111111111111112", "4111.1111.1111.1112", "1234.5678",
 ])  # fmt: skip
