@@ -80,8 +80,18 @@ def _verbs(root: exp.Expr, grant: SqlGrant) -> Iterator[Threat]:
 
 
 def _unions(root: exp.Expr) -> Iterator[Threat]:
-    """A branch of constants is how one finds out what fits."""
+    """A branch of constants is how one finds out what fits; a recursive WITH begins with one."""
     for union in root.find_all(exp.SetOperation):
+        if _recurs(union):
+            continue
         for branch in (union.left, union.right):
             if isinstance(branch.unnest(), exp.Select) and not branch.unnest().args.get("from_"):
                 yield Threat("sql.union", "a UNION with constants")
+
+
+def _recurs(union: exp.SetOperation) -> bool:
+    """The union that a recursive WITH is, whose second branch reads the WITH itself."""
+    cte = union.parent
+    if not isinstance(cte, exp.CTE) or not (cte.parent and cte.parent.args.get("recursive")):
+        return False
+    return any(table.name == cte.alias and not table.db for table in union.right.find_all(exp.Table))

@@ -17,6 +17,8 @@ ALL = "*"
 def tables(root: exp.Expr, grant: SqlGrant) -> Iterator[Threat]:
     """Tables that are not granted, and what stands where a table should."""
     own = _ctes(root)
+    if any(isinstance(source.this, exp.Column) for source in root.find_all(exp.From)):
+        yield Threat("sql.table", "a subquery in the place of an array, whose table cannot be told")
     for table in root.find_all(exp.Table):
         if not isinstance(table.this, exp.Identifier):
             yield Threat("sql.function", f"{called(table.this) if table.this else 'nothing'} in the place of a table")
@@ -163,13 +165,17 @@ def _written(root: exp.Expr, grant: SqlGrant) -> Iterator[Threat]:
     target = root.find(exp.Table)
     its = (grant.columns(full_name(target)) or ()) if target else ()
     granted = {target.alias_or_name: its, "excluded": its} if target else {}  # what ON CONFLICT could not insert
+    beside = [table for table in root.find_all(exp.Table) if not table.find_ancestor(exp.Select)]
+    readable = {each.alias_or_name: grant.columns(full_name(each)) or () for each in beside} | granted
+    changed = {id(each.this) for each in root.expressions if isinstance(each, exp.EQ)}  # by SET, of the target
     for query in root.find_all(exp.Select):
         if not query.find_ancestor(exp.Select):
             for scope in traverse_scope(query):
                 yield from _in_scope(scope, grant)
     for column in root.find_all(exp.Column):
         if not column.find_ancestor(exp.Select) and not isinstance(column.this, exp.Star):
-            yield from _column(column.name, column.table, granted)
+            bare = id(column) in changed and not column.table
+            yield from _column(column.name, column.table, granted if bare else readable)
     named = root.this.expressions if isinstance(root, exp.Insert) and isinstance(root.this, exp.Schema) else []
     for identifier in named:
         yield from _column(identifier.name, "", granted)

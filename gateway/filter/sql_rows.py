@@ -18,8 +18,8 @@ _COLLECTING: Final = kinds(
     *("JSONArrayAgg", "JSONBObjectAgg", "JSONObjectAgg", "ObjectAgg"),
 )
 _COLLECTORS: Final = frozenset(
-    ("grouparray", "groupuniqarray", "json_agg", "jsonb_agg", "xmlagg", "string_agg", "topk")
-    + ("json_arrayagg", "json_objectagg")
+    ("grouparray", "groupuniqarray", "json_agg", "jsonb_agg", "json_object_agg", "jsonb_object_agg", "xmlagg")
+    + ("string_agg", "topk", "json_arrayagg", "json_objectagg")
 )
 
 
@@ -31,9 +31,18 @@ def rows(root: exp.Expr, grant: SqlGrant) -> Iterator[Threat]:
                 yield Threat("sql.where", f"{write.key} without a WHERE that chooses rows")
     if grant.max_rows and isinstance(root, exp.Query) and _is_dump(root, grant):
         yield Threat("sql.dump", f"a whole table: give a WHERE that chooses, or LIMIT {grant.max_rows} at most")
+    if grant.max_rows and any(_is_dump(select, grant) for select in _collectors(root)):
+        yield Threat("sql.dump", "a whole table in one value: give the subquery a WHERE that chooses")
     copied = root.expression if isinstance(root, exp.Insert) else None
     if grant.max_rows and isinstance(copied, exp.Query) and copied.find(exp.Table) and _is_dump(copied, grant):
         yield Threat("sql.dump", "an INSERT that copies a whole table")
+
+
+def _collectors(root: exp.Expr) -> Iterator[exp.Select]:
+    """Subqueries that make one value of many rows."""
+    for select in root.find_all(exp.Select):
+        if select is not root and any(_gathers(node) for each in select.expressions for node in each.walk()):
+            yield select
 
 
 def _booleans(grant: SqlGrant) -> bool:
@@ -87,7 +96,9 @@ def _sums_up(select: exp.Select) -> bool:
 
 
 def _collects(node: exp.Expr) -> bool:
-    if isinstance(node, exp.Star):
-        return node.find_ancestor(exp.Count) is None
+    return _gathers(node) or (isinstance(node, exp.Star) and node.find_ancestor(exp.Count) is None)
+
+
+def _gathers(node: exp.Expr) -> bool:
     named = isinstance(node, exp.Anonymous | exp.AnonymousAggFunc | exp.ParameterizedAgg)
     return isinstance(node, _COLLECTING) or (named and called(node) in _COLLECTORS)

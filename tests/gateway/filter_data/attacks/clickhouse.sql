@@ -280,3 +280,6 @@ SELECT * FROM items WHERE notEmpty(name)
 SELECT * FROM items WHERE assumeNotNull(id) > 0
 SELECT * FROM items WHERE id BETWEEN id * 0 AND id
 DELETE FROM items WHERE modulo(id, 1) = 0
+SELECT id FROM orders ARRAY JOIN (SELECT [any(password)] FROM users) AS p WHERE id = 3
+SELECT id FROM orders ARRAY JOIN (SELECT array(max(password)) FROM users) AS p WHERE id = 3
+SELECT id, (SELECT groupArray(name) FROM customers) FROM orders WHERE id = 3

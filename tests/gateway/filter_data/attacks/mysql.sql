@@ -238,3 +238,6 @@ DELETE FROM items WHERE id DIV 1
 DELETE FROM items WHERE length(name)
 SELECT id, count(*) FROM orders GROUP BY id WITH ROLLUP
 SELECT max(name) FROM items GROUP BY uuid()
+SELECT id, (SELECT GROUP_CONCAT(name) FROM customers) FROM orders WHERE id = 3
+WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT password FROM users) SELECT i FROM n
+UPDATE orders o JOIN customers c ON c.id = o.customer_id SET c.email = 'x' WHERE o.id = 3

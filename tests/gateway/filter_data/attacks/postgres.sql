@@ -307,3 +307,9 @@ SELECT max(name) FROM items GROUP BY random()
 SELECT id, count(*) FROM orders GROUP BY ROLLUP (id)
 DELETE FROM items WHERE id::text <> ''
 SELECT * FROM items WHERE (id & 0) = 0
+SELECT (SELECT array_agg(name) FROM customers)
+SELECT id, (SELECT jsonb_agg(name) FROM customers) FROM orders WHERE id = 3
+WITH RECURSIVE n AS (SELECT 1 UNION ALL SELECT 2) SELECT * FROM n
+UPDATE orders SET name = 'x' FROM customers c WHERE c.id = orders.customer_id AND c.country = 'DE'
+UPDATE orders SET status = c.email FROM customers c WHERE c.id = orders.customer_id AND c.country = 'DE'
+DELETE FROM orders USING users u WHERE u.id = orders.customer_id AND u.password = 'x'

@@ -132,3 +132,10 @@ SELECT toDate(created_at) AS day, region, status, count() FROM orders GROUP BY A
 SELECT * FROM items WHERE order_id = 3 ORDER BY id LIMIT 5 WITH TIES
 SELECT region, any(status) FROM orders GROUP BY region
 SELECT * FROM products WHERE modulo(id, 10) = 3
+SELECT groupArray(10)(id) FROM orders WHERE customer_id = 3
+SELECT windowFunnel(3600)(created_at, status = 'new', status = 'paid') FROM orders WHERE customer_id = 3
+SELECT arrayStringConcat(arraySort(groupUniqArray(region)), ',') FROM orders WHERE status = 'open'
+SELECT arrayFold((acc, x) -> acc + x, [1, 2, 3], toInt64(0)), arrayZip([1, 2], [3, 4]), range(10)
+SELECT arrayFirst(x -> x > 1, [1, 2]), arrayCumSum([1, 2]), arraySlice([1, 2, 3], 1, 2), arrayAvg([1])
+SELECT toTimeZone(created_at, 'UTC'), toWeek(created_at), toInt32OrZero(note), extractAll(note, 'x') FROM orders WHERE id = 3
+SELECT avgOrNull(total), uniqCombined64(customer_id), formatReadableSize(sum(total)) FROM orders

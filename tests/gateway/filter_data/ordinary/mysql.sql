@@ -124,3 +124,6 @@ SELECT substring(note, 1, 2), count(id) FROM orders GROUP BY substring(note, 1, 
 SELECT DATE(created_at) AS day, region, status, COUNT(*) FROM orders GROUP BY day, region, status
 SELECT * FROM products WHERE flags & 4
 SELECT * FROM products WHERE ifnull(price, 0) > 10
+WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 10) SELECT i FROM n
+UPDATE orders o JOIN customers c ON c.id = o.customer_id SET o.status = 'x' WHERE c.country = 'DE'
+SELECT JSON_OBJECT('id', id), JSON_ARRAYAGG(id) FROM orders WHERE customer_id = 3

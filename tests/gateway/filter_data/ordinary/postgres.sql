@@ -153,3 +153,9 @@ SELECT substring(note, 1, 2), count(id) FROM orders GROUP BY substring(note, 1, 
 SELECT date_trunc('day', created_at) AS day, region, status, count(*) FROM orders GROUP BY 1, region, status
 SELECT * FROM items WHERE order_id = 3 ORDER BY id FETCH FIRST 5 ROWS WITH TIES
 SELECT id FROM orders WHERE total::int > 100
+WITH RECURSIVE d AS (SELECT date '2026-01-01' AS day UNION ALL SELECT day + 1 FROM d WHERE day < date '2026-01-31') SELECT d.day, count(o.id) FROM d LEFT JOIN orders o ON o.created_at::date = d.day GROUP BY d.day ORDER BY d.day
+UPDATE orders o SET status = 'x' FROM customers c WHERE c.id = o.customer_id AND c.country = 'DE'
+DELETE FROM orders USING customers c WHERE c.id = orders.customer_id AND c.country = 'XX'
+SELECT jsonb_agg(jsonb_build_object('id', id)) FROM orders WHERE customer_id = 3
+SELECT e.value->>'sku' FROM events ev CROSS JOIN LATERAL jsonb_array_elements(ev.data->'items') AS e(value) WHERE ev.id = 3
+SELECT c.name, (SELECT array_agg(o.id) FROM orders o WHERE o.customer_id = 3) FROM customers c WHERE c.country = 'DE'
