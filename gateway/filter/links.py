@@ -25,11 +25,11 @@ _LONGEST: Final = 2000
 """Characters of an address that are looked at: the host of a longer one may stand behind them."""
 
 _SCRIPTS: Final = frozenset({"javascript", "vbscript", "data", "file"})
-_SCRIPT: Final = re.compile(r"\]\(\s*<?(\w+):")
+_SCRIPT: Final = re.compile(r"\](?:\(|:)\s*<?([^\s()<>]{1,100})")
 _SCHEME: Final = re.compile(r"(\w+):")
 _LEADING: Final = ("href", "src", "action", "data")
 """How the names of attributes end whose addresses are followed."""
-_HANDLER: Final = re.compile(r"(?:.*[\"'])?on(?:load|error|begin|start|toggle|pageshow|animation\w{3,12})")
+_HANDLER: Final = re.compile(r"(?:.*[\"'])?on(?:load|error|begin|start|toggle|pageshow|focus|animation\w{3,12})")
 """What runs as soon as it is shown."""
 
 
@@ -59,7 +59,9 @@ def links(text: str, hosts: tuple[str, ...], unknown: Weight, pictures: Pictures
 
 def _schemes(text: str) -> Iterator[str]:
     """Of addresses that are followed."""
-    yield from _SCRIPT.findall(text)
+    for address in _SCRIPT.findall(text):
+        if found := _SCHEME.match(_as_read(address)):
+            yield found[1]
     for name, value in attributes(text):
         if name.endswith(_LEADING) and (found := _SCHEME.match(_as_read(value))):
             yield found[1]

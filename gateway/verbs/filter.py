@@ -12,12 +12,14 @@ from typing import Any, Final
 from fusebox import terminal
 from fusebox.config import Config
 from fusebox.errors import ConfigError
+from gateway.codec import codec_of
 from gateway.filter import FilterSettings, OutputFilter, Ruling, judge
 from gateway.filter.statements import parsed
 from gateway.filter.threats import ruling
 from governance.registry import load_registry
 
 _KINDS: Final = ("sql", "arguments", "answer", "content")
+_KIND_OF: Final = {".sql": "sql", ".json": "arguments"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,9 @@ JSON or a text), answer (of a model), content (from outside: a score). Exit code
             "test", help="what the filter says about a file"
         )
         test.add_argument("file", type=Path)
-        test.add_argument("--as", dest="kind", choices=_KINDS, help="default: sql for *.sql, else answer")
+        test.add_argument(
+            "--as", dest="kind", choices=_KINDS, help="default: sql for *.sql, arguments for *.json, else answer"
+        )
         test.add_argument("--agent", default="", help="whose grants count; without one nothing is granted")
         test.add_argument("--tool", default="*", help="the tool that is called (default: any)")
         test.add_argument("--host", action="append", default=[], help="a host links may lead to; may be repeated")
@@ -54,7 +58,7 @@ JSON or a text), answer (of a model), content (from outside: a score). Exit code
         test.add_argument("--json", action="store_true", help="one JSON object a text")
 
     def run(self, args: argparse.Namespace, config: Config) -> int:
-        kind = args.kind or ("sql" if args.file.suffix == ".sql" else "answer")
+        kind = args.kind or _KIND_OF.get(args.file.suffix, "answer")
         rule = _rule(kind, args, config)
         denied = 0
         for case in _cases(args.file, args.lines or args.file.suffix == ".sql"):
@@ -84,10 +88,7 @@ def _rule(kind: str, args: argparse.Namespace, config: Config) -> Callable[[str]
 
 
 def _cases(file: Path, by_line: bool) -> Iterator[_Case]:
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file}: {error}") from error
+    text = _text(file)
     if not by_line:
         yield _Case(1, text)
         return
@@ -99,6 +100,21 @@ def _cases(file: Path, by_line: bool) -> Iterator[_Case]:
         if line.strip() and not line.startswith("## "):
             first = first if parts else number
             parts.append(line)
+
+
+def _text(file: Path) -> str:
+    """
+    Raises:
+        ConfigError: it cannot be read, or is no text.
+    """
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{file}: {error}") from error
+    codec = codec_of(data)
+    if codec is None:
+        raise ConfigError(f"{file}: no text; the filter reads none from such a file")
+    return data.decode(codec).removeprefix("\ufeff")
 
 
 def _print(case: _Case, told: Ruling, as_json: bool) -> None:
