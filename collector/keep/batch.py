@@ -59,7 +59,7 @@ class Source(Protocol):
         """Everything up to ``number`` is done."""
 
     def lag(self) -> int:
-        """Bytes not read yet."""
+        """Bytes not read yet; any thread may ask."""
 
     @property
     def astray(self) -> bool:
@@ -139,11 +139,12 @@ class Batches:
     @property
     def size(self) -> int:
         """Bytes that were read and are in no batch yet."""
-        return sum(len(record.payload) for record in self._ahead)
+        return sum(len(record.payload) for record in tuple(self._ahead))  # any thread may ask
 
     def lag(self) -> int:
-        """Bytes of the spool that are in no table yet."""
-        open_bytes = sum(map(len, self._open.payloads)) if self._open else 0
+        """Bytes of the spool that are in no table yet. Any thread may ask, also while a batch is being stored."""
+        batch = self._open
+        open_bytes = sum(map(len, batch.payloads)) if batch else 0
         return self._source.lag() + self.size + open_bytes
 
     def look(self) -> bool:

@@ -94,7 +94,6 @@ class Flow:
     begun: float = 0.0
     """When the batch at hand was tried first; 0 while there is none."""
     reason: str = ""
-    lag: int = 0
 
 
 class Keeper:
@@ -137,6 +136,10 @@ class Keeper:
         """The state of the flow right now."""
         return self._flow
 
+    def lag(self) -> int:
+        """Bytes of the spool that are in no table now."""
+        return self._batches.lag()
+
     def trouble(self) -> str:
         """Empty while records flow, else why they have not for half a minute: an insert that hangs has not failed."""
         begun = self._flow.begun
@@ -166,12 +169,10 @@ class Keeper:
     def _step(self) -> bool:
         """Store one batch; False when there is none."""
         if not self._batches.look():
-            self._flow.lag = 0
             return False
         for seconds in self._linger.steps(self._batches):
             self._wait(seconds)
         batch = self._batches.next()
-        self._flow.lag = self._batches.lag()
         if batch:
             self._begin()
             with self._linger.timed():

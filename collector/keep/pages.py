@@ -16,7 +16,7 @@ from fusebox.metrics import TEXT, Gauge, Otel, queue, render, send_failed, sent,
 def health(keeper: Keeper) -> Reply:
     """200 while records flow (or none come), 503 with the reason when none could be stored for half a minute."""
     flow, trouble = keeper.flow, keeper.trouble()
-    body = {"ok": not trouble, "last_stored": flow.last_stored, "lag_bytes": flow.lag, "reason": flow.reason}
+    body = {"ok": not trouble, "last_stored": flow.last_stored, "lag_bytes": keeper.lag(), "reason": flow.reason}
     return Reply(503 if trouble else 200, json.dumps(body).encode(), {"content-type": "application/json"})
 
 
@@ -26,12 +26,12 @@ def metrics(keeper: Keeper, rows: Mapping[str, int]) -> Reply:
 
 
 def _samples(keeper: Keeper, rows: Mapping[str, int]) -> Iterator[Gauge | Otel]:
-    flow, counts = keeper.flow, happenings.counts()
+    flow, lag, counts = keeper.flow, keeper.lag(), happenings.counts()
     yield sent(counts[WRITTEN.name])
     yield sent_logs(counts[LOGS_WRITTEN.name])
     yield send_failed(counts[BURIED.name])
-    yield from queue(flow.lag)
-    yield Gauge("keep_lag_bytes", "bytes of the spool that are in no table yet", flow.lag)
+    yield from queue(lag)
+    yield Gauge("keep_lag_bytes", "bytes of the spool that are in no table yet", lag)
     yield Gauge("keep_last_stored_seconds", "when a batch was stored last (Unix seconds, 0 = never)", flow.last_stored)
     for table, number in rows.items():
         yield Gauge("table_rows", "rows of a table after the last batch", number, {"table": table})

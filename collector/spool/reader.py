@@ -16,7 +16,8 @@ from fusebox.registry import AGENT_ID
 
 
 class Reader:
-    """One process's view of a spool; use it from one thread. The spool may be written, or not exist, meanwhile.
+    """One process's view of a spool; use it from one thread, but for :meth:`lag`. The spool may be written, or not
+    exist, meanwhile.
 
     Delivery is at least once: after a restart it goes on behind the last :meth:`commit`. Damaged records are skipped
     and counted, never waited for.
@@ -67,12 +68,14 @@ class Reader:
             self._position = max(self._position, number)
 
     def lag(self) -> int:
-        """Bytes this reader has not read yet."""
-        current = self._file or self._enter(self._located())
-        if current is None:
+        """Bytes this reader has not read yet. Any thread may ask."""
+        if self._position >= self._mark.read():
             return 0
-        ahead = sum(s.size() for s in segments(self._folder) if s.base > current.segment.base)
-        return ahead + max(0, current.size() - current.offset)
+        current = self._file
+        segment, offset = (current.segment, current.offset) if current else (self._located(), 0)
+        if segment is None:
+            return 0
+        return max(0, sum(s.size() for s in segments(self._folder) if s.base >= segment.base) - offset)
 
     def close(self) -> None:
         """Release files. Legal twice."""

@@ -245,14 +245,18 @@ def test_an_insert_that_hangs_is_no_flow(tmp_path: Path) -> None:
             hanging.set()
             assert go_on.wait(30)
 
-    keeper = Keeper(Batches(Source(disk), Promises(tmp_path), _SETTINGS, clock), Hanging(), clock, 0.0)  # type: ignore[arg-type]
+    keeper = Keeper(Batches(Source(disk), Promises(tmp_path), _SETTINGS, clock), Hanging(), clock, 0.01)  # type: ignore[arg-type]
     keeper.start()
     assert hanging.wait(10)
     clock.advance(29)
     assert keeper.trouble() == ""
     clock.advance(2)
     assert "does not end" in keeper.trouble()
+    assert keeper.lag() == 1
+    disk.records.append(Record(2, b"comes meanwhile"))
+    assert keeper.lag() == 16, "what waits is told while it grows"
     go_on.set()
+    until(lambda: keeper.lag() == 0, "all is stored")
     until(lambda: keeper.trouble() == "", "it has ended")
     keeper.stop()
 

@@ -82,6 +82,16 @@ def test_a_reader_may_come_before_the_writer(folder: Path) -> None:
     writer.close()
 
 
+def test_a_reader_that_has_read_everything_lags_nothing_after_a_restart(folder: Path, writer: Writer) -> None:
+    Reader(folder, "keep").commit(writer.append(b"read before"))
+    restarted = Reader(folder, "keep")
+    assert restarted.lag() == 0
+    writer.append(b"new")
+    assert restarted.lag() > 0
+    assert payloads(restarted) == [b"new"]
+    assert restarted.lag() == 0
+
+
 def test_names_that_leave_the_folder_are_refused(folder: Path) -> None:
     with pytest.raises(ConfigError, match="reader name"):
         Reader(folder, "../escape")
