@@ -101,7 +101,7 @@ class Reader:
         skipped = current.resync(closed=bool(later))
         if skipped:
             happenings.emit(DAMAGED, segment=current.segment.path.name, offset=current.offset - skipped, bytes=skipped)
-            keep_evidence(current.segment)
+            current.put_aside()
             return True
         if not later or not current.exhausted():
             return False
@@ -144,12 +144,19 @@ class _Current:
         self.segment = segment
         self.offset = 0
         self.damaged = False
+        self._aside = False
         self._fruitless = _NEVER
         """Size of the file when it was last searched in vain."""
         self.fd = os.open(segment.path, os.O_RDONLY | os.O_CLOEXEC)
 
     def size(self) -> int:
         return os.fstat(self.fd).st_size
+
+    def put_aside(self) -> None:
+        """Keep the damaged segment for people: once, at however many places it is damaged."""
+        if not self._aside:
+            self._aside = True
+            keep_evidence(self.segment)
 
     def exhausted(self) -> bool:
         return self.offset >= self.size()

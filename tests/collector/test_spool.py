@@ -455,6 +455,22 @@ def test_a_quarantined_segment_is_counted_once_and_the_folder_is_bounded(folder:
     assert len(quarantined(folder)) == 8
 
 
+def test_a_segment_damaged_at_many_places_is_counted_once_also_when_it_is_not_kept(folder: Path) -> None:
+    writer = Writer(folder, 64 * MIB, segment_bytes=2000)
+    for _ in range(12 * 20):
+        writer.append(b"x" * 80)
+    for file in sorted(folder.glob("*.seg"))[:11]:
+        data = bytearray(file.read_bytes())
+        for place in (150, 700, 1500):
+            data[place] ^= 255
+        file.write_bytes(data)
+    before = counted("spool_quarantined")
+    assert len(payloads(Reader(folder, "keep"))) == 12 * 20 - 11 * 3, "what is not kept aside is read all the same"
+    assert counted("spool_quarantined") == before + 11
+    assert len(quarantined(folder)) == 8
+    writer.close()
+
+
 def test_the_spool_of_an_earlier_release_is_read_and_continued(folder: Path) -> None:
     """``golden/`` holds spools as releases wrote them; a change of format that cannot read one needs a new name."""
     shutil.copytree(GOLDEN / "spool-0.1", folder)
