@@ -88,8 +88,8 @@ def _refuse_strangers(applied: dict[int, str], known: list[Step]) -> None:
     newer = set(applied) - {step.number for step in known}
     if newer:
         raise ConfigError(
-            f"the database has schema step {max(newer)}, which this Fusebox does not know; install the one that wrote "
-            "it or, if that was no release, keep to a new database"
+            f"the database has schema step {max(newer)}, which this Fusebox does not know; upgrade it, or, if no "
+            "release wrote that database, begin a new one"
         )
     changed = [step.name for step in known if applied.get(step.number, step.sha256) != step.sha256]
     if changed:
