@@ -27,6 +27,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from collector import queries
 from collector.truth_queries import CANARY, CANARY_SERVICE
+from collector.watch.steady import Steady
 from fusebox import happenings, names
 from fusebox.clock import Clock
 from fusebox.config import Config
@@ -62,7 +63,8 @@ class Canary:
         self._seen = ""
         self._reason = ""
         self._told = False
-        self._good = clock.wall()
+        self._steady = Steady(clock)
+        self._good_at, self._good = self._steady.now(), clock.wall()
         self.watermark = 0.0
         """What was received before this time (Unix seconds on our clock) is in the database; 0 = not known."""
         self.seconds = 0.0
@@ -71,7 +73,7 @@ class Canary:
         self._thread = threading.Thread(target=self._run, name="watch-canary", daemon=True)
 
     def start(self) -> None:
-        self._good = self._clock.wall()
+        self._well()
         if self._config.canary_s:
             self._thread.start()
 
@@ -86,8 +88,8 @@ class Canary:
 
     @property
     def age(self) -> float:
-        """Wall-clock seconds since one came through (or since the start)."""
-        return self._clock.wall() - self._good
+        """Real seconds since one came through (or since the start)."""
+        return self._steady.now() - self._good_at
 
     def trouble(self) -> str:
         """Why none comes through; empty while they do, or when none is sent."""
@@ -107,12 +109,17 @@ class Canary:
             pause = self._config.canary_s
 
     def _send_one(self) -> None:
-        span_id, started, began = secrets.token_hex(8), self._clock.now(), self._clock.wall()
+        span_id, started, began = secrets.token_hex(8), self._clock.now(), self._steady.now()
         self._post(_canary(span_id, started))
         received = self._await(span_id, started)
-        self.watermark, self.seconds = received, self._clock.wall() - began
-        self._good, self._reason, self._told = self._clock.wall(), "", False
+        self.watermark, self.seconds = received, self._steady.now() - began
+        self._well()
         happenings.emit(THROUGH, seconds=round(self.seconds, 3))
+
+    def _well(self) -> None:
+        """One came through, or it starts."""
+        self._good_at, self._good = self._steady.now(), self._clock.wall()
+        self._reason, self._told = "", False
 
     def _await(self, span_id: str, started: float) -> float:
         """Time of receipt, once SQL shows it."""

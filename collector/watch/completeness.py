@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from collector.watch.canary import Canary
 from collector.watch.sequences import ANYBODY, Sequences
+from collector.watch.steady import Steady
 from fusebox import happenings, names
 from fusebox.clock import Clock
 from fusebox.eventmap import SpanFacts, agent_of
@@ -31,7 +32,7 @@ class Completeness:
     """Looks at every span that goes by."""
 
     def __init__(self, canary: Canary, clock: Clock) -> None:
-        self._canary, self._clock = canary, clock
+        self._canary, self._steady = canary, Steady(clock)
         self._sequences = Sequences()
         self._surely: dict[str, int] = {}
         self._perhaps: dict[str, int] = {}
@@ -46,7 +47,7 @@ class Completeness:
         if span.emitter and type(number) is int and number > 0:
             dropped = span.attributes.get(names.DROPPED)
             self._sequences.note(
-                span.emitter, number, agent_of(span.attributes, span.service), self._clock.wall(),
+                span.emitter, number, agent_of(span.attributes, span.service), self._steady.now(),
                 dropped if type(dropped) is int else 0, span.service,
             )  # fmt: skip
         if not span.attributes.get(names.CANARY):
@@ -68,8 +69,8 @@ class Completeness:
 
     def _look_again(self) -> None:
         """Once a second at most: in a storm every event may have a finding."""
-        now = self._clock.wall()
-        if not 0 <= now - self._looked < _LOOK_EVERY_S:
+        now = self._steady.now()
+        if now - self._looked >= _LOOK_EVERY_S:
             self._looked, self._surely, self._perhaps = now, self._sequences.lost(now), self._sequences.doubtful(now)
 
     def sentences(self) -> list[str]:
@@ -83,7 +84,7 @@ class Completeness:
 
     def lost(self) -> dict[str, int]:
         """Spans that never arrived lately, by agent, or by service where they may be several agents'."""
-        return self._sequences.lost(self._clock.wall())
+        return self._sequences.lost(self._steady.now())
 
     def json(self) -> dict[str, Any]:
         """For the board: ``stored`` is the database's watermark (Unix seconds, 0 = not known)."""

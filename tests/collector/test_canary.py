@@ -73,6 +73,20 @@ def test_a_path_that_is_cut_is_told_once_with_the_place(tmp_path: Path) -> None:
     assert canary.watermark == 0
 
 
+def test_a_clock_that_is_put_back_hides_neither_a_cut_path_nor_a_loss(tmp_path: Path) -> None:
+    clock = ManualClock()
+    canary, _, _ = late(Config(data_dir=tmp_path, canary_s=10), clock)
+    complete = Completeness(canary, clock)
+    for number in (1, 4):
+        complete.look(facts(number))
+    clock.advance(-3600)
+    assert complete.sentences() == []
+    clock.advance(LATE_S + 11)
+    assert complete.sentences() == [
+        "2 spans of bot never arrived", "no canary span came through for 41 s: none was answered"
+    ]  # fmt: skip
+
+
 def test_without_canaries_there_is_no_word_about_them(tmp_path: Path) -> None:
     clock = ManualClock()
     canary, told, _ = late(Config(data_dir=tmp_path, canary_s=0), clock)
