@@ -138,3 +138,17 @@ def test_watch_starts_on_a_damaged_journal_people_can_kill_and_nobody_can_resume
     status, found = site.verify()
     assert (status, found["problems"], found["incomplete"]) == (0, [], [])
     site.control().resume("agent:b", "c")
+
+
+def test_what_watch_could_not_be_told_of_is_said_to_who_verifies(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It pages people; while it is down, whoever looks has to."""
+    site.control().kill("agent:a", "b")
+    site.stop()
+    (site.data_dir / "latch" / "watch.jsonl").unlink()
+    capsys.readouterr()
+    assert main(["audit", "verify", "--json"]) == 1
+    told = capsys.readouterr()
+    assert told.err.startswith("watch was not told of this: ")
+    assert json.loads(told.out)["verdict"] == "tampered"
