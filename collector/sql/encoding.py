@@ -11,6 +11,7 @@ A block (source: ClickHouse's ``CompressionInfo.h`` and ``CompressedWriteBuffer.
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from collections.abc import Callable, Iterator
@@ -90,11 +91,12 @@ _ENCODERS: Final[dict[str, Callable[[], Encoder]]] = {
 }
 
 
+_NEVER: Final = re.compile(r";\s*q\s*=\s*0(?:\.0*)?\s*$", re.IGNORECASE)
+
+
 def negotiate(accepted: str) -> str:
     """The encoding for an ``Accept-Encoding``, or ``""``; a client that takes several gets the first in our order."""
-    names = {
-        part.partition(";")[0].strip().lower() for part in accepted.split(",") if "q=0" not in part.replace(" ", "")
-    }
+    names = {part.partition(";")[0].strip().lower() for part in accepted.split(",") if not _NEVER.search(part)}
     return next((name for name in _ENCODERS if name in names), "")
 
 

@@ -44,10 +44,12 @@ _SYSTEM_TABLES: Final = frozenset(
     }
 )  # fmt: skip
 _FORMATS: Final = re.compile(
-    r"TabSeparated\w*|TSV\w*|CSV\w*|JSON\w*|Pretty\w*|Native|RowBinary\w*|Vertical|Values|Markdown|XML|Arrow|"
-    r"ArrowStream|Parquet|ORC|Avro|BSONEachRow|MsgPack|Npy|RawBLOB|LineAsString|Null"
+    r"TabSeparated\w*|TSV\w*|TSKV|CSV\w*|JSON\w*|NDJSON|Pretty\w*|Native|RowBinary\w*|Vertical|Values|Markdown|MD|XML|"
+    r"Arrow|ArrowStream|Parquet|ORC|Avro|BSONEachRow|MsgPack|Npy|RawBLOB|(?:Raw|LineAsString)(?:WithNames(?:AndTypes)?)?|"
+    r"Null"
 )
-_FORMAT_TAIL: Final = re.compile(r"^(.*)\sFORMAT\s(?P<form>\w+)$", re.DOTALL)
+_FORMAT_TAIL: Final = re.compile(r"^(.*)\sFORMAT\s(?P<quote>`?)(?P<form>\w+)(?P=quote)$", re.DOTALL)
+"""The engine quotes the names of formats that are words of SQL, too."""
 _PAIR: Final = r"(\w+) = ('[^'\\\n]*'|-?[\d.]+|true|false)"
 _SETTING: Final = re.compile(_PAIR)
 _BARE_PAIR: Final = _PAIR.replace("(", "(?:")

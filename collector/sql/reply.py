@@ -18,7 +18,7 @@ _TYPES: Final = {
     "XML": "application/xml",
     "Parquet": "application/vnd.apache.parquet",
 }
-_LINES: Final = ("JSONEachRow", "JSONCompactEachRow", "JSONStringsEachRow", "JSONCompactStringsEachRow")
+_LINES: Final = ("NDJSON", "JSONEachRow", "JSONCompactEachRow", "JSONStringsEachRow", "JSONCompactStringsEachRow")
 
 
 @dataclass(frozen=True, slots=True)

@@ -381,6 +381,8 @@ FILES_AND_NETWORK: Final = [
     "SELECT 1 INTO OUTFILE '{canary}' AND STDOUT",
     "SELECT 1 INTO OUTFILE '{canary}' COMPRESSION 'gzip'",
     "SELECT 1 FORMAT TSV INTO OUTFILE '{canary}'",
+    "SELECT 1 INTO OUTFILE '{canary}' FORMAT Values",
+    "SELECT 1 INTO OUTFILE '{canary}' FORMAT `Null`",
     "WITH 1 AS x SELECT x INTO OUTFILE '{canary}'",
     "SELECT 1 SETTINGS max_threads = 1 INTO OUTFILE '{canary}'",
     "SELECT 1 INTERSECT SELECT 1 INTO OUTFILE '{canary}'",

@@ -44,6 +44,9 @@ def test_what_a_client_does_not_take_it_does_not_get(port: Port) -> None:
     reply = requests.post(port.url, data=ROWS, headers={"Accept-Encoding": "gzip;q=0, br"}, timeout=10)
     assert "Content-Encoding" not in reply.headers
     assert reply.headers["Content-Length"] == str(len(reply.content)) == "34000"
+    for rarely in ("gzip;q=0.5", "br, gzip; q=0.001"):
+        reply = requests.post(port.url, data=ROWS, headers={"Accept-Encoding": rarely}, timeout=10)
+        assert reply.headers["Content-Encoding"] == "gzip", rarely
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "lz4"])
@@ -95,15 +98,18 @@ def test_a_long_result_makes_several_blocks() -> None:
 
 
 @pytest.mark.parametrize(
-    "form", ["JSON", "JSONCompact", "JSONEachRow", "CSV", "CSVWithNames", "TSV", "Native", "Parquet"]
-)
+    "form",
+    ["JSON", "JSONCompact", "JSONEachRow", "NDJSON", "CSV", "CSVWithNames", "TSV", "TSKV", "Native", "Parquet",
+     "Values", "Null", "MD", "Raw", "LineAsString"],
+)  # fmt: skip
 def test_formats_and_their_media_types(port: Port, form: str) -> None:
     clause = port.ask(f"SELECT 1 AS x FORMAT {form}", default_format="Vertical")
     default = port.ask("SELECT 1 AS x", default_format=form)
     header = requests.post(port.url, data="SELECT 1 AS x", headers={"X-ClickHouse-Format": form}, timeout=10)
     kind = {"JSON": "application/json", "JSONCompact": "application/json", "JSONEachRow": "application/x-ndjson",
             "CSV": "text/csv", "CSVWithNames": "text/csv", "TSV": "text/tab-separated-values",
-            "Native": "application/octet-stream", "Parquet": "application/vnd.apache.parquet"}[form]  # fmt: skip
+            "NDJSON": "application/x-ndjson", "Native": "application/octet-stream",
+            "Parquet": "application/vnd.apache.parquet"}.get(form, "text/plain")  # fmt: skip
     for reply in (clause, default, header):
         assert (reply.status_code, reply.headers["X-ClickHouse-Format"]) == (200, form)
         assert reply.headers["Content-Type"].startswith(kind)
