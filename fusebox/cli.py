@@ -66,10 +66,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _print_on_any_terminal() -> None:
-    """A character that a terminal lacks is shown by its number: an order that was carried out ends in no traceback."""
+    """A terminal shows a character that it lacks by its number: an order that was carried out ends in no traceback.
+
+    What goes into a file or a pipe is data, and UTF-8 whatever the locale says.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+            stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="backslashreplace")
 
 
 def _parser(arguments: list[str]) -> argparse.ArgumentParser:
