@@ -52,6 +52,7 @@ Agents started in the same folder find it by themselves; for others it prints an
         with owned(config.data_dir / "up.lock", "fusebox up"):
             environment = _environment(args, config)
             supervisor = Supervisor(config, _services(args, config, console), environment)
+            signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the start as Ctrl-C does, and every role
             supervisor.start()
             stop = _stop_signal()
             try:

@@ -296,3 +296,19 @@ class TestUp:
         assert f"export FUSEBOX_DATA_DIR={data}" in out
         assert "serves one process only" in out.replace("\n", " ")
         assert not any(lookup(data, role) for role in roles)
+
+    def test_a_sigterm_while_it_starts_leaves_no_role_behind(self, tmp_path: Path) -> None:
+        ports = {f"FUSEBOX_{name}_PORT": "0" for name in ("HTTP", "GRPC", "CONTROL", "SQL", "DASHBOARD")}
+        with subprocess.Popen(
+            [sys.executable, "-m", "fusebox", "up", "--no-dashboard"], env=os.environ | ports, start_new_session=True
+        ) as up:
+            until((tmp_path / "data" / "receive.log").exists, "the last role is being started")
+            up.send_signal(signal.SIGTERM)
+        assert up.returncode == 130
+        assert _of_session(up.pid) == []
+
+
+def _of_session(leader: int) -> list[str]:
+    """Processes of a session that are still there."""
+    found = subprocess.run(["ps", "-o", "args=", "--sid", str(leader)], capture_output=True, text=True, check=False)
+    return found.stdout.splitlines()
