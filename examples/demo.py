@@ -179,7 +179,7 @@ def _trip_lines(incident: demo_incident.Incident) -> list[str]:
 def _conclude(running: Stage, screen: Screen, outcome: Outcome, failures: list[str]) -> None:
     screen.act(6, "Summary")
     screen.summary([*outcome.rows(), *_links(running)])
-    if outcome.incident:
+    if outcome.incident and not running.options.exit:
         screen.say("Two queries to try, in another terminal:")
         for sql in to_try(outcome.incident.ticket):
             screen.plain(f'  FUSEBOX_DATA_DIR={running.config.data_dir} fusebox sql "{sql}"')
@@ -188,7 +188,8 @@ def _conclude(running: Stage, screen: Screen, outcome: Outcome, failures: list[s
 
 
 def _links(running: Stage) -> list[tuple[str, str]]:
-    dashboard = running.url("dashboard")
+    """Where to look around; with --exit all of it is gone when somebody reads this."""
+    dashboard = None if running.options.exit else running.url("dashboard")
     token = running.config.data_dir / "operator.token"
     return [("dashboard", f"{dashboard} (operator token: {token})")] if dashboard else []
 

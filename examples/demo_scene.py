@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 from examples.demo_screen import Screen
 from examples.demo_settings import Options
@@ -31,11 +32,15 @@ def run(
     screen.title(f"Fusebox: {SCENES[name].about}")
     with mesh(options, amqp_url, private_node, endpoint, screen.starting) as stage:
         told = play(name, stage, screen)
-        dashboard = lookup(stage.config.data_dir, "dashboard")
-        if dashboard:
-            screen.say(f"dashboard: {dashboard['url']} (operator token: {stage.config.data_dir / 'operator.token'})")
         if not options.exit:
+            _point_to_dashboard(stage.config.data_dir, screen)
             stay(screen)
     if options.json:
         screen.plain(json.dumps(told.json()))
     return 1 if told.failures else 0
+
+
+def _point_to_dashboard(folder: Path, screen: Screen) -> None:
+    dashboard = lookup(folder, "dashboard")
+    if dashboard:
+        screen.say(f"dashboard: {dashboard['url']} (operator token: {folder / 'operator.token'})")

@@ -43,6 +43,8 @@ def play(folder: Path, *arguments: str) -> dict[str, Any]:
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     assert "Traceback" not in done.stdout
     assert "--unprotected" in arguments or "was asked:" in done.stdout, "why shows the prompt"
+    assert "operator.token" not in done.stdout, "what has ended is offered to nobody"
+    assert "fusebox sql" not in done.stdout
     assert list(temporary.iterdir()) == []
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return result
