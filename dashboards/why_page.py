@@ -86,7 +86,7 @@ def _draw_prompts(why: Why) -> None:
     for call in calls:
         st.text(visible(call.model, 100))
         if not call.prompt:
-            st.caption("The prompt was not captured: capture_content is off.")
+            st.caption("No prompt is stored: capture_content was off, or the agent did not say it.")
         for text in (call.prompt, call.answer):
             for line in text[:_PROMPT].splitlines():
                 st.text(visible(line))

@@ -17,7 +17,7 @@ class ServiceVerb:
     description = "Run one service in the foreground, for supervisors such as systemd or Compose."
 
     def configure(self, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("name", help="receive, keep, watch or dashboard")
+        parser.add_argument("name", help="receive, keep, watch, gateway, dashboard or redis")
 
     def run(self, args: argparse.Namespace, config: Config) -> int:
         points = {p.name: p for p in entry_points(group=SERVICES)}

@@ -23,7 +23,7 @@ AGENT: Final = "fusebox-self-test"
 MODEL: Final = "fusebox-self-test-model"
 TOOL: Final = "fusebox-self-test-tool"
 OTHER: Final = "fusebox-self-test-other"
-NO_ADDRESS: Final = "http://127.0.0.1:9"
+NO_ADDRESS: Final = "http://127.0.0.1:9/self-test"
 _CHAT: Final = "/v1/chat/completions"
 _TOOLS: Final = f"/tools/{TOOL}/x"
 

@@ -35,6 +35,20 @@ def writers(root: Path) -> list[str]:
     return sorted(each.name for each in root.iterdir() if each.is_dir() and any(each.glob("*.jsonl")))
 
 
+def some(root: Path, writer: str | None = None) -> list[str]:
+    """The names of all chains, or that of one.
+
+    Raises:
+        ConfigError: there is none: an empty answer would pass for an empty record.
+    """
+    found = writers(root)
+    if not found:
+        raise ConfigError(f"there is no record in {root} yet; 'fusebox up' begins one, or FUSEBOX_DATA_DIR is another")
+    if writer and writer not in found:
+        raise ConfigError(f"there is no chain {writer!r} in {root}; there are {', '.join(found)}")
+    return [writer] if writer else found
+
+
 def chain_files(folder: Path) -> list[Path]:
     """The files of entries, oldest first; a folder, or a link to nothing, that is called like one is none."""
     return sorted(each for each in folder.glob("*.jsonl") if _NAME.fullmatch(each.name) and each.is_file())

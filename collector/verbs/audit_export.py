@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from collector.audit.entry import COLUMNS, as_read
-from collector.audit.files import lines, writers
+from collector.audit.files import lines, some
 from collector.audit.walk import decoded
 from fusebox.config import Config
 
@@ -31,7 +31,7 @@ class Export:
 
     def run(self, args: argparse.Namespace, config: Config) -> int:
         root = config.data_dir / "journal"
-        chosen = [args.writer] if args.writer else writers(root)
+        chosen = some(root, args.writer)
         if args.format == "jsonl":
             for writer in chosen:
                 for text in lines(root / writer):

@@ -7,7 +7,7 @@ import getpass
 from pathlib import Path
 from typing import Final
 
-from collector.audit.files import entries, writers
+from collector.audit.files import entries, some
 from collector.audit.keys import PUBLIC, plan_change, read_public
 from fusebox.config import Config
 from fusebox.control import ControlClient
@@ -28,7 +28,7 @@ class Keys:
 
     def run(self, _args: argparse.Namespace, config: Config) -> int:
         root = config.data_dir / "journal"
-        for writer in writers(root):
+        for writer in some(root):
             for public in read_public(root / writer / PUBLIC).values():
                 print(public, writer, 0)
             for entry in entries(root, writer):

@@ -47,7 +47,13 @@ exit status is 1 when some were refused.
         actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
         replay = actions.add_parser("replay-dead", help="offer dead letters to the database again")
         replay.add_argument("--reason", default="", metavar="TEXT", help="only letters whose reason contains it")
-        replay.add_argument("--timeout", type=float, default=300.0, metavar="SECONDS", help="how long to wait for keep")
+        replay.add_argument(
+            "--timeout",
+            type=float,
+            default=300.0,
+            metavar="SECONDS",
+            help="how long to wait for keep (default: %(default)g)",
+        )
         replay.add_argument("--json", action="store_true", help="print JSON")
 
     def run(self, args: argparse.Namespace, config: Config) -> int:

@@ -109,7 +109,9 @@ def _moment(seconds: float) -> str:
 def _call(call: ModelCall) -> Text:
     text = Text("because ", "yellow").append(_short(call.model) or "a model", "bold yellow")
     if not call.prompt:
-        return text.append(" was asked (the prompt was not captured: capture_content is off)", "dim")
+        return text.append(
+            " was asked (no prompt is stored: capture_content was off, or the agent did not say it)", "dim"
+        )
     return text.append(f" was asked:\n{_short(call.prompt)}").append(
         f"\n→ {_short(call.answer)}" if call.answer else ""
     )

@@ -110,7 +110,7 @@ def _text(file: Path) -> str:
     try:
         data = file.read_bytes()
     except OSError as error:
-        raise ConfigError(f"{file}: {error}") from error
+        raise ConfigError(f"{file} cannot be read: {error.strerror}") from error
     codec = codec_of(data)
     if codec is None:
         raise ConfigError(f"{file}: no text; the filter reads none from such a file")

@@ -631,6 +631,12 @@ def test_a_proof_convinces_somebody_who_has_only_the_checkpoint(
     assert len(capsys.readouterr().out.splitlines()) == 10
     assert main(["audit", "keys"]) == 0
     assert capsys.readouterr().out.split()[1:] == ["watch", "0"]
+    assert main(["audit", "export", "--writer", "nobody"]) == 2
+    assert "no chain 'nobody'" in capsys.readouterr().err
+    monkeypatch.setenv("FUSEBOX_DATA_DIR", str(tmp_path / "elsewhere"))
+    for asked in (["audit", "export"], ["audit", "keys"]):
+        assert main(asked) == 2
+        assert "there is no record" in capsys.readouterr().err, "an empty file would pass for an empty record"
 
 
 def test_the_second_verifier_runs_alone(tmp_path: Path) -> None:

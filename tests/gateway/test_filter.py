@@ -231,6 +231,8 @@ def test_the_verb_rules_on_a_file(
     assert "sql.verb: drop is never granted" in capsys.readouterr().out
     assert main(["filter", "test", str(file), "--agent", "nobody"]) == 2
     assert "0 SQL grants" in capsys.readouterr().err
+    assert main(["filter", "test", "nowhere.md"]) == 2
+    assert capsys.readouterr().err == "fusebox: nowhere.md cannot be read: No such file or directory\n"
 
 
 def test_the_verb_reads_arguments_as_the_gateway_does(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

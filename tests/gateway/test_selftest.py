@@ -96,3 +96,11 @@ def test_nothing_of_the_self_test_stays(gateways: StartGateway) -> None:
     assert running.runtime.latch.kills() == {}
     assert running.runtime.circuits.all() == []
     assert running.keys.agents() == ("ticket-helper",)
+
+
+def test_what_the_self_test_brings_about_names_it_in_the_log(
+    gateways: StartGateway, caplog: pytest.LogCaptureFixture
+) -> None:
+    gateways()
+    (line,) = [record.message for record in caplog.records if "policy_unavailable" in record.message]
+    assert "/self-test does not answer" in line
