@@ -16,11 +16,11 @@ class OutcomeFile:
     """One (operation, target, result) and how often it came round."""
 
     __slots__ = (
-        "count", "failed", "first", "first_time", "gap", "hints", "novelties", "period", "regular", "request", "result",
-        "score", "simhash", "task", "thoughts", "time", "tokens", "warned", "works",
+        "asker", "count", "failed", "first", "first_time", "gap", "hints", "novelties", "period", "regular", "request",
+        "result", "score", "simhash", "task", "thoughts", "time", "tokens", "warned", "works",
     )  # fmt: skip
 
-    def __init__(self, event: Event, novelties: int, works: int, thoughts: int, task: int) -> None:
+    def __init__(self, event: Event, novelties: int, works: int, thoughts: int, task: int, asker: int) -> None:
         self.score, self.hints, self.warned, self.regular = 1.0, 0, False, False
         self.begin(event)
         self.failed = not event.ok
@@ -28,17 +28,18 @@ class OutcomeFile:
         self.time = event.time
         self.tokens, self.request, self.simhash = event.input_tokens, event.request, event.simhash
         self.result, self.novelties, self.works, self.thoughts = event.result_exact, novelties, works, thoughts
-        self.task = task
+        self.task, self.asker = task, asker
 
     def begin(self, event: Event) -> None:
         """``event`` is the first of those that count."""
         self.count, self.first_time, self.first = 1, event.time, f"{event.trace_id}:{event.span_id}"
 
-    def remember(self, event: Event, novelties: int, works: int, thoughts: int, task: int) -> None:
+    def remember(self, event: Event, novelties: int, works: int, thoughts: int, task: int, asker: int) -> None:
         """``event`` is the latest of the file."""
         self.time, self.tokens = event.time, event.input_tokens
         self.request, self.simhash, self.result = event.request, event.simhash, event.result_exact
-        self.novelties, self.works, self.thoughts, self.task = novelties, works, thoughts, task
+        self.novelties, self.works, self.thoughts = novelties, works, thoughts
+        self.task, self.asker = task, asker
 
     def forgive(self) -> float:
         """What failed has succeeded; the score that it had."""

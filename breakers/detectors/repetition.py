@@ -13,6 +13,7 @@ after a thought, the answer is that nothing was found, again, to a request in si
 the same to a request in other words; or the same result to one in similar words              a hint
 another row of the same form: request and result differ in numbers                            ``faint`` / 2
 the answer says that the work goes on (``running``), or code asks on a regular clock          ``idle``
+it was asked in another workflow, that is for somebody else: no write, nor about one thing    ``idle``, at most
 the same but for numbers, within a second, without a thought: a row or a retry, who knows     as it was
 anything else: other work with the same result; numbers that move in the answer               0
 ============================================================================================ ===========
@@ -82,9 +83,9 @@ class Repetition:
 
     name = "repetition"
     __slots__ = (
-        "_alike", "_alike_distance", "_drain", "_drift", "_evidence", "_faint", "_files", "_fresh", "_idle",
-        "_in_trace", "_memory", "_memory_s", "_near", "_near_distance", "_novelties", "_old", "_open", "_stale",
-        "_task", "_thoughts", "_trace", "_vain_distance", "_warn", "_works", "score",
+        "_alike", "_alike_distance", "_asker", "_askers", "_drain", "_drift", "_evidence", "_faint", "_files", "_fresh",
+        "_idle", "_in_trace", "_memory", "_memory_s", "_near", "_near_distance", "_novelties", "_old", "_open",
+        "_stale", "_task", "_thoughts", "_trace", "_vain_distance", "_warn", "_works", "score",
     )  # fmt: skip
 
     def __init__(
@@ -118,6 +119,10 @@ class Repetition:
         self._works = 0
         self._thoughts = 0
         self._trace, self._in_trace, self._task = "", 0, 0
+        self._askers, self._asker = (
+            ("", ""),
+            0,
+        )  # the latest two, so that going to and fro between them is not for others
         self.score = 0.0
 
     @property
@@ -133,6 +138,8 @@ class Repetition:
             return None
         if event.trace_id != self._trace:
             self._turn_to(event.trace_id)
+        if event.workflow != self._askers[0]:
+            self._serve(event.workflow)
         self._in_trace += 1
         step = self._memory.recall(event)
         files, key = self._files, (event.operation, event.target, event.result)
@@ -143,7 +150,7 @@ class Repetition:
                 self._renew(step)
                 if step == CHANGED:
                     self._recover(event.request)
-            files[key] = OutcomeFile(event, self._novelties, self._works, self._thoughts, self._task)
+            files[key] = OutcomeFile(event, self._novelties, self._works, self._thoughts, self._task, self._asker)
             if len(files) > _FILES:
                 del files[next(iter(files))]
             return None
@@ -168,6 +175,13 @@ class Repetition:
             self._memory, self._old = Memory(_SEEN), 0.0
             self._task += 1
         self._trace, self._in_trace = trace, 0
+
+    def _serve(self, workflow: str) -> None:
+        """Work for another workflow."""
+        latest, before = self._askers
+        if workflow != before:
+            self._asker += 1
+        self._askers = workflow, latest
 
     def _count(self, file: OutcomeFile, event: Event) -> None:
         """One more that counts; after what was forgiven it is the first."""
@@ -196,6 +210,8 @@ class Repetition:
     def _repeat(self, file: OutcomeFile, event: Event, step: int) -> None:
         gap = event.time - file.time
         weight = self._weight(file, event, step, gap)
+        if weight > self._idle and self._for_another(file, event):
+            weight = self._idle
         drain = self._drain if weight > self._alike or step >= VARIED else self._drift
         new = self._dilution(file, event.target)
         score = max(0.0, file.score - drain * new)
@@ -226,7 +242,13 @@ class Repetition:
         elif new or weight == _HINT:
             file.hints += 1
         file.gap, file.period = gap, min(file.period or gap, gap)
-        file.remember(event, self._novelties, self._works, self._thoughts, self._task)
+        file.remember(event, self._novelties, self._works, self._thoughts, self._task, self._asker)
+
+    def _for_another(self, file: OutcomeFile, event: Event) -> bool:
+        """Many users ask the same; who writes, or is at one thing, does it again for whomever."""
+        if file.asker == self._asker or not event.ok or not event.workflow:
+            return False
+        return not (names_one_thing(event.target) or writes(event.operation))
 
     @staticmethod
     def _failed_again(file: OutcomeFile, event: Event) -> bool:
@@ -237,6 +259,8 @@ class Repetition:
         if step <= CHANGED and event.request == file.request and file.task < self._task:
             step = SAME  # in an earlier task, which is no longer remembered
         thought = self._thoughts > file.thoughts or event.input_tokens >= file.tokens + _GREW
+        if step <= CHANGED and event.waiting and event.ok and event.request == file.request:
+            return self._idle  # so much was thought meanwhile that only the file remembers it
         if step <= CHANGED or (step == SAME and event.request != file.request and not event.ok):
             return self._similar(file, event, thought, gap)
         if event.ok:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 
@@ -49,6 +50,46 @@ def test_a_small_number_that_moves_in_the_answer_to_the_same_question_is_progres
 
 def test_an_answer_that_says_running_is_waited_for() -> None:
     assert opens(calls(["state of job"] * 60, ['{"state": "running"}'] * 60)) == 0
+
+
+def test_an_answer_that_says_running_is_waited_for_whatever_is_thought_meanwhile() -> None:
+    polls = calls(["state of job"] * 200, ['{"state": "running"}'] * 200)
+    polls = [replace(one, target="job-7") for one in polls]
+    thoughts = [
+        event(one.time - 2, "chat", "", f"prompt {n * 7919:x}", f"thought {n * 7907:x}", action=ActionKind.MODEL_CALL)
+        for n, one in enumerate(polls)
+    ]
+    thoughts = [replace(thought, trace_id=one.trace_id) for thought, one in zip(thoughts, polls, strict=True)]
+    assert opens(one for both in zip(thoughts, polls, strict=True) for one in both) == 0
+
+
+def asked_by(*workflows: str, operation: str = "kb.search", target: str = "kb", ok: bool = True) -> list[Event]:
+    """The same again, for each of these workflows in turn, which leave no common trace."""
+    every = [
+        event(START + 40 * n + n * n, operation, target, "how do I reset my password?", "by the link", ok=ok)
+        for n in range(len(workflows))
+    ]
+    return [replace(one, workflow=workflow) for one, workflow in zip(every, workflows, strict=True)]
+
+
+USERS = tuple(f"wf_{n}" for n in range(60))
+
+
+def test_many_users_may_ask_the_same() -> None:
+    assert opens(asked_by(*USERS)) == 0
+    assert opens(asked_by(*USERS, operation="gpt-5", target="")) == 0
+
+
+def test_one_workflow_that_asks_again_and_again_is_a_loop_and_so_are_two_that_take_turns() -> None:
+    assert opens(asked_by(*["wf"] * 6)) == 4
+    assert opens(asked_by(*["wf_a", "wf_b"] * 4)) == 5
+    assert opens(asked_by(*[""] * 6)) == 4
+
+
+def test_who_writes_the_same_or_is_at_one_thing_or_fails_loops_for_whomever() -> None:
+    assert opens(asked_by(*USERS, operation="tickets.comment", target="tickets")) == 4
+    assert opens(asked_by(*USERS, operation="tickets.look", target="TICK-12")) == 4
+    assert opens(asked_by(*USERS, ok=False)) == 5
 
 
 def test_what_code_asks_by_the_clock_is_no_loop_and_what_a_model_asks_unevenly_is() -> None:

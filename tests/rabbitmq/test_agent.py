@@ -440,6 +440,25 @@ def test_a_message_that_goes_round_is_stopped_without_collector_or_shared_state(
     assert len(inbox.items) <= 3 * 3
 
 
+def test_many_users_may_ask_an_agent_the_same(
+    runtime: Runtime, name: str, key: str, inbox: Inbox, stopping: Keep
+) -> None:
+    agent = stopping(Agent(name, runtime))
+
+    @agent.on(key)
+    def answer(question: str, ctx: Context) -> None:
+        page = ctx.tool("kb.search", lambda _: {"page": "reset by the link in the mail"}, question, target="kb")
+        with ctx.model_call("gpt-5-mini", provider="openai", messages=[{"role": "user", "content": question}]) as call:
+            call.record({"choices": [{"message": {"content": "Use the link in the mail"}}]})
+        inbox.put(page)
+
+    agent.start()
+    for _ in range(8):
+        agent.publish(key, "how do I reset my password?")
+    inbox.wait(8)
+    assert runtime.circuits.circuit(name).state is State.CLOSED
+
+
 @pytest.mark.parametrize("bad", ["", "-x", "a b", "x" * 200, "a\n"])
 def test_an_impossible_name_is_refused(runtime: Runtime, bad: str) -> None:
     with pytest.raises(ConfigError, match="agent id"):
