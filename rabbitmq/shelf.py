@@ -82,6 +82,8 @@ class Shelf:
 
     def __init__(self, broker: Broker, agent: str, queue: str, user: str = "") -> None:
         self._broker, self._agent, self._queue, self._user = broker, agent, queue, user
+        self.dealt_with = 0
+        """Messages put back or thrown away so far, also where that broke off."""
 
     def look(self, limit: int = LIMIT) -> list[Shelved]:
         """What is there, oldest first."""
@@ -103,6 +105,7 @@ class Shelf:
                 work(delivery.message)
                 deliveries.remove(delivery)
                 delivery.ack()
+                self.dealt_with += 1
             return len(chosen)
 
     def _return(self, message: Message) -> None:

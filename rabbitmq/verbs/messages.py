@@ -67,15 +67,17 @@ def wanted(args: argparse.Namespace) -> Wanted:
 
 def replay(config: Config, shelf: Shelf, args: argparse.Namespace, queue: str) -> int:
     """Put the chosen messages back, on record; how many. Raises like :func:`recorded`."""
-    return _recorded(config, args, "replay", queue, shelf.put_back)
+    return _recorded(config, shelf, args, "replay", queue, shelf.put_back)
 
 
 def discard(config: Config, shelf: Shelf, args: argparse.Namespace, queue: str) -> int:
     """Throw the chosen messages away, on record; how many. Raises like :func:`replay`."""
-    return _recorded(config, args, "discard", queue, shelf.discard)
+    return _recorded(config, shelf, args, "discard", queue, shelf.discard)
 
 
-def _recorded(config: Config, args: argparse.Namespace, act: str, queue: str, work: Callable[[Wanted], int]) -> int:
+def _recorded(
+    config: Config, shelf: Shelf, args: argparse.Namespace, act: str, queue: str, work: Callable[[Wanted], int]
+) -> int:
     """
     Raises:
         ControlUnavailable: *watch* could not journal it; nothing was done.
@@ -86,7 +88,7 @@ def _recorded(config: Config, args: argparse.Namespace, act: str, queue: str, wo
     try:
         count = work(wanted(args))
     except Exception as error:
-        control.outcome(order, 0, f"broke off: {error}"[:_MAX_ERROR])
+        control.outcome(order, shelf.dealt_with, f"broke off: {error}"[:_MAX_ERROR])
         raise
     control.outcome(order, count)
     return count

@@ -12,6 +12,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
+import pika
 import pytest
 import requests
 from hypothesis import given
@@ -279,6 +280,25 @@ class TestMessages:
         assert main(["dlq", "purge", agent, "--all"]) == 2
         assert "watch is not running" in capsys.readouterr().err
         assert amqp.depth(dead_queue(agent)) == 1
+
+    def test_a_replay_that_breaks_off_is_recorded_with_what_it_had_put_back(
+        self, harness: Harness, amqp: AmqpBroker, rabbitmq_url: str, unique: Callable[[str], str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:  # fmt: skip
+        agent = unique("bot").replace(".", "-")
+        amqp.declare(agent_topology(agent, []))
+        with closing(pika.BlockingConnection(pika.URLParameters(rabbitmq_url))) as stranger:
+            channel = stranger.channel()
+            for headers in ({}, {}, {"more than we carry": "x" * 100_000}, {}):
+                channel.basic_publish("", dead_queue(agent), b"{}", pika.BasicProperties(headers=headers))
+        eventually(lambda: amqp.depth(dead_queue(agent)) == 4, what="four dead messages")
+        for name, value in {"DATA_DIR": str(harness.config.data_dir), "AMQP_URL": rabbitmq_url}.items():
+            monkeypatch.setenv(f"FUSEBOX_{name}", value)
+        assert main(["dlq", "replay", agent, "--all"]) == 2
+        (outcome,) = harness.journal("outcome")
+        assert outcome["payload"]["count"] == 2
+        assert "broke off" in json.dumps(outcome)
+        eventually(lambda: amqp.depth(dead_queue(agent)) == 2, what="the rest is where it was")
 
 
 def _fail(*_: object) -> None:
