@@ -110,5 +110,16 @@ class Awaiting:
             if over(str(delivery.message.headers.get(names.H_APPROVAL, ""))):
                 self._ready.append(delivery)
             else:
-                self._runtime.broker.publish(names.EXCHANGE_OWN, self._queue, replace(delivery.message, user_id=""))
-                delivery.ack()
+                self._behind_the_others(delivery)
+
+    def _behind_the_others(self, delivery: Delivery) -> None:
+        """
+        Raises:
+            FuseboxError: it could not be published, and is where it was.
+        """
+        try:
+            self._runtime.broker.publish(names.EXCHANGE_OWN, self._queue, replace(delivery.message, user_id=""))
+        except BaseException:  # unsettled, it would be out of sight until the connection ends
+            delivery.reject(requeue=True)
+            raise
+        delivery.ack()

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from uuid import uuid4
 
+import pika
 import pytest
 
-from fusebox import guard, names
+from fusebox import guard, happenings, names
 from fusebox.errors import ApprovalDenied, ApprovalPending, Refused
 from fusebox.records import Action, ActionKind
 from rabbitmq import Agent, Context, Runtime
 from rabbitmq.broker import Message
 from rabbitmq.shelf import Shelf
+from rabbitmq.topology import agent_topology
 from tests.fixtures.agents import Inbox, RuntimeFactory, eventually
 from tests.fixtures.approvals import answer, asked, hold, steps
 from tests.fixtures.watch import Harness
@@ -232,6 +235,27 @@ def test_a_parked_publish_goes_out_under_its_own_id_once_people_agree(
     sender.publish(f"{name}.order", 2, park=True)
     answer(harness, approve=True)
     assert buyer.ordered.wait(1) == [2]
+
+
+@pytest.mark.parametrize("broker", ["amqp"], indirect=True)
+def test_a_message_that_cannot_go_back_behind_the_others_is_not_forgotten(
+    harness: Harness, runtime: Runtime, buyer: Buyer, name: str, rabbitmq_url: str
+) -> None:
+    hold(runtime, ActionKind.TOOL_CALL, "erp.commit")
+    for quantity in (100, 200):
+        buyer.agent.publish(f"{name}.order", quantity)
+    eventually(lambda: parked(runtime, name) == 2, what="both are parked")
+    queue = names.approvals_queue(name)
+    with closing(pika.BlockingConnection(pika.URLParameters(rabbitmq_url))) as connection:
+        connection.channel().queue_unbind(queue, names.EXCHANGE_OWN, queue)
+    before = happenings.counts()["tick_failed"]
+    first, _ = asked(harness, 2)
+    harness.operator().answer(first["id"], first["digest"], True, "read it")
+    eventually(lambda: happenings.counts()["tick_failed"] > before, what="one could not go back")
+    runtime.broker.declare(agent_topology(name, ()))
+    eventually(lambda: len(buyer.ordered.items) + parked(runtime, name) == 2, what="nothing is lost")
+    answer(harness, approve=True)
+    assert sorted(buyer.ordered.wait(2)) == [100, 200]  # type: ignore[type-var]
 
 
 @inprocess
