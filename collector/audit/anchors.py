@@ -22,6 +22,7 @@ from collector.audit.checkpoint import Checkpoint
 from fusebox import happenings
 from fusebox.config import Config
 from fusebox.errors import ConfigError
+from fusebox.http_address import is_speakable, target_of
 from fusebox.rundir import write_atomic
 from fusebox.webhooks import key_of, signed_headers
 
@@ -90,12 +91,16 @@ class Anchor:
 
 
 def into_file(path: Path) -> Put:
-    """Appends each checkpoint as a line, durably."""
+    """Appends each checkpoint as a line, durably and whole: half a line would spoil the next one, too."""
 
     def put(checkpoint: Checkpoint) -> None:
+        line = checkpoint.line + b"\n"
         fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            os.write(fd, checkpoint.line + b"\n")
+            before = os.fstat(fd).st_size
+            if os.write(fd, line) < len(line):
+                os.ftruncate(fd, before)
+                raise AnchorFailed(f"{path} takes no whole line; its disk is full")
             os.fsync(fd)
         finally:
             os.close(fd)
@@ -110,8 +115,8 @@ def to_webhook(url: str, secret: str) -> Put:
         ConfigError: the address or the secret is none.
     """
     parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ConfigError(f"audit_anchor_url = {url!r} is not an http(s) address")
+    if parts.scheme not in ("http", "https") or not parts.hostname or not is_speakable(url):
+        raise ConfigError(f"audit_anchor_url is not an http(s) address in ASCII: {parts.scheme}://{parts.hostname}")
     key_of(secret)
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
 
@@ -121,7 +126,7 @@ def to_webhook(url: str, secret: str) -> Put:
         headers = signed_headers(secret, name, int(time.time()), checkpoint.line)
         try:
             headers["content-type"] = "application/json"
-            connection.request("POST", parts.path or "/", checkpoint.line, headers)
+            connection.request("POST", target_of(parts), checkpoint.line, headers)
             answer = connection.getresponse()
             if not 200 <= answer.status < 300:
                 raise AnchorFailed(f"{parts.hostname} answered {answer.status}")

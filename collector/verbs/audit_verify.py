@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from rich.progress import track
 from rich.text import Text
 
 from collector.audit import checkpoint
+from collector.audit.anchors import AnchorFailed, into_file
 from collector.audit.checkpoint import BadCheckpoint, Checkpoint
 from collector.audit.keys import read_public
 from collector.audit.report import USAGE, VERIFIED, Report
@@ -102,11 +102,9 @@ def _remember(witness: Path | None, known: list[Checkpoint], found: Found) -> No
     if witness is None or found.report.problems or not new:
         return
     try:
-        with witness.open("ab") as file:
-            file.write(b"".join(each.line + b"\n" for each in new))
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
+        for each in new:
+            into_file(witness)(each)
+    except (OSError, AnchorFailed) as error:
         found.report.incomplete.append(f"what was verified is not in the witness: {error}")
 
 

@@ -9,6 +9,7 @@ import io
 import json
 import os
 import random
+import resource
 import subprocess
 import sys
 import threading
@@ -42,6 +43,7 @@ from collector.verbs.audit_export import safe
 from fusebox import happenings
 from fusebox.cli import main
 from fusebox.clock import ManualClock
+from fusebox.errors import ConfigError
 from fusebox.webhooks import new_secret, verify
 from tests.collector.audit_bench import verified
 from tests.fixtures.agents import eventually
@@ -523,6 +525,7 @@ class SecondHost(http.server.ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.got: list[tuple[dict[str, str], bytes]] = []
+        self.paths: list[str] = []
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
     def __exit__(self, *details: Any) -> None:
@@ -534,6 +537,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     server: SecondHost
 
     def do_POST(self) -> None:
+        self.server.paths.append(self.path)
         self.server.got.append((dict(self.headers), self.rfile.read(int(self.headers["content-length"]))))
         self.send_response(500 if len(self.server.got) == 1 else 204)
         self.end_headers()
@@ -571,6 +575,31 @@ class TestAnchors:
         assert problem
         assert (problem.kind, problem.seq) == ("rolled back", 1)
 
+    @pytest.mark.parametrize(
+        "url", ["https://a.example:99999/", "https://a.example/b c", "https://ä.example/", "a.example"]
+    )
+    def test_an_address_that_nothing_could_be_sent_to_is_refused_at_start(self, url: str) -> None:
+        with pytest.raises(ConfigError, match="audit_anchor_url"):
+            to_webhook(url, new_secret())
+
+    def test_a_disk_that_takes_half_a_line_gets_it_whole_later(self, tmp_path: Path, clock: ManualClock) -> None:
+        journal = Journal(tmp_path / "j", clock)
+        journal.append(trip(0))
+        journal.close()
+        signed, file = checkpoint.last(tmp_path / "j" / "watch"), tmp_path / "anchor.jsonl"
+        assert signed
+        put = into_file(file)
+        put(signed)
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (file.stat().st_size + 100, hard))
+        try:
+            with pytest.raises(AnchorFailed, match="no whole line"):
+                put(signed)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        put(signed)
+        assert [checkpoint.parse(line) for line in file.read_bytes().splitlines()] == [signed, signed]
+
     def test_a_second_host_is_posted_to_and_tried_again(self, tmp_path: Path, clock: ManualClock) -> None:
         secret = new_secret()
         journal = Journal(tmp_path, clock)
@@ -579,11 +608,12 @@ class TestAnchors:
         signed = checkpoint.last(tmp_path / "watch")
         assert signed
         with SecondHost() as host:
-            put = to_webhook(f"http://127.0.0.1:{host.server_port}/anchors", secret)
+            put = to_webhook(f"http://127.0.0.1:{host.server_port}/anchors?from=here", secret)
             with pytest.raises(AnchorFailed, match="500"):
                 put(signed)
             put(signed)
         assert [checkpoint.parse(body) for _, body in host.got] == [signed, signed]
+        assert host.paths == ["/anchors?from=here"] * 2
         headers, body = host.got[1]
         assert verify([secret], headers, body, now=float(headers["webhook-timestamp"])) == "checkpoint-watch-1"
 

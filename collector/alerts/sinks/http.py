@@ -19,6 +19,7 @@ from urllib.parse import SplitResult, urlsplit
 from collector.alerts.sinks import Fate, Outcome
 from fusebox.deadline import deadline
 from fusebox.errors import ConfigError
+from fusebox.http_address import is_speakable, target_of
 from fusebox.version import __version__
 
 TIMEOUT_S: Final = 15.0
@@ -49,7 +50,7 @@ class Poster:
             self._url.scheme not in ("http", "https")
             or not self._url.hostname
             or self._url.username
-            or not _speakable(url)
+            or not is_speakable(url)
         ):
             raise ConfigError("the url is not an http(s) address without a user, spelled in ASCII (xn--…, %20)")
 
@@ -66,21 +67,13 @@ class Poster:
         connection.sock = sock
         with deadline(lambda: sock, self._timeout):
             try:
-                connection.request("POST", _target(self._url), body, headers)
+                connection.request("POST", target_of(self._url), body, headers)
                 response = connection.getresponse()
                 with suppress(OSError, http.client.HTTPException):  # the status counts, however the rest comes
                     response.read(_MAX_ANSWER)
                 return _judge(response)
             finally:
                 connection.close()
-
-
-def _speakable(url: str) -> bool:
-    """True for what can stand in a request as it is."""
-    try:
-        return url.isascii() and url.isprintable() and " " not in url and urlsplit(url).port != 0
-    except ValueError:  # a port that is none
-        return False
 
 
 def _judge(response: http.client.HTTPResponse) -> Outcome:
@@ -142,7 +135,3 @@ def _ip(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
             return ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
         return ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None) or ip
     return ip
-
-
-def _target(url: SplitResult) -> str:
-    return (url.path or "/") + (f"?{url.query}" if url.query else "")
