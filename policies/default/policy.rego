@@ -8,7 +8,7 @@ package fusebox.policy
 import rego.v1
 
 decision := decide({
-	"resource": input.resource,
+	"resource": unescaped(input.resource),
 	"facts": input.facts,
 	"denies": listed("denies"),
 	"holds": listed("holds"),
@@ -56,6 +56,9 @@ answer([], [], grants) := {
 
 answer([], [], []) := {"decision": "deny", "rule": "", "matched": [], "reason": "no grant allows it"}
 
+# No pattern has a "?", so it fits what the backslash would; rego-cpp takes "\\x" in what it compares for an escape.
+unescaped(text) := replace(text, "\\", "?")
+
 fits(question, entry) if {
 	glob.match(entry.resource, entry.separators, question.resource)
 	every condition in entry.conditions {
@@ -63,7 +66,7 @@ fits(question, entry) if {
 	}
 }
 
-met(condition, fact) if glob.match(condition.like, null, fact)
+met(condition, fact) if glob.match(condition.like, null, unescaped(fact))
 
 met(condition, fact) if {
 	is_number(fact)

@@ -1,7 +1,7 @@
 """One body for both engines: what the shipped policy makes of the registry."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fusebox.records import Decision
@@ -97,6 +97,8 @@ def test_a_verdict_names_the_revision_of_policy_and_grants(policy: Policy, shipp
 
 @settings(max_examples=60)
 @given(st.text(st.characters(exclude_categories=[]), max_size=40))
+@example("\\x0")
+@example("\\u0041\\")
 def test_whatever_an_agent_calls_a_thing_it_is_that_thing(policy: Policy, text: str) -> None:
     """Quotes, backslashes, NUL, half a surrogate: none makes one resource look like another, or breaks the asking."""
     assert ask(policy, "executor", "model_call", f"gpt-{text}").decision is ALLOW
