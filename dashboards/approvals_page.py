@@ -18,7 +18,7 @@ from dashboards.filters import chosen, typed_token
 from dashboards.oidc import Role
 from dashboards.people import may
 from dashboards.state import forget, memory
-from dashboards.text import lasted, many, moment, visible
+from dashboards.text import lasted, many, moment, visible, whole
 from fusebox.clock import Clock
 from fusebox.config import Config
 from fusebox.control import ControlRefused
@@ -112,7 +112,7 @@ def _draw_one(config: Config, clock: Clock, id: str) -> None:
         for name, value in _facts(row):
             with st.container(horizontal=True, gap="small"):
                 st.caption(name, width=90)
-                st.text(visible(value, len(value)), width="stretch")
+                st.text(whole(value), width="stretch")
         st.caption("Arguments, all of them:")
         st.code(_arguments(row), language="json", wrap_lines=True)
     if row["live"]:
@@ -197,4 +197,4 @@ def _facts(row: Row) -> list[tuple[str, str]]:
 def _arguments(row: Row) -> str:
     """Every character of the arguments, on lines of their own; those that could hide are written out."""
     text = json.dumps(json.loads(row["request"]["arguments"]), indent=2, ensure_ascii=False)
-    return "\n".join(visible(line, len(line)) for line in text.split("\n"))
+    return "\n".join(map(whole, text.split("\n")))

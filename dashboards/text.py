@@ -25,8 +25,13 @@ _BARS: Final = "▁▂▃▄▅▆▇█"
 
 def visible(value: object, limit: int = LIMIT) -> str:
     """``value`` as one line of text in which each invisible character is written out, cut at ``limit`` characters."""
-    text = "".join(_spelled(c) for c in str(value)[: limit + 1])
+    text = whole(str(value)[: limit + 1])
     return text if len(text) <= limit else f"{text[:limit]}…"
+
+
+def whole(text: str) -> str:
+    """The same of all of a text: what a person agrees to must not end where its writer likes."""
+    return "".join(map(_spelled, text))
 
 
 def tag(value: str) -> str:

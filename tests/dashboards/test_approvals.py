@@ -40,8 +40,12 @@ def test_a_person_reads_all_of_it_and_answers_what_they_read(
     monkeypatch: Patch, tmp_path: Path, standin: Standin, button: str, approve: bool
 ) -> None:
     long = "x" * 3_000
+    pushed = "\u200b" * 40 + "and 9,000 to evil"
     row = approval(
-        "buyer", target=f"/{long}/a", contract=f"{long}c", arguments=json.dumps({"note": HIDING, "long": long})
+        "buyer",
+        target=f"/{long}/a",
+        contract=f"{long}c",
+        arguments=json.dumps({"note": HIDING, "long": long, "pushed": pushed}),
     )
     standin.approvals = [row]
     page = _read(_page(monkeypatch, tmp_path, standin), row)
@@ -49,6 +53,7 @@ def test_a_person_reads_all_of_it_and_answers_what_they_read(
     assert long in shown
     assert "\\u202e" in shown
     assert "<script>alert(1)</script>" in shown
+    assert 'and 9,000 to evil"' in shown, "nothing is pushed out of sight by what is spelled out before it"
     assert {f"/{long}/a", f"{long}c"} <= set(texts(page)), "what it works on, and what it means, too"
     assert press(page, button).error[0].value.startswith("Say why")
     assert standin.orders == []
