@@ -26,6 +26,11 @@ from gateway.settings import Provider
 from gateway.sse import event
 
 _VERSION: Final = "bedrock-2023-05-31"
+_ERRORS: Final = {
+    "throttlingException": "rate_limit_error", "validationException": "invalid_request_error",
+    "serviceUnavailableException": "overloaded_error",
+}  # fmt: skip
+"""What Anthropic calls that of which AWS tells within a stream."""
 _ELSEWHERE: Final = frozenset({"model", "stream"})
 """Fields that stand in the path here."""
 
@@ -100,5 +105,6 @@ def _event(headers: Mapping[str, Any], payload: bytes) -> bytes:
     if headers.get(":message-type") == "event":
         inner = orjson.loads(base64.b64decode(told["bytes"]))
         return event(inner, str(inner.get("type", "")))
-    error = {"type": "api_error", "message": str(told.get("message") or headers.get(":exception-type"))}
+    kind = str(headers.get(":exception-type"))
+    error = {"type": _ERRORS.get(kind, "api_error"), "message": str(told.get("message") or kind)}
     return event({"type": "error", "error": error}, "error")

@@ -2,6 +2,8 @@
 
 import json
 import re
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +121,38 @@ def test_a_damaged_stream_of_bedrock_is_its_own_fault(clouds: Running, provider:
     assert [attributes(span)[names.ERROR_TYPE] for span in clouds.span(2)] == ["upstream_garbled"] * 2
     ask(clouds, "/v1/messages", body)
     assert ask(clouds, "/v1/messages", body)[0] == 503, "its circuit has counted"
+
+
+def exception(kind: str) -> bytes:
+    """One frame of an AWS event stream."""
+    fields = {":message-type": "exception", ":exception-type": kind}
+    headers = b"".join(
+        bytes([len(name)]) + name.encode() + b"\x07" + struct.pack("!H", len(value)) + value.encode()
+        for name, value in fields.items()
+    )
+    payload = json.dumps({"message": "it is so"}).encode()
+    prelude = struct.pack("!II", 16 + len(headers) + len(payload), len(headers))
+    frame = prelude + struct.pack("!I", zlib.crc32(prelude)) + headers + payload
+    return frame + struct.pack("!I", zlib.crc32(frame))
+
+
+@pytest.mark.parametrize(
+    ("kind", "attempts", "then"),
+    [("throttlingException", 2, 502), ("validationException", 1, 502), ("internalServerException", 2, 503)],
+)
+def test_only_a_fault_that_bedrock_reports_opens_its_circuit(
+    clouds: Running, provider: Provider, kind: str, attempts: int, then: int
+) -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        return web.Response(body=exception(kind), content_type="application/vnd.amazon.eventstream")
+
+    provider.answers = [answer]
+    body = {**CHAT, "model": "on-bedrock", "max_tokens": 50} | STREAM
+    status, told, _ = ask(clouds, "/v1/messages", body)
+    assert (status, len(provider.seen), b"it is so" in told) == (502, attempts, True)
+    for _ in range(2):
+        ask(clouds, "/v1/messages", body)
+    assert ask(clouds, "/v1/messages", body)[0] == then
 
 
 def test_no_stream_of_bedrock_passes_a_screen_unread(
