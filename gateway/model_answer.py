@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -64,7 +65,7 @@ def _object(body: bytes) -> dict[str, Any]:
         Failed: it is no JSON object.
     """
     try:
-        told = orjson.loads(body)
+        told = orjson.loads(body.removeprefix(codecs.BOM_UTF8))
     except orjson.JSONDecodeError:
         told = None
     if not isinstance(told, dict):

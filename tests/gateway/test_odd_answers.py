@@ -9,6 +9,7 @@ from http.client import HTTPConnection
 from typing import Any
 from urllib.parse import urlsplit
 
+import openai
 import pytest
 from aiohttp import web
 
@@ -50,6 +51,17 @@ def test_a_packed_answer_arrives_whole(running: Running, provider: Provider) -> 
     assert json.loads(call(running, "GET", "/tools/tickets/1").read()) == told
     provider.answers = [packed(gzip.compress((RECORDED / "openai_chat.json").read_bytes()))]
     assert ask(running, "/v1/chat/completions", CHAT)[0] == 200
+
+
+def test_a_mark_of_the_byte_order_says_nothing(running: Running, provider: Provider) -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        body = b"\xef\xbb\xbf" + (RECORDED / "openai_chat.json").read_bytes()
+        return web.Response(body=body, content_type="application/json")
+
+    provider.answers = [answer]
+    client = openai.OpenAI(base_url=f"{running.url}/v1", api_key=running.key, max_retries=0)
+    told: Any = CHAT["messages"]
+    assert client.chat.completions.create(model="gpt-5-mini", messages=told).choices[0].message.content
 
 
 def test_a_packed_answer_without_end_is_given_up(running: Running, provider: Provider) -> None:
