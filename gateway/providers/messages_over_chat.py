@@ -11,13 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-import orjson
 from pydantic_core import from_json
 
-from gateway.denied import Denied, bad_request
 from gateway.dialects.anthropic import NO_THREADS, THREAD
 from gateway.dialects.base import Ask
 from gateway.providers.blocks import Blocks, tool_use
+from gateway.providers.chat_turns import system, turn, wordless
 from gateway.providers.translation import Json, tokens
 
 _SAME: Final = ("temperature", "top_p")
@@ -29,7 +28,6 @@ _KNOWN: Final = _IGNORED | {
 _OF_TOOLS: Final = frozenset({
     "type", "name", "description", "input_schema", "strict", "cache_control", "eager_input_streaming",
 })  # fmt: skip
-_THOUGHTS: Final = frozenset({"thinking", "redacted_thinking"})
 _REASONS: Final = {"length": "max_tokens", "tool_calls": "tool_use", "content_filter": "refusal"}
 _CHOICES: Final = {"auto": "auto", "any": "required", "none": "none"}
 
@@ -52,15 +50,18 @@ class MessagesOverChat:
         """
         body = ask.body
         if unknown := [name for name, value in body.items() if name not in _KNOWN and value is not None]:
-            raise _wordless(repr(unknown[0]), NO_THREADS if unknown[0] == THREAD else None)
+            raise wordless(repr(unknown[0]), NO_THREADS if unknown[0] == THREAD else None)
         if (body.get("thinking") or {}).get("type") not in (None, "disabled"):
-            raise _wordless("'thinking'")
+            raise wordless("'thinking'")
         if ask.max_tokens == 0:
-            raise _wordless("'max_tokens' of 0")
+            raise wordless("'max_tokens' of 0")
         if body["messages"][-1].get("role") != "user":
-            raise _wordless("to go on with a message of the assistant")
+            raise wordless("to go on with a message of the assistant")
         told: Json = {
-            "messages": [*_system(body.get("system")), *(said for turn in body["messages"] for said in _turn(turn))],
+            "messages": [
+                *system(body.get("system")),
+                *(said for message in body["messages"] for said in turn(message)),
+            ],
             **{name: body[name] for name in _SAME if body.get(name) is not None},
         }
         if body.get("max_tokens"):
@@ -124,71 +125,11 @@ def _said(content: Any) -> str:
     return content or ""
 
 
-def _system(system: Any) -> list[Json]:
-    if not system:
-        return []
-    text = system if isinstance(system, str) else "\n\n".join(block["text"] for block in system)
-    return [{"role": "system", "content": text}]
-
-
-def _turn(message: Json) -> list[Json]:
-    """The messages that a turn becomes: results of tools stand by themselves, before what the user says."""
-    content = message.get("content")
-    blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content or []
-    if message.get("role") == "assistant":
-        return [_assistant([block for block in blocks if block.get("type") not in _THOUGHTS])]
-    results = [_result(block) for block in blocks if block.get("type") == "tool_result"]
-    parts = [_part(block) for block in blocks if block.get("type") != "tool_result"]
-    return [*results, *([{"role": "user", "content": _plainly(parts)}] if parts else [])]
-
-
-def _assistant(blocks: list[Json]) -> Json:
-    calls = [
-        {"id": b["id"], "type": "function",
-         "function": {"name": b["name"], "arguments": orjson.dumps(b.get("input") or {}).decode()}}
-        for b in blocks if b.get("type") == "tool_use"
-    ]  # fmt: skip
-    text = "".join(_text(block) for block in blocks if block.get("type") != "tool_use")
-    return {"role": "assistant", "content": text or None, **({"tool_calls": calls} if calls else {})}
-
-
-def _result(block: Json) -> Json:
-    content = block.get("content") or ""
-    text = content if isinstance(content, str) else "\n".join(map(_text, content))
-    told = f"Error: {text}" if block.get("is_error") else text
-    return {"role": "tool", "tool_call_id": block.get("tool_use_id"), "content": told}
-
-
-def _part(block: Json) -> Json:
-    source = block.get("source") or {}
-    match block.get("type"), source.get("type"):
-        case "image", "base64":
-            return {"type": "image_url", "image_url": {"url": f"data:{source['media_type']};base64,{source['data']}"}}
-        case "image", "url":
-            return {"type": "image_url", "image_url": {"url": source["url"]}}
-    return {"type": "text", "text": _text(block)}
-
-
-def _plainly(parts: list[Json]) -> Any:
-    """A single text as such: not every server takes a list."""
-    return parts[0]["text"] if len(parts) == 1 and parts[0]["type"] == "text" else parts
-
-
-def _text(block: Json) -> str:
-    """
-    Raises:
-        Denied: 400, it is none.
-    """
-    if block.get("type") != "text":
-        raise _wordless(f"a block of type {block.get('type')!r}")
-    return str(block["text"])
-
-
 def _tool(tool: Json) -> Json:
     if tool.get("type") not in (None, "custom"):
-        raise _wordless(f"the tool {tool.get('type')!r}")
+        raise wordless(f"the tool {tool.get('type')!r}")
     if unknown := [name for name, value in tool.items() if name not in _OF_TOOLS and value is not None]:
-        raise _wordless(f"a tool with {unknown[0]!r}")
+        raise wordless(f"a tool with {unknown[0]!r}")
     told = {"description": tool.get("description"), "strict": tool.get("strict")}
     named = {"name": tool["name"], "parameters": tool["input_schema"]}
     return {"type": "function", "function": {**named, **{k: v for k, v in told.items() if v is not None}}}
@@ -196,7 +137,7 @@ def _tool(tool: Json) -> Json:
 
 def _format(config: Json) -> Json:
     if unknown := [name for name, value in config.items() if name != "format" and value is not None]:
-        raise _wordless(f"'output_config' with {unknown[0]!r}")
+        raise wordless(f"'output_config' with {unknown[0]!r}")
     if not config.get("format"):
         return {}
     schema = {"name": "answer", "schema": config["format"]["schema"], "strict": True}
@@ -225,7 +166,3 @@ def _usage(told: Json) -> Json:
         "input_tokens": prompt - read, "cache_creation_input_tokens": 0, "cache_read_input_tokens": read,
         "output_tokens": tokens(told, "completion_tokens"),
     }  # fmt: skip
-
-
-def _wordless(what: str, told: Json | None = None) -> Denied:
-    return bad_request(f"{what} cannot be asked of this model's provider; leave it out", told)
