@@ -58,6 +58,13 @@ class Admission:
         """
         self._refuse(action, self._runtime.agent_guards.check(action))
 
+    async def may(self, action: Action) -> bool:
+        """True when the guards that look at the action at hand allow it; a no, or a hold, is audited."""
+        verdict = await self._ask(self._runtime.action_guards, action)
+        if not verdict.allowed:
+            self._runtime.audit.ruled(action, verdict)
+        return verdict.allowed
+
     async def again(self, action: Action) -> None:
         """Ask once more, after people were asked: what they agreed to may be denied by now.
 

@@ -35,7 +35,8 @@ class Routes:
         self._circuits: dict[str, Circuit] = {}
         self._targets = {name: self._target(name) for name in settings.models}
         self._passing: dict[str, Target] = {
-            name: Target("", each, Circuit(name, settings.circuit, clock), 0) for name, each in self.providers.items()
+            name: Target("", "", each, Circuit(name, settings.circuit, clock), 0)
+            for name, each in self.providers.items()
         }
 
     def circuits(self) -> list[Circuit]:
@@ -71,7 +72,7 @@ class Routes:
         called = model.name or alias
         name = f"{model.provider}/{called}"
         circuit = self._circuits.setdefault(name, Circuit(name, self._settings.circuit, self._clock))
-        return Target(called, self.providers[model.provider], circuit, model.retries)
+        return Target(alias, called, self.providers[model.provider], circuit, model.retries)
 
 
 def _serves(target: Target, dialect: Dialect) -> bool:

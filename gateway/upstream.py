@@ -40,6 +40,8 @@ _LINGER_S: Final = 0.5
 class Target:
     """Where a model can be had."""
 
+    alias: str
+    """As agents ask for it."""
     model: str
     """As the provider calls it."""
     adapter: Adapter

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from dataclasses import replace
 
+from gateway.admission import Admission
 from gateway.call import Call
 from gateway.denied import Denied
 from gateway.upstream import Failed, Target, pause_before
@@ -14,39 +15,53 @@ class Way:
 
     Args:
         targets: where its model can be had, best first.
+        admission: says which other models its agent may be served by.
     """
 
-    def __init__(self, call: Call, targets: list[Target]) -> None:
-        self._call, self._targets = call, targets
-        self.target, self.number = targets[0], 1
-        """Whose turn it is, and the number of the attempt."""
+    def __init__(self, call: Call, targets: list[Target], admission: Admission) -> None:
+        self._call, self._admission = call, admission
+        self.target, *self._others = targets
+        """Whose turn it is."""
+        self.number = 1
+        """Of the attempt."""
         self._left = self.target.retries
+        self._failed: Failed | None = None
+        self._next: Target | None = None
 
-    def goes_on(self, failed: Failed) -> bool:
+    async def goes_on(self, failed: Failed) -> bool:
         """True when there is somebody to ask after a failure, and nothing of an answer has reached the agent."""
-        return failed.elsewhere and not self._call.reply.status and (self._again(failed) or bool(self._others))
+        if failed is not self._failed:
+            self._failed, self._next = failed, await self._after(failed)
+        return self._next is not None
 
     async def on(self, failed: Failed) -> None:
         """Turn to the one that is next, in a moment where it is the same."""
-        if self._again(failed):
+        assert self._next is not None
+        if self._next is self.target:
             self._left -= 1
             await pause_before(self.number, failed)
         else:
-            self.target = self._others.pop(0)
-            self._left = self.target.retries
+            self.target, self._left = self._next, self._next.retries
         self.number += 1
 
-    def _again(self, failed: Failed) -> bool:
-        return failed.again and self._left > 0 and self.target.circuit.takes()
-
-    @cached_property
-    def _others(self) -> list[Target]:
-        """Fallbacks; not those that have no word for what is asked, nor those that are left alone for a while."""
-        return [target for target in self._targets[1:] if target.circuit.takes() and self._can_be_asked(target)]
+    async def _after(self, failed: Failed) -> Target | None:
+        if not failed.elsewhere or self._call.reply.status:
+            return None
+        if failed.again and self._left and self.target.circuit.takes():
+            return self.target
+        while self._others:
+            other = self._others.pop(0)
+            if other.circuit.takes() and self._can_be_asked(other) and await self._may(other):
+                return other
+        return None
 
     def _can_be_asked(self, target: Target) -> bool:
+        """False for one that has no word for what is asked."""
         try:
             self._call.outgoing(target, target.adapter.translation(self._call.dialect))
         except Denied:
             return False
         return True
+
+    async def _may(self, target: Target) -> bool:
+        return await self._admission.may(replace(self._call.action, operation=target.alias))

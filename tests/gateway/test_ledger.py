@@ -174,6 +174,20 @@ def test_an_attempt_that_is_followed_by_another_says_so(running: Running, provid
     assert [usage(s) for s in spans] == [(None, None), (None, None), (142, 9)]
 
 
+@pytest.mark.parametrize(
+    ("answer", "statuses", "attempts"),
+    [(failing(404), [404, 404], [None, None]), (failing(429, retry_after="60"), [429, 429], [None, None]),
+     (failing(500), [500, 500], [True, None, None])],
+    ids=["unknown", "busy", "opened"],
+)  # fmt: skip
+def test_an_attempt_that_nothing_followed_is_judged(
+    running: Running, provider: Provider, answer: Answer, statuses: list[int], attempts: list[bool | None]
+) -> None:
+    provider.answers = [answer]
+    assert [ask(running, "/v1/chat/completions", {**CHAT, "seed": n})[0] for n in range(2)] == statuses
+    assert [attributes(span).get(names.SUPERSEDED) for span in running.span(len(attempts))] == attempts
+
+
 def test_a_request_that_repeats_itself_has_the_same_fingerprint(running: Running, provider: Provider) -> None:
     provider.answers = [whole("openai_chat.json")]
     for history in ([], [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hi"}]):

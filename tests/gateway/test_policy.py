@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from fusebox import names
 from governance.policy.bundle import read_bundle
 from governance.policy.policy import SHIPPED, folder_of
 from tests.fixtures.agents import eventually
-from tests.fixtures.gateway import GatewayFactory, Provider, Running, factory, whole
-from tests.gateway.test_ledger import CHAT, ask
+from tests.fixtures.gateway import GatewayFactory, Provider, Running, factory, failing, whole
+from tests.gateway.test_ledger import CHAT, ask, attributes
 from tests.gateway.test_tools import call
 from tests.governance.policy.opa_server import OpaServer, opa_server
 
@@ -187,3 +188,25 @@ def test_a_slow_policy_server_holds_up_nobody_who_need_not_ask_it(
             server.ready.set()
     finally:
         server.ready.set()
+
+
+@pytest.mark.parametrize(("granted", "status"), [('["steady"]', 500), ('["steady", "claude"]', 200)])
+def test_a_fallback_that_the_policy_does_not_allow_is_left_out(
+    tmp_path: Path, gateways: GatewayFactory, provider: Provider, granted: str, status: int
+) -> None:
+    (tmp_path / "agents.toml").write_text(
+        '[agents.ticket-helper]\nowner = "jo"\ngrants = ['
+        + ", ".join(f'{{ action = "model_call", resource = "{name}" }}' for name in json.loads(granted)) + "]\n"
+    )  # fmt: skip
+    gateway = gateways(policy=SHIPPED)
+    provider.answers = [failing(500), failing(500), whole("anthropic_messages.json")]
+    assert ask(gateway, "/v1/chat/completions", {**CHAT, "model": "steady"})[0] == status
+    asked = ["/v1/chat/completions"] * 2 + (["/v1/messages"] if status == 200 else [])
+    assert [seen.path for seen in provider.seen] == asked
+    followed = [attributes(span).get(names.SUPERSEDED, False) for span in gateway.span(len(asked))]
+    assert followed == [True] * (len(asked) - 1) + [False]
+    if status == 500:
+        provider.answers = [failing(500)]
+        for _ in range(2):  # its circuit opens meanwhile, so that it is not even asked
+            ask(gateway, "/v1/chat/completions", {**CHAT, "model": "steady"})
+        assert "/v1/messages" not in [seen.path for seen in provider.seen]
