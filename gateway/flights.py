@@ -13,6 +13,7 @@ from types import TracebackType
 from breakers.guards import verdict_on
 from fusebox import guard
 from fusebox.records import Action, State, Verdict
+from gateway.asking import Asking
 from gateway.denied import Denied, by_guard
 from rabbitmq.runtime import Runtime
 
@@ -131,7 +132,7 @@ class Seats:
     """The agents this process answers for: it hears their kills, and gives Receipts."""
 
     def __init__(self, runtime: Runtime, flights: Flights) -> None:
-        self._runtime, self._flights = runtime, flights
+        self._runtime, self._flights, self._asking = runtime, flights, Asking("snapshots")
         self._seats: dict[str, Seat] = {}
 
     def start(self, agents: tuple[str, ...]) -> None:
@@ -149,4 +150,4 @@ class Seats:
         """Make sure that the agent is among them: its key may be younger than this process."""
         if agent not in self._seats:
             self._seats[agent] = seat = Seat(agent, self._flights)
-            await asyncio.to_thread(self._runtime.join, seat)
+            await self._asking.answer(lambda: self._runtime.join(seat))

@@ -113,11 +113,14 @@ class Policy:
         return verdict
 
     def remembers(self, action: Action) -> bool:
-        """True while its verdict stands without anybody being asked."""
+        """True while its verdict stands without anybody being asked.
+
+        Never of an action with arguments: to read those may take as long.
+        """
         loaded = self._loaded
-        if loaded is None:
-            return True
-        key = loaded.questions.key(action, loaded.questions.summary(action))
+        if loaded is None or action.arguments is not None:
+            return loaded is None
+        key = loaded.questions.key(action, {})
         return loaded.verdicts.get(key, self._clock.monotonic()) is not None
 
     def ruling(self, action: Action) -> Ruling:
