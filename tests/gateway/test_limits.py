@@ -1,6 +1,8 @@
 """Rates and budgets, on both stores."""
 
 import asyncio
+import time
+from datetime import datetime
 from decimal import Decimal
 
 import pytest
@@ -77,6 +79,34 @@ def test_no_stretch_of_a_window_holds_more_than_the_limit(store: Store, clock: M
         clock.advance(0.7)
     assert all(sum(at <= other <= at + 60 for other in admitted) <= 10 for at in admitted)
     assert len(admitted) >= 10 * 600 * 0.7 / 66 * 0.8
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Kolkata", "America/St_Johns"])
+@pytest.mark.parametrize(
+    ("budget", "turn"),
+    [("hour", "2026-11-27T21:00:00"), ("day", "2026-03-29T00:00:00"), ("month", "2028-03-01T00:00:00"),
+     ("month", "2027-01-01T00:00:00")],
+    ids=["hour", "day", "leap-month", "year"],
+)  # fmt: skip
+def test_a_budget_turns_with_the_calendar_of_utc_wherever_the_gateway_stands(
+    store: Store, monkeypatch: pytest.MonkeyPatch, budget: str, turn: str, zone: str
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        at = datetime.fromisoformat(f"{turn}+00:00").timestamp()
+        clock = ManualClock(at - 2)
+        limiter = Limiter(store, [limit("agent", "requests", 2, budget=budget)], clock)
+        begun = taken(limiter.reserve(CALL, Demand()))
+        taken(limiter.reserve(CALL, Demand()))
+        assert refused(limiter.reserve(CALL, Demand())).retry_after == 2
+        clock.advance(2)
+        limiter.settle(begun, Demand())  # what was begun before counts there
+        assert [taken(limiter.reserve(CALL, Demand())).rows[0].remaining for _ in range(2)] == [1, 0]
+        assert refused(limiter.reserve(CALL, Demand())).rows[0].since == at
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 @pytest.mark.parametrize(("budget", "later"), [("hour", 3600), ("day", DAY), ("month", 31 * DAY), ("lifetime", None)])
