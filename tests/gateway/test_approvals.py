@@ -182,6 +182,21 @@ def test_a_no_is_told_with_its_reason(harness: Harness, running: Running, holdin
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("agreed", [False, True], ids=["unanswered", "unused"])
+def test_what_has_expired_goes_nowhere(
+    harness: Harness, running: Running, provider: Provider, holding: Holding, agreed: bool
+) -> None:
+    harness.config.agents_file.write_text('[agents.ticket-helper]\nowner = "jo"\napprovals = { expires_s = 3 }\n')
+    approval = order(running)[1]["approval_id"]
+    if agreed:
+        answer(harness, approve=True)
+        until(lambda: "expired" in steps(harness), "what was agreed to is over")
+    eventually(lambda: order(running, approval=approval)[0] == 403, what="it is over")
+    assert provider.seen == []
+    assert steps(harness)[-1] == "expired"
+    assert order(running)[1]["approval_id"] != approval, "a new question"
+
+
 def test_nobody_can_be_asked_while_watch_is_away(
     harness: Harness, running: Running, provider: Provider, holding: Holding
 ) -> None:
