@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
+from typing import Any
 
+from fusebox.clock import system_clock
 from fusebox.config import Config
 from fusebox.http_server import HttpServer, Tls
 from fusebox.lifecycle import serve
@@ -11,10 +14,11 @@ from fusebox.ports import address, bind, port_of
 from fusebox.rundir import announce, withdraw
 from gateway.http import Wire, afford_connections
 from gateway.listening import host_of, shown
-from gateway.parts import assemble
+from gateway.parts import assemble, quota_of
 from gateway.selftest import self_test
 from gateway.settings import GatewaySettings, load_settings
 from gateway.upstream import Upstream
+from governance.registry import load_registry
 from rabbitmq.runtime import Runtime
 
 
@@ -55,11 +59,10 @@ class Gateway:
             parts.means.quota.start()
             parts.means.seats.start(parts.keys.agents())
             resources.callback(parts.means.seats.stop)
-            tls = self._settings.tls
-            server = HttpServer(parts.door, Wire, lifespan=True, tls=Tls(**tls.model_dump()) if tls else None)
+            server = _server(self._settings, parts.door)
             resources.callback(lambda: server.stop(self._patience))
             server.start(sock)
-            self.url = f"{'https' if tls else 'http'}://{address(shown(host), port)}"
+            self.url = f"{'https' if self._settings.tls else 'http'}://{address(shown(host), port)}"
             announce(config.data_dir, "gateway", url=self.url)
             resources.callback(withdraw, config.data_dir, "gateway")
             self._resources = resources.pop_all()
@@ -79,9 +82,20 @@ def check(config: Config) -> str:
     """
     settings = load_settings(config.gateway_file)
     host_of(config, settings)
+    quota_of(settings, config, load_registry(config.agents_file), system_clock())  # the self-test has its own limits
+    _server(settings, lambda *_: None)  # and no certificate
     self_test(settings, config)
     counted = f"{len(settings.models)} models of {len(settings.providers)} providers and {len(settings.tools)} tools"
     return f"{config.gateway_file} is in order: {counted}; every guard denied what it must"
+
+
+def _server(settings: GatewaySettings, door: Callable[..., Any]) -> HttpServer:
+    """
+    Raises:
+        ConfigError: a certificate or key cannot be used.
+    """
+    tls = settings.tls
+    return HttpServer(door, Wire, lifespan=True, tls=Tls(**tls.model_dump()) if tls else None)
 
 
 def main(config: Config) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import pybreaker
 
 from fusebox import happenings
+from fusebox.clock import Clock
 from fusebox.config import Config
 from fusebox.metrics import Gauge, render
 from fusebox.prices import PriceBook
@@ -71,7 +72,8 @@ def assemble(settings: GatewaySettings, runtime: Runtime, upstream: Upstream) ->
     means = Means(
         seats=Seats(runtime, flights), flights=flights, admission=Admission(runtime, incident),
         approving=Approving(runtime),
-        screens=screens_of(settings, runtime, key), quota=quota_of(settings, runtime, keys),
+        screens=screens_of(settings, runtime, key),
+        quota=quota_of(settings, runtime.config, runtime.registry, runtime.clock),
         ledger=Ledger(runtime, capture_of(settings, runtime, key)), upstream=upstream, max_body=settings.max_body_bytes,
     )  # fmt: skip
     models = ModelCalls(routes, means)
@@ -96,26 +98,25 @@ def _gauges(flights: Flights, circuits: Iterable[Circuit]) -> Iterator[Gauge]:
         )
 
 
-def quota_of(settings: GatewaySettings, runtime: Runtime, keys: Keys) -> Quota:
+def quota_of(settings: GatewaySettings, config: Config, registry: Registry, clock: Clock) -> Quota:
     """The limits of ``gateway.toml`` and the budgets of the registry.
 
     Raises:
-        ConfigError: a limit that could never count, or a bad price.
+        ConfigError: a limit that could never count, a bad price, or an address of Redis that the gateway does not know.
     """
-    limits = (*settings.limits, *registered_limits(runtime.registry))
-    refuse_unmatched(limits, _known(settings, runtime, keys))
-    url = url_of_store(runtime.config)
-    prices = PriceBook.load(runtime.config.prices_file)
-    return Quota(limits, quota_store(url), runtime.clock, prices, workers=settings.workers, wire=quota_wire(url))
+    limits = (*settings.limits, *registered_limits(registry))
+    refuse_unmatched(limits, _known(settings, config, registry))
+    url, prices = url_of_store(config), PriceBook.load(config.prices_file)
+    return Quota(limits, quota_store(url), clock, prices, workers=settings.workers, wire=quota_wire(url))
 
 
-def _known(settings: GatewaySettings, runtime: Runtime, keys: Keys) -> dict[Scope, set[str]]:
+def _known(settings: GatewaySettings, config: Config, registry: Registry) -> dict[Scope, set[str]]:
     """What a limit can be on; runs of workflows name themselves."""
-    agents, entries = runtime.registry.agents, keys.entries().values()
+    agents, entries = registry.agents, Keys(config.data_dir / FILE, config.tenant).entries().values()
     return {
         Scope.AGENT: {*agents, *(entry.agent for entry in entries)}, Scope.MODEL: set(settings.models),
         Scope.TEAM: {*(agent.team for agent in agents.values()), *(entry.team for entry in entries)} - {""},
-        Scope.TENANT: {runtime.config.tenant},
+        Scope.TENANT: {config.tenant},
     }  # fmt: skip
 
 

@@ -12,7 +12,9 @@ import pytest
 from aiohttp import web
 
 from fusebox import happenings, names
+from fusebox.config import Config
 from fusebox.errors import ConfigError
+from gateway.app import check
 from gateway.settings import load_settings
 from tests.fixtures.gateway import RECORDED, SETTINGS, Provider, Running, StartGateway, streamed, whole
 from tests.gateway.test_ledger import CHAT, STREAM, ask, attributes, usage
@@ -317,9 +319,13 @@ def test_an_error_of_another_api_is_told_in_words(running: Running, provider: Pr
         ("[filter]\nhosts = ['example.com:443']\n", "without scheme and port"),
     ],
 )  # fmt: skip
-def test_what_cannot_work_is_refused_at_start(gateways: StartGateway, more: str, why: str) -> None:
+def test_what_cannot_work_is_refused_at_start_and_when_it_is_checked(
+    gateways: StartGateway, tmp_path: Path, more: str, why: str
+) -> None:
     with pytest.raises(ConfigError, match=why):
         gateways(more)
+    with pytest.raises(ConfigError, match=why):
+        check(Config(data_dir=tmp_path / "data", gateway_file=tmp_path / "gateway.toml", gateway_port=0))
 
 
 def test_methods_are_taken_in_any_case(gateways: StartGateway, provider: Provider) -> None:

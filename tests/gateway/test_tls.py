@@ -13,6 +13,7 @@ import pytest
 from collector.verbs.roles import standings
 from fusebox.config import Config
 from fusebox.errors import ConfigError
+from gateway.app import check
 from tests.fixtures.agents import eventually
 from tests.fixtures.authority import Authority
 from tests.fixtures.gateway import Provider, Running, StartGateway, whole
@@ -102,6 +103,8 @@ def test_what_is_no_certificate_is_refused(ring: Ring, gateways: StartGateway, t
     broken = f'[tls]\ncertificate = "{tmp_path}/empty.pem"\nkey = "{tmp_path}/empty.pem"\n'
     with pytest.raises(ConfigError, match="tls"):
         gateways(broken, data="other")
+    with pytest.raises(ConfigError, match="tls"):
+        check(Config(data_dir=tmp_path / "other", gateway_file=tmp_path / "gateway.toml", gateway_port=0))
 
 
 def test_only_over_tls_the_gateway_serves_other_machines(
