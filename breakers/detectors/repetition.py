@@ -119,10 +119,8 @@ class Repetition:
         self._works = 0
         self._thoughts = 0
         self._trace, self._in_trace, self._task = "", 0, 0
-        self._askers, self._asker = (
-            ("", ""),
-            0,
-        )  # the latest two, so that going to and fro between them is not for others
+        self._asker = 0
+        self._askers = ("", "")  # the latest two: to go to and fro between them is not for others
         self.score = 0.0
 
     @property
