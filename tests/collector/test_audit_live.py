@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -108,10 +110,18 @@ def test_a_damage_that_watch_was_not_told_of_is_said_to_be_untold(site: Site) ->
     site.stop()
     (path,) = sorted((site.data_dir / "journal" / "watch").glob("0*.jsonl"))
     path.write_bytes(path.read_bytes().replace(b'"reason":"b"', b'"reason":"c"', 1))
-    status, found = site.verify()
-    assert status == 1
-    assert "watch was not told of this" in site.complained
-    where = f"watch {found['first_bad']['seq']}"
+    verify = [
+        sys.executable,
+        "-m",
+        "fusebox",
+        "audit",
+        "verify",
+        "--json",
+    ]  # it opens the database that keep needs next
+    done = subprocess.run(verify, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "watch was not told of this" in done.stderr
+    where = f"watch {json.loads(done.stdout)['first_bad']['seq']}"
 
     site.again()
     assert site.verify()[0] == 1
@@ -138,17 +148,3 @@ def test_watch_starts_on_a_damaged_journal_people_can_kill_and_nobody_can_resume
     status, found = site.verify()
     assert (status, found["problems"], found["incomplete"]) == (0, [], [])
     site.control().resume("agent:b", "c")
-
-
-def test_what_watch_could_not_be_told_of_is_said_to_who_verifies(
-    site: Site, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """It pages people; while it is down, whoever looks has to."""
-    site.control().kill("agent:a", "b")
-    site.stop()
-    (site.data_dir / "latch" / "watch.jsonl").unlink()
-    capsys.readouterr()
-    assert main(["audit", "verify", "--json"]) == 1
-    told = capsys.readouterr()
-    assert told.err.startswith("watch was not told of this: ")
-    assert json.loads(told.out)["verdict"] == "tampered"

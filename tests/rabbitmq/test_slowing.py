@@ -5,13 +5,13 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 from fusebox.clock import ManualClock
-from rabbitmq import Agent, Runtime
+from rabbitmq import Agent, Context, Runtime
 from rabbitmq.runtime import SLOW_FOR_S, SLOW_S
 from tests.fixtures.agents import RuntimeFactory
 from tests.fixtures.broker import Unique
 
 
-def act(agent: Agent, clock: ManualClock, text: str, answer: str) -> float:
+def act(context: Context, clock: ManualClock, text: str, answer: str) -> float:
     """One tool call, a while after the one before; how long the agent was made to wait after it.
 
     On a thread of its own: the main one may have an event loop, left there by the browser of other tests.
@@ -19,30 +19,30 @@ def act(agent: Agent, clock: ManualClock, text: str, answer: str) -> float:
     clock.advance(3.7)
     before = clock.now()
     with ThreadPoolExecutor(1) as pool:
-        pool.submit(agent.context().tool, "search", lambda _: answer, text).result()
+        pool.submit(context.tool, "search", lambda _: answer, text).result()
     return clock.now() - before
 
 
-def warned(runtimes: RuntimeFactory, name: str) -> tuple[Runtime, Agent, ManualClock, list[float]]:
+def warned(runtimes: RuntimeFactory, name: str) -> tuple[Runtime, Context, ManualClock, list[float]]:
     clock = ManualClock()
     runtime = runtimes(clock)
-    agent = Agent(name, runtime)
+    context = Agent(name, runtime).context()
     waits = []
     for pause in (1.0, 2.9, 7.1):
         clock.advance(pause)
-        waits.append(act(agent, clock, "same", "same"))
-    return runtime, agent, clock, waits
+        waits.append(act(context, clock, "same", "same"))
+    return runtime, context, clock, waits
 
 
 def test_it_waits_after_the_warning_and_for_a_minute(runtimes: RuntimeFactory, unique: Unique) -> None:
-    _, agent, clock, waits = warned(runtimes, unique("agent"))
+    _, context, clock, waits = warned(runtimes, unique("agent"))
     assert waits == [0.0, 0.0, SLOW_S]
-    assert act(agent, clock, "something new", "found") == SLOW_S
+    assert act(context, clock, "something new", "found") == SLOW_S
     clock.advance(SLOW_FOR_S)
-    assert act(agent, clock, "something else", "found that") == 0.0
+    assert act(context, clock, "something else", "found that") == 0.0
 
 
 def test_in_observe_only_nobody_waits(runtimes: RuntimeFactory, unique: Unique) -> None:
-    runtime, agent, clock, _ = warned(runtimes, unique("agent"))
-    runtime.circuits.set_mode(agent.name, "observe_only", reason="trial", actor="operator:jo")
-    assert act(agent, clock, "something new", "found") == 0.0
+    runtime, context, clock, _ = warned(runtimes, name := unique("agent"))
+    runtime.circuits.set_mode(name, "observe_only", reason="trial", actor="operator:jo")
+    assert act(context, clock, "something new", "found") == 0.0
