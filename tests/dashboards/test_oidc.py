@@ -192,10 +192,11 @@ def test_signing_out_ends_it(window: Page, server: tuple[str, Standin], scripted
     _sees_the_board(page)
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_role("button", name="Sign in")).to_be_visible(timeout=SLOW)
+    named = page.context.cookies
+    until(lambda: "_streamlit_user" not in {cookie.get("name") for cookie in named()}, "the cookie is gone")
     page.goto(server[0])
 
     expect(page.get_by_role("button", name="Sign in")).to_be_visible(timeout=SLOW)
-    assert not [cookie for cookie in page.context.cookies() if cookie.get("name") == "_streamlit_user"]
 
 
 def test_a_dashboard_whose_own_token_is_refused_says_so(
