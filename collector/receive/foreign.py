@@ -37,6 +37,8 @@ WORDS: Final[Mapping[ActionKind, Mapping[str, tuple[str, ...]]]] = {
 
 def translate(attributes: Attributes, facts: dict[str, Value]) -> None:
     """Add to ``attributes`` and ``facts`` what such a span says; nothing to any other."""
+    if names.GEN_AI_OPERATION in facts and names.USAGE_REASONING_OLD not in facts:
+        return  # which is nearly always so
     said = _said(facts)
     for name, value in said.items():
         _put(attributes, name, value)
