@@ -73,11 +73,16 @@ class OutputFilter:
                 yield from _judged(each, grants, f"{agent} has no SQL grant for {tool}")
             if not found:
                 yield from fragments(text)
-            yield from shell(text)
-            yield from links(text, self._settings.hosts, self._settings.unknown_links)
+            yield from self._led_away(text)
         yield from _canary("\n".join(text for _, text in all_texts(value)), canaries)
         for line in filter(None, commands(value)):
-            yield from shell(line)
+            yield from self._led_away(line)
+
+    def _led_away(self, text: str) -> Iterator[Threat]:
+        """By links, and by commands, which may post data to known hosts only."""
+        away = list(links(text, self._settings.hosts, self._settings.unknown_links))
+        yield from away
+        yield from shell(text, strange=bool(away) or "://" not in text)
 
     def _in_answer(
         self, agent: str, text: str, canaries: tuple[str, ...], whole: bool, pictures: Pictures | None

@@ -30,6 +30,8 @@ class _Rule:
     hints: tuple[str, ...]
     """In lower case; the expression runs only where one of them is."""
     expression: re.Pattern[str]
+    strange: bool
+    """True for one that only counts where the text is to be run and names no known host."""
 
 
 def _rules() -> tuple[_Rule, ...]:
@@ -40,6 +42,7 @@ def _rules() -> tuple[_Rule, ...]:
             Threat(rule["name"], rule["what"]),
             tuple(rule["hints"]),
             re.compile(_WORD.sub(lambda word: words[word[1]], "|".join(rule["any"])), re.IGNORECASE | re.MULTILINE),
+            rule.get("strange", False),
         )
         for rule in listed["rule"]
     )
@@ -48,10 +51,16 @@ def _rules() -> tuple[_Rule, ...]:
 _RULES: Final = _rules()
 
 
-def shell(text: str) -> Iterator[Threat]:
-    """Commands that send, open, hide or wipe, as they are written and as a shell reads them."""
+def shell(text: str, *, strange: bool = False) -> Iterator[Threat]:
+    """Commands that send, open, hide or wipe, as they are written and as a shell reads them.
+
+    Args:
+        strange: True for what a tool may run and that names no known host.
+    """
     readings = {text, _NOTHING.sub("", _UNSEEN.sub(" ", text))}
     lower = "\n".join(readings).lower()
     for rule in _RULES:
+        if rule.strange and not strange:
+            continue
         if any(hint in lower for hint in rule.hints) and any(map(rule.expression.search, readings)):
             yield rule.threat
