@@ -18,7 +18,6 @@ SQL grants are part of the registry (:class:`fusebox.registry.SqlGrant`).
 
 from gateway.filter.canaries import Canaries
 from gateway.filter.output import OutputFilter
-from gateway.filter.selftest import self_test
 from gateway.filter.settings import FilterSettings
 from gateway.filter.sql import judge
 from gateway.filter.stream import StreamFilter
@@ -34,5 +33,4 @@ __all__ = [
     "Threat",
     "Weight",
     "judge",
-    "self_test",
 ]

@@ -41,7 +41,6 @@ from gateway.limits.rules import (
     refuse_unmatched,
     registered_limits,
 )
-from gateway.limits.selftest import self_test
 from gateway.limits.wire import Wire
 
 __all__ = [
@@ -66,6 +65,5 @@ __all__ = [
     "Wire",
     "refuse_unmatched",
     "registered_limits",
-    "self_test",
     "worst_case",
 ]

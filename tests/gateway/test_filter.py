@@ -12,7 +12,7 @@ import pytest
 from fusebox.cli import main
 from fusebox.records import Decision
 from fusebox.registry import AgentEntry, Registry, SqlGrant
-from gateway.filter import Canaries, FilterSettings, OutputFilter, Ruling, StreamFilter, Weight, self_test
+from gateway.filter import Canaries, FilterSettings, OutputFilter, Ruling, StreamFilter, Weight
 from gateway.verbs.filter import _Case, _cases
 from governance.registry import load_registry
 
@@ -195,10 +195,6 @@ def test_a_failure_denies(monkeypatch: pytest.MonkeyPatch) -> None:
     for ruling in (FILTER.answer("clerk", "hello"), FILTER.arguments("clerk", "postgres", "hello")):
         assert ruling.verdict.decision is Decision.DENY
         assert "filter failed" in ruling.verdict.reason
-
-
-def test_the_self_test_is_denied() -> None:
-    assert self_test(FILTER).decision is Decision.DENY
 
 
 @pytest.mark.parametrize(

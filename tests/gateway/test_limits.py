@@ -27,7 +27,6 @@ from gateway.limits import (
     Wire,
     refuse_unmatched,
     registered_limits,
-    self_test,
     worst_case,
 )
 from gateway.limits.answers import rate_headers
@@ -398,8 +397,3 @@ def test_what_waits_outlives_it_also_on_the_event_loop(redis_url: str) -> None:
         wire.close()
 
     asyncio.run(asked())
-
-
-def test_the_self_test_is_denied_and_leaves_nothing_behind(store: Store, clock: ManualClock) -> None:
-    assert self_test(store, clock).decision is Decision.DENY
-    assert store.keys("fusebox:self-test") == []
