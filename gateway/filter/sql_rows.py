@@ -8,6 +8,7 @@ from typing import Final
 from sqlglot import exp
 
 from fusebox.registry import SqlGrant
+from gateway.filter.sql_beside import loose
 from gateway.filter.sql_calls import called, kinds
 from gateway.filter.sql_groups import narrow
 from gateway.filter.sql_where import chooses
@@ -29,8 +30,10 @@ def rows(root: exp.Expr, grant: SqlGrant) -> Iterator[Threat]:
         for write in root.find_all(kind):
             if not chooses(write.args.get("where"), _booleans(grant)):
                 yield Threat("sql.where", f"{write.key} without a WHERE that chooses rows")
+            elif any(isinstance(each, exp.Table) for each in loose(write, _booleans(grant))):
+                yield Threat("sql.where", f"{write.key} with a second table: say of each, by its name, which rows")
     if grant.max_rows and isinstance(root, exp.Query) and _is_dump(root, grant):
-        yield Threat("sql.dump", f"a whole table: give a WHERE that chooses, or LIMIT {grant.max_rows} at most")
+        yield Threat("sql.dump", f"a whole table: give a WHERE that chooses in each, or LIMIT {grant.max_rows} at most")
     if grant.max_rows and any(_is_dump(select, grant) for select in _collectors(root)):
         yield Threat("sql.dump", "a whole table in one value: give the subquery a WHERE that chooses")
     copied = root.expression if isinstance(root, exp.Insert) else None
@@ -60,15 +63,24 @@ def _is_dump(query: exp.Expr, grant: SqlGrant) -> bool:
         return _is_dump(inner, grant)
     if not isinstance(inner, exp.Select) or not inner.args.get("from_"):
         return False
-    chosen = any(chooses(inner.args.get(where), _booleans(grant)) for where in ("where", "prewhere"))
-    return not (chosen or _sums_up(inner) or _source_chooses(inner, grant))
+    return not (_chosen(inner, grant) or _sums_up(inner) or _source_chooses(inner, grant))
+
+
+def _chosen(select: exp.Select, grant: SqlGrant) -> bool:
+    """By conditions that say of every table which of its rows."""
+    if not any(chooses(select.args.get(where), _booleans(grant)) for where in ("where", "prewhere")):
+        return False
+    return all(_is_narrow(source, select, grant) for source in loose(select, _booleans(grant)))
 
 
 def _source_chooses(select: exp.Select, grant: SqlGrant) -> bool:
     """A read from one subquery or CTE is as narrow as that is."""
-    source = select.args["from_"].this
-    if select.args.get("joins"):
-        return False
+    return not select.args.get("joins") and _is_narrow(select.args["from_"].this, select, grant)
+
+
+def _is_narrow(source: exp.Expr, select: exp.Select, grant: SqlGrant) -> bool:
+    if isinstance(source, exp.Lateral):
+        source = source.this
     if isinstance(source, exp.Subquery):
         return not _is_dump(source.this, grant)
     ctes = {cte.alias: cte.this for cte in select.ctes}

@@ -39,14 +39,14 @@ def chooses(condition: exp.Expr | None, booleans: bool = True) -> bool:
     if isinstance(condition, exp.Not):
         return isinstance(condition.this, exp.Column) or (
             isinstance(condition.this, exp.In | exp.Like | exp.Is)
-            and _decided(condition.this)
+            and decided(condition.this)
             and not _open(condition.this, negated=True)
         )
     if isinstance(condition, exp.Exists):
         return chooses(condition.this.args.get("where"), booleans)
     if _plain(condition) or isinstance(condition, (*_BACK, exp.BitwiseOr, exp.BitwiseXor)):
         return booleans
-    return _decided(condition) and not _open(condition)
+    return decided(condition) and not _open(condition)
 
 
 def always(condition: exp.Expr | None) -> bool:
@@ -61,13 +61,13 @@ def always(condition: exp.Expr | None) -> bool:
 def _constant(side: exp.Expr) -> bool:
     """No column decides it, or the same one stands on both sides."""
     inner = side.unnest()
-    return not _decided(inner) or _same_on_both_sides(inner)
+    return not decided(inner) or _same_on_both_sides(inner)
 
 
-def _decided(node: exp.Expr) -> bool:
+def decided(node: exp.Expr) -> bool:
     """Some column makes a difference: not in ``id * 0``, ``id % 1`` or ``id - id``."""
     if isinstance(node, exp.Anonymous) and called(node) == "modulo" and len(node.expressions) > 1:
-        return _decided(exp.Mod(this=node.expressions[0].copy(), expression=node.expressions[1].copy()))
+        return decided(exp.Mod(this=node.expressions[0].copy(), expression=node.expressions[1].copy()))
     by = _number(node.expression) if isinstance(node, exp.Binary) else None
     if isinstance(node, exp.Mul | exp.BitwiseAnd) and 0 in (by, _number(node.this)):
         return False
@@ -75,7 +75,7 @@ def _decided(node: exp.Expr) -> bool:
         return False
     if isinstance(node, exp.Sub | exp.Div | exp.IntDiv | exp.BitwiseXor) and _same_on_both_sides(node):
         return False
-    return isinstance(node, exp.Column) or any(map(_decided, node.iter_expressions()))
+    return isinstance(node, exp.Column) or any(map(decided, node.iter_expressions()))
 
 
 def _open(leaf: exp.Expr, negated: bool = False) -> bool:

@@ -283,3 +283,6 @@ DELETE FROM items WHERE modulo(id, 1) = 0
 SELECT id FROM orders ARRAY JOIN (SELECT [any(password)] FROM users) AS p WHERE id = 3
 SELECT id FROM orders ARRAY JOIN (SELECT array(max(password)) FROM users) AS p WHERE id = 3
 SELECT id, (SELECT groupArray(name) FROM customers) FROM orders WHERE id = 3
+## a second table beside the first
+SELECT o.id, c.name FROM orders AS o, customers AS c WHERE o.id = 3
+SELECT c.name FROM orders AS o CROSS JOIN customers AS c PREWHERE o.id = 3

@@ -241,3 +241,7 @@ SELECT max(name) FROM items GROUP BY uuid()
 SELECT id, (SELECT GROUP_CONCAT(name) FROM customers) FROM orders WHERE id = 3
 WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT password FROM users) SELECT i FROM n
 UPDATE orders o JOIN customers c ON c.id = o.customer_id SET c.email = 'x' WHERE o.id = 3
+## a second table beside the first
+SELECT o.id, c.name FROM orders o, customers c WHERE o.id = 3
+UPDATE orders o, customers c SET o.status = 'x' WHERE c.id = 3
+SELECT c.name FROM (orders o JOIN items i ON i.order_id = o.id) JOIN customers c ON 1 = 1 WHERE o.id = 3

@@ -313,3 +313,18 @@ WITH RECURSIVE n AS (SELECT 1 UNION ALL SELECT 2) SELECT * FROM n
 UPDATE orders SET name = 'x' FROM customers c WHERE c.id = orders.customer_id AND c.country = 'DE'
 UPDATE orders SET status = c.email FROM customers c WHERE c.id = orders.customer_id AND c.country = 'DE'
 DELETE FROM orders USING users u WHERE u.id = orders.customer_id AND u.password = 'x'
+## a second table beside the first
+SELECT o.id, c.name FROM orders o, customers c WHERE o.id = 3
+SELECT c.name FROM customers c, orders o WHERE o.id = 3
+SELECT c.name FROM orders o CROSS JOIN customers c WHERE o.id = 3
+SELECT c.name FROM orders o JOIN customers c ON true WHERE o.id = 3
+SELECT c.name FROM orders o JOIN customers c ON c.id > 0 WHERE o.id = 3
+SELECT c.name FROM orders o LEFT JOIN customers c ON c.id <> o.id WHERE o.id = 3
+SELECT c.name FROM customers c, items i JOIN orders o ON o.id = i.order_id WHERE o.id = 3
+SELECT x.name FROM orders o, LATERAL (SELECT name FROM customers) x WHERE o.id = 3
+SELECT x.name FROM orders o, (SELECT name FROM customers) x WHERE o.id = 3
+WITH x AS (SELECT name FROM customers) SELECT x.name FROM orders o, x WHERE o.id = 3
+SELECT c.name FROM orders o, customers c WHERE o.id = 3 AND EXISTS (SELECT 1 FROM items c WHERE c.id = 5)
+SELECT c.name FROM orders o, customers c WHERE o.id = 3 AND c.id - c.id = o.id - o.id
+UPDATE orders o SET status = 'x' FROM customers c WHERE c.id = 3
+DELETE FROM orders o USING customers c WHERE c.id = 3

@@ -139,3 +139,5 @@ SELECT arrayFold((acc, x) -> acc + x, [1, 2, 3], toInt64(0)), arrayZip([1, 2], [
 SELECT arrayFirst(x -> x > 1, [1, 2]), arrayCumSum([1, 2]), arraySlice([1, 2, 3], 1, 2), arrayAvg([1])
 SELECT toTimeZone(created_at, 'UTC'), toWeek(created_at), toInt32OrZero(note), extractAll(note, 'x') FROM orders WHERE id = 3
 SELECT avgOrNull(total), uniqCombined64(customer_id), formatReadableSize(sum(total)) FROM orders
+## a second table beside the first
+SELECT o.id, c.name FROM orders AS o LEFT JOIN customers AS c ON c.id = o.customer_id PREWHERE o.id = 3

@@ -127,3 +127,5 @@ SELECT * FROM products WHERE ifnull(price, 0) > 10
 WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 10) SELECT i FROM n
 UPDATE orders o JOIN customers c ON c.id = o.customer_id SET o.status = 'x' WHERE c.country = 'DE'
 SELECT JSON_OBJECT('id', id), JSON_ARRAYAGG(id) FROM orders WHERE customer_id = 3
+## a second table beside the first
+SELECT o.id, c.name FROM orders o JOIN customers c ON c.id <=> o.customer_id WHERE o.id = 3

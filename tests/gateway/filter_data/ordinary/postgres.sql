@@ -159,3 +159,13 @@ DELETE FROM orders USING customers c WHERE c.id = orders.customer_id AND c.count
 SELECT jsonb_agg(jsonb_build_object('id', id)) FROM orders WHERE customer_id = 3
 SELECT e.value->>'sku' FROM events ev CROSS JOIN LATERAL jsonb_array_elements(ev.data->'items') AS e(value) WHERE ev.id = 3
 SELECT c.name, (SELECT array_agg(o.id) FROM orders o WHERE o.customer_id = 3) FROM customers c WHERE c.country = 'DE'
+## a second table beside the first
+SELECT o.id, c.name FROM orders o, customers c WHERE o.id = 3 AND c.id = o.customer_id
+SELECT o.id, c.name FROM orders o, customers c WHERE o.id = 3 AND c.id = 7
+SELECT o.id, x.name FROM orders o, LATERAL (SELECT i.name FROM items i WHERE i.order_id = o.id) x WHERE o.id = 3
+SELECT o.id, x.a FROM orders o CROSS JOIN (SELECT avg(total) AS a FROM orders) x WHERE o.status = 'open'
+SELECT o.id, c.name FROM orders o JOIN customers c ON lower(c.name) = lower(o.note) WHERE o.id = 3
+SELECT o.id, i.name FROM orders o JOIN items i ON i.order_id = o.id JOIN products p ON p.id = i.product_id WHERE p.id = 3
+SELECT o.id, p.name FROM orders o JOIN (items i JOIN products p ON p.id = i.product_id) ON i.order_id = o.id WHERE o.id = 3
+SELECT o.id, c.name FROM orders o JOIN customers c ON c.id = o.customer_id AND c.country = 'DE' WHERE o.status = 'open'
+SELECT o.id, c.name FROM orders o, customers c LIMIT 5

@@ -1,0 +1,109 @@
+"""Tables that a statement reads beside others, without a condition that says which of their rows.
+
+``FROM orders o, customers c WHERE o.id = 3`` chooses one order, and gives all customers with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sqlglot import exp
+
+from gateway.filter.sql_where import chooses, decided
+
+
+def loose(node: exp.Expr, booleans: bool = True) -> Iterator[exp.Expr]:
+    """The sources of a statement that no condition chooses from, nor ties to one from which another does.
+
+    What is equal in two sources ties them; what else is said of two chooses in neither. A column without its table's
+    name could be anybody's, and says nothing.
+
+    Args:
+        booleans: as of :func:`gateway.filter.sql_where.chooses`.
+    """
+    sources = list(_sources(node))
+    names = [source.alias_or_name for source in sources]
+    if len(sources) < 2:
+        return
+    if len(set(names)) < len(names):
+        yield from sources
+        return
+    groups, chosen = [{name} for name in names], set[str]()
+    for tied in _ties(node, sources, names):
+        groups = _together(groups, tied)
+    for condition in _conditions(node):
+        about = _named(condition)
+        chosen |= about if len(about) == 1 and chooses(condition, booleans) else set()
+    for name, source in zip(names, sources, strict=True):
+        if not chosen.intersection(*(group for group in groups if name in group)):
+            yield source
+
+
+def _sources(node: exp.Expr) -> Iterator[exp.Expr]:
+    from_ = node.args.get("from_")
+    first = [node.this] if isinstance(node, exp.Update | exp.Delete) else []
+    beside = [*first, *([from_.this] if from_ else []), *(node.args.get("using") or ())]
+    for each in (*beside, *(join.this for join in _joins(node))):
+        inner = each.unnest() if isinstance(each, exp.Subquery) else each
+        source = inner if isinstance(inner, exp.Table) else each  # brackets around a join
+        named = isinstance(source, exp.Table) and isinstance(source.this, exp.Identifier)
+        queried = isinstance(source, exp.Subquery) or (isinstance(source, exp.Lateral) and _is_query(source))
+        if named or queried:
+            yield source
+
+
+def _is_query(lateral: exp.Lateral) -> bool:
+    return isinstance(lateral.this, exp.Subquery)
+
+
+def _joins(node: exp.Expr) -> Iterator[exp.Join]:
+    """The statement's own, and none of a statement inside it."""
+    return (join for join in node.find_all(exp.Join) if _around(join) is node)
+
+
+def _around(node: exp.Expr) -> exp.Expr | None:
+    return node.find_ancestor(exp.Select, exp.Update, exp.Delete)
+
+
+def _ties(node: exp.Expr, sources: list[exp.Expr], names: list[str]) -> Iterator[set[str]]:
+    """Names of sources that belong together."""
+    yield from (_named(condition) for condition in _conditions(node) if _is_tie(condition))
+    for join in _joins(node):
+        shared = join.args.get("using") or join.method in ("NATURAL", "ASOF")
+        if shared and join.this.alias_or_name in names:
+            at = names.index(join.this.alias_or_name)
+            yield set(names[max(0, at - 1) : at + 1])
+    for lateral in sources:
+        for condition in _conditions(lateral.this.this) if isinstance(lateral, exp.Lateral) else ():
+            if _is_tie(condition):
+                yield {lateral.alias_or_name} | (_named(condition) & set(names))
+
+
+def _conditions(node: exp.Expr) -> Iterator[exp.Expr]:
+    """All that must hold at once."""
+    wheres = (node.args.get(name) for name in ("where", "prewhere"))
+    for each in (*(where.this for where in wheres if where), *(join.args.get("on") for join in _joins(node))):
+        if each is not None:
+            yield from each.unnest().flatten() if isinstance(each.unnest(), exp.And) else (each,)
+
+
+def _is_tie(condition: exp.Expr) -> bool:
+    """Two sources are equal in something."""
+    condition = condition.unnest()
+    if not isinstance(condition, exp.EQ | exp.NullSafeEQ):
+        return False
+    sides = (condition.left, condition.right)
+    left, right = map(_named, sides)
+    return bool(left and right and not left & right) and all(map(decided, sides))
+
+
+def _named(condition: exp.Expr) -> set[str]:
+    """The tables whose columns it looks at; not those of a statement inside it, though they be called the same."""
+    inside = {table.alias_or_name for table in condition.find_all(exp.Table)}
+    columns = [column for column in condition.find_all(exp.Column) if column.table]
+    return {column.table for column in columns if _around(column) is _around(condition) or column.table not in inside}
+
+
+def _together(groups: list[set[str]], tied: set[str]) -> list[set[str]]:
+    apart = [group for group in groups if not group & tied]
+    return [*apart, {name for group in groups if group & tied for name in group}]
