@@ -75,6 +75,11 @@ class Found:
     """True when it must be SQL: by its argument's name or its fence. Else what cannot be parsed is prose."""
 
 
+def begins(text: str) -> bool:
+    """True for what begins like a statement."""
+    return _BEGINS.match(text) is not None
+
+
 def in_argument(name: str, text: str, sql_tool: bool, *, query: bool) -> Iterator[Found]:
     """The statement that an argument is, if it is one.
 
@@ -84,7 +89,7 @@ def in_argument(name: str, text: str, sql_tool: bool, *, query: bool) -> Iterato
     """
     if name.lower() in SQL_NAMES or (query and name.lower() == _QUERY):
         yield Found(text, True)
-    elif _BEGINS.match(text) and _LOOKS.search(text):
+    elif begins(text) and _LOOKS.search(text):
         yield Found(text, sql_tool)
     else:
         yield from in_text(text)

@@ -14,7 +14,7 @@ from fusebox.config import Config
 from fusebox.errors import ConfigError
 from gateway.codec import codec_of
 from gateway.filter import FilterSettings, OutputFilter, Ruling, judge
-from gateway.filter.statements import parsed
+from gateway.filter.statements import begins, parsed
 from gateway.filter.threats import ruling
 from governance.registry import load_registry
 
@@ -40,6 +40,8 @@ class FilterVerb:
 
 FILE is read as one text, unless its name ends in .sql or --lines is given: then each line is a text of its own (a line
 that begins with a blank goes on with the one before, \\n stands for a line end, lines that begin with ## are skipped).
+In a .sql file, without --lines, a statement ends with a semicolon at the end of a line; where the file has none, with
+the line before one that begins like a statement.
 What it is read as: sql (against the SQL grants of the agent for the tool, in agents.toml), arguments (of a tool call,
 JSON or a text), answer (of a model), content (from outside: a score). Exit code 1 when anything is denied."""
 
@@ -61,7 +63,8 @@ JSON or a text), answer (of a model), content (from outside: a score). Exit code
         kind = args.kind or _KIND_OF.get(args.file.suffix, "answer")
         rule = _rule(kind, args, config)
         denied = 0
-        for case in _cases(args.file, args.lines or args.file.suffix == ".sql"):
+        sql = args.file.suffix == ".sql" and not args.lines
+        for case in _cases(args.file, sql or args.lines, sql):
             told = rule(case.text)
             denied += not told.verdict.allowed
             _print(case, told, args.json)
@@ -87,19 +90,44 @@ def _rule(kind: str, args: argparse.Namespace, config: Config) -> Callable[[str]
     return lambda text: ruling(judge(text, grants[0]))
 
 
-def _cases(file: Path, by_line: bool) -> Iterator[_Case]:
+def _cases(file: Path, by_line: bool, sql: bool = False) -> Iterator[_Case]:
     text = _text(file)
     if not by_line:
         yield _Case(1, text)
         return
+    lines = text.splitlines()
+    goes_on = _not_closed if sql and any(map(_is_closed, lines)) else _not_begun if sql else _indented
     first, parts = 1, list[str]()
-    for number, line in enumerate([*text.splitlines(), ""], 1):
-        if parts and not line[:1].isspace():
-            yield _Case(first, "\n".join(parts).replace("\\n", "\n"))
+    for number, line in enumerate(lines, 1):
+        if parts and not goes_on(parts, line):
+            yield _case(first, parts)
             parts = []
         if line.strip() and not line.startswith("## "):
             first = first if parts else number
             parts.append(line)
+    if parts:
+        yield _case(first, parts)
+
+
+def _case(line: int, parts: list[str]) -> _Case:
+    return _Case(line, "\n".join(parts).replace("\\n", "\n"))
+
+
+def _indented(_: list[str], line: str) -> bool:
+    return line[:1].isspace()
+
+
+def _is_closed(line: str) -> bool:
+    return line.rstrip().endswith(";")
+
+
+def _not_closed(parts: list[str], _: str) -> bool:
+    return not _is_closed(parts[-1])
+
+
+def _not_begun(parts: list[str], line: str) -> bool:
+    """A line that begins no statement, or stands behind remarks only."""
+    return line[:1].isspace() or not begins(line) or all(part.startswith("--") for part in parts)
 
 
 def _text(file: Path) -> str:

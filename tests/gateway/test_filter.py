@@ -231,6 +231,37 @@ def test_the_verb_rules_on_a_file(
     assert capsys.readouterr().err == "fusebox: nowhere.md cannot be read: No such file or directory\n"
 
 
+SCRIPT = """-- open orders
+SELECT id
+FROM orders
+WHERE status = 'open'%s
+SELECT id
+-- and nothing else
+FROM orders
+WHERE id = 3%s
+DROP TABLE orders%s
+"""
+
+
+@pytest.mark.parametrize("ends", [("", "", ""), (";", ";", ";"), (";", ";", "")])
+def test_the_verb_reads_a_script_statement_by_statement(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], ends: tuple[str, str, str]
+) -> None:
+    monkeypatch.setenv("FUSEBOX_AGENTS_FILE", str(DATA / "agents.toml"))
+    file = tmp_path / "some.sql"
+    file.write_text(SCRIPT % ends)
+    assert main(["filter", "test", str(file), "--agent", "clerk", "--tool", "postgres", "--json"]) == 1
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(each["line"], each["decision"]) for each in told] == [(1, "allow"), (5, "allow"), (9, "deny")]
+
+
+def test_a_semicolon_ends_a_statement_whatever_its_lines_begin_with(tmp_path: Path) -> None:
+    file = tmp_path / "some.sql"
+    file.write_text("UPDATE orders\nSET status = 'x'\n\nWHERE id = 3;\nSELECT 1\nUNION\nSELECT 2;\n")
+    assert [case.line for case in _cases(file, True, True)] == [1, 5]
+    assert len(list(_cases(file, True))) == 6
+
+
 def test_the_verb_reads_arguments_as_the_gateway_does(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "call.json"
     command = ["filter", "test", str(file), "--as", "arguments", "--agent", "clerk", "--tool", "runner"]
