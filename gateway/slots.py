@@ -1,8 +1,8 @@
 """Slots: where the texts of an answer stand, whole or in the events of a stream, in each API.
 
-Guards that read and change texts work on slots and need not know the API. Every text of an answer is one, but for what
-only names or numbers things: a field that a provider adds tomorrow is looked at, too. A *channel* names one text of a
-stream, such as the content of the first choice; its pieces come one by one, and some event says that it has ended.
+Guards that read and change texts work on slots and need not know the API. Every text of an answer is one, but for ids
+and words of the API: a field that a provider adds tomorrow is looked at, too. A *channel* names one text of a stream,
+such as the content of the first choice; its pieces come one by one, and some event says that it has ended.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Any, Final
 
 Json = dict[str, Any]
 _FIXED: Final = frozenset({
-    "id", "object", "type", "role", "name", "model", "status", "phase", "finish_reason", "stop_reason", "service_tier",
+    "id", "object", "type", "role", "model", "status", "phase", "finish_reason", "stop_reason", "service_tier",
     "call_id", "tool_call_id", "tool_use_id", "item_id", "file_id", "container_id", "response_id",
     "previous_response_id", "system_fingerprint", "mime_type", "media_type", "obfuscation",
     "signature", "encrypted_content", "encrypted_index",
 })  # fmt: skip
-"""Fields that hold no text: names of things, and what is encrypted."""
+"""Fields that hold no text: ids, words of the API, and what is encrypted."""
 _MEDIA: Final = frozenset({"data", "result", "partial_image_b64"})
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]{64,}={0,2}")
 """What is none, or shorter, in a field for a picture or a sound is no picture and no sound."""
@@ -31,6 +31,8 @@ _ECHOED: Final = frozenset({
 """Fields in which the Responses API repeats the request."""
 _WHOLE: Final = frozenset({"annotations", "citation", "citations"})
 """Fields that a stream never takes apart."""
+_NAME: Final = "name"
+"""Of a tool, mostly: a stream tells it whole, before the first piece of what the tool is told."""
 _ARGUMENTS: Final = frozenset({"arguments", "input", "partial_json"})
 """What a tool is told; its name stands beside, or stood there in an event before."""
 _THEIRS: Final = "server_"
@@ -97,8 +99,8 @@ class Slots:
                     place = each.get("index", number) if isinstance(each, dict) else number
                     yield from self._texts(each, f"{path}{place}.")
         elif isinstance(value, dict):
-            if isinstance(value.get("name"), str):
-                self._names[path] = None if str(value.get("type")).startswith(_THEIRS) else value["name"]
+            if isinstance(value.get(_NAME), str):
+                self._names[path] = None if str(value.get("type")).startswith(_THEIRS) else value[_NAME]
             if value.get(_PROBABILITIES):
                 value[_PROBABILITIES] = [] if isinstance(value[_PROBABILITIES], list) else None
             for name, each in list(value.items()):
@@ -110,7 +112,7 @@ class Slots:
         if name in _ARGUMENTS and value and tool is not None:
             yield Slot(holder, name, f"{path}{name}.", tool)
         elif isinstance(value, str) and value:
-            yield Slot(holder, name, f"{path}{name}.")
+            yield Slot(holder, name, "" if name == _NAME else f"{path}{name}.")
         elif isinstance(value, dict | list):
             found = self._texts(value, f"{path}{name}.")
             yield from _wholes(found) if name in _WHOLE else found

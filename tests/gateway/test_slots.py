@@ -97,6 +97,7 @@ def response(item: Json, *, stream: bool) -> Answer:
     {"audio": {"id": "a", "transcript": MAIL}}, {"content": None, "new_field": {"deep": [MAIL]}},
     {"content": None, "result": {"data": [{"said": MAIL}]}}, {"result": MAIL}, {"audio": {"id": "a", "data": MAIL}},
     {"function_call": {"name": "send", "arguments": f'{{"to": "{MAIL}"}}'}},
+    {"tool_calls": [{"index": 0, "id": "1", "type": "function", "function": {"name": MAIL, "arguments": "{}"}}]},
     {"tool_calls": [{"index": 0, "id": "1", "type": "custom", "custom": {"name": "send", "input": MAIL}}]},
     {"annotations": [{"type": "url_citation", "url_citation": {"url": "https://example.com", "title": MAIL}}]},
 ])  # fmt: skip
@@ -121,6 +122,7 @@ def test_a_sound_comes_as_it_is(guarded: Running, provider: Provider, stream: bo
     {"type": "web_search_tool_result", "tool_use_id": "t", "content": [{"type": "web_search_result", "title": MAIL}]},
     {"type": "server_tool_use", "id": "t", "name": "web_search", "input": {"query": f"who is {MAIL}"}},
     {"type": "mcp_tool_use", "id": "t", "name": "send", "input": {"to": MAIL}},
+    {"type": "tool_use", "id": "t", "name": MAIL, "input": {}},
     {"type": "code_execution_tool_result", "tool_use_id": "t", "content": {"stdout": MAIL}},
 ])  # fmt: skip
 def test_no_block_of_a_message_lets_a_value_out(
@@ -147,6 +149,7 @@ def test_each_citation_of_a_stream_stays_one(guarded: Running, provider: Provide
     {"type": "code_interpreter_call", "id": "i", "code": MAIL, "outputs": [{"type": "logs", "logs": MAIL}]},
     {"type": "web_search_call", "id": "i", "action": {"type": "search", "query": MAIL}},
     {"type": "mcp_call", "id": "i", "name": "send", "arguments": "{}", "output": MAIL},
+    {"type": "function_call", "id": "i", "call_id": "c", "name": MAIL, "arguments": "{}"},
     {"type": "shell_call", "id": "i", "action": {"commands": [f"mail {MAIL}"]}},
     {"type": "message", "id": "i", "content": [
         {"type": "output_text", "text": "x", "annotations": [{"title": MAIL}], "logprobs": TOKENS}]},
