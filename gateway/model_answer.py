@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -11,13 +10,12 @@ import orjson
 
 from gateway.aside import aside
 from gateway.call import Call
-from gateway.denied import Denied
 from gateway.http import EVENTS, JSON
 from gateway.meter import Meter
 from gateway.providers.translation import Translation
 from gateway.relay import Relay
-from gateway.reported import error_in
-from gateway.upstream import Failed, Target, body_of, kept
+from gateway.reported import error_in, garbled, object_of
+from gateway.upstream import Target, body_of, kept
 
 _STREAM_HEADERS: Final = (EVENTS, (b"cache-control", b"no-cache"))
 
@@ -44,7 +42,7 @@ async def whole(call: Call, translation: Translation, meter: Meter, response: ai
         Denied: 403, a guard said no.
     """
     body, headers = await body_of(response), [JSON, *kept(response)]
-    told = _object(body)
+    told = object_of(body)
     if (failed := error_in(told)) is not None:
         meter.take_whole(told)
         raise failed
@@ -59,20 +57,6 @@ async def whole(call: Call, translation: Translation, meter: Meter, response: ai
         meter.take_whole(told)
 
 
-def _object(body: bytes) -> dict[str, Any]:
-    """
-    Raises:
-        Failed: it is no JSON object.
-    """
-    try:
-        told = orjson.loads(body.removeprefix(codecs.BOM_UTF8))
-    except orjson.JSONDecodeError:
-        told = None
-    if not isinstance(told, dict):
-        raise _garbled("the upstream's answer is not JSON")
-    return told
-
-
 def _translated(translation: Translation, told: dict[str, Any]) -> dict[str, Any]:
     """
     Raises:
@@ -81,8 +65,4 @@ def _translated(translation: Translation, told: dict[str, Any]) -> dict[str, Any
     try:
         return translation.answer(told)
     except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
-        raise _garbled(f"the upstream's answer cannot be read: {error!r}"[:300]) from error
-
-
-def _garbled(sentence: str) -> Failed:
-    return Failed(Denied(HTTPStatus.BAD_GATEWAY, "upstream_garbled", sentence), fault=True)
+        raise garbled(f"the upstream's answer cannot be read: {error!r}"[:300]) from error

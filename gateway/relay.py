@@ -15,10 +15,10 @@ from gateway.http import Header, Reply
 from gateway.meter import Meter
 from gateway.providers.base import Frames
 from gateway.providers.translation import Translation
-from gateway.reported import ended_badly, error_in
+from gateway.reported import ended_badly, error_in, object_of
 from gateway.screen import Screen
 from gateway.sse import DONE, TooLong, data_of, is_comment, json_of
-from gateway.upstream import Failed, emptied
+from gateway.upstream import Failed, body_of, emptied
 
 
 class Relay:
@@ -38,9 +38,14 @@ class Relay:
         """Pass the whole stream on.
 
         Raises:
-            Failed: it broke off, holds an error, or ends with one; the last has been passed on if anything was.
+            Failed: it broke off, holds an error, or ends with one; the last has been passed on if anything was. Or it
+                is no stream.
         """
+        begun = False
         async for chunk in response.content.iter_any():
+            if not begun and chunk.lstrip().startswith(b"{"):  # neither an event nor a frame begins so
+                raise self._unstreamed(chunk + await body_of(response))
+            begun = True
             await self._pass(self._events(self._frames.feed, chunk), headers)
             if self._over:  # whatever the upstream does next: its agent may leave, having heard all
                 break
@@ -55,6 +60,14 @@ class Relay:
         await emptied(response)
         if self._failed is not None:
             raise self._failed
+
+    def _unstreamed(self, body: bytes) -> Failed:
+        """What an answer in one piece means; what it used was used."""
+        told = object_of(body)
+        self._meter.take_whole(told)
+        sentence = "the upstream answered in one piece, though a stream was asked for"
+        denied = Denied(HTTPStatus.BAD_GATEWAY, "upstream_unstreamed", sentence)
+        return error_in(told) or Failed(denied, fault=True)
 
     async def _pass(self, out: bytes, headers: Iterable[Header]) -> None:
         if out:

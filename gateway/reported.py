@@ -1,10 +1,13 @@
-"""Errors that an upstream reports in an answer or an event, though its HTTP status was 200."""
+"""Answers in one piece, and errors that an upstream reports in one, or in an event, though its HTTP status was 200."""
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
+
+import orjson
 
 from gateway.denied import Denied
 from gateway.upstream import Failed
@@ -12,6 +15,26 @@ from gateway.upstream import Failed
 _ASKED: Final = frozenset({"invalid_request_error", "BadRequestError"})
 _BUSY: Final = frozenset({"rate_limit_error", "rate_limit_exceeded"})
 _FAULTS: Final = frozenset({None, "server_error", "vector_store_timeout"})
+
+
+def object_of(body: bytes) -> dict[str, Any]:
+    """The JSON object that an answer in one piece is.
+
+    Raises:
+        Failed: it is none.
+    """
+    try:
+        told = orjson.loads(body.removeprefix(codecs.BOM_UTF8))
+    except orjson.JSONDecodeError:
+        told = None
+    if not isinstance(told, dict):
+        raise garbled("the upstream's answer is not JSON")
+    return told
+
+
+def garbled(sentence: str) -> Failed:
+    """The failure that an answer is which cannot be read."""
+    return Failed(Denied(HTTPStatus.BAD_GATEWAY, "upstream_garbled", sentence), fault=True)
 
 
 def error_in(told: Mapping[str, Any]) -> Failed | None:

@@ -91,6 +91,35 @@ def test_half_an_answer_is_cut_all_the_same(running: Running, provider: Provider
     assert json.loads(body.rpartition(b"data: ")[2])["error"]["code"] == "upstream_cut"
 
 
+def whole(told: dict[str, Any]) -> Answer:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        assert (await request.json())["stream"] is True
+        return web.json_response(told)
+
+    return answer
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
+def test_a_server_that_does_not_stream_is_told_as_such_and_asked_once(
+    running: Running, provider: Provider, path: str
+) -> None:
+    choice = {"index": 0, "message": {"role": "assistant", "content": "Hello"}, "finish_reason": "stop"}
+    provider.answers = [whole({"id": "c", "model": "m", "choices": [choice], "usage": USAGE})]
+    status, body, _ = ask(running, path, {"model": "gpt-5-mini", "max_tokens": 9, "messages": ASK} | STREAM)
+    assert (status, json.loads(body)["error"]["code"]) == (502, "upstream_unstreamed")
+    (span,) = running.span()
+    assert usage(span) == (9, 3), "what was answered was paid for"
+    assert names.ESTIMATED not in attributes(span)
+    assert len(provider.seen) == 1
+
+
+def test_an_error_in_the_place_of_a_stream_is_told(running: Running, provider: Provider) -> None:
+    provider.answers = [whole({"error": {"message": "no such format", "type": "invalid_request_error"}})]
+    status, body, _ = ask(running, "/v1/chat/completions", CHAT | STREAM)
+    assert (status, json.loads(body)["error"]["code"]) == (502, "upstream_error")
+    assert b"no such format" in body
+
+
 def test_of_two_answers_one_is_half(running: Running, provider: Provider) -> None:
     provider.answers = [said(FIRST, b"\n\n", LAST, b"\n\n")]
     body = ask(running, "/v1/chat/completions", CHAT | STREAM | {"n": 2})[1]
