@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from fusebox.guard import deny
 from fusebox.records import Action, Decision, Verdict
 from gateway.denied import Denied, bad_request
 from gateway.dialects import Ask
@@ -135,15 +136,28 @@ class Screen:
         return self._mask(value)
 
     # --- what comes back ----------------------------------------------------------------------------------------------
-    def result(self, value: Any) -> Any:
+    def result(self, value: Any, also: Any = ()) -> Any:
         """Score and mask what a tool gave back.
+
+        Args:
+            also: how else it may be read, which is scored, too.
 
         Raises:
             Denied: 403, a guard said no.
         """
         if self._output is not None:
-            self._rule(self._output.content(text_of(value), self._action.agent))
+            told = [value, also] if also else value
+            self._rule(self._output.content(text_of(told), self._action.agent))
         return self._mask(value, back=True)
+
+    def require_whole(self, texts: list[str]) -> None:
+        """For texts that go on in pieces, in each of which nothing is left.
+
+        Raises:
+            Denied: 403, a value lies across pieces.
+        """
+        if self._mask(texts, again=True) != texts:
+            self._require(deny(MASKING, "a value lies across events, where it cannot be masked"))
 
     def answer(self, slots: Iterable[Slot]) -> None:
         """Filter, mask and restore the texts of a whole answer, in place.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Iterator
 from typing import Any, Final
 
 import orjson
@@ -79,6 +80,33 @@ def json_of(event: bytes) -> dict[str, Any] | None:
     except orjson.JSONDecodeError:
         return None
     return told
+
+
+def joined(stream: bytes) -> list[str]:
+    """What the events of a whole stream say together: the texts at one place of their JSON, end to end.
+
+    What is the same in all of them is no text in pieces.
+    """
+    pieces: dict[str, list[str]] = {}
+    for each in _END.split(stream.removeprefix(codecs.BOM_UTF8)):
+        for place, text in _texts(data_of(each)):
+            pieces.setdefault(place, []).append(text)
+    return ["".join(texts) for texts in pieces.values() if len(set(texts)) > 1]
+
+
+def _texts(data: bytes) -> Iterator[tuple[str, str]]:
+    """The texts in the data of an event, with their places; what is no JSON is one itself."""
+    try:
+        waiting: list[tuple[str, Any]] = [("", orjson.loads(data))]
+    except orjson.JSONDecodeError:
+        waiting = [("", data.decode("utf-8", "replace"))] if data else []
+    while waiting:
+        place, value = waiting.pop()
+        if isinstance(value, str):
+            yield place, value
+        elif isinstance(value, dict | list):
+            fields = value.items() if isinstance(value, dict) else enumerate(value)
+            waiting.extend((f"{place}.{name}", each) for name, each in fields)
 
 
 def event(told: Any, name: str = "") -> bytes:

@@ -17,10 +17,12 @@ from gateway.denied import Denied
 from gateway.http import Header, Reply, safe
 from gateway.meter import Meter
 from gateway.screen import Screen
+from gateway.sse import joined
 from gateway.tool_request import again, text_in
 from gateway.upstream import Failed, body_of, kept, length_of
 
 _NO_TEXT: Final = ("image/", "audio/", "video/", "font/", "application/pdf", "application/zip")
+_EVENTS: Final = "text/event-stream"
 _PASSED_BACK: Final = ("content-type", "etag", "location", "last-modified")
 
 WITHHELD: Final = happenings.declare(
@@ -57,23 +59,28 @@ async def _pipe(response: aiohttp.ClientResponse, meter: Meter, reply: Reply, sc
 async def _show(response: aiohttp.ClientResponse, meter: Meter, reply: Reply, screen: Screen) -> None:
     body = await body_of(response)
     meter.take_text(body)
-    binary = b"\0" in body
-    if binary and (_is_text(response) or wide_codec_of(body) is not None):
-        raise Failed(
-            Denied(HTTPStatus.BAD_GATEWAY, "upstream_garbled", "a text that has a NUL in it cannot be screened")
-        )
-    shown = body if binary else await aside(len(body), _screened, screen, body)
+    shown = await aside(len(body), _screened, screen, response.content_type, body)
     await reply.whole(response.status, _headers(response, screen), shown)
 
 
-def _screened(screen: Screen, body: bytes) -> bytes:
+def _screened(screen: Screen, kind: str, body: bytes) -> bytes:
     """
     Raises:
         Denied: 403, a guard said no.
+        Failed: it is a text that cannot be read.
     """
-    value = _value(body)
-    shown = screen.result(value)
-    return body if shown == value else again(shown, body)
+    if b"\0" in body:
+        if _is_text(kind) or wide_codec_of(body) is not None:
+            raise Failed(
+                Denied(HTTPStatus.BAD_GATEWAY, "upstream_garbled", "a text that has a NUL in it cannot be screened")
+            )
+        return body
+    value, events = _value(body), kind == _EVENTS
+    shown = screen.result(value, also=joined(body) if events else ())
+    told = body if shown == value else again(shown, body)
+    if events:
+        screen.require_whole(joined(told))
+    return told
 
 
 def _headers(response: aiohttp.ClientResponse, screen: Screen | None) -> list[Header]:
@@ -102,7 +109,6 @@ def _value(body: bytes) -> Any:
         return text_in(body)
 
 
-def _is_text(response: aiohttp.ClientResponse) -> bool:
+def _is_text(kind: str) -> bool:
     """True where the system says so; others may be. AWS's events are texts in a frame of their own."""
-    kind = response.content_type
     return kind.startswith("text/") or kind.endswith(("json", "xml", "yaml", "eventstream"))

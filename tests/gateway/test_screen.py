@@ -247,6 +247,46 @@ def test_arguments_and_results_of_tools_pass_the_guards(guarded: Running, provid
     assert (response.status, MAIL in response.read().decode()) == (403, False)
 
 
+def streamed(*told: bytes) -> Answer:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        return web.Response(body=b"".join(b"data: %s\n\n" % each for each in told), content_type="text/event-stream")
+
+    return answer
+
+
+@pytest.mark.parametrize("treatment", ["mask", "block"])
+@pytest.mark.parametrize("told", [
+    [b'{"delta": "write to jo.doe@acme"}', b'{"delta": "-mail.com"}'],
+    [b'{"index": 0, "delta": {"parts": ["4111 1111 11"]}}', b'{"index": 0, "delta": {"parts": ["11 1111"]}}'],
+    [b"write to jo.doe@acme", b"-mail.com"],
+])  # fmt: skip
+def test_a_value_in_two_events_of_a_system_goes_nowhere(
+    gateways: StartGateway, provider: Provider, told: list[bytes], treatment: str
+) -> None:
+    running = gateways(f'[masking.routes."*"]\ndefault = "{treatment}"\n')
+    provider.answers = [streamed(*told)]
+    response = call(running, "GET", "/tools/tickets/2")
+    body = response.read()
+    assert (response.status, json.loads(body)["error"]["code"]) == (403, "deny_by_masking")
+    assert b"acme" not in body
+
+
+def test_a_value_in_one_event_of_a_system_is_masked(gateways: StartGateway, provider: Provider) -> None:
+    running = gateways('[masking.routes."*"]\n')
+    at = ("2026-11-27T10:00:00Z", "2026-11-27T10:00:01Z")
+    events = [json.dumps({"jsonrpc": "2.0", "at": each, "said": MAIL}).encode() for each in at]
+    provider.answers = [streamed(*events, b"[DONE]")]
+    response = call(running, "GET", "/tools/tickets/2")
+    masked = response.read()
+    assert (response.status, masked.count(b"<EMAIL_"), MAIL.encode() in masked) == (200, 2, False)
+    assert all(each.encode() in masked for each in at)
+    assert attributes(running.span()[0])["fusebox.mask.EMAIL"] == 2
+    provider.answers = [streamed(b'{"delta": "Ask "}', b'{"delta": "nobody."}')]
+    assert (
+        call(running, "GET", "/tools/tickets/2").read() == b'data: {"delta": "Ask "}\n\ndata: {"delta": "nobody."}\n\n'
+    )
+
+
 def test_a_picture_is_no_text(guarded: Running, provider: Provider) -> None:
     provider.answers = [whole("openai_chat.json")]
     url = "data:image/png;base64," + "4111111111111111" * 4
