@@ -73,7 +73,7 @@ class Upstream(Section):
 
     Attributes:
         key_env: the environment variable with the credential; ``key_file``: or the file.
-        connect_s: until a connection stands; idle_s: between two pieces of an answer; total_s: for the whole call.
+        connect_s: until a connection stands; idle_s: between two pieces of an answer; total_s: for the whole attempt.
     """
 
     url: str = ""

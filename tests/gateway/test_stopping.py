@@ -1,5 +1,6 @@
 """A tripped or killed agent is refused, and what it has under way ends."""
 
+import asyncio
 import json
 import threading
 from collections.abc import Callable
@@ -180,6 +181,24 @@ def test_a_client_that_leaves_takes_the_upstreams_call_with_it(running: Running,
     (span,) = running.span()
     assert attributes(span)[names.CUT] is True
     assert attributes(span)[names.ESTIMATED] is True
+
+
+def test_a_call_under_way_goes_on_when_its_key_is_revoked(running: Running, provider: Provider) -> None:
+    revoked = threading.Event()
+
+    async def waits() -> None:
+        await asyncio.to_thread(revoked.wait, 30)
+
+    provider.answers = [streamed("openai_chat.sse", parts=3, then=waits)]
+    heard: list[str] = []
+    client = threading.Thread(target=chatting(running, heard))
+    client.start()
+    eventually(lambda: "".join(heard) == "Your ticket", what="the beginning of the stream")
+    running.keys.revoke(next(iter(running.keys.entries())))
+    eventually(lambda: call(running, "GET", "/v1/models").status == 401, what="the key is worth nothing")
+    revoked.set()
+    client.join(10)
+    assert "".join(heard) == "Your ticket is being looked at."
 
 
 def test_keys_rotate(running: Running, provider: Provider) -> None:
