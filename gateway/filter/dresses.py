@@ -25,7 +25,10 @@ _TAGS: Final = {0xE0000 + code: code for code in range(0x20, 0x7F)} | dict.fromk
 )
 """Letters of their own that nobody sees, and blanks that are called letters."""
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/_\-]{16,}")
-_WRAPPED: Final = re.compile(r"(?:[A-Za-z0-9+/_\-]{8,}\s{1,4})+[A-Za-z0-9+/_\-]{2,}|(?:[A-Za-z0-9+/_\-]{4} ){4,}\S{2,}")
+_WRAPPED: Final = re.compile(
+    r"(?<![A-Za-z0-9+/_\-])(?:[A-Za-z0-9+/_\-]{8,}+\s{1,4})+[A-Za-z0-9+/_\-]{2,}|(?:[A-Za-z0-9+/_\-]{4} ){4,}\S{2,}"
+)
+"""Begun at the beginning of a word only: a long one is read once, and not from each of its letters."""
 _BASE32: Final = re.compile(r"[A-Z2-7]{24,}|[a-z2-7]{24,}")
 _HEX: Final = re.compile(r"(?:(?:\\x|0x)?[0-9A-Fa-f]{2}[\s:,;\-]{0,2}){12,}")
 _DECIMALS: Final = re.compile(r"(?:\d{2,3}[\s,;]{1,2}){11,}\d{2,3}")

@@ -150,6 +150,12 @@ def test_a_canary_is_seen_in_any_dress(said: str) -> None:
     assert "canary" not in FILTER.answer("clerk", text, (CANARIES.plant("clerk", "run-2"),)).counts
 
 
+def test_a_long_word_is_read_to_its_end_and_beyond() -> None:
+    wrapped = "\n".join(re.findall(".{1,9}", base64.b64encode(CANARY.encode()).decode()))
+    text = f"{'aB3' * 400_000}, {wrapped}"  # read anew from each of its letters, it would take hours
+    assert FILTER.answer("clerk", text, (CANARY,)).counts["canary"] == 1
+
+
 def test_a_canary_in_pieces_of_arguments_is_seen() -> None:
     for value in ({"a": LETTERS[:7], "b": LETTERS[7:]}, list(LETTERS)):
         assert FILTER.arguments("clerk", "postgres", value, (CANARY,)).counts == {"canary": 1}
