@@ -3,7 +3,8 @@
 The journals' files are the record; the table is for SQL. Only whole lines are read. The copy goes on behind the highest
 ``seq`` that the table has of each writer, so a restart neither repeats nor skips. ``<data_dir>/journal/copied.json``
 says durably how many entries of each writer the table was given: a verification knows from it which rows are late and
-which were deleted.
+which were deleted. Before it says so the table is asked: the engine may take rows for a repetition of some that it
+never had (it remembers an insert's token before the part has its name, and a disk may fail between).
 
 An ``erasure`` takes a payload from the journal's file and from the table, a ``retention`` old rows from the table. Both
 are done before the row of the entry itself is inserted, so what a crash cut short is done again.
@@ -15,8 +16,9 @@ import hashlib
 import json
 import logging
 import os
+import secrets
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -33,9 +35,14 @@ from fusebox import happenings
 
 _INTERVAL_S: Final = 0.25
 _AT_ONCE: Final = 1000
+_ORDERS: Final = ("erasure", "retention")
 _TABLE: Final = "audit_log"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST: Final = 1 << 53
+_THERE: Final = """
+SELECT writer, seq FROM audit_log
+WHERE writer IN {writers:Array(String)} AND seq BETWEEN {first:UInt64} AND {last:UInt64} AND payload_hash != ''
+"""
 
 COPY_DELAYED: Final = happenings.declare("audit_copy_delayed", logging.WARNING, "the journal could not be copied yet")
 UNREADABLE: Final = happenings.declare("audit_line_unreadable", logging.ERROR, "a line of the journal is no entry")
@@ -92,8 +99,8 @@ class AuditCopy:
     def _copy(self, path: Path, sizes: dict[str, int]) -> int:
         lines, end = self._new_lines(path)
         found = [entry for line in lines if (entry := _entry(path, line)) and entry.seq >= sizes.get(entry.writer, 0)]
-        for start in range(0, len(found), _AT_ONCE):
-            self._take(found[start : start + _AT_ONCE], sizes)
+        for portion in _portions(found):
+            self._take(portion, sizes)
         self._offsets[path] = end
         return len(found)
 
@@ -116,13 +123,24 @@ class AuditCopy:
                 self._obey(entry)
             except (ValueError, KeyError, TypeError) as error:
                 happenings.emit(UNREADABLE, file=entry.writer, error=f"entry {entry.seq} orders nothing: {error!r}")
-        token = hashlib.sha256("".join(entry.hash for entry in entries).encode()).hexdigest()
+        self._insert(entries, hashlib.sha256("".join(entry.hash for entry in entries).encode()).hexdigest())
+        if left := self._missing(entries):
+            self._insert(left, secrets.token_hex(16))
+        sizes.update(_ends(entries))
+        copied.write(self._root, sizes)
+
+    def _insert(self, entries: list[Entry], token: str) -> None:
         self._engine.writer().insert(
             _TABLE, [row(entry) for entry in entries], column_names=list(COLUMNS),
             settings={"insert_deduplication_token": token},
         )  # fmt: skip
-        sizes.update(_ends(entries))
-        copied.write(self._root, sizes)
+
+    def _missing(self, entries: list[Entry]) -> list[Entry]:
+        """Those that the table does not have."""
+        numbers = [entry.seq for entry in entries]
+        asked = {"writers": sorted({entry.writer for entry in entries}), "first": min(numbers), "last": max(numbers)}
+        there = set(map(tuple, self._engine.writer().query(_THERE, asked).result_rows))
+        return [entry for entry in entries if (entry.writer, entry.seq) not in there]
 
     def _obey(self, entry: Entry) -> None:
         if entry.kind == "erasure":
@@ -149,6 +167,18 @@ def row(entry: Entry) -> list[Any]:
     """The entry as a row of the table."""
     moment = _EPOCH + timedelta(microseconds=entry.time)
     return [*entry[:2], moment, *entry[3:9], entry.payload.decode(), *entry[10:]]
+
+
+def _portions(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
+    """Some at once; an order begins anew, since what it orders is done to rows that are in the table."""
+    portion: list[Entry] = []
+    for entry in entries:
+        if portion and (len(portion) == _AT_ONCE or entry.kind in _ORDERS):
+            yield portion
+            portion = []
+        portion.append(entry)
+    if portion:
+        yield portion
 
 
 def _ends(entries: Iterable[Entry]) -> dict[str, int]:

@@ -11,7 +11,7 @@ import pytest
 from collector import queries
 from collector.audit import copied
 from collector.audit.entry import Note
-from collector.audit.files import chain_files
+from collector.audit.files import chain_files, entries
 from collector.audit.journal import Journal
 from collector.audit.report import Report
 from collector.audit.signing import JournalSettings
@@ -110,3 +110,22 @@ def test_an_erased_payload_goes_from_both(site: Copied) -> None:
     assert site.bench.rows("SELECT seq, payload FROM audit_log WHERE seq < 2 AND payload = ''") == [(1, "")]
     assert b'"n":1' not in b"".join(path.read_bytes() for path in chain_files(site.root / "watch"))
     assert site.verified().status == 0
+
+
+def test_a_payload_that_was_erased_before_it_was_copied_stands_nowhere(site: Copied) -> None:
+    journal = site.life(odd(0))
+    payload = {"writer": "watch", "seq": 0, "payload_hash": next(entries(site.root))["payload_hash"]}
+    journal.append(Note("erasure", "operator:jo", "watch/0", "asked for", payload=payload))
+    journal.close()
+    assert site.copy.step() == 2
+    assert site.bench.rows("SELECT seq, payload FROM audit_log WHERE payload = ''") == [(0, "")]
+    assert site.verified().status == 0
+
+
+def test_rows_that_the_engine_remembers_and_does_not_have_are_written(site: Copied) -> None:
+    """It notes an insert before its part has a name: a disk that fails between leaves a memory without rows."""
+    site.life(odd(0), odd(1)).close()
+    for _ in range(2):
+        AuditCopy(site.bench.engine, site.root).step()
+        assert site.verified().status == 0
+        site.change("DELETE WHERE 1")
