@@ -33,6 +33,9 @@ _SUMS: Final = """count() AS attempts, sum(t.input_tokens) AS input_tokens, sum(
     sumIf(ifNull(t.cost_usd, 0), t.wasted) AS wasted_usd,
     sumIf(t.input_tokens + t.output_tokens, t.wasted) AS wasted_tokens, countIf(t.violation != '') AS violations"""
 
+_DAY_BEFORE: Final = "fromUnixTimestamp64Micro(toInt64({since:Float64} * 1000000)) - toIntervalDay(1)"
+"""What is below a span begins after it, or as much earlier as clocks may differ: nobody looks through older days."""
+
 LEDGER: Final[Mapping[str, Query]] = {
     "ledger_rows": Query(
         "the ledger's rows behind a number, oldest first: each attempt of an inference with its tokens and price",
@@ -111,7 +114,7 @@ LEDGER: Final[Mapping[str, Query]] = {
     ),
     "ledger_parents": Query(
         "what agent spans say their model calls used, beside what the ledger has below them; other spans agree",
-        """WITH RECURSIVE
+        f"""WITH RECURSIVE
                 parents AS (
                     SELECT TraceId, SpanId, ServiceName,
                         toUInt64OrZero(SpanAttributes['gen_ai.usage.input_tokens']) AS input,
@@ -119,16 +122,17 @@ LEDGER: Final[Mapping[str, Query]] = {
                     FROM otel_traces
                     WHERE SpanAttributes['gen_ai.operation.name'] IN ('invoke_agent', 'invoke_workflow')
                       AND if(SpanAttributes['fusebox.tenant'] != '', SpanAttributes['fusebox.tenant'], 'default')
-                          = {tenant:String}
-                      AND ({agent:String} = '' OR {agent:String} = multiIf(
+                          = {{tenant:String}}
+                      AND ({{agent:String}} = '' OR {{agent:String}} = multiIf(
                           SpanAttributes['gen_ai.agent.id'] != '', SpanAttributes['gen_ai.agent.id'],
                           SpanAttributes['gen_ai.agent.name'] != '', SpanAttributes['gen_ai.agent.name'], ServiceName))
-                      AND Timestamp >= fromUnixTimestamp64Micro(toInt64({since:Float64} * 1000000))
+                      AND Timestamp >= fromUnixTimestamp64Micro(toInt64({{since:Float64}} * 1000000))
                       AND input + output > 0
                     ORDER BY Timestamp DESC LIMIT 1000),
                 edges AS (
                     SELECT TraceId, SpanId, ParentSpanId FROM otel_traces
-                    WHERE TraceId IN (SELECT TraceId FROM parents) AND ParentSpanId != ''),
+                    WHERE TraceId IN (SELECT TraceId FROM parents) AND ParentSpanId != ''
+                      AND Timestamp >= {_DAY_BEFORE}),
                 below AS (
                     SELECT TraceId, SpanId AS top, SpanId AS node, 0 AS depth FROM parents
                     UNION ALL
@@ -141,7 +145,7 @@ LEDGER: Final[Mapping[str, Query]] = {
             FROM parents
             LEFT JOIN below ON below.TraceId = parents.TraceId AND below.top = parents.SpanId
             LEFT JOIN (SELECT trace_id, span_id, input_tokens, output_tokens FROM token_ledger
-                       WHERE trace_id IN (SELECT TraceId FROM parents)) AS ledger
+                       WHERE trace_id IN (SELECT TraceId FROM parents) AND time >= {_DAY_BEFORE}) AS ledger
                 ON ledger.trace_id = below.TraceId AND ledger.span_id = below.node
             GROUP BY trace_id, span_id
             HAVING input_tokens != ledger_input_tokens OR output_tokens != ledger_output_tokens

@@ -202,6 +202,17 @@ def test_parents_are_a_cross_check(bench: Bench) -> None:
     assert rows == [(f"{5:016x}", 200, 100)]
 
 
+def test_the_cross_check_reads_no_days_long_before(bench: Bench) -> None:
+    """Else it would be too slow over months of spans. A trace may be that old: a conversation that goes on."""
+    days = 20 * 86_400.0
+    old = [Span(100 + n, parent=1, start=NOW - days, attributes={"x": "y"}) for n in range(2000)]
+    bench.store(request(Span(1, attributes=AGENT), chat(2, parent=1)), request(*old))
+    asked = {**queries.QUERIES["ledger_parents"].defaults, "since": NOW - 3600}
+    few = {"max_rows_to_read": 1000}
+    rows = bench.engine.writer().query(queries.QUERIES["ledger_parents"].sql, asked, settings=few).named_results()
+    assert [(row["input_tokens"], row["ledger_input_tokens"]) for row in rows] == [(200, 100)]
+
+
 def test_double_counting_is_found(bench: Bench) -> None:
     same: dict[str, Value] = {"gen_ai.response.id": "r1"}
     bench.store(request(chat(1, **same), chat(2, parent=1, **same), chat(3)))
