@@ -205,6 +205,6 @@ class _Run:
         return True
 
 
-def text_of(do: Do, statement: str, **parameters: str) -> str:
+def text_of(do: Do, statement: str, **parameters: object) -> str:
     """The first column of the first row, as text; "" when there is none."""
     return str(do(lambda client: next(iter(client.query(statement, parameters).result_rows), ("",))[0]))

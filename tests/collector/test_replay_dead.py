@@ -106,6 +106,17 @@ def test_letters_in_files_are_replayed_and_removed(bench: Bench) -> None:
     assert bench.rows(_COUNTS) == [(1, 1)]
 
 
+def test_a_late_replay_takes_nothing_out_of_the_ledger(bench: Bench) -> None:
+    """It is kept for longer than the spans, and so a letter in a file may outlive the other spans of its batch."""
+    call = {"gen_ai.operation.name": "chat", "gen_ai.usage.input_tokens": 7}
+    batch = bench.store(request(Span(1, attributes=call)))
+    letter = request(Span(2, attributes=call))
+    DeadLetters(bench.engine, bench.letters, ManualClock()).add(batch.id, letter, "refused once")
+    bench.engine.writer().command("ALTER TABLE otel_traces DELETE WHERE 1 SETTINGS mutations_sync = 1")
+    assert _replay(bench)["replayed"] == 1
+    assert bench.rows("SELECT count(), sum(input_tokens) FROM token_ledger") == [(2, 14)]
+
+
 def test_an_interrupted_replay_goes_on_where_it_was(bench: Bench) -> None:
     """Killed after the span was stored, before the letter was struck out."""
     batch = bench.batch(request(Span(1)))
