@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 ORDERS: Final = "*.order"
+ANSWERS: Final = "*.answer"
 
 
 def order_of(folder: Path, id: str) -> Path:

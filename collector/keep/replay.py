@@ -1,7 +1,7 @@
 """Replaying dead letters: what the database refused once is offered again, for instance after an upgrade.
 
 ``fusebox collector replay-dead`` asks by a file, because only *keep* may write to the database; *keep* answers by one,
-which whoever asked removes::
+which whoever asked removes (one that nobody fetched within an hour goes when the next is written)::
 
     dead_letters/<id>.order     {"user": "<who>", "reason": "<text that the letter's reason contains>"}
     dead_letters/<id>.answer    {"id": "<id>", "replayed": n, "refused": n, "reasons": ["<first few, distinct>"],
@@ -19,7 +19,9 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import secrets
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -32,12 +34,13 @@ from collector.keep.batch import Batch
 from collector.keep.engine import Engine
 from collector.keep.errors import EngineDown, EngineRefused, sorted_out
 from collector.keep.insert import Inserter
-from collector.keep.orders import ORDERS, answer_to, order_of
+from collector.keep.orders import ANSWERS, ORDERS, answer_to, order_of
 from fusebox import happenings
 from fusebox.clock import Clock
 from fusebox.rundir import sync_dir, write_atomic
 
 _REASONS: Final = 5
+_UNREAD_S: Final = 3600.0
 _WAITING: Final = """
 SELECT DISTINCT letter, batch, toUnixTimestamp64Micro(time), reason, base64Encode(raw) FROM dead_letters_waiting
 WHERE position(reason, {reason:String}) > 0 AND letter > {after:String} ORDER BY letter LIMIT 1 BY letter LIMIT 100
@@ -87,9 +90,17 @@ class Replay:
             return
         answer: dict[str, object] = {"id": order["id"], **self._recorded(order)}
         happenings.emit(REPLAYED, answer=answer)
+        self._clear_away()
         write_atomic(answer_to(self._folder, order["id"]), json.dumps(answer))
         order_of(self._folder, order["id"]).unlink(missing_ok=True)
         sync_dir(self._folder)
+
+    def _clear_away(self) -> None:
+        """Remove the answers to those who did not wait; what they say is in the journal."""
+        for file in self._folder.glob(ANSWERS):
+            with suppress(FileNotFoundError):  # fetched just now
+                if self._clock.wall() - file.stat().st_mtime > _UNREAD_S:
+                    file.unlink()
 
     def _recorded(self, order: dict[str, str]) -> dict[str, object]:
         """Replay between intent and outcome in the journal."""
@@ -158,12 +169,12 @@ class Replay:
         if letter.file:
             letter.file.unlink(missing_ok=True)
             return
-        try:
+        try:  # under a token of its own: the engine may remember a row that it does not have
             self._engine.writer().insert(
                 "dead_letters_replayed",
                 [[int(self._clock.now() * 1_000_000), letter.name]],
                 column_names=["time", "letter"],
-                settings={"insert_deduplication_token": letter.name},
+                settings={"insert_deduplication_token": secrets.token_hex(16)},
             )
         except ClickHouseError as error:
             self._engine.discard()

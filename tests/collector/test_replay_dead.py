@@ -31,10 +31,14 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
 
 def _replay(bench: Bench, reason: str = "") -> dict[str, object]:
-    _order(bench, "7", reason)
-    replay_of(bench).step()
-    assert not order_of(bench.letters, "7").exists()
+    _replay_as(bench, "7", reason)
     return _answer(bench, "7")
+
+
+def _replay_as(bench: Bench, id: str, reason: str = "") -> None:
+    _order(bench, id, reason)
+    replay_of(bench).step()
+    assert not order_of(bench.letters, id).exists()
 
 
 def _order(bench: Bench, id: str, reason: str = "") -> None:
@@ -115,6 +119,24 @@ def test_a_late_replay_takes_nothing_out_of_the_ledger(bench: Bench) -> None:
     bench.engine.writer().command("ALTER TABLE otel_traces DELETE WHERE 1 SETTINGS mutations_sync = 1")
     assert _replay(bench)["replayed"] == 1
     assert bench.rows("SELECT count(), sum(input_tokens) FROM token_ledger") == [(2, 14)]
+
+
+def test_an_answer_that_nobody_fetched_does_not_lie_there_for_ever(bench: Bench) -> None:
+    for id, age in (("1", 4000.0), ("2", 1800.0)):
+        _replay_as(bench, id)
+        then = ManualClock().wall() - age
+        os.utime(answer_to(bench.letters, id), (then, then))
+    _replay_as(bench, "3")
+    assert sorted(bench.letters.iterdir()) == [answer_to(bench.letters, "2"), answer_to(bench.letters, "3")]
+
+
+def test_what_was_replayed_is_struck_out_also_where_the_engine_remembers_it_and_has_it_not(bench: Bench) -> None:
+    batch = bench.batch(request(Span(1)))
+    DeadLetters(bench.engine, bench.letters, ManualClock()).add(batch.id, batch.payloads[0], "refused once")
+    for _ in range(2):
+        assert _replay(bench)["replayed"] == 1
+        assert bench.one(_WAITING) == 0
+        bench.engine.writer().command("ALTER TABLE dead_letters_replayed DELETE WHERE 1 SETTINGS mutations_sync = 1")
 
 
 def test_an_interrupted_replay_goes_on_where_it_was(bench: Bench) -> None:
