@@ -42,6 +42,8 @@ _OPTIONS: Final = (
     ("grpc.max_allowed_incoming_connections", 256),
     ("grpc.server_handshake_timeout_ms", 10_000),
     ("grpc.max_connection_idle_ms", 600_000),
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),  # exporters are often told to ping every 10 s
+    ("grpc.keepalive_permit_without_calls", 1),  # also between exports
     ("grpc.so_reuseport", 0),
 )
 _CODES: Final = {code.value[0]: code for code in grpc.StatusCode}

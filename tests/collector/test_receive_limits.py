@@ -304,3 +304,41 @@ def test_a_body_announced_too_long_is_refused_and_the_sender_hears_it(receive: R
 def test_to_listen_on_the_network_is_refused_at_start(roles: StartRoles) -> None:
     with pytest.raises(ServiceFailed, match="would open the collector's ports to the network"):
         roles("receive", env={"FUSEBOX_HOST": "0.0.0.0"})
+
+
+def test_who_pings_every_few_seconds_is_welcome_and_who_floods_is_not(receive: Receiving) -> None:
+    """Exporters in Go and Java ping to keep a channel alive. gRPC says GOAWAY at the third ping that comes too soon."""
+    with socket.create_connection(("127.0.0.1", int(receive.grpc.rpartition(":")[2])), timeout=20) as sock:
+        sock.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _frame(_SETTINGS))
+        answers = _answers(sock)
+        assert next(answers) == _SETTINGS
+        assert [_is_welcome(sock, answers) for _ in range(3)] == [True] * 3
+        time.sleep(5.2)  # two of three came too soon
+        assert _is_welcome(sock, answers)
+        assert not _is_welcome(sock, answers)
+
+
+_SETTINGS, _PING, _GOAWAY = 4, 6, 7
+
+
+def _is_welcome(sock: socket.socket, answers: Iterator[int]) -> bool:
+    """True when a ping and what follows it are answered and nothing else is said."""
+    found = []
+    for frame in (_frame(_PING, bytes(8)), _frame(_SETTINGS)):
+        sock.sendall(frame)
+        found.append(next(answers, _GOAWAY))
+    return found == [_PING, _SETTINGS]
+
+
+def _frame(kind: int, content: bytes = b"") -> bytes:
+    return len(content).to_bytes(3, "big") + bytes((kind, 0, 0, 0, 0, 0)) + content
+
+
+def _answers(sock: socket.socket) -> Iterator[int]:
+    """The kinds of the frames that acknowledge something, or part."""
+    with sock.makefile("rb") as file:
+        while head := file.read(9):
+            file.read(int.from_bytes(head[:3], "big"))
+            kind, acknowledges = head[3], head[4]
+            if kind == _GOAWAY or acknowledges:
+                yield kind
