@@ -82,6 +82,7 @@ def _items(data: Any, levels: tuple[str, str, str]) -> Iterator[dict[str, Any]]:
     groups = 0
     for resource in _list(data, resources):
         groups += 1
+        _refuse_old(resource, scopes)
         for scope in _list(resource, scopes):
             groups += 1
             yield from _list(scope, items)
@@ -91,6 +92,14 @@ def _items(data: Any, levels: tuple[str, str, str]) -> Iterator[dict[str, Any]]:
 def _list(part: dict[str, Any], name: str) -> list[Any]:
     """A list by its name in JSON, or by that in the protocol's definition, which the parser takes, too."""
     return part.get(name) or part.get(_original(name)) or []
+
+
+def _refuse_old(resource: dict[str, Any], scopes: str) -> None:
+    """Until 2022 scopes had another name in JSON, and the parser would pass over them (in protobuf it is a number, the
+    same then as now). Raises: Refusal: these do."""
+    old = scopes.replace("scope", "instrumentationLibrary")
+    if _list(resource, old):
+        raise Refusal(Why.MALFORMED, f"{old} is OTLP from before 2022, and not stored; upgrade what sends it: {scopes}")
 
 
 @cache

@@ -175,6 +175,20 @@ def test_without_a_token_nothing_is_stored_and_the_answer_names_the_fix(receive:
     assert stored(receive) == []
 
 
+@pytest.mark.parametrize(
+    ("signal", "old"),
+    [
+        ("traces", {"resourceSpans": [{"instrumentationLibrarySpans": [{"spans": [{"name": "x"}]}]}]}),
+        ("traces", {"resource_spans": [{"instrumentation_library_spans": [{"spans": [{"name": "x"}]}]}]}),
+        ("logs", {"resourceLogs": [{"instrumentationLibraryLogs": [{"logRecords": [{"body": {}}]}]}]}),
+    ],
+)
+def test_json_from_before_2022_is_refused_and_told_so(receive: Roles, signal: str, old: dict[str, Any]) -> None:
+    status, answer, _ = post(receive, json.dumps(old).encode(), JSON, path=f"/v1/{signal}")
+    assert status == 400
+    assert "before 2022" in json.loads(answer)["message"]
+
+
 BAD_BODIES = {
     "random bytes": (b"\xff\x00garbage" * 9, PROTOBUF),
     "truncated": (request(span()).SerializeToString()[:-5], PROTOBUF),
