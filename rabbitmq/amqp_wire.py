@@ -1,7 +1,8 @@
 """Messages, queues and topologies as pika writes them.
 
 pika can neither write a double nor read one exactly, so a float header travels as a table of one text. Headers that
-the broker adds (``x-death``, ``x-delivery-count``, ``x-first-death-…``) are its own and are left out of a message.
+the broker adds (``x-death``, ``x-delivery-count``, ``x-first-death-…``) are its own and are left out of a message. So
+is its expiration: that was for the queue it was taken from, and what is held or tried again must not vanish.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from rabbitmq.broker import Header, Message, Queue, QueueType, Topology
 _PERSISTENT: Final = 2
 _FLOAT: Final = "double"
 _BROKERS_OWN: Final = "x-"
+_OTHERS: Final = ("content_encoding", "priority", "type", "app_id")
+"""Properties that nothing here reads."""
 _NO_LIMIT: Final = 2**31 - 1
 """RabbitMQ 4 means 20 when no limit is given, and RabbitMQ 3 does not know its word for none (-1)."""
 
@@ -24,7 +27,7 @@ _NO_LIMIT: Final = 2**31 - 1
 def properties_of(message: Message) -> Any:
     """The AMQP properties of a message."""
     return pika.BasicProperties(
-        headers={name: _encoded(value) for name, value in message.headers.items()},
+        headers={**message.tables, **{name: _encoded(value) for name, value in message.headers.items()}},
         delivery_mode=_PERSISTENT,
         message_id=message.message_id,
         content_type=message.content_type,
@@ -32,20 +35,24 @@ def properties_of(message: Message) -> Any:
         reply_to=message.reply_to or None,
         timestamp=message.timestamp or None,
         user_id=message.user_id or None,
+        **message.properties,
     )
 
 
 def message_of(properties: Any, body: bytes) -> Message:
     """A message as it came, whoever sent it; names and ids that are no UTF-8 with replacement characters."""
+    headers, tables = _headers_of(properties.headers or {})
     return Message(
         body=body,
-        headers=_headers_of(properties.headers or {}),
+        headers=headers,
         message_id=text(properties.message_id or ""),
         content_type=text(properties.content_type or ""),
         correlation_id=text(properties.correlation_id or ""),
         reply_to=text(properties.reply_to or ""),
         timestamp=properties.timestamp or 0,
         user_id=text(properties.user_id or ""),
+        properties={name: value for name in _OTHERS if (value := getattr(properties, name)) is not None},
+        tables=tables,
     )
 
 
@@ -53,14 +60,20 @@ def _encoded(value: Header) -> Any:
     return {_FLOAT: repr(value)} if isinstance(value, float) else value
 
 
-def _headers_of(table: Mapping[Any, Any]) -> dict[str, Header]:
+def _headers_of(table: Mapping[Any, Any]) -> tuple[dict[str, Header], dict[str, object]]:
+    """Those that can be read, and the others."""
     headers: dict[str, Header] = {}
+    tables: dict[str, object] = {}
     for raw_name, raw in table.items():
         name = raw_name if type(raw_name) is str else str(text(raw_name))
         value = raw if type(raw) is str else _decoded(raw)  # nearly all are; the others cost more to tell apart
-        if isinstance(value, str | int | float) and not name.startswith(_BROKERS_OWN):
+        if name.startswith(_BROKERS_OWN):
+            continue
+        if isinstance(value, str | int | float):
             headers[name] = value
-    return headers
+        else:
+            tables[name] = raw
+    return headers, tables
 
 
 def _decoded(value: Any) -> Any:

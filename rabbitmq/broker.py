@@ -93,6 +93,10 @@ class Message:
     timestamp: int = 0
     """Seconds since the Unix epoch; 0 = not set."""
     user_id: str = ""
+    properties: Mapping[str, str | int] = field(default_factory=dict)
+    """Other properties of its publisher's, by their AMQP names. Nothing here reads them; they go wherever it goes."""
+    tables: Mapping[str, object] = field(default_factory=dict)
+    """Its publisher's headers that are no :data:`Header` (lists, tables, dates), as the driver has them: likewise."""
 
 
 class Delivery(Protocol):

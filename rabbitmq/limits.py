@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from pika.data import encode_table
+
 from fusebox.errors import BadMessage
 from rabbitmq.broker import Header, Message
 
@@ -36,7 +38,7 @@ def check(exchange: str, routing_key: str, message: Message) -> None:
     _check_short("user_id", message.user_id)
     if len(message.body) > MAX_BODY:
         raise BadMessage(f"the body has {len(message.body)} bytes; at most {MAX_BODY} fit, send a reference instead")
-    size = 0
+    size = encode_table([], dict(message.tables)) if message.tables else 0
     for name, value in message.headers.items():
         size += _FIXED + _check_header(name, value)
     if size > MAX_HEADERS:

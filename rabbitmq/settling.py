@@ -9,13 +9,14 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from fusebox import happenings, names
 from fusebox.errors import ApprovalPending, Permanent
 from fusebox.protobuf import carried
 from fusebox.records import Verdict
-from rabbitmq.broker import Broker, Delivery, Header, Message
+from rabbitmq.broker import Broker, Delivery, Header
 from rabbitmq.retry import retry_exchange
 from rabbitmq.run import Await, Bury, Done, Hold, Outcome, Postpone, Retried, origin_key
 
@@ -108,11 +109,7 @@ class Settling:
         message = delivery.message
         headers = {**message.headers, names.H_ORIGIN_KEY: origin_key(delivery)}
         headers |= {name: _clean(value) for name, value in notes.items()}
-        moved = Message(
-            message.body, headers, message.message_id, message.content_type, message.correlation_id,
-            message.reply_to, message.timestamp,
-        )  # fmt: skip
-        self._broker.publish(exchange, key, moved)
+        self._broker.publish(exchange, key, replace(message, headers=headers, user_id=""))
         delivery.ack()
 
     def _emit(self, kind: happenings.Kind, delivery: Delivery, **fields: str | int) -> None:

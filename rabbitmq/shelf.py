@@ -11,11 +11,12 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 from typing import Any, Final
 
 from fusebox import names
+from fusebox.errors import BadMessage
 from rabbitmq.broker import Broker, Delivery, Message
 
 LIMIT: Final = 10_000
@@ -91,7 +92,12 @@ class Shelf:
             return [Shelved(delivery.message, self._agent) for delivery in deliveries]
 
     def put_back(self, wanted: Wanted, limit: int = LIMIT) -> int:
-        """Send the wanted messages to the agent's work queue again, oldest first; how many."""
+        """Send the wanted messages to the agent's work queue again, oldest first; how many.
+
+        Raises:
+            BadMessage: some are too large to be published by us; they stay, and the others were sent.
+            FuseboxError: it broke off: see :attr:`dealt_with`.
+        """
         return self._each(wanted, limit, self._return)
 
     def discard(self, wanted: Wanted, limit: int = LIMIT) -> int:
@@ -101,20 +107,23 @@ class Shelf:
     def _each(self, wanted: Wanted, limit: int, work: Callable[[Message], None]) -> int:
         with self._off(limit) as deliveries:
             chosen = [d for d in deliveries if wanted(Shelved(d.message, self._agent))]
+            stuck: list[str] = []
             for delivery in chosen:
-                work(delivery.message)
+                try:
+                    work(delivery.message)
+                except BadMessage as error:  # the broker takes no such message from us; those behind it may do
+                    stuck.append(f"{delivery.message.message_id}: {error}")
+                    continue
                 deliveries.remove(delivery)
                 delivery.ack()
                 self.dealt_with += 1
-            return len(chosen)
+        if stuck:
+            raise BadMessage(f"{len(stuck)} of {len(chosen)} stay where they are, the others are done: {stuck[0]}")
+        return len(chosen)
 
     def _return(self, message: Message) -> None:
         headers = {name: value for name, value in message.headers.items() if name not in _NOTES}
-        back = Message(
-            message.body, headers, message.message_id, message.content_type, message.correlation_id,
-            message.reply_to, message.timestamp, self._user,
-        )  # fmt: skip
-        self._broker.publish("", self._agent, back)
+        self._broker.publish("", self._agent, replace(message, headers=headers, user_id=self._user))
 
     @contextmanager
     def _off(self, limit: int) -> Iterator[list[Delivery]]:

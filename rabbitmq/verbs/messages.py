@@ -66,7 +66,7 @@ def wanted(args: argparse.Namespace) -> Wanted:
 
 
 def replay(config: Config, shelf: Shelf, args: argparse.Namespace, queue: str) -> int:
-    """Put the chosen messages back, on record; how many. Raises like :func:`recorded`."""
+    """Put the chosen messages back, on record; how many. Raises like :func:`_recorded`, and :meth:`Shelf.put_back`."""
     return _recorded(config, shelf, args, "replay", queue, shelf.put_back)
 
 
@@ -123,7 +123,8 @@ def print_one(shelved: list[Shelved], message_id: str, as_json: bool) -> int:
         return 1
     body = found.message.body.decode("utf-8", "replace")
     stack = found.message.headers.get(names.H_DEAD_STACK, "")
-    print(json.dumps(found.row() | {"body": body, "headers": dict(found.message.headers)}, indent=2, default=str))
+    headers = {**{name: str(table) for name, table in found.message.tables.items()}, **found.message.headers}
+    print(json.dumps(found.row() | {"body": body, "headers": headers}, indent=2, default=str))
     if stack and not as_json:
         terminal.console().print(str(stack), markup=False)
     return 0

@@ -8,10 +8,12 @@ import pika
 import pytest
 
 from fusebox import happenings, names
-from rabbitmq import Agent, Context, Runtime
+from fusebox.errors import BadMessage
+from rabbitmq import Agent, Context, Retry, Runtime
 from rabbitmq.amqp import AmqpBroker
 from rabbitmq.broker import Delivery, Queue, Topology
 from rabbitmq.shelf import Shelf
+from rabbitmq.topology import agent_topology
 from tests.fixtures.agents import Inbox, RuntimeFactory, eventually
 from tests.fixtures.broker import Unique
 
@@ -101,3 +103,53 @@ def test_a_message_whose_id_is_no_utf_8_dies_at_its_first_failure_and_can_be_rep
     assert shelf.put_back(lambda _: True) == 1
     assert inbox.wait(2) == [b"x", b"x"]
     agent.stop(5)
+
+
+@pytest.mark.parametrize("broker", ["amqp"], indirect=True)
+def test_what_a_publisher_said_goes_along_through_retries_dead_letters_and_replays(
+    runtimes: RuntimeFactory, stranger: Any, unique: Unique, inbox: Inbox
+) -> None:
+    runtime: Runtime = runtimes()
+    agent = Agent(unique("helper"), runtime)
+
+    @agent.on(f"{agent.name}.work", retry=Retry(attempts=2))
+    def handle(_body: bytes, _ctx: Context) -> None:
+        inbox.put("tried")
+        raise ValueError("no")
+
+    agent.start()
+    dead = names.dead_queue(agent.name)
+    said = {"tags": ["a", {"b": [1, None]}], "route": {"to": "x"}, "n": 7}
+    properties = pika.BasicProperties(
+        headers=said, content_encoding="gzip", priority=5, type="order", app_id="shop", expiration="60000"
+    )
+    stranger.basic_publish(names.EXCHANGE_EVENTS, f"{agent.name}.work", b"x", properties)
+    for tries in (2, 4):
+        inbox.wait(tries, 20)
+        eventually(lambda: runtime.broker.depth(dead) == 1, what="a dead message")
+        if tries == 2:
+            assert Shelf(runtime.broker, agent.name, dead).put_back(lambda _: True) == 1
+    agent.stop(5)
+    _, left, body = stranger.basic_get(dead)
+    assert body == b"x"
+    assert {name: left.headers[name] for name in said} == said
+    assert (left.content_encoding, left.priority, left.type, left.app_id) == ("gzip", 5, "order", "shop")
+    assert left.expiration is None, "what is kept for people does not vanish"
+
+
+def test_a_dead_message_too_large_for_us_does_not_keep_back_those_behind_it(
+    amqp: AmqpBroker, stranger: Any, unique: Unique
+) -> None:
+    agent = unique("helper")
+    amqp.declare(agent_topology(agent, ()))
+    dead = names.dead_queue(agent)
+    for number, padding in enumerate(("", "x" * 70_000, "")):
+        properties = pika.BasicProperties(message_id=f"m-{number}", headers={"padding": padding})
+        stranger.basic_publish("", dead, b"x", properties)
+    eventually(lambda: amqp.depth(dead) == 3)
+    shelf = Shelf(amqp, agent, dead)
+    with pytest.raises(BadMessage, match="1 of 3 stay where they are, the others are done: m-1: the headers have"):
+        shelf.put_back(lambda _: True)
+    assert shelf.dealt_with == 2
+    assert [each.message.message_id for each in shelf.look()] == ["m-1"]
+    assert amqp.depth(agent) == 2
