@@ -79,7 +79,8 @@ class LineageGuard:
     """Denies a publish that would close a ring for the third time with nothing new (:mod:`breakers.rounds`).
 
     Needs no collector and no shared state: the chain is in the message at hand. What an agent's registry entry declares
-    periodic may go round, and so may whatever an agent does that is only observed.
+    periodic may go round, and so may whatever an agent does that is only observed. Where the rules have
+    ``[cycle]`` warn or observe, nobody asks it: the detector says what it sees.
     """
 
     name = guard.LINEAGE

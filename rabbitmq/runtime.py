@@ -14,10 +14,11 @@ from typing import Final, Protocol
 
 from breakers.board import Board
 from breakers.circuit import Circuits
+from breakers.detectors.cycle import Cycle
 from breakers.guards import CircuitGuard, LatchGuard, verdict_on
 from breakers.latch import Latch
 from breakers.panel import Panel
-from breakers.rules import load_rules
+from breakers.rules import Mode, load_rules
 from fusebox import guard, happenings
 from fusebox.clock import Clock, system_clock
 from fusebox.command import Command
@@ -105,8 +106,9 @@ class Runtime:
         self.policy = open_policy(config, registry, clock)
         self.agent_guards = Guards([LatchGuard(self.latch), known, CircuitGuard(self.circuits)])
         """Those that stop an agent in all it does."""
+        rings = [LineageGuard(registry, self.circuits)] if rules.rule(Cycle.name).mode is Mode.ENFORCE else []
         asked = [PolicyGuard(self.policy, self.audit.ruled)] if self.policy is not None else []
-        self.action_guards = Guards([LineageGuard(registry, self.circuits), *asked])
+        self.action_guards = Guards([*rings, *asked])
         """Those that look at the action at hand; a circuit's probe must pass them, too."""
         self.guards = Guards([self.agent_guards, self.action_guards])
         self.outbox = new_outbox(config, broker, clock, name, lambda agent: self.latch.killed(agent) is None)

@@ -5,6 +5,9 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import pytest
+
+from fusebox import happenings
 from fusebox.records import State
 from rabbitmq import Agent, Context, Runtime
 from tests.fixtures.agents import Inbox, RuntimeFactory, eventually
@@ -83,3 +86,18 @@ def test_an_agent_that_is_only_observed_may_go_round(runtimes: RuntimeFactory, s
     pair.start(runtime, stopping)
     pages: list[Any] = inbox.wait(PAGES)
     assert [page["page"] for page in pages] == list(range(1, PAGES + 1)), "each was handled once"
+
+
+@pytest.mark.parametrize(("mode", "slowed"), [("warn", True), ("observe", False)])
+def test_where_the_rules_only_warn_or_observe_a_ring_goes_on(
+    runtimes: RuntimeFactory, stopping: Keep, inbox: Inbox, tmp_path: Path, mode: str, slowed: bool
+) -> None:
+    rules = tmp_path / "rules.toml"
+    rules.write_text(f'[cycle]\nmode = "{mode}"\n')
+    pair, runtime = Pair(inbox, lambda _: "try again later"), runtimes(rules_file=rules)
+    before = happenings.counts()["agent_slowed"]
+    pair.start(runtime, stopping)
+    pages: list[Any] = inbox.wait(PAGES, 30)
+    assert [page["page"] for page in pages] == list(range(1, PAGES + 1)), "each was handled once"
+    assert pair.states(runtime) == [State.CLOSED, State.CLOSED]
+    assert (happenings.counts()["agent_slowed"] > before) is slowed
