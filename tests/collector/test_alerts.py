@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,23 @@ def test_a_redirect_is_not_followed(receiver: Receiver) -> None:
 def test_what_an_answer_means(receiver: Receiver, status: int, fate: Fate) -> None:
     receiver.answers = [(status, {"retry-after": "7"}, b"")]
     assert webhook(receiver).deliver(one()).fate is fate
+
+
+@pytest.mark.parametrize(
+    ("told", "least", "most"),
+    [(lambda: "7", 7, 7), (lambda: formatdate(time.time() + 3_600, usegmt=True), 3_000, 3_600),
+     (lambda: formatdate(time.time() - 3_600, usegmt=True), 0, 0), (lambda: "Fri, 31 Dec 9999 23:59:59 GMT", 0, 0),
+     (lambda: "9" * 400, 0, 0), (lambda: "Mon, 01 Jan 0001 00:00:00 +9999", 0, 0), (lambda: "soon", 0, 0)],
+    ids=["seconds", "date", "past", "never", "number", "no date", "word"],
+)  # fmt: skip
+def test_a_receiver_says_when_to_come_back_in_seconds_or_by_date(
+    receiver: Receiver, told: Callable[[], str], least: float, most: float
+) -> None:
+    receiver.answers = [(503, {"retry-after": told()}, b"")]
+    outcome = webhook(receiver).deliver(one())
+    assert outcome.fate is Fate.RETRY
+    assert least <= outcome.after <= most
+    assert outcome.detail == "the receiver answered 503"
 
 
 class TestWhereItMayGo:

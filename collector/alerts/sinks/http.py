@@ -11,8 +11,10 @@ import http.client
 import ipaddress
 import socket
 import ssl
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from email.utils import parsedate_to_datetime
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
@@ -26,6 +28,8 @@ TIMEOUT_S: Final = 15.0
 _MAX_ANSWER: Final = 65_536
 _GONE: Final = 410
 _BUSY: Final = (408, 425, 429)
+_LONGEST_S: Final = 100_000.0
+"""A receiver that wants to be left alone for longer is asked on our own schedule."""
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -81,10 +85,22 @@ def _judge(response: http.client.HTTPResponse) -> Outcome:
         return Outcome(Fate.DELIVERED, str(response.status))
     if response.status == _GONE:
         return Outcome(Fate.GONE, "the receiver answered 410")
-    after = response.getheader("retry-after") or ""
-    seconds = float(after) if after.isascii() and after.isdigit() and len(after) < 6 else 0.0
+    seconds = _after(response.getheader("retry-after") or "")
     busy = response.status >= 500 or response.status in _BUSY
     return Outcome(Fate.RETRY if busy else Fate.REFUSED, f"the receiver answered {response.status}", seconds)
+
+
+def _after(told: str) -> float:
+    """The seconds that a ``Retry-After`` asks for, by number or by date; 0 for what makes no sense, or is too long."""
+    try:
+        seconds = float(told) if told.isascii() and told.isdigit() else _until(told)
+    except (ValueError, OverflowError):  # no date, or none that there can be
+        return 0.0
+    return seconds if 0.0 < seconds < _LONGEST_S else 0.0
+
+
+def _until(date: str) -> float:
+    return parsedate_to_datetime(date).timestamp() - time.time()
 
 
 def _dial(url: SplitResult, timeout: float, allowed: Iterable[Network]) -> socket.socket:
