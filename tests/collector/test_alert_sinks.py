@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import socket
+import socketserver
 import ssl
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from email import message_from_bytes
 from email.message import EmailMessage
@@ -206,6 +209,24 @@ def _authenticate(_server: SMTP, _session: Session, _envelope: Envelope, _mechan
 _LOGIN: dict[str, Any] = {"require_starttls": True, "auth_required": True, "authenticator": _authenticate}
 
 
+class _Trickling(socketserver.ThreadingTCPServer):
+    cut = False
+
+
+class _Greeting(socketserver.StreamRequestHandler):
+    """A greeting of six seconds, a letter at a time."""
+
+    server: _Trickling
+
+    def handle(self) -> None:
+        try:
+            for letter in b"220 " + b"." * 56:
+                self.wfile.write(bytes([letter]))
+                time.sleep(0.1)
+        except OSError:
+            self.server.cut = True
+
+
 class TestEmail:
     def sink(self, server: Server, *to: str) -> EmailSink:
         recipients = to or ("oncall@example.com",)
@@ -276,6 +297,15 @@ class TestEmail:
         wrong = Server("127.0.0.1", serve("starttls"), user="jo", password="guess", context=trusting)
         assert self.sink(wrong).deliver(HOSTILE).fate in (Fate.RETRY, Fate.REFUSED)
         assert self.sink(Server("127.0.0.1", free_ports(1)[0])).deliver(HOSTILE).fate is Fate.RETRY
+
+    def test_a_server_whose_greeting_trickles_is_away(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("collector.alerts.sinks.email.TIMEOUT_S", 1.0)
+        with _Trickling(("127.0.0.1", 0), _Greeting) as trickling:
+            threading.Thread(target=trickling.serve_forever, args=(0.02,), daemon=True).start()
+            outcome = self.sink(Server("127.0.0.1", trickling.server_address[1], "none")).deliver(HOSTILE)
+            trickling.shutdown()
+        assert outcome.fate is Fate.RETRY
+        assert trickling.cut, "nobody waited for the end of it"
 
     def test_nothing_leaves_this_machine_in_the_clear(self) -> None:
         with pytest.raises(ConfigError, match="starttls"):

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from email.message import EmailMessage
 from email.utils import formatdate
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from collector.alerts.parcel import Parcel
 from collector.alerts.sinks import Fate, Outcome
@@ -27,6 +27,18 @@ _TRANSIENT: Final = range(400, 500)
 NOT_ALL: Final = happenings.declare(
     "alert_recipient_refused", logging.ERROR, "a mail server took an alert for some of its recipients only"
 )
+
+
+class _Greeted(smtplib.SMTP):
+    """Is connected, which takes a greeting, within the time that a session has."""
+
+    def connect(self, host: str = "localhost", port: int = 0, source_address: Any = None) -> tuple[int, bytes]:
+        with deadline(lambda: self.sock, TIMEOUT_S):
+            return super().connect(host, port, source_address)
+
+
+class _GreetedOverTls(_Greeted, smtplib.SMTP_SSL):
+    """The same, with TLS from the first byte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +75,9 @@ class Server:
         context = self.context or ssl.create_default_context()
         implicit = self.tls == "implicit"
         smtp = (
-            smtplib.SMTP_SSL(self.host, self.port, timeout=TIMEOUT_S, context=context)
+            _GreetedOverTls(self.host, self.port, timeout=TIMEOUT_S, context=context)
             if implicit
-            else smtplib.SMTP(self.host, self.port, timeout=TIMEOUT_S)
+            else _Greeted(self.host, self.port, timeout=TIMEOUT_S)
         )
         try:
             with deadline(lambda: smtp.sock, TIMEOUT_S):  # STARTTLS puts another in its place
