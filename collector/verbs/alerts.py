@@ -99,26 +99,31 @@ def _show(console: Console, told: Json) -> None:
         console.print("no alerts")
     for silence in told["silences"]:
         match = "; ".join(f"{name} {', '.join(values)}" for name, values in silence["match"].items())
-        console.print(escape(f"silence {silence['id']} until {utc(silence['until'])}: {match} ({silence['reason']})"))
+        console.print(_line(f"silence {silence['id']} until {utc(silence['until'])}: {match} ({silence['reason']})"))
     sinks = ", ".join(f"{name} {state}" for name, state in told["sinks"].items())
     console.print(f"sinks: {escape(sinks)}")
     if told["undelivered"]:
         console.print(f"[bold red]{len(told['undelivered'])} alerts reached nobody[/]: fusebox alerts test")
 
 
+def _line(text: str) -> str:
+    """What others wrote, on one line: a second one could pass for another alert."""
+    return escape(terminal.plain(text))
+
+
 def _show_alert(console: Console, alert: Json) -> None:
     """Three lines that read at any width; the id stands alone, to be copied."""
     when, colour = alert["timestamp"][:19].replace("T", " "), _COLOURS[alert["severity"]]
-    console.print(f"{when}  [{colour}]{alert['severity']}[/]  {alert['type']}  [bold]{escape(alert['agent'])}[/]")
-    for line in (escape(alert["reason"]), f"{alert['id']}  {_fates(alert)}"):
+    console.print(f"{when}  [{colour}]{alert['severity']}[/]  {alert['type']}  [bold]{_line(alert['agent'])}[/]")
+    for line in (_line(alert["reason"]), f"{alert['id']}  {_fates(alert)}"):
         console.print(Padding(line, (0, 0, 0, 2), expand=False))
 
 
 def _fates(alert: Json) -> str:
     if alert["acknowledged"]:
-        return escape(f"acknowledged by {alert['acknowledged']['by']}")
+        return _line(f"acknowledged by {alert['acknowledged']['by']}")
     if alert["muted"]:
-        return escape(alert["muted"])
+        return _line(alert["muted"])
     fates = escape(", ".join(f"{name} {fate}" for name, fate in alert["sinks"].items()))
     return f"[bold red]nobody[/]: {fates}" if alert["undelivered"] else fates
 
@@ -131,7 +136,7 @@ def _test(client: ControlClient, args: argparse.Namespace) -> int:
     else:
         for name, each in answer["sinks"].items():
             mark = "[green]✓[/]" if taken[name] else "[bold red]✗[/]"
-            terminal.console().print(f"{mark} {escape(name)}: {each['fate']} {escape(each['detail'])}")
+            terminal.console().print(f"{mark} {escape(name)}: {each['fate']} {_line(each['detail'])}")
     return 0 if all(taken.values()) else 1
 
 

@@ -202,10 +202,10 @@ class TestKinds:
         assert "checkpoint 7 has another root" in json.loads(receiver.got[0][1])["data"]["reason"]
 
 
-def trip(harness: Harness, id: str, agent: str = "bot") -> None:
+def trip(harness: Harness, id: str, agent: str = "bot", reason: str = "loop") -> None:
     """An agent process opened its own circuit."""
     transition = {
-        "agent": agent, "before": "closed", "after": "open", "time": harness.clock.now(), "reason": "loop",
+        "agent": agent, "before": "closed", "after": "open", "time": harness.clock.now(), "reason": reason,
         "actor": "detector:cycle", "finding": None, "tenant": "default", "id": id,
     }  # fmt: skip
     harness.agent().send("reports", {"process": "p1", "transition": transition})
@@ -356,6 +356,12 @@ class TestVerb:
         listed = json.loads(alerts(harness, "list", "--json")[1])
         assert listed["alerts"][-1]["acknowledged"]["by"] == "local"
         assert alerts(harness, "silence", "--agent", "bot", "--reason", "x")[0] == 2
+
+    def test_what_an_agent_wrote_fakes_no_line(self, ruled: Any, alerts: Callable[..., tuple[int, str]]) -> None:
+        harness = ruled()
+        trip(harness, "trn_1", reason="loop\n2026-01-01 00:00:00  info  agent.resumed  bot")
+        until(lambda: told(harness, "circuit.opened"), "it is listed")
+        assert "  loop·2026-01-01 00:00:00  info  agent.resumed  bot\n" in alerts(harness, "list")[1]
 
     def test_it_fails_while_an_alert_reached_nobody_and_while_a_sink_takes_nothing(
         self, ruled: Any, receiver: Receiver, alerts: Callable[..., tuple[int, str]], monkeypatch: pytest.MonkeyPatch
