@@ -160,6 +160,7 @@ class Box:
             FAILED, alert=parcel.id, sink=self.sink.name, count=len(parcel.alerts), detail=outcome.detail
         )  # fmt: skip
         self._folder.give_up(parcel)
+        self._waiting.forget(self._folder.make_room())
         self._folder.sync()
 
     def _report(self, parcel: Parcel, outcome: Outcome) -> None:

@@ -4,7 +4,7 @@
 ``disabled`` says why the sink gets nothing any more. States of a parcel::
 
     put ──► waiting ── delivered ──► (removed)
-             │   └── 410, or its last retry failed ──► .failed
+             │   └── 410, or its last retry failed ──► .failed ── a thousand newer ones ──► (removed)
              └── bundled with others ──► part of a waiting digest
 
 Invariants
@@ -23,11 +23,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from collector.alerts.alert import Alert
 from collector.alerts.parcel import Parcel, load
 from fusebox import happenings
 from fusebox.rundir import sync_dir, write_atomic
 
+_MAX_FAILED: Final = 1_000
+"""Parcels that were given up and are kept for people; four fifths of it stay when there are more."""
+
 UNREADABLE: Final = happenings.declare("alert_unreadable", logging.ERROR, "a file of the outbox is damaged; set aside")
+FORGOTTEN: Final = happenings.declare(
+    "alert_forgotten", logging.WARNING, "the file of an alert that was given up long ago made room for newer ones"
+)
 
 
 class Folder:
@@ -72,13 +79,21 @@ class Folder:
         """Keep a parcel for people; it waits no more."""
         self._set_aside(self._file(parcel))
 
+    def make_room(self) -> set[str]:
+        """Remove the oldest of what was given up, where that is too much; the ids of the alerts in it."""
+        files = list(self._path.glob("*.failed"))
+        if len(files) <= _MAX_FAILED:
+            return set()
+        oldest = sorted(files, key=lambda path: path.stat().st_mtime)[: -_MAX_FAILED * 4 // 5]
+        return {alert.id for path in oldest for alert in _forget(path)}
+
     def sync(self) -> None:
         """Make removals durable."""
         sync_dir(self._path)
 
     def failed(self) -> list[Parcel]:
         """Everything that was given up."""
-        found = (load(path.read_text(errors="replace")) for path in self._path.glob("*.failed"))
+        found = (_load(path) for path in self._path.glob("*.failed"))
         return [parcel for parcel in found if parcel is not None]
 
     @property
@@ -98,7 +113,7 @@ class Folder:
 
     def _read(self) -> Iterator[Parcel]:
         for path in self._path.glob("*.json"):
-            parcel = load(path.read_text(errors="replace"))
+            parcel = _load(path)
             if parcel is not None and path == self._file(parcel):
                 yield parcel
             else:
@@ -111,3 +126,15 @@ class Folder:
 
     def _file(self, parcel: Parcel) -> Path:
         return self._path / f"{parcel.id}.json"
+
+
+def _load(path: Path) -> Parcel | None:
+    return load(path.read_text(errors="replace"))
+
+
+def _forget(path: Path) -> tuple[Alert, ...]:
+    """Remove a file that was given up; the alerts in it, where it can be read."""
+    parcel = _load(path)
+    path.unlink()
+    happenings.emit(FORGOTTEN, file=str(path))
+    return parcel.alerts if parcel else ()

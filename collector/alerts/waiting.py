@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import Final
 
@@ -117,6 +117,12 @@ class Waiting:
         with self._lock:
             self._items.pop(parcel.id, None)
             self.failed += len(parcel.alerts)
+
+    def forget(self, ids: Set[str]) -> None:
+        """Alerts that were given up are kept no longer."""
+        with self._lock:
+            self.failed -= len(self._known & ids)
+            self._known -= ids
 
     def parcels(self) -> list[Parcel]:
         """All that waits."""

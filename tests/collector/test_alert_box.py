@@ -1,16 +1,19 @@
 """What one sink has not taken yet: groups, retries, its circuit, 410. On injected time, one step at a time."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from collector.alerts import folder
 from collector.alerts.box import Box
 from collector.alerts.folder import Folder
 from collector.alerts.parcel import DIGEST
 from collector.alerts.schedule import MAX_AGE_S, PAUSES_S, next_attempt
 from collector.alerts.sinks import Fate, Outcome
 from collector.alerts.waiting import MAX_DIGEST, Grouping
+from fusebox import happenings
 from fusebox.clock import ManualClock
 from tests.collector.receiver import ToldSink, alert
 
@@ -129,6 +132,21 @@ class TestRetries:
             assert plan <= real <= plan + pause * 0.1 + 1e-6
         assert ends == [("alert_1", Fate.GIVEN_UP)]
         assert (box.failed, make().failed) == (1, 1)
+
+    def test_what_was_given_up_is_kept_for_people_but_not_without_end(
+        self, make: MakeBox, sink: ToldSink, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.setattr(folder, "_MAX_FAILED", 10)
+        box, forgotten = make(), happenings.counts()["alert_forgotten"]
+        sink.outcomes = [GONE]
+        for number in range(11):
+            box.put(alert(number))
+            os.utime(tmp_path / "box" / f"alert_{number}.json", (number, number))
+            run(box, clock)
+        kept = {f"alert_{number}" for number in range(3, 11)}
+        assert {path.stem for path in (tmp_path / "box").glob("*.failed")} == kept
+        assert (box.alerts(), box.failed, make().failed) == (kept, 8, 8)
+        assert happenings.counts()["alert_forgotten"] == forgotten + 3
 
     def test_the_schedule_survives_a_restart(self, make: MakeBox, sink: ToldSink, clock: ManualClock) -> None:
         sink.outcomes = [REFUSED] * 80
