@@ -13,7 +13,7 @@ after a thought, the answer is that nothing was found, again, to a request in si
 the same to a request in other words; or the same result to one in similar words              a hint
 another row of the same form: request and result differ in numbers                            ``faint`` / 2
 the answer says that the work goes on (``running``), or code asks on a regular clock          ``idle``
-it was asked in another workflow, that is for somebody else: no write, nor about one thing    ``idle``, at most
+in another workflow and trace, that is for somebody else: no write, nor about one thing       ``idle``, at most
 the same but for numbers, within a second, without a thought: a row or a retry, who knows     as it was
 anything else: other work with the same result; numbers that move in the answer               0
 ============================================================================================ ===========
@@ -134,10 +134,10 @@ class Repetition:
         action = event.action
         if (action is not _TOOL and not self._answered(event)) or not event.request:
             return None
+        if event.trace_id != self._trace or not event.trace_id:
+            self._serve(event.workflow)
         if event.trace_id != self._trace:
             self._turn_to(event.trace_id)
-        if event.workflow != self._askers[0]:
-            self._serve(event.workflow)
         self._in_trace += 1
         step = self._memory.recall(event)
         files, key = self._files, (event.operation, event.target, event.result)
@@ -175,8 +175,10 @@ class Repetition:
         self._trace, self._in_trace = trace, 0
 
     def _serve(self, workflow: str) -> None:
-        """Work for another workflow."""
+        """Work for a workflow. One that begins within a trace is the agent's own doing, and nobody else asks."""
         latest, before = self._askers
+        if workflow == latest:
+            return
         if workflow != before:
             self._asker += 1
         self._askers = workflow, latest

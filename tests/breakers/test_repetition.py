@@ -86,6 +86,10 @@ def test_one_workflow_that_asks_again_and_again_is_a_loop_and_so_are_two_that_ta
     assert opens(asked_by(*[""] * 6)) == 4
 
 
+def test_workflows_that_an_agent_begins_while_it_handles_one_thing_are_not_of_many_users() -> None:
+    assert opens(replace(one, trace_id="t") for one in asked_by(*USERS)) == 4
+
+
 def test_who_writes_the_same_or_is_at_one_thing_or_fails_loops_for_whomever() -> None:
     assert opens(asked_by(*USERS, operation="tickets.comment", target="tickets")) == 4
     assert opens(asked_by(*USERS, operation="tickets.look", target="TICK-12")) == 4
