@@ -12,7 +12,8 @@
 that slips through while the valve is being shut is held behind what is held already, so that order is kept.
 
 A message may be held on the word of somebody who knows more than this process: of the gateway, say. Its handler has
-begun each time, so it is let go again after a pause that doubles, or it would be begun five times a second.
+begun each time, so it is let go again after a pause that doubles, or it would be begun five times a second. What is
+refused within a pause was begun before it, and prolongs nothing.
 """
 
 from __future__ import annotations
@@ -94,8 +95,8 @@ class Valve:
     def changed(self, *, refused: bool) -> None:
         """Something was held, because a guard ``refused`` it or others are before it: look at the queue again soon."""
         self._next_look = 0.0
-        if refused and self._may_flow():
-            now = self._runtime.clock.monotonic()
+        now = self._runtime.clock.monotonic()
+        if refused and now - self._refused_at >= self._pause and self._may_flow():
             again = now - self._refused_at < _CALM_S
             self._refused_at, self._pause = now, min(_LONGEST_S, 2 * self._pause) if again else AGAIN_S
             self._next_release = now + self._pause

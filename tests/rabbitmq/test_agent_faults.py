@@ -231,6 +231,30 @@ def test_a_message_that_somebody_else_refuses_is_begun_again_ever_more_rarely(
     eventually(lambda: runtime.broker.depth(held) == 0, what="nothing is held")
 
 
+def test_messages_that_are_refused_together_wait_no_longer_than_one(
+    runtimes: RuntimeFactory, name: str, key: str, inbox: Inbox, stopping: Keep
+) -> None:
+    clock, together = ManualClock(), threading.Barrier(4)
+    runtime = runtimes(clock)
+    agent = stopping(Agent(name, runtime, concurrency=4))
+
+    @agent.on(key)
+    def handle(n: int, ctx: Context) -> None:
+        inbox.put(n)
+        if len(inbox.items) <= 4:
+            together.wait(10)
+            with ctx.model_call("gpt-5-mini", provider="openai"):
+                raise RefusedByGateway
+
+    agent.start()
+    for n in range(4):
+        runtime.broker.publish(names.EXCHANGE_EVENTS, key, Message(str(n).encode()))
+    inbox.wait(4)
+    eventually(lambda: agent.idle() and runtime.broker.depth(names.held_queue(name)) == 4, what="all are held")
+    clock.advance(1.1)
+    inbox.wait(5)
+
+
 def test_an_unverified_agent_leaves_its_messages_where_they_are(
     runtime: Runtime, name: str, key: str, inbox: Inbox, stopping: Keep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
