@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -120,8 +121,8 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """An object; which value a field has that is named twice, its reader decides."""
     fields = dict(pairs)
     if len(fields) < len(pairs):
-        names = [name for name, _ in pairs]
-        fields |= {name: {CUT: True} for name in fields if names.count(name) > 1}
+        times = Counter(name for name, _ in pairs)
+        fields |= {name: {CUT: True} for name in fields if times[name] > 1}
     return fields
 
 
