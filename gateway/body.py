@@ -7,6 +7,7 @@ The guards would judge one of them, and the upstream act on the other; so it is 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -58,7 +59,7 @@ def _refuse_twins(raw: bytes) -> None:
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
     if len(fields) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        times = Counter(name for name, _ in pairs)
+        twice = next(name for name in times if times[name] > 1)
         raise bad_request(f"the body names the field {twice[:64]!r} twice; name it once")
     return fields
