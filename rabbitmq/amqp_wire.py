@@ -18,6 +18,8 @@ from rabbitmq.broker import Header, Message, Queue, QueueType, Topology
 _PERSISTENT: Final = 2
 _FLOAT: Final = "double"
 _BROKERS_OWN: Final = "x-"
+_COPIES: Final = ("CC", "BCC")
+"""More keys that RabbitMQ routes by. It did so when the message came; moved, it would go there again, in our name."""
 _OTHERS: Final = ("content_encoding", "priority", "type", "app_id")
 """Properties that nothing here reads."""
 _NO_LIMIT: Final = 2**31 - 1
@@ -67,7 +69,7 @@ def _headers_of(table: Mapping[Any, Any]) -> tuple[dict[str, Header], dict[str, 
     for raw_name, raw in table.items():
         name = raw_name if type(raw_name) is str else str(text(raw_name))
         value = raw if type(raw) is str else _decoded(raw)  # nearly all are; the others cost more to tell apart
-        if name.startswith(_BROKERS_OWN):
+        if name.startswith(_BROKERS_OWN) or name in _COPIES:
             continue
         if isinstance(value, str | int | float):
             headers[name] = value

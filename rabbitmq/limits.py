@@ -6,6 +6,7 @@ flight; so both brokers refuse such a message here, in the caller's thread.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from pika.data import encode_table
@@ -38,7 +39,7 @@ def check(exchange: str, routing_key: str, message: Message) -> None:
     _check_short("user_id", message.user_id)
     if len(message.body) > MAX_BODY:
         raise BadMessage(f"the body has {len(message.body)} bytes; at most {MAX_BODY} fit, send a reference instead")
-    size = encode_table([], dict(message.tables)) if message.tables else 0
+    size = _check_tables(message.tables) if message.tables else 0
     for name, value in message.headers.items():
         size += _FIXED + _check_header(name, value)
     if size > MAX_HEADERS:
@@ -49,6 +50,13 @@ def _check_short(what: str, value: str) -> int:
     size = _bytes_of(value)
     if size > _SHORT:
         raise BadMessage(f"{what} has {size} bytes; at most {_SHORT} fit")
+    return size
+
+
+def _check_tables(tables: Mapping[str, object]) -> int:
+    for name in tables:
+        _check_short("a header's name", name)
+    size: int = encode_table([], dict(tables))
     return size
 
 

@@ -137,6 +137,33 @@ def test_what_a_publisher_said_goes_along_through_retries_dead_letters_and_repla
     assert left.expiration is None, "what is kept for people does not vanish"
 
 
+def test_a_message_that_is_moved_sends_no_copies_in_our_name(amqp: AmqpBroker, stranger: Any, unique: Unique) -> None:
+    agent, elsewhere = unique("helper"), unique("elsewhere")
+    amqp.declare(agent_topology(agent, ()) + Topology(queues=(Queue(elsewhere),)))
+    dead = names.dead_queue(agent)
+    stranger.basic_publish("", dead, b"x", pika.BasicProperties(headers={"CC": [elsewhere], "to": [elsewhere]}))
+    eventually(lambda: (amqp.depth(dead), amqp.depth(elsewhere)) == (1, 1))
+    assert Shelf(amqp, agent, dead).put_back(lambda _: True) == 1
+    eventually(lambda: amqp.depth(agent) == 1)
+    assert amqp.depth(elsewhere) == 1
+    _, back, _ = stranger.basic_get(agent)
+    assert back.headers["to"] == [elsewhere]
+    assert "CC" not in back.headers
+
+
+def test_a_list_under_a_name_that_is_no_utf_8_is_refused_by_name(
+    amqp: AmqpBroker, stranger: Any, unique: Unique
+) -> None:
+    agent = unique("helper")
+    amqp.declare(agent_topology(agent, ()))
+    dead = names.dead_queue(agent)
+    fields = short(b"\xe9" * 200) + b"A" + table(b"")
+    stranger.basic_publish("", dead, b"x", Raw(HEADERS, table(fields)))
+    eventually(lambda: amqp.depth(dead) == 1)
+    with pytest.raises(BadMessage, match="a header's name has 600 bytes"):
+        Shelf(amqp, agent, dead).put_back(lambda _: True)
+
+
 def test_a_dead_message_too_large_for_us_does_not_keep_back_those_behind_it(
     amqp: AmqpBroker, stranger: Any, unique: Unique
 ) -> None:
