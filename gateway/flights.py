@@ -150,4 +150,5 @@ class Seats:
         """Make sure that the agent is among them: its key may be younger than this process."""
         if agent not in self._seats:
             self._seats[agent] = seat = Seat(agent, self._flights)
-            await self._asking.answer(lambda: self._runtime.join(seat))
+            joining = asyncio.ensure_future(self._asking.answer(lambda: self._runtime.join(seat)))
+            await asyncio.shield(joining)  # it has its seat by now, whoever waits for it

@@ -12,6 +12,9 @@ import pytest
 from fusebox import names
 from fusebox.clock import SystemClock
 from fusebox.config import Config
+from fusebox.records import Action, ActionKind
+from gateway.denied import Denied
+from gateway.flights import Flights, Seats
 from gateway.keys import FILE, Keys
 from tests.fixtures.agents import eventually
 from tests.fixtures.gateway import Provider, Running, StartGateway, failing, hanging, streamed, whole
@@ -181,6 +184,28 @@ def test_a_client_that_leaves_takes_the_upstreams_call_with_it(running: Running,
     (span,) = running.span()
     assert attributes(span)[names.CUT] is True
     assert attributes(span)[names.ESTIMATED] is True
+
+
+def test_an_agent_whose_first_client_left_while_it_waited_is_stopped_all_the_same(running: Running) -> None:
+    runtime, free = running.runtime, threading.Event()
+    flights = Flights(runtime, lambda *_: "here")
+    seats = Seats(runtime, flights)
+
+    async def fly() -> None:
+        waiting = [asyncio.ensure_future(seats._asking.answer(lambda: free.wait(30))) for _ in range(64)]
+        first = asyncio.ensure_future(seats.take("newcomer"))
+        await asyncio.sleep(0)
+        first.cancel()
+        await asyncio.wait([first])
+        free.set()
+        await asyncio.gather(*waiting)
+        await asyncio.to_thread(lambda: eventually(lambda: "newcomer" in runtime._members, what="its seat"))
+        with flights.flying(Action(ActionKind.MODEL_CALL, "newcomer", "gpt-5-mini")):
+            runtime.circuits.trip("newcomer", reason="a loop", actor="a test")
+            await asyncio.sleep(30)
+
+    with pytest.raises(Denied, match="a loop"):
+        asyncio.run(fly())
 
 
 def test_a_call_under_way_goes_on_when_its_key_is_revoked(running: Running, provider: Provider) -> None:
