@@ -18,6 +18,8 @@ from typing import Final, Protocol
 
 from fusebox import happenings
 
+PARENT_ENV: Final = "_FUSEBOX_SUPERVISOR"
+"""The supervisor's process id, for its children: it may die while they still import, before any of them looks."""
 _PARENT_CHECK_S: Final = 0.5
 _YOUNG_OBJECTS: Final = 50_000
 """Net new objects after which Python looks for cycles among them."""
@@ -67,7 +69,7 @@ def serve(service: Service, timeout: float = 10.0, *, supervised: bool = True) -
     asked, tell = os.pipe()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: os.write(tell, b"."))
-    parent = os.getppid()
+    parent = int(os.environ.pop(PARENT_ENV, os.getppid()))
     service.start()
     _settle_down()
     try:

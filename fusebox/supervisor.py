@@ -19,6 +19,7 @@ from typing import Final
 from fusebox import happenings
 from fusebox.config import Config
 from fusebox.errors import FuseboxError
+from fusebox.lifecycle import PARENT_ENV
 from fusebox.rundir import lookup
 
 SERVICES: Final = "fusebox.services"
@@ -62,7 +63,7 @@ class Supervisor:
     def __init__(self, config: Config, services: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
         self._config = config
         self._names = tuple(services)
-        self._environment = {**os.environ, **(environment or {})}
+        self._environment = {**os.environ, **(environment or {}), PARENT_ENV: str(os.getpid())}
         self._children: list[_Child] = []
         self._stopping = threading.Event()
         self._watcher: threading.Thread | None = None

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -33,6 +35,10 @@ def broken(config): sys.exit("no database here")
 ENTRY_POINTS = "[fusebox.services]\none = standin:one\ntwo = standin:two\nbroken = standin:broken\n"
 
 
+def _path(site: Path) -> str:
+    return os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")])
+
+
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., Supervisor]]:
     """Starts a supervisor that knows the services of an installed plugin: ``one``, ``two`` and ``broken``."""
@@ -45,7 +51,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Supervisor]]:
     running: list[Supervisor] = []
 
     def begin(*names: str) -> Supervisor:
-        environment = {"PYTHONPATH": str(site), "FUSEBOX_DATA_DIR": str(data_dir)}
+        environment = {"PYTHONPATH": _path(site), "FUSEBOX_DATA_DIR": str(data_dir)}
         running.append(Supervisor(Config(data_dir=data_dir), names, environment))
         running[-1].start()
         return running[-1]
@@ -83,6 +89,27 @@ def test_a_killed_service_comes_back(start: Callable[..., Supervisor], tmp_path:
     os.kill(first, signal.SIGKILL)
     eventually(lambda: up.pid("one") != first and lookup(tmp_path / "data", "one"))
     assert happenings.counts()["service_restarted"] == before + 1
+
+
+def test_a_supervisor_that_is_killed_leaves_nobody_behind_that_was_still_loading(
+    start: Callable[..., Supervisor], tmp_path: Path
+) -> None:
+    module, data_dir = tmp_path / "site" / "standin.py", tmp_path / "data"
+    loading, go, gone = tmp_path / "loading", tmp_path / "go", data_dir / "diary"
+    os.mkfifo(go)
+    module.write_text(f"open({str(loading)!r}, 'w').close()\nopen({str(go)!r}).read()\n{STANDIN}")
+    script = f"""
+from pathlib import Path
+from fusebox.config import Config
+from fusebox.supervisor import Supervisor
+environment = {{"PYTHONPATH": {_path(tmp_path / "site")!r}, "FUSEBOX_DATA_DIR": {str(data_dir)!r}}}
+Supervisor(Config(data_dir=Path({str(data_dir)!r})), ["one"], environment).start()
+"""
+    with subprocess.Popen([sys.executable, "-c", script]) as up:
+        eventually(loading.exists)
+        up.kill()
+    go.write_text("")
+    eventually(gone.exists, what="the service has stopped")
 
 
 def test_one_that_keeps_dying_is_restarted_ever_more_rarely(
