@@ -36,7 +36,9 @@ ENTRY_POINTS = "[fusebox.services]\none = standin:one\ntwo = standin:two\nbroken
 
 
 def _path(site: Path) -> str:
-    return os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")])
+    return os.pathsep.join(
+        filter(None, [str(site), os.environ.get("PYTHONPATH")])
+    )  # an empty one is the folder we are in
 
 
 @pytest.fixture

@@ -54,7 +54,9 @@ class Raw(pika.BasicProperties):
 def stranger(rabbitmq_url: str) -> Iterator[Any]:
     """A channel of a publisher that knows nothing of us."""
     connection = pika.BlockingConnection(pika.URLParameters(rabbitmq_url))
-    yield connection.channel()
+    channel = connection.channel()
+    channel.confirm_delivery()  # else a queue that is just there may miss a message
+    yield channel
     connection.close()
 
 

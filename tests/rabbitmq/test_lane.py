@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 from hypothesis import given
 from hypothesis import strategies as st
+from pika import BasicProperties
 
 from rabbitmq.amqp_lane import AmqpDelivery, Lane
 
@@ -48,9 +49,7 @@ class Posted(list[Callable[[], None]]):
 
 
 def deliveries(lane: Lane) -> dict[int, AmqpDelivery]:
-    properties = SimpleNamespace(
-        headers={}, message_id="", content_type="", correlation_id="", reply_to="", timestamp=0, user_id=""
-    )
+    properties = BasicProperties(headers={})
     methods = [SimpleNamespace(delivery_tag=tag, routing_key="", redelivered=False) for tag in TAGS]
     return {method.delivery_tag: lane.receive("q", method, properties, b"") for method in methods}
 
