@@ -101,6 +101,7 @@ class Subscription:
 
     def _take(self, lane: Lane, places: tuple[int, ...]) -> None:
         """Have one AMQP consumer for each place; the first ones stay."""
+        lane.ending = not places
         ended, self._tags = self._tags[len(places) :], self._tags[: len(places)]
         for tag in ended:
             cancel(lane.channel, tag)

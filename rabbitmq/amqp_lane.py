@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from fusebox import happenings
-from rabbitmq.amqp_wire import message_of, text
+from rabbitmq.amqp_wire import fence, message_of, text
 from rabbitmq.broker import Message
 from rabbitmq.solo import Gate
 
@@ -53,6 +53,8 @@ class Lane:
         self._acked: deque[int] = deque()
         self._due = self._due_soon = False
         self._retired = False
+        self.ending = False
+        """No AMQP consumer is wanted on the channel; those that were there may not have gone yet."""
         self.socket = -1
         """The socket that deliveries come by; -1 until it is known."""
 
@@ -87,7 +89,7 @@ class Lane:
 
     def reject(self, tag: int, *, requeue: bool) -> None:
         """A delivery goes back, or to the dead letters."""
-        self._io.run(lambda: self._reject(tag, requeue))
+        self._io.run(lambda: self._give_back(tag) if requeue else self._reject(tag, requeue=False))
 
     # --- while holding the turn -------------------------------------------------------------------------------------
     def _ack_all(self) -> None:
@@ -101,7 +103,15 @@ class Lane:
             self.channel.basic_ack(tag)
         self._tell(settled)
 
-    def _reject(self, tag: int, requeue: bool) -> None:
+    def _give_back(self, tag: int) -> None:
+        """Behind the cancels of consumers: pika sends one after the other, and one that is still to go would take this
+        again, behind what was given back meanwhile and one delivery nearer to the limit."""
+        if self.ending and self.channel.is_open:
+            fence(self.channel, lambda: self._reject(tag, requeue=True))
+        else:
+            self._reject(tag, requeue=True)
+
+    def _reject(self, tag: int, *, requeue: bool) -> None:
         if self._take_out(tag):
             self.channel.basic_reject(tag, requeue=requeue)
             self._tell([tag])

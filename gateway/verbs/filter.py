@@ -38,10 +38,10 @@ class FilterVerb:
   fusebox filter test answer.md --agent analyst --host .example.com
   fusebox filter test ticket.txt --as content --json
 
-FILE is read as one text, unless its name ends in .sql or --lines is given: then each line is a text of its own (a line
-that begins with a blank goes on with the one before, \\n stands for a line end, lines that begin with ## are skipped).
-In a .sql file, without --lines, a statement ends with a semicolon at the end of a line; where the file has none, with
-the line before one that begins like a statement.
+FILE is read as one text. With --lines each line is a text of its own (a line that begins with a blank goes on with the
+one before, \\n stands for a line end, lines that begin with ## are skipped). In a .sql file, without --lines, each
+statement is one: it ends with a semicolon at the end of a line, or, where the file has none, with the line before one
+that begins like a statement; \\n and ## count there, too.
 What it is read as: sql (against the SQL grants of the agent for the tool, in agents.toml), arguments (of a tool call,
 JSON or a text), answer (of a model), content (from outside: a score). Exit code 1 when anything is denied."""
 

@@ -110,14 +110,8 @@ def test_a_damage_that_watch_was_not_told_of_is_said_to_be_untold(site: Site) ->
     site.stop()
     (path,) = sorted((site.data_dir / "journal" / "watch").glob("0*.jsonl"))
     path.write_bytes(path.read_bytes().replace(b'"reason":"b"', b'"reason":"c"', 1))
-    verify = [
-        sys.executable,
-        "-m",
-        "fusebox",
-        "audit",
-        "verify",
-        "--json",
-    ]  # it opens the database that keep needs next
+    # in a process of its own: it opens the database, which keep needs next
+    verify = [sys.executable, "-m", "fusebox", "audit", "verify", "--json"]
     done = subprocess.run(verify, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "watch was not told of this" in done.stderr

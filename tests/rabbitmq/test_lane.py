@@ -19,19 +19,23 @@ class Channel:
 
     def __init__(self) -> None:
         self.acked: set[int] = set()
-        self.rejected: set[int] = set()
+        self.rejected: dict[int, None] = {}
+        self.fences: list[Callable[[object], object]] = []
         self.frames = 0
 
     def basic_ack(self, tag: int, multiple: bool = False) -> None:
         self.frames += 1
-        tags = {each for each in TAGS if each <= tag} - self.acked - self.rejected if multiple else {tag}
+        tags = {each for each in TAGS if each <= tag} - self.acked - self.rejected.keys() if multiple else {tag}
         assert tags
-        assert not tags & (self.acked | self.rejected)
+        assert not tags & (self.acked | self.rejected.keys())
         self.acked |= tags
 
     def basic_reject(self, tag: int, requeue: bool) -> None:
-        assert tag not in self.acked | self.rejected
-        self.rejected.add(tag)
+        assert tag not in self.acked | self.rejected.keys()
+        self.rejected[tag] = None
+
+    def basic_qos(self, callback: Callable[[object], object]) -> None:
+        self.fences.append(callback)
 
     def close(self) -> None:
         self.is_open = False
@@ -73,7 +77,7 @@ def test_each_delivery_is_settled_once_and_as_asked_however_settlements_pile_up(
                 posted.pop(0)()
     while posted:
         posted.pop(0)()
-    assert (channel.acked, channel.rejected) == (acked, set(TAGS) - acked)
+    assert (channel.acked, channel.rejected.keys()) == (acked, set(TAGS) - acked)
 
 
 def test_what_is_acknowledged_in_order_shares_one_frame() -> None:
@@ -88,3 +92,18 @@ def test_what_is_acknowledged_in_order_shares_one_frame() -> None:
     given_out[6].ack()  # 5 is still out
     posted.pop()()
     assert channel.acked == {1, 2, 3, 4, 6}
+
+
+def test_what_goes_back_goes_behind_the_cancels_of_the_consumers_and_keeps_its_order() -> None:
+    posted, channel = Posted(), Channel()
+    lane = Lane(channel, posted)
+    given_out = deliveries(lane)
+    lane.ending = True
+    for tag in (1, 2):
+        given_out[tag].reject(requeue=True)
+    while posted:
+        posted.pop(0)()
+    assert not channel.rejected, "a consumer that is still to be cancelled would take it again"
+    for done in channel.fences:
+        done(None)
+    assert list(channel.rejected) == [1, 2]
