@@ -25,7 +25,7 @@ from fusebox.records import new_id
 from fusebox.registry import AGENT_ID
 from rabbitmq.awaiting import Awaiting
 from rabbitmq.broker import Consumer, Delivery
-from rabbitmq.context import Context
+from rabbitmq.context import AT_WORK, Context
 from rabbitmq.delivering import Delivering
 from rabbitmq.handlers import Function, Handler, make_handler
 from rabbitmq.held import Valve
@@ -110,11 +110,13 @@ class Agent:
         return register
 
     def publish(self, key: str, payload: object, *, outbox: bool = False, park: bool = False) -> str:
-        """Publish outside a handler, as the start of a new workflow; see :meth:`Context.publish`."""
+        """Publish as :meth:`Context.publish` does: a new workflow begins, but where a handler calls it."""
         return self.context().publish(key, payload, outbox=outbox, park=park)
 
     def context(self) -> Context:
-        """A fresh workflow for work that no message caused."""
+        """A fresh workflow for work that no message caused; in a handler, the work at hand, whichever agent's it is."""
+        if at_work := AT_WORK.get():
+            return at_work.handed_to(self.name, self.runtime, self._chain)
         return Context(self.name, self.runtime, self._chain, Workflow(new_id("wf"), self.name, self.runtime))
 
     @property

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any, Final, NoReturn, ParamSpec, TypeVar
 
@@ -35,6 +36,8 @@ from rabbitmq.workflow import Workflow
 P = ParamSpec("P")
 R = TypeVar("R")
 PUBLISH_TIMEOUT_S: Final = 5.0
+AT_WORK: Final[ContextVar[Context | None]] = ContextVar("fusebox_at_work", default=None)
+"""What the handler that runs here was given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,12 @@ class Context:
     redelivered: bool = False
     permit: str = ""
     """The probe permit under which the message at hand is handled: threads of the handler's own act under it, too."""
+
+    def handed_to(self, agent: str, runtime: Runtime, chain: Chain) -> Context:
+        """The same work as another agent of this process sees it; itself for its own."""
+        if agent == self.agent:
+            return self
+        return Context(agent, runtime, chain, self.workflow.handed_to(agent, runtime), self.lineage)
 
     @property
     def trace_id(self) -> str:

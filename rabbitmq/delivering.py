@@ -39,7 +39,7 @@ from fusebox.errors import AgentKilled, Refused
 from fusebox.records import Action, ActionKind, Verdict
 from rabbitmq import tracing
 from rabbitmq.broker import Delivery
-from rabbitmq.context import Context
+from rabbitmq.context import AT_WORK, Context
 from rabbitmq.handlers import Handler
 from rabbitmq.middleware import Chain
 from rabbitmq.run import Await, Bury, Done, Hold, Outcome, Postpone, Run, SkipHandler, origin_key
@@ -121,7 +121,8 @@ class Delivering:
         try:
             with self._chain.handling(run):
                 assert run.handler is not None, "Decoding is required"
-                running = run.handler.function(run.payload, self._context(run))
+                AT_WORK.set(context := self._context(run))
+                running = run.handler.function(run.payload, context)
                 if run.handler.is_async:
                     yield from self._awaited(run, running)
         except SkipHandler as skip:

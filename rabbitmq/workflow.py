@@ -49,6 +49,10 @@ class Workflow:
     def __str__(self) -> str:
         return self.id
 
+    def handed_to(self, agent: str, runtime: Runtime) -> Workflow:
+        """The same workflow as another agent sees it, who then knows what this one knows."""
+        return Workflow(self.id, agent, runtime, self._known)
+
     @property
     def headers(self) -> dict[str, Header]:
         """What a message says about the context, so that its reader notices when some of it is gone."""

@@ -1,5 +1,6 @@
 """Agents that send each other messages, on both brokers: which of them go round in circles, and which get on."""
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,30 @@ def test_pages_that_all_say_the_same_are_a_loop(runtimes: RuntimeFactory, stoppi
     pair.start(runtime, stopping)
     eventually(lambda: State.OPEN in pair.states(runtime), what="one is open")
     assert len(inbox.items) <= 3
+
+
+def test_an_agent_that_publishes_by_itself_in_a_handler_goes_on_with_the_work_at_hand(
+    runtimes: RuntimeFactory, stopping: Keep, inbox: Inbox
+) -> None:
+    runtime, suffix = runtimes(), uuid4().hex[:8]
+    one, two = (stopping(Agent(f"{name}-{suffix}", runtime)) for name in ("ping", "pong"))
+
+    @one.on(f"ping.{suffix}")
+    def ping(n: int, ctx: Context) -> None:
+        inbox.put((ctx.workflow.id, one.context().workflow.id, two.context().workflow.id))
+        one.publish(f"pong.{suffix}", "try again later")
+
+    @two.on(f"pong.{suffix}")
+    async def pong(word: str, ctx: Context) -> None:
+        await asyncio.to_thread(two.publish, f"ping.{suffix}", 1)
+
+    one.start()
+    two.start()
+    one.publish(f"ping.{suffix}", 1)
+    eventually(lambda: State.OPEN in [runtime.circuits.circuit(each.name).state for each in (one, two)], what="stopped")
+    assert len(inbox.items) <= 3
+    assert len({id for ids in inbox.items for id in ids}) == 1, "one workflow from beginning to end"
+    assert one.context().workflow.id != one.context().workflow.id, "a new one each time outside of handlers"
 
 
 def test_what_is_declared_periodic_may_go_round(
