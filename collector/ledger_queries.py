@@ -41,7 +41,7 @@ LEDGER: Final[Mapping[str, Query]] = {
         "the ledger's rows behind a number, oldest first: each attempt of an inference with its tokens and price",
         f"""SELECT toUnixTimestamp64Micro(time) / 1000000 AS time, agent, provider, model, operation, outcome, wasted,
                 input_tokens, output_tokens, cache_read_tokens, cache_creation_tokens, reasoning_tokens, violation,
-                cost_usd, price, repriced, duration_s, workflow, trace_id, span_id, parent_id
+                cost_usd, price, service_tier, repriced, duration_s, workflow, trace_id, span_id, parent_id
             FROM {_COSTS}
             ORDER BY t.time, trace_id, span_id LIMIT {{limit:UInt32}} OFFSET {{offset:UInt32}}""",
         {**_ANY, "limit": 1000, "offset": 0},

@@ -50,7 +50,7 @@ def changes(rows: Iterable[dict[str, Any]], book: PriceBook) -> Iterator[Change]
             row["reasoning_tokens"],
         )  # fmt: skip
         started = row["time"] - row["duration_s"]
-        cost = book.cost_of(usage, row["model"], row["provider"], started // _HOUR_S * _HOUR_S)
+        cost = book.cost_of(usage, row["model"], row["provider"], started // _HOUR_S * _HOUR_S, row["service_tier"])
         if usage == Usage() or cost is None or cost.usd >= _MOST:
             continue
         now = cost.usd.quantize(_PLACES, ROUND_DOWN)

@@ -6,6 +6,7 @@ is ``None``: unpriced, never free. Own prices are a TOML file (the setting ``pri
     [[price]]
     model = "gpt-5-mini"       # as spans name it; a * at the end stands for any rest
     provider = "openai"        # left out: any
+    service_tier = "flex"      # as answers name it; left out: any
     from = 2026-01-01          # UTC; left out: always. Of several the latest that has begun counts
     input_mtok = 0.20          # US dollars for a million tokens
     output_mtok = 1.60
@@ -16,6 +17,7 @@ is ``None``: unpriced, never free. Own prices are a TOML file (the setting ``pri
 from __future__ import annotations
 
 import hashlib
+import re
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -33,12 +35,14 @@ from fusebox.usage import Usage
 _MILLION: Final = 1_000_000
 _AZURE: Final = ("azure.ai.openai", "azure.ai.inference", "az.ai.openai", "az.ai.inference")
 """What the GenAI conventions, old and new, call a provider whom the shipped prices would take for another."""
+_USUAL: Final = ("default", "standard")
+_TIER: Final = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 _Money = Annotated[Decimal, Field(ge=0)]
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """A price and where it came from: ``genai-prices <version> <provider>/<model>``, or ``own <hash> …``."""
+    """A price and its name: ``genai-prices <version> <provider>/<model>`` or ``own <hash> …``, and the service tier."""
 
     usd: Decimal
     price: str
@@ -51,16 +55,22 @@ class OwnPrice(BaseModel):
 
     model: str = Field(min_length=1)
     provider: str = ""
+    service_tier: str = ""
     since: date = Field(date.min, alias="from")
     input_mtok: _Money
     output_mtok: _Money
     cache_read_mtok: _Money | None = None
     cache_write_mtok: _Money | None = None
 
-    def fits(self, model: str, provider: str, at: float) -> bool:
+    def fits(self, model: str, provider: str, at: float, tier: str) -> bool:
         """True when it is the price of ``model`` at that time (Unix seconds)."""
         named = model == self.model or (self.model.endswith("*") and model.startswith(self.model[:-1]))
-        return named and self.provider in ("", provider) and at >= self.begins
+        return named and self.provider in ("", provider) and self.service_tier in ("", tier) and at >= self.begins
+
+    @property
+    def name(self) -> str:
+        """What rows call it."""
+        return f"{self.provider or '*'}/{self.model} {self.service_tier}".rstrip()
 
     @property
     def begins(self) -> float:
@@ -87,7 +97,10 @@ class PriceBook:
     """
 
     def __init__(self, own: Iterable[OwnPrice] = (), identity: str = "") -> None:
-        self._own = sorted(own, key=lambda price: (price.begins, bool(price.provider), len(price.model)), reverse=True)
+        self._own = sorted(
+            own, reverse=True,
+            key=lambda price: (bool(price.service_tier), price.begins, bool(price.provider), len(price.model)),
+        )  # fmt: skip
         self._identity = identity
 
     @classmethod
@@ -110,17 +123,26 @@ class PriceBook:
             raise ConfigError(f"prices_file {path}: {error}") from error
         return cls(own, hashlib.sha256(text.encode()).hexdigest()[:12])
 
-    def cost_of(self, usage: Usage, model: str, provider: str, at: float) -> Cost | None:
+    def cost_of(self, usage: Usage, model: str, provider: str, at: float, tier: str = "") -> Cost | None:
         """The cost of ``usage`` at time ``at`` (Unix seconds), or None when the model has no known price.
 
-        A provider spelled in a way the shipped prices do not know must not make a known model unpriced.
+        A provider spelled in a way the shipped prices do not know must not make a known model unpriced. A tier (the
+        provider's ``service_tier``) of which no price is known costs what the usual one does.
         """
         for price in self._own:
-            if price.fits(model, provider, at):
+            if price.fits(model, provider, at, tier):
                 usd = price.of(usage)
-                return None if usd is None else Cost(usd, f"own {self._identity} {price.provider or '*'}/{price.model}")
+                return None if usd is None else Cost(usd, f"own {self._identity} {price.name}")
         provider = "azure" if provider in _AZURE else provider
-        return _shipped(usage, model, provider, at) or (_shipped(usage, model, "", at) if provider else None)
+        cost = _shipped(usage, model, provider, at, tier)
+        return cost or (_shipped(usage, model, "", at, tier) if provider else None)
+
+
+def service_tier(told: object) -> str | None:
+    """A tier of a provider's service as price lists name it: empty for the usual one, None where nothing is told."""
+    if not isinstance(told, str) or told == "auto" or not _TIER.fullmatch(told):  # "auto" lets the provider choose
+        return None
+    return "" if told in _USUAL else told
 
 
 SHIPPED: Final = PriceBook()
@@ -133,7 +155,7 @@ def _refuse_unknown(data: dict[str, Any]) -> None:
         raise ValueError(f"{', '.join(sorted(unknown))} is unknown; prices are written as [[price]]")
 
 
-def _shipped(usage: Usage, model: str, provider: str, at: float) -> Cost | None:
+def _shipped(usage: Usage, model: str, provider: str, at: float, tier: str) -> Cost | None:
     import genai_prices  # optional: only who prices needs it
 
     try:
@@ -147,9 +169,10 @@ def _shipped(usage: Usage, model: str, provider: str, at: float) -> Cost | None:
             model_ref=model,
             provider_id=provider or None,
             genai_request_timestamp=datetime.fromtimestamp(at, UTC),
+            price_context={"service_tier": tier} if tier else None,
         )
     except (LookupError, ValueError, OverflowError, OSError):  # unknown model, or a time outside the calendar
         return None
-    return Cost(
-        Decimal(result.total_price), f"genai-prices {genai_prices.__version__} {result.provider.id}/{result.model.id}"
-    )
+    name = f"genai-prices {genai_prices.__version__} {result.provider.id}/{result.model.id}"
+    known = any(variant.when.get("service_tier") == tier for variant in result.model.price_variants or ())
+    return Cost(Decimal(result.total_price), f"{name} {tier}" if tier and known else name)

@@ -21,7 +21,8 @@ _TOLD: Final = ("name", "limit", "used", "held", "expired", "since", "reset_s", 
 """What a refusal says of each row."""
 
 H = TypeVar("H")
-Price = Callable[[Usage, Target], Decimal]
+Price = Callable[[Usage, Target, str], Decimal]
+"""What tokens cost that a target served, at a service tier."""
 
 
 class Toll:
@@ -70,11 +71,12 @@ class Hold:
 
     def used(self, metered: Metered | None, target: Target) -> None:
         """An attempt that left is over; it used nothing where its upstream refused it."""
-        usage, worst = metered.usage if metered is not None else Usage(), self._worst
+        usage, _, tier = metered or Metered(Usage(), estimated=False)
+        worst = self._worst
         before = self._spent or Demand(requests=worst.requests)
         self.answered = max(self.answered, usage.output_tokens)
         try:
-            usd = self._price(usage, target)
+            usd = self._price(usage, target, tier)
         except Denied:  # a usage that nobody can price costs what was set aside
             usd = worst.usd
         self._spent = Demand(

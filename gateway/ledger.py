@@ -120,7 +120,10 @@ class Entry:
         if metered is not None:
             _bill(span, metered)
         meter = self.meter
-        told = {names.GEN_AI_RESPONSE_ID: meter.response_id, names.GEN_AI_RESPONSE_MODEL: meter.response_model}
+        told = {
+            names.GEN_AI_RESPONSE_ID: meter.response_id, names.GEN_AI_RESPONSE_MODEL: meter.response_model,
+            names.SERVICE_TIER: meter.response_tier, names.SERVICE_TIER_ASKED: meter.asked_tier,
+        }  # fmt: skip
         span.set_attributes({name: said for name, said in told.items() if said})
         span.set_attributes(found)
         if cut:

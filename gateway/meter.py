@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Any, Final, NamedTuple, Protocol
 
 from fusebox import happenings
+from fusebox.prices import service_tier
 from fusebox.usage import Usage, usage_of
 from gateway.media_count import media_in
 
@@ -37,6 +38,8 @@ class Metered(NamedTuple):
 
     usage: Usage
     estimated: bool
+    tier: str = ""
+    """The service tier it was served by, as price lists name it; empty for the usual one."""
 
 
 class Asked(Protocol):
@@ -45,6 +48,7 @@ class Asked(Protocol):
     raw: bytes
     body: dict[str, Any]
     choices: int
+    tier: str
 
 
 class Meter:
@@ -62,6 +66,7 @@ class Meter:
         """True once the answer has told its whole usage."""
         self.response_id = ""
         self.response_model = ""
+        self.response_tier = ""
         self._reported: Usage | None = None
         self._reported_at = 0
         self._texts: list[str] = []
@@ -121,8 +126,18 @@ class Meter:
         """Usage so far: as reported where that can be, else estimated."""
         reported = self._reported
         if reported is not None and self.final and self._plausible(reported):
-            return Metered(reported, estimated=False)
-        return Metered(_at_least(reported or Usage(), self._asked, self.passed), estimated=True)
+            return Metered(reported, estimated=False, tier=self._tier)
+        return Metered(_at_least(reported or Usage(), self._asked, self.passed), estimated=True, tier=self._tier)
+
+    @property
+    def asked_tier(self) -> str:
+        """The service tier that the request named, as price lists do."""
+        return self._ask.tier
+
+    @property
+    def _tier(self) -> str:
+        told = service_tier(self.response_tier)
+        return self._ask.tier if told is None else told
 
     def _plausible(self, usage: Usage) -> bool:
         seen = usage.output_tokens * MAX_BYTES_PER_TOKEN >= self.passed
@@ -138,6 +153,8 @@ class Meter:
     def _name(self, answer: Json) -> None:
         self.response_id = self.response_id or str(answer.get("id") or "")[:256]
         self.response_model = self.response_model or str(answer.get("model") or "")[:256]
+        if tier := answer.get("service_tier"):  # each chunk of a stream may name it, the last knows best
+            self.response_tier = str(tier)[:32]
 
     def _said(self, text: object) -> None:
         if isinstance(text, str) and text:

@@ -110,7 +110,7 @@ class Quota:
         worst = Demand()
         if self._tokens:
             _require_bounded(dialect, ask, self._grants, call)
-            worst = self._priced(self._worst(identity, dialect, ask), targets)
+            worst = self._priced(self._worst(identity, dialect, ask), targets, ask.tier)
         chosen = ask.max_tokens is not None  # such a length says nothing about how long answers are by themselves
         aside = _Aside(self._grants, call, reply)
         await aside.take(worst)
@@ -118,7 +118,7 @@ class Quota:
 
         async def more(tokens: int) -> bool:
             try:
-                await aside.take(self._priced(Demand(0, tokens, requests=0), targets))
+                await aside.take(self._priced(Demand(0, tokens, requests=0), targets, ask.tier))
             except Denied as denied:
                 told.update(denied.told)
                 return False
@@ -157,23 +157,26 @@ class Quota:
             dialect.limit(ask, output)
         return worst_case(len(ask.raw), output, media=media_in(ask.body), choices=ask.choices)
 
-    def _priced(self, demand: Demand, targets: Sequence[Target]) -> Demand:
-        """A demand with its price at the dearest of the targets.
+    def _priced(self, demand: Demand, targets: Sequence[Target], tier: str) -> Demand:
+        """A demand with its price at the dearest of the targets: at the tier asked for, and not below the usual one,
+        which may serve in its place.
 
         Raises:
             Denied: as :meth:`_price`.
         """
         usage = Usage(demand.input_tokens, demand.output_tokens)
-        return demand._replace(usd=max(self._price(usage, target) for target in targets)) if self._money else demand
+        if not self._money:
+            return demand
+        return demand._replace(usd=max(self._price(usage, target, at) for target in targets for at in {tier, ""}))
 
-    def _price(self, usage: Usage, target: Target) -> Decimal:
+    def _price(self, usage: Usage, target: Target, tier: str) -> Decimal:
         """
         Raises:
             Denied: 403, nobody knows it.
         """
         if not self._money:
             return Decimal(0)
-        cost = self._prices.cost_of(usage, target.model, target.adapter.provider, self._clock.now())
+        cost = self._prices.cost_of(usage, target.model, target.adapter.provider, self._clock.now(), tier)
         if cost is None:
             sentence = f"{target.model} has no known price and there is a limit in money; add it to prices_file"
             raise Denied(HTTPStatus.FORBIDDEN, "model_unpriced", sentence)

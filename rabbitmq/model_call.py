@@ -18,6 +18,10 @@ R = TypeVar("R")
 TRIPPED: Final = "agent_tripped"
 """The gateway's code for a stopped agent."""
 
+_TOLD: Final = (
+    (names.GEN_AI_RESPONSE_ID, "id"), (names.GEN_AI_RESPONSE_MODEL, "model"), (names.SERVICE_TIER, "service_tier")
+)  # fmt: skip
+
 
 class ModelCall:
     """What the caller knows of an inference."""
@@ -33,7 +37,7 @@ class ModelCall:
         text = answer_text(response)
         self._act.returned(text)
         self._act.capture(names.GEN_AI_OUTPUT_MESSAGES, [{"role": "assistant", "content": text}])
-        for attribute, value in ((names.GEN_AI_RESPONSE_ID, "id"), (names.GEN_AI_RESPONSE_MODEL, "model")):
+        for attribute, value in _TOLD:
             found = _field(response, value)
             if isinstance(found, str):
                 self._act.span.set_attribute(attribute, found)

@@ -12,7 +12,7 @@ from typing import Final
 
 from fusebox import happenings, names
 from fusebox.eventmap import Value
-from fusebox.prices import SHIPPED, Cost, PriceBook
+from fusebox.prices import SHIPPED, Cost, PriceBook, service_tier
 from fusebox.usage import Usage
 
 UNPRICED: Final = happenings.declare("spans_unpriced", logging.DEBUG, "inference spans whose model has no known price")
@@ -25,6 +25,7 @@ _LIMITS: Final = (2_000_000, 200_000, 128_000, 32_000)
 _TRIALS: Final = (Usage(7, 3), Usage(1_009, 11, 101, 13, 5), Usage(31_013, 1_013, 17_011))
 _ZERO: Final = Decimal(0)
 _NO_USAGE: Final = Usage()
+_TIERS: Final = (names.SERVICE_TIER, names.SERVICE_TIER_OLD, names.SERVICE_TIER_ASKED, names.SERVICE_TIER_ASKED_OLD)
 _DIGITS: Final = re.compile(r"-?[0-9]{1,20}")
 
 
@@ -48,21 +49,29 @@ def price_of(attributes: Mapping[str, Value], at: float, now: float, book: Price
         return None
     provider = _text(attributes, names.GEN_AI_PROVIDER, names.GEN_AI_SYSTEM_OLD)
     hour = int((at if _OLDEST <= at <= now + _HOUR_S else now) // _HOUR_S)
-    cost = _cost(book, usage, model, provider, hour)
+    cost = _cost(book, usage, model, provider, hour, tier_of(attributes))
     if cost is None:
         happenings.emit(UNPRICED, model=model[:100], provider=provider[:100])
     return cost
 
 
-def _cost(book: PriceBook, usage: Usage, model: str, provider: str, hour: int) -> Cost | None:
-    line = _line(book, model, provider, hour)
+def tier_of(attributes: Mapping[str, Value]) -> str:
+    """The service tier that a span names, its answer's before its request's; empty for the usual one."""
+    for name in _TIERS:
+        if (told := attributes.get(name)) and (tier := service_tier(told)) is not None:
+            return tier
+    return ""
+
+
+def _cost(book: PriceBook, usage: Usage, model: str, provider: str, hour: int, tier: str) -> Cost | None:
+    line = _line(book, model, provider, hour, tier)
     if line is None:
         return None
-    return line.cost(usage) if _within(usage, line.limit) else _asked(book, usage, model, provider, hour)
+    return line.cost(usage) if _within(usage, line.limit) else _asked(book, usage, model, provider, hour, tier)
 
 
-def _asked(book: PriceBook, usage: Usage, model: str, provider: str, hour: int) -> Cost | None:
-    return book.cost_of(usage, model, provider, float(hour * _HOUR_S))
+def _asked(book: PriceBook, usage: Usage, model: str, provider: str, hour: int, tier: str) -> Cost | None:
+    return book.cost_of(usage, model, provider, float(hour * _HOUR_S), tier)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,25 +103,26 @@ def _within(usage: Usage, limit: int) -> bool:
 
 
 @lru_cache(maxsize=1024)
-def _line(book: PriceBook, model: str, provider: str, hour: int) -> Line | None:
+def _line(book: PriceBook, model: str, provider: str, hour: int, tier: str) -> Line | None:
     """The line through a model's prices, as far as it is straight; None when the model has no price at all."""
-    known = _asked(book, Usage(1, 1), model, provider, hour)
+    known = _asked(book, Usage(1, 1), model, provider, hour, tier)
     if known is None:
         return None
-    straight = (line for limit in _LIMITS if (line := _through(book, model, provider, hour, limit)))
+    straight = (line for limit in _LIMITS if (line := _through(book, model, provider, hour, tier, limit)))
     return next(straight, Line(known.price, 0))
 
 
-def _through(book: PriceBook, model: str, provider: str, hour: int, limit: int) -> Line | None:
+def _through(book: PriceBook, model: str, provider: str, hour: int, tier: str, limit: int) -> Line | None:
     corners = (
         Usage(limit), Usage(limit, cache_read=limit), Usage(limit, cache_creation=limit), Usage(output_tokens=limit)
     )  # fmt: skip
-    costs = [cost for usage in corners if (cost := _asked(book, usage, model, provider, hour))]
+    costs = [cost for usage in corners if (cost := _asked(book, usage, model, provider, hour, tier))]
     if len(costs) < len(corners):
         return None
     line = Line(costs[0].price, limit, *[cost.usd / limit for cost in costs])
     trials = (*_TRIALS, Usage(limit, limit, limit // 4, limit // 2, limit // 8))
-    return line if all(_asked(book, usage, model, provider, hour) == line.cost(usage) for usage in trials) else None
+    told = [_asked(book, usage, model, provider, hour, tier) for usage in trials]
+    return line if told == [line.cost(usage) for usage in trials] else None
 
 
 def _usage(a: Mapping[str, Value]) -> Usage:

@@ -18,7 +18,7 @@ from collector.receive.clean import SURELY_SHORT, clean, put, shorten
 from collector.receive.foreign import translate
 from collector.receive.identity import Attribution
 from collector.receive.outline import refuse_too_many, refuse_too_scattered
-from collector.receive.pricing import price_of
+from collector.receive.pricing import price_of, tier_of
 from collector.receive.times import doubt
 from collector.tokens import Principal
 from fusebox import happenings, names
@@ -27,7 +27,7 @@ from fusebox.prices import SHIPPED, PriceBook
 
 _MAX_PARTS: Final = 128
 _OURS_ON_SPANS: Final = frozenset(
-    {names.TENANT, names.COST_USD, names.COST_PRICE, names.CLAIMED_AGENT, names.TIME_DOUBT}
+    {names.TENANT, names.COST_USD, names.COST_PRICE, names.COST_TIER, names.CLAIMED_AGENT, names.TIME_DOUBT}
 )
 _OURS_ON_RESOURCES: Final = frozenset({names.PRINCIPAL, names.RECEIVED})
 
@@ -126,6 +126,8 @@ def _price(span: Span, facts: dict[str, Value], received: float, book: PriceBook
     if cost:
         put(span.attributes, names.COST_USD, f"{cost.usd:f}")
         put(span.attributes, names.COST_PRICE, cost.price)
+    if tier := tier_of(facts):  # also without a cost: prices may come to be known
+        put(span.attributes, names.COST_TIER, tier)
 
 
 def _drop_misshapen(scope: ScopeSpans) -> None:

@@ -41,6 +41,8 @@ class Ask:
     max_tokens: int | None = None
     choices: int = 1
     """Answers asked for."""
+    tier: str = ""
+    """The service tier asked for, as price lists name it; empty for the usual one, and where the provider chooses."""
     held: bool = False
     """The quota relies on it that the answer is no longer than the body says."""
     asked: str = ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
+from fusebox.prices import service_tier
 from gateway.denied import Denied
 from gateway.dialects.base import Ask, Dialect, Json, count_of, last_text, model_of, never_say, parse, text_of
 from gateway.meter import Asked, Meter
@@ -38,6 +39,7 @@ class Chat(OpenAi):
         ask = Ask(
             model_of(body), body.get("stream") is True, body, raw,
             max_tokens=most_tokens(body), choices=count_of(body, "n") or 1, asked=last_text(body.get("messages")),
+            tier=service_tier(body.get("service_tier")) or "",
         )  # fmt: skip
         options = body.get("stream_options")
         if ask.stream and not (isinstance(options, dict) and options.get("include_usage") is True):
@@ -73,7 +75,10 @@ class Responses(OpenAi):
         told = body.get("input")
         asked = text_of(told[-1:]) if isinstance(told, list) else text_of(told)
         limit = count_of(body, "max_output_tokens")
-        return Ask(model_of(body), body.get("stream") is True, body, raw, max_tokens=limit, asked=asked)
+        return Ask(
+            model_of(body), body.get("stream") is True, body, raw, max_tokens=limit, asked=asked,
+            tier=service_tier(body.get("service_tier")) or "",
+        )  # fmt: skip
 
     def limit(self, ask: Ask, output_tokens: int) -> None:
         ask.change("max_output_tokens", output_tokens)

@@ -270,6 +270,14 @@ def test_a_repricing_is_an_entry_of_the_journal_and_the_ledger_follows(bench: Be
     assert models == [("house-1", 2, 240, Decimal("0.000255"), 0), ("other", 1, 120, Decimal(0), 120)]
 
 
+def test_a_row_knows_the_tier_it_was_served_at_and_is_repriced_by_it(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "prices.toml").write_text(PRICES + PRICES.replace("[[price]]", '[[price]]\nservice_tier = "night"'))
+    bench.store(request(chat(1), chat(2, fusebox__cost__tier="night")))
+    assert [row["service_tier"] for row in ask(bench, "ledger_rows")] == ["", "night"]
+    found = list(changes(ask(bench, "ledger_rows"), PriceBook.load(tmp_path / "prices.toml")))
+    assert [change.price.endswith(" night") for change in found] == [False, True]
+
+
 def test_a_price_that_no_row_can_hold_reprices_nothing(bench: Bench, tmp_path: Path) -> None:
     (tmp_path / "prices.toml").write_text(PRICES)
     bench.store(request(chat(1, **{"gen_ai.usage.input_tokens": 2**41})))

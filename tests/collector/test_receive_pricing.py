@@ -48,7 +48,7 @@ def test_every_known_model_costs_what_the_library_says() -> None:
             hour = AT // 3600 * 3600
             expected = SHIPPED.cost_of(usage, model, provider, hour)
             assert price_of(chat(usage, model, provider), AT, AT) == expected, (provider, model, usage)
-        line = pricing._line(SHIPPED, model, provider, int(AT // 3600))
+        line = pricing._line(SHIPPED, model, provider, int(AT // 3600), "")
         straight += bool(line and line.limit)
     assert straight > 200
 
@@ -60,13 +60,37 @@ def test_a_model_that_gets_dearer_does_so_at_its_step(tokens: int, tier: int) ->
     assert float(cost.usd) == pytest.approx(tokens * (3e-6, 6e-6)[tier])
 
 
+TIER = "openai.response.service_tier"
+
+
+@pytest.mark.parametrize(
+    ("told", "tier"),
+    [
+        ({TIER: "flex"}, "flex"),
+        ({"gen_ai.openai.response.service_tier": "priority"}, "priority"),
+        ({"openai.request.service_tier": "flex"}, "flex"),
+        ({"openai.request.service_tier": "priority", TIER: "default"}, ""),
+        ({"openai.request.service_tier": "auto"}, ""),
+        ({TIER: "auto", "openai.request.service_tier": "flex"}, "flex"),
+        ({TIER: "no such thing!"}, ""),
+        ({TIER: 7}, ""),
+    ],
+)
+def test_a_call_costs_what_the_tier_that_served_it_does(told: dict[str, Any], tier: str) -> None:
+    usage = Usage(12_345, 678, 1_000)
+    cost = price_of(chat(usage, "o3", "openai") | told, AT, AT)
+    assert cost == SHIPPED.cost_of(usage, "o3", "openai", AT, tier)
+    assert cost
+    assert (cost != SHIPPED.cost_of(usage, "o3", "openai", AT)) is bool(tier)
+
+
 def test_an_unknown_model_is_asked_about_once() -> None:
     asked = []
 
     class Book(PriceBook):
-        def cost_of(self, usage: Usage, model: str, provider: str, at: float) -> Cost | None:
+        def cost_of(self, usage: Usage, model: str, provider: str, at: float, tier: str = "") -> Cost | None:
             asked.append(model)
-            return super().cost_of(usage, model, provider, at)
+            return super().cost_of(usage, model, provider, at, tier)
 
     book = Book()
     for tokens in range(1, 100):

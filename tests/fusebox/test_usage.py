@@ -1,14 +1,16 @@
 """Token usage of each provider's shape, and its price."""
 
 from decimal import Decimal
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from fusebox.prices import SHIPPED
+from fusebox.prices import SHIPPED, PriceBook
 from fusebox.usage import Usage, usage_of
 
 AT = 1_760_000_000.0
+LATER = 1_790_000_000.0
 
 
 def test_openai_chat_with_details() -> None:
@@ -63,6 +65,30 @@ def test_a_known_model_has_a_price_with_its_source() -> None:
     assert cost.usd == Decimal("0.15")
     assert cost.price.startswith("genai-prices ")
     assert cost.price.endswith("openai/gpt-4o-mini")
+
+
+@pytest.mark.parametrize("tier", ["flex", "priority"])
+def test_a_service_tier_has_a_price_of_its_own_where_one_is_known(tier: str) -> None:
+    usual, other, unknown = (
+        SHIPPED.cost_of(Usage(1_000_000, 0), "o3", "openai", LATER, each) for each in ("", tier, "of-tomorrow")
+    )
+    assert usual
+    assert other
+    assert (other.usd < usual.usd) is (tier == "flex")
+    assert other.price == f"{usual.price} {tier}"
+    assert unknown == usual
+
+
+def test_own_prices_may_be_of_one_service_tier(tmp_path: Path) -> None:
+    (tmp_path / "p.toml").write_text(
+        '[[price]]\nmodel = "house"\ninput_mtok = 2\noutput_mtok = 0\nfrom = 2026-01-01\n'
+        '[[price]]\nmodel = "house"\nservice_tier = "night"\ninput_mtok = 1\noutput_mtok = 0\n'
+    )
+    book = PriceBook.load(tmp_path / "p.toml")
+    costs = [book.cost_of(Usage(1_000_000), "house", "", LATER, tier) for tier in ("", "night", "day")]
+    assert [cost and cost.usd for cost in costs] == [2, 1, 2]
+    assert costs[1]
+    assert costs[1].price.endswith("*/house night")
 
 
 def test_cached_input_is_cheaper() -> None:

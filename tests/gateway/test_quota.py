@@ -25,7 +25,7 @@ TOKENS = '[[limits]]\nscope = "team"\nmeasure = "tokens"\nlimit = {limit}\nbudge
 MONEY = '[[limits]]\nscope = "agent"\nmeasure = "usd"\nlimit = 1\nbudget = "month"\n'
 
 
-def used(running: Running, tokens: int) -> Answer:
+def used(running: Running, tokens: int, tier: str = "default") -> Answer:
     """An answer that used so many tokens."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
@@ -33,7 +33,8 @@ def used(running: Running, tokens: int) -> Answer:
         message = {"role": "assistant", "content": str(asked["messages"][-1]["content"])}
         usage = {"prompt_tokens": tokens // 2, "completion_tokens": tokens - tokens // 2, "total_tokens": tokens}
         choice = {"index": 0, "message": message, "finish_reason": "stop"}
-        return web.json_response({"id": "c", "model": "m", "choices": [choice], "usage": usage})
+        told = {"id": "c", "model": "m", "choices": [choice], "usage": usage, "service_tier": tier}
+        return web.json_response(told)
 
     return answer
 
@@ -317,6 +318,31 @@ def test_a_price_beyond_all_limits_is_more_than_there_is(gateways: StartGateway)
     asked = {**CHAT, "model": "dear", "max_tokens": 10**9, "n": 10**9}
     status, body, _ = ask(running, "/v1/chat/completions", asked)
     assert (status, json.loads(body)["error"]["code"]) == (429, "insufficient_quota")
+
+
+@pytest.mark.parametrize(("asked", "status"), [("auto", 200), ("flex", 200), ("priority", 429)])
+def test_a_dearer_tier_is_set_aside_at_its_price(
+    gateways: StartGateway, provider: Provider, asked: str, status: int
+) -> None:
+    running = gateways(MONEY)
+    provider.answers = [used(running, 100)]
+    body = {**CHAT, "max_tokens": 400_000, "service_tier": asked}  # 0.80 dollars, or 1.44
+    assert ask(running, "/v1/chat/completions", body)[0] == status
+
+
+@pytest.mark.parametrize(
+    ("tier", "statuses"), [("default", [200, 200]), ("priority", [200, 429]), ("flex", [200, 200])]
+)
+def test_what_was_spent_is_counted_at_the_tier_that_served_it(
+    gateways: StartGateway, provider: Provider, tier: str, statuses: list[int]
+) -> None:
+    running = gateways(MONEY)
+    provider.answers = [used(running, 600_000, tier), used(running, 100, tier)]
+    body = {**CHAT, "max_tokens": 300_000, "service_tier": "auto"}
+    first, _, _ = ask(running, "/v1/chat/completions", body)
+    second, _, _ = ask(running, "/v1/chat/completions", {**CHAT, "max_tokens": 100_000})
+    assert [first, second] == statuses
+    assert attributes(running.span()[0])[names.SERVICE_TIER] == tier
 
 
 def test_a_limit_in_money_needs_prices(gateways: StartGateway, provider: Provider) -> None:
