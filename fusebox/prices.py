@@ -159,6 +159,7 @@ def _shipped(usage: Usage, model: str, provider: str, at: float, tier: str) -> C
     import genai_prices  # optional: only who prices needs it
 
     try:
+        when = datetime.fromtimestamp(at, UTC)
         result = genai_prices.calc_price(
             genai_prices.Usage(
                 input_tokens=usage.input_tokens,
@@ -168,11 +169,12 @@ def _shipped(usage: Usage, model: str, provider: str, at: float, tier: str) -> C
             ),
             model_ref=model,
             provider_id=provider or None,
-            genai_request_timestamp=datetime.fromtimestamp(at, UTC),
+            genai_request_timestamp=when,
             price_context={"service_tier": tier} if tier else None,
         )
     except (LookupError, ValueError, OverflowError, OSError):  # unknown model, or a time outside the calendar
         return None
     name = f"genai-prices {genai_prices.__version__} {result.provider.id}/{result.model.id}"
-    known = any(variant.when.get("service_tier") == tier for variant in result.model.price_variants or ())
-    return Cost(Decimal(result.total_price), f"{name} {tier}" if tier and known else name)
+    variants = [each for each in result.model.price_variants or () if each.when.get("service_tier") == tier]
+    known = any(each.constraint is None or each.constraint.active(when) for each in variants)
+    return Cost(Decimal(result.total_price), f"{name} {tier}" if known else name)

@@ -60,6 +60,8 @@ def test_a_model_that_gets_dearer_does_so_at_its_step(tokens: int, tier: int) ->
     assert float(cost.usd) == pytest.approx(tokens * (3e-6, 6e-6)[tier])
 
 
+LATER = 1_795_800_000.0 // 3600 * 3600
+"""The price list has tiers of October 2026 on."""
 TIER = "openai.response.service_tier"
 
 
@@ -78,10 +80,12 @@ TIER = "openai.response.service_tier"
 )
 def test_a_call_costs_what_the_tier_that_served_it_does(told: dict[str, Any], tier: str) -> None:
     usage = Usage(12_345, 678, 1_000)
-    cost = price_of(chat(usage, "o3", "openai") | told, AT, AT)
-    assert cost == SHIPPED.cost_of(usage, "o3", "openai", AT, tier)
+    cost = price_of(chat(usage, "o3", "openai") | told, LATER, LATER)
+    usual = SHIPPED.cost_of(usage, "o3", "openai", LATER)
+    assert cost == SHIPPED.cost_of(usage, "o3", "openai", LATER, tier)
     assert cost
-    assert (cost != SHIPPED.cost_of(usage, "o3", "openai", AT)) is bool(tier)
+    assert usual
+    assert (cost.usd != usual.usd) is bool(tier)
 
 
 def test_an_unknown_model_is_asked_about_once() -> None:

@@ -10,7 +10,7 @@ from fusebox.prices import SHIPPED, PriceBook
 from fusebox.usage import Usage, usage_of
 
 AT = 1_760_000_000.0
-LATER = 1_790_000_000.0
+LATER = 1_795_800_000.0
 
 
 def test_openai_chat_with_details() -> None:
