@@ -3,6 +3,9 @@
 The same Command comes over several carriers and more than once; the first valid copy is obeyed, the others are
 duplicates. An order is remembered as done only once it is done, so a copy that failed (disk full) can be retried by the
 next one. KILL needs no memory: the latch is a join.
+
+A process that has just begun may be told what was ordered before. Of that only the latch is new to it: a shared board
+has been moved already, and has moved on; a trip of minutes ago would open again what has closed since.
 """
 
 from __future__ import annotations
@@ -46,9 +49,13 @@ class Obedience:
             Order.RESET: self._reset,
             Order.SET_MODE: self._set_mode,
         }
+        self._past: dict[Order, Callable[[Command], None]] = {Order.KILL: self._kill, Order.RESUME: self._lift}
 
-    def apply(self, signed: bytes) -> Command | None:
+    def apply(self, signed: bytes, *, past: bool = False) -> Command | None:
         """Obey; None when this Command was obeyed before.
+
+        Args:
+            past: it was ordered before this process began, and the shared board has it.
 
         Raises:
             BadCommand: signature, shape, age, scope or tenant is wrong; nothing was done.
@@ -59,7 +66,9 @@ class Obedience:
         with self._lock:
             if command.id in self._done:
                 return None
-            self._orders[command.order](command)
+            obey = (self._past if past else self._orders).get(command.order)
+            if obey:
+                obey(command)
             self._done[command.id] = None
             if len(self._done) > _REMEMBERED:
                 self._done.popitem(last=False)
@@ -79,8 +88,11 @@ class Obedience:
             command.id, command.scope, reason=command.reason, operator=command.operator, time=command.issued_at
         )
 
-    def _resume(self, command: Command) -> None:
+    def _lift(self, command: Command) -> None:
         self._latch.lift(command.lifts)
+
+    def _resume(self, command: Command) -> None:
+        self._lift(command)
         for circuit in self._circuits.all():
             if circuit.state is State.OPEN and covers(command.scope, circuit.agent):
                 self._circuits.half_open(circuit.agent, reason=command.reason, actor=_actor(command))

@@ -10,6 +10,8 @@ Invariants
 
 * A reader begins at the oldest entry, so it meets the kills that are in force. It never meets one that is lifted:
   by then the RESUME may be too old to be obeyed.
+* What stood there when a reader began is told as ``past``: the board, which is in the same Redis, has moved on since, and
+  a trip of minutes ago must not open again what has closed.
 * No entry is passed over. An id stands in a stream once, so after each read a reader looks whether the entry it read
   last still stands. Where it does not (flushed, restored from a backup, trimmed or resumed, recreated by a Redis whose
   clock is behind), it begins anew; Commands that come twice are obeyed once.
@@ -40,6 +42,9 @@ class CommandStream:
         timeout: seconds a call may take, beside the wait of a read.
         wait: seconds for which a read waits while there is nothing.
 
+    Attributes:
+        past: True when what was read last stood there before this reader began.
+
     Raises:
         ConfigError: the address cannot be read.
 
@@ -53,6 +58,9 @@ class CommandStream:
         # Answers stay bytes: an entry that is no text must not end the reading.
         self._redis = connect(url, timeout + wait, protocol=2)
         self._position = _START
+        self._began: bytes | None = None
+        """The newest entry when this reader began."""
+        self.past = False
 
     def append(self, signed: bytes, command: Command) -> None:
         """Add a Command; a RESUME also takes out the kills that it lifts."""
@@ -64,10 +72,12 @@ class CommandStream:
     def read(self) -> list[bytes]:
         """Signed bytes that were not read yet; waits a moment while there are none."""
         with redis_errors():
-            entries = self._after(self._position)
+            standing = self._standing()
+            entries = standing or self._after(self._position)
             if self._lost():
-                self._position = _START
+                self._position = self._began = _START
                 return []
+        self.past = bool(standing)
         if entries:
             self._position = entries[-1][0]
         return [fields[b"signed"] for _, fields in entries if fields and b"signed" in fields]
@@ -75,6 +85,13 @@ class CommandStream:
     def close(self) -> None:
         """Release the connection; legal twice."""
         self._redis.close()
+
+    def _standing(self) -> list[_Entry]:
+        """The next of those that stood here when this reader began."""
+        if self._began is None:
+            newest = cast(list[_Entry], self._redis.xrevrange(self._key, count=1))
+            self._began = newest[0][0] if newest else _START
+        return cast(list[_Entry], self._redis.xrange(self._key, b"(" + self._position, self._began, count=_BATCH))
 
     def _after(self, position: bytes) -> list[_Entry]:
         found: Any = self._redis.xread({self._key: position}, count=_BATCH, block=self._wait_ms)

@@ -144,10 +144,10 @@ class Link(Receiver):
         agents = {agent: {"held": count} for agent, count in self._held().items()}
         return {"process": self.process, "host": socket.gethostname(), "pid": os.getpid(), "agents": agents}
 
-    def command(self, signed: bytes) -> None:
+    def command(self, signed: bytes, *, past: bool = False) -> None:
         assert self._obedience is not None
         try:
-            command = self._obedience.apply(signed)
+            command = self._obedience.apply(signed, past=past)
         except StaleCommand as error:
             happenings.emit(happenings.COMMAND_STALE, error=str(error))
             self._rejected("a genuine Command came outside its window")

@@ -33,8 +33,8 @@ class Carrier(Protocol):
 class Receiver:
     """What a carrier hands its catch to (the runtime's link)."""
 
-    def command(self, signed: bytes) -> None:
-        """A Command arrived."""
+    def command(self, signed: bytes, *, past: bool = False) -> None:
+        """A Command arrived; ``past``: it was there before this process was, and is on the board."""
         raise NotImplementedError
 
     def heard(self) -> None:

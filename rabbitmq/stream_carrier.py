@@ -56,12 +56,12 @@ class StreamCarrier:
             happenings.emit(CARRIER_FAILED, carrier="redis", error=repr(error))
             return False
         for signed in found:
-            self._obey(signed)
+            self._obey(signed, past=self._stream.past)
         return True
 
-    def _obey(self, signed: bytes) -> None:
+    def _obey(self, signed: bytes, *, past: bool) -> None:
         """One Command that cannot be obeyed takes nothing from those behind it."""
         try:
-            self._receiver.command(signed)
+            self._receiver.command(signed, past=past)
         except Exception as error:
             happenings.emit(CARRIER_FAILED, carrier="redis", error=repr(error))

@@ -86,6 +86,18 @@ def test_the_first_copy_wins(me: Process) -> None:
     assert me.circuits.circuit("a").state is State.CLOSED
 
 
+def test_of_what_was_ordered_before_only_the_latch_learns(me: Process) -> None:
+    kill, other = me.order(Order.KILL), me.order(Order.KILL)
+    me.apply(kill)
+    me.circuits.trip("a", reason="loops", actor="detector:cycle")
+    before = me.circuits.circuit("a")
+    past = [other, me.order(Order.TRIP, "agent:b"), me.order(Order.RESET), me.order(Order.SET_MODE, mode="disabled")]
+    for command in [*past, me.order(Order.RESUME, lifts=(kill.id,))]:
+        assert me.obedience.apply(me.signer.sign(command), past=True) == command, "it is due a Receipt"
+    assert me.circuits.all() == [before]
+    assert me.latch.kills().keys() == {other.id}
+
+
 def test_reset_and_modes(me: Process) -> None:
     me.apply(me.order(Order.TRIP))
     me.apply(me.order(Order.RESET))

@@ -13,6 +13,8 @@ from fusebox.clock import SystemClock
 from fusebox.command import Command, Order, Signer
 from fusebox.config import Config
 from fusebox.errors import AgentUnverified
+from fusebox.records import State
+from fusebox.store import RedisStore
 from fusebox.stream import CommandStream
 from rabbitmq import Agent, Runtime
 from rabbitmq.amqp import AmqpBroker
@@ -70,6 +72,26 @@ def test_kill_and_resume_arrive_by_redis_alone(redis_watch: Harness, redis_serve
     eventually(lambda: killed(runtime), what="it is killed")
     redis_watch.operator().resume(f"agent:{BOT}", "fixed")
     eventually(lambda: not killed(runtime), what="it runs again")
+
+
+def test_a_process_that_starts_later_does_not_open_again_what_has_closed_since(
+    redis_watch: Harness, redis_server: RedisServer, start: Start
+) -> None:
+    operator, board = redis_watch.operator(), RedisStore(redis_server.url)
+    first = start(redis_url=redis_server.url, control_url=NOBODY)
+    operator.trip(BOT, "loops")
+    eventually(lambda: first.circuits.circuit(BOT).state is State.OPEN, what="it is open")
+    operator.resume(f"agent:{BOT}", "fixed")
+    eventually(lambda: first.circuits.circuit(BOT).state is State.HALF_OPEN, what="a probe may go")
+    with first.circuits.calling(BOT):
+        pass
+    closed = board.read(f"fusebox:default:circuit:{BOT}")
+    assert closed["state"] == "closed"
+    later = start(redis_url=redis_server.url, control_url=NOBODY)
+    operator.kill("agent:other", "the last word on the stream")
+    eventually(lambda: later.latch.killed("other") is not None, what="it has read everything")
+    assert board.read(f"fusebox:default:circuit:{BOT}") == closed
+    board.close()
 
 
 def test_a_process_that_starts_later_meets_kills_in_force_and_none_that_is_lifted(

@@ -56,6 +56,18 @@ def test_every_reader_reads_everything_in_order_from_the_oldest(opened: Open) ->
     assert opened().read() == [b"1", b"2"]
 
 
+def test_what_stood_there_before_a_reader_is_told_as_past(redis_server: RedisServer, opened: Open) -> None:
+    writer, reader = opened(), opened()
+    for name in (b"1", b"2"):
+        writer.append(name, kill())
+    assert (reader.read(), reader.past) == ([b"1", b"2"], True)
+    writer.append(b"3", kill())
+    assert (reader.read(), reader.past) == ([b"3"], False)
+    redis_server.client().flushall()
+    writer.append(b"4", kill())
+    assert (reader.read(), reader.read(), reader.past) == ([], [b"4"], False), "it was not there before"
+
+
 def test_a_command_that_comes_while_a_reader_waits_is_read_at_once(redis_server: RedisServer, opened: Open) -> None:
     reader = CommandStream(redis_server.url, "default", wait=10)
     opened().append(b"1", kill())
