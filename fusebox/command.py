@@ -160,6 +160,10 @@ class Keyring:
             raise ValueError(f"not a list of Command keys: {error!r}") from error
         return cls({k: Ed25519PublicKey.from_public_bytes(raw) for k, raw in keys.items()})
 
+    def replace(self, other: Keyring) -> None:
+        """From now on obey those keys, and no others."""
+        self._keys = other._keys
+
     def open(self, signed: bytes) -> dict[str, object]:
         """Verify signed bytes and return their payload.
 

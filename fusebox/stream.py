@@ -10,8 +10,8 @@ Invariants
 
 * A reader begins at the oldest entry, so it meets the kills that are in force. It never meets one that is lifted:
   by then the RESUME may be too old to be obeyed.
-* What stood there when a reader began is told as ``past``: the board, which is in the same Redis, has moved on since, and
-  a trip of minutes ago must not open again what has closed.
+* What stood there when a reader began is told as ``past``: the board, which is in the same Redis, has moved on since,
+  and a trip of minutes ago must not open again what has closed.
 * No entry is passed over. An id stands in a stream once, so after each read a reader looks whether the entry it read
   last still stands. Where it does not (flushed, restored from a backup, trimmed or resumed, recreated by a Redis whose
   clock is behind), it begins anew; Commands that come twice are obeyed once.

@@ -36,6 +36,11 @@ LATCH_UNWRITTEN: Final = happenings.declare(
     "latch_unwritten", logging.CRITICAL, "the latch file cannot be written: kills hold in memory, resumes are refused"
 )
 _KNOWN: Final = guard.allow(guard.UNVERIFIED)
+KEYS_CHANGED: Final = happenings.declare(
+    "command_keys_changed",
+    logging.WARNING,
+    "the list of Command keys was changed; this process obeys the new ones alone",
+)
 SNAPSHOT_TAKEN: Final = happenings.declare("snapshot_taken", logging.INFO, "a signed board snapshot was applied")
 
 
@@ -70,7 +75,11 @@ class Link(Receiver):
         self._carriers: list[Carrier] = []
 
     def obey(self, keyring: Keyring) -> None:
-        """From now on Commands signed by these keys are obeyed: open the carriers."""
+        """From now on Commands signed by these keys are obeyed, and no others; the first time the carriers open."""
+        if self._keyring is not None:
+            self._keyring.replace(keyring)
+            happenings.emit(KEYS_CHANGED)
+            return
         self._keyring = keyring
         self._obedience = Obedience(keyring, self._latch, self._circuits, self._clock)
         carriers: list[Carrier] = [HttpCarrier(self._client, self), StreamCarrier(self._stream, self)]

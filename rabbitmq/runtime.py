@@ -46,7 +46,7 @@ from rabbitmq.link import Link, SnapshotGuard
 from rabbitmq.outbox import new_outbox
 from rabbitmq.retry import retry_topology
 from rabbitmq.topology import base_topology
-from rabbitmq.wiring import agent_token, command_stream, context_key, control_clients, load_keyring, url_of_store
+from rabbitmq.wiring import KeyList, agent_token, command_stream, context_key, control_clients, url_of_store
 
 TICK_S: Final = 0.1
 _TOLD: Final = ("operator:", "watch")
@@ -97,6 +97,7 @@ class Runtime:
         rules = load_rules(config.rules_file)
         self.circuits = Circuits(Board(store, clock, config.tenant), clock, rules.circuit, listener=self._moved)
         self.latch = Latch(config.data_dir / "latch" / "agents.jsonl", tenant=config.tenant)
+        self._keys = KeyList(config)
         self.link = self._new_link()
         self.claims = Claims(store, clock, self.link.process, config.tenant)
         self.contexts = Contexts(store, config.tenant, context_key(config, store.shared), _bounds(config))
@@ -259,10 +260,8 @@ class Runtime:
         self._find_keys()
 
     def _find_keys(self) -> None:
-        """Agents may start before ``fusebox up`` ever made keys; once there are any, Commands are obeyed."""
-        if self.link.controlled:
-            return
-        keyring = load_keyring(self.config)
+        """Agents may start before ``fusebox up`` ever made keys, and outlive them; those in the list are obeyed."""
+        keyring = self._keys.news()
         if keyring is not None:
             self.link.obey(keyring)
             for agent in list(self._members):

@@ -11,25 +11,34 @@ from fusebox.config import Config
 from fusebox.control import ControlClient
 from fusebox.errors import ConfigError
 from fusebox.rundir import lookup, secret_of, url_of
+from fusebox.secrets_file import identity
 from fusebox.store import MEMORY
 from fusebox.stream import CommandStream
 
 
-def load_keyring(config: Config) -> Keyring | None:
-    """The keys this process obeys; None when neither a key list nor a control URL is configured.
+class KeyList:
+    """The list of Command keys, which may be made, and changed, while agents run."""
 
-    Raises:
-        ConfigError: control is configured but its keys are missing or unreadable.
-    """
-    path = _key_list(config)
-    if path is None:
-        if config.control_url:
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._seen: tuple[int, int, int] | None = None
+
+    def news(self) -> Keyring | None:
+        """The keys this process obeys, where it does not know them yet; those it knows outlive their list.
+
+        Raises:
+            ConfigError: control is configured but its keys are missing, or the list is unreadable (told once).
+        """
+        path = _key_list(self._config)
+        seen = identity(path) if path else None
+        if self._seen is not None and seen in (None, self._seen):
+            return None
+        self._seen = seen
+        if path:
+            return _keyring(path)
+        if self._config.control_url:
             raise ConfigError("control_url is set but there are no Command keys; set FUSEBOX_COMMAND_KEYS to the list")
         return None
-    try:
-        return Keyring.load(path.read_text())
-    except (OSError, ValueError, KeyError) as error:
-        raise ConfigError(f"command_keys: {path} cannot be read: {error}") from error
 
 
 def url_of_store(config: Config) -> str:
@@ -42,6 +51,13 @@ def _key_list(config: Config) -> Path | None:
     """The public allow-list of Command keys: the setting, else the one in the data folder, else None."""
     made = config.data_dir / "command_keys.json"
     return config.command_keys or (made if made.exists() else None)
+
+
+def _keyring(path: Path) -> Keyring:
+    try:
+        return Keyring.load(path.read_text())
+    except (OSError, ValueError, KeyError) as error:
+        raise ConfigError(f"command_keys: {path} cannot be read: {error}") from error
 
 
 def agent_token(config: Config) -> Callable[[], str | None]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from collector.setup import prepare
 from fusebox import happenings
 from fusebox.clock import SystemClock
 from fusebox.command import Command, Order, Signer
@@ -92,6 +93,23 @@ def test_a_process_that_starts_later_does_not_open_again_what_has_closed_since(
     eventually(lambda: later.latch.killed("other") is not None, what="it has read everything")
     assert board.read(f"fusebox:default:circuit:{BOT}") == closed
     board.close()
+
+
+def test_a_process_obeys_a_command_key_that_was_changed_while_it_runs_and_the_old_one_no_longer(
+    redis_watch: Harness, redis_server: RedisServer, start: Start
+) -> None:
+    runtime, folder = start(redis_url=redis_server.url, control_url=NOBODY), redis_watch.config.data_dir
+    old = Signer.load((folder / "command.key").read_text())
+    (folder / "command.key").unlink()
+    prepare(redis_watch.config)
+    redis_watch.restart()
+    redis_watch.operator().kill(f"agent:{BOT}", "by the new key")
+    eventually(lambda: killed(runtime), what="the new key is obeyed")
+    forged = Command(Order.KILL, "agent:other", "jo", "by the old key", time.time())
+    CommandStream(redis_server.url, "default").append(old.sign(forged), forged)
+    redis_watch.operator().kill("agent:third", "the last word on the stream")
+    eventually(lambda: runtime.latch.killed("third") is not None, what="it has read everything")
+    assert runtime.latch.killed("other") is None
 
 
 def test_a_process_that_starts_later_meets_kills_in_force_and_none_that_is_lifted(
