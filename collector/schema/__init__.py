@@ -61,13 +61,17 @@ def apply(client: Client) -> None:
     Raises:
         ConfigError: the database was written by a newer Fusebox, by a changed one, or not by Fusebox at all.
     """
+    for step in pending(client):
+        _apply(client, step)
+
+
+def pending(client: Client) -> list[Step]:
+    """The steps that the database lacks, in order. Raises likewise."""
     _refuse_stock(client)
     client.command(_TABLE)
     done, known = applied(client), steps()
     _refuse_strangers(done, known)
-    for step in known:
-        if step.number not in done:
-            _apply(client, step)
+    return [step for step in known if step.number not in done]
 
 
 def _refuse_stock(client: Client) -> None:
@@ -93,7 +97,10 @@ def _refuse_strangers(applied: dict[int, str], known: list[Step]) -> None:
         )
     changed = [step.name for step in known if applied.get(step.number, step.sha256) != step.sha256]
     if changed:
-        raise ConfigError(f"{changed[0]} is not what the database was built with; install the Fusebox that wrote it")
+        raise ConfigError(
+            f"{changed[0]} is not what the database was built with; install the Fusebox that wrote it, or, if no "
+            "release did, begin a new one"
+        )
 
 
 def _apply(client: Client, step: Step) -> None:

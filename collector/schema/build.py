@@ -28,6 +28,9 @@ def build(client: Client, config: Config) -> None:
     changed = [difference for difference in drift.drift(client) if difference.kind == drift.CHANGED]
     for difference in changed:
         happenings.emit(DRIFTED, name=difference.name, detail=difference.detail)
+    kept, leave = (config.spans_keep_days, config.audit_keep_days), {difference.name for difference in changed}
+    if schema.pending(client) or retention.due(client, *kept):
+        drift.unsettle(client, leave)
     schema.apply(client)
-    retention.apply(client, config.spans_keep_days, config.audit_keep_days)
-    drift.record(client, leave={difference.name for difference in changed})
+    retention.apply(client, *kept)
+    drift.record(client, leave)

@@ -34,6 +34,12 @@ def apply(client: Client, spans_days: int, audit_days: int) -> None:
     Raises:
         ConfigError: the audit would go before the spans.
     """
+    for statement in due(client, spans_days, audit_days):
+        client.command(statement)
+
+
+def due(client: Client, spans_days: int, audit_days: int) -> list[str]:
+    """The statements that are needed for that. Raises likewise."""
     if audit_days and not 0 < spans_days < audit_days:
         raise ConfigError(
             f"audit_keep_days = {audit_days} must be longer than spans_keep_days = {spans_days} (0 is for ever): "
@@ -41,10 +47,9 @@ def apply(client: Client, spans_days: int, audit_days: int) -> None:
         )
     engines = {str(name): str(full) for name, full in client.query(_ENGINES).result_rows}
     columns = {str(table): frozenset(names) for table, names in client.query(_COLUMNS).result_rows}
-    for tables, days in ((SPANS, spans_days), (AUDIT, audit_days), (COPIES, 0)):
-        for table in tables:
-            if table in engines:
-                _set(client, table, engines[table], expression(columns[table], days))
+    kept = {**dict.fromkeys(SPANS, spans_days), **dict.fromkeys(AUDIT, audit_days), **dict.fromkeys(COPIES, 0)}
+    there = {table: expression(columns[table], days) for table, days in kept.items() if table in engines}
+    return [_set(table, wanted) for table, wanted in there.items() if not _has(engines[table], wanted)]
 
 
 def expression(columns: frozenset[str], days: int) -> str:
@@ -52,7 +57,9 @@ def expression(columns: frozenset[str], days: int) -> str:
     return f"toDateTime({next(name for name in _BY if name in columns)}) + toIntervalDay({days})" if days else ""
 
 
-def _set(client: Client, table: str, engine: str, wanted: str) -> None:
-    has = f" TTL {wanted} " in engine if wanted else " TTL " not in engine
-    if not has:
-        client.command(f"ALTER TABLE {table} " + (f"MODIFY TTL {wanted}" if wanted else "REMOVE TTL"))
+def _has(engine: str, wanted: str) -> bool:
+    return f" TTL {wanted} " in engine if wanted else " TTL " not in engine
+
+
+def _set(table: str, wanted: str) -> str:
+    return f"ALTER TABLE {table} " + (f"MODIFY TTL {wanted}" if wanted else "REMOVE TTL")

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from clickhouse_connect.driver.client import Client
 
 from collector import queries, schema
 from collector.keep.engine import Engine
@@ -59,6 +61,40 @@ def test_drift_is_named_object_by_object_and_is_not_taken_for_ours(bench: Bench)
     assert len(changed.detail) < 200
     drift.record(writer, leave={"agent_events"})
     assert names(bench) == expected
+
+
+class Dying:
+    """A client whose process dies before a statement."""
+
+    def __init__(self, client: Client, last: str) -> None:
+        self._client, self._last = client, last
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def command(self, statement: str, **more: Any) -> Any:
+        if self._last in statement:
+            raise ChildProcessError(statement)
+        return self._client.command(statement, **more)
+
+
+@pytest.mark.parametrize(
+    ("last", "days"),
+    [("agent_events MODIFY SETTING", 30), ("INSERT INTO fusebox_schema ", 30), ("token_ledger MODIFY TTL", 60)],
+)
+def test_what_a_start_that_died_has_altered_is_no_drift_and_what_a_person_did_still_is(
+    bench: Bench, last: str, days: int
+) -> None:
+    writer, config = bench.engine.writer(), Config(spans_keep_days=days, audit_keep_days=400 + days)
+    for table in ("otel_traces", "agent_events", "token_ledger"):
+        writer.command(f"ALTER TABLE {table} RESET SETTING merge_selector_base")
+    writer.command("DELETE FROM fusebox_schema WHERE number = 32")
+    drift.record(writer)
+    writer.command("ALTER TABLE otel_logs ADD COLUMN mine UInt8")
+    with pytest.raises(ChildProcessError):
+        build(Dying(writer, last), config)  # type: ignore[arg-type]
+    build(writer, config)
+    assert names(bench) == {"otel_logs": "changed"}
 
 
 def test_a_step_of_this_release_that_is_not_applied_is_named(bench: Bench) -> None:
