@@ -27,6 +27,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Final
 
 from collector.readers import Reader, Readers
@@ -39,6 +40,7 @@ from fusebox.rundir import write_atomic
 LOCAL: Final = "local"
 DASHBOARD: Final = "dashboard"
 _PUBLIC: Final = 0o644
+_PAGE: Final = 4096
 _DYING_S: Final = 2.0
 _POLL_S: Final = 0.02
 
@@ -53,6 +55,7 @@ def prepare(config: Config) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with _exclusive(folder / ".setup"):
+            _has_room(folder)
             _keys(folder)
             _context_key(folder / "context.key")
             _token(Tokens(folder / "principals.json"), folder / "principals.json", folder / "agent.token")
@@ -61,7 +64,7 @@ def prepare(config: Config) -> None:
                 _reader(Readers(folder), folder / "readers.json", folder / f"{DASHBOARD}.token")
     except OSError as error:
         raise ConfigError(
-            f"data_dir {folder}: {error}; choose a folder this user may write (FUSEBOX_DATA_DIR)"
+            f"data_dir {folder}: {error}; make room, or choose a folder this user may write (FUSEBOX_DATA_DIR)"
         ) from error
 
 
@@ -134,6 +137,12 @@ def _exclusive(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(fd)
+
+
+def _has_room(folder: Path) -> None:
+    """A role on a full disk would end without a word: its log is on the same."""
+    with TemporaryFile(dir=folder) as file:
+        file.write(bytes(_PAGE))
 
 
 def _keys(folder: Path) -> None:

@@ -12,6 +12,7 @@ import uvicorn
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from collector import setup
+from collector.audit.files import refuse_older_format
 from collector.audit.journal import Journal
 from collector.configured import declare
 from collector.keep.audit_copy import AuditCopy
@@ -49,12 +50,16 @@ def main(config: Config) -> None:
     Raises:
         DataDirInUse: another keep owns the database.
         PortInUse: the SQL port is taken.
+        ConfigError: the journal or the database is not one that this release goes on with.
         EngineDown: the ClickHouse server does not answer.
     """
     do_without(*FRAMES)
     interrupt_nobody()
     setup.prepare(config)
     with setup.owned(config.data_dir / "keep.lock", ROLE):
+        refuse_older_format(
+            config.data_dir / "journal"
+        )  # before the database is changed, so that one can still go back
         engine = engine_of(config)
         try:
             _prepare(engine, config)

@@ -51,6 +51,17 @@ def test_nothing_is_left_in_the_folder_it_was_started_in(
     writer.close()
 
 
+def test_a_journal_that_is_refused_is_refused_before_the_database_is_changed(tmp_path: Path) -> None:
+    (tmp_path / "journal").mkdir()
+    (tmp_path / "journal" / "watch-000000000000.jsonl").touch()
+    environment = os.environ | {f"{PREFIX}DATA_DIR": str(tmp_path)}
+    command = [sys.executable, "-m", "fusebox", "service", "keep"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    assert done.returncode == 2
+    assert "is a journal of an earlier Fusebox" in done.stderr
+    assert not (tmp_path / "clickhouse").exists(), "the Fusebox that wrote it can still be started"
+
+
 def test_a_colon_in_the_path_of_the_data_is_no_trouble(
     roles: StartRoles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
