@@ -57,9 +57,8 @@ def main(config: Config) -> None:
     interrupt_nobody()
     setup.prepare(config)
     with setup.owned(config.data_dir / "keep.lock", ROLE):
-        refuse_older_format(
-            config.data_dir / "journal"
-        )  # before the database is changed, so that one can still go back
+        # Before the database is changed, so that one can still go back.
+        refuse_older_format(config.data_dir / "journal")
         engine = engine_of(config)
         try:
             _prepare(engine, config)
