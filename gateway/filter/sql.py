@@ -18,6 +18,7 @@ from sqlglot.optimizer.normalize_identifiers import normalize_identifiers
 from fusebox.registry import SqlGrant, SqlVerb
 from gateway.filter.sql_calls import calls
 from gateway.filter.sql_names import columns, tables
+from gateway.filter.sql_plain import plainer
 from gateway.filter.sql_rows import rows
 from gateway.filter.sql_text import written
 from gateway.filter.sql_where import always
@@ -32,6 +33,7 @@ _VERBS: Final[tuple[tuple[type[exp.Expr], SqlVerb], ...]] = (
     (exp.Update, SqlVerb.UPDATE),
     (exp.Delete, SqlVerb.DELETE),
     (exp.Query, SqlVerb.SELECT),
+    (exp.Merge, SqlVerb.UPDATE),
 )
 
 
@@ -57,6 +59,7 @@ def judge(sql: str, grant: SqlGrant) -> list[Threat]:
 
 def _statement(root: exp.Expr, grant: SqlGrant) -> Iterator[Threat]:
     yield from _verbs(root, grant)
+    root = plainer(root, grant)
     yield from calls(root)
     yield from tables(root, grant)
     yield from columns(root, grant)
@@ -85,7 +88,7 @@ def _unions(root: exp.Expr) -> Iterator[Threat]:
         if _recurs(union):
             continue
         for branch in (union.left, union.right):
-            if isinstance(branch.unnest(), exp.Select) and not branch.unnest().args.get("from_"):
+            if not branch.find(exp.Table) or not branch.unnest().args.get("from_", True):
                 yield Threat("sql.union", "a UNION with constants")
 
 

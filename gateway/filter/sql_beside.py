@@ -21,68 +21,67 @@ def loose(node: exp.Expr, booleans: bool = True) -> Iterator[exp.Expr]:
     Args:
         booleans: as of :func:`gateway.filter.sql_where.chooses`.
     """
-    sources = list(_sources(node))
-    names = [source.alias_or_name for source in sources]
-    if len(sources) < 2:
+    beside = list(sources(node))
+    names = [source.alias_or_name for source in beside]
+    if len(beside) < 2:
         return
     if len(set(names)) < len(names):
-        yield from sources
+        yield from beside
         return
     groups, chosen = [{name} for name in names], set[str]()
-    for tied in _ties(node, sources, names):
+    for tied in ties(node, beside, names):
         groups = _together(groups, tied)
-    for condition in _conditions(node):
+    for condition in conditions(node):
         about = _named(condition)
         chosen |= about if len(about) == 1 and chooses(condition, booleans) else set()
-    for name, source in zip(names, sources, strict=True):
+    for name, source in zip(names, beside, strict=True):
         if not chosen.intersection(*(group for group in groups if name in group)):
             yield source
 
 
-def _sources(node: exp.Expr) -> Iterator[exp.Expr]:
+def sources(node: exp.Expr) -> Iterator[exp.Expr]:
+    """All that a statement reads from, by FROM, USING and joins, but for what stands inside one of them."""
     from_ = node.args.get("from_")
-    first = [node.this] if isinstance(node, exp.Update | exp.Delete) else []
+    first = [node.this] if isinstance(node, exp.Update | exp.Delete) and node.this else []  # a MERGE's has none
     beside = [*first, *([from_.this] if from_ else []), *(node.args.get("using") or ())]
-    for each in (*beside, *(join.this for join in _joins(node))):
+    for each in (*beside, *(join.this for join in joins(node))):
         inner = each.unnest() if isinstance(each, exp.Subquery) else each
-        source = inner if isinstance(inner, exp.Table) else each  # brackets around a join
-        named = isinstance(source, exp.Table) and isinstance(source.this, exp.Identifier)
-        queried = isinstance(source, exp.Subquery) or (isinstance(source, exp.Lateral) and _is_query(source))
-        if named or queried:
-            yield source
+        yield inner if isinstance(inner, exp.Table) else each  # brackets around a join
 
 
-def _is_query(lateral: exp.Lateral) -> bool:
-    return isinstance(lateral.this, exp.Subquery)
+def _is_query(source: exp.Expr) -> bool:
+    return isinstance(source, exp.Lateral) and isinstance(source.this, exp.Subquery)
 
 
-def _joins(node: exp.Expr) -> Iterator[exp.Join]:
+def joins(node: exp.Expr) -> Iterator[exp.Join]:
     """The statement's own, and none of a statement inside it."""
-    return (join for join in node.find_all(exp.Join) if _around(join) is node)
+    return (join for join in node.find_all(exp.Join) if around(join) is node)
 
 
-def _around(node: exp.Expr) -> exp.Expr | None:
+def around(node: exp.Expr) -> exp.Expr | None:
+    """The statement that it is part of, the innermost one."""
     return node.find_ancestor(exp.Select, exp.Update, exp.Delete)
 
 
-def _ties(node: exp.Expr, sources: list[exp.Expr], names: list[str]) -> Iterator[set[str]]:
+def ties(node: exp.Expr, beside: list[exp.Expr], names: list[str]) -> Iterator[set[str]]:
     """Names of sources that belong together."""
-    yield from (_named(condition) for condition in _conditions(node) if _is_tie(condition))
-    for join in _joins(node):
+    yield from (_named(condition) for condition in conditions(node) if _is_tie(condition))
+    for join in joins(node):
         shared = join.args.get("using") or join.method in ("NATURAL", "ASOF")
         if shared and join.this.alias_or_name in names:
             at = names.index(join.this.alias_or_name)
             yield set(names[max(0, at - 1) : at + 1])
-    for lateral in sources:
-        for condition in _conditions(lateral.this.this) if isinstance(lateral, exp.Lateral) else ():
+    for lateral in beside:
+        for condition in conditions(lateral.this.this) if _is_query(lateral) else ():
             if _is_tie(condition):
                 yield {lateral.alias_or_name} | (_named(condition) & set(names))
 
 
-def _conditions(node: exp.Expr) -> Iterator[exp.Expr]:
+def conditions(node: exp.Expr) -> Iterator[exp.Expr]:
     """All that must hold at once."""
     wheres = (node.args.get(name) for name in ("where", "prewhere"))
-    for each in (*(where.this for where in wheres if where), *(join.args.get("on") for join in _joins(node))):
+    ons = (each.args.get("on") for each in (node, *joins(node)))  # of a MERGE, and of joins
+    for each in (*(where.this for where in wheres if where), *ons):
         if each is not None:
             yield from each.unnest().flatten() if isinstance(each.unnest(), exp.And) else (each,)
 
@@ -101,7 +100,7 @@ def _named(condition: exp.Expr) -> set[str]:
     """The tables whose columns it looks at; not those of a statement inside it, though they be called the same."""
     inside = {table.alias_or_name for table in condition.find_all(exp.Table)}
     columns = [column for column in condition.find_all(exp.Column) if column.table]
-    return {column.table for column in columns if _around(column) is _around(condition) or column.table not in inside}
+    return {column.table for column in columns if around(column) is around(condition) or column.table not in inside}
 
 
 def _together(groups: list[set[str]], tied: set[str]) -> list[set[str]]:

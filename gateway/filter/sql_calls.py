@@ -24,7 +24,7 @@ def kinds(*names: str) -> tuple[type[exp.Expr], ...]:
 
 _NEVER: Final = kinds(
     *("Alter", "Analyze", "Attach", "Block", "Cache", "Comment", "Commit", "Copy", "Create", "Declare"),
-    *("Describe", "Detach", "Drop", "Execute", "Export", "Grant", "Into", "Kill", "LoadData", "Lock", "Merge"),
+    *("Describe", "Detach", "Drop", "Execute", "Export", "Grant", "Into", "Kill", "LoadData", "Lock"),
     *("Pragma", "Refresh", "Revoke", "Rollback", "SessionParameter", "Set", "Show", "Transaction", "TruncateTable"),
     *("Uncache", "Use"),
 )
@@ -55,7 +55,7 @@ def calls(root: exp.Expr) -> Iterator[Threat]:
     for node in root.walk():
         if isinstance(node, exp.Command):
             yield Threat(COMMAND, "a statement that is known by its first word only")
-        elif isinstance(node, _NEVER):
+        elif isinstance(node, _NEVER) or (isinstance(node, exp.Merge) and node is not root):
             yield Threat("sql.verb", f"{node.key} is never granted")
         elif isinstance(node, _ENCODED):
             yield Threat("sql.encoded", f"a text spelled by {node.key}")

@@ -1,13 +1,17 @@
-"""Groups that are as narrow as rows: a GROUP BY that sums nothing up."""
+"""Groups: those that are as narrow as rows, and those that say which values there are."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Final
 
 from sqlglot import exp
 
+from fusebox.registry import SqlGrant
+from gateway.filter.sql_beside import sources
 from gateway.filter.sql_calls import called
+from gateway.filter.sql_names import full_name
 
 _MOST_COLUMNS: Final = 3
 """A summary by more columns than these is a table."""
@@ -17,6 +21,43 @@ _NUMBERING: Final = frozenset(
     ("rownumberinallblocks", "rownumberinblock", "rand", "rand32", "rand64", "random", "uuid", "gen_random_uuid")
     + ("generateuuidv4", "generateuuidv7")
 )
+
+
+_TELLING: Final = re.compile(
+    r"name|(?:.+_)?(?:e?_?mail|phone|mobile|fax|address|street|birth(?:day|date)|date_of_birth|dob|ssn|iban|card|passport"
+    r"|password|token|secret|login|(?:first|last|full|sur|user|nick|display|contact|customer|person|employee)_?name|note"
+    r"|comment|text|body|message|content|description|subject|url|ip|hash|number)s?"
+)
+"""Columns that are called like what tells people apart, or like what people write."""
+
+
+def kinds_of(select: exp.Select, grant: SqlGrant) -> bool:
+    """True when a DISTINCT, or a GROUP BY without sums, says only which countries or months there are.
+
+    Whoever wrote the grant has named each of its columns, no key is among them, and none that tells about persons.
+    """
+    tables = {source.alias_or_name: _named(source, grant) for source in sources(select)}
+    group, distinct = select.args.get("group"), select.args.get("distinct")
+    nodes = [node for each in (*select.expressions, group, distinct) if each is not None for node in each.walk()]
+    if any(isinstance(node, exp.Star | exp.Query) or called(node) in _NUMBERING for node in nodes):
+        return False
+    given = {each.alias for each in select.expressions if isinstance(each, exp.Alias)} if group else set()
+    columns = [node for node in nodes if isinstance(node, exp.Column)]
+    behind = [column for column in columns if column.table or column.name not in given]
+    for column in behind:
+        its = [tables.get(column.table, ())] if column.table else list(tables.values())
+        if not any(column.name in each for each in its):
+            return False
+    names = {column.name for column in columns}
+    few = len({column.name for column in behind}) <= _MOST_COLUMNS
+    return few and not any(_TELLING.fullmatch(name.lower()) or _is_key(name, own) for name in names for own in tables)
+
+
+def _named(source: exp.Expr, grant: SqlGrant) -> tuple[str, ...]:
+    """Columns that a grant gives by their names; none of what a WITH may have renamed."""
+    if not isinstance(source, exp.Table) or any(cte.alias == source.name for cte in source.root().find_all(exp.CTE)):
+        return ()
+    return grant.columns(full_name(source)) or ()
 
 
 def narrow(select: exp.Select) -> bool:

@@ -9,6 +9,7 @@ from sqlglot.optimizer.scope import Scope, traverse_scope
 
 from fusebox.registry import SqlGrant
 from gateway.filter.sql_calls import called
+from gateway.filter.sql_merge import changes, inserts_all
 from gateway.filter.threats import Threat
 
 ALL = "*"
@@ -46,6 +47,12 @@ def _is_cte(table: exp.Table, own: list[exp.CTE]) -> bool:
     recursive = bool(own) and bool(own[0].parent and own[0].parent.args.get("recursive"))
     seen = own if at is None else own[: at + recursive]
     return not table.db and table.name in {cte.alias for cte in seen}
+
+
+def cte_of(table: exp.Table) -> exp.CTE | None:
+    """The WITH of the statement itself that the name stands for."""
+    own = _ctes(table.root())
+    return next((cte for cte in own if cte.alias == table.name), None) if _is_cte(table, own) else None
 
 
 def full_name(table: exp.Table) -> str:
@@ -144,7 +151,7 @@ def _stars(scope: Scope, granted: dict[str, tuple[str, ...]]) -> Iterator[Threat
 
 
 def _column(name: str, table: str, granted: dict[str, tuple[str, ...]]) -> Iterator[Threat]:
-    if name in granted and not table and _limited(granted[name]):
+    if name in granted and not table and _limited(granted[name]) and name not in granted[name]:
         yield Threat("sql.column", f"{name} is a whole row")
         return
     if table:
@@ -160,14 +167,26 @@ def _unqualified(name: str, granted: dict[str, tuple[str, ...]]) -> bool:
     return any(name in columns for columns in granted.values()) or all(ALL in columns for columns in granted.values())
 
 
+def _of_table(table: exp.Table, grant: SqlGrant) -> tuple[str, ...]:
+    if cte := cte_of(table):
+        return tuple(cte.alias_column_names or cte.this.named_selects)
+    return grant.columns(full_name(table)) or ()
+
+
+def _of_queries(root: exp.Expr) -> dict[str, tuple[str, ...]]:
+    """What subqueries in the place of tables give, each by its name."""
+    queries = (each for each in root.find_all(exp.Subquery) if each.alias and not each.find_ancestor(exp.Select))
+    return {each.alias: tuple(each.alias_column_names or each.this.named_selects) for each in queries}
+
+
 def _written(root: exp.Expr, grant: SqlGrant) -> Iterator[Threat]:
     """INSERT, UPDATE and DELETE: the columns they name, their own subqueries included."""
     target = root.find(exp.Table)
     its = (grant.columns(full_name(target)) or ()) if target else ()
     granted = {target.alias_or_name: its, "excluded": its} if target else {}  # what ON CONFLICT could not insert
     beside = [table for table in root.find_all(exp.Table) if not table.find_ancestor(exp.Select)]
-    readable = {each.alias_or_name: grant.columns(full_name(each)) or () for each in beside} | granted
-    changed = {id(each.this) for each in root.expressions if isinstance(each, exp.EQ)}  # by SET, of the target
+    readable = {each.alias_or_name: _of_table(each, grant) for each in beside} | _of_queries(root) | granted
+    changed = {id(column) for each in changes(root) for column in each.find_all(exp.Column)}  # of the target
     for query in root.find_all(exp.Select):
         if not query.find_ancestor(exp.Select):
             for scope in traverse_scope(query):
@@ -179,7 +198,8 @@ def _written(root: exp.Expr, grant: SqlGrant) -> Iterator[Threat]:
     named = root.this.expressions if isinstance(root, exp.Insert) and isinstance(root.this, exp.Schema) else []
     for identifier in named:
         yield from _column(identifier.name, "", granted)
-    if isinstance(root, exp.Insert) and not named and any(map(_limited, granted.values())):
+    blind = isinstance(root, exp.Insert) and not named
+    if (blind or inserts_all(root)) and any(map(_limited, granted.values())):
         yield Threat("sql.column", "an INSERT without its columns writes all of them")
     if root.args.get("returning") and root.args["returning"].find(exp.Star) and any(map(_limited, granted.values())):
         yield Threat("sql.column", "* reads columns that are not granted")

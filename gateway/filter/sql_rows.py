@@ -8,9 +8,11 @@ from typing import Final
 from sqlglot import exp
 
 from fusebox.registry import SqlGrant
-from gateway.filter.sql_beside import loose
+from gateway.filter.sql_beside import loose, sources
 from gateway.filter.sql_calls import called, kinds
-from gateway.filter.sql_groups import narrow
+from gateway.filter.sql_groups import kinds_of, narrow
+from gateway.filter.sql_merge import rows_of
+from gateway.filter.sql_names import cte_of
 from gateway.filter.sql_where import chooses
 from gateway.filter.threats import Threat
 
@@ -23,17 +25,25 @@ _COLLECTORS: Final = frozenset(
     + ("string_agg", "topk", "json_arrayagg", "json_objectagg")
 )
 
+_DUMP: Final = "dump"
+
 
 def rows(root: exp.Expr, grant: SqlGrant) -> Iterator[Threat]:
     """Writes need a WHERE that chooses; reads that, or a LIMIT, or an aggregate."""
     for kind in (exp.Update, exp.Delete):
         for write in root.find_all(kind):
+            if isinstance(write.parent, exp.When):
+                continue  # its rows are the MERGE's
             if not chooses(write.args.get("where"), _booleans(grant)):
                 yield Threat("sql.where", f"{write.key} without a WHERE that chooses rows")
             elif any(isinstance(each, exp.Table) for each in loose(write, _booleans(grant))):
                 yield Threat("sql.where", f"{write.key} with a second table: say of each, by its name, which rows")
     if grant.max_rows and isinstance(root, exp.Query) and _is_dump(root, grant):
         yield Threat("sql.dump", f"a whole table: give a WHERE that chooses in each, or LIMIT {grant.max_rows} at most")
+    if isinstance(root, exp.Merge):
+        yield from rows_of(root, grant)
+        if grant.max_rows and not _is_narrow(root.args["using"], grant):
+            yield Threat("sql.dump", "a MERGE from a whole table: give its source a WHERE that chooses")
     if grant.max_rows and any(_is_dump(select, grant) for select in _collectors(root)):
         yield Threat("sql.dump", "a whole table in one value: give the subquery a WHERE that chooses")
     copied = root.expression if isinstance(root, exp.Insert) else None
@@ -44,7 +54,8 @@ def rows(root: exp.Expr, grant: SqlGrant) -> Iterator[Threat]:
 def _collectors(root: exp.Expr) -> Iterator[exp.Select]:
     """Subqueries that make one value of many rows."""
     for select in root.find_all(exp.Select):
-        if select is not root and any(_gathers(node) for each in select.expressions for node in each.walk()):
+        gathers = any(_gathers(node) for each in select.expressions for node in each.walk())
+        if select is not root and (gathers or isinstance(select.parent, exp.Array)):
             yield select
 
 
@@ -63,28 +74,34 @@ def _is_dump(query: exp.Expr, grant: SqlGrant) -> bool:
         return _is_dump(inner, grant)
     if not isinstance(inner, exp.Select) or not inner.args.get("from_"):
         return False
-    return not (_chosen(inner, grant) or _sums_up(inner) or _source_chooses(inner, grant))
+    return not (_chosen(inner, grant) or _sums_up(inner, grant) or _sources_choose(inner, grant))
 
 
 def _chosen(select: exp.Select, grant: SqlGrant) -> bool:
     """By conditions that say of every table which of its rows."""
     if not any(chooses(select.args.get(where), _booleans(grant)) for where in ("where", "prewhere")):
         return False
-    return all(_is_narrow(source, select, grant) for source in loose(select, _booleans(grant)))
+    return all(_is_narrow(source, grant) for source in loose(select, _booleans(grant)))
 
 
-def _source_chooses(select: exp.Select, grant: SqlGrant) -> bool:
-    """A read from one subquery or CTE is as narrow as that is."""
-    return not select.args.get("joins") and _is_narrow(select.args["from_"].this, select, grant)
+def _sources_choose(select: exp.Select, grant: SqlGrant) -> bool:
+    """A read from subqueries and CTEs is as narrow as they are."""
+    return all(_is_narrow(source, grant) for source in sources(select))
 
 
-def _is_narrow(source: exp.Expr, select: exp.Select, grant: SqlGrant) -> bool:
+def _is_narrow(source: exp.Expr, grant: SqlGrant) -> bool:
     if isinstance(source, exp.Lateral):
         source = source.this
     if isinstance(source, exp.Subquery):
         return not _is_dump(source.this, grant)
-    ctes = {cte.alias: cte.this for cte in select.ctes}
-    return isinstance(source, exp.Table) and source.name in ctes and not _is_dump(ctes[source.name], grant)
+    if not isinstance(source, exp.Table):
+        return not isinstance(source, exp.Values) and not source.find(exp.Table)  # made of another one's row
+    cte = cte_of(source)
+    if cte is None or cte is source.find_ancestor(exp.CTE):
+        return False
+    if _DUMP not in cte.meta:  # looked at once, however often it is read
+        cte.meta[_DUMP] = _is_dump(cte.this, grant)
+    return not cte.meta[_DUMP]
 
 
 def _counts(limit: exp.Expr) -> bool:
@@ -99,12 +116,20 @@ def _at_most(limit: exp.Expr, max_rows: int) -> bool:
     return isinstance(amount, exp.Literal) and amount.is_int and 0 <= int(amount.this) <= max_rows
 
 
-def _sums_up(select: exp.Select) -> bool:
-    """Only aggregates come out, or groups with some; but not aggregates that collect the rows, nor a group for each."""
+def _sums_up(select: exp.Select, grant: SqlGrant) -> bool:
+    """Only aggregates and constants come out, or groups with some, or which values there are.
+
+    But not aggregates that collect the rows, nor a group for each.
+    """
     if any(_collects(node) for each in select.expressions for node in each.walk()):
         return False
     summed = [bool(each.find(exp.AggFunc) and not each.find(exp.Window)) for each in select.expressions]
-    return any(summed) and not narrow(select) if select.args.get("group") else all(summed)
+    if select.args.get("group") and any(summed):
+        return not narrow(select)
+    if select.args.get("group") or select.args.get("distinct"):
+        return kinds_of(select, grant)
+    rest = (each for each, its in zip(select.expressions, summed, strict=True) if not its)
+    return any(summed) and not any(each.find(exp.Column, exp.Query, exp.Window, exp.Explode) for each in rest)
 
 
 def _collects(node: exp.Expr) -> bool:

@@ -68,6 +68,8 @@ def decided(node: exp.Expr) -> bool:
     """Some column makes a difference: not in ``id * 0``, ``id % 1`` or ``id - id``."""
     if isinstance(node, exp.Anonymous) and called(node) == "modulo" and len(node.expressions) > 1:
         return decided(exp.Mod(this=node.expressions[0].copy(), expression=node.expressions[1].copy()))
+    if isinstance(node, exp.Explode):
+        return False  # it is so many rows, of which one may meet anything
     by = _number(node.expression) if isinstance(node, exp.Binary) else None
     if isinstance(node, exp.Mul | exp.BitwiseAnd) and 0 in (by, _number(node.this)):
         return False

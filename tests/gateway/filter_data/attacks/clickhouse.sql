@@ -286,3 +286,11 @@ SELECT id, (SELECT groupArray(name) FROM customers) FROM orders WHERE id = 3
 ## a second table beside the first
 SELECT o.id, c.name FROM orders AS o, customers AS c WHERE o.id = 3
 SELECT c.name FROM orders AS o CROSS JOIN customers AS c PREWHERE o.id = 3
+SELECT number FROM numbers(1000000000)
+SELECT i.* FROM numbers(2) AS n, items AS i WHERE number = 1
+SELECT DISTINCT name FROM customers
+SELECT *, 1 AS id FROM items WHERE id = 1
+WITH 1 AS id SELECT * FROM items WHERE id = 1
+SELECT o.id AS country, c.name FROM orders o, customers c WHERE country = 3
+SELECT * FROM items ARRAY JOIN [1, 2] AS x WHERE x = 1
+SELECT * FROM items WHERE arrayJoin([id, 1]) = 1

@@ -245,3 +245,5 @@ UPDATE orders o JOIN customers c ON c.id = o.customer_id SET c.email = 'x' WHERE
 SELECT o.id, c.name FROM orders o, customers c WHERE o.id = 3
 UPDATE orders o, customers c SET o.status = 'x' WHERE c.id = 3
 SELECT c.name FROM (orders o JOIN items i ON i.order_id = o.id) JOIN customers c ON 1 = 1 WHERE o.id = 3
+SELECT DISTINCT name FROM customers
+SELECT name FROM customers GROUP BY country

@@ -328,3 +328,57 @@ SELECT c.name FROM orders o, customers c WHERE o.id = 3 AND EXISTS (SELECT 1 FRO
 SELECT c.name FROM orders o, customers c WHERE o.id = 3 AND c.id - c.id = o.id - o.id
 UPDATE orders o SET status = 'x' FROM customers c WHERE c.id = 3
 DELETE FROM orders o USING customers c WHERE c.id = 3
+## which values there are, of all rows and all persons
+SELECT DISTINCT name FROM customers
+SELECT DISTINCT note FROM orders
+SELECT DISTINCT id FROM orders
+SELECT DISTINCT ON (id) region FROM orders
+SELECT DISTINCT ON (region) region, note FROM orders
+SELECT DISTINCT region, status, total, created_at FROM orders
+SELECT DISTINCT kind FROM events
+SELECT DISTINCT upper(name) AS country FROM customers
+SELECT upper(name) AS land FROM customers GROUP BY land
+SELECT region FROM orders GROUP BY region, id
+SELECT region FROM orders GROUP BY 1, random()
+WITH customers AS (SELECT name AS country FROM customers) SELECT DISTINCT country FROM customers
+SELECT DISTINCT country FROM (SELECT name AS country FROM customers) x
+SELECT DISTINCT country, (SELECT c.name FROM customers c WHERE c.id = customers.id) FROM customers
+SELECT DISTINCT array_agg(country) OVER () FROM customers
+SELECT DISTINCT row_number() OVER (ORDER BY id), country FROM customers
+SELECT count(*), name FROM customers
+SELECT count(*), unnest(array_agg(name)) FROM customers
+SELECT ARRAY(SELECT name FROM items)
+SELECT x FROM unnest(ARRAY(SELECT name FROM items)) AS x
+WITH a AS (SELECT name FROM customers), b AS (SELECT name FROM a) SELECT name FROM b
+## numbers and constants that choose from no table
+SELECT n FROM generate_series(1, (SELECT count(*) FROM items)) AS n
+SELECT n FROM generate_series(now(), 'infinity', '1 day') AS n
+SELECT n FROM generate_series(now(), now(), '1 microsecond') AS n
+SELECT n FROM generate_series(now(), (SELECT max(password) FROM users), '1 day') AS n
+SELECT i.* FROM generate_series(1, 10000) AS n JOIN items i ON i.id = n
+SELECT i.* FROM (VALUES (1), (2)) AS v(x), items i WHERE v.x = 1
+SELECT i.* FROM (VALUES (1), (2)) AS v(x), items i WHERE x = 1
+SELECT i.* FROM items i, unnest(ARRAY[1, 2]) AS x WHERE x = 1
+SELECT i.* FROM items i, LATERAL unnest(ARRAY[1, 2]) AS x WHERE x = 1
+SELECT * FROM (VALUES ((SELECT array_agg(name) FROM customers))) AS v(x)
+SELECT id FROM orders WHERE id = 3 UNION VALUES (1)
+SELECT id FROM orders WHERE id = 3 UNION SELECT * FROM (VALUES (1)) AS v(x)
+SELECT id FROM orders WHERE id = 3 UNION SELECT n FROM generate_series(1, 3) AS n
+## joins by columns that choose from one table only
+SELECT name FROM orders, customers WHERE status = 'open'
+SELECT name FROM orders JOIN customers ON customer_id <> customers.id WHERE status = 'open'
+## MERGE
+MERGE INTO orders o USING customers s ON o.customer_id = s.id WHEN MATCHED THEN UPDATE SET region = s.country
+MERGE INTO orders o USING (SELECT id, country FROM customers) s ON o.customer_id = s.id WHEN MATCHED THEN UPDATE SET region = s.country
+MERGE INTO orders o USING (SELECT id, password FROM customers WHERE id = 3) s ON o.id = s.id WHEN MATCHED THEN UPDATE SET note = s.password
+MERGE INTO orders o USING (VALUES (1)) s(id) ON true WHEN MATCHED THEN UPDATE SET status = 'x'
+MERGE INTO orders o USING (VALUES (1)) s(id) ON o.id > s.id WHEN MATCHED THEN UPDATE SET status = 'x'
+MERGE INTO orders o USING (VALUES (1)) s(id) ON o.id = s.id OR true WHEN MATCHED THEN UPDATE SET status = 'x'
+MERGE INTO customers c USING (VALUES (1, 'x')) s(id, password) ON c.id = s.id WHEN MATCHED THEN UPDATE SET password = s.password
+MERGE INTO customers c USING (VALUES (1, 'x')) s(id, password) ON c.id = s.id WHEN MATCHED THEN UPDATE SET (password) = ROW(s.password)
+MERGE INTO orders o USING (VALUES (1)) s(id) ON o.id = s.id WHEN NOT MATCHED THEN INSERT VALUES (1, 'x')
+MERGE INTO orders o USING (VALUES (1)) s(id) ON o.id = s.id WHEN NOT MATCHED BY SOURCE THEN DELETE
+MERGE INTO orders o USING (VALUES (1)) s(id) ON o.id = s.id WHEN MATCHED THEN UPDATE SET note = (SELECT password FROM users LIMIT 1)
+MERGE INTO orders o USING (VALUES (1)) s(id) ON o.id = s.id WHEN MATCHED THEN UPDATE SET status = 'x' RETURNING *
+MERGE INTO users u USING (VALUES (1)) s(id) ON u.id = s.id WHEN MATCHED THEN UPDATE SET status = 'x'
+WITH m AS (MERGE INTO orders o USING (VALUES (1)) s(id) ON o.id = s.id WHEN MATCHED THEN UPDATE SET status = 'x' RETURNING o.id) SELECT id FROM m

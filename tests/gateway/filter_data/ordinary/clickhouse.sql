@@ -141,3 +141,9 @@ SELECT toTimeZone(created_at, 'UTC'), toWeek(created_at), toInt32OrZero(note), e
 SELECT avgOrNull(total), uniqCombined64(customer_id), formatReadableSize(sum(total)) FROM orders
 ## a second table beside the first
 SELECT o.id, c.name FROM orders AS o LEFT JOIN customers AS c ON c.id = o.customer_id PREWHERE o.id = 3
+SELECT DISTINCT country FROM customers
+SELECT number FROM numbers(10)
+SELECT toDate('2026-01-01') + number AS day, count() FROM numbers(31) LEFT JOIN orders ON toDate(orders.created_at) = day GROUP BY day
+SELECT n.number, count(o.id) FROM numbers(24) AS n LEFT JOIN orders o ON toHour(o.created_at) = n.number GROUP BY n.number
+SELECT id, toDate(created_at) AS day FROM orders WHERE day >= '2026-01-01'
+SELECT kind, tag FROM events ARRAY JOIN tags AS tag WHERE tag = 'x' AND events.id = 3

@@ -129,3 +129,5 @@ UPDATE orders o JOIN customers c ON c.id = o.customer_id SET o.status = 'x' WHER
 SELECT JSON_OBJECT('id', id), JSON_ARRAYAGG(id) FROM orders WHERE customer_id = 3
 ## a second table beside the first
 SELECT o.id, c.name FROM orders o JOIN customers c ON c.id <=> o.customer_id WHERE o.id = 3
+SELECT DISTINCT country FROM customers
+SELECT * FROM (VALUES ROW(1, 'a'), ROW(2, 'b')) AS v(id, label)

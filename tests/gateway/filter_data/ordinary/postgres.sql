@@ -169,3 +169,32 @@ SELECT o.id, i.name FROM orders o JOIN items i ON i.order_id = o.id JOIN product
 SELECT o.id, p.name FROM orders o JOIN (items i JOIN products p ON p.id = i.product_id) ON i.order_id = o.id WHERE o.id = 3
 SELECT o.id, c.name FROM orders o JOIN customers c ON c.id = o.customer_id AND c.country = 'DE' WHERE o.status = 'open'
 SELECT o.id, c.name FROM orders o, customers c LIMIT 5
+## which values there are, of columns that the grant names
+SELECT DISTINCT country FROM customers
+SELECT DISTINCT region, status FROM orders ORDER BY region
+SELECT country FROM customers GROUP BY country
+SELECT region FROM orders GROUP BY region HAVING count(*) > 10
+SELECT DISTINCT date_trunc('month', created_at) AS month FROM orders ORDER BY month
+SELECT DISTINCT c.country FROM orders o JOIN customers c ON c.id = o.customer_id
+SELECT region, rank() OVER (ORDER BY sum(total) DESC) FROM orders GROUP BY region
+SELECT 'orders' AS what, count(*) FROM orders UNION ALL SELECT 'customers', count(*) FROM customers
+## numbers, days and constants in the place of a table
+SELECT n FROM generate_series(1, 12) AS n
+SELECT d.day, count(o.id) FROM generate_series('2026-01-01'::date, '2026-01-31'::date, interval '1 day') AS d(day) LEFT JOIN orders o ON o.created_at::date = d.day GROUP BY d.day
+SELECT day, count(orders.id) FROM generate_series(now() - interval '30 days', now(), '1 day') AS day LEFT JOIN orders ON created_at::date = day::date GROUP BY day
+SELECT * FROM (VALUES (1, 'a'), (2, 'b')) AS v(id, label)
+SELECT o.id, v.label FROM orders o JOIN (VALUES ('open', 'Open')) AS v(code, label) ON v.code = o.status WHERE o.region = 'EU'
+SELECT kind FROM events, unnest(tags) AS tag WHERE tag = 'x' AND events.id = 3
+## joins by columns that only one of the tables has
+SELECT orders.id, name FROM orders JOIN customers ON customer_id = customers.id WHERE country = 'DE'
+SELECT name, total FROM orders JOIN customers ON customers.id = customer_id WHERE status = 'open'
+SELECT name FROM orders, customers WHERE customer_id = customers.id AND region = 'EU'
+## WITHs that read each other
+WITH a AS (SELECT id, total FROM orders WHERE status = 'open'), b AS (SELECT id FROM a) SELECT id FROM b
+WITH m AS (SELECT date_trunc('month', created_at) AS m, sum(total) AS t FROM orders GROUP BY 1) SELECT m, t, lag(t) OVER (ORDER BY m) FROM m
+WITH m AS (SELECT region AS r, sum(total) AS t FROM orders GROUP BY 1), n AS (SELECT avg(t) AS a FROM m) SELECT m.r, m.t - n.a FROM m CROSS JOIN n
+## MERGE
+MERGE INTO orders o USING (VALUES (1, 'open')) AS s(id, status) ON o.id = s.id WHEN MATCHED THEN UPDATE SET status = s.status WHEN NOT MATCHED THEN INSERT (id, status) VALUES (s.id, s.status)
+MERGE INTO orders o USING (SELECT id, country FROM customers WHERE country = 'DE') s ON o.customer_id = s.id WHEN MATCHED THEN UPDATE SET region = s.country
+WITH s AS (SELECT id, country FROM customers WHERE country = 'DE') MERGE INTO orders o USING s ON o.customer_id = s.id WHEN MATCHED AND o.status = 'void' THEN DELETE
+UPDATE orders o SET status = v.status FROM (VALUES (1, 'x')) v(id, status) WHERE o.id = v.id AND o.id IN (1, 2)
