@@ -105,13 +105,14 @@ def _tell_whose(node: exp.Expr, grant: SqlGrant) -> None:
     """Names that the SELECT gives are left: what they mean in a condition, databases do not agree on."""
     beside = {source.alias_or_name: source for source in sources(node)}
     columns = [(name, _columns(source, grant)) for name, source in beside.items()]
+    vague = any(isinstance(beside[name], exp.Table) and ALL not in its for name, its in columns)  # has more than granted
     given = {each.alias for each in node.expressions if isinstance(each, exp.Alias)}
     merged = {used.name for join in joins(node) for used in join.args.get("using") or ()}
     for column in [column for each in conditions(node) for column in each.find_all(exp.Column)]:
         if column.table or column.name in given or around(column) is not node or len(columns) < 2:
             continue
         naming = [name for name, its in columns if column.name in its]
-        having = naming or [name for name, its in columns if ALL in its]
+        having = naming or [name for name, its in columns if ALL in its and not vague]
         sure = len(having) == 1 or (naming and column.name in merged)
         if sure and isinstance(beside[having[0]], exp.Table | exp.Subquery):
             column.set("table", exp.to_identifier(having[0], quoted=True))

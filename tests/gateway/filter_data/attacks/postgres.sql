@@ -382,3 +382,4 @@ MERGE INTO orders o USING (VALUES (1)) s(id) ON o.id = s.id WHEN MATCHED THEN UP
 MERGE INTO orders o USING (VALUES (1)) s(id) ON o.id = s.id WHEN MATCHED THEN UPDATE SET status = 'x' RETURNING *
 MERGE INTO users u USING (VALUES (1)) s(id) ON u.id = s.id WHEN MATCHED THEN UPDATE SET status = 'x'
 WITH m AS (MERGE INTO orders o USING (VALUES (1)) s(id) ON o.id = s.id WHEN MATCHED THEN UPDATE SET status = 'x' RETURNING o.id) SELECT id FROM m
+SELECT i.id FROM items i, customers c WHERE c.id = i.order_id AND i.id = 3 AND password LIKE 'a%'
