@@ -21,7 +21,7 @@ from gateway.denied import Denied, bad_request
 from gateway.dialects import Ask
 from gateway.filter import GUARD as FILTER
 from gateway.filter import OutputFilter, Ruling, StreamFilter
-from gateway.filter.statements import parsed
+from gateway.filter.statements import all_texts, parsed
 from gateway.masking import GUARD as MASKING
 from gateway.media import with_media, without_media
 from gateway.outside import from_outside, text_of
@@ -135,6 +135,15 @@ class Screen:
         """
         return self._mask(value)
 
+    def require_plain(self, value: Any) -> None:
+        """For arguments of a tool, which :meth:`arguments` has passed.
+
+        Raises:
+            Denied: 403, they hold in an encoding what masking would take out of a plain text.
+        """
+        if self._session is not None:
+            self._require(self._session.encoded(text for _, text in all_texts(without_media(value))))
+
     # --- what comes back ----------------------------------------------------------------------------------------------
     def result(self, value: Any, also: Any = ()) -> Any:
         """Score and mask what a tool gave back.
@@ -204,6 +213,7 @@ class Screen:
         value = parsed(told)
         if self._output is not None:
             self._rule(self._output.arguments(self._action.agent, tool, value, self._canaries))
+        self.require_plain(value)
         value = self._restored(self._mask(value, back=True))
         return orjson.dumps(value).decode() if isinstance(told, str) and not isinstance(value, str) else value
 

@@ -80,6 +80,7 @@ def screened(screen: Screen, tool: str, rest: str, query: str, kind: str, value:
         body = _written(told["body"]).encode() if form else again(told["body"], body)
     if parts and _still(screen, kind, body):
         raise refused("a part of the body holds what may not leave and cannot be masked there; send the values as JSON")
+    screen.require_plain([asked, parts])
     return query, body
 
 

@@ -2,7 +2,7 @@
 
 A canary is ``cnry-`` and 16 letters of an HMAC over tenant, agent and workflow. Put into a system prompt or beside
 records, it shows in an output when the context itself is carried out. It is looked for as it is, with other case or
-signs between its letters, backwards, in halves, in rot13, and in all that :mod:`gateway.filter.dresses` reads.
+signs between its letters, backwards, in halves, in rot13, and in all that :mod:`gateway.dresses` reads.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from gateway.filter.dresses import decoded, plain
+from gateway.dresses import decoded, plain
 
 _MARK: Final = "cnry-"
 _LETTERS: Final = 16

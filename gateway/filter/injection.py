@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from gateway.filter.dresses import decoded, plain
+from gateway.dresses import decoded, plain
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,7 +105,9 @@ def _tell_whose(node: exp.Expr, grant: SqlGrant) -> None:
     """Names that the SELECT gives are left: what they mean in a condition, databases do not agree on."""
     beside = {source.alias_or_name: source for source in sources(node)}
     columns = [(name, _columns(source, grant)) for name, source in beside.items()]
-    vague = any(isinstance(beside[name], exp.Table) and ALL not in its for name, its in columns)  # has more than granted
+    vague = any(
+        isinstance(beside[name], exp.Table) and ALL not in its for name, its in columns
+    )  # has more than granted
     given = {each.alias for each in node.expressions if isinstance(each, exp.Alias)}
     merged = {used.name for join in joins(node) for used in join.args.get("using") or ()}
     for column in [column for each in conditions(node) for column in each.find_all(exp.Column)]:

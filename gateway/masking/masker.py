@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from fusebox import happenings
 from fusebox.errors import ConfigError
 from fusebox.guard import allow, deny
 from fusebox.records import Verdict
+from gateway.dresses import texts_in
 from gateway.inner import behind_escapes
 from gateway.masking.placeholders import PLACEHOLDER, Placeholders
 from gateway.masking.recognisers import Recognisers
@@ -116,6 +117,24 @@ class Session:
         if work.merged:
             return Masked(None, deny(GUARD, "masking would give two fields of an object one name; rename one"))
         return Masked(masked, allow(GUARD), dict(work.counts))
+
+    def encoded(self, texts: Iterable[str]) -> Verdict:
+        """A deny where texts hold, in base64, hex or the like, what :meth:`mask` would change or refuse.
+
+        No placeholder fits there: whoever reads it decodes it, and may check it first.
+        """
+        try:
+            inside = [inner for text in texts for inner in texts_in(text)]
+            found = {(span.type, inner[span.start : span.end]) for inner in inside for span in self._find(inner)}
+        except Exception as error:  # as in mask
+            happenings.emit(happenings.GUARD_FAILED, guard=GUARD, agent=self._agent, error=type(error).__name__)
+            return deny(GUARD, f"masking failed: {type(error).__name__}")
+        kept = Counter(kind for kind, _ in found if self._policy.treatment(kind) is not Treatment.ALLOW)
+        if not kept:
+            return allow(GUARD)
+        self.counts.update(kept)
+        told = ", ".join(f"{n} {type_}" for type_, n in sorted(kept.items()))
+        return deny(GUARD, f"{told} in base64, hex or the like, where it cannot be masked", narrow=True)
 
     def number(self, value: int) -> int:
         """What stands for a number that :meth:`mask` would change, where a number must stand."""

@@ -33,6 +33,9 @@ _BASE32: Final = re.compile(r"[A-Z2-7]{24,}|[a-z2-7]{24,}")
 _HEX: Final = re.compile(r"(?:(?:\\x|0x)?[0-9A-Fa-f]{2}[\s:,;\-]{0,2}){12,}")
 _DECIMALS: Final = re.compile(r"(?:\d{2,3}[\s,;]{1,2}){11,}\d{2,3}")
 _BITS: Final = re.compile(r"(?:[01]{8}[\s,]?){12,}")
+_CONTROLS: Final = bytes({*range(0x20), 0x7F} - set(b"\t\n\r"))
+_MOSTLY: Final = 10
+"""In a text at most one character of so many is none."""
 _DEPTH: Final = 2
 """Encodings around each other."""
 
@@ -54,6 +57,16 @@ def decoded(text: str, depth: int = _DEPTH) -> Iterator[str]:
         yield inner
         if depth > 1 and inner.isascii():
             yield from decoded(inner, depth - 1)
+
+
+def texts_in(text: str) -> Iterator[str]:
+    """What stands in a text in an encoding and is a text itself, nearly all of it: no picture, no key and no hash."""
+    for inner in decoded(text):
+        letters = inner.encode("latin-1", "replace").replace(b"\0", b"")  # of UTF-16, too
+        told = letters.decode("utf-8", "replace")
+        odd = told.count("\ufffd") + len(letters) - len(letters.translate(None, _CONTROLS))
+        if letters and odd * _MOSTLY <= len(told):
+            yield told
 
 
 def _decoded(text: str) -> Iterator[str]:
