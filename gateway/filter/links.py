@@ -43,11 +43,11 @@ def links(text: str, hosts: tuple[str, ...], unknown: Weight, pictures: Pictures
     """
     loaded = {part for url in _loaded(text, pictures or Pictures()) for part in _parts(url)}
     for url in loaded:
-        if not _known(url, hosts):
+        if not known(url, hosts):
             yield Threat("link.image", f"something that loads by itself from {_host(url)}")
     for match in _URL.finditer(text):
         url = match[0].rstrip(".,;:!?")
-        if url in loaded or _known(url, hosts):
+        if url in loaded or known(url, hosts):
             continue
         heavy = len(unquote(url)) - len(_host(url)) > _CARRIES
         yield Threat("link.unknown", f"a link to {_host(url)}", Weight.DENY if heavy else unknown)
@@ -92,7 +92,8 @@ def _as_read(url: str) -> str:
     return re.sub(r"[\s\x00-\x1f]", "", html.unescape(url)).replace("\\", "/")
 
 
-def _known(url: str, hosts: tuple[str, ...]) -> bool:
+def known(url: str, hosts: tuple[str, ...]) -> bool:
+    """True when a link leads to one of the hosts."""
     host = _host(url)
     return any(host == known or (known.startswith(".") and host.endswith(known)) for known in hosts)
 

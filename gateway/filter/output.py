@@ -82,7 +82,7 @@ class OutputFilter:
         """By links, and by commands, which may post data to known hosts only."""
         away = list(links(text, self._settings.hosts, self._settings.unknown_links))
         yield from away
-        yield from shell(text, strange=bool(away) or "://" not in text)
+        yield from shell(text, strange=bool(away) or "://" not in text, hosts=self._settings.hosts)
 
     def _in_answer(
         self, agent: str, text: str, canaries: tuple[str, ...], whole: bool, pictures: Pictures | None

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from gateway.filter.links import known
 from gateway.filter.threats import Threat
 
 _FILE: Final = Path(__file__).with_name("shell.toml")
@@ -29,9 +30,14 @@ class _Rule:
     threat: Threat
     hints: tuple[str, ...]
     """In lower case; the expression runs only where one of them is."""
-    expression: re.Pattern[str]
+    expressions: tuple[re.Pattern[str], ...]
     strange: bool
     """True for one that only counts where the text is to be run and names no known host."""
+
+    def fits(self, text: str, hosts: tuple[str, ...]) -> bool:
+        """True for a command of its kind, but for one that says to which known host it sends."""
+        found = (match for each in self.expressions for match in each.finditer(text))
+        return any(not known(f"//{match.groupdict().get('to') or ''}", hosts) for match in found)
 
 
 def _rules() -> tuple[_Rule, ...]:
@@ -41,26 +47,31 @@ def _rules() -> tuple[_Rule, ...]:
         _Rule(
             Threat(rule["name"], rule["what"]),
             tuple(rule["hints"]),
-            re.compile(_WORD.sub(lambda word: words[word[1]], "|".join(rule["any"])), re.IGNORECASE | re.MULTILINE),
+            tuple(_compiled(each, words) for each in rule["any"]),
             rule.get("strange", False),
         )
         for rule in listed["rule"]
     )
 
 
+def _compiled(expression: str, words: dict[str, str]) -> re.Pattern[str]:
+    return re.compile(_WORD.sub(lambda word: words[word[1]], expression), re.IGNORECASE | re.MULTILINE)
+
+
 _RULES: Final = _rules()
 
 
-def shell(text: str, *, strange: bool = False) -> Iterator[Threat]:
+def shell(text: str, *, strange: bool = False, hosts: tuple[str, ...] = ()) -> Iterator[Threat]:
     """Commands that send, open, hide or wipe, as they are written and as a shell reads them.
 
     Args:
-        strange: True for what a tool may run and that names no known host.
+        strange: True for what a tool may run and whose links, if any, lead to no known host.
+        hosts: known ones.
     """
     readings = {text, _NOTHING.sub("", _UNSEEN.sub(" ", text))}
     lower = "\n".join(readings).lower()
     for rule in _RULES:
         if rule.strange and not strange:
             continue
-        if any(hint in lower for hint in rule.hints) and any(map(rule.expression.search, readings)):
+        if any(hint in lower for hint in rule.hints) and any(rule.fits(each, hosts) for each in readings):
             yield rule.threat
