@@ -26,7 +26,8 @@ _TAGS: Final = {0xE0000 + code: code for code in range(0x20, 0x7F)} | dict.fromk
 """Letters of their own that nobody sees, and blanks that are called letters."""
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/_\-]{16,}")
 _WRAPPED: Final = re.compile(
-    r"(?<![A-Za-z0-9+/_\-])(?:[A-Za-z0-9+/_\-]{8,}+\s{1,4})+[A-Za-z0-9+/_\-]{2,}|(?:[A-Za-z0-9+/_\-]{4} ){4,}\S{2,}"
+    r"(?<![A-Za-z0-9+/_\-])(?:[A-Za-z0-9+/_\-]{8,}+\s{1,4})+[A-Za-z0-9+/_\-]{2,}"
+    r"|(?:[A-Za-z0-9+/_\-]{4} ){4,}[A-Za-z0-9+/_\-]{2,}"
 )
 """Begun at the beginning of a word only: a long one is read once, and not from each of its letters."""
 _BASE32: Final = re.compile(r"[A-Z2-7]{24,}|[a-z2-7]{24,}")

@@ -11,7 +11,7 @@ import re
 from typing import Final
 
 _GLUE: Final = re.compile(
-    r"\\+(?:[nrtbfv]|u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2})?"  # escapes, also of texts inside texts inside texts
+    r"\\+(?:[nrtbfv]|u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}|[0-3][0-7]{2})?"  # escapes, also of texts inside texts in texts
     r"|(?<![A-Za-z0-9_])_+(?=[A-Za-z0-9+(])|(?<=[A-Za-z0-9)])_+(?![A-Za-z0-9_])"  # emphasis
     r"|[^\x00-\u02ff\u2010-\u2015]+"  # scripts that are not Latin
     r"|(?<=[0-9])[^\W0-9_a-zA-Z]+|[^\W0-9_a-zA-Z]+(?=[0-9])"  # any letter at a number

@@ -31,15 +31,17 @@ class Phones(PhoneRecognizer):
     """
 
     _CANDIDATE: Final = re.compile(
-        r"(?<![\w.+])(?<![0-9a-f]-)(?:\+|\()?\d(?:[ .\-/()\u00a0\u2010-\u2015]{0,3}\d){6,29}(?![\w])"
+        r"(?<![\w.+])(?<![0-9a-f]-)(?!(?<=, [A-Z]{2} )\d{5}-\d{4}(?!\d))"  # a ZIP code behind its state
+        r"(?:\+|\()?\d(?:[ .\-/()\u00a0\u2010-\u2015]{0,3}\d){6,29}(?![\w])"
     )
     _OTHER: Final = re.compile(
         r"(?:(?:19|20)\d\d[-/. ](?:0?[1-9]|1[0-2])[-/. ](?:0?[1-9]|[12]\d|3[01])(?!\d)"
         r"|(?:0?[1-9]|[12]\d|3[01])([-/. ])(?:0?[1-9]|[12]\d|3[01])\1(?:19|20)\d\d(?!\d)"
         r"|(?:19|20)\d\d ?[-/\u2013] ?(?:19|20)\d\d(?!\d)"
+        r"|\d\d (?:19|20)\d\d -(?:0\d|1[0-2])[0-5]\d(?!\d)"
         r"|[1-9]\d{3}(?:[ -]\d{4}){2,3})[^\d(]*"
     )
-    """A date, a span of years, a card or an IBAN."""
+    """A date, a span of years, the end of a time as mail and git write it, a card or an IBAN."""
     _ONE: Final = re.compile(r"\S.*?(?=[ \u00a0]+(?:\(|0\d|\d{3}[.-]\d{3}[.-]\d{4}(?!\d))|$)")
     """What stands before the beginning of another number, or behind the last one."""
     _DECIMALS: Final = re.compile(r"\(?(?:0|[1-9]\d*)\.\d+(?:[ /\-]+(?:0|[1-9]\d*)\.\d+)*")

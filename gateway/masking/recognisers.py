@@ -7,6 +7,7 @@ comes with the library.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -44,13 +45,17 @@ WORD: Final = re.compile(r"[^\W_]+")
 _CARDS: Final = [
     Pattern(
         "16 to 19 digits",
-        r"\b(?:4\d{3}|5[0-8]\d{2}|6\d{3}|2[2-7]\d{2}|35[2-8]\d|8[12]\d{2}|9792)(?:[- ]?\d{4}){3}(?:[- ]?\d{1,3})?\b",
+        r"(?<!\d\.)\b(?:4\d{3}|5[0-8]\d{2}|6\d{3}|2[2-7]\d{2}|35[2-8]\d|8[12]\d{2}|9792)"
+        r"(?:[- ]?\d{4}){3}(?:[- ]?\d{1,3})?\b",
         0.3,
     ),
-    Pattern("American Express", r"\b3[47]\d{2}[- ]?\d{6}[- ]?\d{5}\b|\b3[47]\d{2}(?:[- ]?\d{4}){2}[- ]?\d{3}\b", 0.3),
-    Pattern("Diners Club", r"\b3[0689]\d{2}[- ]?\d{6}[- ]?\d{4}\b|\b3[0689]\d{2}(?:[- ]?\d{4}){2}[- ]?\d{2}\b", 0.3),
+    Pattern("American Express", r"(?<!\d\.)\b3[47]\d{2}(?:[- ]?\d{6}[- ]?\d{5}|(?:[- ]?\d{4}){2}[- ]?\d{3})\b", 0.3),
+    Pattern("Diners Club", r"(?<!\d\.)\b3[0689]\d{2}(?:[- ]?\d{6}[- ]?\d{4}|(?:[- ]?\d{4}){2}[- ]?\d{2})\b", 0.3),
 ]
-"""How the numbers of issuers begin, and how long they are: times in microseconds, devices and goods have others."""
+"""How the numbers of issuers begin, and how long they are: times in microseconds, devices and goods have others.
+
+Behind a decimal point one in twenty long numbers would look like a card.
+"""
 _LETTER: Final = r"[\w.+%'\-]"
 _DOMAIN: Final = r"\w+(?:-+\w+)*(?:\.\w+(?:-+\w+)*)+\b"
 _ADDRESSES: Final = [Pattern("address", rf"(?<!{_LETTER})[.+%'\-]*\K\w{_LETTER}*@{_DOMAIN}", 0.5)]
@@ -97,10 +102,10 @@ class _Ip(IpRecognizer):
     Presidio's expression for IPv6 takes minutes for a hundred kilobytes of colons.
     """
 
-    _V4: Final = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?:/\d{1,2})?(?!\w|\.\d)")
+    _V4: Final = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?:/\d{1,2})?(?!\w|\.\d|[+~][A-Za-z])")
     _V6: Final = re.compile(r"(?<![\w.])(?<![0-9A-Fa-f]:)(?<!::)[0-9A-Fa-f:.]{3,45}(?:/\d{1,3})?(?![\w:])")
     _VERSION: Final = re.compile(
-        r"\b(?:version|release|build|firmware|chapter|section|clause)[\s:=\"']*$|(?:\bv|§)\s*$"
+        r"\b(?:version|release|build|firmware|chapter|section|clause|policy)(?:\s+to)?[\s:=\"'\-]*$|(?:\bv|§)\s*$"
         r"|\b(?:(?:headless)?chrome|chromium|crios|edga?|opr|electron|version|vivaldi)/$",
         re.IGNORECASE,
     )
@@ -114,6 +119,13 @@ class _Ip(IpRecognizer):
             for start, end in {*self._v4(text), *self._v6(text)}
             if not self.invalidate_result(text[start:end])
         ]
+
+    def invalidate_result(self, pattern_text: str) -> bool:
+        """True for what is no address, and for one that is nobody's: a loopback, a netmask, none at all."""
+        if super().invalidate_result(pattern_text):
+            return True
+        address = ipaddress.ip_interface(pattern_text).ip
+        return address.is_loopback or address.is_unspecified or pattern_text.startswith(("0.", "255."))
 
     def _v4(self, text: str) -> Iterator[tuple[int, int]]:
         for match in self._V4.finditer(text):

@@ -156,6 +156,12 @@ def test_a_long_word_is_read_to_its_end_and_beyond() -> None:
     assert FILTER.answer("clerk", text, (CANARY,)).counts["canary"] == 1
 
 
+@pytest.mark.parametrize("text", ["as they have been told? (yes)", "when they knew what \u201csome\u201d said"])
+def test_a_row_of_short_words_is_no_failure(text: str) -> None:
+    assert FILTER.content(text).verdict.allowed
+    assert FILTER.answer("clerk", text, (CANARY,)).verdict.allowed
+
+
 def test_a_canary_in_pieces_of_arguments_is_seen() -> None:
     for value in ({"a": LETTERS[:7], "b": LETTERS[7:]}, list(LETTERS)):
         assert FILTER.arguments("clerk", "postgres", value, (CANARY,)).counts == {"canary": 1}
