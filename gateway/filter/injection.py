@@ -33,7 +33,8 @@ _ORDERS: Final = tuple(
 )
 _MARKERS: Final = re.compile(
     r"<\|(?:im_start|im_end|system|user|assistant|endoftext|eot_id|start_header_id)\|?>|\[/?INST\]|<</?SYS>>"
-    r"|^\s*#{2,}\s*(?:system|instructions?|assistant|user)\b\s*:?\s*$|^\s*(?:system|assistant|developer)\s*:\s"
+    r"|^[^\S\n]*#{2,}\s*(?:system|instructions?|assistant|user)\b\s*:?\s*$"
+    r"|^[^\S\n]*(?:system|assistant|developer)\s*:\s"
     r"|</?(?:system|instructions?|tool_call|function_call|tool_result|assistant)\b[^>]{0,500}>"
     r"|\"role\"\s*:\s*\"(?:system|assistant|developer)\"|\"type\"\s*:\s*\"tool_use\""
     r"|<\|[A-Z_]{4,40}_TOKEN\|>|</?(?:start|end)_of_turn>|<\uff5c\w{1,30}\uff5c>|</?important>"

@@ -27,7 +27,8 @@ _VERBS: Final = (
     r"describe|explain|with|table|values|handler|load|attach|detach|optimize|rename|replace|kill|use|do|declare|begin|"
     r"system|backup|restore|exchange|lock|analyze|vacuum|prepare|deallocate|listen|notify|import"
 )
-_BEGINS: Final = re.compile(rf"(?:\s|\(|--[^\n]*\n|#[^\n]*\n|/\*.*?\*/|;)*(?:{_VERBS})\b", re.IGNORECASE | re.DOTALL)
+_COMMENT: Final = r"/\*[^*]*+(?:\*(?!/)[^*]*+)*+\*/"
+_BEGINS: Final = re.compile(rf"(?:\s|\(|--[^\n]*\n|#[^\n]*\n|{_COMMENT}|;)*+(?:{_VERBS})\b", re.IGNORECASE)
 _LOOKS: Final = re.compile(
     r"\bselect\b.{1,2000}?\bfrom\b\s*[\"`\w(\[/]|\binsert\s+into\b|\bupdate\b\s+\S+\s+\bset\b|\bdelete\s+from\b"
     r"|\b(?:drop|truncate|alter|create)\s+(?:or\s+replace\s+)?(?:table|database|schema|user|role|view|index|function|"
@@ -52,7 +53,7 @@ _FRAGMENTS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(
         ("a number, then an OR that is always true", r"^\s*-?\d+\s*\)*\s*(?:or|\|\|)\s+\(*(\w+)\s*=\s*\1\b"),
         (
             "a UNION SELECT",
-            r"\bunion\b(?:\s|/\*.*?\*/)+(?:all(?:\s|/\*.*?\*/)+)?select\b(?=.{0,200}(?:,|\bfrom\b|\bnull\b|\())",
+            rf"\bunion\b(?:\s|{_COMMENT})++(?:all(?:\s|{_COMMENT})++)?select\b(?=.{{0,200}}(?:,|\bfrom\b|\bnull\b|\())",
         ),
         (
             "a second statement after a quote",

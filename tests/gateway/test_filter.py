@@ -156,10 +156,16 @@ def test_a_long_word_is_read_to_its_end_and_beyond() -> None:
     assert FILTER.answer("clerk", text, (CANARY,)).counts["canary"] == 1
 
 
-@pytest.mark.parametrize("text", ["as they have been told? (yes)", "when they knew what \u201csome\u201d said"])
+@pytest.mark.parametrize("text", ["that they have been told, and", "when they knew what \u201csome\u201d said"])
 def test_a_row_of_short_words_is_no_failure(text: str) -> None:
     assert FILTER.content(text).verdict.allowed
     assert FILTER.answer("clerk", text, (CANARY,)).verdict.allowed
+
+
+@pytest.mark.parametrize("text", ["\n" * 150_000, " \n" * 90_000, "union/**/" * 25_000, "/* */ " * 30_000 + "x"])
+def test_a_long_text_of_nothing_is_read_in_one_go(text: str) -> None:
+    assert FILTER.content(text).verdict.allowed  # read anew from each of its places, it would take hours
+    assert FILTER.arguments("clerk", "postgres", text).verdict.allowed
 
 
 def test_a_canary_in_pieces_of_arguments_is_seen() -> None:
