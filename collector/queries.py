@@ -15,11 +15,11 @@ from itertools import islice
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from collector.audit_queries import COPY
+from collector.clickhouse import client_of
 from collector.ledger_queries import LEDGER
 from collector.page_queries import EXAMPLES, PAGES
 from collector.policy_queries import POLICY
@@ -193,15 +193,13 @@ def connect(config: Config, token: str | None = None) -> Client:
     if url is None:
         raise KeepUnavailable("keep is not running; start it with 'fusebox up', or set sql_url")
     try:
-        return clickhouse_connect.get_client(
-            dsn=url,
+        return client_of(
+            url,
+            "sql_url",
             password=token_of(config) or "" if token is None else token,
-            autogenerate_session_id=False,
             connect_timeout=_TIMEOUT_S,
             send_receive_timeout=_TIMEOUT_S,
         )
-    except ValueError:  # its text quotes parts of the address, which may hold a password
-        raise ConfigError(NO_ADDRESS) from None
     except ClickHouseError as error:
         raise KeepUnavailable(f"the SQL port on {urlsplit(url).hostname} does not answer: {error}") from error
 

@@ -16,6 +16,7 @@ import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, ProgrammingError
 
+from collector.clickhouse import client_of
 from collector.keep.errors import EngineDown, sorted_out
 from collector.sql.settings import complete
 from fusebox.config import Config
@@ -87,6 +88,7 @@ class Engine:
         Raises:
             DataDirInUse: another process has the chDB folder open.
             EngineDown: the server does not answer.
+            ConfigError: the server's URL is none.
         """
         return self._mine("writer", {})
 
@@ -138,9 +140,7 @@ class Engine:
 
     def _open_server(self, settings: dict[str, str]) -> Client:
         try:
-            return clickhouse_connect.get_client(
-                dsn=self._url, settings=settings, autogenerate_session_id=False, send_receive_timeout=60
-            )
+            return client_of(str(self._url), "clickhouse_url", settings=settings, send_receive_timeout=60)
         except ClickHouseError as error:
             raise EngineDown(f"ClickHouse does not answer: {error}; check clickhouse_url") from sorted_out(error)
 

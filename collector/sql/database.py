@@ -110,15 +110,12 @@ class Server:
         self._url = url
 
     def connect(self, settings: Mapping[str, str]) -> Connection:
-        import clickhouse_connect  # here, because the embedded engine needs no driver
         from clickhouse_connect.driver.exceptions import ClickHouseError
 
+        from collector.clickhouse import client_of  # here, because the embedded engine needs no driver
+
         try:
-            return _Http(
-                clickhouse_connect.get_client(
-                    dsn=self._url, settings=dict(settings), autogenerate_session_id=False, send_receive_timeout=30
-                )
-            )
+            return _Http(client_of(self._url, "clickhouse_url", settings=dict(settings), send_receive_timeout=30))
         except ClickHouseError as error:
             raise EngineError(_server_text(str(error))) from error
 

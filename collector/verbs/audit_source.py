@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
@@ -20,6 +19,7 @@ from collector.audit.report import Problem, Report
 from collector.audit.state import State
 from collector.audit.verify import Copy
 from collector.audit.walk import decoded
+from collector.clickhouse import client_of
 from collector.keep.engine import engine_of
 from fusebox.config import Config
 from fusebox.control import ControlClient
@@ -146,7 +146,7 @@ def _catch_up(root: Path, state: State) -> None:
 def _client(config: Config) -> Client:
     url = config.secret("clickhouse_url")
     if url:
-        return clickhouse_connect.get_client(dsn=url, autogenerate_session_id=False)
+        return client_of(url, "clickhouse_url")
     if config.sql_url or lookup(config.data_dir, "keep") or not (config.data_dir / "clickhouse").exists():
         return queries.connect(config)
     return engine_of(config).reader()

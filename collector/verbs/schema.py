@@ -7,12 +7,12 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from rich.text import Text
 
 from collector import queries, schema, stock
+from collector.clickhouse import client_of
 from collector.keep.engine import engine_of
 from collector.schema import drift
 from collector.schema.build import build
@@ -124,7 +124,7 @@ def _examined(url: str | None, config: Config) -> dict[str, Any]:
 def _client(url: str | None, config: Config) -> Client:
     url = url or config.secret("clickhouse_url")
     if url:
-        return clickhouse_connect.get_client(dsn=url, autogenerate_session_id=False)
+        return client_of(url, "clickhouse_url")
     if config.sql_url:
         return queries.connect(config)
     if lookup(config.data_dir, "keep"):
