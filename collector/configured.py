@@ -3,7 +3,8 @@
 ``<data_dir>/configured/<role>.json`` is ``{"user", "values": {name: text}}``. ``values`` are the settings that are not
 the default, and the files behind them (registry, rules, prices, alerts) as dotted names; their :func:`digest` is the
 SHA-256 of their canonical JSON. A secret is never among them: of an address the password is left out, of a secret web
-address the path, too (it may be the secret), and of any other secret it is said that it is set.
+address the path, too (it may be the secret), of a service's address all but its kind, and of any other secret it is
+said that it is set.
 """
 
 from __future__ import annotations
@@ -28,8 +29,10 @@ from fusebox.version import __version__
 
 FOLDER: Final = "configured"
 _FILES: Final = {"agents_file": "agents", "rules_file": "rules", "prices_file": "prices", "alerts_file": "alerts"}
-_SECRET: Final = re.compile(r"\.(secret|password|token|key|url)$")
+_SECRET: Final = re.compile(r"\.(secret|password|token|keys?|url)$")
 """How the name of a value in a file ends that may be one: a chat's address is its key."""
+_ADDRESSES: Final = frozenset({"amqp", "amqps", "redis", "rediss", "unix", "http", "https"})
+"""What is a secret address of another kind (``slack://token``) may have its secret where these have their host."""
 _SET: Final = "set"
 _MASK: Final = "***"
 
@@ -80,6 +83,8 @@ def _masked(value: object) -> str:
     except ValueError:
         return _SET
     who = f"{parts.username or ''}:{_MASK}@" if parts.password else f"{parts.username}@" if parts.username else ""
+    if secret and parts.scheme not in _ADDRESSES:
+        return f"{parts.scheme}://{_MASK}"
     path = "" if secret and parts.scheme in ("http", "https") else parts.path
     return f"{parts.scheme}://{who}{where}{path}"
 

@@ -212,6 +212,8 @@ class TestConfiguration:
         alerts.write_text(
             '[sinks.chat]\ntype = "slack"\nurl = "https://chat.example/T/hunter5"\n'
             '[sinks.pager]\ntype = "pagerduty"\nkey = "hunter6"\nsecret = "env:PAGER"\n'
+            '[sinks.phone]\ntype = "apprise"\nurl = "tgram://hunter8/hunter9"\n'
+            '[sinks.hook]\ntype = "webhook"\nkeys = ["whsec_hunter10"]\n'
             '[[routes]]\nto = ["chat"]\n[[routes]]\nurl = "https://x.example/hunter7"\n'
         )
         secrets = {
@@ -235,6 +237,8 @@ class TestConfiguration:
         assert receive["alerts.sinks.chat.url"] == "https://chat.example"
         assert receive["alerts.sinks.pager.key"] == "set"
         assert receive["alerts.sinks.pager.secret"] == "env:PAGER"
+        assert receive["alerts.sinks.phone.url"] == "tgram://***"
+        assert receive["alerts.sinks.hook.keys"] == "set"
         assert receive["alerts.routes.0.to"] == '["chat"]'
         assert "hunter" not in json.dumps(harness.journal())
         harness.restart()
