@@ -26,7 +26,9 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from fusebox.errors import ConfigError, StoreUnavailable
+from fusebox.errors import StoreUnavailable
+from fusebox.redis_address import redis_place
+from fusebox.tls import advised
 
 MAX_EXPIRING: Final = 100_000
 """Hashes with an expiry that memory keeps: the claims of as many messages, some 60 MB."""
@@ -179,13 +181,11 @@ def open_store(url: str) -> Store:
     """The store behind a URL: ``memory://`` or any URL of Redis.
 
     Raises:
-        ConfigError: the scheme is unknown.
+        ConfigError: it is neither.
     """
     if url == MEMORY:
         return MemoryStore()
-    if url.startswith(("redis://", "rediss://", "unix://")):
-        return RedisStore(url)
-    raise ConfigError(f"redis_url: {url!r} is neither memory:// nor redis://, rediss:// or unix://")
+    return RedisStore(url)
 
 
 def connect(url: str, timeout: float, **options: Any) -> redis.Redis:
@@ -196,12 +196,10 @@ def connect(url: str, timeout: float, **options: Any) -> redis.Redis:
     Raises:
         ConfigError: the address cannot be read.
     """
-    try:
-        return redis.Redis.from_url(
-            url, socket_timeout=timeout, socket_connect_timeout=timeout, retry=Retry(NoBackoff(), 0), **options
-        )
-    except ValueError as error:
-        raise ConfigError(f"redis_url: {error}") from error
+    redis_place(url)
+    return redis.Redis.from_url(
+        url, socket_timeout=timeout, socket_connect_timeout=timeout, retry=Retry(NoBackoff(), 0), **options
+    )
 
 
 @contextmanager
@@ -210,7 +208,7 @@ def redis_errors() -> Iterator[None]:
     try:
         yield
     except redis.RedisError as error:
-        raise StoreUnavailable(f"Redis: {error}") from error
+        raise StoreUnavailable(advised(f"Redis: {error}")) from error
 
 
 def _literal(prefix: str) -> str:

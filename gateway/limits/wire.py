@@ -15,18 +15,17 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import ssl
 from collections import deque
 from typing import Any, Final, cast
 
 import hiredis
-from redis.connection import parse_url
 
 from fusebox.errors import ConfigError, StoreUnavailable
+from fusebox.redis_address import redis_context, redis_place
 from fusebox.store import Script
+from fusebox.tls import advised
 
 _KNOWN: Final = frozenset({"host", "port", "path", "db", "username", "password", "connection_class"})
-_SECURE: Final = {"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"}
 _PORT: Final = 6379
 _GRACE_S: Final = 0.02
 
@@ -96,11 +95,11 @@ class Wire:
                     await loop.create_unix_connection(lambda: line, place["path"])
                 else:
                     host, port = place.get("host", "localhost"), place.get("port", _PORT)
-                    await loop.create_connection(lambda: line, host, port, ssl=_context(self._url, place))
+                    await loop.create_connection(lambda: line, host, port, ssl=redis_context(self._url, place))
                 await _greet(line, place)
                 return line
-        except (OSError, TimeoutError) as error:
-            raise StoreUnavailable(f"Redis: {error!r}") from error
+        except (OSError, TimeoutError, ConfigError) as error:  # a certificate's file may be gone by now
+            raise StoreUnavailable(advised(f"Redis: {error!r}")) from error
 
 
 class _Unknown(StoreUnavailable):
@@ -190,22 +189,10 @@ def _place(url: str) -> dict[str, Any]:
     Raises:
         ConfigError: see :class:`Wire`.
     """
-    try:
-        place = parse_url(url)  # type: ignore[no-untyped-call]
-    except ValueError as error:
-        raise ConfigError(f"redis_url: {error}") from error
-    if unknown := set(place) - _KNOWN - _SECURE:
+    place = redis_place(url)
+    if unknown := {name for name in place if not name.startswith("ssl_")} - _KNOWN:
         raise ConfigError(f"redis_url: the gateway does not know {', '.join(sorted(unknown))}; leave it out")
-    return dict(place)
-
-
-def _context(url: str, place: dict[str, Any]) -> ssl.SSLContext | None:
-    if not url.startswith("rediss://"):
-        return None
-    context = ssl.create_default_context(cafile=place.get("ssl_ca_certs"))
-    if "ssl_certfile" in place:
-        context.load_cert_chain(place["ssl_certfile"], place.get("ssl_keyfile"))
-    return context
+    return place
 
 
 def _greetings(place: dict[str, Any]) -> list[tuple[Word, ...]]:
