@@ -14,7 +14,9 @@ from urllib.parse import SplitResult, quote, urlsplit
 
 from fusebox.config import Config
 from fusebox.errors import ConfigError, ControlUnavailable, Permanent
+from fusebox.http_address import connection_to
 from fusebox.rundir import secret_of, url_of
+from fusebox.tls import advised
 
 Json = dict[str, Any]
 SECOND: Final = "second-authorization"
@@ -47,10 +49,9 @@ class ControlClient:
     """
 
     def __init__(self, url: str, token: str | None, timeout: float = 5.0) -> None:
-        parts, port = _split(url)
+        parts = _split(url)
         self.url = url.rstrip("/")
-        self._connect = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        self._host, self._port, self._prefix = str(parts.hostname), port, parts.path.rstrip("/")
+        self._parts, self._prefix = parts, parts.path.rstrip("/")
         self._headers = {"content-type": "application/json"} | ({"authorization": f"Bearer {token}"} if token else {})
         self._timeout = timeout
 
@@ -163,27 +164,27 @@ class ControlClient:
         self, method: str, path: str, body: Mapping[str, Any] | None = None, wait: float = 0.0,
         more: Mapping[str, str] | None = None,
     ) -> Json:  # fmt: skip
-        connection = self._connect(self._host, self._port, timeout=self._timeout + wait)
+        connection = connection_to(self._parts, self._timeout + wait)
         try:
             payload = None if body is None else json.dumps(body)
             connection.request(method, self._prefix + path, payload, self._headers | dict(more or {}))
             response = connection.getresponse()
             return _answer(response.status, response.read())
         except (OSError, http.client.HTTPException) as error:
-            raise ControlUnavailable(f"watch at {self.url} does not answer: {error!r}") from error
+            raise ControlUnavailable(advised(f"watch at {self.url} does not answer: {error!r}")) from error
         finally:
             connection.close()
 
 
-def _split(url: str) -> tuple[SplitResult, int | None]:
+def _split(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
-        port = parts.port
+        _ = parts.port
     except ValueError as error:
         raise ConfigError(f"control_url: {url!r}: {error}") from error
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConfigError(f"control_url: {url!r} is not an http(s) address")
-    return parts, port
+    return parts
 
 
 def _answer(status: int, raw: bytes) -> Json:

@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from fusebox.config import Config
-from fusebox.otlp import OtlpExporter
+from fusebox.otlp import NotTaken, OtlpExporter
 from fusebox.rundir import secret_of, url_of
 
 
@@ -28,10 +28,11 @@ class CollectorExporter(SpanExporter):
             self._exporter = self._connect()
         if self._exporter is None:
             return SpanExportResult.FAILURE
-        result = self._exporter.export(spans)
-        if result is not SpanExportResult.SUCCESS:
+        try:
+            return self._exporter.export(spans)
+        except NotTaken:
             self.shutdown()
-        return result
+            raise
 
     def shutdown(self) -> None:
         if self._exporter is not None:

@@ -1,7 +1,8 @@
-"""Addresses that something is posted to, as ``http.client`` wants them."""
+"""Addresses that something is asked of, as ``http.client`` wants them."""
 
 from __future__ import annotations
 
+import http.client
 from urllib.parse import SplitResult, urlsplit
 
 
@@ -16,3 +17,12 @@ def is_speakable(url: str) -> bool:
 def target_of(url: SplitResult) -> str:
     """What is asked for at the host: path and query."""
     return (url.path or "/") + (f"?{url.query}" if url.query else "")
+
+
+def connection_to(url: SplitResult, timeout: float) -> http.client.HTTPConnection:
+    """A connection to the host, not open yet; over https it believes whom the machine believes.
+
+    The port is always said: without one, http.client takes the end of an IPv6 address for it.
+    """
+    kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
+    return kind(url.hostname or "", url.port or kind.default_port, timeout=timeout)

@@ -8,6 +8,7 @@ has none: that one encodes for itself.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any, Final
@@ -16,15 +17,36 @@ import requests
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from requests.adapters import HTTPAdapter
 
 from fusebox.buffer import BatchRefused
 from fusebox.config import is_loopback
 from fusebox.encode import encode
+from fusebox.errors import Retryable
+from fusebox.tls import advised, client_context
 
 _TIMEOUT_S: Final = 1.0
+_AUTHORITIES: Final = (
+    "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "OTEL_EXPORTER_OTLP_CERTIFICATE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
+)  # fmt: skip
+"""Variables of the libraries, which name the only authorities to believe."""
 _NEVER: Final = frozenset(
     {HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY}
 )
+
+
+class NotTaken(Retryable):
+    """The collector did not take a batch now; the text says why."""
+
+
+class _Believing(HTTPAdapter):
+    """Believes whom our other connections believe, beside the authorities that the library brings."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, ssl_context=client_context(), **kwargs)
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        return super().proxy_manager_for(proxy, ssl_context=client_context(), **kwargs)
 
 
 class OtlpExporter(SpanExporter):
@@ -40,6 +62,8 @@ class OtlpExporter(SpanExporter):
         self._status: int | None = None
         session = requests.Session()
         session.trust_env = not is_loopback(endpoint)  # a proxy from the environment does not lead back to us
+        if endpoint.startswith("https:") and not any(map(os.environ.get, _AUTHORITIES)):
+            session.mount("https://", _Believing())
         session.hooks["response"].append(self._remember)
         self._stock = OTLPSpanExporter(
             endpoint=f"{endpoint.rstrip('/')}/v1/traces",
@@ -54,16 +78,20 @@ class OtlpExporter(SpanExporter):
 
         Raises:
             BatchRefused: the collector will never take it, or it cannot be encoded.
+            NotTaken: not now.
         """
         self._status = None
         data = _encoded(spans)
         if self._client is None:
-            result = self._stock.export(spans)
+            taken, error = self._stock.export(spans) is SpanExportResult.SUCCESS, None
         else:
-            result = SpanExportResult.SUCCESS if self._client.export(data).success else SpanExportResult.FAILURE
+            answer = self._client.export(data)
+            taken, error = answer.success, answer.error
         if self._status in _NEVER:
             raise BatchRefused(f"the collector refuses it with HTTP status {self._status}")
-        return result
+        if not taken:
+            raise NotTaken(f"HTTP status {self._status}" if self._status else advised(str(error)))
+        return SpanExportResult.SUCCESS
 
     def shutdown(self) -> None:
         self._stock.shutdown()  # type: ignore[no-untyped-call]  # untyped upstream

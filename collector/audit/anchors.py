@@ -22,8 +22,9 @@ from collector.audit.checkpoint import Checkpoint
 from fusebox import happenings
 from fusebox.config import Config
 from fusebox.errors import ConfigError
-from fusebox.http_address import is_speakable, target_of
+from fusebox.http_address import connection_to, is_speakable, target_of
 from fusebox.rundir import write_atomic
+from fusebox.tls import advised
 from fusebox.webhooks import key_of, signed_headers
 
 _PAUSE_S: Final = 5.0
@@ -83,7 +84,7 @@ class Anchor:
         try:
             self._put(checkpoint)
         except (OSError, http.client.HTTPException, subprocess.SubprocessError, AnchorFailed) as error:
-            happenings.emit(FAILED, anchor=self.name, error=str(error)[:500])
+            happenings.emit(FAILED, anchor=self.name, error=advised(str(error)[:500]))
             with self._lock:
                 self._newest = self._newest or checkpoint
             return False
@@ -118,10 +119,9 @@ def to_webhook(url: str, secret: str) -> Put:
     if parts.scheme not in ("http", "https") or not parts.hostname or not is_speakable(url):
         raise ConfigError(f"audit_anchor_url is not an http(s) address in ASCII: {parts.scheme}://{parts.hostname}")
     key_of(secret)
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
 
     def put(checkpoint: Checkpoint) -> None:
-        connection = kind(str(parts.hostname), parts.port, timeout=_TIMEOUT_S)
+        connection = connection_to(parts, _TIMEOUT_S)
         name = f"checkpoint-{checkpoint.writer}-{checkpoint.size}"
         headers = signed_headers(secret, name, int(time.time()), checkpoint.line)
         try:

@@ -28,6 +28,7 @@ from fusebox.ports import bind
 from fusebox.rundir import lookup, url_of
 from fusebox.shadow import shadows
 from fusebox.store import open_store
+from fusebox.tls import advised
 from governance.policy.policy import open_policy, problem_of
 from governance.registry import load_registry
 from rabbitmq.amqp import AmqpBroker
@@ -238,7 +239,7 @@ def _clock(config: Config) -> Check:
         date = get(url, "/healthz")[2] if url else ""
         apart = abs(parsedate_to_datetime(date).timestamp() - time.time()) if date else 0.0
     except (OSError, ValueError) as error:
-        return Check("clock", Result.NOTE, f"cannot be compared with watch's: {error}")
+        return Check("clock", Result.NOTE, advised(f"cannot be compared with watch's: {error}"))
     if apart > WINDOW_S / 2:
         return Check("clock", Result.FAIL, f"{apart:.0f} s away from watch's", "run NTP on both machines")
     return Check("clock", Result.OK, "agrees with watch's" if date else "not compared: watch does not run")

@@ -7,11 +7,12 @@ import ssl
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from collector.spool.cursor import Mark, read_cursor
 from fusebox.config import Config
 from fusebox.errors import StoreUnavailable
+from fusebox.http_address import connection_to
 from fusebox.rundir import lookup
 from fusebox.store import open_store
 
@@ -51,15 +52,19 @@ def lag(config: Config) -> int:
         mark.close()
 
 
-def get(url: str, path: str) -> tuple[int, str, str]:
+def get(url: str, path: str, *, believed: bool = True) -> tuple[int, str, str]:
     """Status, first 500 characters of the body, and the ``Date`` header of a GET.
+
+    Args:
+        believed: only a server whose certificate is.
 
     Raises:
         OSError: nobody answers.
     """
-    connection = _connection(url)
+    parts = urlsplit(url)
+    connection = connection_to(parts, _TIMEOUT_S) if believed or parts.scheme == "http" else _to_anybody(parts)
     try:
-        connection.request("GET", path)
+        connection.request("GET", parts.path.rstrip("/") + path)
         answer = connection.getresponse()
         text = answer.read(500).decode("utf-8", "replace").strip()
         return answer.status, text, answer.getheader("date") or ""
@@ -69,15 +74,11 @@ def get(url: str, path: str) -> tuple[int, str, str]:
         connection.close()
 
 
-def _connection(url: str) -> http.client.HTTPConnection:
+def _to_anybody(url: SplitResult) -> http.client.HTTPConnection:
     """Nothing secret is sent, and nothing believed but that somebody answers: a certificate need not be known here."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    if parts.scheme != "https":
-        return http.client.HTTPConnection(host, parts.port, timeout=_TIMEOUT_S)
     anybody = ssl.create_default_context()
     anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
-    return http.client.HTTPSConnection(host, parts.port, timeout=_TIMEOUT_S, context=anybody)
+    return http.client.HTTPSConnection(url.hostname or "", url.port, timeout=_TIMEOUT_S, context=anybody)
 
 
 def _standing(config: Config, role: str) -> Standing:
@@ -104,7 +105,7 @@ def _redis(url: str) -> str:
 def _http(role: str, url: str) -> str:
     path = "/_stcore/health" if role == "dashboard" else "/healthz"
     try:
-        status, text, _ = get(url, path)
+        status, text, _ = get(url, path, believed=False)
     except OSError as error:
         return f"{url} does not answer: {error}"
     return "" if status == _OK else text

@@ -17,7 +17,9 @@ from collector.queries import NO_ADDRESS, KeepUnavailable, token_of
 from fusebox import terminal
 from fusebox.config import Config
 from fusebox.errors import ConfigError, FuseboxError
+from fusebox.http_address import connection_to
 from fusebox.rundir import url_of
+from fusebox.tls import advised
 
 _TIMEOUT_S: Final = 30.0
 _OK: Final = 200
@@ -79,7 +81,7 @@ def ask(config: Config, statement: str, form: str) -> tuple[bytes, str]:
     try:
         status, body, answered = _post(_parts(url), statement, form, token_of(config))
     except (OSError, http.client.HTTPException) as error:
-        raise KeepUnavailable(f"the SQL port does not answer ({error}); is 'fusebox up' running?") from error
+        raise KeepUnavailable(advised(f"the SQL port does not answer ({error}); is 'fusebox up' running?")) from error
     if status != _OK:
         raise StatementFailed(body.decode("utf-8", "replace").strip())
     return body, answered or form
@@ -95,8 +97,7 @@ def _parts(url: str) -> SplitResult:
 
 
 def _post(parts: SplitResult, statement: str, form: str, token: str | None) -> tuple[int, bytes, str]:
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = kind(parts.hostname or "", parts.port, timeout=_TIMEOUT_S)
+    connection = connection_to(parts, _TIMEOUT_S)
     database = parts.path.strip("/")
     path = f"/?default_format={form}" + (f"&database={quote(database)}" if database else "")
     try:

@@ -32,7 +32,9 @@ from fusebox import happenings, names
 from fusebox.clock import Clock
 from fusebox.config import Config
 from fusebox.errors import Retryable
+from fusebox.http_address import connection_to
 from fusebox.rundir import secret_of, url_of
+from fusebox.tls import advised
 
 PATIENCE_S: Final = 10.0
 LATE_S: Final = 30.0
@@ -140,14 +142,13 @@ class Canary:
         if url is None:
             raise _Lost("receive does not run")
         parts = urlsplit(url)
-        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        connection = kind(parts.hostname or "", parts.port, timeout=_TIMEOUT_S)
+        connection = connection_to(parts, _TIMEOUT_S)
         try:
             headers = {"content-type": "application/x-protobuf", "authorization": f"Bearer {token}"}
-            connection.request("POST", "/v1/traces", body, headers)
+            connection.request("POST", f"{parts.path}/v1/traces", body, headers)
             status = connection.getresponse().status
         except (OSError, http.client.HTTPException) as error:
-            raise _Lost(f"receive does not answer: {error}") from error
+            raise _Lost(advised(f"receive does not answer: {error}")) from error
         finally:
             connection.close()
         if status != _OK:

@@ -18,6 +18,8 @@ from urllib.parse import urlsplit
 
 from fusebox.clock import Clock
 from fusebox.deadline import deadline
+from fusebox.http_address import connection_to
+from fusebox.tls import advised
 from governance.policy.ruling import ENTRYPOINT, VARYING, BadPolicy, PolicyUnavailable, Question, Ruling, ruling_of
 
 TIMEOUT_S: Final = 1.0
@@ -40,8 +42,7 @@ class OpaEngine:
     def __init__(self, url: str, token: str | None, clock: Clock) -> None:
         parts = urlsplit(url)
         self.url = url.rstrip("/")
-        self._kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        self._address = (str(parts.hostname), parts.port)
+        self._parts = parts
         self._path = (parts.path.rstrip("/") or f"/v1/data/{ENTRYPOINT}") + "?provenance=true"
         self._headers = {"content-type": "application/json"} | ({"authorization": f"Bearer {token}"} if token else {})
         self._clock = clock
@@ -60,7 +61,7 @@ class OpaEngine:
         try:
             status, body = self._post(json.dumps({"input": question}))
         except (OSError, http.client.HTTPException) as error:
-            raise self._unavailable(repr(error)) from error
+            raise self._unavailable(advised(repr(error))) from error
         if status in _AWAY:
             raise self._unavailable(f"HTTP status {status}")
         if status != http.client.OK:
@@ -84,7 +85,7 @@ class OpaEngine:
                 return self._exchange(kept, body)
             except (ConnectionError, http.client.BadStatusLine):
                 self.close()
-        new = self._local.connection = self._kind(*self._address, timeout=TIMEOUT_S)
+        new = self._local.connection = connection_to(self._parts, TIMEOUT_S)
         return self._exchange(new, body)
 
     def _exchange(self, connection: http.client.HTTPConnection, body: str) -> tuple[int, bytes]:

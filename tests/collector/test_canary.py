@@ -21,7 +21,9 @@ from fusebox.control import ControlClient
 from fusebox.eventmap import SpanFacts
 from fusebox.records import Finding
 from tests.collector.otlp_samples import request, span
+from tests.fixtures.authority import Authority
 from tests.fixtures.collector import StartRoles, until
+from tests.fixtures.secured import Secured
 
 
 def test_a_canary_goes_through_every_role_and_sets_the_watermark(roles: StartRoles) -> None:
@@ -47,6 +49,18 @@ def test_a_canary_goes_through_every_role_and_sets_the_watermark(roles: StartRol
         assert set(lines) <= set(values)
         if role != "receive":
             assert values[lines[0]] >= 2, "canaries are spans, too"
+
+
+def test_a_canary_goes_by_the_way_of_agents_behind_a_proxy_with_tls(roles: StartRoles, tmp_path: Path) -> None:
+    authority = Authority(tmp_path, "authority")
+    receiving = roles("receive").info("receive")["url"]
+    with Secured(receiving, authority.issue("proxy"), cut="/telemetry") as proxy:
+        env = {
+            "FUSEBOX_CANARY_S": "0.2", "FUSEBOX_OTLP_ENDPOINT": proxy.url, "SSL_CERT_FILE": str(authority.file),
+        }  # fmt: skip
+        running = roles("keep", "watch", env=env)
+        board = ControlClient(running.info("watch")["url"], running.token("operator")).board
+        until(lambda: board()["freshness"]["stored"], "a canary came through")
 
 
 def late(config: Config, clock: ManualClock) -> tuple[Canary, list[str], threading.Event]:

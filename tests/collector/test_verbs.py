@@ -20,7 +20,9 @@ from fusebox.cli import main
 from fusebox.config import Config
 from fusebox.rundir import lookup
 from fusebox.webhooks import new_secret
+from tests.fixtures.authority import Authority
 from tests.fixtures.collector import until
+from tests.fixtures.secured import Secured
 from tests.fixtures.watch import FakeProcess, Harness
 
 Start = Callable[..., FakeProcess]
@@ -181,6 +183,20 @@ class TestDoctor:
     def test_a_healthy_folder_passes(self, harness: Harness, capsys: pytest.CaptureFixture[str]) -> None:
         assert self.failures(capsys) == []
         assert main(["doctor"]) == 0
+
+    def test_a_watch_whose_certificate_is_not_believed_is_told(
+        self, harness: Harness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        def clock() -> dict[str, str]:
+            main(["doctor", "--json"])
+            return next(check for check in said(capsys) if check["name"] == "clock")
+
+        authority = Authority(tmp_path, "authority")
+        with Secured(harness.watch.url, authority.issue("proxy"), cut="/control") as proxy:
+            monkeypatch.setenv("FUSEBOX_CONTROL_URL", proxy.url)
+            assert "SSL_CERT_FILE" in clock()["detail"]
+            monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
+            assert clock()["detail"] == "agrees with watch's"
 
     def test_the_gateways_port_is_looked_at_where_there_is_one_to_serve(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

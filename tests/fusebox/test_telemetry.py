@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 from opentelemetry import trace
@@ -23,6 +24,8 @@ from fusebox.otlp import OtlpExporter
 from fusebox.span import Span
 from fusebox.telemetry import Telemetry, ids
 from tests.fixtures.agents import eventually
+from tests.fixtures.authority import Authority
+from tests.fixtures.secured import Secured
 from tests.need import PATIENCE_S
 
 
@@ -330,6 +333,43 @@ def test_the_stock_exporter_delivers_with_its_token_and_past_a_proxy(
     assert telemetry.flush(5)
     telemetry.stop()
     assert (collector.spans, collector.tokens) == (["a"], ["Bearer tok"])
+
+
+@pytest.fixture
+def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Authority:
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    return Authority(tmp_path, "authority")
+
+
+def test_the_stock_exporter_believes_whom_our_other_connections_believe(
+    collector: Collector, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
+    with Secured(collector.url, authority.issue("server")) as secured:
+        telemetry = open_telemetry(OtlpExporter(secured.url, "tok"))
+        record(telemetry, "a")
+        assert telemetry.flush(5)
+        telemetry.stop()
+    assert (collector.spans, collector.tokens) == (["a"], ["Bearer tok"])
+
+
+@pytest.mark.parametrize("variable", ["", "OTEL_EXPORTER_OTLP_CERTIFICATE", "REQUESTS_CA_BUNDLE"])
+def test_an_unknown_collector_gets_nothing_and_the_log_says_why(
+    collector: Collector, authority: Authority, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    if variable:  # which names the only ones to believe
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
+        monkeypatch.setenv(variable, str(Authority(tmp_path, "another").file))
+    caplog.set_level("INFO", "fusebox")
+    with Secured(collector.url, authority.issue("server")) as secured:
+        telemetry = open_telemetry(OtlpExporter(secured.url, "tok"))
+        record(telemetry, "a")
+        eventually(lambda: "CERTIFICATE_VERIFY_FAILED" in caplog.text, what="the reason is told")
+        assert "SSL_CERT_FILE" in caplog.text
+        telemetry.stop(1)
+    assert (collector.spans, collector.tokens) == ([], [])
 
 
 def test_the_stock_exporter_is_given_bytes_and_one_that_takes_none_encodes_for_itself(

@@ -21,6 +21,7 @@ from fusebox.clock import Clock
 from fusebox.config import LOOPBACK
 from fusebox.deadline import deadline
 from fusebox.errors import ConfigError
+from fusebox.tls import advised
 
 _TRANSIENT: Final = range(400, 500)
 
@@ -116,7 +117,7 @@ class EmailSink:
         except smtplib.SMTPResponseException as error:
             return _judge(error.smtp_code, repr(error))
         except (OSError, smtplib.SMTPException, ValueError) as error:
-            return Outcome(Fate.RETRY, repr(error))
+            return Outcome(Fate.RETRY, advised(repr(error)))
         if refused:
             happenings.emit(NOT_ALL, sink=self.name, alert=parcel.id, recipients=sorted(refused))
         return Outcome(Fate.DELIVERED, f"taken for {len(self._to) - len(refused)} of {len(self._to)} recipients")

@@ -22,6 +22,7 @@ from collector.alerts.sinks import Fate, Outcome
 from fusebox.deadline import deadline
 from fusebox.errors import ConfigError
 from fusebox.http_address import is_speakable, target_of
+from fusebox.tls import advised
 from fusebox.version import __version__
 
 TIMEOUT_S: Final = 15.0
@@ -63,11 +64,11 @@ class Poster:
         try:
             return self._post(body, {"user-agent": f"fusebox/{__version__}", "host": self._url.netloc, **headers})
         except (OSError, http.client.HTTPException, ValueError) as error:
-            return Outcome(Fate.RETRY, str(error) or repr(error))
+            return Outcome(Fate.RETRY, advised(str(error) or repr(error)))
 
     def _post(self, body: bytes, headers: dict[str, str]) -> Outcome:
         sock = _dial(self._url, self._timeout, self._allowed)
-        connection = http.client.HTTPConnection(self._url.hostname or "", self._url.port, timeout=self._timeout)
+        connection = http.client.HTTPConnection(self._url.hostname or "", sock.getpeername()[1], timeout=self._timeout)
         connection.sock = sock
         with deadline(lambda: sock, self._timeout):
             try:
