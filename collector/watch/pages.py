@@ -9,7 +9,8 @@
     GET, POST /confirm/approval?scope=apr_… likewise: all of the action that waits, "Approve" or "Deny"
 
 A GET changes nothing, so a program that looks at links beforehand does no harm. A POST needs the session's cookie,
-which no other site's form carries (SameSite), and the session's own word in the form.
+which no other site's form carries (SameSite), and the session's own word in the form. Addresses are relative: a proxy
+may serve all of it under a path of its own.
 """
 
 from __future__ import annotations
@@ -74,8 +75,9 @@ class Pages:
         token = form.get("token", "").strip()
         key = self._sessions.open(token) if await self._enter(token, request) else None
         if key is None:
-            return _login_page(order, scope, "That is no operator's token. 'fusebox operators add NAME' makes one.")
-        back = RedirectResponse(f"/confirm/{order}?scope={quote(scope, safe='')}", _SEE_OTHER, headers=HEADERS)
+            complaint = "That is no operator's token. 'fusebox operators add NAME' makes one."
+            return _login_page(order, scope, complaint, again="login")
+        back = RedirectResponse(f"confirm/{order}?scope={quote(scope, safe='')}", _SEE_OTHER, headers=HEADERS)
         secure = request.url.scheme == "https" or request.headers.get("x-forwarded-proto") == "https"
         back.set_cookie(COOKIE, key, max_age=int(SESSION_S), secure=secure, httponly=True, samesite="lax")
         return back
@@ -128,10 +130,10 @@ async def _form(request: Request) -> dict[str, str]:
     return {name: values[0] for name, values in fields.items()}
 
 
-def _login_page(order: str, scope: str, complaint: str = "") -> Response:
+def _login_page(order: str, scope: str, complaint: str = "", *, again: str = "../login") -> Response:
     return page(
         f"{order.title()}: log in",
-        f"{said(complaint)}<form method=post action=/login>{hidden('order', order)}{hidden('scope', scope)}"
+        f"{said(complaint)}<form method=post action={again}>{hidden('order', order)}{hidden('scope', scope)}"
         "<label for=token>Your operator token</label>"
         "<input id=token name=token type=password autocomplete=current-password required autofocus>"
         "<button>Log in</button></form>",

@@ -105,7 +105,7 @@ class ApprovalSheet:
 
 
 def _form(kind: str, scope: str, word: str) -> str:
-    return f"<form method=post action=/confirm/{kind}>{hidden('scope', scope)}{hidden('word', word)}"
+    return f"<form method=post action={kind}>{hidden('scope', scope)}{hidden('word', word)}"
 
 
 def _reason(operator: str) -> str:

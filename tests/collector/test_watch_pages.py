@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import http.client
 import re
-from urllib.parse import urlencode, urlsplit
+from pathlib import Path
+from urllib.parse import urlencode, urljoin, urlsplit
 
 import pytest
+import requests
 
 from collector.tokens import Tokens
 from collector.watch import sessions
 from fusebox.config import Config
+from tests.fixtures.authority import Authority
+from tests.fixtures.secured import Secured
 from tests.fixtures.watch import Harness
 
 KILL = "/confirm/kill?scope=agent%3Abot"
@@ -46,7 +50,7 @@ class Browser:
         query = dict(re.findall(r"([^?&=]+)=([^&]*)", path.replace("%3A", ":")))
         status, _ = self.post("/login", order=path.split("/")[2].split("?")[0], token=token, scope=query["scope"])
         assert status == 303
-        return word(self.get(self.headers["location"])[1])
+        return word(self.get(urljoin("/login", self.headers["location"]))[1])
 
 
 def word(page: str) -> str:
@@ -86,6 +90,23 @@ def test_an_operator_logs_in_reads_confirms_and_is_named_in_the_journal(harness:
     secret = word(browser.get("/confirm/resume?scope=agent%3Abot")[1])
     assert browser.post("/confirm/resume", scope="agent:bot", reason="fine now", word=secret)[0] == 200
     assert kills(harness) == []
+
+
+def test_a_proxy_may_serve_the_pages_under_a_path_of_its_own(harness: Harness, tmp_path: Path) -> None:
+    authority = Authority(tmp_path, "authority")
+    with Secured(harness.watch.url, authority.issue("proxy"), cut="/fuse") as proxy, requests.Session() as browser:
+        browser.trust_env, browser.verify = False, str(authority.file)
+
+        def send(answer: requests.Response, **fields: str) -> requests.Response:
+            """Fill in the form of a page and send it where the page says."""
+            action = re.findall(r"<form method=post action=([^>]+)>", answer.text)[0]
+            known = dict(re.findall(r'<input type=hidden name="(\w+)" value="([^"]*)">', answer.text))
+            return browser.post(urljoin(answer.url, action), data=known | fields, timeout=10)
+
+        wrong = send(browser.get(f"{proxy.url}{KILL}", timeout=10), token="guess")
+        asked = send(wrong, token=token(harness))
+        assert "Kill ordered" in send(asked, reason="it loops").text
+    assert kills(harness) == ["agent:bot"]
 
 
 def test_a_form_of_another_site_is_refused(harness: Harness, browser: Browser) -> None:
