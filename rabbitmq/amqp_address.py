@@ -10,12 +10,14 @@ import pika
 from pika import exceptions
 
 from fusebox.errors import BrokerUnavailable, ConfigError, FuseboxError
+from fusebox.ports import address
+from fusebox.tls import client_context
 
 _HEARTBEAT_S: Final = 10
 """A dead peer is noticed after 5 s more than this. ``?heartbeat=…`` in the URL overrides it."""
 _CONNECT_S: Final = 4.0
 _HANDSHAKE_S: Final = 6.0
-_TLS_FILES: Final = frozenset({"cacertfile", "certfile", "keyfile"})
+_TLS_FILES: Final = ("cacertfile", "certfile", "keyfile")
 _NOT_FOUND: Final = 404
 _LOCKED: Final = 405
 _CONFLICT: Final = 406
@@ -32,19 +34,21 @@ class Address:
 
     def __init__(self, url: str) -> None:
         try:
-            if urlsplit(url).scheme not in ("amqp", "amqps"):
-                raise ValueError("scheme")
+            parts = urlsplit(url)
+            if parts.scheme not in ("amqp", "amqps") or "/" in parts.path[1:]:  # pika takes what is before it
+                raise ValueError("scheme or virtual host")
             self._url, self._files = _without_files(url)
             self._parameters = pika.URLParameters(self._url)
         except (ValueError, TypeError, AttributeError):
             raise ConfigError(
                 "the AMQP URL cannot be read; write it as amqp://user:password@host:5672/%2F, or with certificates as "
-                "amqps://user:password@host:5671/%2F?cacertfile=…&certfile=…&keyfile=… (FUSEBOX_AMQP_URL)"
+                "amqps://user:password@host:5671/%2F?cacertfile=…&certfile=…&keyfile=…, and what is special in a user, "
+                "a password or a virtual host (also /) as %XX (FUSEBOX_AMQP_URL)"
             ) from None
-        self._context = self._tls_context()
+        self._tls_context()
 
     def __str__(self) -> str:
-        return f"{self._parameters.host}:{self._parameters.port}"
+        return address(self._parameters.host, self._parameters.port)
 
     @property
     def user(self) -> str:
@@ -57,12 +61,17 @@ class Address:
         return str(self._parameters.virtual_host)
 
     def parameters(self, connection_name: str) -> Any:
-        """Fresh pika parameters for one connection."""
+        """Fresh pika parameters for one connection, with the certificates that the files hold by now.
+
+        Raises:
+            ConfigError: one of them cannot be used any more.
+        """
         parameters = pika.URLParameters(self._url)
         if parameters.heartbeat is None:
             parameters.heartbeat = _HEARTBEAT_S
-        if self._context is not None:
-            parameters.ssl_options = pika.SSLOptions(self._context, parameters.host)
+        context = self._tls_context()
+        if context is not None:
+            parameters.ssl_options = pika.SSLOptions(context, parameters.host)
         parameters.connection_attempts = 1
         parameters.socket_timeout = _CONNECT_S
         parameters.stack_timeout = _HANDSHAKE_S
@@ -74,12 +83,9 @@ class Address:
         if not self._files:
             return None
         try:
-            context = ssl.create_default_context(cafile=self._files.get("cacertfile"))
-            if "certfile" in self._files:
-                context.load_cert_chain(self._files["certfile"], self._files.get("keyfile"), password="")  # never ask
-        except (OSError, ssl.SSLError) as error:
+            return client_context(*(self._files.get(name) for name in _TLS_FILES))
+        except OSError as error:
             raise ConfigError(f"a certificate of the AMQP URL cannot be used ({error}); see {self._files}") from None
-        return context
 
     def unavailable(self, error: BaseException | None) -> BrokerUnavailable:
         """Why there is no connection, and what to do about it."""

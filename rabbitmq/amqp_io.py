@@ -21,6 +21,7 @@ from concurrent.futures import Future
 from typing import Any, Final, Protocol
 
 from fusebox import happenings
+from fusebox.errors import ConfigError
 from rabbitmq.amqp_address import Address
 from rabbitmq.amqp_frames import Connection
 from rabbitmq.io_loop import IoLoop
@@ -165,9 +166,14 @@ class Link:
         if self._closing:
             return
         self._reason = None
+        try:
+            parameters = self._address.parameters(self._name)
+        except ConfigError as error:  # a file of certificates is being replaced, or is gone
+            self._retry(error)
+            return
         self._connection = Connection(
             self._io.loop,
-            self._address.parameters(self._name),
+            parameters,
             on_open_callback=self._opened,
             on_open_error_callback=self._gone,
             on_close_callback=self._gone,

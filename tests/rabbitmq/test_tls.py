@@ -7,20 +7,21 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 
-from fusebox.errors import BrokerUnavailable, ConfigError
+from fusebox.errors import BrokerUnavailable, ConfigError, Retryable
 from rabbitmq.amqp import AmqpBroker
 from rabbitmq.broker import Message, Queue, Topology
 from rabbitmq.node import PrivateNode
 from rabbitmq.node_programs import free_ports
 from tests.fixtures.authority import Authority
 from tests.fixtures.broker import Unique
-from tests.need import missing
+from tests.need import PATIENCE_S, missing
 
 
 @dataclass(frozen=True)
 class Secured:
     """A node that takes TLS connections only from clients with a certificate of ``authority``."""
 
+    node: PrivateNode
     url: str
     authority: Authority
     client: tuple[Path, Path]
@@ -51,7 +52,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     node.start()
     user = urlsplit(node.url)
     url = f"amqps://{user.username}:{user.password}@127.0.0.1:{port}/%2F"
-    yield Secured(url, authority, authority.issue("client"))
+    yield Secured(node, url, authority, authority.issue("client"))
     node.stop()
 
 
@@ -74,6 +75,51 @@ def test_a_client_with_a_certificate_works_over_tls(secured: Secured, unique: Un
         assert delivery.message.body == b"private"
     finally:
         broker.stop()
+
+
+def test_a_certificate_that_is_replaced_counts_from_the_next_connection_on(
+    secured: Secured, unique: Unique, tmp_path: Path
+) -> None:
+    def put(pair: tuple[Path, Path]) -> None:
+        for source, target in zip(pair, files, strict=True):
+            target.write_bytes(source.read_bytes())
+        secured.node.ctl("close_all_connections", "certificates were replaced")
+
+    files = (tmp_path / "own.pem", tmp_path / "own.key")
+    put(secured.client)
+    url = secured.with_files(cacertfile=secured.authority.file, certfile=files[0], keyfile=files[1])
+    broker, queue = AmqpBroker(url), unique("work")
+    broker.start()
+    try:
+        broker.declare(Topology(queues=(Queue(queue),)))
+        put(Authority(tmp_path, "stranger").issue("client"))
+        with pytest.raises(Retryable):  # a stranger is kept out
+            broker.publish("", queue, Message(b"nobody's"), timeout=2.0)
+        put(secured.authority.issue("renewed"))
+        broker.publish("", queue, Message(b"back"), timeout=PATIENCE_S)
+    finally:
+        broker.stop()
+
+
+def test_users_passwords_and_virtual_hosts_may_have_any_character(secured: Secured, unique: Unique) -> None:
+    user, word, vhost = "ops@example.com", "p@ss:w/rd%#?+&", "team/prod eu"
+    secured.node.ctl("add_user", user, word)
+    secured.node.ctl("add_vhost", vhost)
+    secured.node.ctl("set_permissions", "-p", vhost, user, ".*", ".*", ".*")
+    parts = urlsplit(secured.trusted())
+    who, where = f"{quote(user, safe='')}:{quote(word, safe='')}", quote(vhost, safe="")
+    broker = AmqpBroker(parts._replace(netloc=f"{who}@127.0.0.1:{parts.port}", path=f"/{where}").geturl())
+    broker.start()
+    try:
+        broker.declare(Topology(queues=(Queue(unique("work")),)))
+    finally:
+        broker.stop()
+
+
+def test_a_virtual_host_with_a_bare_slash_is_refused_and_not_cut() -> None:
+    with pytest.raises(ConfigError, match="virtual host") as refused:
+        AmqpBroker("amqp://user:hunter2@127.0.0.1/team/prod")
+    assert "hunter2" not in str(refused.value)
 
 
 def test_a_client_without_a_certificate_is_kept_out(secured: Secured) -> None:
