@@ -18,11 +18,13 @@ import aiohttp
 from aiohttp import hdrs
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
-from aiohttp.helpers import TimerNoop
+from aiohttp.helpers import TimerNoop, get_env_proxy_for_url
 from aiohttp.http_writer import StreamWriter
 from multidict import CIMultiDict
 from yarl import URL
 
+from fusebox.config import is_loopback
+from fusebox.tls import client_context
 from fusebox.version import __version__
 from gateway.providers.base import Outgoing
 from gateway.settings import Upstream as Limits
@@ -57,7 +59,7 @@ class Exchange:
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEPT_S)
+        self._connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEPT_S, ssl=client_context())
         self._address = lru_cache(_ADDRESSES)(self._address_of)
 
     async def ask(self, outgoing: Outgoing, limits: Limits) -> aiohttp.ClientResponse:
@@ -119,10 +121,23 @@ class Exchange:
         )  # fmt: skip
 
     def _address_of(self, method: str, url: str) -> _Address:
-        request = aiohttp.ClientRequest(method, URL(url, encoded=True), headers=_COMMON, loop=self._loop)
+        target = URL(url, encoded=True)
+        proxy, user = _proxy_of(target)
+        request = aiohttp.ClientRequest(method, target, headers=_COMMON, loop=self._loop, proxy=proxy, proxy_auth=user)
         if method in request.POST_METHODS:
             request.headers[hdrs.CONTENT_TYPE] = "application/octet-stream"  # where nobody says anything else
         return _Address(request, f"{method} {request.url.raw_path_qs} HTTP/1.1", request.request_info)
+
+
+def _proxy_of(url: URL) -> tuple[URL | None, aiohttp.BasicAuth | None]:
+    """That of ``HTTPS_PROXY``, where ``NO_PROXY`` does not name the host. It is handed https alone, whose keys and
+    texts it cannot read."""
+    if url.scheme != "https" or is_loopback(str(url)):
+        return None, None
+    try:
+        return get_env_proxy_for_url(url)
+    except LookupError:  # there is none
+        return None, None
 
 
 async def _left(writer: StreamWriter, protocol: ResponseHandler, connection: Connection) -> None:

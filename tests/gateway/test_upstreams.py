@@ -6,6 +6,7 @@ import resource
 import socket
 import threading
 from http.client import HTTPConnection
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import openai
@@ -15,7 +16,10 @@ from aiohttp import web
 from fusebox import names
 from gateway import http
 from tests.fixtures.agents import eventually
+from tests.fixtures.authority import Authority
 from tests.fixtures.gateway import Provider, Running, StartGateway, failing, hanging, streamed, whole
+from tests.fixtures.proxy import Proxy
+from tests.fixtures.secured import Secured
 from tests.gateway.test_ledger import CHAT, STREAM, ask, attributes, usage
 
 ASK = [{"role": "user", "content": "Is my ticket solved?"}]
@@ -23,6 +27,60 @@ ASK = [{"role": "user", "content": "Is my ticket solved?"}]
 
 def code(body: bytes) -> str:
     return str(json.loads(body)["error"]["code"])
+
+
+class Tunnel(Proxy):
+    """An HTTP proxy that leads everybody to one server."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.asked: list[str] = []
+
+    def _connect(self, client: socket.socket) -> None:
+        self.asked.append(client.recv(65_536).decode().partition("\r\n")[0])
+        client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        super()._connect(client)
+
+
+FAR = """
+[providers.far]
+kind = "openai"
+url = "https://model.test:8443/v1"
+key_env = "TEST_OPENAI_KEY"
+[models.far]
+provider = "far"
+name = "gpt-5-mini"
+retries = 0
+"""
+
+
+@pytest.mark.parametrize("believed", [True, False])
+def test_a_model_of_the_company_s_authority_is_reached_through_its_proxy(
+    gateways: StartGateway, provider: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, believed: bool
+) -> None:
+    authority = Authority(tmp_path, "authority")
+    provider.answers = [whole("openai_chat.json")]
+    with Secured(provider.url, authority.issue("model.test")) as secured, Tunnel(secured.url) as tunnel:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{tunnel.port}")
+        if believed:
+            monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
+        status, body, _ = ask(gateways(FAR), "/v1/chat/completions", {**CHAT, "model": "far"})
+    assert tunnel.asked == ["CONNECT model.test:8443 HTTP/1.1"]
+    if believed:
+        assert status == 200
+        assert provider.seen[0].headers["Authorization"].startswith("Bearer ")
+    else:
+        assert (status, code(body), provider.seen) == (502, "upstream_unavailable", [])
+
+
+def test_a_proxy_is_left_aside_where_the_environment_says_so(
+    gateways: StartGateway, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Tunnel(provider.url) as tunnel:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{tunnel.port}")
+        monkeypatch.setenv("NO_PROXY", ".test")
+        assert ask(gateways(FAR), "/v1/chat/completions", {**CHAT, "model": "far"})[0] == 502
+    assert tunnel.asked == []
 
 
 def test_a_failure_that_passes_is_tried_again(running: Running, provider: Provider) -> None:
