@@ -19,7 +19,7 @@ from fusebox.errors import ConfigError
 
 def write_atomic(path: Path, text: str, mode: int = 0o600) -> None:
     """Replace ``path`` by ``text`` so that a reader, or a crash, sees the old or the new file, never half of one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(3)}")
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:

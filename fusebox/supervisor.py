@@ -14,7 +14,8 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from pathlib import Path
+from typing import IO, Final
 
 from fusebox import happenings
 from fusebox.config import Config
@@ -100,8 +101,7 @@ class Supervisor:
         return next(c.process.pid for c in self._children if c.name == name)
 
     def _spawn(self, name: str) -> _Child:
-        log = (self._config.data_dir / f"{name}.log").open("ab")
-        with log:
+        with _log(self._config.data_dir / f"{name}.log") as log:
             process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "fusebox", "service", name],  # -P: the current folder shadows nothing
                 env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
@@ -145,3 +145,8 @@ def _end(process: subprocess.Popen[bytes], timeout: float) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+
+
+def _log(path: Path) -> IO[bytes]:
+    """Opened to write at its end; it tells of people and systems, so nobody else reads it."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab")

@@ -130,6 +130,7 @@ class Engine:
     def _open(self, settings: dict[str, str]) -> Client:
         if self._path is None:
             return self._open_server(settings)
+        self._path.mkdir(mode=0o700, parents=True, exist_ok=True)  # prompts may be in it
         try:
             return clickhouse_connect.get_client(interface="chdb", path=str(self._path), settings=settings)
         except ProgrammingError as error:

@@ -13,6 +13,7 @@ import pytest
 import requests
 
 from collector.audit.entry import START, Entry, Note, line, make, payload_of
+from collector.keep.engine import Engine
 from collector.spool import Writer
 from fusebox.config import PREFIX
 from tests.collector.spans import Span, request
@@ -60,6 +61,20 @@ def test_a_journal_that_is_refused_is_refused_before_the_database_is_changed(tmp
     assert done.returncode == 2
     assert "is a journal of an earlier Fusebox" in done.stderr
     assert not (tmp_path / "clickhouse").exists(), "the Fusebox that wrote it can still be started"
+
+
+def test_what_tells_of_people_is_nobody_else_s_even_where_the_folder_is(running: Roles) -> None:
+    folder = running.config.data_dir
+    private = [*folder.glob("*.log"), *folder.glob("*.token"), *(folder / name for name in ("run", "configured"))]
+    assert len(private) >= 4
+    assert [path for path in private if path.stat().st_mode & 0o077] == []
+
+
+def test_so_is_a_database_that_is_made_new(tmp_path: Path) -> None:
+    engine = Engine(tmp_path / "data" / "clickhouse")
+    engine.writer()
+    engine.close()
+    assert (tmp_path / "data" / "clickhouse").stat().st_mode & 0o077 == 0
 
 
 def test_a_colon_in_the_path_of_the_data_is_no_trouble(
