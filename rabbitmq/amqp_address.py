@@ -120,13 +120,16 @@ def _without_files(url: str) -> tuple[str, dict[str, str]]:
     """The URL as pika takes it, and the certificate files it named.
 
     Raises:
-        ValueError: files without TLS, or a key without its certificate: neither must go unnoticed.
+        ValueError: files without TLS, or a key without its certificate: neither must go unnoticed;
+            or pika's own ``ssl_options``, which could turn the check of certificates off.
     """
     parts = urlsplit(url)
     query = parse_qsl(parts.query, keep_blank_values=True)
     files = {name: value for name, value in query if name in _TLS_FILES}
     if files and (parts.scheme != "amqps" or ("keyfile" in files and "certfile" not in files)):
         raise ValueError("certificates")
+    if any(name == "ssl_options" for name, _ in query):
+        raise ValueError("ssl_options")
     rest = urlencode([each for each in query if each[0] not in _TLS_FILES])
     return parts._replace(query=rest).geturl(), files
 

@@ -1,5 +1,6 @@
 """``amqps://`` with certificates, against a RabbitMQ that insists on them."""
 
+import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,6 +151,12 @@ def test_a_certificate_that_is_not_there_is_named(secured: Secured, tmp_path: Pa
 def test_certificates_without_tls_are_refused(query: str) -> None:
     with pytest.raises(ConfigError, match="amqps://"):
         AmqpBroker(f"amqp://user:word@127.0.0.1/%2F?{query}")
+
+
+def test_nothing_in_the_address_turns_the_check_of_certificates_off(tmp_path: Path) -> None:
+    blind = {"protocol": int(ssl.PROTOCOL_TLS), "cafile": str(Authority(tmp_path, "any").file)}
+    with pytest.raises(ConfigError, match="amqps://"):
+        AmqpBroker(f"amqps://user:word@127.0.0.1/%2F?ssl_options={quote(repr(blind))}")
 
 
 def test_a_key_without_its_certificate_is_refused() -> None:
