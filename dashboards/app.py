@@ -54,7 +54,7 @@ def main() -> None:
     chosen = st.navigation(list(pages.values()), position="top" if who else "hidden")
     st.html(_HERE / "style.css")
     if who:
-        draw_sign_out(who)
+        draw_sign_out(who, clock)
         chosen.run()
 
 

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
+from typing import Final
 
+import httpx
 import streamlit as st
 
 from dashboards import data
 from dashboards.oidc import load_oidc
-from dashboards.people import Person, claimed, person
+from dashboards.people import Person, claimed, end_sign_in, person
 from dashboards.state import forget, memory
 from dashboards.text import visible
+from fusebox import happenings
 from fusebox.clock import Clock
 from fusebox.config import Config
 from fusebox.control import ControlRefused
 from fusebox.errors import ConfigError, ControlUnavailable
 from fusebox.rundir import url_of
+
+UNREACHABLE: Final = happenings.declare(
+    "oidc_provider_unreachable", logging.ERROR, "the identity provider does not answer, so nobody can sign in"
+)
 
 
 def signed_in(config: Config, clock: Clock) -> Person | None:
@@ -32,20 +40,21 @@ def signed_in(config: Config, clock: Clock) -> Person | None:
         if config.oidc_file is None:
             _draw_token(config, clock)
         else:
-            _draw_provider(config.oidc_file)
+            _draw_provider(config.oidc_file, clock)
     return None
 
 
-def draw_sign_out(who: Person) -> None:
+def draw_sign_out(who: Person, clock: Clock) -> None:
     """Who is signed in and the way out, on every page."""
     with st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center", key="person"):
         st.text(visible(f"{who.name} · {who.role.name.lower()}", 80), width="content")
-        st.button("Sign out", key="sign-out", type="tertiary", icon=":material/logout:", on_click=_leave)
+        st.button("Sign out", key="sign-out", type="tertiary", icon=":material/logout:", on_click=_leave, args=(clock,))
 
 
-def _leave() -> None:
+def _leave(clock: Clock) -> None:
     forget()
     if claimed():
+        end_sign_in(clock)
         st.logout()
 
 
@@ -58,7 +67,7 @@ def _draw_token(config: Config, clock: Clock) -> None:
         st.rerun()
 
 
-def _draw_provider(file: Path) -> None:
+def _draw_provider(file: Path, clock: Clock) -> None:
     """The way to the provider; for whom it sent back, why that was not enough."""
     try:
         load_oidc(file)
@@ -70,8 +79,20 @@ def _draw_provider(file: Path) -> None:
         st.warning("You are signed in, but you have no role here, or it is half a day ago.", icon=":material/block:")
         st.text(visible(name, 100))
         st.caption("Roles are given in the file that `oidc_file` names.")
-        st.button("Sign out", key="sign-out", on_click=st.logout)
-    st.button("Sign in", type="primary", key="sign-in", icon=":material/login:", on_click=st.login)
+        st.button("Sign out", key="sign-out", on_click=_leave, args=(clock,))
+    st.button("Sign in", type="primary", key="sign-in", icon=":material/login:", on_click=_go, args=(file,))
+    st.caption("If the provider sends you back here and you are not signed in, the dashboard's log says why.")
+
+
+def _go(file: Path) -> None:
+    """To the provider, if it answers: Streamlit would leave the person on an empty page."""
+    try:
+        httpx.get(load_oidc(file).metadata_url, timeout=data.TIMEOUT_S).raise_for_status()
+    except (httpx.HTTPError, ConfigError) as error:
+        happenings.emit(UNREACHABLE, error=str(error))
+        memory().notice = "The identity provider does not answer, so nobody can sign in. Try again later."
+    else:
+        st.login()
 
 
 def _hint(config: Config) -> None:

@@ -100,10 +100,15 @@ class OidcRules(BaseModel):
         return self
 
     def role(self, claims: Mapping[str, Any]) -> Role | None:
-        """The role of whom the provider tells these claims of; None for a stranger."""
+        """The role of whom the provider tells these claims of; None for a stranger.
+
+        What the provider told another client counts for nothing here (OpenID Connect Core 1.0, 3.1.3.7), which Authlib
+        lets pass when ``azp`` names us.
+        """
+        if self.client_id not in _listed(claims.get("aud")):
+            return None
         email = str(claims.get("email") or "") if claims.get("email_verified") is True else ""
-        told = claims.get(self.groups_claim) or ()
-        groups = frozenset(map(str, told if isinstance(told, list | tuple) else (told,)))
+        groups = _listed(claims.get(self.groups_claim))
         return next((role for role, people in self._sections() if people.has(email, groups)), None)
 
     def streamlit_secrets(self, local: str) -> str:
@@ -130,6 +135,11 @@ class OidcRules(BaseModel):
         yield Role.OPERATOR, self.operator
         yield Role.AUDITOR, self.auditor
         yield Role.VIEWER, self.viewer
+
+
+def _listed(told: Any) -> frozenset[str]:
+    """The values of a claim that is a list, or one value alone."""
+    return frozenset(map(str, told if isinstance(told, list | tuple) else (told,) if told else ()))
 
 
 def _lower(email: str) -> str:

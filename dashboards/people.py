@@ -8,7 +8,7 @@ shows an operator's token is an operator, and everything is read with that token
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import streamlit as st
 
@@ -21,6 +21,8 @@ from fusebox.rundir import dashboard_token
 
 SITTING_S: Final = 43_200.0
 """Half a day after somebody signed in at the provider they do so again; Streamlit's cookie alone would last a month."""
+_ENDED: Final[dict[str, float]] = {}
+"""Sign-ins that were ended before their time, by nonce, and when (Unix seconds)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +56,29 @@ def reading(config: Config) -> str:
 
 def claimed() -> str:
     """The name of whom the provider signed in, whatever they may; empty when it is nobody."""
+    claims = _claims()
+    return str(claims.get("email") or claims.get("sub") or "")
+
+
+def end_sign_in(clock: Clock) -> None:
+    """This sign-in counts no more: neither in other windows, which Streamlit tells nothing, nor in a cookie's copy."""
+    now = clock.wall()
+    for nonce, ended in list(_ENDED.items()):
+        if now - ended > SITTING_S:
+            _ENDED.pop(nonce, None)
+    _ENDED[str(_claims().get("nonce"))] = now
+
+
+def _claims() -> dict[str, Any]:
+    """What the provider told of whoever looks at this page; empty when it is nobody."""
     claims = st.user.to_dict()
-    return str(claims.get("email") or claims.get("sub") or "") if claims.get("is_logged_in") else ""
+    return claims if claims.get("is_logged_in") and str(claims.get("nonce")) not in _ENDED else {}
 
 
 def _by_provider(config: Config, clock: Clock) -> Person | None:
-    claims = st.user.to_dict()
+    claims = _claims()
     since = claims.get("iat")
-    if not claims.get("is_logged_in") or not isinstance(since, int | float):
+    if not isinstance(since, int | float):
         return None
     if clock.wall() - since > SITTING_S:
         return None

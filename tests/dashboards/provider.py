@@ -28,6 +28,7 @@ class Provider:
 
     def __init__(self) -> None:
         self.person: Json = {}
+        self.down = False
         self.key = RSAKey.generate_key(2048, {"kid": "1"})
         self._codes: dict[str, dict[str, str]] = {}
 
@@ -70,7 +71,9 @@ def providing(provider: Provider) -> Iterator[Provider]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             parts = urlsplit(self.path)
-            if parts.path == "/authorize":
+            if provider.down:
+                self.send_error(503)
+            elif parts.path == "/authorize":
                 self.send_response(302)
                 self.send_header("location", provider.authorize(_single(parts.query)))
                 self.end_headers()

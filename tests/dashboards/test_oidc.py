@@ -187,6 +187,20 @@ def test_a_stranger_sees_nothing(
     expect(page.get_by_text("you have no role here")).to_have_count(0, timeout=SLOW)
 
 
+def test_a_provider_that_is_down_is_told_and_the_next_try_signs_in(
+    window: Page, server: tuple[str, Standin], scripted: Standin, provider: Provider
+) -> None:
+    provider.down = True
+    try:
+        page = _come(window, server[0], provider, email="ann@example.com")
+        expect(page.get_by_text("The identity provider does not answer")).to_be_visible(timeout=SLOW)
+    finally:
+        provider.down = False
+    page.get_by_role("button", name="Sign in").click()
+
+    _sees_the_board(page)
+
+
 def test_signing_out_ends_it(window: Page, server: tuple[str, Standin], scripted: Standin, provider: Provider) -> None:
     page = _come(window, server[0], provider, email="ann@example.com")
     _sees_the_board(page)
@@ -197,6 +211,34 @@ def test_signing_out_ends_it(window: Page, server: tuple[str, Standin], scripted
     page.goto(server[0])
 
     expect(page.get_by_role("button", name="Sign in")).to_be_visible(timeout=SLOW)
+
+
+def test_signing_out_ends_it_in_other_windows_and_for_a_copy_of_the_cookie(
+    window: Page, server: tuple[str, Standin], scripted: Standin, provider: Provider
+) -> None:
+    page = _come(window, server[0], provider, email="ann@example.com")
+    _sees_the_board(page)
+    cookies = page.context.cookies()
+    other = page.context.new_page()
+    other.goto(f"{server[0]}/health")
+    expect(other.get_by_text("ann@example.com · viewer")).to_be_visible(timeout=SLOW)
+    page.get_by_role("button", name="Sign out").click()
+
+    expect(other.get_by_role("button", name="Sign in")).to_be_visible(timeout=SLOW)
+    expect(other.get_by_role("heading", name="Health")).to_have_count(0)
+    page.context.add_cookies(cookies)  # type: ignore[arg-type]
+    other.goto(server[0])
+    expect(other.get_by_role("button", name="Sign in")).to_be_visible(timeout=SLOW)
+
+
+@pytest.mark.parametrize("audience", ["another", ["another", "a-third"]])
+def test_what_the_provider_told_another_client_signs_nobody_in(
+    window: Page, server: tuple[str, Standin], scripted: Standin, provider: Provider, audience: Any
+) -> None:
+    page = _come(window, server[0], provider, email="jo@example.com", aud=audience, azp="fusebox")
+
+    expect(page.get_by_text("you have no role here")).to_be_visible(timeout=SLOW)
+    expect(page.get_by_text("ticket-helper")).to_have_count(0)
 
 
 def test_a_dashboard_whose_own_token_is_refused_says_so(
@@ -220,12 +262,12 @@ def test_the_providers_secret_is_the_owners_only(server: tuple[str, Standin], co
 def test_the_highest_role_counts(config: Config) -> None:
     assert config.oidc_file
     rules = load_oidc(config.oidc_file)
-    jo = {"email": "jo@example.com", "email_verified": True, "groups": "revision"}
+    jo = {"aud": "fusebox", "email": "jo@example.com", "email_verified": True, "groups": "revision"}
 
     assert rules.role(jo) is Role.OPERATOR
     assert rules.role(jo | {"email_verified": False}) is Role.AUDITOR
     assert rules.role(jo | {"email": "ann@example.com", "groups": []}) is Role.VIEWER
-    assert rules.role({"email": None, "groups": None}) is None
+    assert rules.role({"aud": ["fusebox"], "email": None, "groups": None}) is None
 
 
 def test_another_mailbox_that_reads_alike_is_another_person() -> None:
@@ -234,9 +276,9 @@ def test_another_mailbox_that_reads_alike_is_another_person() -> None:
         operator=People(emails=("Kim@Strasse.example",)),
     )  # fmt: skip
 
-    assert rules.role({"email": "kim@strasse.EXAMPLE", "email_verified": True}) is Role.OPERATOR
+    assert rules.role({"aud": "c", "email": "kim@strasse.EXAMPLE", "email_verified": True}) is Role.OPERATOR
     for other in ("kim@straße.example", "\u212aim@strasse.example"):
-        assert rules.role({"email": other, "email_verified": True}) is None
+        assert rules.role({"aud": "c", "email": other, "email_verified": True}) is None
 
 
 @pytest.mark.parametrize(
