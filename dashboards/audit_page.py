@@ -14,7 +14,8 @@ from dashboards.filters import Period, choose, typed
 from dashboards.links import Name, link
 from dashboards.live import draw_completeness, refresh
 from dashboards.sheet import draw_download
-from dashboards.text import many, moment, visible
+from dashboards.standing import standing
+from dashboards.text import many, moment, tag, visible
 from fusebox.clock import Clock
 from fusebox.config import Config
 
@@ -61,13 +62,15 @@ def _draw(config: Config, clock: Clock, period: Period, filters: Mapping[str, st
     if not rows:
         st.info(f"No entry of the last {period.label} matches.", icon=":material/search_off:")
         return
+    key = f"entries-{tag(repr((period, filters)))}"
+    rows = standing(key, rows)
     shown = [_entry(row) for row in rows]
     chosen = st.dataframe(
-        shown, hide_index=True, key="entries", on_select="rerun", selection_mode="single-row",
+        shown, hide_index=True, key=key, on_select="rerun", selection_mode="single-row",
         column_config={"Reason": st.column_config.TextColumn(width="large")},
     )  # fmt: skip
     draw_download(shown, "audit")
-    st.caption(f"{CHOOSE} to read all of an entry.")
+    st.caption(f"{CHOOSE} to read all of an entry; the list stands still meanwhile.")
     for place in chosen["selection"]["rows"][:1]:
         _draw_entry(rows[place])
 

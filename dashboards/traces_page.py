@@ -18,6 +18,7 @@ from dashboards.links import Name, link
 from dashboards.live import draw_completeness, refresh
 from dashboards.oidc import Role
 from dashboards.people import may
+from dashboards.standing import standing
 from dashboards.state import memory
 from dashboards.text import moment, seconds, visible
 from dashboards.waterfall import Branch, grow, linked, waterfall
@@ -75,6 +76,7 @@ def _draw_found(config: Config, clock: Clock, period: Period, filters: dict[str,
     if not rows:
         st.info(f"No trace of the last {period.label} matches.", icon=":material/search_off:")
         return
+    rows = standing(FOUND, rows)
     st.caption(f"The newest that match, among 20,000 actions. {CHOOSE} to see the trace.")
     chosen = st.dataframe(
         [_found(row) for row in rows], hide_index=True, key=FOUND, on_select="rerun", selection_mode="single-row",
@@ -111,7 +113,8 @@ def _draw_trace(config: Config, clock: Clock, trace: str) -> None:
     rows = ask(config, clock, "trace_spans", trace_id=trace)
     if rows is None:
         return
-    branches = grow(rows)
+    tree = f"tree-{trace}"
+    branches = grow(standing(tree, rows))
     if not branches:
         st.info("No span of this trace is stored. It may be on its way, or older than what is kept.")
         return
@@ -119,7 +122,7 @@ def _draw_trace(config: Config, clock: Clock, trace: str) -> None:
     if len(branches) > DRAWN:
         st.caption(f"The picture shows the first {DRAWN} of {len(branches)} spans; the table has them all.")
     chosen = st.dataframe(
-        [_branch(branch) for branch in branches], hide_index=True, key=f"tree-{trace}", on_select="rerun",
+        [_branch(branch) for branch in branches], hide_index=True, key=tree, on_select="rerun",
         selection_mode="single-row",
     )  # fmt: skip
     _draw_linked(linked(branches, trace))

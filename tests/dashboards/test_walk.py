@@ -143,3 +143,24 @@ def test_a_trace_of_the_list_opens_by_a_click_and_is_in_the_address(page: Page) 
     expect(page.get_by_label("Trace id")).to_have_value(TRACE.hex())
     assert f"trace={TRACE.hex()}" in page.url
     picture(page, "trace")
+
+
+def test_the_entry_that_is_read_stays_while_others_are_written(page: Page, running: Roles) -> None:
+    client = ControlClient(running.info("watch")["url"], running.token("operator"))
+    client.kill("agent:nobody", "the first of them")
+    page.goto(f"{running.info(ROLE)['url']}/audit?kind=kill")
+    page.get_by_label("Operator token").fill(running.token("operator"))
+    page.get_by_role("button", name="Sign in").click()
+    table = page.get_by_test_id("stDataFrame").first
+    expect(table).to_be_visible(timeout=SLOW)
+    expect(page.get_by_text("kill 1")).to_be_visible(timeout=SLOW)
+    table.click(position={"x": 15, "y": 52})  # the box before the first row
+    expect(page.get_by_test_id("stCode")).to_contain_text("the first of them", timeout=SLOW)
+    client.kill("agent:nobody", "the second of them")
+
+    expect(page.get_by_text("kill 2")).to_be_visible(timeout=SLOW)
+    expect(page.get_by_test_id("stCode")).to_contain_text("the first of them")
+    table.click(position={"x": 15, "y": 52})
+    expect(page.get_by_test_id("stCode")).to_have_count(0, timeout=SLOW)
+    table.click(position={"x": 15, "y": 52})
+    expect(page.get_by_test_id("stCode")).to_contain_text("the second of them", timeout=SLOW)

@@ -1,0 +1,28 @@
+"""Tables of which a row can be chosen: while one is, the table stands still.
+
+Streamlit knows a chosen row by its place. A list that went on would put another row there, under the eyes of whoever
+reads what the chosen one says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import streamlit as st
+
+Rows = Sequence[Mapping[str, Any]]
+_KEY: Final = "fusebox-standing"
+
+
+def standing(key: str, rows: Rows) -> Rows:
+    """What the table ``key`` shows: ``rows``, or those of which one is chosen.
+
+    Args:
+        key: names the table, and all that decides what is listed in it.
+    """
+    table = st.session_state.get(key)
+    if not (table and table["selection"]["rows"]):
+        st.session_state[_KEY] = key, rows
+    of, shown = st.session_state.get(_KEY, ("", rows))
+    return shown if of == key else rows
