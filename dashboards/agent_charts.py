@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import streamlit as st
 
+from dashboards.course import draw_course
 from dashboards.text import count, money
 
 Rows = Sequence[Mapping[str, Any]]
@@ -25,13 +26,13 @@ def draw_minutes(rows: Rows) -> None:
     ]
     left, middle, right = st.columns(3)
     left.caption("Actions a minute")
-    left.bar_chart(points, x="minute", y="number", color="what", x_label="", y_label="", stack=False)
+    draw_course(left, points, "minute", "number", "what", mark="bar")
     middle.caption("Tokens a minute")
     used = [{"minute": _when(row["minute"]), "tokens": int(row["tokens"])} for row in rows]
-    middle.bar_chart(used, x="minute", y="tokens", x_label="", y_label="")
+    draw_course(middle, used, "minute", "tokens", mark="bar")
     right.caption("Latency a minute, 95 % of actions took less (seconds)")
     latency = [{"minute": _when(row["minute"]), "seconds": float(row["p95_s"])} for row in rows]
-    right.line_chart(latency, x="minute", y="seconds", x_label="", y_label="")
+    draw_course(right, latency, "minute", "seconds")
 
 
 def draw_scores(rows: Rows, limits: Mapping[str, float]) -> None:
@@ -48,7 +49,8 @@ def draw_scores(rows: Rows, limits: Mapping[str, float]) -> None:
     ]
     minutes = sorted({point["minute"] for point in points})
     points += [{"minute": minute, "detector": _LIMIT, "share": 1.0} for minute in {*minutes[:1], *minutes[-1:]}]
-    st.line_chart(points, x="minute", y="share", color="detector", x_label="", y_label="score / limit")
+    if points:
+        draw_course(st.container(), points, "minute", "share", "detector", title="score / limit")
 
 
 def _when(unix: float) -> datetime:

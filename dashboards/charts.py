@@ -11,6 +11,7 @@ from typing import Any, Final
 import streamlit as st
 
 from dashboards import history
+from dashboards.course import draw_course
 from dashboards.history import HISTORY, KeepUnavailable
 from dashboards.state import memory
 from dashboards.text import count, money, visible
@@ -57,7 +58,7 @@ def draw_tokens(config: Config, clock: Clock) -> None:
     elif not any(row["tokens"] for row in rows):
         st.caption(f"No tokens were used in the last {MINUTES} minutes.")
     else:
-        st.line_chart(points(rows), x="minute", y="tokens", color="agent", x_label="", y_label="tokens per minute")
+        draw_course(st.container(), points(rows), "minute", "tokens", "agent", title="tokens per minute")
 
 
 def points(rows: Rows) -> list[dict[str, Any]]:

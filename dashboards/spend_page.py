@@ -10,6 +10,7 @@ import streamlit as st
 
 from dashboards.ask import ask, ask_ahead
 from dashboards.columns import COUNT, USD
+from dashboards.course import draw_course
 from dashboards.filters import Period, choose
 from dashboards.live import draw_completeness, refresh
 from dashboards.text import count, money, visible
@@ -93,7 +94,7 @@ def _draw_days(rows: Sequence[Row] | None) -> None:
         return
     points = [_day(row) for row in rows]
     st.caption("US dollars a day (UTC), by agent")
-    st.bar_chart(points, x="day", y="usd", color="agent", x_label="", y_label="")
+    draw_course(st.container(), points, "day", "usd", "agent", mark="bar", stack=True)
 
 
 def _day(row: Row) -> dict[str, Any]:

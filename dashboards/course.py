@@ -1,0 +1,51 @@
+"""A course in time as a picture. Its times are UTC, like all others on the pages.
+
+Streamlit's own charts speak the browser's zone and twelve hours without their half of the day: beside a table that says
+00:40 they said 04:40, or 12:40.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal
+
+import altair
+from streamlit.delta_generator import DeltaGenerator
+
+from dashboards.text import moment
+
+_DAY_S: Final = 86_400
+
+
+def draw_course(
+    place: DeltaGenerator, points: Sequence[Mapping[str, Any]], x: str, y: str, color: str = "", *,
+    mark: Literal["line", "bar"] = "line", stack: bool = False, title: str = "",
+) -> None:  # fmt: skip
+    """Draw ``points`` at ``place``.
+
+    Args:
+        x: the field of the time, an aware datetime.
+        y: the field of the number; ``title`` says what it counts.
+        color: the field that tells lines, or parts of a bar, apart.
+    """
+    values = [_told(point, x, point[x].timestamp()) for point in points]
+    times = [value["at"] for value in values]
+    axis = altair.Axis(title="UTC", format="%H:%M" if max(times) - min(times) < _DAY_S * 1000 else "%d %b", grid=False)
+    chart = altair.Chart(altair.InlineData(values))
+    drawn = chart.mark_bar() if mark == "bar" else chart.mark_line(point=altair.OverlayMarkDef(size=12))
+    legend = altair.Legend(title=None, orient="bottom")
+    told = {"color": altair.Color(f"{color}:N", legend=legend)} if color else {}
+    place.altair_chart(
+        drawn.encode(
+            x=altair.X("at:T", scale=altair.Scale(type="utc"), axis=axis),
+            y=altair.Y(f"{y}:Q", title=title or None, stack="zero" if stack else None),
+            tooltip=["when:N", *([f"{color}:N"] if color else []), f"{y}:Q"],
+            **told,
+        )
+    )
+
+
+def _told(point: Mapping[str, Any], x: str, unix: float) -> dict[str, Any]:
+    """The point with its time as Vega reads it (milliseconds) and as people do."""
+    rest = {name: value for name, value in point.items() if name != x}
+    return {**rest, "at": unix * 1000, "when": f"{moment(unix)} UTC"}
