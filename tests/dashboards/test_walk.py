@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
+from collector import queries
 from dashboards.service import ROLE
 from fusebox.control import ControlClient
 from tests.dashboards.pictures import picture
@@ -80,6 +81,21 @@ def test_a_page_goes_on_by_itself(page: Page, running: Roles) -> None:
     call_once(running)
 
     expect(calls).to_have_text(str(before + 1), timeout=SLOW)
+
+
+def test_the_words_of_a_loop_are_as_large_in_a_narrow_window(page: Page) -> None:
+    go(page, "Incident")
+    word = page.locator(".stGraphVizChart svg").get_by_text("tickets.comment").first
+    expect(word).to_be_visible(timeout=SLOW)
+    wide = word.bounding_box()
+    page.set_viewport_size({"width": 320, "height": 800})
+    expect(page.get_by_role("link", name="Board")).to_be_hidden(timeout=SLOW)
+    narrow = word.bounding_box()
+
+    assert wide
+    assert narrow
+    assert narrow["height"] == pytest.approx(wide["height"], abs=0.5)
+    assert page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth") == 320
 
 
 def test_an_incident_is_saved_as_a_report_that_runs_nothing(page: Page, tmp_path: Path) -> None:
@@ -157,10 +173,28 @@ def test_the_entry_that_is_read_stays_while_others_are_written(page: Page, runni
     table.click(position={"x": 15, "y": 52})  # the box before the first row
     expect(page.get_by_test_id("stCode")).to_contain_text("the first of them", timeout=SLOW)
     client.kill("agent:nobody", "the second of them")
-
     expect(page.get_by_text("kill 2")).to_be_visible(timeout=SLOW)
+    client.kill("agent:nobody", "the third of them")
+
+    expect(page.get_by_text("kill 3")).to_be_visible(timeout=SLOW)  # the list was read again since the second
     expect(page.get_by_test_id("stCode")).to_contain_text("the first of them")
     table.click(position={"x": 15, "y": 52})
     expect(page.get_by_test_id("stCode")).to_have_count(0, timeout=SLOW)
     table.click(position={"x": 15, "y": 52})
-    expect(page.get_by_test_id("stCode")).to_contain_text("the second of them", timeout=SLOW)
+    expect(page.get_by_test_id("stCode")).to_contain_text("the third of them", timeout=SLOW)
+
+
+def test_times_of_pictures_are_utc_wherever_the_browser_is(browser: Browser, running: Roles) -> None:
+    context = browser.new_context(timezone_id="America/Los_Angeles")
+    page = context.new_page()
+    page.goto(f"{running.info(ROLE)['url']}/agents?agent={WORKER}")
+    page.get_by_label("Operator token").fill(running.token("operator"))
+    page.get_by_role("button", name="Sign in").click()
+    hours = page.locator("[aria-label*='X-axis']").first
+    expect(hours).to_have_attribute("aria-label", re.compile("UTC"), timeout=SLOW)
+
+    with queries.connect(running.config) as client:
+        (minute, *_) = queries.run(client, "agent_minutes", agent=WORKER, since=0.0, until=time.time())
+    when = time.strftime("%H:%M", time.gmtime(float(minute["minute"])))
+    expect(page.locator("[data-testid=stVegaLiteChart] svg").get_by_text(when).first).to_be_visible(timeout=SLOW)
+    context.close()
