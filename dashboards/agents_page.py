@@ -14,7 +14,8 @@ from dashboards.board import LOOKS
 from dashboards.columns import COUNT, SECONDS, SHARE, USD
 from dashboards.filters import Period, choose, chosen
 from dashboards.links import Name, link
-from dashboards.live import draw_completeness, known, refresh
+from dashboards.live import await_board, draw_completeness, refresh
+from dashboards.state import memory
 from dashboards.text import count, lasted, moment, visible
 from dashboards.view import Board, Tile
 from fusebox.clock import Clock
@@ -34,24 +35,30 @@ _COLUMNS: Final = {
 def draw(config: Config, clock: Clock) -> None:
     """The whole page, for one session."""
     st.title("Agents", anchor=False)
-    board = known(config, clock)
+    board = memory().board
     if board is None:
+        await_board(config, clock)
         return
+    names = _names(board)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        agent = _choose(board)
+        agent = _choose(names)
         period = choose()
-    _draw(config, clock, period, agent)
+    _draw(config, clock, period, agent, names)
 
 
-def _choose(board: Board) -> str:
+def _names(board: Board) -> frozenset[str]:
+    return frozenset(tile.agent for tile in board.tiles)
+
+
+def _choose(agents: frozenset[str]) -> str:
     """One of the board's, or the one in the address: history may know an agent that the board has forgotten."""
-    names = {tile.agent for tile in board.tiles} | {st.query_params.get(AGENT, "")} - {""}
+    names = agents | {st.query_params.get(AGENT, "")} - {""}
     titles = {name: visible(name, 80) for name in sorted(names)}
     return chosen("Agent", AGENT, titles, index=None, placeholder="All of them", width=400)
 
 
 @st.fragment(run_every=EVERY_S)
-def _draw(config: Config, clock: Clock, period: Period, agent: str) -> None:
+def _draw(config: Config, clock: Clock, period: Period, agent: str, names: frozenset[str]) -> None:
     if agent:
         ask_ahead(config, clock, period, *_OF_ONE, agent=agent)
     else:
@@ -59,6 +66,8 @@ def _draw(config: Config, clock: Clock, period: Period, agent: str) -> None:
     board = refresh(config, clock)
     if board is None:
         return
+    if _names(board) != names:
+        st.rerun()  # of the whole page, which owns the choice among them
     draw_completeness(board, clock)
     if agent:
         _draw_one(config, clock, period, board, agent)

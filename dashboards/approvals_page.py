@@ -1,33 +1,32 @@
 """The page "Approvals": what agents want to do and may not before a person agrees, and the form to answer it.
 
 What is shown are the exact arguments, each character of them visible; never somebody's summary. The form answers the
-digest of what it shows. The list refreshes by itself; what a person reads and types into does not. Arguments are shown
-to whoever may answer: also somebody whom the provider signed in has to show an operator's token first.
+digest of what it shows. The list refreshes by itself; what a person reads does so only when others have answered or
+asked, and what they type stays. Arguments are shown to whoever may answer: also somebody whom the provider signed in
+has to show an operator's token first.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
 import streamlit as st
 
 from dashboards import data
+from dashboards.approval_rows import PENDING, Row, arguments, facts, over, title, waiting
 from dashboards.filters import chosen, typed_token
 from dashboards.oidc import Role
 from dashboards.people import may
 from dashboards.state import forget, memory
-from dashboards.text import lasted, many, moment, visible, whole
+from dashboards.text import many, visible, whole
 from fusebox.clock import Clock
 from fusebox.config import Config
 from fusebox.control import ControlRefused
 from fusebox.errors import ControlUnavailable
 
-Row = Mapping[str, Any]
 EVERY_S: Final = 2.0
 CHOSEN: Final = "approval"
-_PENDING: Final = "pending"
 _UNAUTHORISED: Final = 401
 _DONE: Final = "fusebox-answered"
 
@@ -38,11 +37,11 @@ def draw(config: Config, clock: Clock) -> None:
     if not memory().token:
         _ask_for_token()
         return
-    _draw_lists(config, clock)
-    rows = _read(config)
-    if rows is None:
+    drawn: list[Sequence[Row] | None] = []
+    _draw_lists(config, clock, drawn)
+    if not drawn[0]:
         return
-    id = _choose([row for row in rows if row["live"]])
+    id = _choose(drawn[0])
     if done := st.session_state.pop(_DONE, ""):
         st.success(done, icon=":material/gavel:")
     if id:
@@ -58,20 +57,25 @@ def _ask_for_token() -> None:
 
 
 @st.fragment(run_every=EVERY_S)
-def _draw_lists(config: Config, clock: Clock) -> None:
+def _draw_lists(config: Config, clock: Clock, drawn: list[Sequence[Row] | None]) -> None:
+    """What there is, of which one can be chosen below; ``drawn`` takes what the page was drawn with."""
     if not may(config, clock, Role.OPERATOR):
         st.rerun()
     rows = _read(config)
+    if not drawn:
+        drawn.append(rows)
     if rows is None:
         return
-    waiting = [row for row in rows if row["stage"] == _PENDING]
-    st.subheader(many(len(waiting), "waits", "wait") if waiting else "Nothing waits for a person", anchor=False)
-    if waiting:
-        st.dataframe([_waiting(row, clock.wall()) for row in waiting], hide_index=True, key="waiting")
-    others = [row for row in rows if row["stage"] != _PENDING]
+    if _live(rows) != _live(drawn[0] or ()):
+        st.rerun()  # of the whole page, which owns the choice
+    pending = [row for row in rows if row["stage"] == PENDING]
+    st.subheader(many(len(pending), "waits", "wait") if pending else "Nothing waits for a person", anchor=False)
+    if pending:
+        st.dataframe([waiting(row, clock.wall()) for row in pending], hide_index=True, key="waiting")
+    others = [row for row in rows if row["stage"] != PENDING]
     if others:
         with st.expander(f"{len(others)} that were answered, or are over"):
-            st.dataframe([_over(row) for row in others], hide_index=True, key="over")
+            st.dataframe([over(row) for row in others], hide_index=True, key="over")
 
 
 def _read(config: Config) -> Sequence[Row] | None:
@@ -96,8 +100,17 @@ def _withdraw(config: Config) -> None:
     st.rerun()
 
 
-def _choose(live: Sequence[Row]) -> str:
-    titles = {row["id"]: _title(row) for row in live}
+def _live(rows: Sequence[Row]) -> dict[str, int]:
+    """What can be answered or taken back, and how often each has changed."""
+    return {row["id"]: row["version"] for row in rows if row["live"]}
+
+
+def _choose(rows: Sequence[Row]) -> str:
+    """Of what is live; and what the address names, whatever became of it."""
+    wanted = st.query_params.get(CHOSEN, "")
+    titles = {row["id"]: title(row) for row in rows if row["live"] or row["id"] == wanted}
+    if not titles:
+        return ""
     return chosen("Read and answer", CHOSEN, titles, index=None, placeholder="Choose one", width=700)
 
 
@@ -109,12 +122,12 @@ def _draw_one(config: Config, clock: Clock, id: str) -> None:
         st.text(visible(error))
         return
     with st.container(border=True, gap="xsmall", key="approval-detail"):
-        for name, value in _facts(row):
+        for name, value in facts(row):
             with st.container(horizontal=True, gap="small"):
                 st.caption(name, width=90)
                 st.text(whole(value), width="stretch")
         st.caption("Arguments, all of them:")
-        st.code(_arguments(row), language="json", wrap_lines=True)
+        st.code(arguments(row), language="json", wrap_lines=True)
     if row["live"]:
         _draw_form(config, clock, row)
 
@@ -146,55 +159,6 @@ def _answer(config: Config, row: Row, *, approve: bool, reason: str) -> None:
         st.error("watch did not take it. Look at it again before you answer again.")
         st.text(visible(error))
     else:
-        waits = "It takes one more person." if stage == _PENDING else ""
+        waits = "It takes one more person." if stage == PENDING else ""
         st.session_state[_DONE] = f"Recorded: it is {stage}. {waits}"
         st.rerun()
-
-
-def _title(row: Row) -> str:
-    return f"{visible(row['request']['agent'], 60)} · {visible(_wish(row), 120)} · {row['stage']}"
-
-
-def _wish(row: Row) -> str:
-    request = row["request"]
-    return f"{request['operation']}" + (f" on {request['target']}" if request["target"] else "")
-
-
-def _waiting(row: Row, now: float) -> dict[str, str]:
-    return {
-        "Agent": visible(row["request"]["agent"], 80),
-        "Wants to": visible(_wish(row)),
-        "Because": visible(row["request"]["reason"]),
-        "Asked (UTC)": moment(row["asked_at"]),
-        "Time left": lasted(row["expires_at"] - now),
-        "Stands": visible(row["reason"]),
-        "Id": row["id"],
-    }
-
-
-def _over(row: Row) -> dict[str, str]:
-    return {
-        "Stage": row["stage"],
-        "Agent": visible(row["request"]["agent"], 80),
-        "Wanted to": visible(_wish(row)),
-        "Said": visible(row["reason"]),
-        "Asked (UTC)": moment(row["asked_at"]),
-        "Id": row["id"],
-    }
-
-
-def _facts(row: Row) -> list[tuple[str, str]]:
-    request = row["request"]
-    facts = [
-        ("Agent", request["agent"]), ("Wants to", f"{request['kind']} {request['operation']}"),
-        ("On", request["target"]), ("Because", f"{request['guard']}: {request['reason']}"),
-        ("Takes", request["contract"]), ("Workflow", request["workflow"]), ("Trace", request["trace_id"]),
-        ("Expires", f"{moment(row['expires_at'])} UTC"), ("Stands", row["reason"]), ("Digest", row["digest"]),
-    ]  # fmt: skip
-    return [(name, value) for name, value in facts if value]
-
-
-def _arguments(row: Row) -> str:
-    """Every character of the arguments, on lines of their own; those that could hide are written out."""
-    text = json.dumps(json.loads(row["request"]["arguments"]), indent=2, ensure_ascii=False)
-    return "\n".join(map(whole, text.split("\n")))

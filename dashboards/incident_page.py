@@ -14,7 +14,7 @@ from dashboards.filters import chosen
 from dashboards.history import HISTORY
 from dashboards.incident import AFTER_S, BEFORE_S, JUST_S, Spared, ended, followed, loop_graph, side, spared, what
 from dashboards.links import Name, link
-from dashboards.live import draw_freshness, known, refresh
+from dashboards.live import await_board, draw_freshness, refresh
 from dashboards.oidc import Role
 from dashboards.people import may
 from dashboards.report import Told, report
@@ -35,22 +35,33 @@ _AFTER: Final = 20
 def draw(config: Config, clock: Clock) -> None:
     """The whole page, for one session."""
     st.title("Incident", anchor=False)
-    board = known(config, clock)
+    board = memory().board
     draw_dialog(config, clock)
     if board is None:
+        await_board(config, clock)
         return
     wanted = st.query_params.get(TRIP, "")
     if not board.trips and not wanted:
-        st.info("No circuit has opened. When one does, its story stands here.", icon=":material/sentiment_satisfied:")
+        _await_trip(config, clock)
         return
     trips = {trip.id: trip for trip in board.trips}
     forgotten = bool(wanted) and wanted not in trips  # never another one's story under its address
     titles = {id: title_of(trip) for id, trip in trips.items()}
     id = chosen("Trip", TRIP, titles, index=None if forgotten else 0, placeholder="Choose one")
     if id in trips:
-        _draw(config, clock, trips[id])
+        _draw(config, clock, trips[id], frozenset(trips))
     else:
         _draw_forgotten(wanted)
+
+
+@st.fragment(run_every=EVERY_S)
+def _await_trip(config: Config, clock: Clock) -> None:
+    board = refresh(config, clock)
+    if board and board.trips:
+        st.rerun()
+    st.info("No circuit has opened. When one does, its story stands here.", icon=":material/sentiment_satisfied:")
+    if board:
+        draw_freshness(board, clock)
 
 
 def _draw_forgotten(trip: str) -> None:
@@ -59,10 +70,12 @@ def _draw_forgotten(trip: str) -> None:
 
 
 @st.fragment(run_every=EVERY_S)
-def _draw(config: Config, clock: Clock, trip: Trip) -> None:
+def _draw(config: Config, clock: Clock, trip: Trip, listed: frozenset[str]) -> None:
     board = refresh(config, clock)
     if board is None:
         return
+    if {each.id for each in board.trips} != listed:
+        st.rerun()  # of the whole page, which owns the choice among them
     draw_freshness(board, clock)
     draw_orders(config)
     _draw_standing(board, trip, acting=may(config, clock, Role.OPERATOR))

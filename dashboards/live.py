@@ -17,11 +17,14 @@ from fusebox.control import ControlRefused
 from fusebox.errors import ControlUnavailable
 
 BEHIND_S: Final = 30.0
+AGAIN_S: Final = 2.0
 
 
-def known(config: Config, clock: Clock) -> Board | None:
-    """The board as it was last read, or read now for the first time; None when it cannot be, which is then said."""
-    return memory().board or refresh(config, clock)
+@st.fragment(run_every=AGAIN_S)
+def await_board(config: Config, clock: Clock) -> None:
+    """Say that *watch* does not answer, and draw the page anew as soon as it does."""
+    if refresh(config, clock) is not None:
+        st.rerun()
 
 
 def refresh(config: Config, clock: Clock) -> Board | None:

@@ -6,12 +6,12 @@ reads what the chosen one says.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 import streamlit as st
 
-Rows = Sequence[Mapping[str, Any]]
+from dashboards.history import Rows
+
 _KEY: Final = "fusebox-standing"
 
 
@@ -24,5 +24,5 @@ def standing(key: str, rows: Rows) -> Rows:
     table = st.session_state.get(key)
     if not (table and table["selection"]["rows"]):
         st.session_state[_KEY] = key, rows
-    of, shown = st.session_state.get(_KEY, ("", rows))
-    return shown if of == key else rows
+    kept: tuple[str, Rows] = st.session_state.get(_KEY, ("", rows))
+    return kept[1] if kept[0] == key else rows

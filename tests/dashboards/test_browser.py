@@ -14,7 +14,7 @@ from dashboards.service import ROLE, Dashboard
 from fusebox.config import Config
 from fusebox.rundir import lookup
 from tests.dashboards.hostile import CANARY, HOSTILE
-from tests.dashboards.standin import TOKEN, Standin, running, tile, trip
+from tests.dashboards.standin import TOKEN, Standin, approval, running, tile, trip
 
 SLOW = 15_000
 """Milliseconds: a fragment may take some seconds to tick after a click."""
@@ -259,3 +259,41 @@ _WATCH_OPACITY = """() => {
     };
     look();
 }"""
+
+
+def test_what_comes_while_somebody_reads_can_be_chosen_and_what_they_type_stays(
+    window: Page, server: tuple[str, Standin], scripted: Standin
+) -> None:
+    scripted.approvals = [approval("buyer")]
+    page = _open(window, (f"{server[0]}/approvals?approval={approval('buyer')['id']}", scripted))
+    reason = page.get_by_label("Reason (recorded with your name)")
+    reason.click(timeout=SLOW)
+    page.keyboard.type("checked with ")
+    scripted.approvals.append(approval("seller", 2))
+    expect(page.get_by_role("heading", name="2 wait")).to_be_visible(timeout=SLOW)
+    page.keyboard.type("the supplier")
+    expect(reason).to_have_value("checked with the supplier")
+
+    scripted.approvals[0].update(stage="denied", live=False, reason="denied by kim: too many")
+    expect(page.locator(".st-key-approval-detail").get_by_text("denied by kim: too many")).to_be_visible(timeout=SLOW)
+    expect(page.get_by_role("button", name="Approve exactly this")).to_have_count(0, timeout=SLOW)
+    _unfold(page, "Read and answer")
+    expect(page.get_by_role("option").filter(has_text="seller")).to_be_visible(timeout=SLOW)
+
+
+def test_the_story_of_the_first_trip_comes_by_itself_and_the_next_can_be_chosen(
+    window: Page, server: tuple[str, Standin], scripted: Standin
+) -> None:
+    page = _open(window, (f"{server[0]}/incident", scripted))
+    expect(page.get_by_text("No circuit has opened")).to_be_visible(timeout=SLOW)
+    scripted.trips = [trip("ticket-helper")]
+    who = page.locator(".st-key-fact-who")
+    expect(who.get_by_text("ticket-helper")).to_be_visible(timeout=SLOW)
+
+    scripted.trips.insert(0, trip("label-bot", 2))
+    expect(page.get_by_text(re.compile("^Live"))).to_be_visible(timeout=SLOW)
+    _refreshed(page)
+    _refreshed(page)
+    _unfold(page, "Trip")
+    expect(page.get_by_role("option").filter(has_text="label-bot")).to_be_visible(timeout=SLOW)
+    expect(who.get_by_text("ticket-helper")).to_be_visible()

@@ -17,7 +17,7 @@ from fusebox.config import Config
 from fusebox.errors import ConfigError
 from fusebox.rundir import lookup
 from tests.dashboards.provider import SECRET, Provider, providing
-from tests.dashboards.standin import TOKEN, Standin, running, tile
+from tests.dashboards.standin import TOKEN, Standin, running, tile, trip
 from tests.fixtures.collector import until
 
 SLOW = 30_000
@@ -249,6 +249,23 @@ def test_a_dashboard_whose_own_token_is_refused_says_so(
 
     expect(page.get_by_text("watch refuses this dashboard's own token")).to_be_visible(timeout=SLOW)
     expect(page.get_by_text("ticket-helper")).to_have_count(0)
+
+
+@pytest.mark.parametrize("name", ["incident", "agents"])
+def test_a_page_that_came_while_watch_was_silent_comes_back_by_itself(
+    window: Page, server: tuple[str, Standin], scripted: Standin, provider: Provider, name: str
+) -> None:
+    scripted.trips = [trip("ticket-helper")]
+    scripted.silent = True
+    page = _come(window, server[0], provider, email="ann@example.com")
+    expect(page.get_by_text("watch does not answer")).to_be_visible(timeout=SLOW)
+    page.goto(f"{server[0]}/{name}")
+    expect(page.get_by_role("heading", name=name.title())).to_be_visible(timeout=SLOW)
+    expect(page.get_by_text("watch does not answer")).to_be_visible(timeout=SLOW)
+    scripted.silent = False
+
+    expect(page.get_by_label("Trip" if name == "incident" else "Agent")).to_be_visible(timeout=SLOW)
+    expect(page.get_by_text("watch does not answer")).to_have_count(0, timeout=SLOW)
 
 
 def test_the_providers_secret_is_the_owners_only(server: tuple[str, Standin], config: Config) -> None:
