@@ -77,29 +77,29 @@ def draw_board(board: Board, *, acting: bool) -> None:
     worst = {tile.agent for tile in shown[:TILES]}
     if known:
         st.subheader("Circuits", anchor=False)
-        _draw_group("known", known, worst, trips, board.time, acting=acting)
+        _draw_group("known", known, worst, trips, board, acting=acting)
     if strangers:
         st.subheader("Unregistered agents", anchor=False)
         st.caption("They act, and nobody has said whose they are. Add them to `agents.toml`, or stop them.")
-        _draw_group("stranger", strangers, worst, trips, board.time, acting=acting)
+        _draw_group("stranger", strangers, worst, trips, board, acting=acting)
 
 
 def _draw_group(
-    name: str, group: Sequence[Tile], worst: Container[str], trips: Mapping[str, str], now: float, *, acting: bool
+    name: str, group: Sequence[Tile], worst: Container[str], trips: Mapping[str, str], board: Board, *, acting: bool
 ) -> None:
     """The ``worst`` of a group as tiles, its others as a table."""
     tiles = [tile for tile in group if tile.agent in worst]
     for start in range(0, len(tiles), COLUMNS):
         for column, tile in zip(st.columns(COLUMNS), tiles[start : start + COLUMNS], strict=False):
             with column:
-                _draw_tile(tile, trips.get(tile.agent, ""), now, acting=acting)
+                _draw_tile(tile, trips.get(tile.agent, ""), board, acting=acting)
     rest = [tile for tile in group if tile.agent not in worst]
     if rest:
         st.caption(f"{len(rest)} more. Find one above to see its tile and to act on it.")
-        st.dataframe([_row(tile, now) for tile in rest], hide_index=True, key=f"rest-{name}")
+        st.dataframe([_row(tile, board.time) for tile in rest], hide_index=True, key=f"rest-{name}")
 
 
-def _draw_tile(tile: Tile, trip: str, now: float, *, acting: bool) -> None:
+def _draw_tile(tile: Tile, trip: str, board: Board, *, acting: bool) -> None:
     name = tag(tile.agent)
     with st.container(border=True, height="stretch", gap="xsmall", key=f"tile-{tile.standing}-{name}"):
         _draw_badges(tile)
@@ -108,7 +108,9 @@ def _draw_tile(tile: Tile, trip: str, now: float, *, acting: bool) -> None:
         with st.container(key=f"said-{name}", gap=None):
             st.text(visible(tile.reason) if tile.reason else "Nothing to report")
             if tile.since:
-                st.caption(f"for {lasted(now - tile.since)}")
+                st.caption(f"for {lasted(board.time - tile.since)}")
+            if late := board.late(tile.agent):
+                st.text(f"not confirmed by {visible(', '.join(late))}: it may still act there")
         if trip and tile.standing is not Standing.CLOSED:
             link(Name.INCIDENT, "What happened", ":material/emergency:", trip=trip)
         with st.container(key=f"facts-{name}"):

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from dashboards.text import count, money
-from fusebox.command import ALL, covers
+from fusebox.command import ALL, agent_scope
 from fusebox.records import State
 from fusebox.registry import Risk
 
@@ -176,6 +176,12 @@ class Board:
     you: str = ""
     """The name under which *watch* knows whoever asked."""
 
+    def late(self, agent: str) -> list[str]:
+        """Processes that should have stopped this agent by now, and have not said so."""
+        scopes = (ALL, agent_scope(agent))
+        overdue = (each for each in self.awaited if each.overdue and each.scope in scopes)
+        return sorted({process for each in overdue for process in each.missing})
+
     def tally(self) -> dict[Standing, int]:
         """How many agents there are of each standing."""
         counts = dict.fromkeys(Standing, 0)
@@ -188,7 +194,8 @@ def read_board(data: Json) -> Board:
     """The answer of *watch* as a :class:`Board`, tiles worst first."""
     latches = tuple(_latch(item) for item in data["latches"])
     freshness = data.get("freshness") or {}  # a watch of an earlier release has none
-    tiles = (_tile(item, latches) for item in data["circuits"])
+    latched = {latch.scope: latch for latch in reversed(latches)}  # by scope: thousands of agents, thousands of kills
+    tiles = (_tile(item, latched) for item in data["circuits"])
     return Board(
         time=float(data["time"]),
         watermark=float(data["watermark"] or 0),
@@ -218,8 +225,8 @@ def _rank(tile: Tile) -> tuple[int, str]:
     return ORDER[tile.standing], tile.agent
 
 
-def _tile(data: Json, latches: Iterable[Latch]) -> Tile:
-    latch = next((latch for latch in latches if covers(latch.scope, data["agent"])), None)
+def _tile(data: Json, latched: Mapping[str, Latch]) -> Tile:
+    latch = latched.get(ALL) or latched.get(agent_scope(data["agent"]))
     standing = Standing.KILLED if latch else _standing(data)
     reason, since = _killed_by(latch) if latch else _why(data, standing)
     return Tile(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
+from dashboards.view import Standing, read_board
 from tests.dashboards.page import opened, press, sign_in, signed_in, tables, texts, words
 from tests.dashboards.standin import NOW, Standin, running, tile, trip
 
@@ -111,6 +113,38 @@ def test_an_agent_under_a_kill_of_all_is_shown_as_killed_with_who_and_why(monkey
 
     assert "every agent was killed by ann: fire drill" in texts(page)
     assert "1 killed" in words(page)
+
+
+def test_the_work_of_reading_a_board_grows_with_its_agents_and_not_with_their_square() -> None:
+    assert _calls_to_read(800) < 5 * _calls_to_read(200)
+
+
+def _calls_to_read(count: int) -> int:
+    """How many functions are called to read a board on which so many agents are killed one by one."""
+    scripted, calls = Standin(*(tile(f"agent-{n}") for n in range(count))), []
+    for n in reversed(range(count)):
+        scripted.answer("/v1/kill", {"scope": f"agent:agent-{n}", "reason": "drill"})
+    shown = scripted.board()
+    sys.setprofile(lambda _, event, __: calls.append(event) if event == "call" else None)
+    try:
+        board = read_board(shown)
+    finally:
+        sys.setprofile(None)
+    assert board.tally()[Standing.KILLED] == count
+    return len(calls)
+
+
+def test_a_kill_that_a_process_has_not_confirmed_is_told_on_the_tile(monkeypatch: Patch, tmp_path: Path) -> None:
+    scripted = Standin(tile("cut", "forced_open"), tile("other", "forced_open"))
+    scripted.awaited = [
+        {"order": "kill", "scope": "agent:cut", "age": 60.0, "missing": ["shop-2", "shop-1"]},
+        {"order": "kill", "scope": "agent:other", "age": 1.0, "missing": ["shop-3"]},
+    ]
+    with running(scripted):
+        page = signed_in(monkeypatch, tmp_path, scripted)
+
+    told = [text for text in texts(page) if "not confirmed by" in text]
+    assert told == ["not confirmed by shop-1, shop-2: it may still act there"]
 
 
 def test_unregistered_agents_have_a_heading_of_their_own(monkeypatch: Patch, tmp_path: Path) -> None:
