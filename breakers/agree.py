@@ -141,11 +141,20 @@ class Agreement:
                     self._view.hear(agent, step.row)
 
     def _read(self) -> list[Transition]:
-        rows = self._board.rows()
-        for circuit in self._view.circuits():
-            if circuit.agent not in self._owed and self._is_lost(circuit.agent, rows.get(circuit.agent, {})):
-                rows[circuit.agent] = self._put_back(circuit.agent, self._view.row(circuit.agent))
+        rows = self._news()
+        for agent, row in rows.items():
+            if agent not in self._owed and self._is_lost(agent, row):
+                rows[agent] = self._put_back(agent, self._view.row(agent))
         return [moved for agent, row in rows.items() if (moved := self._take(agent, row))]
+
+    def _news(self) -> dict[str, Row]:
+        """The rows that are not what this process believes; at first all, for want of changes in an older store."""
+        known = self._view.changes()
+        if self.agreed_at == -math.inf:
+            return {agent: {} for agent in known} | self._board.rows()
+        changes = self._board.changes()
+        new = {agent for agent, change in changes.items() if change != known.get(agent, "")}
+        return {agent: self._board.row(agent) for agent in new | (known.keys() - changes.keys())}
 
     def _is_lost(self, agent: str, row: Row) -> bool:
         return num(row, "version") < self._view.synced(agent) or not knows(row, self._view.stopped_by(agent))

@@ -1,6 +1,8 @@
 """The board: what every process agrees on about circuits; one hash per agent in the state store.
 
-``board.step(agent, wish)`` is one atomic script (:mod:`breakers.steps`) and the only authority on transitions.
+``board.step(agent, wish)`` is one atomic script (:mod:`breakers.steps`) and the only authority on transitions. It notes
+the row's ``change`` in one hash for all rows, by which processes see several times a second what is new: a search
+through a store that also holds the claims of a million messages would take the store's whole time.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from typing import Final
 from breakers.rows import Row, text
 from breakers.steps import LOST, MOVED, STEP
 from fusebox.clock import Clock
-from fusebox.records import State
+from fusebox.records import State, new_id
 from fusebox.store import Store
 
 MODES: Final = frozenset({"normal", "observe_only", "disabled"})
@@ -49,12 +51,12 @@ class Board:
         self._clock = clock
         self.tenant = tenant
         self.shared = store.shared
-        self._prefix = f"fusebox:{tenant}:circuit:"
+        self._prefix, self._changes = f"fusebox:{tenant}:circuit:", f"fusebox:{tenant}:circuits"
 
     def step(self, agent: str, wish: Row, seen: int = 0, stopped_by: str = "") -> Step:
         """Ask for one atomic change; ``seen``, ``stopped_by``: the version and the openings that the asker knows."""
         pairs = self._stamped(wish) | {"seen": str(seen), "stopped_by": stopped_by}
-        return answer(self._store.run(STEP, self._prefix + agent, *_flat(pairs)))
+        return self._run(agent, pairs)
 
     def imagine(self, row: Row, wish: Row) -> Step:
         """The same step on a copy of ``row``, in this process only: for when the store is away."""
@@ -63,18 +65,23 @@ class Board:
 
     def restore(self, agent: str, row: Row) -> Row:
         """Put a row back that the store has lost, unless it holds one that has seen as much; what it holds then."""
-        return answer(
-            self._store.run(STEP, self._prefix + agent, *_flat(row | {"kind": "restore", "now": "0", "seen": "0"}))
-        ).row
+        return self._run(agent, row | {"kind": "restore", "now": "0", "seen": "0", "id": new_id("put")}).row
 
     def row(self, agent: str) -> Row:
         """One agent's row; empty when its circuit never moved."""
         return self._store.read(self._prefix + agent)
 
     def rows(self) -> dict[str, Row]:
-        """All rows, by agent."""
+        """All rows, by agent, those included that no :meth:`changes` know; searches the whole store."""
         keys = self._store.keys(self._prefix)
         return {key.removeprefix(self._prefix): row for key in keys if (row := self._store.read(key))}
+
+    def changes(self) -> dict[str, str]:
+        """The ``change`` of every row, by agent, as the last step left it."""
+        return {key.removeprefix(self._prefix): change for key, change in self._store.read(self._changes).items()}
+
+    def _run(self, agent: str, pairs: Row) -> Step:
+        return answer(self._store.run(STEP, self._prefix + agent, *_flat(pairs), index=self._changes))
 
     def _stamped(self, wish: Row) -> Row:
         """``wish`` with the time, unless it already has one (a wish that had to wait)."""

@@ -15,6 +15,7 @@ tripped_at   time of the last trip
 probe:<id>   a probe permit and the wall time at which it expires (half_open only); ``passed``: probes that succeeded
 openings     ids of the latest sixteen openings, the newest last; ``stopped_by``: those that stop the agent now
 version      grows with every change of the row
+change       the version, and the id of the wish that made it: rows that went apart differ here
 ============ ========================================================================================================
 
 A store can forget (flushed) or go back (restored from a backup, failed over). Processes that know a later row put it
@@ -88,7 +89,9 @@ def _joined(kept: Row, lost: Row) -> Row:
     stops = _latest(" ".join(_unknown(kept, stopped_by(lost))), stopped_by(kept))
     known = f"{lost.get('openings', '')} {' '.join(_unknown(lost, kept.get('openings', '')))}"
     version = text(max(num(kept, "version"), num(lost, "version")) + 1)
-    return kept | {"openings": _latest(known, stops), "version": version} | ({"stopped_by": stops} if stops else {})
+    joined = kept | {"openings": _latest(known, stops), "version": version} | ({"stopped_by": stops} if stops else {})
+    joined.pop("change", None)  # it is neither's
+    return joined
 
 
 def _unknown(row: Row, ids: str) -> list[str]:

@@ -89,6 +89,10 @@ class Snapshot:
         """All circuits that ever moved, by agent."""
         return sorted(self._circuits.copy().values(), key=lambda c: c.agent)
 
+    def changes(self) -> dict[str, str]:
+        """The ``change`` of every row as this process believes it, by agent."""
+        return {agent: row.get("change", "") for agent, row in self._rows.copy().items()}
+
     def row(self, agent: str) -> Row:
         """The raw row (empty when nothing is known)."""
         return self._rows.get(agent, {})

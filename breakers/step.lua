@@ -10,8 +10,10 @@ local function answer(word, state, mode)
   for k, v in pairs(r) do out[#out + 1] = k; out[#out + 1] = v end
   return out
 end
-local function save()
+local id = w.id or ''
+local function save(change)
   r.version = text(num(r.version) + 1)
+  r.change = change or (r.version .. ' ' .. id)
   redis.call('DEL', KEYS[1])
   for k, v in pairs(r) do redis.call('HSET', KEYS[1], k, v) end
 end
@@ -38,13 +40,13 @@ local function join(kept, lost)
   local known = table.concat(without(kept.openings, lost.openings), ' ')
   kept.openings = latest((lost.openings or '') .. ' ' .. known, stops)
   if stops ~= '' then kept.stopped_by = stops end
-  kept.version = text(math.max(num(kept.version), num(lost.version)))
+  kept.version, kept.change = text(math.max(num(kept.version), num(lost.version))), nil
   return kept
 end
 
 local now = num(w.now)
 if w.kind == 'restore' then
-  w.kind, w.now, w.seen = nil, nil, nil
+  w.kind, w.now, w.seen, w.id = nil, nil, nil, nil
   local newer = num(w.version) > num(r.version)
   if not newer and knows(r, w.stopped_by) then return answer('refused', r.state, r.mode) end
   if not knows(w, r.stopped_by) then
@@ -55,7 +57,7 @@ if w.kind == 'restore' then
   else
     r = join(w, r)
   end
-  save()
+  save(r.change)
   return answer('done', r.state, r.mode)
 end
 if num(r.version) < num(w.seen) or not knows(r, w.stopped_by) then return {'lost', '', ''} end

@@ -34,13 +34,17 @@ DONE: Final = "done"
 REFUSED: Final = "refused"
 LOST: Final = "lost"
 
+_OF_WISH: Final = frozenset({"kind", "now", "seen", "id"})
+"""What a ``restore`` says beside the row."""
 _LUA: Final = Path(__file__).with_name("step.lua").read_text()
 
 
 def _twin(hash_: Row, args: tuple[str, ...]) -> list[str]:
     w = dict(zip(args[::2], args[1::2], strict=True))
     if w["kind"] == "restore":
-        word = DONE if put_back(hash_, {k: v for k, v in w.items() if k not in ("kind", "now", "seen")}) else REFUSED
+        word = DONE if put_back(hash_, {k: v for k, v in w.items() if k not in _OF_WISH}) else REFUSED
+        if word == DONE and "change" not in hash_:
+            _changed(hash_, w)
         return [word, hash_.get("state", ""), hash_.get("mode", ""), *_flat(hash_)]
     if num(hash_, "version") < num(w, "seen") or not knows(hash_, stopped_by(w)):
         return [LOST, "", ""]
@@ -50,12 +54,17 @@ def _twin(hash_: Row, args: tuple[str, ...]) -> list[str]:
     word = kind(row, w) if kind else REFUSED
     if word != REFUSED:
         row["version"] = text(num(row, "version") + 1)
+        _changed(row, w)
         hash_.clear()
         hash_.update(row)
     return [word, state, mode, *_flat(row)]
 
 
 STEP: Final = Script(_LUA, _twin)
+
+
+def _changed(row: Row, w: Row) -> None:
+    row["change"] = f"{row['version']} {w.get('id', '')}"
 
 
 def _flat(row: Row) -> list[str]:

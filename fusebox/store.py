@@ -50,10 +50,12 @@ class Store(Protocol):
     shared: bool
     """True when other processes see it."""
 
-    def run(self, script: Script, key: str, *args: str, ttl: int | None = None) -> Any:
+    def run(self, script: Script, key: str, *args: str, ttl: int | None = None, index: str = "") -> Any:
         """Run one atomic step on the hash ``key`` and return its result (Lua conversion rules: str, int, list).
 
         With ``ttl``, the hash is forgotten so many seconds (unscaled) from now, unless a step says so again before.
+        With ``index``, the same step notes the hash's field ``change`` in the hash ``index``, under ``key``: who
+        follows many hashes reads that one. The two do not go together.
         """
 
     def read(self, key: str) -> dict[str, str]:
@@ -87,7 +89,7 @@ class MemoryStore:
         self._expiry: OrderedDict[str, float] = OrderedDict()
         self._lock = Lock()
 
-    def run(self, script: Script, key: str, *args: str, ttl: int | None = None) -> Any:
+    def run(self, script: Script, key: str, *args: str, ttl: int | None = None, index: str = "") -> Any:
         with self._lock:
             now = time.monotonic()
             self._forget_expired(now)
@@ -100,6 +102,8 @@ class MemoryStore:
                 elif ttl is not None:
                     self._expiry[key] = now + ttl
                     self._expiry.move_to_end(key)
+                if index:
+                    self._hashes.setdefault(index, {})[key] = hash_.get("change", "")
 
     def read(self, key: str) -> dict[str, str]:
         with self._lock:
@@ -142,10 +146,11 @@ class RedisStore:
     def __init__(self, url: str, timeout: float = 1.0) -> None:
         self._redis = connect(url, timeout, decode_responses=True)
 
-    def run(self, script: Script, key: str, *args: str, ttl: int | None = None) -> Any:
+    def run(self, script: Script, key: str, *args: str, ttl: int | None = None, index: str = "") -> Any:
         lua, more = (script.lua, ()) if ttl is None else (_expiring(script.lua), (str(ttl),))
+        lua, keys = (_indexed(lua), [key, index]) if index else (lua, [key])
         with redis_errors():
-            return self._redis.register_script(lua)(keys=[key], args=[*args, *more])
+            return self._redis.register_script(lua)(keys=keys, args=[*args, *more])
 
     def read(self, key: str) -> dict[str, str]:
         with redis_errors():
@@ -169,8 +174,16 @@ class RedisStore:
 
 def _expiring(lua: str) -> str:
     """The step, and its hash's expiry in seconds as one argument more, in one round trip."""
-    step = f"local function step() {lua}\nend\nlocal result = step()\n"
-    return f"{step}redis.call('EXPIRE', KEYS[1], ARGV[#ARGV])\nreturn result"
+    return _then(lua, "redis.call('EXPIRE', KEYS[1], ARGV[#ARGV])")
+
+
+def _indexed(lua: str) -> str:
+    """The step, and what it left as the hash's change in the index."""
+    return _then(lua, "redis.call('HSET', KEYS[2], KEYS[1], redis.call('HGET', KEYS[1], 'change') or '')")
+
+
+def _then(lua: str, more: str) -> str:
+    return f"local function step() {lua}\nend\nlocal result = step()\n{more}\nreturn result"
 
 
 MEMORY: Final = "memory://"

@@ -28,9 +28,9 @@ class Flaky:
             raise StoreUnavailable("gone")
         return verb()
 
-    def run(self, script: Script, key: str, *args: str, ttl: int | None = None) -> Any:
+    def run(self, script: Script, key: str, *args: str, ttl: int | None = None, index: str = "") -> Any:
         self.steps += 1
-        return self._do(lambda: self.inner.run(script, key, *args, ttl=ttl))
+        return self._do(lambda: self.inner.run(script, key, *args, ttl=ttl, index=index))
 
     def read(self, key: str) -> dict[str, str]:
         return self._do(lambda: self.inner.read(key))

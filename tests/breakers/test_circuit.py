@@ -17,6 +17,8 @@ from fusebox.errors import AgentTripped, ConfigError
 from fusebox.records import Action, ActionKind, Finding, State, Transition
 from fusebox.store import RedisStore, Store
 from tests.breakers.flaky import Flaky
+from tests.fixtures.store import RedisServer
+from tests.need import PATIENCE_S
 
 WHY = {"reason": "loops", "actor": "detector:repetition"}
 BY = {"reason": "looked into it", "actor": "operator:jo"}
@@ -298,6 +300,56 @@ def test_what_one_process_decides_the_others_learn(clock: ManualClock) -> None:
     assert other.refresh() == []
     assert other.trip("a", **WHY) is None
     assert [c.agent for c in other.all()] == ["a"]
+
+
+def test_agreeing_costs_the_same_however_many_circuits_have_moved(clock: ManualClock) -> None:
+    store = Flaky()
+    one, other = process(store, clock), process(store, clock)
+    for number in range(100):
+        one.trip(f"a{number}", **WHY)
+    assert len(other.refresh()) == 100
+    before = store.calls
+    assert other.refresh() == []
+    assert store.calls == before + 1
+    one.reset("a7", **BY)
+    assert [(t.agent, t.after) for t in other.refresh()] == [("a7", State.CLOSED)]
+    assert store.calls == before + 4, "the step, what has changed, and the one row"
+
+
+def test_agreeing_never_searches_a_store_that_holds_much_else(redis_server: RedisServer, clock: ManualClock) -> None:
+    store, client = RedisStore(redis_server.url, timeout=PATIENCE_S), redis_server.client()
+    one, other = process(store, clock), process(store, clock)
+    searches = client.info("commandstats")["cmdstat_scan"]["calls"]
+    one.trip("a", **WHY)
+    assert [t.agent for t in other.refresh()] == ["a"]
+    assert client.info("commandstats")["cmdstat_scan"]["calls"] == searches
+    store.close()
+    client.close()
+
+
+@pytest.mark.parametrize("lost", ["fusebox:default:circuits", "fusebox:default:circuit:a"])
+def test_half_a_board_that_is_lost_hides_no_opening(lost: str, clock: ManualClock) -> None:
+    store = Flaky()
+    one, other = process(store, clock), process(store, clock)
+    one.trip("a", **WHY)
+    other.refresh()
+    store.delete(lost)
+    other.refresh()
+    assert not act(other)
+    one.reset("a", **BY)
+    assert [t.after for t in other.refresh()] == [State.CLOSED]
+    one.trip("b", **WHY)
+    assert [t.agent for t in other.refresh()] == ["b"]
+
+
+def test_rows_of_a_board_that_noted_no_changes_are_found_at_first(clock: ManualClock) -> None:
+    store = Flaky()
+    process(store, clock).trip("a", **WHY)
+    store.delete("fusebox:default:circuits")
+    late = Circuits(Board(store, clock), clock)
+    assert [t.agent for t in late.refresh()] == ["a"]
+    assert late.refresh() == []
+    assert not act(late)
 
 
 def test_a_process_that_starts_later_knows_before_its_first_handler(clock: ManualClock) -> None:

@@ -83,6 +83,16 @@ def test_any_text_comes_back_as_it_went_in(store: Store, field: str, value: str)
     assert store.read("text")[field] == value
 
 
+def test_a_step_notes_its_change_in_an_index(store: Store) -> None:
+    assert store.run(PUT, "row:a", "change", "1 x", index="rows") is None
+    store.run(PUT, "row:b", "other", "v", index="rows")
+    assert store.run(KINDS, "row:c", index="rows") == [1, "two", 3]
+    store.run(PUT, "row:a", "change", "2 y")
+    assert store.read("rows") == {"row:a": "1 x", "row:b": "", "row:c": ""}
+    store.run(PUT, "row:a", "f", "v", index="rows")
+    assert store.read("rows")["row:a"] == "2 y"
+
+
 def test_closing_twice_is_legal(store: Store) -> None:
     store.ping()
     store.close()
