@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Final
 
+import orjson
+
 from fusebox.clock import Clock
 from fusebox.errors import StoreUnavailable
 from gateway.limits.answers import Reservation
 from gateway.limits.line import Line
-from gateway.limits.steps import OK, reservations, states
+from gateway.limits.steps import OK, end_of
 
 LEASE_S: Final = 120.0
 """Seconds after which a reservation that nobody renews or settles counts as spent in full."""
@@ -24,6 +26,9 @@ LONGEST_CALL_S: Final = 3600.0
 """Seconds after which a reservation is renewed no more: its call was forgotten, not slow."""
 
 _SWEEP_S: Final = 30.0
+_PIECE: Final = 500
+_PIECES: Final = 40
+"""Fields looked at in one step, and steps in one sweep: the next sweep goes on where this one ended."""
 
 
 @dataclass(slots=True)
@@ -85,15 +90,15 @@ class Leases:
         return tuple(tenant for tenant in self._line.met if self._sweep(tenant, int(now)))
 
     def _sweep(self, tenant: str, now: int) -> bool:
-        """Found by reading, decided by the step; False when another worker has its turn, or the store is away."""
+        """Found piece by piece, decided by the step; False when another worker has its turn, or the store is away."""
         try:
             if self._line.step(tenant, {"op": "turn", "now": now, "every": int(_SWEEP_S)})[0] != OK:
                 return False
-            hash_ = self._line.read(tenant)
+            for _ in range(_PIECES):
+                _, more, found = self._line.step(tenant, {"op": "over", "now": now, "count": _PIECE})
+                self._line.later(tenant, *(end_of(field, now) for field in orjson.loads(found)))
+                if more == "0":
+                    break
         except StoreUnavailable:
             return False
-        over = [id_ for id_, ends in reservations(hash_).items() if ends <= now]
-        stale = [name for name, row in states(hash_).items() if row.until <= now]
-        self._line.later(tenant, *({"op": "expire", "id": id_, "now": now} for id_ in over))
-        self._line.later(tenant, *({"op": "forget", "row": name, "now": now} for name in stale))
         return True

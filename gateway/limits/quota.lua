@@ -143,6 +143,27 @@ function ops.forget(op)
   return {'ok'}
 end
 
+local function is_over(field, text, now)
+  local at = tonumber(text:match('^%S+'))
+  return (field:match('^[rw]:') and at <= now) or false
+end
+function ops.over(op)
+  local at, more = redis.call('HGET', KEYS[1], 'at') or '0', '1'
+  local piece, found = redis.call('HSCAN', KEYS[1], at, 'COUNT', op.count), {}
+  for i = 1, #piece[2], 2 do
+    if is_over(piece[2][i], piece[2][i + 1], op.now) then found[#found + 1] = piece[2][i] end
+  end
+  if piece[1] == '0' then
+    more = '0'
+    redis.call('HDEL', KEYS[1], 'at')
+  else
+    redis.call('HSET', KEYS[1], 'at', piece[1])
+  end
+  table.sort(found)
+  local named = #found == 0 and '[]' or cjson.encode(found):gsub('\\/', '/')
+  return {'ok', more, named}
+end
+
 function ops.turn(op)
   if op.now - tonumber(redis.call('HGET', KEYS[1], 'swept') or '0') < op.every then return {'kept'} end
   redis.call('HSET', KEYS[1], 'swept', text(op.now))

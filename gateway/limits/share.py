@@ -1,11 +1,21 @@
-"""What this process itself has used, and its own share of the limits for when the store is away."""
+"""What this process itself has used, and its own share of the limits for when the store is away.
+
+Of at most :data:`MAX_ROWS` rows: runs of workflows are told apart for a month after their last call, so a busy gateway
+would remember millions. The row that was silent longest goes first; the store still has it.
+"""
 
 from __future__ import annotations
 
 from threading import Lock
+from typing import Final
 
+from fusebox import happenings
+from gateway.limits import told
 from gateway.limits.rows import Place, State
 from gateway.limits.steps import OK, SHORT, Op
+
+MAX_ROWS: Final = 100_000
+"""Some 100 MB."""
 
 
 class Share:
@@ -13,10 +23,11 @@ class Share:
 
     Args:
         workers: how many processes share the limits.
+        max_rows: rows remembered at once.
     """
 
-    def __init__(self, workers: int) -> None:
-        self._workers = workers
+    def __init__(self, workers: int, max_rows: int = MAX_ROWS) -> None:
+        self._workers, self._max_rows = workers, max_rows
         self._rows: dict[str, State] = {}
         self._open: dict[str, list[tuple[str, int, int]]] = {}
         self._lock = Lock()
@@ -42,17 +53,18 @@ class Share:
             mine = self._open.get(id_, [])
             for place, (name, slot, units) in enumerate(mine):
                 less = back.get(name, 0)
-                self._rows[name].held -= less
-                self._rows[name].correct(slot, -less)
+                if row := self._rows.get(name):
+                    row.held -= less
+                    row.correct(slot, -less)
                 mine[place] = name, slot, units - less
 
     def settle(self, id_: str, spent: dict[str, int]) -> None:
         """Count what a call has spent."""
         with self._lock:
             for name, slot, units in self._open.pop(id_, ()):
-                row = self._rows[name]
-                row.held -= units
-                row.correct(slot, spent[name] - units)
+                if row := self._rows.get(name):
+                    row.held -= units
+                    row.correct(slot, spent[name] - units)
 
     def used(self, now: float) -> dict[str, State]:
         """The rows that still count; those that do not are forgotten."""
@@ -64,8 +76,11 @@ class Share:
             return {name: row for name, row in self._rows.items() if row.total}
 
     def _rolled(self, ask: Op) -> State:
-        row = self._rows.setdefault(ask["row"], State())
+        row = self._rows[ask["row"]] = self._rows.pop(ask["row"], State())  # the last that spoke is the last
         row.roll(Place(ask["keep"], ask["slot"], ask["until"]))
+        if len(self._rows) > self._max_rows:
+            del self._rows[next(iter(self._rows))]
+            happenings.emit(told.QUOTA_FORGOTTEN)
         return row
 
     def _count(self, op: Op, rows: list[State], calls: int) -> None:

@@ -4,7 +4,7 @@ One hash holds a tenant's quota, so a step sees and changes all its rows at once
 
 * ``w:<row>``: a row, see :mod:`gateway.limits.rows`;
 * ``r:<id>``: an open reservation: the end of its lease (Unix seconds), then a line ``slot units row`` for each row;
-* ``swept``: when somebody last looked for leases that are over (``turn`` lets one worker do it at a time);
+* ``swept``: when somebody last looked for what is over (``turn`` lets one worker do it at a time), and ``at``: where;
 * ``born``: drawn when the hash came into being. A step that finds another one knows that the store lost its rows.
 
 A reservation's states::
@@ -28,7 +28,9 @@ Invariants, which the model in the tests checks:
 The argument is a JSON document ``{"born", "ops": [{"op": …}]}``, its ops made in order. The answer is one text: a line
 with ``born``, then a line for each op with its words (a row is one), parted by tabs. ``reserve`` may ask for ``more``
 calls than the one at hand, and is told how many it got. ``charge`` counts what was let
-through while the store was away, above the limit if need be.
+through while the store was away, above the limit if need be. ``over`` names, of the next ``count`` fields or so, the
+reservations whose lease is over and the rows that say nothing any more: a hash may hold the rows of a million runs, and
+who read it whole would keep all calls waiting.
 """
 
 from __future__ import annotations
@@ -137,6 +139,12 @@ def _forget(hash_: _Hash, op: Op) -> list[str]:
     return [OK]
 
 
+def _over(hash_: _Hash, op: Op) -> list[str]:
+    """In memory there are no pieces."""
+    found = [field for field, text in hash_.items() if field[:2] in ("r:", "w:") and int(text.split()[0]) <= op["now"]]
+    return [OK, "0", orjson.dumps(sorted(found)).decode()]
+
+
 def _turn(hash_: _Hash, op: Op) -> list[str]:
     if op["now"] - int(hash_.get("swept", "0")) < op["every"]:
         return ["kept"]
@@ -152,6 +160,7 @@ _OPS: Final[dict[str, Callable[[_Hash, Op], list[str]]]] = {
     "charge": _charge_rows,
     "expire": _expire,
     "forget": _forget,
+    "over": _over,
     "turn": _turn,
 }
 
@@ -193,11 +202,7 @@ def decoded(answer: str) -> tuple[str, list[list[str]]]:
     return born, [line.split("\t") for line in lines]
 
 
-def reservations(hash_: _Hash) -> dict[str, int]:
-    """The open reservations of a hash that was read whole, each with the end of its lease."""
-    return {field[2:]: int(text.partition("\n")[0]) for field, text in hash_.items() if field.startswith("r:")}
-
-
-def states(hash_: _Hash) -> dict[str, State]:
-    """The rows of a hash that was read whole."""
-    return {field[2:]: State.parse(text) for field, text in hash_.items() if field.startswith("w:")}
+def end_of(field: str, now: int) -> Op:
+    """The op that ends what ``over`` has named."""
+    kind, _, name = field.partition(":")
+    return {"op": "expire", "id": name, "now": now} if kind == "r" else {"op": "forget", "row": name, "now": now}

@@ -15,6 +15,10 @@ QUOTA_LOCAL: Final = declare(
 QUOTA_LOST: Final = declare(
     "quota_lost", logging.ERROR, "the quota's store lost its rows; this process told it what it has used itself"
 )
+QUOTA_FORGOTTEN: Final = declare(
+    "quota_forgotten", logging.DEBUG,
+    "a process no longer knows what it used of a limit: of too many, the one that was silent longest; the store does",
+)  # fmt: skip
 QUOTA_EXPIRED: Final = declare(
     "quota_expired", logging.WARNING, "reservations of workers that died ended with their leases, spent in full"
 )

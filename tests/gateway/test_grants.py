@@ -15,7 +15,8 @@ from fusebox.clock import ManualClock
 from fusebox.errors import StoreUnavailable
 from fusebox.store import MemoryStore, RedisStore, Script, Store
 from gateway.limits import Call, Demand, Grants, Limit, Limiter, Part, Refusal, Wire
-from gateway.limits.steps import STEP, encoded, states
+from gateway.limits.rows import State
+from gateway.limits.steps import STEP, encoded
 
 WINDOW, SLOT, SLIDING, HOURLY = 60, 5, 10_000, 25_000
 LIMITS = [
@@ -52,6 +53,11 @@ class Counting(MemoryStore):
 
 def grants_on(store: Store, clock: ManualClock, limits: list[Limit] = LIMITS, wire: Wire | None = None) -> Grants:
     return Grants(Limiter(store, limits, clock, wire=wire), clock)
+
+
+def states(hash_: dict[str, str]) -> dict[str, State]:
+    """The rows of a quota."""
+    return {field[2:]: State.parse(text) for field, text in hash_.items() if field.startswith("w:")}
 
 
 def used(store: Store) -> dict[str, int]:

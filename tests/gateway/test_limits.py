@@ -31,6 +31,9 @@ from gateway.limits import (
 )
 from gateway.limits.answers import rate_headers
 from gateway.limits.line import Line
+from gateway.limits.share import Share
+from tests.fixtures.store import RedisServer
+from tests.need import PATIENCE_S
 
 DAY = 86_400
 CALL = Call("helper", team="support", model="gpt-5-mini", workflow="run-1")
@@ -232,6 +235,43 @@ def test_rows_that_say_nothing_any_more_are_forgotten(store: Store, clock: Manua
     clock.advance(200)
     limiter.tick()
     assert not [key for key in store.read("fusebox:default:quota") if key.startswith(("w:", "r:"))]
+
+
+def test_a_quota_of_very_many_runs_is_looked_after_piece_by_piece(
+    redis_server: RedisServer, clock: ManualClock
+) -> None:
+    """Who read it whole would keep every call waiting, and give up: nothing would ever be forgotten again."""
+    client, stale, silent = redis_server.client(), f"{clock.now() - 60:.0f}", f"{clock.now() + 86_400:.0f}"
+    rows = {f"w:tokens/lifetime/workflow/run-{n}": f"{silent if n % 2 else stale} 0 0 0 0 0:10" for n in range(30_000)}
+    client.hset("fusebox:default:quota", mapping={**rows, "r:dead": f"{stale}\n0 5 tokens/lifetime/workflow/run-1"})
+    store = RedisStore(redis_server.url, timeout=PATIENCE_S)
+    limiter = Limiter(store, [limit("agent", "requests", 5, window_s=60)], clock)
+    taken(limiter.reserve(CALL, Demand()))
+    client.config_resetstat()
+    for _ in range(4):
+        clock.advance(31)
+        limiter.tick()
+    assert "cmdstat_hgetall" not in client.info("commandstats")
+    fields = client.hgetall("fusebox:default:quota")
+    assert sum(field.startswith(b"w:tokens/lifetime") for field in fields) == 15_000
+    assert b"r:dead" not in fields
+    assert fields[b"w:tokens/lifetime/workflow/run-1"].split()[4] == b"5", "its worker died: spent in full"
+    store.close()
+    client.close()
+
+
+def test_a_process_remembers_a_bounded_number_of_rows_and_forgets_the_silent_ones_first(clock: ManualClock) -> None:
+    share = Share(workers=1, max_rows=10)
+    ask = {"keep": 0, "slot": 0, "until": clock.now() + 60, "limit": 10**6, "n": 7}
+    for number in range(50):
+        for row in ("steady", f"run-{number}"):
+            assert share.reserve({"id": f"{row} {number}", "rows": [{**ask, "row": row}]})[0] == "ok"
+    assert len(share.used(clock.now())) == 10
+    assert share.used(clock.now())["steady"].total == 350
+    share.lessen("run-0 0", {"run-0": 3})
+    share.settle("run-0 0", {"run-0": 1})
+    share.settle("steady 0", {"steady": 0})
+    assert share.used(clock.now())["steady"].total == 343
 
 
 def test_the_most_exact_name_counts_alone(store: Store, clock: ManualClock) -> None:

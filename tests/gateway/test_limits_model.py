@@ -160,6 +160,7 @@ OPS: st.SearchStrategy[dict[str, Any]] = st.one_of(
     st.fixed_dictionaries({"op": st.just("charge"), "rows": st.lists(PLACES, max_size=2)}),
     st.fixed_dictionaries({"op": st.just("expire"), "id": IDS, "now": TIMES}),
     st.fixed_dictionaries({"op": st.just("forget"), "row": st.sampled_from(ROWS), "now": TIMES}),
+    st.fixed_dictionaries({"op": st.just("over"), "now": TIMES, "count": st.just(100)}),
     st.fixed_dictionaries({"op": st.just("turn"), "now": TIMES, "every": st.just(30)}),
 )
 
