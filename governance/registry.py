@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from threading import Lock
@@ -16,6 +17,8 @@ from fusebox.registry import AgentEntry, ApprovalRule, Grant, Registry, Role, Ru
 from fusebox.toml_file import in_toml
 
 MAX_STRANGERS: Final = 10_000
+SILENT_S: Final = 1800.0
+"""A stranger that was silent for so long makes room for another: detectors have forgotten it, too."""
 _LISTS: Final[Mapping[str, type[BaseModel]]] = {
     "sql": SqlGrant,
     "grants": Grant,
@@ -44,37 +47,52 @@ def load_registry(path: Path) -> Registry:
 
 
 class Strangers:
-    """Remembers which unregistered agents have spoken. Thread-safe and bounded.
+    """Remembers which unregistered agents have spoken lately. Thread-safe and bounded.
 
     Args:
         registry: who is known.
-        limit: strangers remembered; beyond that, new ones are not noticed any more (an id made up for each message
-            must not turn into an alert for each message).
+        limit: strangers remembered; while all of them have spoken within :data:`SILENT_S`, new ones are not noticed (an
+            id made up for each message must not turn into an alert for each message).
     """
 
     def __init__(self, registry: Registry, limit: int = MAX_STRANGERS) -> None:
         self._registry = registry
         self._limit = limit
-        self._seen: dict[str, None] = {}
+        self._seen: OrderedDict[str, float] = OrderedDict()
         self._lock = Lock()
 
-    def notice(self, agent: str) -> bool:
-        """True the first time an unregistered agent speaks."""
-        if agent in self._registry.agents or agent in self._seen:
+    def notice(self, agent: str, now: float) -> bool:
+        """True the first time an unregistered agent speaks, and when it speaks again after it was forgotten.
+
+        Args:
+            now: seconds on any clock.
+        """
+        if agent in self._registry.agents:
             return False
         with self._lock:
-            if agent in self._seen or len(self._seen) >= self._limit:
+            new = agent not in self._seen
+            if new and not self._has_room(now):
                 return False
-            self._seen[agent] = None
-            return True
+            self._seen[agent] = now
+            self._seen.move_to_end(agent)
+            return new
 
     def __contains__(self, agent: str) -> bool:
         return agent in self._seen
 
     def seen(self) -> tuple[str, ...]:
-        """All strangers so far, first comers first."""
+        """All that are remembered, the one that has spoken last at the end."""
         with self._lock:
             return tuple(self._seen)
+
+    def _has_room(self, now: float) -> bool:
+        """Under the lock: there is room, or one that was silent has made some."""
+        if len(self._seen) < self._limit:
+            return True
+        silent = now - next(iter(self._seen.values())) > SILENT_S
+        if silent:
+            self._seen.popitem(last=False)
+        return silent
 
 
 def _explain(error: dict[str, Any]) -> str:

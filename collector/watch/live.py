@@ -53,7 +53,7 @@ LIVE_FAILED: Final = happenings.declare(
     "a spool record, or one span of it, could not be judged; keep has it all the same",
 )
 STRANGERS_FULL: Final = happenings.declare(
-    "strangers_overflow", logging.WARNING, "an event of one unregistered agent too many was not judged"
+    "strangers_overflow", logging.WARNING, "an event of one unregistered agent too many at a time was not judged"
 )
 WARNED: Final = happenings.declare("finding_warned", logging.WARNING, "a detector warns without opening the circuit")
 OBSERVED: Final = happenings.declare("finding_observed", logging.INFO, "a rule that only observes has a finding")
@@ -126,8 +126,8 @@ class Judge:
             happenings.emit(UNTOLD, agent=agent)
 
     def _admitted(self, event: Event) -> bool:
-        """Registered agents always; strangers up to a bound, each announced once."""
-        if self._strangers.notice(event.agent):
+        """Registered agents always; strangers up to a bound of those that spoke lately, each announced once."""
+        if self._strangers.notice(event.agent, self._clock.now()):
             self._stranger(event)
         if event.agent in self._registry.agents or event.agent in self._strangers:
             return True

@@ -64,8 +64,9 @@ class Lifted:
 
     def newest(self) -> list[str]:
         """Lifted ids, at most a thousand; those of unknown age first to go."""
-        known = [id for id in dict.fromkeys(self._order) if id in self._latch.lifted()]
-        others = sorted(self._latch.lifted().difference(known))
+        lifted = self._latch.lifted()
+        known = [id for id in dict.fromkeys(self._order) if id in lifted]
+        others = sorted(lifted.difference(known))
         return others[: _MAX_LIFTED - len(known)] + known
 
 

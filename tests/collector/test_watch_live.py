@@ -10,7 +10,7 @@ import pytest
 
 from fusebox import happenings
 from fusebox.cli import main
-from fusebox.clock import SystemClock
+from fusebox.clock import ManualClock, SystemClock
 from fusebox.config import Config
 from fusebox.control import ControlRefused
 from fusebox.eventmap import SpanFacts, event_of
@@ -164,6 +164,22 @@ class TestWhoSpeaks:
         try:
             until(lambda: harness.state("bot") == "open", "registered agents are judged all the same")
             assert happenings.counts()["strangers_overflow"] == before + 20
+        finally:
+            harness.close()
+
+    def test_strangers_that_came_and_went_leave_room_for_those_that_come(
+        self, watch_config: Config, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("collector.watch.live.MAX_STRANGERS", 30)
+        clock = ManualClock()
+        harness = Harness(watch_config, clock).start()
+        try:
+            for job in range(30):
+                harness.spans(f"job-{job}", 1)
+            until(lambda: harness.tile("job-29"), "all of them were seen")
+            clock.advance(3600)
+            harness.spans("job-99", 6)
+            until(lambda: harness.state("job-99") == "open", "one more was judged")
         finally:
             harness.close()
 

@@ -86,6 +86,15 @@ def test_text_that_is_no_utf8(path: Path) -> None:
 def test_strangers_are_noticed_once_each_and_boundedly(path: Path) -> None:
     path.write_text(GOOD)
     strangers = Strangers(load_registry(path), limit=2)
-    assert not strangers.notice("ticket-helper")
-    assert [strangers.notice(a) for a in ("x", "x", "y", "z", "z")] == [True, False, True, False, False]
+    assert not strangers.notice("ticket-helper", 0.0)
+    assert [strangers.notice(a, 0.0) for a in ("x", "x", "y", "z", "z")] == [True, False, True, False, False]
     assert strangers.seen() == ("x", "y")
+
+
+def test_strangers_that_fell_silent_make_room_for_others(path: Path) -> None:
+    path.write_text(GOOD)
+    strangers = Strangers(load_registry(path), limit=2)
+    for number in range(100):
+        assert strangers.notice(f"job-{number}", number * 2000.0), "one after the other, for as long as it goes on"
+        strangers.notice("steady", number * 2000.0)
+    assert strangers.seen() == ("job-99", "steady")
