@@ -7,15 +7,21 @@ A Command or a trip is noticed on other threads; the calls live on the event loo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from types import TracebackType
+from typing import Final
 
 from breakers.guards import verdict_on
 from fusebox import guard
+from fusebox.errors import ConfigError
 from fusebox.records import Action, State, Verdict
 from gateway.asking import Asking
 from gateway.denied import Denied, by_guard
 from rabbitmq.runtime import Runtime
+
+_LINGER_S: Final = 1.0
 
 
 class Flight:
@@ -84,6 +90,10 @@ class Flights:
         """How many there are."""
         return sum(len(flights) for flights in self._by_agent.values())
 
+    def flies(self, agent: str) -> bool:
+        """True while it has a call under way."""
+        return agent in self._by_agent
+
     def sweep(self, agent: str) -> None:
         """Cut what the agent may not go on with; from any thread, and cheap when it has nothing under way."""
         if self._loop is not None and agent in self._by_agent:
@@ -129,11 +139,20 @@ class Seat:
 
 
 class Seats:
-    """The agents this process answers for: it hears their kills, and gives Receipts."""
+    """The agents this process answers for: it hears their kills, and gives Receipts.
 
-    def __init__(self, runtime: Runtime, flights: Flights) -> None:
+    An agent that has no key any more, and nothing under way, is let go when another one comes: *watch* hears of a
+    process for so many agents only.
+
+    Args:
+        keyed: who has a key now; raises :class:`ConfigError` when nobody knows.
+    """
+
+    def __init__(self, runtime: Runtime, flights: Flights, keyed: Callable[[], Iterable[str]]) -> None:
         self._runtime, self._flights, self._asking = runtime, flights, Asking("snapshots")
+        self._keyed = keyed
         self._seats: dict[str, Seat] = {}
+        self._leaving: dict[str, float] = {}
 
     def start(self, agents: tuple[str, ...]) -> None:
         """Everybody who has a key now."""
@@ -150,5 +169,18 @@ class Seats:
         """Make sure that the agent is among them: its key may be younger than this process."""
         if agent not in self._seats:
             self._seats[agent] = seat = Seat(agent, self._flights)
-            joining = asyncio.ensure_future(self._asking.answer(lambda: self._runtime.join(seat)))
+            joining = asyncio.ensure_future(self._join(seat))
             await asyncio.shield(joining)  # it has its seat by now, whoever waits for it
+
+    async def _join(self, seat: Seat) -> None:
+        with suppress(ConfigError):
+            self._let_go(frozenset(await self._asking.answer(self._keyed)))
+        await self._asking.answer(lambda: self._runtime.join(seat))
+
+    def _let_go(self, keyed: frozenset[str]) -> None:
+        """A key may count for a moment after it was revoked, and a call begin: so not at first sight."""
+        now = time.monotonic()
+        self._leaving = {agent: self._leaving.get(agent, now) for agent in self._seats.keys() - keyed}
+        for agent, since in self._leaving.items():
+            if now - since > _LINGER_S and not self._flights.flies(agent):
+                self._runtime.part(self._seats.pop(agent))

@@ -70,7 +70,7 @@ def assemble(settings: GatewaySettings, runtime: Runtime, upstream: Upstream) ->
     routes = Routes(settings, runtime.clock)
     flights, key = Flights(runtime, incident), mask_key(runtime.config.data_dir)
     means = Means(
-        seats=Seats(runtime, flights), flights=flights, admission=Admission(runtime, incident),
+        seats=Seats(runtime, flights, keys.agents), flights=flights, admission=Admission(runtime, incident),
         approving=Approving(runtime),
         screens=screens_of(settings, runtime, key),
         quota=quota_of(settings, runtime.config, runtime.registry, runtime.clock),

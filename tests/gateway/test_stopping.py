@@ -1,6 +1,7 @@
 """A tripped or killed agent is refused, and what it has under way ends."""
 
 import asyncio
+import itertools
 import json
 import threading
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from tests.fixtures.gateway import Provider, Running, StartGateway, failing, han
 from tests.fixtures.watch import Harness
 from tests.gateway.test_ledger import CHAT, ask, attributes
 from tests.gateway.test_tools import call
+from tests.need import PATIENCE_S
 
 ASK = [{"role": "user", "content": "Is my ticket solved?"}]
 
@@ -189,7 +191,7 @@ def test_a_client_that_leaves_takes_the_upstreams_call_with_it(running: Running,
 def test_an_agent_whose_first_client_left_while_it_waited_is_stopped_all_the_same(running: Running) -> None:
     runtime, free = running.runtime, threading.Event()
     flights = Flights(runtime, lambda *_: "here")
-    seats = Seats(runtime, flights)
+    seats = Seats(runtime, flights, lambda: ())
 
     async def fly() -> None:
         waiting = [asyncio.ensure_future(seats._asking.answer(lambda: free.wait(30))) for _ in range(64)]
@@ -206,6 +208,32 @@ def test_an_agent_whose_first_client_left_while_it_waited_is_stopped_all_the_sam
 
     with pytest.raises(Denied, match="a loop"):
         asyncio.run(fly())
+
+
+def test_agents_whose_keys_were_revoked_are_let_go_but_not_in_the_middle_of_a_call(
+    running: Running, provider: Provider
+) -> None:
+    """Else a gateway would speak for ever more agents, until watch refuses to hear it for so many."""
+    numbers = itertools.count()
+
+    def job() -> bool:
+        """An agent that lives for one call; true once only those are left that have a key, or a call under way."""
+        key_id, key = running.keys.add(f"job-{next(numbers)}", team="", models=("*",), tools=())
+        assert ask(running, "/v1/chat/completions", CHAT, key=key)[0] == 200
+        running.keys.revoke(key_id)
+        return "job-0" not in running.runtime._members
+
+    provider.answers = [streamed("openai_chat.sse", parts=3, then=hanging), whole("openai_chat.json")]
+    heard: list[str] = []
+    client = threading.Thread(target=chatting(running, heard), daemon=True)
+    client.start()
+    eventually(lambda: heard, what="the beginning of the stream")
+    running.keys.revoke(next(iter(running.keys.entries())))
+    eventually(job, what="the first of them is let go")
+    assert "ticket-helper" in running.runtime._members
+    running.runtime.circuits.trip("ticket-helper", reason="a loop", actor="a test")
+    client.join(PATIENCE_S)
+    eventually(lambda: job() and "ticket-helper" not in running.runtime._members, what="its last call is over")
 
 
 def test_a_call_under_way_goes_on_when_its_key_is_revoked(running: Running, provider: Provider) -> None:
