@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Final, Protocol
 
@@ -39,6 +38,7 @@ from governance.policy.policy import open_policy
 from governance.registry import load_registry
 from rabbitmq.amqp import AmqpBroker
 from rabbitmq.broker import Broker
+from rabbitmq.chores import Chores
 from rabbitmq.claims import Claims
 from rabbitmq.inprocess import InProcessBroker
 from rabbitmq.lineage import LineageCodec, LineageGuard
@@ -56,9 +56,6 @@ SLOW_S: Final = 0.5
 """How long an agent that was warned about waits after each action, and for how long that goes on."""
 SLOW_FOR_S: Final = 60.0
 
-TICK_FAILED: Final = happenings.declare(
-    "tick_failed", logging.WARNING, "broker, store or latch did not answer while looking after an agent; tried again"
-)
 SLOWED: Final = happenings.declare(
     "agent_slowed", logging.INFO, "an inline detector warns of an agent: for a minute it waits after each action"
 )
@@ -116,6 +113,7 @@ class Runtime:
         self._slow: dict[str, float] = {}
         self._panel = Panel(rules, registry)
         self._members: dict[str, Member] = {}
+        self._chores = Chores(clock)
         self._wake, self._stopping = threading.Event(), threading.Event()
         self._ticker = threading.Thread(target=self._run, name="fusebox-ticker", daemon=True)
 
@@ -172,6 +170,7 @@ class Runtime:
     def part(self, member: Member) -> None:
         """An Agent stops."""
         self._members.pop(member.name, None)
+        self._chores.forget(member.name)
 
     # --- what actions call ----------------------------------------------------------------------------------------
     def observe(self, event: Event) -> None:
@@ -183,7 +182,9 @@ class Runtime:
     def found(self, finding: Finding) -> None:
         """Act on a Finding: open the agent's own circuit, at once; or, when it warns, slow the agent down."""
         if finding.action == "warn":
-            self._slow[finding.agent] = self.clock.monotonic() + SLOW_FOR_S
+            now = self.clock.monotonic()
+            self._slow = {agent: until for agent, until in self._slow.items() if until > now}
+            self._slow[finding.agent] = now + SLOW_FOR_S
             happenings.emit(SLOWED, agent=finding.agent, detector=finding.detector, reason=finding.reason)
         if finding.action != "open":
             return
@@ -248,9 +249,9 @@ class Runtime:
         while not self._stopping.is_set():
             self._wake.wait(TICK_S)
             self._wake.clear()
-            self._attempt(self._refresh)
+            self._chores.do("", self._refresh)
             for member in list(self._members.values()):
-                self._attempt(member.tick)
+                self._chores.do(member.name, member.tick)
 
     def _refresh(self) -> None:
         for transition in self.circuits.refresh():
@@ -266,13 +267,6 @@ class Runtime:
             self.link.obey(keyring)
             for agent in list(self._members):
                 self.link.join(agent, patience=0.0)
-
-    @staticmethod
-    def _attempt(work: Callable[[], None]) -> None:
-        try:
-            work()
-        except Exception as error:  # nothing may end the thread that shuts valves; what failed is tried again
-            happenings.emit(TICK_FAILED, error=repr(error))
 
     def _new_link(self) -> Link:
         return Link(

@@ -53,7 +53,9 @@ LIVE_FAILED: Final = happenings.declare(
     "a spool record, or one span of it, could not be judged; keep has it all the same",
 )
 STRANGERS_FULL: Final = happenings.declare(
-    "strangers_overflow", logging.WARNING, "an event of one unregistered agent too many at a time was not judged"
+    "strangers_overflow",
+    logging.WARNING,
+    "events of more unregistered agents at a time than are judged were not judged",
 )
 WARNED: Final = happenings.declare("finding_warned", logging.WARNING, "a detector warns without opening the circuit")
 OBSERVED: Final = happenings.declare("finding_observed", logging.INFO, "a rule that only observes has a finding")
@@ -83,6 +85,7 @@ class Judge:
         self._burning, self._complete = burning, complete
         self._strangers = Strangers(registry, MAX_STRANGERS)
         self._untold: set[str] = set()
+        self._passed_over = 0
         self.watermark = 0.0
 
     def read(self, span: SpanFacts) -> Event | None:
@@ -131,8 +134,14 @@ class Judge:
             self._stranger(event)
         if event.agent in self._registry.agents or event.agent in self._strangers:
             return True
-        happenings.emit(STRANGERS_FULL)
+        self._passed_over += 1
         return False
+
+    def tell(self) -> None:
+        """Say how many events were not judged: once for a record, not for each, or made-up ids would fill the log."""
+        if self._passed_over:
+            happenings.emit(STRANGERS_FULL, count=self._passed_over, events=self._passed_over)
+            self._passed_over = 0
 
 
 class Live:
@@ -201,6 +210,7 @@ class Live:
         """Step by step for all spans, not span by span: what does one step stays in the processor's caches."""
         events = _each(self._judge.read, list(facts_of(record.payload)), record)
         _each(self._judge.judge, filter(None, events), record)
+        self._judge.tell()
 
     def _commit(self, reader: Reader) -> None:
         """Let go of what no detector needs any more."""

@@ -167,6 +167,22 @@ class TestWhoSpeaks:
         finally:
             harness.close()
 
+    def test_events_that_are_not_judged_are_told_once_a_record(
+        self, watch_config: Config, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr("collector.watch.live.MAX_STRANGERS", 1)
+        harness, before = Harness(watch_config, SystemClock()), happenings.counts()["strangers_overflow"]
+        harness.spans("known", 1)
+        harness.spans("made-up", 25)
+        harness.spans("bot", 6)
+        harness.start()
+        try:
+            until(lambda: harness.state("bot") == "open", "the record behind it was judged")
+            assert happenings.counts()["strangers_overflow"] == before + 25
+            assert sum("strangers_overflow" in line for line in caplog.messages) == 1
+        finally:
+            harness.close()
+
     def test_strangers_that_came_and_went_leave_room_for_those_that_come(
         self, watch_config: Config, monkeypatch: pytest.MonkeyPatch
     ) -> None:

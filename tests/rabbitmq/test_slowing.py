@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 from fusebox.clock import ManualClock
+from fusebox.records import Finding
 from rabbitmq import Agent, Context, Runtime
 from rabbitmq.runtime import SLOW_FOR_S, SLOW_S
 from tests.fixtures.agents import RuntimeFactory
@@ -46,3 +47,12 @@ def test_in_observe_only_nobody_waits(runtimes: RuntimeFactory, unique: Unique) 
     runtime, context, clock, _ = warned(runtimes, name := unique("agent"))
     runtime.circuits.set_mode(name, "observe_only", reason="trial", actor="operator:jo")
     assert act(context, clock, "something new", "found") == 0.0
+
+
+def test_who_was_warned_and_came_no_more_is_forgotten(runtimes: RuntimeFactory) -> None:
+    clock = ManualClock()
+    runtime = runtimes(clock)
+    for number in range(1000):
+        runtime.found(Finding(f"job-{number}", "repetition", clock.now(), "loops", "warn", 3.0, 3.0))
+        clock.advance(1.0)
+    assert len(runtime._slow) <= SLOW_FOR_S
