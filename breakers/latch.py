@@ -12,7 +12,9 @@ File format: JSON Lines, one record each, UTF-8, mode 0600::
     {"op": "vouch", "agent": …, "sum": "<16 hex>"}
 
 A vouch says that a signed snapshot has once told this file all about an agent: on the strength of it the agent may act
-on its last word while *watch* is away. It lives and dies with the kills beside it.
+on its last word while *watch* is away. It lives and dies with the kills beside it. A file vouches for
+:data:`MAX_VOUCHED` agents: where each run of something is an agent of its own, every process would read about all that
+ever were. One more waits for its snapshot each time.
 
 ``sum`` is the start of the SHA-256 of the record's canonical JSON without ``sum``.
 
@@ -55,6 +57,12 @@ LATCH_DAMAGED: Final = happenings.declare(
     logging.CRITICAL,
     "a line of the latch file cannot be read; everything stays cut until it is lifted",
 )
+VOUCHES_FULL: Final = happenings.declare(
+    "latch_vouches_full",
+    logging.WARNING,
+    "the latch file vouches for as many agents as it may: others need watch each time they start",
+)
+MAX_VOUCHED: Final = 20_000
 _Record = dict[str, Any]
 _KILL_KEYS: Final = {"op", "id", "scope", "reason", "operator", "time"}
 
@@ -112,6 +120,7 @@ class Latch:
         self._unwritten: list[_Record] = []
         self._whole: list[_Record] = []
         self._vouched: set[str] = set()
+        self._full = False
         self.refresh()
 
     def killed(self, agent: str) -> Kill | None:
@@ -137,7 +146,7 @@ class Latch:
     def kills(self) -> dict[str, Kill]:
         """Kills in force, by id."""
         with self._lock:
-            return {id_: kill for id_, kill in self._kills.items() if id_ not in self._lifted}
+            return dict(self._kills)
 
     def lifted(self) -> frozenset[str]:
         """Kill ids that never latch (again)."""
@@ -157,7 +166,8 @@ class Latch:
         with self._lock:
             new = kill_id not in self._kills and kill_id not in self._lifted
             if new:
-                self._take_kill(kill)
+                self._kills[kill_id] = kill
+                self._index()
                 self._unwritten.append({"op": "kill", **asdict(kill)})
             self._write()
             return new
@@ -175,21 +185,30 @@ class Latch:
             record: _Record = {"op": "lift", "ids": new}
             self._write(record)
             self._take(record)
+            self._index()
             return True
 
     def vouch(self, agent: str) -> bool:
-        """Note that a snapshot has said how things stand with ``agent``; False when that was known.
+        """Note that a snapshot has told all about ``agent``; False when that was known, or there is no room.
 
         Raises:
             OSError: it could not be written.
         """
         with self._lock:
-            if agent in self._vouched:
+            if agent in self._vouched or self._is_full():
                 return False
             record: _Record = {"op": "vouch", "agent": agent}
             self._write(record)
             self._take(record)
             return True
+
+    def _is_full(self) -> bool:
+        """Told once."""
+        full = len(self._vouched) >= MAX_VOUCHED
+        if full and not self._full:
+            happenings.emit(VOUCHES_FULL, file=str(self._path))
+        self._full = full
+        return full
 
     def vouched(self, agent: str) -> bool:
         """True when a snapshot has told this latch about ``agent``, in whichever process."""
@@ -213,20 +232,16 @@ class Latch:
     def _take(self, record: _Record) -> None:
         if record["op"] == "lift":
             self._lifted.update(record["ids"])
-            self._index()
+            for id_ in record["ids"]:
+                self._kills.pop(id_, None)
         elif record["op"] == "vouch":
             self._vouched.add(record["agent"])
-        else:
-            self._take_kill(Kill(**{k: v for k, v in record.items() if k != "op"}))
-
-    def _take_kill(self, kill: Kill) -> None:
-        self._kills.setdefault(kill.id, kill)
-        self._index()
+        elif record["id"] not in self._lifted:
+            self._kills.setdefault(record["id"], Kill(**{k: v for k, v in record.items() if k != "op"}))
 
     def _index(self) -> None:
         """Swap what :meth:`killed` and :meth:`stops` read."""
-        kills = [kill for kill in self._kills.values() if kill.id not in self._lifted]
-        self._latched = _Latched.of(kills) if kills else None
+        self._latched = _Latched.of(self._kills.values()) if self._kills else None
 
     # --- file ------------------------------------------------------------------------------------------------------
     def _write(self, *more: _Record) -> None:
@@ -265,6 +280,7 @@ class Latch:
         self._whole = [whole] if whole else []
         for record in self._whole:
             self._take(record)
+        self._index()
         self._position = (stat.st_ino, offset + len(data) - len(tail))
         return bool(lines or whole)
 

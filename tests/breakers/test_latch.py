@@ -108,6 +108,35 @@ def test_a_vouch_survives_a_restart_and_frees_nobody(path: Path) -> None:
     assert again.killed("a")
 
 
+def test_a_file_vouches_for_a_bounded_number_of_agents(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("breakers.latch.MAX_VOUCHED", 10)
+    latch, before = Latch(path), happenings.counts()["latch_vouches_full"]
+    assert [latch.vouch(f"job-{number}") for number in range(50)] == [True] * 10 + [False] * 40
+    again = Latch(path)
+    assert again.vouched("job-9")
+    assert not again.vouched("job-10")
+    assert len(path.read_bytes().splitlines()) == 10
+    assert happenings.counts()["latch_vouches_full"] == before + 1
+    assert latch.kill("k1", "agent:job-49"), "kills have no bound"
+    assert again.refresh()
+    assert again.killed("job-49")
+
+
+def test_a_kill_that_was_lifted_is_kept_by_its_id_alone(path: Path) -> None:
+    latch = Latch(path)
+    for number in range(50):
+        latch.kill(f"k{number}", f"agent:a{number}", reason="loops")
+        latch.lift([f"k{number}"])
+    path.unlink()
+    latch.kill("last", "agent:b")
+    kept = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [record["op"] for record in kept] == ["lift", "kill"]
+    again = Latch(path)
+    assert not again.kill("k7", "agent:a7"), "a lift is for ever"
+    assert again.killed("a7") is None
+    assert again.killed("b")
+
+
 def test_nobody_is_no_scope(path: Path) -> None:
     for scope in ("", "agent:", "team:x"):
         with pytest.raises(BadCommand, match="names nobody"):
