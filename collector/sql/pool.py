@@ -4,6 +4,7 @@ The engine looks at its time limit between blocks only, and one call on one bloc
 holds is a limit on the process:
 
     absent ── keep starts, or a statement comes ──► ready ── a statement overruns, or the process dies ──► absent
+                                                      └───── it has grown, and no statement runs ────────────┘
 
 Who overruns gets ClickHouse's 159; what ran beside it, and had not outlasted its time as well, is run again in the
 next process, for a read may be repeated. When the process dies by itself nobody knows whose fault it was: each is tried
@@ -27,6 +28,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from collector.sql.errors import ABORTED, TIMEOUT_EXCEEDED, StatementRefused
+from collector.sql.growth import Growth
 from collector.sql.settings import LIMITS
 from collector.sql.statement import HEAD, Outcome, Statement, pack
 from fusebox import happenings
@@ -45,6 +47,9 @@ _CHUNK: Final = 1 << 18
 STARTED: Final = happenings.declare("sql_sandbox_started", logging.INFO, "the process for statements was started")
 KILLED: Final = happenings.declare(
     "sql_sandbox_killed", logging.WARNING, "a statement overran its time; the process for statements was ended"
+)
+RENEWED: Final = happenings.declare(
+    "sql_sandbox_renewed", logging.INFO, "the process for statements had grown, and was replaced by a fresh one"
 )
 DOWN: Final = happenings.declare("sql_sandbox_down", logging.ERROR, "the process for statements could not be started")
 DIED: Final = happenings.declare("sql_sandbox_died", logging.ERROR, "the process for statements ended by itself")
@@ -155,6 +160,9 @@ class Pool:
 
     async def _ready(self) -> _Process:
         async with self._starting:
+            if self._process is not None and self._process.worn():
+                happenings.emit(RENEWED, pid=self._process.popen.pid)
+                self._process.end()
             if self._process is None or not self._process.alive():
                 self._process = await self._start()
             return self._process
@@ -242,9 +250,15 @@ class _Process:
         """Wait until it is ready; True when the kernel confines it. Raises: _Gone."""
         self.slots = [_Slot(*await asyncio.open_connection(sock=sock)) for sock in self._ends]
         try:
-            return bool((await self.slots[0].receive())["confined"])
+            confined = bool((await self.slots[0].receive())["confined"])
         except (OSError, asyncio.IncompleteReadError) as error:
             raise _Gone from error
+        self._growth = Growth(self.popen.pid)
+        return confined
+
+    def worn(self) -> bool:
+        """True when it has grown and no statement has a slot."""
+        return len(self.slots) == SLOTS and self.alive() and self._growth.worn()
 
     def alive(self) -> bool:
         return not self.ended and self.popen.poll() is None

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from collector.audit.files import entries
-from collector.sql.pool import Pool, SandboxDown
+from collector.sql.pool import SLOTS, Pool, SandboxDown
 from collector.sql.statement import Statement
 from fusebox import happenings
 from tests.collector.sql_bench import serving
@@ -27,6 +28,34 @@ def test_it_starts_with_the_port(tmp_path: Path) -> None:
         warm = sandbox_of(os.getpid())
         assert port.ask("SELECT count() FROM agent_events").text == "2000\n"
         assert sandbox_of(os.getpid()) == warm
+
+
+def test_one_that_has_grown_is_replaced_between_two_statements(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = happenings.counts()["sql_sandbox_renewed"]
+    with serving(tmp_path) as port:
+        assert port.ask("SELECT 1").text == "1\n"
+        first = sandbox_of(os.getpid())
+        monkeypatch.setattr("collector.sql.growth.YOUNG_S", 0.0)
+        assert port.ask("SELECT 2").text == "2\n"
+        assert sandbox_of(os.getpid()) == first, "it has not grown"
+        monkeypatch.setattr("collector.sql.growth.WORN_BYTES", -(1 << 40))
+        assert port.ask("SELECT count() FROM agent_events").text == "2000\n"
+        assert sandbox_of(os.getpid()) != first
+        assert happenings.counts()["sql_sandbox_renewed"] == before + 1
+        eventually(lambda: not _runs(first))
+
+
+def test_one_that_has_grown_is_not_replaced_under_a_statement(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("collector.sql.growth.YOUNG_S", 0.0)
+    before = happenings.counts()["sql_sandbox_renewed"]
+    with serving(tmp_path) as port, ThreadPoolExecutor(1) as pool:
+        assert port.ask("SELECT 1").text == "1\n"
+        long = pool.submit(port.ask, "SELECT count() FROM numbers(100000000000) WHERE sipHash64(number) = 0")
+        eventually(lambda: len(port.application._pool._process.slots) < SLOTS)  # type: ignore[union-attr]
+        monkeypatch.setattr("collector.sql.growth.WORN_BYTES", -(1 << 40))
+        assert port.ask("SELECT 2").text == "2\n"
+        assert happenings.counts()["sql_sandbox_renewed"] == before
+        assert "TIMEOUT_EXCEEDED" in long.result().text, "it had all of its time"
 
 
 def test_what_cannot_start_is_counted_and_tried_again(tmp_path: Path) -> None:
