@@ -57,6 +57,9 @@ STRANGERS_FULL: Final = happenings.declare(
     logging.WARNING,
     "events of more unregistered agents at a time than are judged were not judged",
 )
+STRANGERS_UNTOLD: Final = happenings.declare(
+    "strangers_untold", logging.INFO, "one more unregistered agent is judged, and no alert says so: there were enough"
+)
 WARNED: Final = happenings.declare("finding_warned", logging.WARNING, "a detector warns without opening the circuit")
 OBSERVED: Final = happenings.declare("finding_observed", logging.INFO, "a rule that only observes has a finding")
 UNTOLD: Final = happenings.declare(
@@ -85,7 +88,7 @@ class Judge:
         self._burning, self._complete = burning, complete
         self._strangers = Strangers(registry, MAX_STRANGERS)
         self._untold: set[str] = set()
-        self._passed_over = 0
+        self._told = self._passed_over = 0
         self.watermark = 0.0
 
     def read(self, span: SpanFacts) -> Event | None:
@@ -131,11 +134,19 @@ class Judge:
     def _admitted(self, event: Event) -> bool:
         """Registered agents always; strangers up to a bound of those that spoke lately, each announced once."""
         if self._strangers.notice(event.agent, self._clock.now()):
-            self._stranger(event)
+            self._announce(event)
         if event.agent in self._registry.agents or event.agent in self._strangers:
             return True
         self._passed_over += 1
         return False
+
+    def _announce(self, event: Event) -> None:
+        """Of each to people, up to a bound since the start: where ids are made up, more alerts say nothing more."""
+        if self._told >= MAX_STRANGERS:
+            happenings.emit(STRANGERS_UNTOLD, agent=event.agent)
+            return
+        self._told += 1
+        self._stranger(event)
 
     def tell(self) -> None:
         """Say how many events were not judged: once for a record, not for each, or made-up ids would fill the log."""

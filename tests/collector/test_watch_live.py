@@ -194,8 +194,11 @@ class TestWhoSpeaks:
                 harness.spans(f"job-{job}", 1)
             until(lambda: harness.tile("job-29"), "all of them were seen")
             clock.advance(3600)
+            before = happenings.counts()["strangers_untold"]
             harness.spans("job-99", 6)
             until(lambda: harness.state("job-99") == "open", "one more was judged")
+            assert happenings.counts()["strangers_untold"] == before + 1
+            assert len(harness.journal("stranger")) == 30, "people have heard enough of them"
         finally:
             harness.close()
 
