@@ -1,8 +1,8 @@
 """How much a process has grown: the engine that only reads never lets go of parts that others have merged away.
 
 They are out of its tables and pinned in its memory, some kilobytes each. With a batch stored every second that makes
-hundreds of megabytes an hour, up to the limit of the process; no setting of the engine helps. So the
-process, which may be ended at any time, is replaced by a fresh one now and then.
+hundreds of megabytes an hour, up to the limit of the process; no setting of the engine helps. So the process, which may
+be ended at any time, is replaced by a fresh one now and then.
 """
 
 from __future__ import annotations
