@@ -16,6 +16,9 @@ on its last word while *watch* is away. It lives and dies with the kills beside 
 :data:`MAX_VOUCHED` agents: where each run of something is an agent of its own, every process would read about all that
 ever were. One more waits for its snapshot each time.
 
+A lift names a kill by its id; one that *watch* knows by an agent's word alone it names by scope and id
+(:attr:`Kill.exactly`), so that whoever lies about the scope of somebody else's kill has lifted nothing of theirs.
+
 ``sum`` is the start of the SHA-256 of the record's canonical JSON without ``sum``.
 
 Invariants
@@ -76,6 +79,11 @@ class Kill:
     reason: str = ""
     operator: str = ""
     time: float = 0.0
+
+    @property
+    def exactly(self) -> str:
+        """How a lift names this kill and none of the same id with another scope; an id has no space."""
+        return f"{self.scope} {self.id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +156,14 @@ class Latch:
         with self._lock:
             return dict(self._kills)
 
+    def lift_of(self, kill: Kill) -> str:
+        """What this latch has lifted it by, or ``""``."""
+        return next((lift for lift in (kill.id, kill.exactly) if lift in self._lifted), "")
+
     def lifted(self) -> frozenset[str]:
         """Kill ids that never latch (again)."""
         with self._lock:
-            return frozenset(self._lifted)
+            return frozenset(lift for lift in self._lifted if " " not in lift)
 
     def kill(self, kill_id: str, scope: str, *, reason: str = "", operator: str = "", time: float = 0.0) -> bool:
         """Latch; False when the kill was known or is lifted already. Acts even where the file cannot be written.
@@ -164,7 +176,7 @@ class Latch:
             raise BadCommand(f"scope {scope!r} names nobody; write all, agent:<id>, tenant:…, workflow:… or tool:…")
         kill = Kill(kill_id, scope, reason, operator, time)
         with self._lock:
-            new = kill_id not in self._kills and kill_id not in self._lifted
+            new = kill_id not in self._kills and not self.lift_of(kill)
             if new:
                 self._kills[kill_id] = kill
                 self._index()
@@ -173,7 +185,7 @@ class Latch:
             return new
 
     def lift(self, ids: Iterable[str]) -> bool:
-        """Lift kills, known or not; True when any id was not lifted before.
+        """Lift kills, known or not, by id or :attr:`Kill.exactly`; True when any was not lifted before.
 
         Raises:
             OSError: it could not be written, so nothing is lifted.
@@ -232,12 +244,16 @@ class Latch:
     def _take(self, record: _Record) -> None:
         if record["op"] == "lift":
             self._lifted.update(record["ids"])
-            for id_ in record["ids"]:
-                self._kills.pop(id_, None)
+            for lift in record["ids"]:
+                kill = self._kills.get(lift.rpartition(" ")[2])
+                if kill and self.lift_of(kill):
+                    del self._kills[kill.id]
         elif record["op"] == "vouch":
             self._vouched.add(record["agent"])
-        elif record["id"] not in self._lifted:
-            self._kills.setdefault(record["id"], Kill(**{k: v for k, v in record.items() if k != "op"}))
+        else:
+            kill = Kill(**{k: v for k, v in record.items() if k != "op"})
+            if not self.lift_of(kill):
+                self._kills.setdefault(kill.id, kill)
 
     def _index(self) -> None:
         """Swap what :meth:`killed` and :meth:`stops` read."""

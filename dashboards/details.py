@@ -24,19 +24,31 @@ def draw_details() -> None:
 
 
 def _draw_latches(board: Board) -> None:
-    if not board.latches:
+    if not (board.latches or board.reported):
         return
     st.subheader("Kills in force", anchor=False)
     rows = [
         {
-            "Who": "every agent" if latch.scope == ALL else visible(latch.scope.removeprefix("agent:"), 80),
+            "Who": _who(latch.scope),
             "Since": ago(board.time - latch.time),
             "Operator": visible(latch.operator, 60),
             "Reason": visible(latch.reason),
         }
         for latch in board.latches
+    ] + [
+        {
+            "Who": _who(each.scope),
+            "Since": "",
+            "Operator": "watch does not know",
+            "Reason": visible(f"it holds in {each.process}; a resume lifts it"),
+        }
+        for each in board.reported
     ]
     st.dataframe(rows, hide_index=True, key="latches")
+
+
+def _who(scope: str) -> str:
+    return "every agent" if scope == ALL else visible(scope.removeprefix("agent:"), 80)
 
 
 def _draw_processes(board: Board) -> None:

@@ -19,6 +19,7 @@ from fusebox.registry import Risk
 Json = Mapping[str, Any]
 NORMAL: Final = "normal"
 OVERDUE_S: Final = 5.0
+_NAMED: Final = 3
 _STOPS: Final = frozenset({"kill", "trip"})
 
 
@@ -75,6 +76,8 @@ class Tile:
     course: tuple[float, ...] = ()
     """Its actions in each five seconds of the last minute, oldest first."""
     unpriced: float = 0.0
+    killed_in: tuple[str, ...] = ()
+    """Processes where a kill stops it that *watch* does not know."""
 
     @property
     def spent(self) -> str:
@@ -94,7 +97,7 @@ class Tile:
     @property
     def stopped(self) -> bool:
         """True when a resume means something; a half-open circuit is being resumed already."""
-        return self.standing in (Standing.KILLED, Standing.OPEN)
+        return self.standing in (Standing.KILLED, Standing.OPEN) or bool(self.killed_in)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +127,14 @@ class Process:
     pid: int
     agents: tuple[str, ...]
     seen: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """A kill that holds in a process by an order that *watch* does not know."""
+
+    process: str
+    scope: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +184,7 @@ class Board:
     """Commands without all their Receipts, newest first."""
     unreached: tuple[Unreached, ...] = ()
     """The newest alerts that reached nobody; ``alerts`` counts them all."""
+    reported: tuple[Reported, ...] = ()
     you: str = ""
     """The name under which *watch* knows whoever asked."""
 
@@ -209,6 +221,9 @@ def read_board(data: Json) -> Board:
         thresholds={str(name): float(number) for name, number in data.get("thresholds", {}).items()},
         counters={str(name): int(number) for name, number in data.get("counters", {}).items()},
         awaited=tuple(_awaited(item) for item in data.get("receipts", ())),
+        reported=tuple(
+            Reported(each["process"], kill["scope"]) for each in data.get("reported", ()) for kill in each["kills"]
+        ),
         unreached=tuple(Unreached(each["id"], each["type"], each["reason"]) for each in data.get("unreached", ())),
         you=str(data.get("you", "")),
     )
@@ -229,6 +244,9 @@ def _tile(data: Json, latched: Mapping[str, Latch]) -> Tile:
     latch = latched.get(ALL) or latched.get(agent_scope(data["agent"]))
     standing = Standing.KILLED if latch else _standing(data)
     reason, since = _killed_by(latch) if latch else _why(data, standing)
+    killed_in = tuple(map(str, data.get("killed_in", ())))
+    if killed_in and not latch:
+        standing, reason = _with_reported(killed_in, standing, reason)
     return Tile(
         agent=data["agent"],
         standing=standing,
@@ -247,6 +265,7 @@ def _tile(data: Json, latched: Mapping[str, Latch]) -> Tile:
         risky=data.get("risk") == Risk.HIGH,
         course=tuple(float(number) for number in data.get("course", ())),
         unpriced=float(data.get("unpriced_per_minute", 0)),
+        killed_in=killed_in,
     )
 
 
@@ -260,6 +279,13 @@ def _why(data: Json, standing: Standing) -> tuple[str, float]:
     if standing is Standing.WARNING:
         return str(data["warning"]["reason"]), float(data["warning"]["time"])
     return str(data["reason"]), float(data["since"] or 0)
+
+
+def _with_reported(killed_in: tuple[str, ...], standing: Standing, reason: str) -> tuple[Standing, str]:
+    """A process that says so stops nobody, so the agent is not shown as killed: somebody has to look."""
+    where = ", ".join(killed_in[:_NAMED]) + (f" and {len(killed_in) - _NAMED} more" if killed_in[_NAMED:] else "")
+    said = f"killed in {where} by an order that watch does not know"
+    return (Standing.WARNING, said) if standing is Standing.CLOSED else (standing, f"{said}; {reason}")
 
 
 def _killed_by(latch: Latch) -> tuple[str, float]:

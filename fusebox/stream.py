@@ -4,7 +4,7 @@
 
     fusebox:commands:<tenant>      one entry for each Command, the newest :data:`KEPT` or a few more
         signed                     the signed bytes: all that a reader believes
-        id                         of the Command, by which a RESUME takes the kills that it lifts out again
+        id, scope                  of the Command, by which a RESUME takes the kills that it lifts out again
 
 Invariants
 
@@ -65,7 +65,8 @@ class CommandStream:
     def append(self, signed: bytes, command: Command) -> None:
         """Add a Command; a RESUME also takes out the kills that it lifts."""
         with redis_errors():
-            self._redis.xadd(self._key, {"signed": signed, "id": command.id}, maxlen=KEPT, approximate=True)
+            entry = {"signed": signed, "id": command.id, "scope": command.scope}
+            self._redis.xadd(self._key, entry, maxlen=KEPT, approximate=True)  # type: ignore[arg-type]
             if command.lifts:
                 self._remove(frozenset(kill.encode() for kill in command.lifts))
 
@@ -103,6 +104,12 @@ class CommandStream:
 
     def _remove(self, kills: frozenset[bytes]) -> None:
         entries = cast(list[_Entry], self._redis.xrange(self._key))
-        lifted = [id for id, fields in entries if fields and fields.get(b"id") in kills]
+        lifted = [id for id, fields in entries if fields and not kills.isdisjoint(_names(fields))]
         if lifted:
             self._redis.xdel(self._key, *lifted)
+
+
+def _names(fields: dict[bytes, bytes]) -> tuple[bytes, bytes]:
+    """What a lift may call the kill of an entry, see :mod:`breakers.latch`."""
+    id = fields.get(b"id", b"")
+    return id, b"%b %b" % (fields.get(b"scope", b""), id)

@@ -30,6 +30,7 @@ from rabbitmq.broker import Broker
 from rabbitmq.carriers import BrokerCarrier, HttpCarrier
 from rabbitmq.receiver import Carrier, Json, Receiver
 from rabbitmq.stream_carrier import StreamCarrier, StreamSource
+from rabbitmq.untold import Untold
 from rabbitmq.uplink import ClientSource, TokenSource, Uplink
 
 LATCH_UNWRITTEN: Final = happenings.declare(
@@ -67,6 +68,7 @@ class Link(Receiver):
         self._held, self._obeyed, self._rejected = held, obeyed, rejected
         self.heard_at = clock.monotonic()
         self._verified: set[str] = set()
+        self._untold = Untold(latch, circuits.tenant)
         self._learned = threading.Condition()
         self.uplink = Uplink(client, broker, token)
         self._stopped = False
@@ -151,7 +153,8 @@ class Link(Receiver):
 
     def introduction(self) -> Json:
         agents = {agent: {"held": count} for agent, count in self._held().items()}
-        return {"process": self.process, "host": socket.gethostname(), "pid": os.getpid(), "agents": agents}
+        who = {"process": self.process, "host": socket.gethostname(), "pid": os.getpid(), "agents": agents}
+        return who | self._untold.words(agents)
 
     def command(self, signed: bytes, *, past: bool = False) -> None:
         assert self._obedience is not None
@@ -203,6 +206,7 @@ class Link(Receiver):
                 self._learn_circuit(str(agent), dict(told))
             for command in data.get("due", ()):  # lost on its way; the snapshot has said what it would have
                 self._acknowledge(str(command))
+            self._untold.heard(data)
             return int(data["cursor"])
         except OSError as error:
             happenings.emit(LATCH_UNWRITTEN, error=str(error))

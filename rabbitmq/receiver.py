@@ -50,7 +50,7 @@ class Receiver:
         raise NotImplementedError
 
     def introduction(self) -> Json:
-        """``process``, ``host``, ``pid`` and ``agents`` for a poll."""
+        """``process``, ``host``, ``pid``, ``agents`` and untold kills, for a poll."""
         raise NotImplementedError
 
     def unverified(self) -> bool:

@@ -60,9 +60,16 @@ def _summary(config: Config) -> dict[str, Any]:
         "incomplete": board["freshness"]["incomplete"],
         "circuits": dict(Counter(tile["state"] for tile in board["circuits"])),
         "latches": [latch["scope"] for latch in board["latches"]],
+        "kills_unknown_to_watch": [line for each in board.get("reported", ()) for line in _held_in(each)],
         "processes": len(board["processes"]),
         "alerts": board["alerts"],
     }
+
+
+def _held_in(reported: dict[str, Any]) -> list[str]:
+    """The kills that hold in a process by orders that *watch* does not know."""
+    named = [f"{kill['scope']} in {reported['process']} ({kill['id']})" for kill in reported["kills"]]
+    return named + ([f"{reported['more']} more in {reported['process']}"] if reported["more"] else [])
 
 
 def _show(found: list[Standing], summary: dict[str, Any]) -> None:

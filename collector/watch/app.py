@@ -51,12 +51,14 @@ from collector.watch.fleet import Fleet
 from collector.watch.heartbeat import Heartbeat
 from collector.watch.history import History
 from collector.watch.leases import Leases, Receipts
+from collector.watch.lifted import Lifted
 from collector.watch.live import BEHIND_S, Judge, Live
 from collector.watch.orders import Orders
 from collector.watch.policy import PolicyLook
 from collector.watch.poll import CommandLog
 from collector.watch.records import Records
 from collector.watch.relatch import Relatch
+from collector.watch.reported import Reported
 from collector.watch.roll import Roll
 from collector.watch.roster import Named, Roster, VirtualKeys
 from collector.watch.rulings import Rulings
@@ -65,7 +67,7 @@ from collector.watch.server import HttpServer
 from collector.watch.telling import Telling
 from collector.watch.ticker import Ticker
 from collector.watch.trips import Trips
-from collector.watch.uplink import Lifted, Uplink
+from collector.watch.uplink import Uplink
 from collector.watch.vigil import Vigil
 from fusebox import happenings
 from fusebox.clock import Clock, system_clock
@@ -176,6 +178,7 @@ class Watch:
         self._history, self._roll, self._lifted = History(), Roll(clock), Lifted(self._latch)
         self._rulings = Rulings(self._journal, self._roll, clock)
         self._leases, self._receipts, self._log = Leases(clock), Receipts(clock), CommandLog(clock.wall())
+        self._reported = Reported(self._leases, self._latch, tenant=config.tenant)
         self._tellers()
         self._canary = Canary(config, clock, self._telling.incomplete)
         self._complete = Completeness(self._canary, clock)
@@ -216,13 +219,14 @@ class Watch:
         )  # fmt: skip
         orders = Orders(
             self._latch, self._circuits, self._journal, dispatch, self._history, clock,
-            self._registry, tenant=config.tenant, moved=self._ordered_move, lifted=self._lifted.add,
+            self._registry, self._reported, tenant=config.tenant, moved=self._ordered_move, lifted=self._lifted.add,
             told=self._telling.ordered,
         )  # fmt: skip
         self._approve(dispatch)
         uplink = Uplink(
             self._latch, self._circuits, self._journal, dispatch, self._log, self._leases, self._receipts, self._trips,
-            self._rulings, self._lifted, clock, {"hold": self._approving.hold, "standing": self._approving.standing},
+            self._rulings, self._lifted, self._reported, clock,
+            {"hold": self._approving.hold, "standing": self._approving.standing},
         )  # fmt: skip
         self._judge = Judge(
             self._panel,
@@ -267,8 +271,8 @@ class Watch:
     def _api(self, uplink: Uplink, orders: Orders) -> Api:
         folder, tenant = self._config.data_dir, self._config.tenant
         board = BoardView(
-            self._circuits, self._latch, self._registry, self._roll, self._leases, self._history, self._clock,
-            watermark=lambda: self._judge.watermark, alerts=self._desk.counts,
+            self._circuits, self._latch, self._registry, self._roll, self._leases, self._history, self._reported,
+            self._clock, watermark=lambda: self._judge.watermark, alerts=self._desk.counts,
             unreached=self._desk.unreached, freshness=self._complete.json, receipts=self._receipts.outstanding,
             thresholds={name: self._rules.threshold(name) for name in self._rules.detectors},
         )  # fmt: skip

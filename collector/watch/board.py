@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -10,6 +10,7 @@ from breakers.circuit import Circuits
 from breakers.latch import Latch
 from collector.watch.history import History
 from collector.watch.leases import Lease, Leases
+from collector.watch.reported import Reported, Unknown
 from collector.watch.roll import Roll
 from fusebox import happenings
 from fusebox.clock import Clock
@@ -36,26 +37,27 @@ class BoardView:
 
     def __init__(
         self, circuits: Circuits, latch: Latch, registry: Registry, roll: Roll, leases: Leases, history: History,
-        clock: Clock, *, watermark: Callable[[], float], alerts: Callable[[], dict[str, int]],
+        reported: Reported, clock: Clock, *, watermark: Callable[[], float], alerts: Callable[[], dict[str, int]],
         unreached: Callable[[], list[Json]], freshness: Callable[[], Json], receipts: Callable[[], list[Json]],
         thresholds: Mapping[str, float],
     ) -> None:  # fmt: skip
         self._circuits, self._latch, self._registry, self._roll = circuits, latch, registry, roll
-        self._leases, self._history, self._clock = leases, history, clock
+        self._leases, self._history, self._reported, self._clock = leases, history, reported, clock
         self._watermark, self._alerts, self._unreached, self._freshness = watermark, alerts, unreached, freshness
         self._receipts, self._thresholds = receipts, dict(thresholds)
 
     def json(self) -> Json:
         """The answer of ``GET /v1/board``."""
         leases = self._leases.live()
-        held = _held(leases)
+        held, holding = _held(leases), self._reported.holding()
         return {
             "time": self._clock.now(),
             "watermark": self._watermark(),
             "freshness": self._freshness(),
-            "circuits": [self._tile(agent, held) for agent in self._agents(held)],
+            "circuits": [self._tile(agent, held, holding) for agent in self._agents(held, holding)],
             "processes": [_process(lease) for lease in leases],
             "latches": self._latches(),
+            "reported": [_unknown(each) for each in self._reported.unknown()],
             "receipts": self._receipts(),
             "trips": self._history.trips(),
             "alerts": self._alerts(),
@@ -64,18 +66,18 @@ class BoardView:
             "counters": happenings.counts(),
         }
 
-    def _agents(self, held: dict[str, int]) -> list[str]:
+    def _agents(self, held: dict[str, int], holding: Iterable[str]) -> list[str]:
         """Agents in trouble, then registered ones, then those at work, then the rest; the first thousand of them."""
         circuits = {circuit.agent: circuit.shown for circuit in self._circuits.all()}
         scopes = [kill.scope for kill in self._latch.kills().values()]
         killed = {scope.removeprefix(_AGENT) for scope in scopes if scope.startswith(_AGENT)}
-        trouble = {agent for agent, shown in circuits.items() if shown is not State.CLOSED} | killed
+        trouble = {agent for agent, shown in circuits.items() if shown is not State.CLOSED} | killed | set(holding)
         ranked = dict.fromkeys(
             (*sorted(trouble), *sorted(self._registry.agents), *sorted(held), *self._roll.agents()[::-1], *circuits)
         )
         return sorted(list(ranked)[:MAX_TILES])
 
-    def _tile(self, agent: str, held: dict[str, int]) -> Json:
+    def _tile(self, agent: str, held: dict[str, int], holding: dict[str, list[str]]) -> Json:
         circuit, kill = self._circuits.circuit(agent), self._latch.killed(agent)
         entry, figures = self._registry.agents.get(agent), self._roll.minute(agent)
         return {
@@ -96,6 +98,7 @@ class BoardView:
             "budget_tokens_per_minute": entry.tokens_per_minute if entry else None,
             "budget_usd_per_minute": entry.usd_per_minute if entry else None,
             "held": held.get(agent, 0),
+            "killed_in": holding.get(agent, []),
             "denied": figures.denied,
             "course": self._roll.course(agent),
             "finding": circuit.finding,
@@ -120,6 +123,12 @@ def _held(leases: list[Lease]) -> dict[str, int]:
         for agent, count in lease.agents.items():
             held[agent] = max(held.get(agent, 0), count)
     return held
+
+
+def _unknown(each: Unknown) -> Json:
+    """Kills that hold in a process, by orders that *watch* does not know."""
+    kills = [{"id": kill.id, "scope": kill.scope} for kill in each.kills]
+    return {"process": each.lease.process, "kills": kills, "more": each.more}
 
 
 def _process(lease: Lease) -> Json:

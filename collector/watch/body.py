@@ -7,7 +7,10 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from collector.watch.refusal import BAD_REQUEST, Refusal
+from fusebox.command import agent_scope, names_someone
 from fusebox.registry import AGENT_ID
+
+_PREFIX = agent_scope("")
 
 
 def _agent(text: str) -> str:
@@ -16,7 +19,15 @@ def _agent(text: str) -> str:
     return text
 
 
+def _scope(text: str) -> str:
+    bad_agent = text.startswith(_PREFIX) and not AGENT_ID.fullmatch(text.removeprefix(_PREFIX))
+    if not names_someone(text) or not text.isprintable() or bad_agent:
+        raise ValueError("scope is 'all', 'agent:<agent id>', 'tenant:<name>', 'workflow:<id>' or 'tool:<name>'")
+    return text
+
+
 AgentId = Annotated[str, AfterValidator(_agent)]
+Scope = Annotated[str, AfterValidator(_scope)]
 Id = Annotated[str, StringConstraints(pattern=rf"^{AGENT_ID.pattern}$")]
 Text = Annotated[str, StringConstraints(max_length=2000)]
 Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]

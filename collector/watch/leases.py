@@ -26,7 +26,8 @@ _STOPS: Final = (Order.KILL, Order.TRIP)
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """One agent process; ``agents`` maps the agents that it runs to the messages held for them."""
+    """One agent process; ``agents`` maps the agents that it runs to the messages held for them, ``kills`` what holds
+    there by its own word to its scope (``more``: so many it left out)."""
 
     process: str
     host: str
@@ -35,6 +36,8 @@ class Lease:
     agents: Mapping[str, int]
     seen: float
     until: float
+    kills: Mapping[str, str]
+    more: int
 
     def runs(self, scope: str) -> bool:
         """True when a Command of that scope concerns the process."""
@@ -50,8 +53,9 @@ class Leases:
         self._lock = threading.Lock()
 
     def renew(
-        self, principal: str, process: str, *, host: str, pid: int, agents: Mapping[str, int], wait: float
-    ) -> None:
+        self, principal: str, process: str, *, host: str, pid: int, agents: Mapping[str, int], wait: float,
+        kills: Mapping[str, str], more: int,
+    ) -> None:  # fmt: skip
         """Take or renew a lease.
 
         Raises:
@@ -63,7 +67,8 @@ class Leases:
             self._refuse_foreign(principal, process)
             if process not in self._leases and len(self._leases) >= _MAX_PROCESSES:
                 raise Refusal(TOO_MANY, f"watch keeps {_MAX_PROCESSES} processes; stop some or wait for leases to end")
-            self._leases[process] = Lease(process, host, pid, principal, dict(agents), now, now + wait + GRACE_S)
+            until = now + wait + GRACE_S
+            self._leases[process] = Lease(process, host, pid, principal, dict(agents), now, until, dict(kills), more)
 
     def leave(self, principal: str, process: str) -> None:
         """Give a lease back.
@@ -83,6 +88,11 @@ class Leases:
         """
         with self._lock:
             self._refuse_foreign(principal, process)
+
+    def kills(self, process: str) -> Mapping[str, str]:
+        """The kills that hold in the process by its own word."""
+        lease = self._leases.get(process)
+        return lease.kills if lease else {}
 
     def live(self) -> list[Lease]:
         """All live leases, by process id."""

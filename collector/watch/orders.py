@@ -29,6 +29,7 @@ from collector.watch.dispatch import Dispatch
 from collector.watch.history import History
 from collector.watch.people_bodies import RepriceBody
 from collector.watch.refusal import CONFLICT, FORBIDDEN, UNAVAILABLE, Refusal
+from collector.watch.reported import Reported
 from collector.watch.trips import movement
 from fusebox import happenings
 from fusebox.clock import Clock
@@ -58,16 +59,17 @@ class Orders:
         moved: called with every transition an order caused, once it is recorded.
         told: called with every kill and resume, once it is in effect.
         lifted: called with the kill ids that a resume lifted.
+        reported: kills that only agent processes know.
     """
 
     def __init__(
         self, latch: Latch, circuits: Circuits, journal: Journal, dispatch: Dispatch, history: History, clock: Clock,
-        registry: Registry, *, tenant: str, moved: Callable[[Transition], None],
+        registry: Registry, reported: Reported, *, tenant: str, moved: Callable[[Transition], None],
         lifted: Callable[[tuple[str, ...]], None], told: Callable[[Command], None],
     ) -> None:  # fmt: skip
         self._latch, self._circuits, self._journal, self._dispatch = latch, circuits, journal, dispatch
         self._history, self._clock, self._tenant = history, clock, tenant
-        self._registry, self._own_tenant = registry, f"tenant:{tenant}"
+        self._registry, self._reported, self._own_tenant = registry, reported, f"tenant:{tenant}"
         self._moved, self._lifted, self._told = moved, lifted, told
 
     def kill(self, operator: str, scope: str, reason: str) -> Json:
@@ -101,7 +103,8 @@ class Orders:
             Refusal: 409, nothing to resume; 403, a high-risk agent takes two people; 503, it could not be journaled or
                 made durable.
         """
-        lifts = tuple(sorted(id for id, kill in self._latch.kills().items() if scope in (ALL, kill.scope)))
+        own = sorted(id for id, kill in self._latch.kills().items() if scope in (ALL, kill.scope))
+        lifts = (*own, *self._reported.lifts(scope))
         stopped = [agent for agent in self._open_circuits() if covers(scope, agent)]
         if not lifts and not stopped:
             raise Refusal(CONFLICT, self._nothing_to_resume(scope))
@@ -226,6 +229,10 @@ class Orders:
         everything = [id for id, kill in self._latch.kills().items() if kill.scope == ALL]
         if everything and scope != ALL:
             return f"everything is killed ({everything[0]}), not this agent alone; 'fusebox resume --all' lifts that"
+        if self._reported.lifts(ALL):
+            return (
+                f"nothing to resume: {scope} itself is not killed, but processes hold other kills; see 'fusebox status'"
+            )
         return f"nothing to resume: {scope} is neither killed nor is a circuit of it open; see 'fusebox status'"
 
     def _record(self, note: Note) -> None:

@@ -4,27 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from collector.alerts.matching import Match
-from collector.watch.body import AgentId, AlertId, ApprovalId, Body, Id, Reason, Text, Trace, Whole
-from fusebox.command import agent_scope, names_someone
-from fusebox.registry import AGENT_ID
+from collector.watch.body import AgentId, AlertId, ApprovalId, Body, Id, Reason, Scope, Text, Trace, Whole
 
 MAX_SILENCE_S = 30 * 86_400.0
 MAX_REPRICED = 1_000
 """Rows in one entry of the journal."""
-_PREFIX = agent_scope("")
-
-
-def _scope(text: str) -> str:
-    bad_agent = text.startswith(_PREFIX) and not AGENT_ID.fullmatch(text.removeprefix(_PREFIX))
-    if not names_someone(text) or not text.isprintable() or bad_agent:
-        raise ValueError("scope is 'all', 'agent:<agent id>', 'tenant:<name>', 'workflow:<id>' or 'tool:<name>'")
-    return text
-
-
-Scope = Annotated[str, AfterValidator(_scope)]
 Money = Annotated[str, StringConstraints(pattern=r"^([0-9]{1,6}(\.[0-9]{1,12})?)?$")]
 """US dollars as a decimal."""
 

@@ -6,13 +6,17 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from collector.watch.body import AgentId, AlertId, ApprovalId, Body, Id, Moment, Seconds, Text, Trace, Whole
+from collector.watch.body import AgentId, AlertId, ApprovalId, Body, Id, Moment, Scope, Seconds, Text, Trace, Whole
 from fusebox.records import Decision, Finding, State, Transition
 from governance.approvals.request import MAX_ARGUMENTS, Request
+from rabbitmq.untold import KILL_ID, MAX_KILLS
 
 MAX_WAIT_S = 30.0
 _MAX_AGENTS = 4096
 """As many as may have keys of one gateway."""
+
+
+KillId = Annotated[str, StringConstraints(pattern=rf"^{KILL_ID.pattern}$")]
 
 
 class Snapshot(Body):
@@ -38,6 +42,8 @@ class Poll(Body):
     cursor: Whole
     wait: Annotated[float, Field(ge=0, le=MAX_WAIT_S)] = 0.0
     agents: Annotated[dict[AgentId, Held], Field(max_length=_MAX_AGENTS)]
+    kills: Annotated[dict[KillId, Scope], Field(max_length=MAX_KILLS)] = Field(default_factory=dict)
+    more: Whole = 0
 
 
 class ReceiptBody(Body):

@@ -6,7 +6,6 @@ A principal speaks only for the agents its token is bound to, and only for proce
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final
@@ -20,14 +19,17 @@ from collector.watch import process_bodies
 from collector.watch.body import parse
 from collector.watch.dispatch import Dispatch
 from collector.watch.leases import Leases, Receipts
+from collector.watch.lifted import Lifted
 from collector.watch.poll import CommandLog
-from collector.watch.refusal import BAD_REQUEST, FORBIDDEN, NOT_FOUND, Refusal
+from collector.watch.refusal import BAD_REQUEST, CONFLICT, FORBIDDEN, NOT_FOUND, Refusal
+from collector.watch.reported import Reported
 from collector.watch.rulings import Rulings
 from collector.watch.trips import Trips
 from fusebox import happenings
 from fusebox.clock import Clock
-from fusebox.command import agent_scope, narrow
+from fusebox.command import ALL, agent_scope, narrow
 from fusebox.records import State
+from rabbitmq.untold import KILLS
 
 Json = dict[str, Any]
 Handler = Callable[[Principal, Any], Json]
@@ -42,32 +44,12 @@ KILLS_UNTOLD: Final = happenings.declare(
     logging.ERROR,
     "more kills are in force than a snapshot can carry; resume workflows and tools that are over",
 )
-_MAX_LIFTED: Final = 1_000
+KILLS_REPORTED: Final = happenings.declare(
+    "kills_reported", logging.ERROR, "kills hold in a process by orders that watch does not know; a resume lifts them"
+)
 _MAX_KILLS: Final = 500
+_SHOWN: Final = 5
 _AGENT_STATES: Final = (State.CLOSED, State.OPEN, State.HALF_OPEN)
-
-
-class Lifted:
-    """The newest lifted kill ids, in order: what a snapshot can still carry of a set that only grows."""
-
-    def __init__(self, latch: Latch) -> None:
-        self._latch = latch
-        self._order: deque[str] = deque(maxlen=_MAX_LIFTED)
-
-    def learn(self, entry: Json) -> None:
-        """Take in one entry of the journal."""
-        self._order.extend(entry["payload"].get("command", {}).get("lifts", ()))
-
-    def add(self, ids: Iterable[str]) -> None:
-        """These were lifted just now."""
-        self._order.extend(ids)
-
-    def newest(self) -> list[str]:
-        """Lifted ids, at most a thousand; those of unknown age first to go."""
-        lifted = self._latch.lifted()
-        known = [id for id in dict.fromkeys(self._order) if id in lifted]
-        others = sorted(lifted.difference(known))
-        return others[: _MAX_LIFTED - len(known)] + known
 
 
 class Uplink:
@@ -79,11 +61,12 @@ class Uplink:
 
     def __init__(
         self, latch: Latch, circuits: Circuits, journal: Journal, dispatch: Dispatch, log: CommandLog, leases: Leases,
-        receipts: Receipts, trips: Trips, rulings: Rulings, lifted: Lifted, clock: Clock, more: Mapping[str, Handler],
+        receipts: Receipts, trips: Trips, rulings: Rulings, lifted: Lifted, reported: Reported, clock: Clock,
+        more: Mapping[str, Handler],
     ) -> None:  # fmt: skip
         self._latch, self._circuits, self._journal, self._dispatch = latch, circuits, journal, dispatch
         self._log, self._leases, self._receipts, self._trips = log, leases, receipts, trips
-        self._rulings, self._lifted, self._clock = rulings, lifted, clock
+        self._rulings, self._lifted, self._reported, self._clock = rulings, lifted, reported, clock
         self._handlers: dict[str, Handler] = {
             "snapshot": self.snapshot, "poll": self.poll, "receipts": self.receipt, "reports": self.report,
             "denials": self.denials, "commits": self.commits, "leave": self.leave, **more,
@@ -106,8 +89,9 @@ class Uplink:
         refuse_foreign(principal, body.agents)
         payload = {
             "kind": "snapshot", "nonce": body.nonce, "cursor": self._log.cursor, "kills": self._kills(body.agents),
-            "lifted": self._lifted.newest(), "circuits": {agent: self._circuit(agent) for agent in body.agents},
-            "due": self._receipts.due(body.process),
+            "lifted": [*self._lifted.newest(), *self._reported.lifted(body.process)],
+            "circuits": {agent: self._circuit(agent) for agent in body.agents},
+            "due": self._receipts.due(body.process), "asks": [KILLS],
         }  # fmt: skip
         return {"signed": self._dispatch.sign(payload)}
 
@@ -115,10 +99,14 @@ class Uplink:
         """The part of a poll that does not wait: renew the lease."""
         body = parse(process_bodies.Poll, data)
         refuse_foreign(principal, body.agents)
+        _refuse_others(principal, body)
         held = {agent: told.held for agent, told in body.agents.items()}
+        before = self._leases.kills(body.process)
         self._leases.renew(
-            principal.name, body.process, host=body.host, pid=body.pid, agents=held, wait=body.wait
+            principal.name, body.process, host=body.host, pid=body.pid, agents=held, wait=body.wait, kills=body.kills,
+            more=body.more,
         )  # fmt: skip
+        self._note_kills(body.process, before)
         return body
 
     def poll(self, principal: Principal, data: Any) -> Json:
@@ -126,7 +114,13 @@ class Uplink:
         return answer(*self._log.since(self.lease(principal, data).cursor))
 
     async def long_poll(self, body: process_bodies.Poll) -> Json:
-        """Wait for Commands, after :meth:`lease`."""
+        """Wait for Commands, after :meth:`lease`.
+
+        Raises:
+            Refusal: 409, a snapshot has to come first; who says 0 does not read the answer.
+        """
+        if body.cursor and self._reported.lifted(body.process):
+            raise Refusal(CONFLICT, "this process holds kills that are lifted; take a snapshot first")
         return answer(*await self._log.wait(body.cursor, body.wait))
 
     def receipt(self, principal: Principal, data: Any) -> Json:
@@ -194,6 +188,12 @@ class Uplink:
             "mode": circuit.mode,
         }  # fmt: skip
 
+    def _note_kills(self, process: str, before: Mapping[str, str]) -> None:
+        unknown = self._reported.among(self._leases.kills(process))
+        new = [kill.exactly for kill in unknown if kill.id not in before]
+        if new:
+            happenings.emit(KILLS_REPORTED, count=len(new), process=process, kills=new[:_SHOWN])
+
     def _note_receipt(self, body: process_bodies.ReceiptBody) -> None:
         payload = {"agents": body.agents, "applied_at": body.applied_at}
         try:
@@ -205,6 +205,17 @@ class Uplink:
 def answer(cursor: int, commands: list[str]) -> Json:
     """The answer of a poll."""
     return {"cursor": cursor, "commands": commands}
+
+
+def _refuse_others(principal: Principal, body: process_bodies.Poll) -> None:
+    """
+    Raises:
+        Refusal: 403, a kill that it reports is none of its own agents.
+    """
+    own = {ALL, f"tenant:{principal.tenant}", *map(agent_scope, body.agents)}
+    others = [scope for scope in body.kills.values() if scope not in own and not narrow(scope)]
+    if others:
+        raise Refusal(FORBIDDEN, f"a process reports kills of its own agents, not of {', '.join(others[:5])}")
 
 
 def refuse_foreign(principal: Principal, agents: Iterable[str]) -> None:

@@ -215,6 +215,21 @@ def test_a_whole_last_line_without_newline_counts_and_is_completed(path: Path) -
     assert set(Latch(path).kills()) == {"k1", "k2"}
 
 
+@pytest.mark.parametrize("lift_first", [True, False])
+def test_a_lift_by_scope_and_id_lifts_no_other_kill_of_that_id(path: Path, lift_first: bool) -> None:
+    for step in sorted(("kill", "lift"), reverse=lift_first):
+        latch = Latch(path)
+        if step == "kill":
+            latch.kill("k1", "agent:a")
+        else:
+            latch.lift(["agent:b k1"])
+    assert Latch(path).killed("a"), "whoever lied about it has lifted nothing"
+    latch.lift(["agent:a k1"])
+    assert Latch(path).killed("a") is None
+    assert not latch.kill("k1", "agent:a"), "it never latches again"
+    assert Latch(path).lifted() == frozenset(), "no id is lifted, whatever its scope"
+
+
 DAMAGES = [
     b'{"op":"kill"}',
     b"\x00\xff garbage",

@@ -63,6 +63,7 @@ class Standin:
         self.tiles = list(tiles)
         self.trips = list(trips)
         self.latches: list[Json] = []
+        self.reported: list[Json] = []
         self.approvals: list[Json] = []
         self.processes = [
             {"process": f"shop-{n}", "host": "bench", "pid": 100 + n, "agents": ["ticket-helper"], "seen": NOW - n}
@@ -104,7 +105,8 @@ class Standin:
         return {
             "time": NOW, "watermark": NOW - 1, "freshness": self.freshness, "circuits": self.tiles,
             "processes": self.processes, "latches": self.latches, "trips": self.trips, "counters": {},
-            "alerts": self.alerts, "unreached": self.unreached, "receipts": self.awaited, "you": "ann",
+            "reported": self.reported, "alerts": self.alerts, "unreached": self.unreached,
+            "receipts": self.awaited, "you": "ann",
         }  # fmt: skip
 
     def _approvals(self, verb: str, body: Json) -> tuple[int, Json]:
