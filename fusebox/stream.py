@@ -21,6 +21,7 @@ Invariants
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final, cast
 
 from fusebox.command import Command
@@ -70,6 +71,21 @@ class CommandStream:
             if command.lifts:
                 self._remove(frozenset(kill.encode() for kill in command.lifts))
 
+    def restate(self, kills: Iterable[tuple[bytes, Command]]) -> int:
+        """Add those of these KILLs that do not stand here signed by the same key; how many. Those that they replace go.
+
+        After a change of the key nobody who starts believes what the old one has signed.
+        """
+        with redis_errors():
+            entries = [(id, fields) for id, fields in self._all() if fields and fields.keys() >= {b"id", b"signed"}]
+            standing = {(fields[b"id"], _signed_by(fields[b"signed"])) for _, fields in entries}
+            new = [(s, kill) for s, kill in kills if (kill.id.encode(), _signed_by(s)) not in standing]
+            for signed, kill in new:
+                self.append(signed, kill)
+            ids = {kill.id.encode() for _, kill in new}
+            self._delete([id for id, fields in entries if fields[b"id"] in ids])
+        return len(new)
+
     def read(self) -> list[bytes]:
         """Signed bytes that were not read yet; waits a moment while there are none."""
         with redis_errors():
@@ -103,13 +119,22 @@ class CommandStream:
         return self._position != _START and not self._redis.xrange(self._key, self._position, self._position)
 
     def _remove(self, kills: frozenset[bytes]) -> None:
-        entries = cast(list[_Entry], self._redis.xrange(self._key))
-        lifted = [id for id, fields in entries if fields and not kills.isdisjoint(_names(fields))]
-        if lifted:
-            self._redis.xdel(self._key, *lifted)
+        self._delete([id for id, fields in self._all() if fields and not kills.isdisjoint(_names(fields))])
+
+    def _all(self) -> list[_Entry]:
+        return cast(list[_Entry], self._redis.xrange(self._key))
+
+    def _delete(self, entries: list[bytes]) -> None:
+        if entries:
+            self._redis.xdel(self._key, *entries)
 
 
 def _names(fields: dict[bytes, bytes]) -> tuple[bytes, bytes]:
     """What a lift may call the kill of an entry, see :mod:`breakers.latch`."""
     id = fields.get(b"id", b"")
     return id, b"%b %b" % (fields.get(b"scope", b""), id)
+
+
+def _signed_by(signed: bytes) -> tuple[bytes, ...]:
+    """Version and key of signed bytes."""
+    return tuple(signed.split(b".", 2)[:2])

@@ -207,10 +207,10 @@ class Watch:
         config, clock = self._config, self._clock
         broker = parts.broker(config, clock)
         disconnector = parts.disconnector(config, self._latch, self._receipts)
-        carriers = [each for each in (parts.stream(config, clock), broker, disconnector) if each]
-        dispatch = Dispatch(
-            load_signer(config), self._log, self._leases, self._receipts, [each.offer for each in carriers]
-        )
+        signer = load_signer(config)
+        stream = parts.stream(config, clock, self._latch, signer)
+        carriers = [each for each in (stream, broker, disconnector) if each]
+        dispatch = Dispatch(signer, self._log, self._leases, self._receipts, [each.offer for each in carriers])
         fleet = Fleet(self._circuits, self._leases, self._roll, self._rules.fleet)
         self._trips = Trips(
             self._circuits, self._journal, dispatch, self._history, clock, tenant=config.tenant,

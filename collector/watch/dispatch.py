@@ -17,7 +17,7 @@ Carrier = Callable[[bytes, Command], None]
 
 
 class Dispatch:
-    """The only holder of the signing key.
+    """Signs what *watch* says, and sends what it orders.
 
     Args:
         carriers: further ways to the processes, beside the long poll; then what else a Command sets going.

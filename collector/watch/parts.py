@@ -6,17 +6,19 @@ import logging
 from pathlib import Path
 from typing import Final
 
-from breakers.latch import Latch
+from breakers.latch import Kill, Latch
 from collector.watch.amqp import BrokerCarrier
 from collector.watch.disconnect import Disconnector
 from collector.watch.leases import Receipts
 from collector.watch.outbound import Outbound
 from fusebox import happenings
 from fusebox.clock import Clock
+from fusebox.command import Command, Order, Signer, narrow
 from fusebox.config import Config
 from fusebox.errors import StoreUnavailable
 from fusebox.rundir import key_at
 from fusebox.store import Store, open_store
+from fusebox.stream import KEPT
 from rabbitmq.amqp import AmqpBroker
 from rabbitmq.amqp_address import Address
 from rabbitmq.management import Management
@@ -30,6 +32,9 @@ STORE_ABSENT: Final = happenings.declare(
 )
 STREAM_AWAY: Final = happenings.declare(
     "watch_stream_away", logging.ERROR, "watch cannot use the Redis stream; Commands still travel by the other carriers"
+)
+KILLS_RESTATED: Final = happenings.declare(
+    "kills_restated", logging.WARNING, "kills in force were not in the Redis stream under the present key; they are now"
 )
 
 
@@ -69,7 +74,21 @@ def disconnector(config: Config, latch: Latch, receipts: Receipts) -> Disconnect
     return Disconnector(Management(url), vhost, latch, receipts.complete) if url else None
 
 
-def stream(config: Config, clock: Clock) -> Outbound | None:
-    """The Redis stream of Commands, when shared state is a Redis."""
+def stream(config: Config, clock: Clock, latch: Latch, signer: Signer) -> Outbound | None:
+    """The Redis stream of Commands, when shared state is a Redis; kills in force are put there first."""
     stream = command_stream(config)
-    return Outbound("redis", stream.append, clock, away=STREAM_AWAY, close=stream.close) if stream else None
+    if stream is None:
+        return None
+
+    def restate() -> None:
+        kills = [_command(kill, config.tenant) for kill in latch.kills().values()]
+        kills.sort(key=lambda kill: not narrow(kill.scope))  # more than it keeps: the widest and newest
+        count = stream.restate((signer.sign(kill), kill) for kill in kills[-KEPT:])
+        if count:
+            happenings.emit(KILLS_RESTATED, count=count)
+
+    return Outbound("redis", stream.append, clock, away=STREAM_AWAY, connect=restate, close=stream.close)
+
+
+def _command(kill: Kill, tenant: str) -> Command:
+    return Command(Order.KILL, kill.scope, kill.operator, kill.reason, kill.time, tenant, id=kill.id)

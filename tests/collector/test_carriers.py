@@ -27,7 +27,7 @@ from tests.fixtures.proxy import Proxy
 from tests.fixtures.store import RedisServer
 from tests.fixtures.watch import Harness
 
-BOT, NOBODY = "bot", "http://127.0.0.1:1"
+BOT, NOBODY, STREAM = "bot", "http://127.0.0.1:1", "fusebox:commands:default"
 Start = Callable[..., Runtime]
 
 
@@ -112,6 +112,39 @@ def test_a_process_obeys_a_command_key_that_was_changed_while_it_runs_and_the_ol
     assert runtime.latch.killed("other") is None
 
 
+@pytest.mark.parametrize("lost", ["the key", "the stream"])
+def test_a_process_that_starts_later_meets_kills_from_before_a_change_of_the_key_or_a_flush_of_redis(
+    redis_watch: Harness, redis_server: RedisServer, start: Start, lost: str
+) -> None:
+    folder, client = redis_watch.config.data_dir, redis_server.client()
+    redis_watch.operator().kill(f"agent:{BOT}", "before")
+    eventually(lambda: client.xlen(STREAM) == 1, what="it is in the stream")
+    redis_watch.stop()
+    if lost == "the key":
+        (folder / "command.key").unlink()
+        prepare(redis_watch.config)
+    else:
+        client.flushall()
+    rejected = happenings.counts()["command_rejected"]
+    redis_watch.start()
+    runtime = start(redis_url=redis_server.url, control_url=NOBODY)
+    eventually(lambda: killed(runtime), what="it is killed")
+    assert happenings.counts()["command_rejected"] == rejected, "what the old key signed is replaced"
+    assert [kill.reason for kill in runtime.latch.kills().values()] == ["before"]
+    redis_watch.operator().resume(f"agent:{BOT}", "over")
+    eventually(lambda: not killed(runtime), what="it runs again")
+
+
+def test_a_restart_of_watch_puts_no_kill_twice_into_the_stream(redis_watch: Harness, redis_server: RedisServer) -> None:
+    client = redis_server.client()
+    redis_watch.operator().kill(f"agent:{BOT}", "before")
+    eventually(lambda: client.xlen(STREAM) == 1, what="it is in the stream")
+    redis_watch.restart()
+    redis_watch.operator().kill("agent:other", "the last word")
+    eventually(lambda: b"agent:other" in newest(redis_server), what="the stream is at work")
+    assert client.xlen(STREAM) == 2
+
+
 def test_a_process_that_starts_later_meets_kills_in_force_and_none_that_is_lifted(
     redis_watch: Harness, redis_server: RedisServer, start: Start
 ) -> None:
@@ -128,7 +161,7 @@ def test_a_process_that_starts_later_meets_kills_in_force_and_none_that_is_lifte
 
 def newest(server: RedisServer) -> bytes:
     """The payload of the newest entry, decoded."""
-    entries = server.client().xrevrange("fusebox:commands:default", count=1)
+    entries = server.client().xrevrange(STREAM, count=1)
     payload = entries[0][1][b"signed"].split(b".")[2] if entries else b""
     return base64.urlsafe_b64decode(payload + b"=" * (-len(payload) % 4))
 
