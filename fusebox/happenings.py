@@ -9,6 +9,9 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from threading import Lock
 from typing import Final
@@ -28,6 +31,7 @@ class Kind:
 _KINDS: dict[str, Kind] = {}
 _counts: Counter[str] = Counter()
 _lock = Lock()
+_rehearsing: ContextVar[bool] = ContextVar("rehearsing", default=False)
 
 
 def declare(name: str, level: int, meaning: str) -> Kind:
@@ -38,8 +42,21 @@ def declare(name: str, level: int, meaning: str) -> Kind:
     return kind
 
 
+@contextmanager
+def rehearsal() -> Iterator[None]:
+    """What happens inside, in this context, is a trial of our own: logged to debug alone, and not counted."""
+    token = _rehearsing.set(True)
+    try:
+        yield
+    finally:
+        _rehearsing.reset(token)
+
+
 def emit(kind: Kind, /, *, count: int = 1, **fields: object) -> None:
     """Count ``kind`` and log it with ``fields``."""
+    if _rehearsing.get():
+        log.debug("%s", json.dumps({"event": kind.name, "rehearsal": True, **fields}, default=str))
+        return
     with _lock:
         _counts[kind.name] += count
     if log.isEnabledFor(kind.level):

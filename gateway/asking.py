@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Final, TypeVar
 
 T = TypeVar("T")
@@ -27,5 +28,5 @@ class Asking:
         self._threads = ThreadPoolExecutor(_MOST, f"fusebox-gateway-{whom}")
 
     async def answer(self, ask: Callable[[], T]) -> T:
-        """What ``ask`` returns; raises what it raises."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, ask)
+        """What ``ask`` returns; raises what it raises. It runs in the caller's context, as on asyncio's own threads."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, copy_context().run, ask)

@@ -1,8 +1,12 @@
 """The gateway refuses to serve when a guard lets through what it must stop."""
 
+import json
+import logging
+
 import pytest
 
 from breakers.circuit import Circuits
+from fusebox import happenings
 from fusebox.guard import allow
 from fusebox.records import Verdict
 from gateway.approving import Approving
@@ -98,9 +102,16 @@ def test_nothing_of_the_self_test_stays(gateways: StartGateway) -> None:
     assert running.keys.agents() == ("ticket-helper",)
 
 
-def test_what_the_self_test_brings_about_names_it_in_the_log(
+def test_what_the_self_test_brings_about_alarms_nobody_and_is_there_to_debug(
     gateways: StartGateway, caplog: pytest.LogCaptureFixture
 ) -> None:
-    gateways()
+    before = happenings.counts()
+    with caplog.at_level(logging.DEBUG, "fusebox"):
+        gateways()
+    for name in ("policy_unavailable", "spans_dropped", "uplink_dropped", "gateway_refused", "action_denied"):
+        said = [record for record in caplog.records if f'"event": "{name}"' in record.message]
+        assert {record.levelno for record in said} <= {logging.DEBUG}, name
+        assert happenings.counts()[name] == before[name]
     (line,) = [record.message for record in caplog.records if "policy_unavailable" in record.message]
     assert "/self-test does not answer" in line
+    assert json.loads(line)["rehearsal"]
