@@ -6,6 +6,8 @@ Each order has files of its own: one that is laid down while another is carried 
 from pathlib import Path
 from typing import Final
 
+LETTERS: Final = f"{'[0-9a-f]' * 64}.json"
+"""Dead letters themselves; an earlier Fusebox left its orders and answers beside them as ``.json``, too."""
 ORDERS: Final = "*.order"
 ANSWERS: Final = "*.answer"
 

@@ -34,7 +34,7 @@ from collector.keep.batch import Batch
 from collector.keep.engine import Engine
 from collector.keep.errors import EngineDown, EngineRefused, sorted_out
 from collector.keep.insert import Inserter
-from collector.keep.orders import ANSWERS, ORDERS, answer_to, order_of
+from collector.keep.orders import ANSWERS, LETTERS, ORDERS, answer_to, order_of
 from fusebox import happenings
 from fusebox.clock import Clock
 from fusebox.rundir import sync_dir, write_atomic
@@ -144,7 +144,7 @@ class Replay:
             for name, batch, micros, why, raw in rows:
                 yield Letter(name, batch, micros / 1e6, why, base64.b64decode(raw))
             after = rows[-1][0]
-        for file in sorted(self._folder.glob("*.json")):
+        for file in sorted(self._folder.glob(LETTERS)):
             letter = _letter_in(file)
             if letter and reason in letter.reason:
                 yield letter

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
+from collector.keep.orders import LETTERS
 from collector.spool import quarantined
 from fusebox.clock import Clock
 
@@ -34,4 +35,4 @@ class Damage:
 
     def _found(self) -> Iterator[Path]:
         yield from quarantined(self._data_dir / "spool")
-        yield from sorted((self._data_dir / "dead_letters").glob("[!.]*.json"))
+        yield from sorted((self._data_dir / "dead_letters").glob(LETTERS))

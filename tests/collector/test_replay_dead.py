@@ -13,6 +13,7 @@ from collector.audit.files import entries
 from collector.keep.deadletters import DeadLetters
 from collector.keep.orders import answer_to, order_of
 from collector.spool import Writer
+from collector.watch.damage import Damage
 from fusebox import cli, happenings
 from fusebox.clock import ManualClock
 from fusebox.rundir import write_atomic
@@ -108,6 +109,21 @@ def test_letters_in_files_are_replayed_and_removed(bench: Bench) -> None:
     assert _replay(bench)["replayed"] == 1
     assert list(bench.letters.iterdir()) == [answer_to(bench.letters, "7")]
     assert bench.rows(_COUNTS) == [(1, 1)]
+
+
+def test_what_an_earlier_fusebox_left_beside_the_letters_is_taken_for_none(bench: Bench) -> None:
+    bench.letters.mkdir(exist_ok=True)
+    (bench.letters / "replayed.json").write_text(
+        '{"id": "ab", "replayed": 1, "refused": 0, "reasons": [], "error": ""}'
+    )
+    told: list[str] = []
+    letter = bench.letters / f"{'0a' * 32}.json"
+    letter.write_text("damaged")
+    before = happenings.counts()["replay_unreadable"]
+    _replay(bench)
+    assert happenings.counts()["replay_unreadable"] == before + 1, "the letter alone"
+    Damage(bench.letters.parent, ManualClock(), told.append).look()
+    assert told == [f"dead_letters/{letter.name}"]
 
 
 def test_a_late_replay_takes_nothing_out_of_the_ledger(bench: Bench) -> None:
