@@ -11,11 +11,10 @@ from sqlglot import exp
 from fusebox.registry import SqlGrant
 from gateway.filter.sql_beside import sources
 from gateway.filter.sql_calls import called
-from gateway.filter.sql_names import full_name
+from gateway.filter.sql_owners import LISTS, full_name
 
 _MOST_COLUMNS: Final = 3
 """A summary by more columns than these is a table."""
-_LISTS: Final = (exp.Group, exp.Rollup, exp.Cube, exp.GroupingSets, exp.Tuple, exp.Paren)
 _KEYS: Final = frozenset({"id", "_id", "uuid", "guid", "rowid", "ctid", "oid"})
 _NUMBERING: Final = frozenset(
     ("rownumberinallblocks", "rownumberinblock", "rand", "rand32", "rand64", "random", "uuid", "gen_random_uuid")
@@ -78,7 +77,7 @@ def _meant(select: exp.Select) -> Iterator[exp.Expr]:
     if group.args.get("all"):
         yield from (each for each in chosen if not each.find(exp.AggFunc))
     for place in group.find_all(exp.Literal):
-        if isinstance(place.parent, _LISTS) and place.is_int and 0 < int(place.this) <= len(chosen):
+        if isinstance(place.parent, LISTS) and place.is_int and 0 < int(place.this) <= len(chosen):
             yield chosen[int(place.this) - 1]
     names = _columns(group)
     yield from (each.this for each in select.expressions if isinstance(each, exp.Alias) and each.alias in names)

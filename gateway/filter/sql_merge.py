@@ -26,14 +26,25 @@ def rows_of(merge: exp.Merge, grant: SqlGrant) -> Iterator[Threat]:
 def changes(write: exp.Expr) -> Iterator[exp.Expr]:
     """What a statement sets in its target: columns, and lists of some."""
     for then in (write, *(when.args["then"] for when in _whens(write))):
-        yield from (each.this for each in then.expressions if isinstance(each, exp.EQ))
+        yield from (each.this for each in _set(then) if isinstance(each, exp.EQ))
         if isinstance(then, exp.Insert) and isinstance(then.this, exp.Tuple):
             yield then.this
 
 
-def inserts_all(write: exp.Expr) -> bool:
-    """True for a MERGE that inserts without saying which columns."""
-    return any(isinstance(when.args["then"], exp.Insert) and not when.args["then"].this for when in _whens(write))
+def writes_all(write: exp.Expr) -> bool:
+    """True for a MERGE that inserts or sets without saying which columns."""
+    thens = [when.args["then"] for when in _whens(write)]
+    inserting = (then for then in thens if isinstance(then, exp.Insert))
+    setting = (then for then in thens if isinstance(then, exp.Update))
+    return any(not isinstance(then.this, exp.Tuple) for then in inserting) or any(
+        not all(isinstance(each, exp.EQ) for each in _set(then)) for then in setting
+    )
+
+
+def _set(then: exp.Expr) -> list[exp.Expr]:
+    """What stands in the place of assignments; of some databases a ``*``."""
+    given = then.args.get("expressions") or []
+    return given if isinstance(given, list) else [given]
 
 
 def _whens(write: exp.Expr) -> list[exp.When]:

@@ -15,7 +15,8 @@ from sqlglot.errors import SqlglotError
 from fusebox.registry import SqlGrant
 from gateway.filter.sql_beside import around, conditions, joins, sources
 from gateway.filter.sql_calls import called
-from gateway.filter.sql_names import ALL, cte_of, full_name
+from gateway.filter.sql_owners import ALL, full_name
+from gateway.filter.sql_withs import cte_of
 
 _MOST_ROWS: Final = 10_000
 _MOST_NAMES: Final = 30
@@ -108,7 +109,8 @@ def _tell_whose(node: exp.Expr, grant: SqlGrant) -> None:
     vague = any(
         isinstance(beside[name], exp.Table) and ALL not in its for name, its in columns
     )  # has more than granted
-    given = {each.alias for each in node.expressions if isinstance(each, exp.Alias)}
+    selected = node.expressions if isinstance(node, exp.Select) else ()
+    given = {each.alias for each in selected if isinstance(each, exp.Alias)}
     merged = {used.name for join in joins(node) for used in join.args.get("using") or ()}
     for column in [column for each in conditions(node) for column in each.find_all(exp.Column)]:
         if column.table or column.name in given or around(column) is not node or len(columns) < 2:
@@ -116,8 +118,14 @@ def _tell_whose(node: exp.Expr, grant: SqlGrant) -> None:
         naming = [name for name, its in columns if column.name in its]
         having = naming or [name for name, its in columns if ALL in its and not vague]
         sure = len(having) == 1 or (naming and column.name in merged)
+        if grant.dialect == "clickhouse" and vague and having and _is_made(beside[having[0]]):
+            continue  # where two have the name, ClickHouse takes the first one's
         if sure and isinstance(beside[having[0]], exp.Table | exp.Subquery):
             column.set("table", exp.to_identifier(having[0], quoted=True))
+
+
+def _is_made(source: exp.Expr) -> bool:
+    return not isinstance(source, exp.Table) or cte_of(source) is not None
 
 
 def _columns(source: exp.Expr, grant: SqlGrant) -> tuple[str, ...]:

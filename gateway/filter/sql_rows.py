@@ -12,8 +12,8 @@ from gateway.filter.sql_beside import loose, sources
 from gateway.filter.sql_calls import called, kinds
 from gateway.filter.sql_groups import kinds_of, narrow
 from gateway.filter.sql_merge import rows_of
-from gateway.filter.sql_names import cte_of
 from gateway.filter.sql_where import chooses
+from gateway.filter.sql_withs import cte_of
 from gateway.filter.threats import Threat
 
 _COLLECTING: Final = kinds(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fusebox.errors import ConfigError
-from fusebox.registry import SqlGrant
+from fusebox.registry import SqlGrant, SqlVerb
 from gateway.filter import judge
 from governance.registry import load_registry
 
@@ -83,6 +83,19 @@ def test_a_grant_says_how_many_rows_may_be_read() -> None:
     assert rules("SELECT * FROM items LIMIT 11", few) == {"sql.dump"}
     assert rules("SELECT * FROM items LIMIT 10", few) == set()
     assert rules("SELECT * FROM items", READ.model_copy(update={"max_rows": 0})) == set()
+
+
+@pytest.mark.parametrize(
+    ("dialect", "sql"),
+    [
+        ("postgres", "WITH users AS (SELECT 1 AS id) DELETE FROM users WHERE id = 2"),
+        ("postgres", "WITH users AS (SELECT 1 AS id) INSERT INTO users (id) VALUES (1)"),
+        ("clickhouse", "WITH 1 AS users SELECT id FROM users WHERE id = 3"),
+    ],
+)
+def test_a_with_that_is_called_like_a_table_opens_no_table(dialect: str, sql: str) -> None:
+    grant = SqlGrant.model_validate({"dialect": dialect, "verbs": list(SqlVerb), "tables": {"items": ("*",)}})
+    assert rules(sql, grant) == {"sql.table"}
 
 
 def test_a_comment_on_its_own_lines_may_stay() -> None:

@@ -294,3 +294,8 @@ WITH 1 AS id SELECT * FROM items WHERE id = 1
 SELECT o.id AS country, c.name FROM orders o, customers c WHERE country = 3
 SELECT * FROM items ARRAY JOIN [1, 2] AS x WHERE x = 1
 SELECT * FROM items WHERE arrayJoin([id, 1]) = 1
+WITH y AS (SELECT 1 AS password) SELECT password FROM customers WHERE id = 3
+WITH 1 AS password SELECT (SELECT password FROM customers LIMIT 1)
+SELECT password FROM customers, (SELECT 1 AS password) AS x WHERE customers.id = 3
+SELECT id FROM customers, (SELECT 1 AS password) AS x WHERE password LIKE 'a%' AND customers.id = 3
+SELECT arrayMap(password -> (SELECT password FROM customers LIMIT 1), [1])

@@ -247,3 +247,7 @@ UPDATE orders o, customers c SET o.status = 'x' WHERE c.id = 3
 SELECT c.name FROM (orders o JOIN items i ON i.order_id = o.id) JOIN customers c ON 1 = 1 WHERE o.id = 3
 SELECT DISTINCT name FROM customers
 SELECT name FROM customers GROUP BY country
+WITH y AS (SELECT 1 AS password) SELECT password FROM customers WHERE id = 3
+SELECT (SELECT password FROM customers LIMIT 1) FROM (SELECT 1 AS password) y
+UPDATE orders SET note = (SELECT password FROM items LIMIT 1) WHERE id = 3
+SELECT id AS password FROM customers WHERE id < 30 ORDER BY password + 1

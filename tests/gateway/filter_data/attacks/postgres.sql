@@ -383,3 +383,35 @@ MERGE INTO orders o USING (VALUES (1)) s(id) ON o.id = s.id WHEN MATCHED THEN UP
 MERGE INTO users u USING (VALUES (1)) s(id) ON u.id = s.id WHEN MATCHED THEN UPDATE SET status = 'x'
 WITH m AS (MERGE INTO orders o USING (VALUES (1)) s(id) ON o.id = s.id WHEN MATCHED THEN UPDATE SET status = 'x' RETURNING o.id) SELECT id FROM m
 SELECT i.id FROM items i, customers c WHERE c.id = i.order_id AND i.id = 3 AND password LIKE 'a%'
+## names that something else gives, too: another SELECT, a WITH that is not read, constants around
+WITH y AS (SELECT 1 AS password) SELECT password FROM customers WHERE id = 3
+WITH y AS (SELECT 1 AS password) SELECT (SELECT password FROM customers LIMIT 1) FROM y
+SELECT (SELECT password FROM customers LIMIT 1) FROM (SELECT 1 AS password) y
+SELECT z.x FROM (SELECT 1 AS password) y, LATERAL (SELECT password AS x FROM customers WHERE id = 3) z
+SELECT (SELECT d.x FROM (SELECT 1 AS password) s, (SELECT password AS x FROM items) d) FROM customers WHERE id = 3
+SELECT id FROM orders WHERE id = 3 AND EXISTS (SELECT 1 FROM customers WHERE status = 'x')
+UPDATE orders SET note = (SELECT password) WHERE id = 3
+UPDATE orders SET note = (SELECT password FROM items LIMIT 1) WHERE id = 3
+UPDATE orders SET note = 'x' WHERE id = 3 RETURNING (SELECT password)
+INSERT INTO orders (id) VALUES (1) ON CONFLICT (id) DO UPDATE SET note = (SELECT password)
+MERGE INTO orders o USING (VALUES (1)) s(id) ON o.id = s.id WHEN MATCHED THEN UPDATE SET note = (SELECT password)
+## the order of rows by a column behind a name that the SELECT gives to another
+SELECT id AS password FROM customers WHERE id < 30 ORDER BY upper(password)
+SELECT id AS password, row_number() OVER (ORDER BY password) FROM customers WHERE id < 30
+SELECT min(id) AS password, string_agg(name, ',' ORDER BY password) FROM customers WHERE id < 30
+SELECT DISTINCT ON (upper(password)) id AS password FROM customers WHERE id < 30
+SELECT status AS password, count(*) FROM orders WHERE id < 30 GROUP BY status, password
+## WITHs that are called like a table, or like each other
+WITH users AS (SELECT 1 AS id) DELETE FROM users WHERE id = 2
+WITH users AS (SELECT 1 AS id) INSERT INTO users (id) VALUES (1)
+WITH a AS (SELECT id FROM orders WHERE id = 3), b AS (WITH a AS (SELECT id FROM orders) SELECT id FROM a) SELECT id FROM b
+WITH RECURSIVE users AS (SELECT id FROM users) SELECT id FROM users WHERE id = 3
+## writes inside a WITH
+WITH a AS (INSERT INTO orders (id) VALUES (1) RETURNING password) SELECT 1 FROM a
+WITH a AS (UPDATE orders SET name = 'x' WHERE id = 3) UPDATE customers SET name = 'x' WHERE id = 3
+WITH a AS (UPDATE orders SET password = 'x' WHERE id = 3) SELECT 1
+WITH a AS (UPDATE orders SET note = (SELECT 1 AS password) WHERE id = 3 RETURNING id) SELECT password FROM a, customers WHERE customers.id = 3
+## MERGE that names no columns
+MERGE INTO orders o USING (VALUES (1)) s(id) ON o.id = s.id WHEN MATCHED THEN UPDATE SET *
+MERGE INTO orders o USING (VALUES (1)) s(id) ON o.id = s.id WHEN MATCHED THEN UPDATE *
+MERGE INTO orders o USING (VALUES (1)) s(id) ON o.id = s.id WHEN NOT MATCHED THEN INSERT *

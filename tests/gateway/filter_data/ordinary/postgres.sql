@@ -198,3 +198,11 @@ MERGE INTO orders o USING (VALUES (1, 'open')) AS s(id, status) ON o.id = s.id W
 MERGE INTO orders o USING (SELECT id, country FROM customers WHERE country = 'DE') s ON o.customer_id = s.id WHEN MATCHED THEN UPDATE SET region = s.country
 WITH s AS (SELECT id, country FROM customers WHERE country = 'DE') MERGE INTO orders o USING s ON o.customer_id = s.id WHEN MATCHED AND o.status = 'void' THEN DELETE
 UPDATE orders o SET status = v.status FROM (VALUES (1, 'x')) v(id, status) WHERE o.id = v.id AND o.id IN (1, 2)
+## names from around, and from WITHs
+SELECT c.id FROM customers c WHERE c.country = 'DE' AND EXISTS (SELECT * FROM items i WHERE i.customer_id = c.id AND i.kind = 'x')
+SELECT c.id, (SELECT max(created_at) FROM orders WHERE customer_id = c.id) AS last FROM customers c WHERE c.country = 'DE' ORDER BY last DESC
+WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < 10) SELECT n FROM r
+WITH a(x, y) AS (SELECT region, sum(total) FROM orders GROUP BY region) SELECT x, y FROM a ORDER BY y DESC
+WITH a AS (UPDATE orders SET note = 'x' WHERE id = 3 RETURNING id) SELECT id FROM a
+WITH a AS (DELETE FROM orders WHERE id = 3 RETURNING id, note) INSERT INTO events (id, note) SELECT id, note FROM a
+SELECT status, CASE WHEN total > 3 THEN 'a' ELSE 'b' END AS size, count(*) FROM orders GROUP BY status, size
