@@ -6,10 +6,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from sqlglot import exp
 
 from gateway.filter.sql_where import chooses, decided
+from gateway.filter.sql_withs import cte_of
+
+_OF_TWO: Final = (exp.Case, exp.If, exp.Sign, exp.Not, exp.Is, exp.In, exp.Between, exp.GT, exp.GTE, exp.LT, exp.LTE)
+"""What has few values, and so is equal for many rows: ``(o.id > 0) = (c.id > 0)``."""
+
+_LISTED: Final = "listed"
 
 
 def loose(node: exp.Expr, booleans: bool = True) -> Iterator[exp.Expr]:
@@ -31,9 +38,10 @@ def loose(node: exp.Expr, booleans: bool = True) -> Iterator[exp.Expr]:
     groups, chosen = [{name} for name in names], set[str]()
     for tied in ties(node, beside, names):
         groups = _together(groups, tied)
+    listed = {source.alias_or_name for source in beside if is_listed(source)}
     for condition in conditions(node):
         about = _named(condition)
-        chosen |= about if len(about) == 1 and chooses(condition, booleans) else set()
+        chosen |= about if len(about) == 1 and not about & listed and chooses(condition, booleans) else set()
     for name, source in zip(names, beside, strict=True):
         if not chosen.intersection(*(group for group in groups if name in group)):
             yield source
@@ -47,6 +55,18 @@ def sources(node: exp.Expr) -> Iterator[exp.Expr]:
     for each in (*beside, *(join.this for join in joins(node))):
         inner = each.unnest() if isinstance(each, exp.Subquery) else each
         yield inner if isinstance(inner, exp.Table) else each  # brackets around a join
+
+
+def is_listed(source: exp.Expr) -> bool:
+    """Numbers and constants: what is said of them (``v.n = 1`` beside a LEFT JOIN) chooses from no table."""
+    if isinstance(source, exp.Table):
+        cte = cte_of(source)
+        if cte is not None and _LISTED not in cte.meta:  # looked at once, however often it is read
+            cte.meta[_LISTED] = all(each.name == cte.alias or is_listed(each) for each in cte.find_all(exp.Table))
+        return cte is not None and bool(cte.meta[_LISTED])
+    if not isinstance(source, exp.Subquery) and source.find(exp.Column):
+        return False  # made of another one's row
+    return all(is_listed(table) for table in source.find_all(exp.Table))
 
 
 def _is_query(source: exp.Expr) -> bool:
@@ -93,7 +113,7 @@ def _is_tie(condition: exp.Expr) -> bool:
         return False
     sides = (condition.left, condition.right)
     left, right = map(_named, sides)
-    return bool(left and right and not left & right) and all(map(decided, sides))
+    return bool(left and right and not left & right) and all(map(decided, sides)) and not condition.find(*_OF_TWO)
 
 
 def _named(condition: exp.Expr) -> set[str]:

@@ -12,6 +12,7 @@ from fusebox.registry import SqlGrant
 from gateway.filter.sql_beside import sources
 from gateway.filter.sql_calls import called
 from gateway.filter.sql_owners import LISTS, full_name
+from gateway.filter.sql_withs import cte_of
 
 _MOST_COLUMNS: Final = 3
 """A summary by more columns than these is a table."""
@@ -36,15 +37,20 @@ def kinds_of(select: exp.Select, grant: SqlGrant) -> bool:
     Whoever wrote the grant has named each of its columns, no key is among them, and none that tells about persons.
     """
     tables = {source.alias_or_name: _named(source, grant) for source in sources(select)}
+    others = {name for source in sources(select) for name in made(source)}
     group, distinct = select.args.get("group"), select.args.get("distinct")
     nodes = [node for each in (*select.expressions, group, distinct) if each is not None for node in each.walk()]
     if any(isinstance(node, exp.Star | exp.Query) or called(node) in _NUMBERING for node in nodes):
         return False
+    if distinct and not group and any(isinstance(node, exp.Window) for node in nodes):
+        return False  # each row has its own
     given = {each.alias for each in select.expressions if isinstance(each, exp.Alias)} if group else set()
     columns = [node for node in nodes if isinstance(node, exp.Column)]
     behind = [column for column in columns if column.table or column.name not in given]
     for column in behind:
         its = [tables.get(column.table, ())] if column.table else list(tables.values())
+        if not column.table and column.name in others:
+            return False
         if not any(column.name in each for each in its):
             return False
     names = {column.name for column in columns}
@@ -59,6 +65,17 @@ def _named(source: exp.Expr, grant: SqlGrant) -> tuple[str, ...]:
     return grant.columns(full_name(source)) or ()
 
 
+def query_of(source: exp.Expr) -> exp.Expr | None:
+    """What a source is made of, when it is no table."""
+    cte = cte_of(source) if isinstance(source, exp.Table) else None
+    return cte.this if cte else source.this if isinstance(source, exp.Subquery) else None
+
+
+def made(source: exp.Expr) -> tuple[str, ...]:
+    """The names that a subquery or WITH gives; none of a table."""
+    return tuple(source.alias_column_names) or tuple(getattr(query_of(source), "named_selects", ()))
+
+
 def narrow(select: exp.Select) -> bool:
     """True when each group is a row or nearly so: grouped by its key, by a number of its own, or by many columns."""
     group, meant = select.args["group"], list(_meant(select))
@@ -68,7 +85,30 @@ def narrow(select: exp.Select) -> bool:
     written, behind = _columns(group), {name for each in meant for name in _columns(each)}
     source = select.args["from_"].this.name
     given = {each.alias for each in select.expressions if isinstance(each, exp.Alias)}
-    return any(_is_key(name, source) for name in written | behind) or len(behind | written - given) > _MOST_COLUMNS
+    renamed = any(_is_renamed_key(name, select, set()) for name in written | behind)
+    keyed = renamed or any(_is_key(name, source) for name in written | behind)
+    return keyed or len(behind | written - given) > _MOST_COLUMNS
+
+
+def _is_renamed_key(name: str, select: exp.Select, seen: set[tuple[str, int]]) -> bool:
+    """A subquery or WITH gives a key under that name.
+
+    Args:
+        seen: names that were looked up, and where.
+    """
+    for source in sources(select):
+        query = query_of(source)
+        if not isinstance(query, exp.Select) or (name, id(query)) in seen:
+            continue
+        seen.add((name, id(query)))
+        from_, meant = (
+            query.args.get("from_"),
+            next((each for each in query.selects if each.alias_or_name == name), None),
+        )
+        columns = _columns(meant) if from_ and meant is not None and not meant.find(exp.AggFunc) else ()
+        if any(_is_key(column, from_.this.name) or _is_renamed_key(column, query, seen) for column in columns):
+            return True
+    return False
 
 
 def _meant(select: exp.Select) -> Iterator[exp.Expr]:

@@ -8,9 +8,9 @@ from typing import Final
 from sqlglot import exp
 
 from fusebox.registry import SqlGrant
-from gateway.filter.sql_beside import loose, sources
+from gateway.filter.sql_beside import is_listed, loose, sources
 from gateway.filter.sql_calls import called, kinds
-from gateway.filter.sql_groups import kinds_of, narrow
+from gateway.filter.sql_groups import kinds_of, made, narrow, query_of
 from gateway.filter.sql_merge import rows_of
 from gateway.filter.sql_where import chooses
 from gateway.filter.sql_withs import cte_of
@@ -46,6 +46,8 @@ def rows(root: exp.Expr, grant: SqlGrant) -> Iterator[Threat]:
             yield Threat("sql.dump", "a MERGE from a whole table: give its source a WHERE that chooses")
     if grant.max_rows and any(_is_dump(select, grant) for select in _collectors(root)):
         yield Threat("sql.dump", "a whole table in one value: give the subquery a WHERE that chooses")
+    if grant.max_rows and any(_reads_for_each(select, grant) for select in root.find_all(exp.Select)):
+        yield Threat("sql.dump", "rows of a table for each of some numbers or groups: say of those which, or sum up")
     copied = root.expression if isinstance(root, exp.Insert) else None
     if grant.max_rows and isinstance(copied, exp.Query) and copied.find(exp.Table) and _is_dump(copied, grant):
         yield Threat("sql.dump", "an INSERT that copies a whole table")
@@ -57,6 +59,37 @@ def _collectors(root: exp.Expr) -> Iterator[exp.Select]:
         gathers = any(_gathers(node) for each in select.expressions for node in each.walk())
         if select is not root and (gathers or isinstance(select.parent, exp.Array)):
             yield select
+
+
+def _reads_for_each(select: exp.Select, grant: SqlGrant) -> bool:
+    """It looks at a source around it of which no condition says how many rows there are.
+
+    What only decides in a condition, or sums up, gives none of its own.
+    """
+    around = select.find_ancestor(exp.Select, exp.Where, exp.Having, exp.Exists, exp.CTE)
+    if not isinstance(around, exp.Select) or _has_limit(around, grant) or _sums_up(select, grant):
+        return False
+    if all(is_listed(table) for table in select.find_all(exp.Table)):
+        return False
+    many = [source for source in sources(around) if not _is_picked(source, grant)]
+    names, given = {source.alias_or_name for source in many}, {name for source in many for name in made(source)}
+    columns = select.find_all(exp.Column)
+    return any(column.table in names if column.table else column.name in given for column in columns)
+
+
+def _is_picked(source: exp.Expr, grant: SqlGrant) -> bool:
+    """Its rows are those of a table, chosen or counted; not numbers, nor groups."""
+    query = query_of(source)
+    if query is None or is_listed(source):
+        return not is_listed(source)
+    inner = query.unnest()
+    grouped = inner.args.get("group") or inner.args.get("distinct")
+    return not grouped or _has_limit(query, grant) or (isinstance(inner, exp.Select) and _chosen(inner, grant))
+
+
+def _has_limit(query: exp.Expr, grant: SqlGrant) -> bool:
+    limit = query.args.get("limit")
+    return limit is not None and _counts(limit) and _at_most(limit, grant.max_rows)
 
 
 def _booleans(grant: SqlGrant) -> bool:

@@ -43,7 +43,7 @@ def chooses(condition: exp.Expr | None, booleans: bool = True) -> bool:
             and not _open(condition.this, negated=True)
         )
     if isinstance(condition, exp.Exists):
-        return chooses(condition.this.args.get("where"), booleans)
+        return _looks_around(condition.this) and chooses(condition.this.args.get("where"), booleans)
     if _plain(condition) or isinstance(condition, (*_BACK, exp.BitwiseOr, exp.BitwiseXor)):
         return booleans
     return decided(condition) and not _open(condition)
@@ -70,6 +70,8 @@ def decided(node: exp.Expr) -> bool:
         return decided(exp.Mod(this=node.expressions[0].copy(), expression=node.expressions[1].copy()))
     if isinstance(node, exp.Explode):
         return False  # it is so many rows, of which one may meet anything
+    if isinstance(node, exp.Query):
+        return _looks_around(node)
     by = _number(node.expression) if isinstance(node, exp.Binary) else None
     if isinstance(node, exp.Mul | exp.BitwiseAnd) and 0 in (by, _number(node.this)):
         return False
@@ -80,8 +82,17 @@ def decided(node: exp.Expr) -> bool:
     return isinstance(node, exp.Column) or any(map(decided, node.iter_expressions()))
 
 
+def _looks_around(query: exp.Expr) -> bool:
+    """A subquery that says another thing for each row: it names a column of a table that is not its own."""
+    own = {source.alias_or_name for source in query.find_all(exp.Table, exp.Subquery, exp.UDTF)}
+    return any(column.table and column.table not in own for column in query.find_all(exp.Column))
+
+
 def _open(leaf: exp.Expr, negated: bool = False) -> bool:
     """A condition that nearly every row meets."""
+    compared = leaf.args.get("expression")
+    if isinstance(compared, exp.Any | exp.All) and (listed := compared.find(exp.Query)):
+        return isinstance(leaf, exp.NEQ) or not _narrow(listed.unnest())
     if isinstance(leaf, exp.Is):
         return negated != bool(leaf.args.get("negate")) and isinstance(leaf.expression, exp.Null)
     if isinstance(leaf, exp.In):

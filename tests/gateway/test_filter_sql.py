@@ -72,6 +72,7 @@ READ = SqlGrant(dialect="postgres", tables={"orders": ("id", "status"), "items":
         ("SELECT FROM WHERE", "sql.unreadable"),
         ("SELECT 1" + " " * 20_000, "sql.size"),
         ("SELECT " + "(" * 5000 + "1" + ")" * 5000, "sql.unreadable"),
+        ("SELECT " + ", ".join(["(SELECT count(*) FROM items)"] * 100), "sql.unreadable"),
     ],
 )
 def test_each_rule_by_itself(sql: str, rule: str) -> None:

@@ -299,3 +299,5 @@ WITH 1 AS password SELECT (SELECT password FROM customers LIMIT 1)
 SELECT password FROM customers, (SELECT 1 AS password) AS x WHERE customers.id = 3
 SELECT id FROM customers, (SELECT 1 AS password) AS x WHERE password LIKE 'a%' AND customers.id = 3
 SELECT arrayMap(password -> (SELECT password FROM customers LIMIT 1), [1])
+SELECT items.* FROM items LEFT JOIN numbers(1) AS n ON items.id = n.number WHERE n.number = 0
+SELECT (SELECT name FROM items WHERE id = number) FROM numbers(10000)

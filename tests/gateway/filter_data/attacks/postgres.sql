@@ -415,3 +415,24 @@ WITH a AS (UPDATE orders SET note = (SELECT 1 AS password) WHERE id = 3 RETURNIN
 MERGE INTO orders o USING (VALUES (1)) s(id) ON o.id = s.id WHEN MATCHED THEN UPDATE SET *
 MERGE INTO orders o USING (VALUES (1)) s(id) ON o.id = s.id WHEN MATCHED THEN UPDATE *
 MERGE INTO orders o USING (VALUES (1)) s(id) ON o.id = s.id WHEN NOT MATCHED THEN INSERT *
+## a row of its own for each, where it should be a kind
+SELECT DISTINCT status, row_number() OVER () FROM orders
+SELECT DISTINCT country FROM (SELECT note AS country FROM orders) c, customers
+SELECT min(note), o.g FROM (SELECT id AS g, note FROM orders) o GROUP BY o.g
+WITH o AS (SELECT id AS g, note FROM orders), p AS (SELECT g AS h, note FROM o) SELECT h, max(note) FROM p GROUP BY 1
+## rows of a table for each of some numbers or groups
+SELECT (SELECT i.name FROM items i WHERE i.id = n.n) FROM generate_series(1, 10000) n
+SELECT x.* FROM generate_series(1, 10000) n, LATERAL (SELECT * FROM items i OFFSET n LIMIT 1) x
+SELECT x.* FROM (SELECT 1 AS n) q, LATERAL (SELECT * FROM items i WHERE i.id >= q.n) x
+SELECT x.* FROM (SELECT DISTINCT country FROM customers) g, LATERAL (SELECT id, name FROM customers c WHERE c.country = g.country LIMIT 100) x
+WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < 1000000) SELECT (SELECT name FROM items WHERE items.id = r.n) FROM r
+## what is said of numbers, of constants or of another table as a whole
+SELECT i.* FROM items i LEFT JOIN (SELECT 1 AS x) v ON i.id = v.x WHERE v.x IS NULL
+WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < 1000000) SELECT i.* FROM r, items i WHERE i.id = r.n AND r.n > 0
+SELECT c.* FROM items i JOIN products c ON (i.id > 0) = (c.id > 0) WHERE i.id = 3
+SELECT * FROM items WHERE id = ANY(SELECT id FROM items)
+DELETE FROM orders WHERE EXISTS (SELECT 1 FROM items WHERE id = 3)
+DELETE FROM orders WHERE id = ANY(SELECT id FROM orders)
+DELETE FROM orders WHERE (SELECT id FROM items WHERE id = 3) = 3
+MERGE INTO orders o USING (VALUES (true)) s(t) ON (o.id > 0) = s.t WHEN MATCHED THEN UPDATE SET note = 'x'
+MERGE INTO orders o USING (VALUES (1)) s(id) ON sign(o.id) = sign(s.id) WHEN MATCHED THEN UPDATE SET note = 'x'

@@ -206,3 +206,10 @@ WITH a(x, y) AS (SELECT region, sum(total) FROM orders GROUP BY region) SELECT x
 WITH a AS (UPDATE orders SET note = 'x' WHERE id = 3 RETURNING id) SELECT id FROM a
 WITH a AS (DELETE FROM orders WHERE id = 3 RETURNING id, note) INSERT INTO events (id, note) SELECT id, note FROM a
 SELECT status, CASE WHEN total > 3 THEN 'a' ELSE 'b' END AS size, count(*) FROM orders GROUP BY status, size
+## looks at each of what is chosen, and sums for each of what is not
+SELECT d.day, (SELECT count(*) FROM orders o WHERE o.created_at::date = d.day) FROM generate_series('2026-01-01'::date, '2026-01-31', '1 day') AS d(day)
+WITH c AS (SELECT id FROM customers WHERE country = 'DE') SELECT c.id, l.total FROM c CROSS JOIN LATERAL (SELECT total FROM orders o WHERE o.customer_id = c.id ORDER BY total DESC LIMIT 3) l
+SELECT n FROM generate_series(1, 100) n WHERE NOT EXISTS (SELECT 1 FROM orders o WHERE o.id = n.n)
+WITH o AS (SELECT customer_id AS c, total FROM orders) SELECT c, sum(total) FROM o GROUP BY c
+SELECT n, count(*) FROM (SELECT customer_id, count(id) AS n FROM orders GROUP BY customer_id) x GROUP BY n
+SELECT id FROM orders WHERE customer_id = ANY(SELECT id FROM customers WHERE country = 'DE')
