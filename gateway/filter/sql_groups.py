@@ -101,12 +101,11 @@ def _is_renamed_key(name: str, select: exp.Select, seen: set[tuple[str, int]]) -
         if not isinstance(query, exp.Select) or (name, id(query)) in seen:
             continue
         seen.add((name, id(query)))
-        from_, meant = (
-            query.args.get("from_"),
-            next((each for each in query.selects if each.alias_or_name == name), None),
-        )
-        columns = _columns(meant) if from_ and meant is not None and not meant.find(exp.AggFunc) else ()
-        if any(_is_key(column, from_.this.name) or _is_renamed_key(column, query, seen) for column in columns):
+        from_ = query.args.get("from_")
+        own = str(from_.this.name) if from_ is not None else ""
+        meant = next((each for each in query.selects if each.alias_or_name == name), None)
+        columns = _columns(meant) if meant is not None and not meant.find(exp.AggFunc) else ()
+        if any(_is_key(column, own) or _is_renamed_key(column, query, seen) for column in columns):
             return True
     return False
 
