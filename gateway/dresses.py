@@ -10,6 +10,7 @@ import binascii
 import html
 import re
 import unicodedata
+import zlib
 from collections.abc import Iterator
 from typing import Final
 from urllib.parse import unquote
@@ -37,6 +38,10 @@ _BITS: Final = re.compile(r"(?:[01]{8}[\s,]?){12,}")
 _CONTROLS: Final = bytes({*range(0x20), 0x7F} - set(b"\t\n\r"))
 _MOSTLY: Final = 10
 """In a text at most one character of so many is none."""
+_PACKED: Final = ("\x1f\x8b", "x\x01", "x\x5e", "x\x9c", "x\xda")
+_ANY_HEAD: Final = 47
+"""gzip's or zlib's, for the window that both use."""
+_MOST_OPENED: Final = 8
 _DEPTH: Final = 2
 """Encodings around each other."""
 
@@ -53,16 +58,18 @@ def plain(text: str) -> str:
 
 
 def decoded(text: str, depth: int = _DEPTH) -> Iterator[str]:
-    """What stands in a text in base64, base32, hex, decimal or binary numbers, wherever it begins in a word."""
-    for inner in _decoded(text):
-        yield inner
-        if depth > 1 and inner.isascii():
-            yield from decoded(inner, depth - 1)
+    """What stands in a text in base64, base32, hex, decimal or binary numbers, wherever it begins in a word; packed
+    by gzip or zlib, too."""
+    for told in _decoded(text):
+        for inner in (told, *_opened(told)):
+            yield inner
+            if depth > 1 and inner.isascii():
+                yield from decoded(inner, depth - 1)
 
 
 def texts_in(text: str) -> Iterator[str]:
     """What stands in a text in an encoding and is a text itself, nearly all of it: no picture, no key and no hash."""
-    for inner in decoded(text):
+    for inner in (inner for reading in dict.fromkeys((text, plain(text))) for inner in decoded(reading)):
         letters = inner.encode("latin-1", "replace").replace(b"\0", b"")  # of UTF-16, too
         told = letters.decode("utf-8", "replace")
         odd = told.count("\ufffd") + len(letters) - len(letters.translate(None, _CONTROLS))
@@ -92,6 +99,19 @@ def _decoded(text: str) -> Iterator[str]:
 def _escaped(found: re.Match[str]) -> str:
     code = int(found[1] or found[2], 16) if found[1] or found[2] else int(found[3], 8)
     return chr(code) if code < 0x110000 else found[0]
+
+
+def _opened(told: str) -> Iterator[str]:
+    """What is packed in it; no more than people's texts give, or a small one could be made to fill the memory."""
+    if told.startswith(_PACKED):
+        try:
+            yield (
+                zlib.decompressobj(_ANY_HEAD)
+                .decompress(told.encode("latin-1"), _MOST_OPENED * len(told))
+                .decode("latin-1")
+            )
+        except zlib.error:
+            return
 
 
 def _base64(letters: str) -> str:

@@ -22,7 +22,7 @@ from gateway.inner import behind_escapes
 from gateway.masking.placeholders import PLACEHOLDER, Placeholders
 from gateway.masking.recognisers import Recognisers
 from gateway.masking.settings import GUARD, KEY_BYTES, MaskingSettings, RoutePolicy, Treatment
-from gateway.masking.spans import Span, spans
+from gateway.masking.spans import Span, spans, stretches
 
 _REPLACING: Final = (Treatment.MASK, Treatment.HASH)
 _TOGETHER: Final = 64
@@ -121,20 +121,25 @@ class Session:
     def encoded(self, texts: Iterable[str]) -> Verdict:
         """A deny where texts hold, in base64, hex or the like, what :meth:`mask` would change or refuse.
 
-        No placeholder fits there: whoever reads it decodes it, and may check it first.
+        No placeholder fits there: whoever reads it decodes it, and may check it first. The first stretch that holds
+        one decides.
         """
         try:
-            inside = [inner for text in texts for inner in texts_in(text)]
-            found = {(span.type, inner[span.start : span.end]) for inner in inside for span in self._find(inner)}
+            pieces = (piece for text in texts for inner in texts_in(text) for piece in stretches(inner))
+            kept = next(filter(None, map(self._kept, pieces)), None)
         except Exception as error:  # as in mask
             happenings.emit(happenings.GUARD_FAILED, guard=GUARD, agent=self._agent, error=type(error).__name__)
             return deny(GUARD, f"masking failed: {type(error).__name__}")
-        kept = Counter(kind for kind, _ in found if self._policy.treatment(kind) is not Treatment.ALLOW)
-        if not kept:
+        if kept is None:
             return allow(GUARD)
         self.counts.update(kept)
         told = ", ".join(f"{n} {type_}" for type_, n in sorted(kept.items()))
         return deny(GUARD, f"{told} in base64, hex or the like, where it cannot be masked", narrow=True)
+
+    def _kept(self, text: str) -> Counter[str]:
+        """How many values of each type are in it that may not leave."""
+        found = {(span.type, text[span.start : span.end]) for span in self._find(text)}
+        return Counter(kind for kind, _ in found if self._policy.treatment(kind) is not Treatment.ALLOW)
 
     def number(self, value: int) -> int:
         """What stands for a number that :meth:`mask` would change, where a number must stand."""

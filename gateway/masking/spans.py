@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Final
 
 from presidio_analyzer import RecognizerResult
 
@@ -10,6 +12,9 @@ from gateway.masking.apart import apart
 from gateway.masking.escapes import bare
 from gateway.masking.prefilter import Excerpt, excerpt
 from gateway.masking.recognisers import Recognisers
+
+_STRETCH: Final = 8192
+_OVERLAP: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,18 @@ def spans(text: str, recognisers: Recognisers) -> list[Span]:
         else:
             united.append(span)
     return united
+
+
+def stretches(text: str) -> Iterator[str]:
+    """The text in pieces, cut at blanks where there are some. A value of up to 1,024 characters is whole in one."""
+    at = 0
+    while at + _STRETCH < len(text):
+        end = at + _STRETCH
+        last = text.rfind(" ", end - _OVERLAP, end)
+        yield text[at : last if last >= 0 else end]
+        first = text.rfind(" ", end - 3 * _OVERLAP, end - 2 * _OVERLAP)
+        at = first + 1 if first >= 0 else end - 2 * _OVERLAP
+    yield text[at:]
 
 
 def _found(text: str, recognisers: Recognisers) -> list[Span]:
