@@ -44,7 +44,7 @@ def judge(sql: str, grant: SqlGrant) -> list[Threat]:
     threats = written(sql, grant.dialect)
     try:
         statements = [each for each in sqlglot.parse(sql, read=grant.dialect) if each is not None]
-    except (SqlglotError, RecursionError) as error:
+    except (SqlglotError, RecursionError, IndexError) as error:  # the last of half a SHOW, in MySQL's dialect
         what = f"not {grant.dialect} SQL as far as can be told ({type(error).__name__})"
         return [*threats, Threat(UNREADABLE, what)]
     if not statements:

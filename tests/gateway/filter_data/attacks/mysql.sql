@@ -252,3 +252,4 @@ SELECT (SELECT password FROM customers LIMIT 1) FROM (SELECT 1 AS password) y
 UPDATE orders SET note = (SELECT password FROM items LIMIT 1) WHERE id = 3
 SELECT id AS password FROM customers WHERE id < 30 ORDER BY password + 1
 UPDATE orders o LEFT JOIN (SELECT 1 AS id) v ON o.id = v.id SET o.note = 'x' WHERE v.id IS NULL
+SHOW CREATE
