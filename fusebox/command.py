@@ -30,6 +30,8 @@ from fusebox.errors import BadCommand, StaleCommand
 
 _PREFIX = "fusebox1"
 _MAX_BYTES = 65_536
+MAX_SNAPSHOT = 8 << 20
+"""Bytes of a signed snapshot of the board, which tells of each agent of a process: of 4,096 at most."""
 WINDOW_S = 300.0
 ALL = "all"
 KINDS = ("agent", "tenant", "workflow", "tool")
@@ -164,20 +166,20 @@ class Keyring:
         """From now on obey those keys, and no others."""
         self._keys = other._keys
 
-    def open(self, signed: bytes) -> dict[str, object]:
-        """Verify signed bytes and return their payload.
+    def open(self, signed: bytes, most: int = _MAX_BYTES) -> dict[str, object]:
+        """Verify signed bytes, of which there are ``most``, and return their payload.
 
         Raises:
             BadCommand: size, shape, key or signature is wrong.
         """
         try:
-            return self._open(signed)
+            return self._open(signed, most)
         except (ValueError, UnicodeError, binascii.Error, InvalidSignature, RecursionError) as error:
             raise BadCommand(f"signature or shape is wrong: {error!r}") from error
 
-    def _open(self, signed: bytes) -> dict[str, object]:
-        if len(signed) > _MAX_BYTES:
-            raise BadCommand("longer than 64 KiB")
+    def _open(self, signed: bytes, most: int) -> dict[str, object]:
+        if len(signed) > most:
+            raise BadCommand(f"longer than {most >> 10} KiB")
         prefix, key_id, payload, signature = signed.decode("ascii").split(".")
         if prefix != _PREFIX or key_id not in self._keys:
             raise BadCommand("unknown version or key")

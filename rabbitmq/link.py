@@ -22,7 +22,7 @@ from breakers.latch import Latch
 from breakers.obey import Obedience
 from fusebox import forks, guard, happenings
 from fusebox.clock import Clock
-from fusebox.command import Command, Keyring
+from fusebox.command import MAX_SNAPSHOT, Command, Keyring
 from fusebox.errors import BadCommand, StaleCommand, StoreUnavailable
 from fusebox.records import Action, Receipt, State, Transition, Verdict, new_id
 from fusebox.registry import Registry, Risk
@@ -181,7 +181,7 @@ class Link(Receiver):
     def snapshot(self, signed: bytes, nonce: str) -> int:
         assert self._keyring is not None
         try:
-            data = self._keyring.open(signed)
+            data = self._keyring.open(signed, MAX_SNAPSHOT)
         except BadCommand:
             self._rejected("a board snapshot was forged or damaged")
             raise

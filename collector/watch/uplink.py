@@ -49,6 +49,7 @@ KILLS_REPORTED: Final = happenings.declare(
 )
 _MAX_KILLS: Final = 500
 _SHOWN: Final = 5
+_REASON: Final = 500
 _AGENT_STATES: Final = (State.CLOSED, State.OPEN, State.HALF_OPEN)
 
 
@@ -184,8 +185,8 @@ class Uplink:
         circuit = self._circuits.circuit(agent)
         open_for = max(0.0, circuit.retry_at - self._clock.now()) if circuit.retry_at is not None else 0.0
         return {
-            "state": circuit.state.value, "reason": circuit.reason, "finding": circuit.finding, "open_for": open_for,
-            "mode": circuit.mode,
+            "state": circuit.state.value, "reason": circuit.reason[:_REASON], "finding": circuit.finding,
+            "open_for": open_for, "mode": circuit.mode,
         }  # fmt: skip
 
     def _note_kills(self, process: str, before: Mapping[str, str]) -> None:

@@ -75,6 +75,21 @@ def test_kill_and_resume_arrive_by_redis_alone(redis_watch: Harness, redis_serve
     eventually(lambda: not killed(runtime), what="it runs again")
 
 
+def test_a_process_of_thousands_of_agents_learns_of_all_of_them_at_once(harness: Harness, start: Start) -> None:
+    operator, scopes = harness.operator(), [f"workflow:a-run-of-something-or-other-{n:04}" for n in range(400)]
+    kills = [operator.kill(scope, "over")["kill"] for scope in scopes]
+    for scope in scopes[::2]:
+        operator.resume(scope, "again")
+    agents = [f"an-agent-of-one-customer-{n:04}" for n in range(4096)]
+    runtime = start(control_url=NOBODY)
+    link, nonce = runtime.link, "n" * 16
+    client = harness.agent()
+    signed = client.send("snapshot", {"nonce": nonce, "process": "gateway", "agents": agents})["signed"]
+    link.snapshot(signed.encode(), nonce)
+    assert all(map(link.verified, agents))
+    assert runtime.latch.kills().keys() == set(kills[1::2])
+
+
 def test_a_process_that_starts_later_does_not_open_again_what_has_closed_since(
     redis_watch: Harness, redis_server: RedisServer, start: Start
 ) -> None:
