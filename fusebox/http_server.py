@@ -3,31 +3,19 @@
 from __future__ import annotations
 
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import uvicorn
 
+from fusebox.certificates import ServerContext, Tls
 from fusebox.connections import Connection
 from fusebox.errors import ConfigError, FuseboxError
 
 _READY_S: Final = 10.0
 _POLL_S: Final = 0.01
-
-
-@dataclass(frozen=True, slots=True)
-class Tls:
-    """Files (PEM) of an HTTPS server; with ``clients`` it asks for certificates of these authorities, and takes
-    clients that have none, too."""
-
-    certificate: Path
-    key: Path
-    clients: Path | None = None
 
 
 class HttpServer:
@@ -60,12 +48,12 @@ class HttpServer:
                 server_header=False,
                 proxy_headers=False,  # nobody here asks whom a proxy speaks for
                 timeout_keep_alive=60,
-                **_files(tls),
             )
         )
+        self._server.config.load()
         try:
-            self._server.config.load()
-        except (OSError, ssl.SSLError) as error:
+            self._server.config.ssl = ServerContext(tls) if tls else None
+        except OSError as error:
             raise ConfigError(f"tls: a certificate or key cannot be used: {error}") from error
         self._thread: threading.Thread | None = None
 
@@ -89,10 +77,3 @@ class HttpServer:
         self._server.should_exit = True
         if self._thread:
             self._thread.join()
-
-
-def _files(tls: Tls | None) -> dict[str, Any]:
-    if tls is None:
-        return {}
-    asked = {"ssl_ca_certs": str(tls.clients), "ssl_cert_reqs": ssl.CERT_OPTIONAL} if tls.clients else {}
-    return {"ssl_certfile": str(tls.certificate), "ssl_keyfile": str(tls.key), **asked}

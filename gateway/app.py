@@ -6,9 +6,10 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
+from fusebox.certificates import Tls
 from fusebox.clock import system_clock
 from fusebox.config import Config
-from fusebox.http_server import HttpServer, Tls
+from fusebox.http_server import HttpServer
 from fusebox.lifecycle import serve
 from fusebox.ports import address, bind, port_of
 from fusebox.rundir import announce, withdraw

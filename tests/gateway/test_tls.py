@@ -2,7 +2,10 @@
 
 import datetime
 import json
+import socket
 import ssl
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from http.client import HTTPResponse, HTTPSConnection
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from collector.verbs.roles import standings
+from fusebox import happenings
 from fusebox.config import Config
 from fusebox.errors import ConfigError
 from gateway.app import check
@@ -32,11 +36,27 @@ class Ring:
     def let(self, agent: str, file: Path) -> str:
         return self.running.keys.add_certificate(agent, file.read_text(), team="", models=("*",), tools=())
 
-    def ask(self, pair: tuple[Path, Path] | None, key: str = "", path: str = "/v1/chat/completions") -> HTTPResponse:
+    def context(self, pair: tuple[Path, Path] | None = None) -> ssl.SSLContext:
+        """What a client believes, and its certificate."""
         context = ssl.create_default_context(cafile=self.trusted.file)
         if pair is not None:
             context.load_cert_chain(*pair)
-        connection = HTTPSConnection(urlsplit(self.running.url).netloc, timeout=10, context=context)
+        return context
+
+    @contextmanager
+    def connected(
+        self, context: ssl.SSLContext | None = None, session: ssl.SSLSession | None = None
+    ) -> Iterator[HTTPSConnection]:
+        """A connection that stays."""
+        parts, context = urlsplit(self.running.url), context or self.context()
+        connection = HTTPSConnection(parts.netloc, timeout=10)
+        plain = socket.create_connection((parts.hostname, parts.port), 10)
+        connection.sock = context.wrap_socket(plain, server_hostname=parts.hostname, session=session)
+        with closing(connection):
+            yield connection
+
+    def ask(self, pair: tuple[Path, Path] | None, key: str = "", path: str = "/v1/chat/completions") -> HTTPResponse:
+        connection = HTTPSConnection(urlsplit(self.running.url).netloc, timeout=10, context=self.context(pair))
         told = {"authorization": f"Bearer {key}"} if key else {}
         posts = path.startswith("/v1/")
         connection.request("POST" if posts else "GET", path, json.dumps(CHAT) if posts else None, told)
@@ -127,3 +147,77 @@ def test_status_finds_a_gateway_that_serves_with_and_without_tls(
     for folder in ("locked", "open"):
         found = {standing.role: standing for standing in standings(Config(data_dir=tmp_path / folder))}
         assert found["gateway"].state == "up", found["gateway"].detail
+
+
+def test_a_renewed_certificate_is_shown_to_who_connects_next_and_cuts_nobody(ring: Ring) -> None:
+    with ring.connected() as kept:
+        first = shown(kept)
+        ring.trusted.issue("gateway")
+        with ring.connected() as later:
+            assert shown(later) != first
+            assert asked(later) == asked(kept) == 200
+        assert shown(kept) == first
+    assert happenings.counts()["certificate_renewed"] > 0
+
+
+@pytest.mark.parametrize("file", ["gateway.pem", "gateway.key", "trusted.pem"])
+def test_a_file_that_cannot_be_used_leaves_what_was_in_force_and_says_so(
+    ring: Ring, tmp_path: Path, file: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    context, path = ring.context(), tmp_path / file
+    with ring.connected(context) as before:
+        first = shown(before)
+    whole_file, told = path.read_bytes(), happenings.counts()["certificate_unusable"]
+    for damage in (b"", whole_file[: len(whole_file) // 2], None):
+        path.write_bytes(damage) if damage is not None else path.unlink()
+        for _ in range(2):
+            with ring.connected(context) as meanwhile:
+                assert (shown(meanwhile), asked(meanwhile)) == (first, 200)
+    assert happenings.counts()["certificate_unusable"] == told + 3  # once each
+    assert "gateway.pem" in caplog.text
+
+
+def test_a_certificate_whose_key_is_still_to_come_is_not_used_before(ring: Ring, tmp_path: Path) -> None:
+    with ring.connected() as before:
+        first = shown(before)
+    old_key = (tmp_path / "gateway.key").read_bytes()
+    _, key = ring.trusted.issue("gateway")
+    new_key = key.read_bytes()
+    key.write_bytes(old_key)
+    with ring.connected() as between:
+        assert shown(between) == first
+    key.write_bytes(new_key)
+    with ring.connected() as after:
+        assert shown(after) != first
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_an_authority_that_is_replaced_lets_nobody_of_the_old_one_in(
+    ring: Ring, tmp_path: Path, version: ssl.TLSVersion
+) -> None:
+    old, new = ring.trusted.issue("old-bot"), ring.other.issue("new-bot")
+    ring.let("old-bot", old[0])
+    ring.let("new-bot", new[0])
+    contexts = [ring.context(old), ring.context(new)]
+    for context in contexts:
+        context.maximum_version = version
+    with ring.connected(contexts[0]) as before:
+        assert asked(before) == 200
+        session = before.sock.session  # a client may go on with it later, and shows no certificate again
+    (tmp_path / "trusted.pem").write_bytes(ring.other.file.read_bytes())
+    with pytest.raises((ssl.SSLError, ConnectionError)), ring.connected(contexts[0], session) as after:
+        asked(after)
+    with ring.connected(contexts[1]) as known:
+        assert asked(known) == 200
+
+
+def shown(connection: HTTPSConnection) -> bytes:
+    """The gateway's certificate, as this connection has seen it."""
+    return bytes(connection.sock.getpeercert(binary_form=True))
+
+
+def asked(connection: HTTPSConnection) -> int:
+    connection.request("GET", "/healthz")
+    response = connection.getresponse()
+    response.read()
+    return response.status
