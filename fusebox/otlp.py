@@ -18,6 +18,7 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from requests.adapters import HTTPAdapter
+from requests.utils import get_environ_proxies
 
 from fusebox.buffer import BatchRefused
 from fusebox.config import is_loopback
@@ -29,7 +30,7 @@ _TIMEOUT_S: Final = 1.0
 _AUTHORITIES: Final = (
     "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "OTEL_EXPORTER_OTLP_CERTIFICATE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
 )  # fmt: skip
-"""Variables of the libraries, which name the only authorities to believe."""
+"""Variables of the libraries, the first of which names the only authorities to believe."""
 _NEVER: Final = frozenset(
     {HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY}
 )
@@ -61,12 +62,16 @@ class OtlpExporter(SpanExporter):
         logging.getLogger("opentelemetry.exporter.otlp.proto.http.trace_exporter").setLevel(logging.CRITICAL)
         self._status: int | None = None
         session = requests.Session()
-        session.trust_env = not is_loopback(endpoint)  # a proxy from the environment does not lead back to us
-        if endpoint.startswith("https:") and not any(map(os.environ.get, _AUTHORITIES)):
+        session.trust_env = False  # else a ~/.netrc puts its own word for the host in our token's place
+        if not is_loopback(endpoint):  # a proxy from the environment does not lead back to us
+            session.proxies.update(get_environ_proxies(endpoint))
+        authorities = next(filter(None, map(os.environ.get, _AUTHORITIES)), None)
+        if endpoint.startswith("https:") and authorities is None:
             session.mount("https://", _Believing())
         session.hooks["response"].append(self._remember)
         self._stock = OTLPSpanExporter(
             endpoint=f"{endpoint.rstrip('/')}/v1/traces",
+            certificate_file=authorities,
             headers={"authorization": f"Bearer {token}"} if token else {},
             timeout=_TIMEOUT_S,
             session=session,

@@ -335,6 +335,22 @@ def test_the_stock_exporter_delivers_with_its_token_and_past_a_proxy(
     assert (collector.spans, collector.tokens) == (["a"], ["Bearer tok"])
 
 
+@pytest.mark.parametrize("token", ["tok", None])
+def test_a_netrc_puts_no_password_in_the_token_s_place(
+    collector: Collector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, token: str | None
+) -> None:
+    (tmp_path / "netrc").write_text("machine collector.test login ops password hunter2\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("HTTP_PROXY", collector.url)  # which is asked for every host that is not this machine
+    for name in ("http_proxy", "NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    telemetry = open_telemetry(OtlpExporter("http://collector.test", token))
+    record(telemetry, "a")
+    assert telemetry.flush(5)
+    telemetry.stop()
+    assert (collector.spans, collector.tokens) == (["a"], [f"Bearer {token}" if token else None])
+
+
 @pytest.fixture
 def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Authority:
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
@@ -370,6 +386,19 @@ def test_an_unknown_collector_gets_nothing_and_the_log_says_why(
         assert "SSL_CERT_FILE" in caplog.text
         telemetry.stop(1)
     assert (collector.spans, collector.tokens) == ([], [])
+
+
+@pytest.mark.parametrize("variable", ["OTEL_EXPORTER_OTLP_CERTIFICATE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+def test_the_authorities_of_the_libraries_variables_are_believed(
+    collector: Collector, authority: Authority, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, str(authority.file))
+    with Secured(collector.url, authority.issue("server")) as secured:
+        telemetry = open_telemetry(OtlpExporter(secured.url, "tok"))
+        record(telemetry, "a")
+        assert telemetry.flush(5)
+        telemetry.stop()
+    assert (collector.spans, collector.tokens) == (["a"], ["Bearer tok"])
 
 
 def test_the_stock_exporter_is_given_bytes_and_one_that_takes_none_encodes_for_itself(
