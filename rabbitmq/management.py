@@ -6,14 +6,17 @@ Every call raises :class:`ConfigError` where RabbitMQ refuses it, :class:`Broker
 from __future__ import annotations
 
 import base64
+import http.client
 import json
+from contextlib import closing
 from http import HTTPStatus
 from typing import Any, Final
-from urllib.error import HTTPError
 from urllib.parse import quote, unquote, urlsplit
-from urllib.request import ProxyHandler, Request, build_opener
 
 from fusebox.errors import BrokerUnavailable, ConfigError
+from fusebox.http_address import connection_to
+from fusebox.ports import address
+from fusebox.tls import advised
 from rabbitmq.amqp_wire import queue_arguments
 from rabbitmq.broker import Topology
 from rabbitmq.provision import Grant
@@ -35,15 +38,15 @@ class Management:
     def __init__(self, url: str) -> None:
         try:
             parts = urlsplit(url)
-            self._host = f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 15672)}"
+            self._host = address(parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 15672))
         except ValueError:
             parts = urlsplit("")
         if parts.scheme not in ("http", "https") or not parts.hostname or not parts.username:
             raise ConfigError("the management URL cannot be read; write it as https://user:password@host:15671")
-        self._base = f"{parts.scheme}://{self._host}{parts.path.rstrip('/')}/api/"
+        self._base = urlsplit(f"{parts.scheme}://{self._host}{parts.path.rstrip('/')}/api/")
         secret = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        self._authorization = "Basic " + base64.b64encode(secret.encode()).decode()
-        self._opener = build_opener(ProxyHandler({}))
+        authorization = "Basic " + base64.b64encode(secret.encode()).decode()
+        self._headers = {"Authorization": authorization, "Content-Type": "application/json"}
 
     def permissions(self) -> list[dict[str, Any]]:
         """Every user's permissions in every virtual host."""
@@ -99,28 +102,26 @@ class Management:
         self._ask("PUT", ("permissions", vhost, grant.user), body)
 
     def _ask(self, method: str, path: tuple[str, ...], body: object = None, *, reason: str = "") -> Any:
-        request = Request(  # noqa: S310 - the scheme was checked
-            self._base + "/".join(quote(part, safe="") for part in path),
-            data=None if body is None else json.dumps(body).encode(),
-            headers={"Authorization": self._authorization, "Content-Type": "application/json", "X-Reason": reason},
-            method=method,
-        )
+        target = self._base.path + "/".join(quote(part, safe="") for part in path)
+        data = None if body is None else json.dumps(body)
         try:
-            with self._opener.open(request, timeout=_TIMEOUT_S) as answer:
+            with closing(connection_to(self._base, _TIMEOUT_S)) as connection:
+                connection.request(method, target, data, self._headers | {"X-Reason": reason})
+                answer = connection.getresponse()
                 text = answer.read()
+            if answer.status >= HTTPStatus.MULTIPLE_CHOICES:  # a redirect, too: it may lead the password elsewhere
+                raise self._refusal(answer.status, text, "/".join(path))
             return json.loads(text) if text else None
-        except HTTPError as error:
-            raise self._refusal(error, "/".join(path)) from None
-        except (OSError, ValueError) as error:
+        except (OSError, http.client.HTTPException, ValueError) as error:
             raise BrokerUnavailable(
-                f"no RabbitMQ management at {self._host} ({error}); enable it (rabbitmq-plugins enable "
+                f"no RabbitMQ management at {self._host} ({advised(str(error))}); enable it (rabbitmq-plugins enable "
                 "rabbitmq_management) or correct the management URL"
             ) from None
 
-    def _refusal(self, error: HTTPError, path: str) -> ConfigError:
-        said = error.read(500).decode("utf-8", "replace")
-        if error.code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+    def _refusal(self, status: int, text: bytes, path: str) -> ConfigError:
+        if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
             return ConfigError(
                 f"RabbitMQ management at {self._host} refused the user or the password; it needs the tag administrator"
             )
-        return ConfigError(f"RabbitMQ management at {self._host} refused {path} ({error.code}): {said}")
+        said = text[:500].decode("utf-8", "replace")
+        return ConfigError(f"RabbitMQ management at {self._host} refused {path} ({status}): {said}")
