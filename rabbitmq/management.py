@@ -14,7 +14,7 @@ from typing import Any, Final
 from urllib.parse import quote, unquote, urlsplit
 
 from fusebox.errors import BrokerUnavailable, ConfigError
-from fusebox.http_address import connection_to
+from fusebox.http_address import connection_to, is_speakable
 from fusebox.ports import address
 from fusebox.tls import advised
 from rabbitmq.amqp_wire import queue_arguments
@@ -40,10 +40,11 @@ class Management:
             parts = urlsplit(url)
             self._host = address(parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 15672))
         except ValueError:
-            parts = urlsplit("")
-        if parts.scheme not in ("http", "https") or not parts.hostname or not parts.username:
+            parts, self._host = urlsplit(""), ""
+        base = f"{parts.scheme}://{self._host}{parts.path.rstrip('/')}/api/"
+        if parts.scheme not in ("http", "https") or not parts.hostname or not parts.username or not is_speakable(base):
             raise ConfigError("the management URL cannot be read; write it as https://user:password@host:15671")
-        self._base = urlsplit(f"{parts.scheme}://{self._host}{parts.path.rstrip('/')}/api/")
+        self._base = urlsplit(base)
         secret = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         authorization = "Basic " + base64.b64encode(secret.encode()).decode()
         self._headers = {"Authorization": authorization, "Content-Type": "application/json"}

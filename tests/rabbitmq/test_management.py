@@ -74,3 +74,10 @@ def test_over_https_only_who_is_believed_gets_the_password(tmp_path: Path, monke
             monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
             assert Management(secured.url).permissions() == []
     assert rabbit.seen == [("/api/permissions", _PASSWORD)]
+
+
+@pytest.mark.parametrize("place", ["127.0.0.1:1/hunter2 b", "127.0.0.1:hunter2", "[::1/hunter2", "hunter2 b:1"])
+def test_an_address_that_cannot_be_asked_is_not_repeated(place: str) -> None:
+    with pytest.raises(ConfigError, match="cannot be read") as refused:
+        Management(f"http://admin:hunter2@{place}")
+    assert "hunter2" not in str(refused.value)
