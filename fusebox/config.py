@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from fusebox.clock import ORIGIN_ENV, SPEED_ENV
 from fusebox.errors import ConfigError
+from fusebox.http_address import names_user
 from fusebox.toml_file import explain
 
 PREFIX: Final = "FUSEBOX_"
@@ -117,7 +118,7 @@ class Config(BaseSettings):
         None, description="command that signs the audit log ('… public', '… sign'); unset: a key file beside it"
     )
     audit_anchor_file: Path | None = Field(None, description="each checkpoint of the audit log is appended here")
-    audit_anchor_url: str | None = Field(None, description="each checkpoint is posted here (Standard Webhooks)")
+    audit_anchor_url: SecretStr | None = Field(None, description="each checkpoint is posted here (Standard Webhooks)")
     audit_anchor_secret: SecretStr | None = Field(None, description="whsec_… secret that signs what is posted")
     audit_anchor_git: Path | None = Field(
         None, description="git repository that gets a commit for each checkpoint (and a push, with an upstream)"
@@ -133,9 +134,16 @@ class Config(BaseSettings):
     alerts_file: Path | None = Field(
         None, description="rules of alerts (sinks, routes, heartbeat); unset: the log, and alert_webhook_url"
     )
-    alert_webhook_url: str | None = Field(None, description="alerts are posted here (Standard Webhooks)")
+    alert_webhook_url: SecretStr | None = Field(None, description="alerts are posted here (Standard Webhooks)")
     alert_webhook_secret: SecretStr | None = Field(None, description="whsec_… or whsk_… key that signs them")
     alert_webhook_private: bool = Field(False, description="allow the webhook to point into a private network")
+
+    @field_validator("otlp_endpoint", "control_url")
+    @classmethod
+    def _names_nobody(cls, url: str | None) -> str | None:
+        if url is not None and names_user(url):
+            raise ValueError("an address with a user or password, which logs would show; tokens say who comes")
+        return url
 
     @classmethod
     def settings_customise_sources(

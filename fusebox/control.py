@@ -179,11 +179,11 @@ class ControlClient:
 def _split(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
-        _ = parts.port
-    except ValueError as error:
-        raise ConfigError(f"control_url: {url!r}: {error}") from error
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ConfigError(f"control_url: {url!r} is not an http(s) address")
+        found = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # its text quotes parts of the address
+        found = False
+    if not found:
+        raise ConfigError("control_url is not an http(s) address; write it as https://host:4320")
     return parts
 
 

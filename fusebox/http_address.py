@@ -14,6 +14,19 @@ def is_speakable(url: str) -> bool:
         return False
 
 
+def names_user(url: str) -> bool:
+    """True where a user, or a password, stands before the host."""
+    return "@" in url.partition("://")[2].partition("/")[0]
+
+
+def web_address(url: str) -> SplitResult | None:
+    """An http(s) address that names no user, and can stand in a request as it is; None for any other."""
+    if not is_speakable(url) or names_user(url):
+        return None
+    parts = urlsplit(url)
+    return parts if parts.scheme in ("http", "https") and parts.hostname else None
+
+
 def target_of(url: SplitResult) -> str:
     """What is asked for at the host: path and query."""
     return (url.path or "/") + (f"?{url.query}" if url.query else "")

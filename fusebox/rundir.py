@@ -97,11 +97,18 @@ def secret_of(config: Config, setting: str, file: str) -> str | None:
             never shows it).
     """
     text = config.secret(setting) or _text_of(config.data_dir / file, setting)
-    if text is None:
-        return None
-    text = text.strip()
+    return None if text is None else one_line(text, f"{setting} (FUSEBOX_{setting.upper()} or {file})")
+
+
+def one_line(secret: str, what: str) -> str:
+    """A secret without the blanks around it: it must fit into a header, and no error may quote it.
+
+    Raises:
+        ConfigError: it is not one line of ASCII; the text names ``what`` and never shows it.
+    """
+    text = secret.strip()
     if not (text.isascii() and text.isprintable()):
-        raise ConfigError(f"{setting} (FUSEBOX_{setting.upper()} or {file}) must be one line of ASCII characters")
+        raise ConfigError(f"{what} must be one line of ASCII characters")
     return text
 
 

@@ -27,6 +27,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from fusebox.errors import ConfigError
+from fusebox.rundir import one_line
 from fusebox.toml_file import read_toml
 from gateway.filter import FilterSettings
 from gateway.limits import Limit
@@ -104,9 +105,7 @@ class Upstream(Section):
             text = self.key_file.read_text() if self.key_file else os.environ.get(self.key_env, "")
         except OSError as error:
             raise ConfigError(f"{name}: key_file {self.key_file} cannot be read: {error.strerror}") from error
-        if not (text.strip().isascii() and text.strip().isprintable()):
-            raise ConfigError(f"{name}: the credential must be one line of ASCII characters")
-        return text.strip()
+        return one_line(text, f"{name}: the credential")
 
 
 class Provider(Upstream):

@@ -55,8 +55,8 @@ class Workshop:
             ConfigError: one of them cannot be made; the text names it.
         """
         made: list[Grouped] = [(LogSink(self._config.data_dir / "alerts.log"), Grouping())]
-        if self._config.alert_webhook_url is not None:
-            made.append((self._configured(self._config.alert_webhook_url), Grouping(GROUP_S)))
+        if (url := self._config.secret("alert_webhook_url")) is not None:
+            made.append((self._configured(url), Grouping(GROUP_S)))
         for name, rule in self._rules.sinks.items():
             grouping = Grouping() if isinstance(rule, AmqpRule) else rule.grouping
             made.append((self._named(name, rule), grouping))

@@ -16,13 +16,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 from collector.audit.checkpoint import Checkpoint
 from fusebox import happenings
 from fusebox.config import Config
 from fusebox.errors import ConfigError
-from fusebox.http_address import connection_to, is_speakable, target_of
+from fusebox.http_address import connection_to, target_of, web_address
 from fusebox.rundir import write_atomic
 from fusebox.tls import advised
 from fusebox.webhooks import key_of, signed_headers
@@ -115,9 +114,9 @@ def to_webhook(url: str, secret: str) -> Put:
     Raises:
         ConfigError: the address or the secret is none.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or not is_speakable(url):
-        raise ConfigError(f"audit_anchor_url is not an http(s) address in ASCII: {parts.scheme}://{parts.hostname}")
+    parts = web_address(url)
+    if parts is None:
+        raise ConfigError("audit_anchor_url is not an http(s) address without a user, spelled in ASCII (xn--…, %20)")
     key_of(secret)
 
     def put(checkpoint: Checkpoint) -> None:
@@ -177,11 +176,11 @@ def anchors_of(config: Config) -> list[Anchor]:
     found = []
     if config.audit_anchor_file:
         found.append(Anchor("file", into_file(config.audit_anchor_file)))
-    if config.audit_anchor_url:
+    if url := config.secret("audit_anchor_url"):
         secret = config.secret("audit_anchor_secret")
         if not secret:
             raise ConfigError("audit_anchor_url needs audit_anchor_secret, a whsec_… secret that signs checkpoints")
-        found.append(Anchor("webhook", to_webhook(config.audit_anchor_url, secret)))
+        found.append(Anchor("webhook", to_webhook(url, secret)))
     if config.audit_anchor_git:
         found.append(Anchor("git", into_git(config.audit_anchor_git)))
     return found

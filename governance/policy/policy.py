@@ -19,7 +19,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 import governance
 from fusebox import happenings
@@ -28,8 +27,10 @@ from fusebox.command import Keyring
 from fusebox.config import Config
 from fusebox.errors import ConfigError
 from fusebox.guard import POLICY
+from fusebox.http_address import names_user, web_address
 from fusebox.records import Action, ActionKind, Decision, Verdict
 from fusebox.registry import Registry
+from fusebox.rundir import one_line
 from fusebox.secrets_file import identity
 from governance.policy.bundle import read_bundle, stamp
 from governance.policy.cache import LIFETIMES_S, Verdicts
@@ -258,7 +259,8 @@ def _source(config: Config, policy: str, clock: Clock) -> tuple[Callable[[Grants
         if keys_file is not None:
             raise ConfigError("policy_keys is for policy folders; an OPA server verifies its bundles itself")
         _require_address(policy)
-        return lambda _: OpaEngine(policy, config.secret("policy_token"), clock), lambda: None
+        token = one_line(config.secret("policy_token") or "", "policy_token (FUSEBOX_POLICY_TOKEN)")
+        return lambda _: OpaEngine(policy, token, clock), lambda: None
     folder = folder_of(policy)
 
     def load(grants: Grants) -> Engine:
@@ -272,15 +274,11 @@ def _require_address(policy: str) -> None:
     Raises:
         ConfigError: nobody can be asked there, or a secret stands in what logs will show.
     """
-    parts = urlsplit(policy)
-    try:
-        found = parts.hostname and parts.port != 0
-    except ValueError:
-        found = False
-    if not found or parts.query or parts.fragment:
-        raise ConfigError("policy is no address of an OPA server; write http(s)://host:port, or with the whole path")
-    if "@" in parts.netloc:
+    if names_user(policy):
         raise ConfigError("policy holds a user or password, which logs would show; use policy_token")
+    parts = web_address(policy)
+    if parts is None or parts.query or parts.fragment:
+        raise ConfigError("policy is no address of an OPA server; write http(s)://host:port, or with the whole path")
 
 
 def _keys(path: Path | None) -> Keyring | None:

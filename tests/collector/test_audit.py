@@ -576,11 +576,16 @@ class TestAnchors:
         assert (problem.kind, problem.seq) == ("rolled back", 1)
 
     @pytest.mark.parametrize(
-        "url", ["https://a.example:99999/", "https://a.example/b c", "https://ä.example/", "a.example"]
-    )
+        "url",
+        [
+            "https://a.example:99999/", "https://a.example/b c", "https://ä.example/", "a.example", "https://[::1",
+            "https://jo:hunter2@a.example/", "https://:hunter2@a.example/", "https://a.example:hunter2/",
+        ],
+    )  # fmt: skip
     def test_an_address_that_nothing_could_be_sent_to_is_refused_at_start(self, url: str) -> None:
-        with pytest.raises(ConfigError, match="audit_anchor_url"):
+        with pytest.raises(ConfigError, match="audit_anchor_url") as refused:
             to_webhook(url, new_secret())
+        assert "hunter2" not in str(refused.value)
 
     def test_a_disk_that_takes_half_a_line_gets_it_whole_later(self, tmp_path: Path, clock: ManualClock) -> None:
         journal = Journal(tmp_path / "j", clock)

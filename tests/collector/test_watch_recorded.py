@@ -219,6 +219,7 @@ class TestConfiguration:
         secrets = {
             "amqp_url": SecretStr("amqp://ann:hunter2@mq.example:5672/prod"), "lineage_key": SecretStr("hunter3"),
             "rules_file": rules, "alerts_file": alerts, "management_url": SecretStr("https://mq.example/hunter4"),
+            "alert_webhook_url": Config(alert_webhook_url="https://pager.example/hunter11").alert_webhook_url,
         }  # fmt: skip
         declare(harness.config.model_copy(update=secrets), "receive")
         until(lambda: self.config_entries(harness, "receive"), "another role's start is seen")
@@ -232,6 +233,7 @@ class TestConfiguration:
         }
         assert receive["settings.amqp_url"] == "amqp://ann:***@mq.example:5672/prod"
         assert receive["settings.management_url"] == "https://mq.example"
+        assert receive["settings.alert_webhook_url"] == "https://pager.example"
         assert receive["settings.lineage_key"] == "set"
         assert receive["rules.repetition.mode"] == "warn"
         assert receive["alerts.sinks.chat.url"] == "https://chat.example"

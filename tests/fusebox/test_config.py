@@ -87,6 +87,22 @@ def test_a_bad_secret_is_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "12345678" not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["otlp_endpoint", "control_url"])
+def test_an_address_that_logs_show_holds_no_password(name: str) -> None:
+    write(f'{name} = "https://jo:hunter2@collector.example"')
+    with pytest.raises(ConfigError, match=name) as caught:
+        load_config()
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["alert_webhook_url", "audit_anchor_url"])
+def test_the_address_of_a_receiver_may_be_its_secret(name: str) -> None:
+    write(f'{name} = "https://pager.example/hunter2"')
+    config = load_config()
+    assert "hunter2" not in repr(config)
+    assert config.secret(name) == "https://pager.example/hunter2"
+
+
 def test_an_open_bind_is_refused_unless_containers_publish_on_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
     write('host = "0.0.0.0"')
     with pytest.raises(ConfigError, match="behind_loopback_publish"):

@@ -124,10 +124,23 @@ def test_nobody_there_is_unavailable(stub: Stub) -> None:
         ControlClient(f"http://127.0.0.1:{gone.server_port}", None).board()
 
 
-@pytest.mark.parametrize("url", ["", "ftp://x", "http://", "http://h:port", "127.0.0.1:4320", "http://[::1"])
-def test_an_address_that_is_none_is_a_configuration_error(url: str) -> None:
-    with pytest.raises(ConfigError, match="control_url"):
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "ftp://x",
+        "http://",
+        "http://h:port",
+        "127.0.0.1:4320",
+        "http://[::1",
+        "ftp://jo:hunter2@h",
+        "http://h:hunter2",
+    ],
+)
+def test_an_address_that_is_none_is_a_configuration_error_and_not_repeated(url: str) -> None:
+    with pytest.raises(ConfigError, match="control_url") as refused:
         ControlClient(url, None)
+    assert "hunter2" not in str(refused.value)
 
 
 def test_the_local_client_finds_watch_and_the_operators_token(stub: Stub, tmp_path: Path) -> None:

@@ -16,12 +16,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from typing import Final
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult
 
 from collector.alerts.sinks import Fate, Outcome
 from fusebox.deadline import deadline
 from fusebox.errors import ConfigError
-from fusebox.http_address import is_speakable, target_of
+from fusebox.http_address import target_of, web_address
 from fusebox.tls import advised
 from fusebox.version import __version__
 
@@ -50,14 +50,10 @@ class Poster:
     """
 
     def __init__(self, url: str, allowed: Iterable[Network] = (), timeout: float = TIMEOUT_S) -> None:
-        self._url, self._allowed, self._timeout = urlsplit(url), tuple(allowed), timeout
-        if (
-            self._url.scheme not in ("http", "https")
-            or not self._url.hostname
-            or self._url.username
-            or not is_speakable(url)
-        ):
+        parts = web_address(url)
+        if parts is None:
             raise ConfigError("the url is not an http(s) address without a user, spelled in ASCII (xn--…, %20)")
+        self._url, self._allowed, self._timeout = parts, tuple(allowed), timeout
 
     def post(self, body: bytes, headers: Mapping[str, str]) -> Outcome:
         """One attempt."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from fusebox.clock import ManualClock
+from fusebox.errors import ConfigError
 from fusebox.records import Decision, Verdict
 from governance.policy.bundle import Bundle
 from governance.policy.opa import REST_S, revision_of
@@ -33,6 +34,22 @@ def test_the_question_is_the_input_and_the_decision_id_is_kept(opa: Policy, serv
     assert (asked["input"]["resource"], asked["input"]["environment"]) == ("gpt-5", "test")
     assert verdict.decision_id == f"dec-{len(server.asked)}"
     assert verdict.revision.startswith(f"fusebox@{server.revision}+")
+
+
+@pytest.mark.parametrize("token", ["sesame\n", " sesame "])
+def test_blanks_around_the_token_are_not_part_of_it(make: Make, server: OpaServer, shipped: Bundle, token: str) -> None:
+    server.serve(shipped)
+    ask(make(server.url, policy_token=token), *ABOUT)
+    assert server.asked[-1]["headers"]["authorization"] == "Bearer sesame"
+
+
+@pytest.mark.parametrize("token", ["hunter2\nx", "hunter2é"])
+def test_a_token_that_fits_no_header_is_refused_at_once_and_not_repeated(
+    make: Make, server: OpaServer, token: str
+) -> None:
+    with pytest.raises(ConfigError, match="FUSEBOX_POLICY_TOKEN") as refused:
+        make(server.url, policy_token=token)
+    assert "hunter2" not in str(refused.value)
 
 
 def test_a_new_bundle_of_the_server_is_a_new_revision(opa: Policy, server: OpaServer) -> None:

@@ -62,7 +62,9 @@ def test_settings_that_would_do_nothing_are_refused(clock: ManualClock, settings
         open_policy(Config(**settings), Registry(), clock)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("policy", ["http://", "http://opa:port", "https://jo:pw@opa", "http://opa:8181/?x=1"])
+@pytest.mark.parametrize(
+    "policy", ["http://", "http://opa:port", "https://jo:pw@opa", "http://opa:8181/?x=1", "http://[opa"]
+)
 def test_an_address_at_which_nobody_can_be_asked_is_refused(make: Make, policy: str) -> None:
     with pytest.raises(ConfigError, match="policy") as refused:
         make(policy)
