@@ -36,6 +36,7 @@ from fusebox.command import Signer, allow_list
 from fusebox.config import Config
 from fusebox.errors import ConfigError, DataDirInUse
 from fusebox.rundir import write_atomic
+from fusebox.secrets_file import private_folder
 
 LOCAL: Final = "local"
 DASHBOARD: Final = "dashboard"
@@ -88,7 +89,7 @@ def owned(path: Path, role: str) -> Iterator[None]:
     Raises:
         DataDirInUse: another process holds it.
     """
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_folder(path.parent)
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         _claim(fd, path, role)

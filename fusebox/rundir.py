@@ -15,11 +15,12 @@ from typing import Any
 
 from fusebox.config import Config
 from fusebox.errors import ConfigError
+from fusebox.secrets_file import private_folder
 
 
 def write_atomic(path: Path, text: str, mode: int = 0o600) -> None:
     """Replace ``path`` by ``text`` so that a reader, or a crash, sees the old or the new file, never half of one."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(3)}")
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:

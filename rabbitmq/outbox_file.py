@@ -35,6 +35,7 @@ from typing import Final
 
 from fusebox import happenings
 from fusebox.rundir import sync_dir, write_atomic
+from fusebox.secrets_file import private_folder
 from rabbitmq.outbox_lines import Parcel, end_line, parse, put_line
 
 _SLACK: Final = 1 << 20
@@ -58,7 +59,7 @@ class OutboxFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._lock = path.with_suffix(".lock").open("w")
+        self._lock = os.fdopen(os.open(path.with_suffix(".lock"), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600), "w")
         self._sizes: dict[int, int] = {}
         self._broken = ""
         self._fd = -1
@@ -152,7 +153,7 @@ def open_file(folder: Path, name: str) -> OutboxFile:
     Raises:
         OSError: the disk refuses.
     """
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_folder(folder)
     for slot in count():
         with contextlib.suppress(BlockingIOError):
             own = OutboxFile(folder / f"{name}-{slot}.jsonl")

@@ -135,7 +135,6 @@ def _matches(pattern: str, name: str) -> bool:
 
 def password_file(folder: Path, user: str) -> Path:
     """The file (0600) with the user's password: the one from last time, or a new one; the text is printed nowhere."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = folder / f"{user}.password"
     if not path.exists():
         write_atomic(path, secrets.token_urlsafe(32))

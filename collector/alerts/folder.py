@@ -27,6 +27,7 @@ from collector.alerts.alert import Alert
 from collector.alerts.parcel import Parcel, load
 from fusebox import happenings
 from fusebox.rundir import sync_dir, write_atomic
+from fusebox.secrets_file import private_folder
 
 _MAX_FAILED: Final = 1_000
 """Parcels that were given up and are kept for people; four fifths of it stay when there are more."""
@@ -42,7 +43,7 @@ class Folder:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_folder(path)
 
     def load(self) -> list[Parcel]:
         """Everything that waits, oldest first."""

@@ -60,7 +60,7 @@ def segments(folder: Path) -> list[Segment]:
 def keep_evidence(segment: Segment) -> None:
     """Link a damaged segment into quarantine, so that it outlives its deletion. The first few are kept, no more."""
     folder = segment.path.parent / _QUARANTINE
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(exist_ok=True, mode=0o700)
     if (folder / segment.path.name).exists():
         return
     kept = len(quarantined(segment.path.parent)) < _KEPT_DAMAGED and _linked(segment.path, folder)

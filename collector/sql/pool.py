@@ -39,6 +39,7 @@ SLOTS: Final = 4
 _GRACE_S: Final = 1.0
 HARD_LIMIT_S: Final = LIMITS["max_execution_time"] + _GRACE_S
 """After this many seconds a statement's process is ended."""
+_VARIABLES: Final = frozenset({"PATH", "HOME", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH"})
 _START_S: Final = 30.0
 _DEATHS: Final = 2
 _OVERRUNS: Final = 3
@@ -226,6 +227,11 @@ class _Slot:
         return dict(json.loads((await self.reader.readexactly(size)).decode("utf-8", "surrogatepass")))
 
 
+def _environment(setup: dict[str, Any]) -> dict[str, str]:
+    """What the process finds in its environment: no secret, where statements from outside run in it."""
+    return {name: text for name, text in os.environ.items() if "url" in setup or name in _VARIABLES}
+
+
 class _Process:
     def __init__(self, setup: dict[str, Any], folder: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
@@ -234,7 +240,7 @@ class _Process:
         self._ends = [ours for ours, _ in pairs]
         fds = [theirs.fileno() for _, theirs in pairs]
         command = [sys.executable, "-m", "collector.sql.sandbox", *map(str, fds)]
-        env = os.environ | {"TMPDIR": str(folder), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        env = _environment(setup) | {"TMPDIR": str(folder), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         self.popen = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, pass_fds=fds, env=env, cwd=folder
         )

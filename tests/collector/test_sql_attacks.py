@@ -21,8 +21,11 @@ from tests.fixtures.collector import until
 
 @pytest.fixture(scope="module")
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Port]:
-    with serving(tmp_path_factory.mktemp("port")) as port:
-        yield port
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OPENAI_API_KEY", "hunter2")  # of the gateway, which is started with keep
+        patch.setenv("FUSEBOX_REDIS_URL", "redis://:hunter3@127.0.0.1")
+        with serving(tmp_path_factory.mktemp("port")) as port:
+            yield port
 
 
 @pytest.fixture(autouse=True)
@@ -186,6 +189,7 @@ def test_the_sandbox_of_the_port_is_confined_and_has_no_way_out(port: Port) -> N
     assert "NoNewPrivs:\t1" in status
     open_files = [os.readlink(path) for path in Path(f"/proc/{sandbox_of(os.getpid())}/fd").iterdir()]
     assert not [name for name in open_files if name.endswith((".key", ".token", "readers.json"))]
+    assert b"hunter" not in Path(f"/proc/{sandbox_of(os.getpid())}/environ").read_bytes()
 
 
 def test_the_sandbox_ends_with_keep_even_in_the_middle_of_a_call(tmp_path: Path) -> None:
