@@ -60,7 +60,7 @@ def settings(folder: Path, registry: Path, pager: Pager, amqp_url: str | None, *
         "agents_file": registry,
         "capture_content": True,
         "gateway_file": folder / "gateway.toml",
-        "alert_webhook_url": pager.url,
+        "alert_webhook_url": SecretStr(pager.url),
         "alert_webhook_secret": SecretStr(pager.secret),
         "alert_webhook_private": True,
         **dict.fromkeys(_PORTS, 0),

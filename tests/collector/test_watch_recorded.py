@@ -219,7 +219,7 @@ class TestConfiguration:
         secrets = {
             "amqp_url": SecretStr("amqp://ann:hunter2@mq.example:5672/prod"), "lineage_key": SecretStr("hunter3"),
             "rules_file": rules, "alerts_file": alerts, "management_url": SecretStr("https://mq.example/hunter4"),
-            "alert_webhook_url": Config(alert_webhook_url="https://pager.example/hunter11").alert_webhook_url,
+            "alert_webhook_url": SecretStr("https://pager.example/hunter11"),
         }  # fmt: skip
         declare(harness.config.model_copy(update=secrets), "receive")
         until(lambda: self.config_entries(harness, "receive"), "another role's start is seen")
