@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from fusebox.records import Verdict
+from gateway.arguments import Arguments
 from gateway.filter import StreamFilter
 from gateway.slots import Slot, Slots
 
@@ -46,7 +47,7 @@ class StreamScreen:
     def __init__(self, screen: Screen, slots: Slots) -> None:
         self._screen, self._slots = screen, slots
         self._texts: dict[str, TextStream] = {}
-        self._arguments: dict[str, tuple[str, list[str]]] = {}
+        self._arguments: dict[str, Arguments] = {}
         self._latest: dict[str, Json] = {}
 
     def event(self, told: Json) -> list[Json]:
@@ -79,12 +80,18 @@ class StreamScreen:
         if slot.channel not in self._latest:
             self._latest[slot.channel] = copy.deepcopy(told)
         if slot.tool is not None:
-            self._arguments.setdefault(slot.channel, (slot.tool, []))[1].append(text)
-            return ""
+            return self._told(slot.channel, slot.tool, text)
         return self._texts.setdefault(slot.channel, self._screen.text_stream()).feed(text)
+
+    def _told(self, channel: str, tool: str, text: str) -> str:
+        """Arguments go out with the piece that makes them whole: clients read them as soon as the next call begins."""
+        if not self._arguments.setdefault(channel, Arguments(tool)).feed(text):
+            return ""
+        del self._latest[channel]
+        return self._rest(channel)
 
     def _rest(self, channel: str) -> str:
         if channel in self._arguments:
-            tool, parts = self._arguments.pop(channel)
-            return str(self._screen.whole(Slot({"arguments": "".join(parts)}, "arguments", tool=tool)))
+            told = self._arguments.pop(channel)
+            return str(self._screen.whole(Slot({"arguments": told.text}, "arguments", tool=told.tool)))
         return self._texts.pop(channel).feed("", last=True)
