@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 from fusebox import guard
 from fusebox.records import Verdict
+
+_LONG_S: Final = 120.0
+"""Some client libraries sleep for as long as they are told, within the call: for a day, where a budget is used up."""
+_LASTING: Final = frozenset({
+    "insufficient_quota", "upstream_refused_credential", "upstream_redirects", "answer_too_large",
+})  # fmt: skip
+"""Codes of what is the same a moment later, though its status is one that client libraries try again."""
+AGAIN: Final = "x-should-retry"
+"""Header by which providers, and we, tell client libraries whether to try again."""
 
 
 class Denied(Exception):
@@ -36,6 +46,14 @@ class Denied(Exception):
     def message(self) -> str:
         """The sentence."""
         return str(self)
+
+    def advice(self) -> Iterator[tuple[bytes, bytes]]:
+        """Response headers that say when to come back, and whether a client library shall try that by itself."""
+        told, wait = {name for name, _ in self.headers}, self.retry_after
+        if wait is not None and b"retry-after" not in told:
+            yield b"retry-after", b"%d" % max(1, math.ceil(wait))
+        if ((wait or 0.0) > _LONG_S or self.code in _LASTING) and AGAIN.encode() not in told:
+            yield AGAIN.encode(), b"false"
 
 
 def bad_request(message: str, told: Mapping[str, Any] | None = None) -> Denied:

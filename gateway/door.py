@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -27,7 +26,7 @@ from fusebox.metrics import TEXT
 from fusebox.records import Action, ActionKind
 from gateway.denied import Denied, no_key
 from gateway.dialects import Chat, Dialect, Embeddings, Messages, Plain, Responses, TokenCount
-from gateway.http import GONE, JSON, WIRE, ClientLeft, Header, Receive, Reply, Request, Scope, Send, credential
+from gateway.http import GONE, JSON, WIRE, ClientLeft, Receive, Reply, Request, Scope, Send, credential
 from gateway.keys import Identity, Keys
 from gateway.limits import GUARD as QUOTA
 from gateway.models import ModelCalls
@@ -234,8 +233,6 @@ async def _refuse(dialect: Dialect, denied: Denied, request: Request, reply: Rep
 
 
 async def _say_no(dialect: Dialect, denied: Denied, request: Request, reply: Reply) -> None:
-    headers: list[Header] = [JSON, *denied.headers]
-    if denied.retry_after is not None and not any(name == b"retry-after" for name, _ in denied.headers):
-        headers.append((b"retry-after", b"%d" % max(1, math.ceil(denied.retry_after))))
+    headers = [JSON, *denied.headers, *denied.advice()]
     await reply.whole(denied.status, headers, denied.words or orjson.dumps(dialect.error(denied)))
     await request.discard()

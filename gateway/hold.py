@@ -158,7 +158,7 @@ def _refused(refusal: Refusal) -> Denied:
     return Denied(
         HTTPStatus.TOO_MANY_REQUESTS, "rate_limit_exceeded" if passes else "insufficient_quota", verdict.reason,
         retry_after=refusal.retry_after, told=told,
-        headers=(*_headers(refusal.headers()), *(() if passes else ((b"x-should-retry", b"false"),))),
+        headers=_headers(refusal.headers()),
     )  # fmt: skip
 
 

@@ -112,9 +112,11 @@ class Request:
         """The whole body.
 
         Raises:
-            Denied: 413 or 408: it is too long, or too slow.
+            Denied: 413 or 408: it is too long, or too slow; 415: it is compressed.
             ClientLeft: nobody waits for an answer.
         """
+        if self.headers.get("content-encoding", "identity").lower() != "identity":
+            raise _compressed()
         announced = self.headers.get("content-length", "0")
         if not announced.isdecimal() or len(announced) > 15 or int(announced) > limit:
             raise _too_long(limit)
@@ -220,6 +222,11 @@ def credential(headers: MutableMapping[str, str]) -> str:
     if len(told) > 1:
         raise bad_request("the request carries several keys; send one")
     return told.pop() if told else ""
+
+
+def _compressed() -> Denied:
+    sentence = "the body is compressed, which no guard reads; send it without content-encoding"
+    return Denied(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unreadable_body", sentence)
 
 
 def _too_long(limit: int) -> Denied:

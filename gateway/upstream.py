@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 import aiohttp
 
 from gateway.breaker import Circuit
-from gateway.denied import Denied
+from gateway.denied import AGAIN, Denied
 from gateway.exchange import Exchange
 from gateway.http import Header, safe
 from gateway.providers.base import Adapter, Outgoing
@@ -26,7 +26,7 @@ Reader = Callable[[aiohttp.ClientResponse], Awaitable[T]]
 """Reads an answer whose head has come."""
 
 MAX_ANSWER: Final = 64 << 20
-_KEPT: Final = ("x-request-id", "request-id", "openai-processing-ms", "openai-version")
+_KEPT: Final = ("x-request-id", "request-id", "openai-processing-ms", "openai-version", AGAIN)
 """Headers of an upstream that agents see."""
 _MINE: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 _MAX_PATIENCE_S: Final = 5.0
@@ -161,11 +161,11 @@ async def failure_of(response: aiohttp.ClientResponse) -> Failed:
         return _odd(status)
     busy = status == HTTPStatus.TOO_MANY_REQUESTS
     broken = status >= HTTPStatus.INTERNAL_SERVER_ERROR
-    pause = _seconds(response.headers.get("retry-after", ""))
+    pause, useless = _seconds(response.headers.get("retry-after", "")), response.headers.get(AGAIN) == "false"
     sentence = f"the upstream answered with HTTP status {status}"
     denied = Denied(status, "upstream_error", sentence, retry_after=pause, headers=headers, words=body)
     return Failed(
-        denied, fault=broken, again=(broken or busy) and (pause or 0.0) <= _MAX_PATIENCE_S,
+        denied, fault=broken, again=(broken or busy) and not useless and (pause or 0.0) <= _MAX_PATIENCE_S,
         elsewhere=busy or broken or status == HTTPStatus.NOT_FOUND, pause=pause or 0.0, refused=True,
     )  # fmt: skip
 
