@@ -18,6 +18,8 @@ from tests.gateway.test_tools import call, stored
 shared, provider, guarded = test_screen.shared, test_screen.provider, test_screen.guarded
 PICTURE = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + bytes(range(256))
 CARD = "4111111111111111"
+SEALED = "gAAAAABpKfT-QcSEvzCA-sk-htuijYyXOskgkwbiUPYv9QJ99ZEnW-_knxF4Fi6hLYsaQWCvrYm4yo1Z"
+"""As a provider seals what is to come back to it; some of it looks like a key by chance."""
 
 
 def url(data: bytes, head: str = "data:image/png;base64,") -> str:
@@ -32,7 +34,13 @@ def sent(provider: Provider) -> str:
     url(PICTURE), url(PICTURE * 4_000), url(PICTURE, "data:application/zip;base64,"), url(b"<svg/>"),
     url("Gr\xfc\xdfe. ".encode("latin-1") * 9),
     {"type": "base64", "media_type": "image/png", "data": url(PICTURE, "")},
-], ids=["picture", "long", "archive", "svg", "latin", "anthropic"])  # fmt: skip
+    {"type": "thinking", "thinking": "hm", "signature": SEALED}, {"type": "redacted_thinking", "data": SEALED},
+    {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": SEALED},
+    {"type": "web_search_result", "url": "https://a.example.com", "encrypted_content": SEALED},
+    {"type": "input_audio", "input_audio": {"data": SEALED, "format": "wav"}},
+], ids=[
+    "picture", "long", "archive", "svg", "latin", "anthropic", "thought", "hidden", "reasoning", "found", "sound",
+])  # fmt: skip
 def test_a_file_in_which_nothing_is_found_leaves_as_it_came(guarded: Running, provider: Provider, value: Any) -> None:
     provider.answers = [whole("openai_chat.json")]
     assert ask(guarded, "/v1/chat/completions", {**CHAT, "messages": about([value])})[0] == 200
@@ -44,12 +52,21 @@ def test_a_file_in_which_nothing_is_found_leaves_as_it_came(guarded: Running, pr
     url(PICTURE) + f" and {MAIL}", url(PICTURE, f"data:image/png;name={MAIL};base64,"),
     {"type": "base64", "data": MAIL}, {"type": "base64", "data": [MAIL]},
     {"type": "base64", "data": url(PICTURE, ""), "note": MAIL},
+    {"type": "thinking", "thinking": MAIL, "signature": SEALED}, {"type": "reasoning", "encrypted_content": MAIL},
+    {"type": "reasoning", "encrypted_content": f"{SEALED} {MAIL}"},
 ])  # fmt: skip
 def test_a_text_that_looks_like_a_picture_is_masked(guarded: Running, provider: Provider, value: Any) -> None:
     provider.answers = [whole("openai_chat.json")]
     assert ask(guarded, "/v1/chat/completions", {**CHAT, "messages": about([value])})[0] == 200
     assert MAIL not in sent(provider)
     assert CARD not in sent(provider)
+
+
+def test_what_looks_like_a_seal_elsewhere_is_masked(guarded: Running, provider: Provider) -> None:
+    provider.answers = [whole("openai_chat.json")]
+    content = [{"type": "text", "text": SEALED}, {"type": "note", "signature": SEALED}]
+    assert ask(guarded, "/v1/chat/completions", {**CHAT, "messages": about(content)})[0] == 200
+    assert SEALED not in sent(provider)
 
 
 @pytest.mark.parametrize("codec", ["utf-8", "utf-16", "utf-16-be", "utf-32", "latin-1"])
