@@ -34,6 +34,7 @@ from gateway.routes import Routes
 from gateway.screen import Ruled
 from gateway.tool_request import below
 from gateway.tools import Tools
+from gateway.unserved import unserved
 
 _DIALECTS: Final[Mapping[str, Dialect]] = {
     "/v1/chat/completions": Chat(),
@@ -169,8 +170,8 @@ class Door:
         elif first in self._routes.providers:
             await self._tools.serve_provider(identity, first, rest, request, reply)
         else:
-            sentence = f"{request.method} {request.path[:200]} is not served here"
-            raise Denied(HTTPStatus.NOT_FOUND, "not_found", sentence)
+            speaks = (name for name, adapter in self._routes.providers.items() if adapter.wire is dialect.wire)
+            raise unserved(request.method, request.path, (*_DIALECTS, _MODELS), next(speaks, ""))
 
     def _identify(self, request: Request) -> Identity:
         """

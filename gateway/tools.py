@@ -24,7 +24,7 @@ from gateway.approving import approval_in
 from gateway.aside import aside
 from gateway.breaker import Circuit
 from gateway.call import caller_of, workflow_of
-from gateway.denied import bad_request, named
+from gateway.denied import Denied, bad_request, named
 from gateway.dialects import Ask, Plain
 from gateway.hold import Toll
 from gateway.http import Reply, Request
@@ -104,6 +104,11 @@ class Tools:
         Raises:
             Denied: why it is not served.
         """
+        if name not in self._providers:
+            sentence = (
+                f"of provider {name!r} only calls of models are served; 'passthrough' in its section allows others"
+            )
+            raise Denied(HTTPStatus.NOT_FOUND, "tool_not_found", sentence)
         system = allowed(self._providers, identity, name, request.method)
         body = await request.body(self._means.max_body)
         value = value_of(request, body)
