@@ -104,7 +104,9 @@ class Responses(OpenAi):
         return ResponsesMeter(ask)
 
     def error_event(self, denied: Denied) -> bytes:
-        return b"event: error\n" + Dialect.error_event(self, denied)
+        """As this API words it, and with what its clients look for in the errors of the others."""
+        told = {"code": denied.code, "message": denied.message, "param": None, **self.error(denied)}
+        return event({"type": "error", "sequence_number": 0, **told}, "error")
 
 
 @dataclass(frozen=True, slots=True)

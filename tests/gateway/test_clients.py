@@ -11,6 +11,7 @@ import pytest
 from openai.types.chat import ChatCompletion
 
 from tests.fixtures.gateway import Provider, Running, failing, streamed, whole
+from tests.gateway.test_ledger import ask
 
 ASK = [{"role": "user", "content": "Is my ticket solved?"}]
 
@@ -63,6 +64,22 @@ def test_responses_that_stream(client: openai.OpenAI, provider: Provider) -> Non
     events = list(client.responses.create(model="gpt-5-mini", input="Is it solved?", stream=True))
     assert "".join(e.delta for e in events if e.type == "response.output_text.delta") == "Solved."
     assert events[-1].type == "response.completed"
+
+
+def test_responses_that_break_off_end_with_an_error_of_their_api(
+    client: openai.OpenAI, running: Running, provider: Provider
+) -> None:
+    provider.answers = [streamed("openai_responses.sse", parts=3, whole_end=False)]
+    with pytest.raises(openai.APIError, match="broke off") as broken:
+        list(client.responses.create(model="gpt-5-mini", input="Is it solved?", stream=True))
+    assert broken.value.code == "upstream_cut"
+    _, body, _ = ask(running, "/v1/responses", {"model": "gpt-5-mini", "input": "Is it solved?", "stream": True})
+    name, data = body.strip().split(b"\n\n")[-1].split(b"\n")
+    told = json.loads(data.removeprefix(b"data: "))
+    assert name == b"event: error"
+    assert (told["type"], told["code"], told["error"]["code"]) == ("error", "upstream_cut", "upstream_cut")
+    assert told["message"] == told["error"]["message"]
+    assert type(told["sequence_number"]) is int
 
 
 def test_embeddings(client: openai.OpenAI, provider: Provider) -> None:
