@@ -1,12 +1,11 @@
-"""An approval in words: as a row of a table, as a title, with all of its arguments. Nothing here draws."""
+"""An approval in words: as a row of a table, as a title. Nothing here draws."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from dashboards.text import lasted, moment, visible, whole
+from dashboards.text import lasted, moment, visible
 
 Row = Mapping[str, Any]
 PENDING: Final = "pending"
@@ -57,9 +56,3 @@ def facts(row: Row) -> list[tuple[str, str]]:
         ("Expires", f"{moment(row['expires_at'])} UTC"), ("Stands", row["reason"]), ("Digest", row["digest"]),
     ]  # fmt: skip
     return [(name, value) for name, value in told if value]
-
-
-def arguments(row: Row) -> str:
-    """Every character of the arguments, on lines of their own; those that could hide are written out."""
-    text = json.dumps(json.loads(row["request"]["arguments"]), indent=2, ensure_ascii=False)
-    return "\n".join(map(whole, text.split("\n")))

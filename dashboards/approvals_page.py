@@ -14,16 +14,17 @@ from typing import Final
 import streamlit as st
 
 from dashboards import data
-from dashboards.approval_rows import PENDING, Row, arguments, facts, over, title, waiting
+from dashboards.approval_rows import PENDING, Row, facts, over, title, waiting
 from dashboards.filters import chosen, typed_token
 from dashboards.oidc import Role
 from dashboards.people import may
 from dashboards.state import forget, memory
-from dashboards.text import many, visible, whole
+from dashboards.text import many, visible
 from fusebox.clock import Clock
 from fusebox.config import Config
 from fusebox.control import ControlRefused
 from fusebox.errors import ControlUnavailable
+from fusebox.spelled import exactly, readable
 
 EVERY_S: Final = 2.0
 CHOSEN: Final = "approval"
@@ -42,8 +43,8 @@ def draw(config: Config, clock: Clock) -> None:
     if not drawn[0]:
         return
     id = _choose(drawn[0])
-    if done := st.session_state.pop(_DONE, ""):
-        st.success(done, icon=":material/gavel:")
+    if st.session_state.get(_DONE) != id:
+        st.session_state.pop(_DONE, None)
     if id:
         _draw_one(config, clock, id)
 
@@ -121,23 +122,28 @@ def _draw_one(config: Config, clock: Clock, id: str) -> None:
         st.error("It cannot be read.")
         st.text(visible(error))
         return
+    if _DONE in st.session_state:
+        waits = " It takes one more person." if row["stage"] == PENDING else ""
+        st.success(f"Recorded: it is {row['stage']}.{waits}", icon=":material/gavel:")
     with st.container(border=True, gap="xsmall", key="approval-detail"):
         for name, value in facts(row):
             with st.container(horizontal=True, gap="small"):
                 st.caption(name, width=90)
-                st.text(whole(value), width="stretch")
+                st.text(exactly(value), width="stretch")
         st.caption("Arguments, all of them:")
-        st.code(arguments(row), language="json", wrap_lines=True)
+        st.code(readable(row["request"]["arguments"]), language="json", wrap_lines=True)
     if row["live"]:
         _draw_form(config, clock, row)
 
 
 def _draw_form(config: Config, clock: Clock, row: Row) -> None:
-    with st.form("answer", border=False, enter_to_submit=False):
-        reason = st.text_input("Reason (recorded with your name)", key="answer-reason", max_chars=500).strip()
+    """Each has a form of its own: a click on what was read never answers what was chosen since."""
+    id = row["id"]
+    with st.form(f"answer-{id}", border=False, enter_to_submit=False):
+        reason = st.text_input("Reason (recorded with your name)", key=f"reason-{id}", max_chars=500).strip()
         with st.container(horizontal=True):
-            denied = st.form_submit_button("Deny", key="deny", icon=":material/block:")
-            approved = st.form_submit_button("Approve exactly this", key="approve", icon=":material/check:")
+            denied = st.form_submit_button("Deny", key=f"deny-{id}", icon=":material/block:")
+            approved = st.form_submit_button("Approve exactly this", key=f"approve-{id}", icon=":material/check:")
     if not (approved or denied):
         return
     if not reason:
@@ -151,7 +157,7 @@ def _draw_form(config: Config, clock: Clock, row: Row) -> None:
 
 def _answer(config: Config, row: Row, *, approve: bool, reason: str) -> None:
     try:
-        stage = data.answer(config, memory().token, row["id"], row["digest"], approve, reason)
+        data.answer(config, memory().token, row["id"], row["digest"], approve, reason)
     except ControlRefused as error:
         st.error("Your answer does not count.")
         st.text(visible(error))
@@ -159,6 +165,5 @@ def _answer(config: Config, row: Row, *, approve: bool, reason: str) -> None:
         st.error("watch did not take it. Look at it again before you answer again.")
         st.text(visible(error))
     else:
-        waits = "It takes one more person." if stage == PENDING else ""
-        st.session_state[_DONE] = f"Recorded: it is {stage}. {waits}"
+        st.session_state[_DONE] = row["id"]
         st.rerun()

@@ -96,9 +96,9 @@ def approval(config: Config, token: str, id: str) -> dict[str, Any]:
     return _control(config, token).approval(id)
 
 
-def answer(config: Config, token: str, id: str, digest: str, approve: bool, reason: str) -> str:
-    """A person's word on what has this digest; how it stands then. Raises like :func:`board`."""
-    return str(_control(config, token).answer(id, digest, approve, reason)["stage"])
+def answer(config: Config, token: str, id: str, digest: str, approve: bool, reason: str) -> None:
+    """Give a person's word on what has this digest. Raises like :func:`board`."""
+    _control(config, token).answer(id, digest, approve, reason)
 
 
 def roles(config: Config) -> list[dict[str, Any]]:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 import time
-import unicodedata
 from collections.abc import Sequence
 from hashlib import blake2s
 from typing import Final
 
+from fusebox.spelled import spelled
+
 LIMIT: Final = 300
-_HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _MINUTE: Final = 60
 _HOUR: Final = 3_600
 _DAY: Final = 86_400
@@ -25,13 +25,8 @@ _BARS: Final = "▁▂▃▄▅▆▇█"
 
 def visible(value: object, limit: int = LIMIT) -> str:
     """``value`` as one line of text in which each invisible character is written out, cut at ``limit`` characters."""
-    text = whole(str(value)[: limit + 1])
+    text = spelled(str(value)[: limit + 1])
     return text if len(text) <= limit else f"{text[:limit]}…"
-
-
-def whole(text: str) -> str:
-    """The same of all of a text: what a person agrees to must not end where its writer likes."""
-    return "".join(map(_spelled, text))
 
 
 def tag(value: str) -> str:
@@ -95,7 +90,3 @@ def moment(seconds: float) -> str:
 def hour(seconds: float) -> str:
     """A Unix time as time of day in UTC."""
     return time.strftime("%H:%M:%S UTC", time.gmtime(seconds))
-
-
-def _spelled(character: str) -> str:
-    return f"\\u{ord(character):04x}" if unicodedata.category(character) in _HIDDEN else character

@@ -18,7 +18,7 @@ from fusebox import terminal, webhooks
 from fusebox.config import Config
 from fusebox.control import ControlClient
 from fusebox.errors import ConfigError
-from governance.approvals.request import readable, visible
+from fusebox.spelled import exactly, readable
 
 Json = dict[str, Any]
 _COLOURS: Final = {"pending": "bold yellow", "approved": "green", "denied": "red"}
@@ -126,7 +126,7 @@ def _print(console: Console, row: Json) -> None:
     }  # fmt: skip
     for name, value in lines.items():
         if value:
-            console.print(f"[dim]{name:>9}[/]  {escape(visible(value))}", highlight=False, soft_wrap=True)
+            console.print(f"[dim]{name:>9}[/]  {escape(exactly(value))}", highlight=False, soft_wrap=True)
     console.print("[dim]arguments[/], all of them:")
     console.print(escape(readable(request["arguments"])), highlight=False, soft_wrap=True)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from collector.watch.body import AgentId, AlertId, ApprovalId, Body, Id, Moment, Scope, Seconds, Text, Trace, Whole
 from fusebox.records import Decision, Finding, State, Transition
-from governance.approvals.request import MAX_ARGUMENTS, Request
+from governance.approvals.request import MAX_ARGUMENTS, Request, is_exact
 from rabbitmq.untold import KILL_ID, MAX_KILLS
 
 MAX_WAIT_S = 30.0
@@ -144,6 +144,12 @@ class Commits(Body):
     rows: Annotated[list[Commit], Field(max_length=500)]
 
 
+def _exact(arguments: str) -> str:
+    if not is_exact(arguments):
+        raise ValueError("arguments are not canonical JSON; people could be shown something else than they say")
+    return arguments
+
+
 class RequestBody(Body):
     """What an agent wants to do, inside ``hold``."""
 
@@ -151,7 +157,7 @@ class RequestBody(Body):
     kind: Literal["publish", "consume", "model_call", "tool_call"]
     operation: Annotated[str, StringConstraints(max_length=300)]
     target: Text
-    arguments: Annotated[str, StringConstraints(max_length=MAX_ARGUMENTS)]
+    arguments: Annotated[str, StringConstraints(max_length=MAX_ARGUMENTS), AfterValidator(_exact)]
     contract: Text
     revision: Annotated[str, StringConstraints(max_length=200)]
     guard: Annotated[str, StringConstraints(max_length=100)]

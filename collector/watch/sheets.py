@@ -11,9 +11,9 @@ from starlette.responses import Response
 from collector.watch import people_bodies
 from collector.watch.approving import Approving
 from collector.watch.body import parse
-from collector.watch.markup import hidden, page, said
+from collector.watch.markup import hidden, page, said, shown
+from fusebox.spelled import exactly, readable
 from governance.approvals.approval import Stage
-from governance.approvals.request import readable, visible
 
 _EFFECTS: Final = {
     "kill": "Nothing more goes out: messages, model calls and tool calls are refused at once, until somebody resumes.",
@@ -84,7 +84,7 @@ class ApprovalSheet:
             "Because": f"{request['guard']}: {request['reason']}", "Takes": request["contract"],
             "Stands": f"{row['stage']}: {row['reason']}",
         }  # fmt: skip
-        rows = "".join(f"<p>{name}: <code>{escape(visible(text))}</code></p>" for name, text in told.items() if text)
+        rows = "".join(f"<p>{name}: <code>{shown(exactly(text))}</code></p>" for name, text in told.items() if text)
         form = (
             f"{_form('approval', scope, word)}{hidden('digest', row['digest'])}{_reason(operator)}"
             "<button name=answer value=deny>Deny</button>"  # first: what the Enter key does must do no harm
@@ -92,7 +92,7 @@ class ApprovalSheet:
         )
         return page(
             "Approve this?" if row["stage"] == Stage.PENDING else f"This is {row['stage']}",
-            f"{said(complaint)}{rows}<p>Arguments, all of them:</p><pre>{escape(readable(request['arguments']))}</pre>"
+            f"{said(complaint)}{rows}<p>Arguments, all of them:</p><pre>{shown(readable(request['arguments']))}</pre>"
             f"{form if row['live'] else ''}",
             status,
         )

@@ -87,22 +87,20 @@ def exact(value: object) -> str:
     return text
 
 
+def is_exact(text: str) -> bool:
+    """True when ``text`` is what :func:`exact` makes of the value that it says."""
+    try:
+        return exact(json.loads(text)) == text
+    except (Unaskable, ValueError, RecursionError):
+        return False
+
+
 def text_of(body: bytes) -> object:
     """Bytes for :func:`exact`: text as text, anything else in base64 and marked as such."""
     try:
         return body.decode()
     except UnicodeDecodeError:
         return {"base64": base64.b64encode(body).decode()}
-
-
-def readable(arguments: str) -> str:
-    """Arguments for a person to read: one to a line, and nothing in them that could hide."""
-    return visible(json.dumps(json.loads(arguments), indent=2, ensure_ascii=False))
-
-
-def visible(text: str) -> str:
-    """Text in which what could hide, or turn around what stands beside it, is written out."""
-    return "".join(char if char.isprintable() or char == "\n" else f"\\u{ord(char):04x}" for char in text)
 
 
 def _plain(value: object) -> Any:

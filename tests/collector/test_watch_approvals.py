@@ -143,6 +143,22 @@ class TestPeople:
         assert asked_of("later") == ["kim"], "what is no rule changes none"
         assert happenings.counts()["approval_rules_kept"] == before + 1
 
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            '{"amount":1,"amount":9000}', '{"amount":1e400}', '{"amount":9007199254740993.0}', '{"amount":1.10}',
+            '{"amount": 1}', "[NaN]", "pay ann", '"\\ud800"', "[" * 2_000 + "]" * 2_000, "",
+        ],
+    )  # fmt: skip
+    def test_nobody_is_asked_about_arguments_that_could_be_shown_otherwise(
+        self, harness: Harness, arguments: str
+    ) -> None:
+        request = Request("buyer", "tool_call", "erp.commit", "PO-1", arguments, origin="msg_1")
+        body = {"process": "p1", "request": request.json(), "nonce": NONCE, "by_origin": True, "named": ""}
+        with pytest.raises(ControlRefused, match="not canonical JSON"):
+            harness.agent().send("hold", body)
+        assert harness.operator().approvals()["approvals"] == []
+
     def test_a_token_asks_for_its_own_agents_only(self, harness: Harness) -> None:
         foreign = Tokens(harness.config.data_dir / "principals.json").add("host", ("other",))
         with pytest.raises(ControlRefused, match="may not speak for buyer"):

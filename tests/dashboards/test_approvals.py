@@ -57,7 +57,7 @@ def test_a_person_reads_all_of_it_and_answers_what_they_read(
     assert {f"/{long}/a", f"{long}c"} <= set(texts(page)), "what it works on, and what it means, too"
     assert press(page, button).error[0].value.startswith("Say why")
     assert standin.orders == []
-    page.text_input(key="answer-reason").input("read it")
+    page.text_input(key=f"reason-{row['id']}").input("read it")
     page = press(page, button)
     told = {"approval": row["id"], "digest": row["digest"], "approve": approve, "reason": "read it"}
     assert standin.orders == [("approvals/answer", told)]
@@ -68,7 +68,7 @@ def test_a_refusal_is_said_in_watchs_own_words(monkeypatch: Patch, tmp_path: Pat
     standin.approvals = [approval("buyer")]
     standin.refusal = "ann may not answer apr_1; jo may"
     page = _read(_page(monkeypatch, tmp_path, standin), standin.approvals[0])
-    page.text_input(key="answer-reason").input("read it")
+    page.text_input(key=f"reason-{standin.approvals[0]['id']}").input("read it")
     page = press(page, "Approve exactly this")
     assert "does not count" in words(page)
     assert standin.refusal in texts(page)
@@ -78,3 +78,38 @@ def test_a_silent_watch_is_said(monkeypatch: Patch, tmp_path: Path, standin: Sta
     page = signed_in(monkeypatch, tmp_path, standin)
     standin.silent = True
     assert "watch does not answer" in words(turn_to(page, "approvals"))
+
+
+def test_a_click_on_what_was_read_never_answers_what_was_chosen_meanwhile(
+    monkeypatch: Patch, tmp_path: Path, standin: Standin
+) -> None:
+    read, other = standin.approvals = [approval("buyer"), approval("seller", 2)]
+    page = _read(_page(monkeypatch, tmp_path, standin), read)
+    page.text_input(key=f"reason-{read['id']}").input("read it")
+    page.selectbox(key="chosen-approval").select(other["id"])
+    press(page, "Approve exactly this")
+    assert standin.orders == []
+    assert [row["stage"] for row in standin.approvals] == ["pending", "pending"]
+
+
+def test_that_an_answer_was_recorded_is_said_until_another_one_is_chosen(
+    monkeypatch: Patch, tmp_path: Path, standin: Standin
+) -> None:
+    row, other = standin.approvals = [approval("buyer"), approval("seller", 2)]
+    page = _read(_page(monkeypatch, tmp_path, standin), row)
+    page.text_input(key=f"reason-{row['id']}").input("read it")
+    page = press(page, "Approve exactly this")
+    standin.approvals.append(approval("third", 3))
+    assert page.run().run().success[0].value == "Recorded: it is approved."
+    assert not _read(page, other).success
+    assert not _read(page, row).success
+
+
+@pytest.mark.parametrize("target", ["/orders ", "/or\u202eders", "C:\\u0041", '"a"', "a\nb"])
+def test_a_target_that_could_be_taken_for_another_stands_in_quotes(
+    monkeypatch: Patch, tmp_path: Path, standin: Standin, target: str
+) -> None:
+    row = approval("buyer", target=target)
+    standin.approvals = [row]
+    (shown,) = [text for text in texts(_read(_page(monkeypatch, tmp_path, standin), row)) if text.startswith('"')]
+    assert json.loads(shown) == target

@@ -297,3 +297,18 @@ def test_the_story_of_the_first_trip_comes_by_itself_and_the_next_can_be_chosen(
     _unfold(page, "Trip")
     expect(page.get_by_role("option").filter(has_text="label-bot")).to_be_visible(timeout=SLOW)
     expect(who.get_by_text("ticket-helper")).to_be_visible()
+
+
+def test_what_is_written_from_right_to_left_moves_nothing_beside_it(
+    window: Page, server: tuple[str, Standin], scripted: Standin
+) -> None:
+    row = approval("buyer", arguments='{"\u05d0\u05d1":100,"to":["\u05d2",200]}')
+    scripted.approvals = [row]
+    page = _open(window, (f"{server[0]}/approvals?approval={row['id']}", scripted))
+    code = page.get_by_test_id("stCode").filter(has_text="100")
+    expect(code).to_be_visible(timeout=SLOW)
+    key, number = (code.get_by_text(text, exact=True).last.bounding_box() for text in ('"\u05d0\u05d1"', "100"))
+    assert key
+    assert number
+    assert number["y"] == key["y"]
+    assert number["x"] > key["x"], "a name is left of its value"

@@ -11,6 +11,7 @@ import pytest
 
 import dashboards
 from dashboards.text import visible
+from fusebox.spelled import exactly
 from tests.dashboards.hostile import HOSTILE
 from tests.dashboards.page import press, signed_in, texts, turn_to
 from tests.dashboards.standin import Standin, approval, running, tile, trip
@@ -63,7 +64,7 @@ def test_what_an_agent_wants_to_do_is_shown_and_never_obeyed(monkeypatch: pytest
             page = page.selectbox(key="chosen-approval").select(row["id"]).run()
             markup = [str(element.value) for kind in MARKUP for element in getattr(page, kind)]
             assert not [shown for shown in markup if visible(text) in shown or text in shown]
-            assert visible(text) in texts(page)
+            assert exactly(text) in texts(page)
     assert not page.exception
 
 
