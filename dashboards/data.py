@@ -1,7 +1,7 @@
 """What the control API of *watch* says and takes.
 
-No state: each function asks once and returns values. The address is looked up at every call, so a *watch* that came
-back on another port is found without a restart.
+No state but the newest board: each function asks once and returns values. The address is looked up at every call, so a
+*watch* that came back on another port is found without a restart.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from collector import queries
-from dashboards.view import Board, read_board
+from dashboards.shared import SHARED
+from dashboards.view import Board
 from fusebox.command import ALL, agent_scope
 from fusebox.config import Config
 from fusebox.control import ControlClient
@@ -43,14 +44,14 @@ class Order:
         return tuple(process for process in self.expected if process not in self.received)
 
 
-def board(config: Config, token: str) -> Board:
-    """The board as it is now.
+def board(config: Config, token: str) -> tuple[Board, str]:
+    """The board of this second, and the name under which *watch* knows whose token it is.
 
     Raises:
         ControlUnavailable: *watch* does not answer.
         ControlRefused: the token is not an operator's.
     """
-    return read_board(_control(config, token).board())
+    return SHARED.read(_control(config, token))
 
 
 def database_token(config: Config) -> str | None:

@@ -36,7 +36,7 @@ def refresh(config: Config, clock: Clock) -> Board | None:
     if who is None or who.role != remembered.role:
         st.rerun()
     try:
-        remembered.remember(data.board(config, reading(config)), clock.wall())
+        remembered.remember(*data.board(config, reading(config)), clock.wall())
     except ControlUnavailable:
         remembered.missed(clock.wall())
     except ControlRefused as error:

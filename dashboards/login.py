@@ -114,7 +114,7 @@ def _accepted(config: Config, clock: Clock, token: str) -> bool:
         st.error("Enter a token.")
         return False
     try:
-        board = data.board(config, token)
+        board, you = data.board(config, token)
     except ControlRefused as error:
         st.error("This token was refused.")
         st.text(visible(error))
@@ -123,6 +123,6 @@ def _accepted(config: Config, clock: Clock, token: str) -> bool:
     else:
         forget()
         memory().token = token
-        memory().remember(board, clock.wall())
+        memory().remember(board, you, clock.wall())
         return True
     return False

@@ -38,8 +38,7 @@ def person(config: Config, clock: Clock) -> Person | None:
     """Who looks at this page; None: nobody whom it may be shown to."""
     if config.oidc_file is not None:
         return _by_provider(config, clock)
-    board = memory().board
-    name = board.you if board else ""
+    name = memory().you
     return Person(f"operator:{name}", name, Role.OPERATOR) if memory().token else None
 
 

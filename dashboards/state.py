@@ -43,6 +43,8 @@ class Memory:
     role: int = 0
     """The role for which the page was drawn, see :class:`dashboards.oidc.Role`."""
     notice: str = ""
+    you: str = ""
+    """The name under which *watch* knows this session's token."""
     board: Board | None = None
     read_at: float = 0.0
     silent_since: float | None = None
@@ -60,8 +62,9 @@ class Memory:
         """The database's watermark as the board last said it (Unix seconds); 0: not known."""
         return self.board.stored if self.board else 0.0
 
-    def remember(self, board: Board, at: float) -> None:
+    def remember(self, board: Board, you: str, at: float) -> None:
         """Take in a fresh answer of *watch*."""
+        self.you = you
         self.board, self.read_at, self.silent_since = board, at, None
         tiles = board.tiles
         self.rates.append((sum(t.actions for t in tiles), sum(t.tokens for t in tiles), sum(t.cost for t in tiles)))

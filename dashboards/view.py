@@ -161,9 +161,9 @@ class Unreached:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Board:
-    """Everything *watch* says at one moment (``time``); ``watermark`` is how far it has read."""
+    """Everything *watch* says at one moment (``time``); ``watermark`` is how far it has read. It equals itself only."""
 
     time: float
     watermark: float
@@ -185,8 +185,6 @@ class Board:
     unreached: tuple[Unreached, ...] = ()
     """The newest alerts that reached nobody; ``alerts`` counts them all."""
     reported: tuple[Reported, ...] = ()
-    you: str = ""
-    """The name under which *watch* knows whoever asked."""
 
     def late(self, agent: str) -> list[str]:
         """Processes that should have stopped this agent by now, and have not said so."""
@@ -225,7 +223,6 @@ def read_board(data: Json) -> Board:
             Reported(each["process"], kill["scope"]) for each in data.get("reported", ()) for kill in each["kills"]
         ),
         unreached=tuple(Unreached(each["id"], each["type"], each["reason"]) for each in data.get("unreached", ())),
-        you=str(data.get("you", "")),
     )
 
 

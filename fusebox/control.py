@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import SplitResult, quote, urlsplit
 
@@ -19,6 +20,8 @@ from fusebox.rundir import secret_of, url_of
 from fusebox.tls import advised
 
 Json = dict[str, Any]
+YOU: Final = "fusebox-you"
+"""Header with the name under which *watch* knows whoever asks for the board."""
 SECOND: Final = "second-authorization"
 """Header with the token of an operator who agrees to a resume."""
 
@@ -33,6 +36,20 @@ class ControlRefused(Permanent):
     def __init__(self, status: int, sentence: str) -> None:
         super().__init__(sentence)
         self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The answer to whoever has a board already: the newest one's tag, and the name under which *watch* knows them."""
+
+    tag: str
+    you: str
+    said: bytes
+    """Empty when they have the newest."""
+
+    def board(self) -> Json:
+        """The newest one. Raises: ControlUnavailable: what answered is not watch."""
+        return _answer(http.client.OK, self.said or b"-")
 
 
 class ControlClient:
@@ -71,6 +88,13 @@ class ControlClient:
     def board(self) -> Json:
         """The board of circuits."""
         return self._call("GET", "/v1/board")
+
+    def board_unless(self, tag: str) -> Told:
+        """The board of this second, unless it is the one with that ``tag``."""
+        status, headers, raw = self._exchange("GET", "/v1/board", more={"if-none-match": tag or '""'})
+        if status not in (http.client.OK, http.client.NOT_MODIFIED):
+            _answer(status, raw)
+        return Told(headers.get("etag", ""), headers.get(YOU, ""), raw)
 
     def reprice(self, subject: str, reason: str, rows: Sequence[Mapping[str, str]]) -> Json:
         """Record new costs of ledger rows (trace_id, span_id, cost_usd, price, before_usd, before_price)."""
@@ -164,12 +188,19 @@ class ControlClient:
         self, method: str, path: str, body: Mapping[str, Any] | None = None, wait: float = 0.0,
         more: Mapping[str, str] | None = None,
     ) -> Json:  # fmt: skip
+        status, _, raw = self._exchange(method, path, body, wait, more)
+        return _answer(status, raw)
+
+    def _exchange(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, wait: float = 0.0,
+        more: Mapping[str, str] | None = None,
+    ) -> tuple[int, http.client.HTTPMessage, bytes]:  # fmt: skip
         connection = connection_to(self._parts, self._timeout + wait)
         try:
             payload = None if body is None else json.dumps(body)
             connection.request(method, self._prefix + path, payload, self._headers | dict(more or {}))
             response = connection.getresponse()
-            return _answer(response.status, response.read())
+            return response.status, response.headers, response.read()
         except (OSError, http.client.HTTPException) as error:
             raise ControlUnavailable(advised(f"watch at {self.url} does not answer: {error!r}")) from error
         finally:

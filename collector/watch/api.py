@@ -34,16 +34,18 @@ from collector.watch.pages import Pages
 from collector.watch.records import Records
 from collector.watch.refusal import BAD_REQUEST, NOT_FOUND, UNAUTHORISED, UNAVAILABLE, Refusal
 from collector.watch.sheets import ApprovalSheet, OrderSheet, Sheet
+from collector.watch.shown import Shown
 from collector.watch.uplink import Uplink
 from fusebox import happenings
 from fusebox.clock import Clock
-from fusebox.control import SECOND
+from fusebox.control import SECOND, YOU
 from fusebox.metrics import TEXT, Gauge, Otel, render
 
 Json = dict[str, Any]
 T = TypeVar("T")
 MAX_BODY: Final = 1 << 20
 _SERVER_ERROR: Final = 500
+_NOT_MODIFIED: Final = 304
 _PEOPLE: Final = 16
 _MAX_PATH: Final = 200
 
@@ -75,7 +77,7 @@ class Api:
         callbacks: Callbacks, health: Health, clock: Clock,
     ) -> None:  # fmt: skip
         self._agents, self._door, self._uplink, self._orders = agents, door, uplink, orders
-        self._errands, self._board, self._receipts = errands, board, receipts
+        self._errands, self._shown, self._receipts = errands, Shown(board.json, clock), receipts
         self._records, self._desk, self._health = records, desk, health
         self._approving, self._callbacks = approving, callbacks
         # Threads of their own for people: a kill never queues behind what agents report.
@@ -165,7 +167,7 @@ class Api:
         operator, second = await self._operator(request), await self._second(request)
         body = parse(people_bodies.ScopeBody, await _body(request))
         order = self._orders.resume
-        return JSONResponse(await self._for_people(order, operator, body.scope, body.reason, second))
+        return JSONResponse(await self._for_people(self._done, order, operator, body.scope, body.reason, second))
 
     @staticmethod
     def _single(order: Callable[[str, str, str], Json], operator: str, data: Any) -> Json:
@@ -213,9 +215,16 @@ class Api:
     def _from_operator(self, effect: Callable[[str, Any], Json]) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
             operator, body = await self._operator(request), await _body(request)
-            return JSONResponse(await self._for_people(effect, operator, body))
+            return JSONResponse(await self._for_people(self._done, effect, operator, body))
 
         return endpoint
+
+    def _done(self, order: Callable[..., Json], *arguments: Any) -> Json:
+        """Do what was ordered; the next board shows what came of it."""
+        try:
+            return order(*arguments)
+        finally:
+            self._shown.forget()
 
     async def _poll(self, request: Request) -> Response:
         principal = self.authenticate_agent(bearer(request.headers.get("authorization")))
@@ -223,8 +232,12 @@ class Api:
         return JSONResponse(await self._uplink.long_poll(body))
 
     async def _show_board(self, request: Request) -> Response:
-        you = await self._spectator(request)
-        return JSONResponse({**await self._for_people(self._board.json), "you": you})
+        you, known = await self._spectator(request), request.headers.get("if-none-match")
+        board = await self._for_people(self._shown.fresh if known is None else self._shown.recent)
+        headers = {"etag": board.tag, YOU: you}
+        if known == board.tag:
+            return Response(status_code=_NOT_MODIFIED, headers=headers)
+        return Response(board.to(you), headers=headers, media_type="application/json")
 
     async def _show_alerts(self, request: Request) -> Response:
         await self._operator(request)

@@ -3,7 +3,7 @@
 import http.client
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
@@ -18,8 +18,11 @@ from collector.audit.state import State
 from collector.readers import Reader, Readers
 from collector.tokens import Tokens
 from collector.watch.process_bodies import MAX_WAIT_S
+from collector.watch.shown import LASTING_S
 from fusebox import happenings
+from fusebox.clock import ManualClock
 from fusebox.command import Command, Order
+from fusebox.config import Config
 from fusebox.control import ControlClient, ControlRefused
 from fusebox.errors import BadCommand, ControlUnavailable
 from fusebox.records import Action, ActionKind
@@ -505,3 +508,56 @@ def _complete(harness: Harness, command: str) -> dict[str, Any] | None:
 
 def _lives(harness: Harness, process: str) -> bool:
     return process in [p["process"] for p in harness.operator().board()["processes"]]
+
+
+class TestSharedBoard:
+    """What every window of a dashboard asks each second; the clock stands still unless it is moved."""
+
+    @pytest.fixture
+    def standing(self, watch_config: Config) -> Iterator[Harness]:
+        running = Harness(watch_config, ManualClock())
+        running.start()
+        yield running
+        running.close()
+
+    def test_it_is_sent_once_a_second_and_each_is_told_their_own_name(self, standing: Harness) -> None:
+        ann, kim = standing.operator(), ControlClient(standing.watch.url, _operator(standing, "kim"))
+        first = ann.board_unless("")
+        assert first.board()["you"] == "local"
+        again = [client.board_unless(first.tag) for client in (ann, kim)]
+        assert [(each.tag, each.you, each.said) for each in again] == [
+            (first.tag, "local", b""),
+            (first.tag, "kim", b""),
+        ]
+        newcomer = kim.board_unless("")
+        assert newcomer.tag == first.tag
+        assert newcomer.board()["you"] == "kim"
+        assert isinstance(standing.clock, ManualClock)
+        standing.clock.advance(LASTING_S)
+        assert ann.board_unless(first.tag).tag != first.tag
+
+    def test_a_token_that_is_no_good_is_told_nothing_whatever_it_has_seen(self, standing: Harness) -> None:
+        kim = ControlClient(standing.watch.url, _operator(standing, "kim"))
+        seen = kim.board_unless("")
+        Tokens(standing.config.data_dir / "operators.json").remove("kim")
+        assert refused(lambda: kim.board_unless(seen.tag)).status == 401
+
+    def test_an_order_is_seen_at_once(self, standing: Harness) -> None:
+        operator = standing.operator()
+        seen = operator.board_unless("")
+        operator.kill("agent:bot", "why not")
+        killed = operator.board_unless(seen.tag)
+        assert [latch["scope"] for latch in killed.board()["latches"]] == ["agent:bot"]
+        operator.resume("agent:bot", "fine")
+        assert operator.board_unless(killed.tag).board()["latches"] == []
+
+    def test_who_asks_plainly_gets_the_one_of_now(self, standing: Harness) -> None:
+        operator = standing.operator()
+        seen = operator.board_unless("")
+        standing.agent().send("poll", poll_body("p1", "bot"))
+        assert operator.board_unless(seen.tag).said == b""
+        assert [each["process"] for each in operator.board()["processes"]] == ["p1"]
+
+
+def _operator(harness: Harness, name: str) -> str:
+    return Tokens(harness.config.data_dir / "operators.json").add(name)

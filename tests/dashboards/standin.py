@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from fusebox.control import YOU
+
 TOKEN = "op_token_of_the_tests"
 NOW = 1_760_000_000.0
 Json = dict[str, Any]
@@ -72,7 +74,9 @@ class Standin:
         self.received: dict[str, float] = {}
         self.awaited: list[Json] = []
         self.orders: list[tuple[str, Json]] = []
-        self.tokens = {TOKEN}
+        self.tokens = {TOKEN: "ann"}
+        self.tag = ""
+        """Of its board: whoever names it is not sent it again."""
         self.readers: set[str] = set()
         self.refusal = ""
         self.second = ""
@@ -106,7 +110,7 @@ class Standin:
             "time": NOW, "watermark": NOW - 1, "freshness": self.freshness, "circuits": self.tiles,
             "processes": self.processes, "latches": self.latches, "trips": self.trips, "counters": {},
             "reported": self.reported, "alerts": self.alerts, "unreached": self.unreached,
-            "receipts": self.awaited, "you": "ann",
+            "receipts": self.awaited,
         }  # fmt: skip
 
     def _approvals(self, verb: str, body: Json) -> tuple[int, Json]:
@@ -155,9 +159,12 @@ def running(standin: Standin) -> Iterator[Standin]:
             known = token in standin.tokens or (token in standin.readers and self.command == "GET")
             time.sleep(standin.pause)
             status, answer = standin.answer(self.path, body) if known else (401, {"error": "no such token"})
-            payload = json.dumps(answer).encode()
-            self.send_response(status)
+            seen = known and standin.tag and self.headers.get("if-none-match") == standin.tag
+            payload = b"" if seen else json.dumps(answer).encode()
+            self.send_response(304 if seen else status)
             self.send_header("content-length", str(len(payload)))
+            self.send_header("etag", standin.tag)
+            self.send_header(YOU, standin.tokens.get(token, "dashboard"))
             self.end_headers()
             self.wfile.write(payload)
 

@@ -9,7 +9,7 @@ import pytest
 
 from dashboards.view import Standing, read_board
 from tests.dashboards.page import opened, press, sign_in, signed_in, tables, texts, words
-from tests.dashboards.standin import NOW, Standin, running, tile, trip
+from tests.dashboards.standin import NOW, TOKEN, Standin, running, tile, trip
 
 Patch = pytest.MonkeyPatch
 WARNING = {"detector": "burn", "reason": "twice its budget", "time": NOW - 7}
@@ -283,3 +283,20 @@ def test_an_alert_that_reached_nobody_is_shown_in_red(monkeypatch: Patch, tmp_pa
     page = signed_in(monkeypatch, tmp_path, standin)
     assert f"circuit.opened: {reason}" in texts(page), "the alert itself, as text"
     assert ":red-badge[:material/notifications_off: 2 alerts reached nobody]" in words(page)
+
+
+def test_two_people_share_one_board_and_neither_the_others_name_nor_token(
+    monkeypatch: Patch, tmp_path: Path, standin: Standin
+) -> None:
+    standin.tag = '"a"'
+    standin.tokens = {TOKEN: "ann", "op_kim": "kim"}
+    ann = signed_in(monkeypatch, tmp_path, standin)
+    kim = sign_in(opened(monkeypatch, tmp_path, standin.url), "op_kim")
+    assert ann.session_state["fusebox"].board is kim.session_state["fusebox"].board
+    assert (texts(ann)[0], texts(kim)[0]) == ("ann · operator", "kim · operator")
+
+    standin.tiles[0]["agent"], standin.tag = "another", '"b"'
+    assert "another" in texts(ann.run())
+    del standin.tokens["op_kim"]
+    assert "no longer accepted" in words(kim.run())
+    assert "another" not in texts(kim)
