@@ -26,6 +26,8 @@ from fusebox.clock import system_clock
 from fusebox.config import load_config
 
 _HERE: Final = Path(__file__).parent
+_FIRST: Final = "first"
+"""Streamlit serves its first page at the root only, and nothing under that page's own name: so the board has two."""
 _PAGES: Final = {
     Name.BOARD: (board_page.draw, "Board", ":material/grid_view:", Role.VIEWER),
     Name.INCIDENT: (incident_page.draw, "Incident", ":material/emergency:", Role.VIEWER),
@@ -46,12 +48,19 @@ def main() -> None:
     config, clock = load_config(), system_clock()
     who = signed_in(config, clock)
     pages = {
-        name: st.Page(partial(draw, config, clock), title=title, icon=icon, url_path=name, default=name is Name.BOARD)
+        name: st.Page(
+            partial(draw, config, clock),
+            title=title,
+            icon=icon,
+            default=name is Name.BOARD,
+            url_path=_FIRST if name is Name.BOARD else name,
+        )
         for name, (draw, title, icon, least) in _PAGES.items()
         if who is None or who.role >= least
     }
     remember(pages)
-    chosen = st.navigation(list(pages.values()), position="top" if who else "hidden")
+    named = st.Page(partial(board_page.draw, config, clock), title="Board", url_path=Name.BOARD, visibility="hidden")
+    chosen = st.navigation([*pages.values(), named], position="top" if who else "hidden")
     st.html(_HERE / "style.css")
     if who:
         draw_sign_out(who, clock)

@@ -17,6 +17,7 @@ from dashboards.details import draw_details
 from dashboards.live import draw_freshness, refresh
 from dashboards.oidc import Role
 from dashboards.people import may
+from dashboards.start import draw_start
 from dashboards.state import Asked, memory
 from dashboards.trips import draw_trips
 from dashboards.view import Board
@@ -28,24 +29,27 @@ EVERY_S: Final = 1.0
 
 def draw(config: Config, clock: Clock) -> None:
     """The whole page, for one session."""
-    acting = may(config, clock, Role.OPERATOR)
-    _draw_header(acting=acting)
+    silent = memory().silent_since is not None
+    _draw_header(silent, acting=may(config, clock, Role.OPERATOR))
     draw_dialog(config, clock)
-    _draw_live(config, clock)
+    _draw_live(config, clock, silent)
     draw_trips(config, clock)
     draw_tokens(config, clock)
     draw_details()
 
 
-def _draw_header(*, acting: bool) -> None:
+def _draw_header(silent: bool, *, acting: bool) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom", key="header"):
         st.title("Fusebox", anchor=False)
         st.text_input("Find an agent, owner or team", key=FIND, icon=":material/search:", bind="query-params")
         if acting:
-            st.button("Kill all…", key="kill-all", icon=":material/dangerous:", on_click=_ask_all, args=("Kill",))
-            st.button(
-                "Resume all…", key="resume-all", icon=":material/play_arrow:", on_click=_ask_all, args=("Resume",)
-            )
+            _button("Kill", ":material/dangerous:", silent)
+            _button("Resume", ":material/play_arrow:", silent)
+
+
+def _button(verb: str, icon: str, silent: bool) -> None:
+    key = f"{verb.lower()}-all"
+    st.button(f"{verb} all…", key=key, icon=icon, on_click=_ask_all, args=(verb,), disabled=silent)
 
 
 def _ask_all(verb: str) -> None:
@@ -53,8 +57,11 @@ def _ask_all(verb: str) -> None:
 
 
 @st.fragment(run_every=EVERY_S)
-def _draw_live(config: Config, clock: Clock) -> None:
+def _draw_live(config: Config, clock: Clock, silent: bool) -> None:
+    """The board; ``silent`` is whether *watch* was when the page's buttons were drawn."""
     board = refresh(config, clock)
+    if (memory().silent_since is not None) is not silent:
+        st.rerun()  # of the whole page, which owns them
     if board is None:
         return
     draw_freshness(board, clock)
@@ -65,17 +72,8 @@ def _draw_live(config: Config, clock: Clock) -> None:
 
 def _draw_now(config: Config, board: Board, *, acting: bool) -> None:
     if not board.tiles:
-        _draw_empty(config)
+        draw_start(config, "No agent has spoken yet", "Circuits appear here by themselves")
     else:
         draw_summary(board)
         draw_rates()
         draw_board(board, acting=acting)
-
-
-def _draw_empty(config: Config) -> None:
-    with st.container(border=True, key="empty"):
-        st.subheader("No agent has spoken yet", anchor=False)
-        st.caption("Circuits appear here by themselves with the first span of an agent. To see some at work:")
-        st.code("fusebox demo", language="bash")
-        st.caption("To connect an agent of yours, start it on this machine in the same folder, or tell it:")
-        st.code(f"export FUSEBOX_DATA_DIR={config.data_dir.absolute()}", language="bash", wrap_lines=True)

@@ -19,6 +19,7 @@ from dashboards.live import draw_completeness, refresh
 from dashboards.oidc import Role
 from dashboards.people import may
 from dashboards.standing import standing
+from dashboards.start import draw_start
 from dashboards.state import memory
 from dashboards.text import moment, seconds, visible
 from dashboards.waterfall import Branch, grow, linked, waterfall
@@ -74,7 +75,7 @@ def _draw_found(config: Config, clock: Clock, period: Period, filters: dict[str,
     if rows is None:
         return
     if not rows:
-        st.info(f"No trace of the last {period.label} matches.", icon=":material/search_off:")
+        _draw_none(config, period, filters)
         return
     rows = standing(FOUND, rows)
     st.caption(f"The newest that match, among 20,000 actions. {CHOOSE} to see the trace.")
@@ -84,6 +85,16 @@ def _draw_found(config: Config, clock: Clock, period: Period, filters: dict[str,
     )  # fmt: skip
     for place in chosen["selection"]["rows"][:1]:
         _open(str(rows[place]["trace_id"]))
+
+
+def _draw_none(config: Config, period: Period, filters: dict[str, Any]) -> None:
+    board = memory().board
+    if any(filters.values()):
+        st.info(f"No trace of the last {period.label} matches.", icon=":material/search_off:")
+    elif board is not None and not board.tiles:
+        draw_start(config, "No trace yet", "Traces appear here by themselves")
+    else:
+        st.info(f"No agent has acted in the last {period.label}. Choose a longer period.", icon=":material/bedtime:")
 
 
 def _found(row: Mapping[str, Any]) -> dict[str, Any]:

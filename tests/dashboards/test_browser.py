@@ -312,3 +312,25 @@ def test_what_is_written_from_right_to_left_moves_nothing_beside_it(
     assert number
     assert number["y"] == key["y"]
     assert number["x"] > key["x"], "a name is left of its value"
+
+
+def test_the_board_has_an_address_of_its_name(window: Page, server: tuple[str, Standin], scripted: Standin) -> None:
+    page = _open(window, (f"{server[0]}/board?find=ticket", scripted))
+    expect(_agent(page, "ticket-helper")).to_be_visible(timeout=SLOW)
+    expect(page.get_by_label("Find an agent, owner or team")).to_have_value("ticket")
+    expect(page.get_by_text("Page not found")).to_have_count(0)
+
+
+def test_nothing_can_be_ordered_while_watch_is_silent(
+    window: Page, server: tuple[str, Standin], scripted: Standin
+) -> None:
+    page = _open(window, server)
+    names = ("Kill…", "Kill all…", "Resume all…")
+    for name in names:
+        expect(page.get_by_role("button", name=name)).to_be_enabled(timeout=SLOW)
+    scripted.silent = True
+    for name in names:
+        expect(page.get_by_role("button", name=name)).to_be_disabled(timeout=SLOW)
+    scripted.silent = False
+    for name in names:
+        expect(page.get_by_role("button", name=name)).to_be_enabled(timeout=SLOW)

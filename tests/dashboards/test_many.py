@@ -83,6 +83,9 @@ def test_every_page_stands_with_this_many_agents(page: Page, running: Roles, cou
         expect(page.get_by_test_id("stDataFrame").first).to_be_visible(timeout=SLOW)
     else:
         expect(page.get_by_text("No agent has acted")).to_be_visible(timeout=SLOW)
+        for name in ("Board", "Traces"):
+            _go(page, name)
+            expect(page.get_by_text("export FUSEBOX_DATA_DIR=")).to_be_visible(timeout=SLOW)
 
 
 def test_every_button_and_link_is_reached_by_tab(page: Page) -> None:
