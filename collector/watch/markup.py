@@ -18,6 +18,7 @@ HEADERS: Final = {
 _QUOTED: Final = re.compile(r"&quot;(?:\\.|(?!&quot;)[^\\])*&quot;")
 _STYLE: Final = (
     "body{font:1.1rem/1.5 system-ui,sans-serif;max-width:34rem;margin:3rem auto;padding:0 1rem;color-scheme:light dark}"
+    "h1{overflow-wrap:anywhere}"
     "label{display:block;margin:1rem 0 .3rem}input{font:inherit;width:100%;box-sizing:border-box;padding:.4rem}"
     "button{font:inherit;margin:1rem 1rem 0 0;padding:.5rem 1.5rem}"
     "code{overflow-wrap:anywhere;white-space:pre-wrap;unicode-bidi:isolate}"

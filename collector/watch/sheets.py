@@ -54,8 +54,8 @@ class OrderSheet:
         )
         return page(
             f"{self._order.title()} {scope}?",
-            f"{said(complaint)}<p>{_EFFECTS[self._order]}</p>{_form(self._order, scope, word)}{_reason(operator)}"
-            f"{second}<button>{self._order.title()}</button></form>",
+            f"{said(complaint)}<p>{_EFFECTS[self._order]}</p>{_form(self._order, scope, word)}"
+            f"{_reason(operator, 'autofocus')}{second}<button>{self._order.title()}</button></form>",
             status,
         )
 
@@ -108,8 +108,9 @@ def _form(kind: str, scope: str, word: str) -> str:
     return f"<form method=post action={kind}>{hidden('scope', scope)}{hidden('word', word)}"
 
 
-def _reason(operator: str) -> str:
+def _reason(operator: str, focus: str = "") -> str:
+    """The focus would move a phone past what is to be read before it."""
     return (
         f"<label for=reason>Reason, recorded with your name ({escape(operator)})</label>"
-        "<input id=reason name=reason maxlength=500 required autofocus>"
+        f"<input id=reason name=reason maxlength=500 required {focus}>"
     )
