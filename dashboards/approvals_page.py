@@ -83,8 +83,10 @@ def _read(config: Config) -> Sequence[Row] | None:
     """All approvals, without their arguments; None when *watch* does not say."""
     try:
         return data.approvals(config, memory().token)
-    except ControlUnavailable:
-        st.warning(f"watch does not answer. Start it with `{data.START}`.", icon=":material/cloud_off:")
+    except ControlUnavailable as error:
+        told = f"watch does not answer, or cannot read them now. If it does not run, start it with `{data.START}`."
+        st.warning(told, icon=":material/cloud_off:")
+        st.text(visible(error))
     except ControlRefused as error:
         if error.status == _UNAUTHORISED:
             _withdraw(config)

@@ -77,7 +77,9 @@ def test_a_refusal_is_said_in_watchs_own_words(monkeypatch: Patch, tmp_path: Pat
 def test_a_silent_watch_is_said(monkeypatch: Patch, tmp_path: Path, standin: Standin) -> None:
     page = signed_in(monkeypatch, tmp_path, standin)
     standin.silent = True
-    assert "watch does not answer" in words(turn_to(page, "approvals"))
+    page = turn_to(page, "approvals")
+    assert "watch does not answer" in words(page)
+    assert "watch is starting" in texts(page), "why, in its own words"
 
 
 def test_a_click_on_what_was_read_never_answers_what_was_chosen_meanwhile(
