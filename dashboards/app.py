@@ -27,7 +27,7 @@ from fusebox.config import load_config
 
 _HERE: Final = Path(__file__).parent
 _FIRST: Final = "first"
-"""Streamlit serves its first page at the root only, and nothing under that page's own name: so the board has two."""
+# Streamlit serves its first page at the root only, and nothing under that page's own name: so the board has two.
 _PAGES: Final = {
     Name.BOARD: (board_page.draw, "Board", ":material/grid_view:", Role.VIEWER),
     Name.INCIDENT: (incident_page.draw, "Incident", ":material/emergency:", Role.VIEWER),

@@ -60,8 +60,8 @@ def _ask_all(verb: str) -> None:
 def _draw_live(config: Config, clock: Clock, silent: bool) -> None:
     """The board; ``silent`` is whether *watch* was when the page's buttons were drawn."""
     board = refresh(config, clock)
-    if (memory().silent_since is not None) is not silent:
-        st.rerun()  # of the whole page, which owns them
+    if (memory().silent_since is not None) is not silent and memory().asked is None:
+        st.rerun()  # of the whole page, which owns them; never over what a dialog has just said
     if board is None:
         return
     draw_freshness(board, clock)
