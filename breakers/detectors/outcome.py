@@ -10,21 +10,24 @@ PAUSE_S: Final = 1.0
 """Seconds within which code, and no thought, repeats a call."""
 _CLOCK: Final = 0.02
 _PUNCTUAL: Final = 0.003
+_REGULAR: Final = 3
+_BACKOFF: Final = 1.5
+_PATIENT: Final = 0.7
 
 
 class OutcomeFile:
     """One (operation, target, result) and how often it came round."""
 
     __slots__ = (
-        "asker", "count", "failed", "first", "first_time", "gap", "hints", "novelties", "period", "regular", "request",
+        "asker", "count", "failed", "first", "first_time", "hints", "novelties", "period", "regular", "request",
         "result", "score", "simhash", "task", "thoughts", "time", "tokens", "warned", "works",
     )  # fmt: skip
 
     def __init__(self, event: Event, novelties: int, works: int, thoughts: int, task: int, asker: int) -> None:
-        self.score, self.hints, self.warned, self.regular = 1.0, 0, False, False
+        self.score, self.hints, self.warned, self.regular = 1.0, 0, False, 0
         self.begin(event)
         self.failed = not event.ok
-        self.gap = self.period = 0.0
+        self.period = 0.0
         self.time = event.time
         self.tokens, self.request, self.simhash = event.input_tokens, event.request, event.simhash
         self.result, self.novelties, self.works, self.thoughts = event.result_exact, novelties, works, thoughts
@@ -46,14 +49,24 @@ class OutcomeFile:
         score, self.score, self.count, self.hints = self.score, 0.0, 0, 0
         return score
 
+    def waits_longer(self, gap: float) -> bool:
+        """True for a back-off: longer than the shortest pause, and no small part of all the time spent so far.
+
+        It may be shorter than the one before: who backs off is told to throw dice.
+        """
+        return gap >= _BACKOFF * self.period and gap >= _PATIENT * (self.time - self.first_time)
+
     def ticks(self, gap: float) -> bool:
-        """True for a pause as only a timer makes it: the shortest one again, or later a multiple of it."""
+        """True for a pause as only a timer makes it: the shortest one again, or a multiple of it.
+
+        A timer that kept its pace may change it: who is warned of is made to wait, and comes later each time.
+        """
         if not self.period or min(gap, self.period) < PAUSE_S:
-            self.regular = False
+            self.regular = 0
             return False
         times = max(gap, self.period) / min(gap, self.period)
-        if self.regular:
-            self.regular = abs(times - round(times)) <= _CLOCK
-        else:
-            self.regular = times <= 1 + _PUNCTUAL
-        return self.regular
+        if abs(times - round(times)) <= (_CLOCK if self.regular else _PUNCTUAL):
+            self.regular = _REGULAR
+        elif self.regular:
+            self.regular, self.period = self.regular - 1, gap
+        return self.regular > 0

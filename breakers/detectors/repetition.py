@@ -11,8 +11,8 @@ it is the same, but the result is not known, or it is another task's, on a whole
 a failure, the same again, by code that waits longer and longer (a polite back-off)           ``faint``
 after a thought, the answer is that nothing was found, again, to a request in similar words   ``faint``
 the same to a request in other words; or the same result to one in similar words              a hint
-another row of the same form: request and result differ in numbers                            ``faint`` / 2
 the answer says that the work goes on (``running``), or code asks on a regular clock          ``idle``
+another row of the same form: request and result differ in numbers                            ``idle``
 in another workflow and trace, that is for somebody else: no write, nor about one thing       ``idle``, at most
 the same but for numbers, within a second, without a thought: a row or a retry, who knows     as it was
 anything else: other work with the same result; numbers that move in the answer               0
@@ -28,7 +28,8 @@ many things in turn finds nothing for a while as well. A command that succeeds i
 nothing. A request that fails as it failed before other work was done (edit, test, edit, test) is a hint as well, which
 no work takes back: only that the request succeeds.
 
-A new answer to a request that had failed forgives its failures: a retry that succeeds is no loop.
+A new answer to a request that had failed forgives its failures: a retry that succeeds is no loop. Of a write that is
+said by whatever it answers, for instance ``ok``.
 
 Beside the files stands one score of the agent, *stale*: how many of its steps had been made before, with the same
 result, whichever they were. A novel outcome takes ``fresh`` off. It sees cycles of any period, with noise between the
@@ -53,7 +54,6 @@ _Key = tuple[str, str, int]
 _FILES: Final = 9
 _SEEN: Final = 16
 _EVIDENCE: Final = 6
-_BACKOFF: Final = 1.5
 _POLITE_S: Final = 0.5
 _GREW: Final = 8
 _FEW: Final = 3
@@ -62,6 +62,7 @@ _ONCE: Final = 1.5
 _UNTOLD: Final = -1.0
 _HINT: Final = -2.0
 _TASK: Final = 3
+_AGAIN: Final = frozenset((CHANGED, MOVED, VARIED))
 _MODEL, _CONSUME, _TOOL = ActionKind.MODEL_CALL, ActionKind.CONSUME, ActionKind.TOOL_CALL
 
 
@@ -142,12 +143,13 @@ class Repetition:
         step = self._memory.recall(event)
         files, key = self._files, (event.operation, event.target, event.result)
         file = files.pop(key, None)
-        if file is None or event.time - file.time > self._memory_s:
+        unknown = file is None or event.time - file.time > self._memory_s
+        if event.ok and step in _AGAIN and (unknown or writes(event.operation)):
+            self._recover(event.request)
+        if file is None or unknown:
             # A thought is no work: what a model says is always new and must not hide that nothing gets done.
             if step <= CHANGED and action is not _MODEL and event.ok:
                 self._renew(step)
-                if step == CHANGED:
-                    self._recover(event.request)
             files[key] = OutcomeFile(event, self._novelties, self._works, self._thoughts, self._task, self._asker)
             if len(files) > _FILES:
                 del files[next(iter(files))]
@@ -159,7 +161,7 @@ class Repetition:
     def _answered(self, event: Event) -> bool:
         """What is no tool call is judged when there was an answer; what an agent says first may still be new."""
         action = event.action
-        if action is _MODEL or action is _CONSUME:
+        if action is _CONSUME or (action is _MODEL and event.ok):
             self._thoughts += 1
         if action is _CONSUME or event.result:
             return action is not _CONSUME
@@ -241,7 +243,7 @@ class Repetition:
             file.hints = 0
         elif new or weight == _HINT:
             file.hints += 1
-        file.gap, file.period = gap, min(file.period or gap, gap)
+        file.period = min(file.period or gap, gap)
         file.remember(event, self._novelties, self._works, self._thoughts, self._task, self._asker)
 
     def _for_another(self, file: OutcomeFile, event: Event) -> bool:
@@ -265,12 +267,12 @@ class Repetition:
             return self._similar(file, event, thought, gap)
         if event.ok:
             if step in (KIN, MOVED) and not writes(event.operation):
-                return 0.0 if step == MOVED else self._faint / 2
+                return 0.0 if step == MOVED else self._idle
             if step != SAME and not thought and gap < PAUSE_S and not names_one_thing(event.target):
                 return _UNTOLD
             if event.waiting or (not thought and file.ticks(gap)):
                 return self._idle
-        elif not thought and gap >= _POLITE_S and gap >= _BACKOFF * file.gap:
+        elif not thought and gap >= _POLITE_S and file.waits_longer(gap):
             return self._faint
         if names_one_thing(event.target):
             return 1.0

@@ -99,8 +99,24 @@ def test_who_writes_the_same_or_is_at_one_thing_or_fails_loops_for_whomever() ->
 def test_what_code_asks_by_the_clock_is_no_loop_and_what_a_model_asks_unevenly_is() -> None:
     clock = [event(START + 30.0 * n, "beat", "registry", "alive", "ok") for n in range(80)]
     assert opens(clock) == 0
+    quiet = [event(START + 10.0 * n, "tail", "log", "tail", "nothing new") for n in (0, 3, 5, *range(6, 60))]
+    assert opens(quiet) == 0, "what is new in between leaves pauses of several ticks"
     uneven = [event(START + 30.0 * n + n * n, "beat", "registry", "alive", "ok") for n in range(8)]
     assert opens(uneven) == 4
+
+
+def test_what_comes_by_the_clock_may_come_later_while_it_is_made_to_wait() -> None:
+    """Two questions a round; who is warned of waits half a second after each."""
+    detector, now, slow_until, actions = Repetition(), START, 0.0, []
+    for _ in range(120):
+        for word in ("mail", "jobs"):
+            found = detector.observe(event(now, f"check_{word}", "desk", word, f"none of the {word}"))
+            if found:
+                actions.append(found.action)
+                slow_until = now + 60
+            now += 0.5 if now < slow_until else 0.0
+        now += 15
+    assert set(actions) == {"warn"}
 
 
 @pytest.mark.parametrize("period", range(2, 9))
@@ -185,6 +201,21 @@ def test_code_that_retries_more_and_more_patiently_is_left_alone() -> None:
     assert opens(hammering) == 4
 
 
+def test_a_patient_retry_may_throw_dice() -> None:
+    """Full second pauses that double, each a fifth shorter or longer by chance."""
+    waits = [1.2, 1.6, 4.8, 6.4, 19.2, 25.6]
+    times = [sum(waits[:n]) for n in range(len(waits) + 1)]
+    assert opens(event(START + time, "post", "billing", "pay", "503", ok=False) for time in times) == 0
+
+
+def test_a_model_that_could_not_be_asked_has_not_thought() -> None:
+    busy = [
+        event(START + 2.0**n, "gpt-5", "", "why", "429", ok=False, action=ActionKind.MODEL_CALL, trace="d" * 32)
+        for n in range(6)
+    ]
+    assert opens(busy) == 0
+
+
 def test_another_task_may_begin_like_the_one_before() -> None:
     steps = [("tables", "a b c"), ("describe a", "x y"), ("select", "one row"), ("submit", "accepted")]
     days = [
@@ -209,14 +240,16 @@ def test_a_model_that_answers_the_same_to_the_same_opens_and_one_that_says_yes_d
 
 
 def test_row_after_row_with_other_numbers_is_work() -> None:
-    rows = [f"balance of account {n}" for n in range(12)]
-    assert opens(calls(rows, [f"{n * n + 3} euros" for n in range(12)], tokens=50)) == 0
+    rows = [f"balance of account {n}" for n in range(60)]
+    assert opens(calls(rows, [f"{n * n + 3} euros" for n in range(60)], tokens=50)) == 0
 
 
-def flaky(answers: Iterable[str]) -> list[Event]:
+def flaky(answers: Iterable[str], operation: str = "fetch") -> list[Event]:
     """Twelve requests, each of which fails twice and then has an answer; a model thinks in between."""
     return [
-        event(START + 5 * n, "fetch", "api", f"item {'x' * (n // 3)}", told, ok="503" not in told, tokens=100 + 60 * n)
+        event(
+            START + 5 * n, operation, "api", f"item {'x' * (n // 3)}", told, ok="503" not in told, tokens=100 + 60 * n
+        )
         for n, told in enumerate(told for answer in answers for told in ("503 busy", "503 busy", answer))
     ]
 
@@ -227,6 +260,10 @@ def test_a_retry_that_succeeds_forgives_the_failures_before_it() -> None:
 
 def test_success_that_brings_nothing_new_forgives_nothing() -> None:
     assert opens(flaky(["the same"] * 12))
+
+
+def test_a_write_that_succeeds_at_last_forgives_though_it_always_answers_ok() -> None:
+    assert not opens(flaky(["ok"] * 12, "api.put"))
 
 
 def test_tests_that_fail_as_before_are_warned_of_whatever_was_edited_and_a_success_ends_it() -> None:
