@@ -61,7 +61,9 @@ class Chain:
             self.in_trace = before.in_trace + 1
         weight = -1.0
         if before.had(event.agent, self.coarse[0], before.coarse):
-            if before.had(event.agent, self.exact[0], before.exact):
+            if not before.came_round(event.agent, self.coarse[0]):
+                weight = 0.0
+            elif before.had(event.agent, self.exact[0], before.exact):
                 weight = 1.0
             elif event.result:
                 weight = _VARIED  # what is only said, with other numbers, is no repetition: who haggles gets on
@@ -87,6 +89,11 @@ class Chain:
     def had(self, agent: str, outcome: int, outcomes: tuple[int, ...]) -> bool:
         """True when ``outcome`` is among ``outcomes`` of this chain, and it was this agent's."""
         return outcome in outcomes and (agent, outcome) in zip(self.agents, outcomes, strict=True)
+
+    def came_round(self, agent: str, outcome: int) -> bool:
+        """True when others have acted since: what an agent does again by itself, row after row, is no circle."""
+        others = max((place for place, name in enumerate(self.agents) if name != agent), default=0)
+        return (agent, outcome) in zip(self.agents[:others], self.coarse, strict=False)
 
     def says(self, event: Event, alike: int) -> bool:
         """True when the agent has told somebody of this chain about the same, in other words."""

@@ -136,7 +136,7 @@ class Cycle:
         told = self._told.get(event.agent)
         if told is None:
             told = self._traces.get(event.trace_id)
-            if told is None or told.agent == event.agent:
+            if told is None or told.agent == event.agent or not _may_follow(event, told.agent):
                 return None
         if event.time - told.time > self._memory_s:
             return None
@@ -175,6 +175,11 @@ class Cycle:
             event, self.name, f"{times} rounds in the message's own lineage with nothing new",
             score=self.score, threshold=self._stale, repeated=f"{event.action} {event.operation} × {times}",
         )  # fmt: skip
+
+
+def _may_follow(event: Event, agent: str) -> bool:
+    """False where the event's own lineage says what led to it, and that is nothing of this agent's."""
+    return not event.lineage or any(hop.agent == agent for hop in event.lineage)
 
 
 def _put(kept: OrderedDict[str, Any], key: str, value: object) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 
 from breakers.detectors.base import Detector
 from breakers.detectors.cycle import Cycle
 from breakers.detectors.delegation import Delegation
-from fusebox.records import ActionKind, Event
+from fusebox.records import ActionKind, Event, Hop
 from tests.breakers.traffic import START, event
 
 
@@ -82,6 +83,39 @@ def test_who_says_the_same_four_times_with_nothing_done_is_stopped() -> None:
         for n in range(6)
     ]
     assert opens(Cycle(), said) == 4
+
+
+def asked_for_rows(rows: int) -> list[Event]:
+    """A boss asks by message; a worker writes row after row, which differ in their numbers, and says so."""
+    asked = event(START, "import", "worker", "the file of March", None, agent="boss", action=ActionKind.PUBLISH)
+    insert = [
+        event(START + 1 + n / 9, "insert", "erp", f"row {n}: {n * 7919} euros", "ok", agent="worker")
+        for n in range(rows)
+    ]
+    return [asked, *insert]
+
+
+def test_row_after_row_for_somebody_who_asked_is_no_circle() -> None:
+    assert opens(Cycle(), asked_for_rows(150)) == 0
+
+
+def test_who_is_asked_again_whenever_the_same_is_done_goes_round() -> None:
+    done = event(START + 2, "report", "boss", "the file is in", None, agent="worker", action=ActionKind.PUBLISH)
+    laps = [replace(one, time=one.time + 9 * n) for n in range(6) for one in (*asked_for_rows(2), done)]
+    assert 4 < opens(Cycle(), laps) <= 12, "in the third lap"
+
+
+def test_what_a_publisher_says_next_does_not_follow_from_who_works_on_what_it_said() -> None:
+    sent = Hop("news", 7)
+    both = [
+        replace(one, lineage=(sent,), trace_id="a" * 32)
+        for n in range(40)
+        for one in (
+            event(START + n, "mail.out", "mail.out", f"to u{n}: news", None, agent="news", action=ActionKind.PUBLISH),
+            event(START + n + 0.5, "smtp.send", "", f"to u{n}: news", "ok", agent="sender"),
+        )
+    ]
+    assert opens(Cycle(), both) == 0
 
 
 def test_after_a_finding_new_evidence_is_needed() -> None:
