@@ -50,6 +50,16 @@ def asked(a: Mapping[str, Value]) -> str:
     return (_last_prompt(a) if _is_older(a) else "") or _first(a, _ALL_ASKED)
 
 
+def latest(messages: object) -> object:
+    """What a prompt asks now: of a conversation the text of its last message; anything else as it is."""
+    last: Any = messages[-1] if isinstance(messages, list | tuple) and messages else None
+    if hasattr(last, "model_dump"):
+        last = last.model_dump(mode="json")
+    if not isinstance(last, dict) or "role" not in last:
+        return messages
+    return _text(last) or last
+
+
 def got(a: Mapping[str, Value]) -> str:
     """The result's text, or ``""`` where the span does not tell."""
     messages = _json(a.get(names.GEN_AI_OUTPUT_MESSAGES))

@@ -7,7 +7,9 @@ import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import reduce
+from operator import xor
 from typing import Any, Final, NoReturn, ParamSpec, TypeVar
 
 from opentelemetry import trace
@@ -16,6 +18,7 @@ from breakers.rounds import next_hop
 from fusebox import fingerprint, guard, names
 from fusebox.errors import AgentTripped, ApprovalPending
 from fusebox.eventmap import Value
+from fusebox.genai import latest
 from fusebox.records import Action, ActionKind, Lineage, Verdict, new_id
 from governance.approvals.client import asked_elsewhere
 from governance.approvals.request import text_of
@@ -36,6 +39,7 @@ from rabbitmq.workflow import Workflow
 P = ParamSpec("P")
 R = TypeVar("R")
 PUBLISH_TIMEOUT_S: Final = 5.0
+_CAME: Final = 64
 AT_WORK: Final[ContextVar[Context | None]] = ContextVar("fusebox_at_work", default=None)
 """What the handler that runs here was given."""
 
@@ -53,12 +57,14 @@ class Context:
     redelivered: bool = False
     permit: str = ""
     """The probe permit under which the message at hand is handled: threads of the handler's own act under it, too."""
+    came: set[int] = field(default_factory=set, compare=False, repr=False)
+    """Hashes of what tools gave so far: who says "done" after other work does not say the same again."""
 
     def handed_to(self, agent: str, runtime: Runtime, chain: Chain) -> Context:
         """The same work as another agent of this process sees it; itself for its own."""
         if agent == self.agent:
             return self
-        return Context(agent, runtime, chain, self.workflow.handed_to(agent, runtime), self.lineage)
+        return Context(agent, runtime, chain, self.workflow.handed_to(agent, runtime), self.lineage, came=self.came)
 
     @property
     def trace_id(self) -> str:
@@ -175,8 +181,7 @@ class Context:
         with self._tool(name, function, target, args, kwargs) as act:
             act.capture(names.GEN_AI_TOOL_ARGUMENTS, act.request)
             result = function(*args, **kwargs)
-            act.returned(result)
-            act.capture(names.GEN_AI_TOOL_RESULT, result)
+            self._returned(act, result)
         return result
 
     async def tool_async(
@@ -186,8 +191,7 @@ class Context:
         async with self._tool(name, function, target, args, kwargs) as act:
             act.capture(names.GEN_AI_TOOL_ARGUMENTS, act.request)
             result = await function(*args, **kwargs)
-            act.returned(result)
-            act.capture(names.GEN_AI_TOOL_RESULT, result)
+            self._returned(act, result)
         return result
 
     @contextmanager
@@ -199,7 +203,8 @@ class Context:
         Args:
             model: the model asked for.
             provider: its provider, as ``gen_ai.provider.name`` spells it.
-            messages: the prompt, for its fingerprint (and, with ``capture_content``, for the span).
+            messages: the prompt (of a conversation the last message), for its fingerprint (and, with
+                ``capture_content``, for the span).
             operation: ``chat``, ``text_completion``, ``generate_content`` or ``embeddings``.
 
         Raises:
@@ -231,7 +236,8 @@ class Context:
         return self.chain.acting(act)
 
     def _inference(self, model: str, provider: str, messages: object, operation: str) -> Within[Act]:
-        action = self._action(ActionKind.MODEL_CALL, model, "", messages)
+        asking_now = latest(messages)
+        action = self._action(ActionKind.MODEL_CALL, model, "", asking_now)
         attributes: dict[str, Value] = {
             names.GEN_AI_OPERATION: operation,
             names.GEN_AI_PROVIDER: provider,
@@ -239,7 +245,7 @@ class Context:
         }
         asked = self._approve(action, lambda: {"operation": operation, "messages": messages})
         approve = None if messages is None else asked
-        return self.acting(action, f"{operation} {model}", attributes, messages, approve)
+        return self.acting(action, f"{operation} {model}", attributes, asking_now, approve)
 
     def _outgoing(self, key: str, payload: object, message_id: str = "") -> tuple[Act, Message]:
         """One publish: what surrounds it, and the message; its headers are complete once the middleware is entered."""
@@ -247,7 +253,9 @@ class Context:
         body = encode(payload)
         text = body.decode("utf-8", "replace")
         asked = self._action(ActionKind.PUBLISH, key, key, text, payload)
-        hop = next_hop(self.agent, asked.request, self.lineage, lambda: fingerprint.exact_hash(text))
+        hop = next_hop(
+            self.agent, asked.request, self.lineage, lambda: reduce(xor, self.came, fingerprint.exact_hash(text))
+        )
         action = replace(asked, hop=hop.request)
         approve = self._approve(action, lambda: {"key": key, "body": text_of(body)}, origin=message_id)
         message_id = message_id or new_id("msg")
@@ -303,6 +311,13 @@ class Context:
             action, lambda: arguments_of(function, args, kwargs), contract=lambda: contract_of(function)
         )  # fmt: skip
         return self.acting(action, f"execute_tool {name}", attributes, request, approve)
+
+    def _returned(self, act: Act, result: object) -> None:
+        """Note what a tool gave."""
+        act.returned(result)
+        if len(self.came) < _CAME:
+            self.came.add(act.result)
+        act.capture(names.GEN_AI_TOOL_RESULT, result)
 
     def _action(
         self, kind: ActionKind, operation: str, target: str, request: object, arguments: object = None

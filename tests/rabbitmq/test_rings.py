@@ -68,6 +68,35 @@ def test_pages_that_all_say_the_same_are_a_loop(runtimes: RuntimeFactory, stoppi
     assert len(inbox.items) <= 3
 
 
+@pytest.mark.parametrize(("found", "stopped"), [(lambda n: f"found {WORDS[n]}", False), (lambda _: "nothing", True)])
+def test_who_says_done_after_other_work_each_time_goes_round_and_who_works_for_nothing_does_not(
+    runtimes: RuntimeFactory, stopping: Keep, inbox: Inbox, found: Callable[[int], str], stopped: bool
+) -> None:
+    runtime, suffix = runtimes(), uuid4().hex[:8]
+    lead, hand = (stopping(Agent(f"{name}-{suffix}", runtime)) for name in ("lead", "hand"))
+
+    @lead.on(f"done.{suffix}")
+    def next_task(_: dict[str, str], ctx: Context) -> None:
+        inbox.put(None)
+        if len(inbox.items) < PAGES:
+            ctx.publish(f"task.{suffix}", {"look for": WORDS[len(inbox.items)]})
+
+    @hand.on(f"task.{suffix}")
+    def work(task: dict[str, str], ctx: Context) -> None:
+        ctx.tool("search", lambda _: found(len(inbox.items)), task)
+        ctx.publish(f"done.{suffix}", {"status": "done"})
+
+    hand.start()
+    lead.start()
+    lead.publish(f"task.{suffix}", {"look for": WORDS[0]})
+    if stopped:
+        eventually(lambda: runtime.circuits.circuit(hand.name).state is State.OPEN, what="stopped")
+        assert len(inbox.items) <= 3
+        return
+    inbox.wait(PAGES)
+    assert runtime.circuits.circuit(hand.name).state is State.CLOSED
+
+
 def test_an_agent_that_publishes_by_itself_in_a_handler_goes_on_with_the_work_at_hand(
     runtimes: RuntimeFactory, stopping: Keep, inbox: Inbox
 ) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 from fusebox.clock import ManualClock
-from fusebox.records import Finding
+from fusebox.errors import AgentTripped
+from fusebox.records import Finding, State
 from rabbitmq import Agent, Context, Runtime
 from rabbitmq.runtime import SLOW_FOR_S, SLOW_S
 from tests.fixtures.agents import RuntimeFactory
@@ -41,6 +42,25 @@ def test_it_waits_after_the_warning_and_for_a_minute(runtimes: RuntimeFactory, u
     assert act(context, clock, "something new", "found") == SLOW_S
     clock.advance(SLOW_FOR_S)
     assert act(context, clock, "something else", "found that") == 0.0
+
+
+def test_a_model_that_says_the_same_in_a_conversation_that_grows_is_seen(
+    runtimes: RuntimeFactory, unique: Unique
+) -> None:
+    clock = ManualClock()
+    runtime = runtimes(clock)
+    context, said = Agent(name := unique("agent"), runtime).context(), []
+    for number in range(1, 7):
+        said.append({"role": "user", "content": "Please go on."})
+        clock.advance(2.0 + number * number)
+        try:
+            with context.model_call("gpt-5-mini", provider="openai", messages=said) as call:
+                call.record({"choices": [{"message": {"content": "Let me try again."}}]})
+        except AgentTripped:
+            break
+        said.append({"role": "assistant", "content": "Let me try again."})
+    assert number == 5
+    assert runtime.circuits.circuit(name).state is State.OPEN
 
 
 def test_in_observe_only_nobody_waits(runtimes: RuntimeFactory, unique: Unique) -> None:
