@@ -10,7 +10,8 @@ PAUSE_S: Final = 1.0
 """Seconds within which code, and no thought, repeats a call."""
 _CLOCK: Final = 0.02
 _PUNCTUAL: Final = 0.003
-_REGULAR: Final = 3
+_LATE_S: Final = 1.0
+"""Who is warned of waits half a second after each action: two of them may make a timer so much later."""
 _BACKOFF: Final = 1.5
 _PATIENT: Final = 0.7
 
@@ -24,7 +25,7 @@ class OutcomeFile:
     )  # fmt: skip
 
     def __init__(self, event: Event, novelties: int, works: int, thoughts: int, task: int, asker: int) -> None:
-        self.score, self.hints, self.warned, self.regular = 1.0, 0, False, 0
+        self.score, self.hints, self.warned, self.regular = 1.0, 0, False, False
         self.begin(event)
         self.failed = not event.ok
         self.period = 0.0
@@ -57,16 +58,12 @@ class OutcomeFile:
         return gap >= _BACKOFF * self.period and gap >= _PATIENT * (self.time - self.first_time)
 
     def ticks(self, gap: float) -> bool:
-        """True for a pause as only a timer makes it: the shortest one again, or a multiple of it.
-
-        A timer that kept its pace may change it: who is warned of is made to wait, and comes later each time.
-        """
+        """True for a pause as only a timer makes it: the shortest one again, or a multiple of it, or a little later."""
         if not self.period or min(gap, self.period) < PAUSE_S:
-            self.regular = 0
+            self.regular = False
             return False
         times = max(gap, self.period) / min(gap, self.period)
-        if abs(times - round(times)) <= (_CLOCK if self.regular else _PUNCTUAL):
-            self.regular = _REGULAR
-        elif self.regular:
-            self.regular, self.period = self.regular - 1, gap
-        return self.regular > 0
+        off = abs(times - round(times))
+        late = self.regular and 0 <= gap - round(gap / self.period) * self.period <= _LATE_S
+        self.regular = late or off <= (_CLOCK if self.regular else _PUNCTUAL)
+        return self.regular
