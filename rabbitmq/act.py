@@ -39,6 +39,8 @@ class Act:
     started: float = 0.0
     """Seconds since the Unix epoch, on the runtime's clock."""
     opened: OpenSpan | None = None
+    about: str = ""
+    """The one thing that a call without a target is about, as far as its arguments tell; for detectors alone."""
     similar: int = 0
     """SimHash of the request, once it is known."""
     approve: Callable[[Verdict], str] | None = None
@@ -50,6 +52,11 @@ class Act:
     waiting: bool = False
     """The result says that the work goes on."""
     usage: Usage = field(default_factory=Usage)
+
+    @property
+    def target(self) -> str:
+        """What detectors are told that the action works on."""
+        return self.action.target or self.about
 
     @property
     def span(self) -> trace.Span:

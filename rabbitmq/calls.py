@@ -7,11 +7,19 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from breakers.detectors.words import names_one_thing
 from governance.policy.question import CUT
 
 _ADDRESS: Final = re.compile(r" at 0x[0-9a-f]+")
 """Of a default without a text of its own: another one in each process."""
 _MAX_TEXT: Final = 2_000
+_NAME: Final = re.compile(r"[A-Za-z#][\w#./:-]{0,63}")
+
+
+def thing_in(args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
+    """The first argument that is the name of one thing, as ``TICK-12`` is; empty when none is."""
+    values = (value for value in (*args, *kwargs.values()) if isinstance(value, str))
+    return next((value for value in values if _NAME.fullmatch(value) and names_one_thing(value)), "")
 
 
 def arguments_of(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:

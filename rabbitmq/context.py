@@ -26,7 +26,7 @@ from rabbitmq import tracing
 from rabbitmq.act import Act
 from rabbitmq.batch import Batch
 from rabbitmq.broker import Message
-from rabbitmq.calls import arguments_of, contract_of, judged
+from rabbitmq.calls import arguments_of, contract_of, judged, thing_in
 from rabbitmq.confirms import Confirm, confirmed
 from rabbitmq.handlers import encode
 from rabbitmq.middleware import Chain
@@ -224,7 +224,7 @@ class Context:
 
     def acting(
         self, action: Action, span_name: str, attributes: dict[str, Value], request: object,
-        approve: Callable[[Verdict], str] | None = None,
+        approve: Callable[[Verdict], str] | None = None, about: str = "",
     ) -> Within[Act]:  # fmt: skip
         """The one path of every action: the agent's middleware around the work.
 
@@ -232,7 +232,7 @@ class Context:
             Refused: a guard said no, before the work or (kill) after it; nothing of the result may be used.
         """
         started = self.runtime.clock.now()
-        act = Act(self.runtime, action, span_name, attributes, request, started=started, approve=approve)
+        act = Act(self.runtime, action, span_name, attributes, request, started=started, approve=approve, about=about)
         return self.chain.acting(act)
 
     def _inference(self, model: str, provider: str, messages: object, operation: str) -> Within[Act]:
@@ -310,7 +310,8 @@ class Context:
         approve = self._approve(
             action, lambda: arguments_of(function, args, kwargs), contract=lambda: contract_of(function)
         )  # fmt: skip
-        return self.acting(action, f"execute_tool {name}", attributes, request, approve)
+        about = "" if target else thing_in(args, kwargs)
+        return self.acting(action, f"execute_tool {name}", attributes, request, approve, about)
 
     def _returned(self, act: Act, result: object) -> None:
         """Note what a tool gave."""

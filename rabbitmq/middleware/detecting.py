@@ -60,7 +60,7 @@ def _event(act: Act, error: BaseException | None) -> Event:
     action, now = act.action, act.runtime.clock.now()
     trace_id, span_id = telemetry.ids(act.span)
     return Event(
-        time=now, agent=action.agent, action=action.kind, operation=action.operation, target=action.target,
+        time=now, agent=action.agent, action=action.kind, operation=action.operation, target=act.target,
         tenant=action.tenant, workflow=action.workflow, request=action.request, request_exact=act.exact,
         simhash=act.similar, result=act.result, result_exact=act.result_exact, waiting=act.waiting, ok=error is None,
         error_type=type(error).__qualname__ if error else "", input_tokens=act.usage.input_tokens,

@@ -8,7 +8,7 @@ from opentelemetry.trace import SpanKind
 
 from fusebox import names
 from fusebox.eventmap import Value, format_lineage
-from fusebox.records import Action, ActionKind
+from fusebox.records import ActionKind
 from fusebox.telemetry import OpenSpan
 from rabbitmq import tracing
 from rabbitmq.act import Act
@@ -86,10 +86,11 @@ def _message(run: Run) -> dict[str, Value]:
 
 def _describe(act: Act) -> None:
     if names.ACTION not in act.attributes:
-        act.attributes.update(_own(act.action))
+        act.attributes.update(_own(act))
 
 
-def _own(action: Action) -> dict[str, Value]:
+def _own(act: Act) -> dict[str, Value]:
+    action = act.action
     own: dict[str, Value] = {
         names.GEN_AI_AGENT_ID: action.agent,
         names.TENANT: action.tenant,
@@ -99,8 +100,8 @@ def _own(action: Action) -> dict[str, Value]:
     }
     if action.request:
         own[names.REQUEST_HASH] = f"{action.request:016x}"
-    if action.target:
-        own[names.TARGET] = action.target
+    if act.target:
+        own[names.TARGET] = act.target
     if chain := action.chain:
         own[names.LINEAGE] = format_lineage(chain)
     return own

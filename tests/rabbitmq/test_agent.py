@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from uuid import uuid4
 
 import pytest
@@ -20,6 +21,12 @@ from rabbitmq.running import LOOP
 from tests.fixtures.agents import Inbox, RuntimeFactory, eventually
 
 Keep = Callable[[Agent], Agent]
+SAID = (
+    "Could you send us the log of the router, please?", "We have passed this on to the network team in Hamburg.",
+    "A colleague looked at your invoice and found nothing.", "Restarting the phone after the update often helps.",
+    "Your parcel left the warehouse this morning.", "The warranty covers the display, not the battery.",
+    "Try another browser, or clear what it has stored.", "Our office in Lyon opens at nine on weekdays.",
+)  # fmt: skip
 
 
 class Comment(BaseModel):
@@ -278,6 +285,22 @@ def test_a_loop_of_the_same_action_trips_the_agent_itself(runtime: Runtime, name
         loop()
     assert len(comments) <= 6
     assert runtime.circuits.circuit(name).state is State.OPEN
+
+
+@pytest.mark.parametrize(
+    ("ticket", "stopped"), [("TICK-12", True), ("#12", True), ("the ticket of 12 May", False), ("user-12", False)]
+)
+def test_a_call_that_names_no_target_is_about_the_one_thing_among_its_arguments(
+    runtime: Runtime, name: str, ticket: str, stopped: bool
+) -> None:
+    ctx, texts = Agent(name, runtime).context(), iter(SAID)
+    refused = pytest.raises(AgentTripped) if stopped else nullcontext()
+    with refused:
+        for text in texts:
+            with ctx.model_call("gpt-5-mini", provider="openai", messages=text) as call:
+                call.record({"choices": [{"message": {"content": text}}]})
+            ctx.tool("tickets.comment", lambda _ticket, _text: "created", ticket, text)
+    assert bool(list(texts)) is stopped, "at most six comments"
 
 
 def test_messages_of_an_open_agent_are_held_then_released_oldest_first(
