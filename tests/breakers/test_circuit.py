@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import Any
 
 import pybreaker
 import pytest
@@ -15,7 +16,7 @@ from fusebox import happenings
 from fusebox.clock import ManualClock
 from fusebox.errors import AgentTripped, ConfigError
 from fusebox.records import Action, ActionKind, Finding, State, Transition
-from fusebox.store import RedisStore, Store
+from fusebox.store import RedisStore, Script, Store
 from tests.breakers.flaky import Flaky
 from tests.fixtures.store import RedisServer
 from tests.need import PATIENCE_S
@@ -35,6 +36,17 @@ def process(store: Store, clock: ManualClock, **settings: float) -> Circuits:
     circuits = Circuits(Board(store, clock), clock, CircuitSettings(**settings))
     circuits.refresh()
     return circuits
+
+
+class Earlier(Flaky):
+    """A store as a Fusebox uses it that did not yet note which rows have changed."""
+
+    def run(self, script: Script, key: str, *args: str, ttl: int | None = None, index: str = "") -> Any:
+        before = self.read(key).get("change")
+        result = super().run(script, key, *args, ttl=ttl)
+        if before:
+            self.inner.run(Script("", lambda row, _: row.update(change=before)), key)
+        return result
 
 
 def act(circuits: Circuits, agent: str = "a") -> bool:
@@ -350,6 +362,22 @@ def test_rows_of_a_board_that_noted_no_changes_are_found_at_first(clock: ManualC
     assert [t.agent for t in late.refresh()] == ["a"]
     assert late.refresh() == []
     assert not act(late)
+
+
+def test_a_process_learns_what_an_earlier_fusebox_decides_of_the_agents_that_it_runs(clock: ManualClock) -> None:
+    store, earlier = Flaky(), Earlier()
+    earlier.inner = store.inner
+    old, new = process(earlier, clock), process(store, clock)
+    assert run(new)
+    assert run(new, agent="b")
+    old.trip("a", **WHY)
+    assert [t.after for _ in range(2) for t in new.refresh()] == [State.OPEN]
+    assert not act(new)
+    new.reset("a", **BY)
+    old.refresh()
+    old.trip("a", **WHY)
+    assert [t.after for _ in range(2) for t in new.refresh()] == [State.OPEN]
+    assert not run(new)
 
 
 def test_a_process_that_starts_later_knows_before_its_first_handler(clock: ManualClock) -> None:
