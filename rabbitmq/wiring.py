@@ -27,15 +27,15 @@ class KeyList:
         """The keys this process obeys, where it does not know them yet; those it knows outlive their list.
 
         Raises:
-            ConfigError: control is configured but its keys are missing, or the list is unreadable (told once).
+            ConfigError: control is configured but its keys are missing, or the list is unreadable, still.
         """
         path = _key_list(self._config)
         seen = identity(path) if path else None
         if self._seen is not None and seen in (None, self._seen):
             return None
-        self._seen = seen
         if path:
-            return _keyring(path)
+            keyring, self._seen = _keyring(path), seen
+            return keyring
         if self._config.control_url:
             raise ConfigError("control_url is set but there are no Command keys; set FUSEBOX_COMMAND_KEYS to the list")
         return None

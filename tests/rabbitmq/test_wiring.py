@@ -1,0 +1,35 @@
+"""Where a process finds its keys."""
+
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from fusebox.command import Signer, allow_list
+from fusebox.config import Config
+from fusebox.errors import ConfigError
+from rabbitmq.wiring import KeyList
+
+
+@contextmanager
+def no_file_can_be_opened() -> Iterator[None]:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_a_key_list_that_could_not_be_read_for_a_moment_is_read_later(tmp_path: Path) -> None:
+    keys, listed = KeyList(Config(data_dir=tmp_path)), tmp_path / "command_keys.json"
+    for _ in ("first made", "changed"):
+        listed.write_text(allow_list(Signer.generate(), Signer.generate()))
+        with no_file_can_be_opened(), pytest.raises(ConfigError, match="Too many open files"):
+            keys.news()
+        assert keys.news() is not None, "without it no Command would be obeyed, a kill neither"
+        assert keys.news() is None
+        listed.unlink()
+        assert keys.news() is None
