@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Final
 
 from breakers.latch import Kill, Latch
 from collector.watch.leases import Lease, Leases
-from fusebox.command import ALL, covers
+from fusebox.command import ALL, canonical, covers
 
 MAX_LIFTS: Final = 100
 """As many as one Command carries beside those of *watch*; the others are reported afterwards still."""
+_MAX_BYTES: Final = 20_000
+"""Of all of these: agents choose their names, and a Command beyond 64 KiB is obeyed by nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,9 @@ class Reported:
             named = dict.fromkeys(kill.exactly for kill in each.kills if scope in (ALL, kill.scope))
             by_token.setdefault(each.lease.principal, {}).update(named)
         turns = sorted((turn, lift) for lifts in by_token.values() for turn, lift in enumerate(lifts))
-        return tuple(dict.fromkeys(lift for _, lift in turns))[:MAX_LIFTS]
+        lifts = list(dict.fromkeys(lift for _, lift in turns))[:MAX_LIFTS]
+        sizes = accumulate(len(canonical(lift)) + 1 for lift in lifts)
+        return tuple(lift for lift, size in zip(lifts, sizes, strict=True) if size <= _MAX_BYTES)
 
     def lifted(self, process: str) -> list[str]:
         """What has lifted kills that the process still holds: it has not heard of it, or it was too long ago."""

@@ -190,6 +190,16 @@ def test_one_who_reports_many_kills_does_not_crowd_out_the_others(harness: Harne
     assert len(lifted) == 100
 
 
+def test_names_of_any_length_keep_no_resume_from_being_obeyed(harness: Harness, process: Process) -> None:
+    for number in range(3):
+        kills = {f"cmd_{number}{n:035x}": f"tool:{chr(0x1F600) * 128}" for n in range(MAX_KILLS)}
+        says(harness, f"a-{number}", BOT, kills=kills)
+    listener = process("listener", BOT)
+    lifted = harness.operator().resume("all", "whatever it is")["lifted"]
+    assert lifted
+    until(lambda: [each.lifts for each in listener.obeyed] == [tuple(lifted)], "the Command is obeyed")
+
+
 def test_over_the_broker_alone_a_reported_kill_is_lifted_too(
     watch_config: Config, rabbitmq_node: PrivateNode, tmp_path: Path, of_before: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:

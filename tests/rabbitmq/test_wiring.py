@@ -25,8 +25,8 @@ def no_file_can_be_opened() -> Iterator[None]:
 
 def test_a_key_list_that_could_not_be_read_for_a_moment_is_read_later(tmp_path: Path) -> None:
     keys, listed = KeyList(Config(data_dir=tmp_path)), tmp_path / "command_keys.json"
-    for _ in ("first made", "changed"):
-        listed.write_text(allow_list(Signer.generate(), Signer.generate()))
+    for signers in ([Signer.generate()], [Signer.generate(), Signer.generate()]):
+        listed.write_text(allow_list(*signers))
         with no_file_can_be_opened(), pytest.raises(ConfigError, match="Too many open files"):
             keys.news()
         assert keys.news() is not None, "without it no Command would be obeyed, a kill neither"
