@@ -54,6 +54,7 @@ from fusebox.command import ALL, KINDS, canonical, names_someone
 from fusebox.errors import BadCommand
 from fusebox.records import Action, ActionKind
 from fusebox.rundir import sync_dir
+from fusebox.secrets_file import private_folder
 
 LATCH_DAMAGED: Final = happenings.declare(
     "latch_damaged",
@@ -265,7 +266,7 @@ class Latch:
         if self._path is None or not (self._unwritten or more):
             self._unwritten.clear()
             return
-        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_folder(self._path.parent)
         with _exclusive(self._path) as fd:
             stat = os.fstat(fd)
             if stat.st_ino != self._position[0] or stat.st_size < self._position[1]:  # new, or not what we knew

@@ -31,6 +31,7 @@ from typing import IO, Final
 
 from fusebox.errors import DataDirInUse, FuseboxError
 from fusebox.rundir import write_atomic
+from fusebox.secrets_file import private_folder
 from rabbitmq.node_programs import end, end_foreign, epmd_program, find, free_ports, guard, is_free, speaks_amqp
 
 _INSTALL: Final = "install it (Debian: apt-get install rabbitmq-server) or set RABBITMQ_HOME to its folder"
@@ -145,7 +146,7 @@ class PrivateNode:
 
     # --- the folder -----------------------------------------------------------------------------------------------
     def _prepare(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_folder(self.folder)
         self._take_lock()
         self._end_leftovers()
         self._choose_ports()

@@ -33,6 +33,7 @@ from fusebox import happenings
 from fusebox.clock import Clock
 from fusebox.config import Config
 from fusebox.errors import Retryable
+from fusebox.secrets_file import private_folder
 
 UNSOUND: Final = happenings.declare(
     "journal_unsound",
@@ -82,7 +83,7 @@ class Journal:
     ) -> None:  # fmt: skip
         refuse_older_format(root)
         self._folder, self._clock, self._writer = root / writer, clock, writer
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_folder(self._folder)
         self._queue, self._writing = threading.Lock(), threading.Lock()
         self._waiting: list[_Ticket] = []
         self._owed = Owed(self._folder)

@@ -96,6 +96,13 @@ def test_it_survives_a_restart_and_the_file_is_private(path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+def test_a_process_whose_latch_makes_the_data_folder_makes_it_private(tmp_path: Path) -> None:
+    Latch(tmp_path / "data" / "latch" / "agents.jsonl").kill("k1", "agent:a")
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "data", tmp_path / "data" / "latch")] == [
+        0o700
+    ] * 2
+
+
 def test_a_vouch_survives_a_restart_and_frees_nobody(path: Path) -> None:
     latch = Latch(path)
     latch.kill("k1", "agent:a")
