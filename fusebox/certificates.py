@@ -1,7 +1,8 @@
 """The certificate of a server of ours, read anew when its files have changed: a restart would cut streams.
 
 Files are looked at when a client connects; connections that stand go on with what they began with. What cannot
-be used, such as a pair of which one half is written so far, leaves what was read last in force.
+be used, such as a pair of which one half is written so far, leaves what was read last in force. It is told once, and
+tried with each client: a right to read a file comes without a change of it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from typing import Any, Final
 
 from fusebox import happenings
 from fusebox.secrets_file import identity
+
+_Seen = list[tuple[int, int, int] | None]
 
 RENEWED: Final = happenings.declare(
     "certificate_renewed", logging.INFO, "the files of a server's certificate changed; new connections get what is new"
@@ -50,26 +53,28 @@ class ServerContext(ssl.SSLContext):
 
     def __init__(self, files: Tls) -> None:
         self._files, self._seen, self._newest = files, _identities(files), _context(files)
+        self._refused = self._seen
 
     def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:
         """A client connects."""
         seen = _identities(self._files)
         if seen != self._seen:
-            self._seen = seen
-            self._renew()
+            self._renew(seen)
         return self._newest.wrap_bio(*args, **kwargs)
 
-    def _renew(self) -> None:
+    def _renew(self, seen: _Seen) -> None:
         told = str(self._files.certificate)
         try:
-            self._newest = _context(self._files)
+            self._newest, self._seen = _context(self._files), seen
         except OSError as error:
-            happenings.emit(UNUSABLE, certificate=told, error=str(error))
+            if seen != self._refused:
+                happenings.emit(UNUSABLE, certificate=told, error=str(error))
+            self._refused = seen
         else:
             happenings.emit(RENEWED, certificate=told)
 
 
-def _identities(files: Tls) -> list[tuple[int, int, int] | None]:
+def _identities(files: Tls) -> _Seen:
     return [identity(path) for path in (files.certificate, files.key, files.clients) if path]
 
 

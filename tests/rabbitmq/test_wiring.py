@@ -1,8 +1,5 @@
 """Where a process finds its keys."""
 
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,16 +8,7 @@ from fusebox.command import Signer, allow_list
 from fusebox.config import Config
 from fusebox.errors import ConfigError
 from rabbitmq.wiring import KeyList
-
-
-@contextmanager
-def no_file_can_be_opened() -> Iterator[None]:
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (0, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+from tests.fixtures.files import no_file_can_be_opened
 
 
 def test_a_key_list_that_could_not_be_read_for_a_moment_is_read_later(tmp_path: Path) -> None:
