@@ -76,3 +76,18 @@ def test_who_was_warned_and_came_no_more_is_forgotten(runtimes: RuntimeFactory) 
         runtime.found(Finding(f"job-{number}", "repetition", clock.now(), "loops", "warn", 3.0, 3.0))
         clock.advance(1.0)
     assert len(runtime._slow) <= SLOW_FOR_S
+
+
+def test_agents_that_are_warned_at_the_same_time_are_all_slowed(runtimes: RuntimeFactory) -> None:
+    clock = ManualClock()
+    runtime = runtimes(clock)
+    runtime._slow.update({f"busy-{number}": clock.monotonic() + SLOW_FOR_S for number in range(20_000)})
+    names = [[f"{thread}-{number}" for number in range(50)] for thread in range(4)]
+
+    def warn(agents: list[str]) -> set[float]:
+        for agent in agents:
+            runtime.found(Finding(agent, "repetition", clock.now(), "loops", "warn", 3.0, 3.0))
+        return {runtime.pause(agent) for agent in agents}
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(warn, names)) == [{SLOW_S}] * 4
