@@ -26,7 +26,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from fusebox.errors import ConfigError
 from fusebox.toml_file import explain
@@ -61,6 +61,14 @@ class OwnPrice(BaseModel):
     output_mtok: _Money
     cache_read_mtok: _Money | None = None
     cache_write_mtok: _Money | None = None
+
+    @field_validator("service_tier")
+    @classmethod
+    def _told(cls, tier: str) -> str:
+        """One that no call is ever served at would leave its price unused, without a word."""
+        if tier and not service_tier(tier):
+            raise ValueError(f"{tier!r} is no tier of its own; write it as answers do (flex), and leave out the usual one")
+        return tier
 
     def fits(self, model: str, provider: str, at: float, tier: str) -> bool:
         """True when it is the price of ``model`` at that time (Unix seconds)."""

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from fusebox.errors import ConfigError
 from fusebox.prices import SHIPPED, PriceBook
 from fusebox.usage import Usage, usage_of
 
@@ -89,6 +90,14 @@ def test_own_prices_may_be_of_one_service_tier(tmp_path: Path) -> None:
     assert [cost and cost.usd for cost in costs] == [2, 1, 2]
     assert costs[1]
     assert costs[1].price.endswith("*/house night")
+
+
+@pytest.mark.parametrize("tier", ["default", "standard", "auto", "Flex"])
+def test_an_own_price_of_a_tier_that_no_call_is_served_at_is_refused(tmp_path: Path, tier: str) -> None:
+    price = f'[[price]]\nmodel = "house"\nservice_tier = "{tier}"\ninput_mtok = 1\noutput_mtok = 0\n'
+    (tmp_path / "p.toml").write_text(price)
+    with pytest.raises(ConfigError, match="service_tier"):
+        PriceBook.load(tmp_path / "p.toml")
 
 
 def test_cached_input_is_cheaper() -> None:
