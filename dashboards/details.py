@@ -8,7 +8,7 @@ import streamlit as st
 
 from dashboards.state import memory
 from dashboards.text import ago, visible
-from dashboards.view import Board
+from dashboards.view import Board, Reported
 from fusebox.command import ALL
 
 EVERY_S: Final = 2.0
@@ -37,14 +37,20 @@ def _draw_latches(board: Board) -> None:
         for latch in board.latches
     ] + [
         {
-            "Who": _who(each.scope),
+            "Who": who,
             "Since": "",
             "Operator": "watch does not know",
             "Reason": visible(f"it holds in {each.process}; a resume lifts it"),
         }
         for each in board.reported
+        for who in _held(each)
     ]
     st.dataframe(rows, hide_index=True, key="latches")
+
+
+def _held(reported: Reported) -> list[str]:
+    """Whom it holds, and that there are more than those that were named."""
+    return [*map(_who, reported.scopes), *([f"{reported.more} more"] if reported.more else [])]
 
 
 def _who(scope: str) -> str:

@@ -131,10 +131,12 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """A kill that holds in a process by an order that *watch* does not know."""
+    """What holds in a process by orders that *watch* does not know: the scopes of kills, and how many ``more``
+    the process had no room to name."""
 
     process: str
-    scope: str
+    scopes: tuple[str, ...]
+    more: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,9 +221,7 @@ def read_board(data: Json) -> Board:
         thresholds={str(name): float(number) for name, number in data.get("thresholds", {}).items()},
         counters={str(name): int(number) for name, number in data.get("counters", {}).items()},
         awaited=tuple(_awaited(item) for item in data.get("receipts", ())),
-        reported=tuple(
-            Reported(each["process"], kill["scope"]) for each in data.get("reported", ()) for kill in each["kills"]
-        ),
+        reported=tuple(_reported(item) for item in data.get("reported", ())),
         unreached=tuple(Unreached(each["id"], each["type"], each["reason"]) for each in data.get("unreached", ())),
     )
 
@@ -293,6 +293,10 @@ def _killed_by(latch: Latch) -> tuple[str, float]:
 def _latch(data: Json) -> Latch:
     operator = str(data["operator"]).removeprefix("operator:")
     return Latch(data["id"], data["scope"], data["reason"], operator, float(data["time"]))
+
+
+def _reported(data: Json) -> Reported:
+    return Reported(data["process"], tuple(kill["scope"] for kill in data["kills"]), int(data["more"]))
 
 
 def _awaited(data: Json) -> Awaited:

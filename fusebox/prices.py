@@ -67,7 +67,9 @@ class OwnPrice(BaseModel):
     def _told(cls, tier: str) -> str:
         """One that no call is ever served at would leave its price unused, without a word."""
         if tier and not service_tier(tier):
-            raise ValueError(f"{tier!r} is no tier of its own; write it as answers do (flex), and leave out the usual one")
+            raise ValueError(
+                f"{tier!r} is no tier of its own; write it as answers do (flex), and leave out the usual one"
+            )
         return tier
 
     def fits(self, model: str, provider: str, at: float, tier: str) -> bool:

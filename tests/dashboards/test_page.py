@@ -152,14 +152,14 @@ def test_an_agent_that_a_process_holds_killed_is_not_shown_as_killed_and_can_be_
 ) -> None:
     scripted = Standin(tile("ticket-helper", killed_in=["shop-1"]), tile("looper", "open", reason="loops"))
     scripted.tiles[1]["killed_in"] = ["shop-1", "shop-2", "shop-3", "shop-4", "shop-5"]
-    scripted.reported = [{"process": "shop-1", "kills": [{"id": "k", "scope": "all"}], "more": 0}]
+    scripted.reported = [{"process": "shop-1", "kills": [{"id": "k", "scope": "all"}], "more": 7}]
     with running(scripted):
         page = signed_in(monkeypatch, tmp_path, scripted)
         assert "killed in shop-1 by an order that watch does not know" in texts(page)
         many = "killed in shop-1, shop-2, shop-3 and 2 more by an order that watch does not know; loops"
         assert many in texts(page)
         assert "1 warning" in words(page)
-        assert [row["Who"] for row in tables(page)[-2]] == ["every agent"]
+        assert [row["Who"] for row in tables(page)[-2]] == ["every agent", "7 more"]
         press(page, "Resume…")
         assert not page.exception
 
