@@ -56,14 +56,13 @@ def _draw(config: Config, clock: Clock, period: Period, filters: Mapping[str, st
     kinds = ask(config, clock, "audit_kinds", period)
     if kinds:
         st.text(" · ".join(f"{visible(row['kind'], 40)} {row['entries']}" for row in kinds))
-    rows = ask(config, clock, "audit_found", period, **filters)
+    key = f"entries-{tag(repr((period, filters)))}"
+    rows = standing(key, ask(config, clock, "audit_found", period, **filters))
     if rows is None:
         return
     if not rows:
         st.info(f"No entry of the last {period.label} matches.", icon=":material/search_off:")
         return
-    key = f"entries-{tag(repr((period, filters)))}"
-    rows = standing(key, rows)
     shown = [_entry(row) for row in rows]
     chosen = st.dataframe(
         shown, hide_index=True, key=key, on_select="rerun", selection_mode="single-row",

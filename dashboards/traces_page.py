@@ -71,13 +71,12 @@ def _open(trace: str) -> None:
 def _draw_found(config: Config, clock: Clock, period: Period, filters: dict[str, Any]) -> None:
     ask_ahead(config, clock, period, "traces_found", **filters)
     _draw_state(config, clock)
-    rows = ask(config, clock, "traces_found", period, **filters)
+    rows = standing(FOUND, ask(config, clock, "traces_found", period, **filters))
     if rows is None:
         return
     if not rows:
         _draw_none(config, period, filters)
         return
-    rows = standing(FOUND, rows)
     st.caption(f"The newest that match, among 20,000 actions. {CHOOSE} to see the trace.")
     chosen = st.dataframe(
         [_found(row) for row in rows], hide_index=True, key=FOUND, on_select="rerun", selection_mode="single-row",
@@ -121,11 +120,11 @@ def _draw_state(config: Config, clock: Clock) -> None:
 def _draw_trace(config: Config, clock: Clock, trace: str) -> None:
     ask_ahead(config, clock, None, "trace_spans", trace_id=trace)
     _draw_state(config, clock)
-    rows = ask(config, clock, "trace_spans", trace_id=trace)
+    tree = f"tree-{trace}"
+    rows = standing(tree, ask(config, clock, "trace_spans", trace_id=trace))
     if rows is None:
         return
-    tree = f"tree-{trace}"
-    branches = grow(standing(tree, rows))
+    branches = grow(rows)
     if not branches:
         st.info("No span of this trace is stored. It may be on its way, or older than what is kept.")
         return

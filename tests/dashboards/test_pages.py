@@ -122,6 +122,25 @@ def test_the_audit_log_is_filtered_and_saved_as_a_harmless_sheet(page: AppTest) 
     assert "No entry" in words(settled(page))
 
 
+@pytest.mark.parametrize(
+    ("name", "filters"), [(Name.AUDIT, {"subject": LOOPER}), (Name.TRACES, {"trace": TRACE.hex()})]
+)
+def test_what_is_read_stays_while_the_database_does_not_answer(
+    page: AppTest, monkeypatch: Patch, name: Name, filters: dict[str, str]
+) -> None:
+    settled(turn_to(page, name, **filters))
+    listed, _ = page.session_state["fusebox-standing"]
+    chosen = {"selection": {"rows": [0], "columns": [], "cells": []}}
+    page.session_state[listed] = chosen
+    read = [code.value for code in settled(page).code]
+    assert read
+
+    monkeypatch.setenv("FUSEBOX_SQL_URL", "http://127.0.0.1:9")
+    page.session_state[listed] = chosen
+    until(lambda: "keep does not answer" in words(page.run()), "the database is away")
+    assert [code.value for code in page.code][:1] == read[:1]
+
+
 def test_a_question_in_sql_is_answered_and_a_write_is_refused(page: AppTest) -> None:
     turn_to(page, Name.AUDIT, tab="SQL")
     page.text_area(key="sql").input(
