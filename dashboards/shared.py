@@ -36,7 +36,7 @@ class Shared:
         told = client.board_unless(tag)
         if board is None or told.said:
             board = self._take(client.url, told)
-        return board, told.you
+        return board, told.you or str(told.board().get("you", ""))  # a watch of an earlier release says it there
 
     def _take(self, url: str, told: Told) -> Board:
         """Of several who were sent the same one, the first reads it."""

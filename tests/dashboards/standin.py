@@ -77,6 +77,8 @@ class Standin:
         self.tokens = {TOKEN: "ann"}
         self.tag = ""
         """Of its board: whoever names it is not sent it again."""
+        self.earlier = False
+        """A release that says the name of whoever asks in the board itself."""
         self.readers: set[str] = set()
         self.refusal = ""
         self.second = ""
@@ -159,12 +161,15 @@ def running(standin: Standin) -> Iterator[Standin]:
             known = token in standin.tokens or (token in standin.readers and self.command == "GET")
             time.sleep(standin.pause)
             status, answer = standin.answer(self.path, body) if known else (401, {"error": "no such token"})
+            if standin.earlier and known:
+                answer["you"] = standin.tokens[token]
             seen = known and standin.tag and self.headers.get("if-none-match") == standin.tag
             payload = b"" if seen else json.dumps(answer).encode()
             self.send_response(304 if seen else status)
             self.send_header("content-length", str(len(payload)))
-            self.send_header("etag", standin.tag)
-            self.send_header(YOU, standin.tokens.get(token, "dashboard"))
+            if not standin.earlier:
+                self.send_header("etag", standin.tag)
+                self.send_header(YOU, standin.tokens.get(token, "dashboard"))
             self.end_headers()
             self.wfile.write(payload)
 

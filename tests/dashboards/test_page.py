@@ -285,6 +285,13 @@ def test_an_alert_that_reached_nobody_is_shown_in_red(monkeypatch: Patch, tmp_pa
     assert ":red-badge[:material/notifications_off: 2 alerts reached nobody]" in words(page)
 
 
+def test_people_keep_their_names_beside_a_watch_of_an_earlier_release(
+    monkeypatch: Patch, tmp_path: Path, standin: Standin
+) -> None:
+    standin.earlier = True
+    assert texts(signed_in(monkeypatch, tmp_path, standin))[0] == "ann · operator"
+
+
 def test_two_people_share_one_board_and_neither_the_others_name_nor_token(
     monkeypatch: Patch, tmp_path: Path, standin: Standin
 ) -> None:
