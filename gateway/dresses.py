@@ -105,12 +105,9 @@ def _opened(told: str) -> Iterator[str]:
     """What is packed in it; no more than people's texts give, or a small one could be made to fill the memory."""
     if told.startswith(_PACKED):
         try:
-            yield (
-                zlib.decompressobj(_ANY_HEAD)
-                .decompress(told.encode("latin-1"), _MOST_OPENED * len(told))
-                .decode("latin-1")
-            )
-        except zlib.error:
+            packed = told.encode("latin-1")
+            yield zlib.decompressobj(_ANY_HEAD).decompress(packed, _MOST_OPENED * len(told)).decode("latin-1")
+        except (UnicodeEncodeError, zlib.error):  # the first: numbers that are no bytes
             return
 
 

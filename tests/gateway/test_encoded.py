@@ -62,8 +62,9 @@ def test_a_value_in_an_encoding_is_refused(masker: Masker, told: str) -> None:
         "9f8b7c6d-1234-4abc-8def-0123456789ab",
         base64.b64encode(gzip.compress(b"nothing to see")).decode(),
         base64.b64encode(b"x\x9c is how zlib begins").decode(),
+        "120, 94, 250, 300, 640, 480, 200, 210, 220, 230, 240, 250, 260",
     ],
-    ids=["text", "hex", "picture", "path", "hash", "key", "id", "gzip", "no zlib"],
+    ids=["text", "hex", "picture", "path", "hash", "key", "id", "gzip", "no zlib", "sizes that begin as zlib does"],
 )
 def test_what_holds_no_value_passes(masker: Masker, told: str) -> None:
     assert masker.session("chat").encoded([told]).allowed
