@@ -96,7 +96,8 @@ def _unions(root: exp.Expr) -> Iterator[Threat]:
         if _recurs(union):
             continue
         for branch in (union.left, union.right):
-            if not branch.find(exp.Table) or not branch.unnest().args.get("from_", True):
+            reads = not isinstance(branch.unnest(), exp.Select) or branch.unnest().args.get("from_")
+            if not (reads and branch.find(exp.Table)):
                 yield Threat("sql.union", "a UNION with constants")
 
 

@@ -111,6 +111,7 @@ SELECT id FROM orders WHERE id = 3 UNION SELECT password FROM users
 SELECT id FROM orders WHERE id = 3 UNION ALL SELECT NULL
 SELECT id, status FROM orders WHERE id = 3 UNION SELECT 1, 'x'
 SELECT id FROM orders WHERE id = 3 UNION SELECT version()
+SELECT id FROM orders WHERE id = 3 UNION SELECT (SELECT id FROM orders WHERE id = 4)
 SELECT id FROM orders WHERE id = 3 UNION (SELECT usesysid FROM pg_user)
 SELECT id FROM orders WHERE id = 3 EXCEPT SELECT id FROM users
 SELECT id FROM orders WHERE id = 3 INTERSECT SELECT id FROM users
