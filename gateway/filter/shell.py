@@ -18,6 +18,7 @@ from gateway.filter.threats import Threat
 
 _FILE: Final = Path(__file__).with_name("shell.toml")
 _WORD: Final = re.compile(r"%(\w+)%")
+_MAILED: Final = re.compile(r"@([\w.\-]+)")
 
 _UNSEEN: Final = re.compile(r"\\\n|\$\{?IFS\}?")
 """What a shell reads as a blank."""
@@ -35,9 +36,15 @@ class _Rule:
     """True for one that only counts where the text is to be run and names no known host."""
 
     def fits(self, text: str, hosts: tuple[str, ...]) -> bool:
-        """True for a command of its kind, but for one that says to which known host it sends."""
+        """True for a command of its kind, but for one that sends to known hosts only, and says so."""
         found = (match for each in self.expressions for match in each.finditer(text))
-        return any(not known(f"//{match.groupdict().get('to') or ''}", hosts) for match in found)
+        return any(not known(f"//{host}", hosts) for match in found for host in _hosts(match))
+
+
+def _hosts(match: re.Match[str]) -> list[str]:
+    """Of all to whom a mail goes, or the one that a command names; an empty one where it names none."""
+    to = match.groupdict().get("to") or ""
+    return _MAILED.findall(to) or [to]
 
 
 def _rules() -> tuple[_Rule, ...]:

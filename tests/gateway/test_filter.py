@@ -168,6 +168,11 @@ def test_a_long_text_of_nothing_is_read_in_one_go(text: str) -> None:
     assert FILTER.arguments("clerk", "postgres", text).verdict.allowed
 
 
+@pytest.mark.parametrize("text", ["scp " + "a." * 80_000, "mc cp " + "a/" * 80_000])
+def test_a_command_with_a_long_word_is_read_in_one_go(text: str) -> None:
+    assert FILTER.arguments("clerk", "tickets.comment", text).verdict.allowed  # from each of its dots, it takes minutes
+
+
 def test_a_canary_in_pieces_of_arguments_is_seen() -> None:
     for value in ({"a": LETTERS[:7], "b": LETTERS[7:]}, list(LETTERS)):
         assert FILTER.arguments("clerk", "postgres", value, (CANARY,)).counts == {"canary": 1}
