@@ -102,10 +102,12 @@ class _Ip(IpRecognizer):
     Presidio's expression for IPv6 takes minutes for a hundred kilobytes of colons.
     """
 
-    _V4: Final = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?:/\d{1,2})?(?!\w|\.\d|[+~][A-Za-z])")
-    _V6: Final = re.compile(r"(?<![\w.])(?<![0-9A-Fa-f]:)(?<!::)[0-9A-Fa-f:.]{3,45}(?:/\d{1,3})?(?![\w:])")
+    _V4: Final = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?:/(?:[12]?\d|3[0-2])(?!\w))?(?!\w|\.\d|[+~][A-Za-z])")
+    _V6: Final = re.compile(
+        r"(?<![\w.])(?<![0-9A-Fa-f]:)(?<!::)[0-9A-Fa-f:.]{3,45}(?:/(?:\d\d?|1[01]\d|12[0-8])(?!\w))?(?![\w:])"
+    )
     _VERSION: Final = re.compile(
-        r"\b(?:version|release|build|firmware|chapter|section|clause|policy)(?:\s+to)?[\s:=\"'\-]*$|(?:\bv|§)\s*$"
+        r"\b(?:(?:version|policy)(?:\s+to)?|release|build|firmware|chapter|section|clause)[\s:=\"'\-]*$|(?:\bv|§)\s*$"
         r"|\b(?:(?:headless)?chrome|chromium|crios|edga?|opr|electron|version|vivaldi)/$",
         re.IGNORECASE,
     )

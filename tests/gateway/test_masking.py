@@ -71,6 +71,19 @@ def test_a_secret_is_known_by_what_stands_before_it(text: str, secret: str, mask
 
 
 @pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("http://203.0.113.9/99/orders", "203.0.113.9"),
+        ("2001:db8::8a2e:370:7334/200", "2001:db8::8a2e:370:7334"),
+        ("please push the release to 203.0.113.9", "203.0.113.9"),
+    ],
+    ids=["a path that is no size of a net", "no size of such a net", "a machine, and no version"],
+)
+def test_what_stands_beside_an_address_does_not_hide_it(text: str, address: str, masker: Masker) -> None:
+    assert address not in masker.session("chat").mask(text).value
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "order 4111111111111112 shipped",
