@@ -84,8 +84,12 @@ def decided(node: exp.Expr) -> bool:
 
 def _looks_around(query: exp.Expr) -> bool:
     """A subquery that says another thing for each row: it names a column of a table that is not its own."""
+    return any(_is_around(column, query) for column in query.find_all(exp.Column))
+
+
+def _is_around(column: exp.Column, query: exp.Expr) -> bool:
     own = {source.alias_or_name for source in query.find_all(exp.Table, exp.Subquery, exp.UDTF)}
-    return any(column.table and column.table not in own for column in query.find_all(exp.Column))
+    return bool(column.table) and column.table not in own
 
 
 def _open(leaf: exp.Expr, negated: bool = False) -> bool:
@@ -113,7 +117,9 @@ def _open(leaf: exp.Expr, negated: bool = False) -> bool:
 
 
 def _narrow(query: exp.Expr) -> bool:
-    return (
+    """It gives few values, and none of the row that is compared with them: each row would meet itself."""
+    given = (column for each in getattr(query, "selects", ()) for column in each.find_all(exp.Column))
+    return not any(_is_around(column, query) for column in given) and (
         chooses(query.args.get("where")) or query.args.get("limit") is not None or query.args.get("having") is not None
     )
 

@@ -139,6 +139,8 @@ DELETE FROM orders WHERE true
 DELETE FROM orders WHERE 1 = 1
 DELETE FROM orders WHERE id > 0
 DELETE FROM orders WHERE id IS NOT NULL
+DELETE FROM orders WHERE id IN (SELECT orders.id FROM customers WHERE customers.id = 3)
+SELECT * FROM items WHERE id = ANY (SELECT items.id FROM customers WHERE customers.id = 3)
 DELETE FROM orders WHERE id = 3 OR 1 = 1
 DELETE FROM orders USING customers
 UPDATE orders SET status = 'paid'
