@@ -154,7 +154,8 @@ def test_a_pipe_gets_utf_8_whatever_the_locale_says(tmp_path: Path) -> None:
 
 def test_a_ctrl_c_while_it_loads_ends_it_quietly(tmp_path: Path) -> None:
     """It comes while a library is being imported."""
-    (tmp_path / "pydantic.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    interrupted = "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(60)\n"
+    (tmp_path / "pydantic.py").write_text(interrupted)
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
     command = [sys.executable, "-m", "fusebox", "--help"]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
