@@ -183,7 +183,7 @@ class Runtime:
         """Act on a Finding: open the agent's own circuit, at once; or, when it warns, slow the agent down."""
         if finding.action == "warn":
             now = self.clock.monotonic()
-            for agent in [agent for agent, until in list(self._slow.items()) if until <= now]:
+            for agent in [agent for agent, until in self._slow.copy().items() if until <= now]:
                 self._slow.pop(agent, None)  # where it stands: others are warned, and looked up, meanwhile
             self._slow[finding.agent] = now + SLOW_FOR_S
             happenings.emit(SLOWED, agent=finding.agent, detector=finding.detector, reason=finding.reason)

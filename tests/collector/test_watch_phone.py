@@ -23,7 +23,11 @@ def phone(browser: Browser) -> Iterator[Page]:
 def _open(phone: Page, harness: Harness, path: str) -> Page:
     """By keyboard alone."""
     phone.goto(f"{harness.watch.url}/confirm/{path}")
-    phone.keyboard.type((harness.config.data_dir / "operator.token").read_text().strip())
+    token = (harness.config.data_dir / "operator.token").read_text().strip()
+    field = phone.get_by_label("operator token")
+    expect(field).to_be_focused()
+    phone.keyboard.type(token)
+    expect(field).to_have_value(token)
     phone.keyboard.press("Enter")
     expect(phone.get_by_label("Reason")).to_be_visible()
     return phone
