@@ -78,7 +78,9 @@ def _to_anybody(url: SplitResult) -> http.client.HTTPConnection:
     """Nothing secret is sent, and nothing believed but that somebody answers: a certificate need not be known here."""
     anybody = ssl.create_default_context()
     anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
-    return http.client.HTTPSConnection(url.hostname or "", url.port, timeout=_TIMEOUT_S, context=anybody)
+    return http.client.HTTPSConnection(
+        url.hostname or "", url.port or http.client.HTTPS_PORT, timeout=_TIMEOUT_S, context=anybody
+    )
 
 
 def _standing(config: Config, role: str) -> Standing:
