@@ -83,7 +83,7 @@ class Agreement:
 
     def load(self, agent: str) -> None:
         """Read an agent's row when this process first has to do with it."""
-        if agent in self._loaded or self._away or not self._board.shared:  # refresh() reads all rows once it is back
+        if agent in self._loaded or self._away or not self._board.shared:  # refresh() reads what is new once it is back
             return
         try:
             row = self._board.row(agent)

@@ -110,7 +110,7 @@ class Agent:
         return register
 
     def publish(self, key: str, payload: object, *, outbox: bool = False, park: bool = False) -> str:
-        """Publish as :meth:`Context.publish` does: a new workflow begins, but where a handler calls it."""
+        """As :meth:`Context.publish`: in a handler for the work at hand, elsewhere as the start of a new workflow."""
         return self.context().publish(key, payload, outbox=outbox, park=park)
 
     def context(self) -> Context:

@@ -49,7 +49,7 @@ def due(client: Client, spans_days: int, audit_days: int) -> list[str]:
     columns = {str(table): frozenset(names) for table, names in client.query(_COLUMNS).result_rows}
     kept = {**dict.fromkeys(SPANS, spans_days), **dict.fromkeys(AUDIT, audit_days), **dict.fromkeys(COPIES, 0)}
     there = {table: expression(columns[table], days) for table, days in kept.items() if table in engines}
-    return [_set(table, wanted) for table, wanted in there.items() if not _has(engines[table], wanted)]
+    return [_alteration(table, wanted) for table, wanted in there.items() if not _has(engines[table], wanted)]
 
 
 def expression(columns: frozenset[str], days: int) -> str:
@@ -61,5 +61,5 @@ def _has(engine: str, wanted: str) -> bool:
     return f" TTL {wanted} " in engine if wanted else " TTL " not in engine
 
 
-def _set(table: str, wanted: str) -> str:
+def _alteration(table: str, wanted: str) -> str:
     return f"ALTER TABLE {table} " + (f"MODIFY TTL {wanted}" if wanted else "REMOVE TTL")
