@@ -79,7 +79,8 @@ class AmqpBroker:
             return
         io = self._io = IoThread(self._abandon)
         self._generation = forks.generation()
-        self._publisher, self._desk = Publisher(self._address, io), Desk(self._address, io)
+        self._desk = Desk(self._address, io)
+        self._publisher = Publisher(self._address, io, self._desk.once_restored)
         self._links = (
             self._link(io, "publishing", self._publisher),
             self._link(io, "consuming", self._desk),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from pika import spec
 
@@ -20,6 +20,8 @@ from rabbitmq.amqp_wire import declare_on, verify_on
 from rabbitmq.broker import Delivery, Topology
 
 T = TypeVar("T")
+
+_RESTORE_S: Final = 5.0
 
 
 class Call(Generic[T]):
@@ -64,6 +66,7 @@ class Desk:
         self._address, self._io = address, io
         self._topology = Topology()
         self._subscriptions: list[Subscription] = []
+        self._awaiting: list[Callable[[], None]] = []
         self._connection: Any = None
         self.link: Link
 
@@ -83,6 +86,17 @@ class Desk:
         for each in self._subscriptions:
             each.reopen(self._connection)
         self.link.ready()
+        awaiting, self._awaiting = self._awaiting, []
+        for action in awaiting:
+            action()
+
+    def once_restored(self, action: Callable[[], None]) -> None:
+        """Call ``action``, perhaps twice: when what was declared stands again, and after some seconds in any case."""
+        if self.link.up:
+            action()
+        else:
+            self._awaiting.append(action)
+            self._io.loop.call_later(_RESTORE_S, action)
 
     def disconnected(self) -> None:
         self._connection = None

@@ -46,10 +46,14 @@ _NOTHING: Final = "nothing was sent"
 
 
 class Publisher:
-    """The tenant of the publishing connection."""
+    """The tenant of the publishing connection.
 
-    def __init__(self, address: Address, io: IoThread) -> None:
-        self._address, self._io = address, io
+    ``once_restored`` calls back when what this process declared stands again: a broker that came back without its data
+    would return what is published before.
+    """
+
+    def __init__(self, address: Address, io: IoThread, once_restored: Callable[[Callable[[], None]], None]) -> None:
+        self._address, self._io, self._once_restored = address, io, once_restored
         self._taken, self._lock = 0, threading.Lock()
         self._free = threading.Condition(self._lock)
         self._waiting: dict[Publication, None] = {}
@@ -136,12 +140,13 @@ class Publisher:
             publication.end(BrokerUnavailable(f"the broker was stopped before RabbitMQ confirmed; {_MAYBE}"))
 
     def _select(self, channel: Any) -> None:
-        channel.confirm_delivery(self._confirmed, callback=lambda _: self._ready(channel))
+        channel.confirm_delivery(self._confirmed, callback=lambda _: self._once_restored(lambda: self._ready(channel)))
 
     def _ready(self, channel: Any) -> None:
-        self._channel = channel
-        self.link.ready()
-        self._flush()
+        if channel.is_open and channel is not self._channel:
+            self._channel = channel
+            self.link.ready()
+            self._flush()
 
     def _flush(self) -> None:
         while self._channel is not None and not self.is_blocked and len(self._sent) < _SLOTS:

@@ -1,8 +1,10 @@
 """RabbitMQ dies, blocks, hangs, talks nonsense: what was confirmed survives, and nobody waits beyond the deadline."""
 
+import shutil
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +16,9 @@ from rabbitmq.node import PrivateNode
 from tests.fixtures.agents import Inbox, eventually
 from tests.fixtures.broker import Unique
 from tests.fixtures.proxy import Proxy
+from tests.need import missing
+
+EVENTS = Exchange("events", ExchangeType.TOPIC)
 
 
 @pytest.fixture
@@ -49,6 +54,31 @@ def lost() -> int:
 def collect(inbox: Inbox, delivery: Delivery) -> None:
     inbox.put(delivery.message.body)
     delivery.ack()
+
+
+@pytest.mark.faults
+def test_a_publisher_waits_until_a_broker_that_lost_its_data_has_its_queues_again(tmp_path: Path) -> None:
+    if not PrivateNode.available():
+        missing("rabbitmq-server is not installed; apt-get install rabbitmq-server")
+    node = PrivateNode(tmp_path / "node")
+    broker = AmqpBroker(node.url)
+    queues = tuple(Queue(f"work-{n}", type=QueueType.CLASSIC) for n in range(300))
+    last = queues[-1].name
+    try:
+        node.start()
+        broker.start()
+        broker.declare(Topology((EVENTS,), queues, (Binding(EVENTS.name, last, "last"),)))
+        before = lost()
+        node.kill()
+        eventually(lambda: lost() == before + 2, what="both connections are lost")
+        shutil.rmtree(node.folder / "data")
+        publishing = broker.publish_soon(EVENTS.name, "last", Message(b"after"), timeout=60)
+        node.start()
+        publishing()  # raises Unroutable where nothing is bound yet
+        eventually(lambda: broker.depth(last) == 1, what="the message is in the queue")
+    finally:
+        broker.stop()
+        node.stop()
 
 
 @pytest.mark.faults
