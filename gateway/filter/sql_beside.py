@@ -10,11 +10,8 @@ from typing import Final
 
 from sqlglot import exp
 
-from gateway.filter.sql_where import chooses, decided
+from gateway.filter.sql_where import chooses, equates
 from gateway.filter.sql_withs import cte_of
-
-_OF_TWO: Final = (exp.Case, exp.If, exp.Sign, exp.Not, exp.Is, exp.In, exp.Between, exp.GT, exp.GTE, exp.LT, exp.LTE)
-"""What has few values, and so is equal for many rows: ``(o.id > 0) = (c.id > 0)``."""
 
 _LISTED: Final = "listed"
 
@@ -109,11 +106,10 @@ def conditions(node: exp.Expr) -> Iterator[exp.Expr]:
 def _is_tie(condition: exp.Expr) -> bool:
     """Two sources are equal in something."""
     condition = condition.unnest()
-    if not isinstance(condition, exp.EQ | exp.NullSafeEQ):
+    if not equates(condition):
         return False
-    sides = (condition.left, condition.right)
-    left, right = map(_named, sides)
-    return bool(left and right and not left & right) and all(map(decided, sides)) and not condition.find(*_OF_TWO)
+    left, right = map(_named, (condition.left, condition.right))
+    return bool(left and right and not left & right)
 
 
 def _named(condition: exp.Expr) -> set[str]:

@@ -23,6 +23,10 @@ _NUMBERING: Final = frozenset(
 )
 
 
+_OF_ONE: Final = re.compile(
+    r"(?:.+_)?(?:e_?mail|phone|mobile|fax|ssn|iban|card|passport|password|token|secret)(?:_?(?:address|number|no|hash))?s?"
+)
+"""Columns that hold what hardly two have the same of."""
 _TELLING: Final = re.compile(
     r"name|(?:.+_)?(?:e?_?mail|phone|mobile|fax|address|street|birth(?:day|date)|date_of_birth|dob|ssn|iban|card|passport"
     r"|password|token|secret|login|(?:first|last|full|sur|user|nick|display|contact|customer|person|employee)_?name|note"
@@ -127,6 +131,8 @@ def _columns(node: exp.Expr) -> set[str]:
 
 
 def _is_key(name: str, table: str) -> bool:
-    """``id``, or ``order_id`` of ``orders``."""
-    own, _, kind = name.lower().rpartition("_")
-    return name.lower() in _KEYS or bool(own and kind in _KEYS and table.lower().startswith(own))
+    """``id``, or ``order_id`` of ``orders``, or ``email`` of whatever has one."""
+    name = name.lower()
+    own, _, kind = name.rpartition("_")
+    named = name in _KEYS or bool(own and kind in _KEYS and table.lower().startswith(own))
+    return named or _OF_ONE.fullmatch(name) is not None

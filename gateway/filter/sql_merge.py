@@ -23,6 +23,11 @@ def rows_of(merge: exp.Merge, grant: SqlGrant) -> Iterator[Threat]:
         yield Threat("sql.verb", "delete is not granted")
 
 
+def changes_rows(merge: exp.Merge) -> bool:
+    """It does more than insert."""
+    return any(not isinstance(when.args["then"], exp.Insert) for when in _whens(merge))
+
+
 def changes(write: exp.Expr) -> Iterator[exp.Expr]:
     """What a statement sets in its target: columns, and lists of some."""
     for then in (write, *(when.args["then"] for when in _whens(write))):

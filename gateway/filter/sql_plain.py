@@ -19,6 +19,9 @@ from gateway.filter.sql_owners import ALL, full_name
 from gateway.filter.sql_withs import cte_of
 
 _MOST_ROWS: Final = 10_000
+_MOST_TOGETHER: Final = 1_000_000
+"""Rows that all of a statement's numbers make with each other, as a join of them does."""
+_MOST_TIMES: Final = 1_000
 _MOST_NAMES: Final = 30
 _UNITS: Final = frozenset({"hour", "day", "week", "month", "quarter", "year"})
 """Of steps from one time to another; of smaller ones there are too many."""
@@ -26,8 +29,11 @@ _UNITS: Final = frozenset({"hour", "day", "week", "month", "quarter", "year"})
 
 def plainer(root: exp.Expr, grant: SqlGrant) -> exp.Expr:
     """The statement, changed in place."""
+    together = 1
     for table in list(root.find_all(exp.Table)):
-        if names := _counted(table):
+        names = _counted(table)
+        together *= _size(table.this) if names else 1
+        if names and together <= _MOST_TOGETHER:
             table.replace(_subquery(table, names, [exp.Tuple(expressions=list(table.this.iter_expressions()))]))
     for values in list(root.find_all(exp.Values)):
         if isinstance(values.parent, exp.From | exp.Join | exp.Merge) and (given := values.alias_column_names):
@@ -74,6 +80,12 @@ def _ends(series: exp.Expr) -> bool:
     forever = any(text.is_string and "inf" in text.this.lower() for text in series.find_all(exp.Literal))
     amount = step.this.name if step.this else ""
     return amount.isdigit() and int(amount) > 0 and str(step.unit).lower().rstrip("s") in _UNITS and not forever
+
+
+def _size(counting: exp.Expr) -> int:
+    """How many rows it makes, about; of times as many as people look at."""
+    numbers = [int(n.this) for n in counting.iter_expressions() if isinstance(n, exp.Literal) and n.is_int]
+    return max(1, *numbers) if numbers else _MOST_TIMES
 
 
 def _few(numbers: list[exp.Expr]) -> bool:

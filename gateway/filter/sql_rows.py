@@ -11,7 +11,7 @@ from fusebox.registry import SqlGrant
 from gateway.filter.sql_beside import is_listed, loose, sources
 from gateway.filter.sql_calls import called, kinds
 from gateway.filter.sql_groups import kinds_of, made, narrow, query_of
-from gateway.filter.sql_merge import rows_of
+from gateway.filter.sql_merge import changes_rows, rows_of
 from gateway.filter.sql_where import chooses
 from gateway.filter.sql_withs import cte_of
 from gateway.filter.threats import Threat
@@ -42,8 +42,11 @@ def rows(root: exp.Expr, grant: SqlGrant) -> Iterator[Threat]:
         yield Threat("sql.dump", f"a whole table: give a WHERE that chooses in each, or LIMIT {grant.max_rows} at most")
     if isinstance(root, exp.Merge):
         yield from rows_of(root, grant)
-        if grant.max_rows and not _is_narrow(root.args["using"], grant):
+        source = root.args["using"]
+        if grant.max_rows and not _is_narrow(source, grant):
             yield Threat("sql.dump", "a MERGE from a whole table: give its source a WHERE that chooses")
+        elif changes_rows(root) and _sums_all_up(source, grant):
+            yield Threat("sql.where", "a MERGE that changes what is in any group: give its source a WHERE that chooses")
     if grant.max_rows and any(_is_dump(select, grant) for select in _collectors(root)):
         yield Threat("sql.dump", "a whole table in one value: give the subquery a WHERE that chooses")
     if grant.max_rows and any(_reads_for_each(select, grant) for select in root.find_all(exp.Select)):
@@ -85,6 +88,16 @@ def _is_picked(source: exp.Expr, grant: SqlGrant) -> bool:
     inner = query.unnest()
     grouped = inner.args.get("group") or inner.args.get("distinct")
     return not grouped or _has_limit(query, grant) or (isinstance(inner, exp.Select) and _chosen(inner, grant))
+
+
+def _sums_all_up(source: exp.Expr, grant: SqlGrant) -> bool:
+    """It has a group for whatever there is in a table."""
+    query = query_of(source)
+    inner = query.unnest() if query else None
+    if not isinstance(inner, exp.Select) or not (inner.args.get("group") or inner.args.get("distinct")):
+        return False
+    some = inner.args.get("having") or _has_limit(inner, grant) or _chosen(inner, grant)
+    return not (some or _sources_choose(inner, grant))
 
 
 def _has_limit(query: exp.Expr, grant: SqlGrant) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Final, TypeGuard
 
 from sqlglot import exp
 
@@ -17,6 +17,8 @@ _BACK: Final[Mapping[type[exp.Expr], Callable[[float, float], float]]] = {
 """What brings a number over to the other side of a comparison."""
 _ALIKE: Final = frozenset({"ifnull", "assumenotnull", "tonullable", "isnotnull", "notempty"})
 """Functions that say of nearly every row what their first argument says."""
+_OF_TWO: Final = (exp.Case, exp.If, exp.Sign, exp.Not, exp.Is, exp.In, exp.Between, exp.GT, exp.GTE, exp.LT, exp.LTE)
+"""What has few values, and so is equal for many rows: ``(o.id > 0) = (c.id > 0)``."""
 
 
 def chooses(condition: exp.Expr | None, booleans: bool = True) -> bool:
@@ -43,7 +45,8 @@ def chooses(condition: exp.Expr | None, booleans: bool = True) -> bool:
             and not _open(condition.this, negated=True)
         )
     if isinstance(condition, exp.Exists):
-        return _looks_around(condition.this) and chooses(condition.this.args.get("where"), booleans)
+        where = condition.this.args.get("where")
+        return where is not None and _relates(where.this, condition.this, booleans) and chooses(where, booleans)
     if _plain(condition) or isinstance(condition, (*_BACK, exp.BitwiseOr, exp.BitwiseXor)):
         return booleans
     return decided(condition) and not _open(condition)
@@ -71,7 +74,7 @@ def decided(node: exp.Expr) -> bool:
     if isinstance(node, exp.Explode):
         return False  # it is so many rows, of which one may meet anything
     if isinstance(node, exp.Query):
-        return _looks_around(node)
+        return _looks_around(node, node)
     by = _number(node.expression) if isinstance(node, exp.Binary) else None
     if isinstance(node, exp.Mul | exp.BitwiseAnd) and 0 in (by, _number(node.this)):
         return False
@@ -82,9 +85,27 @@ def decided(node: exp.Expr) -> bool:
     return isinstance(node, exp.Column) or any(map(decided, node.iter_expressions()))
 
 
-def _looks_around(query: exp.Expr) -> bool:
-    """A subquery that says another thing for each row: it names a column of a table that is not its own."""
-    return any(_is_around(column, query) for column in query.find_all(exp.Column))
+def equates(condition: exp.Expr) -> TypeGuard[exp.Binary]:
+    """Two sides are equal, both of which say much: neither is ``id > 0``, or the like, which is equal for many rows."""
+    if not isinstance(condition, exp.EQ | exp.NullSafeEQ):
+        return False
+    return all(map(decided, (condition.left, condition.right))) and not condition.find(*_OF_TWO)
+
+
+def _relates(condition: exp.Expr, query: exp.Expr, booleans: bool) -> bool:
+    """A row around the query matters to it: it is compared with the query's own, or not every one will do."""
+    condition = condition.unnest()
+    if isinstance(condition, exp.And | exp.Or | exp.Xor):
+        sides = [_relates(side, query, booleans) for side in (condition.left, condition.right)]
+        return any(sides) if isinstance(condition, exp.And) else all(sides)
+    if equates(condition) and _looks_around(condition.left, query) != _looks_around(condition.right, query):
+        return True
+    return _looks_around(condition, query) and chooses(condition, booleans)
+
+
+def _looks_around(node: exp.Expr, query: exp.Expr) -> bool:
+    """What stands in a query says another thing for each row around it: it names a column of a table not its own."""
+    return any(_is_around(column, query) for column in node.find_all(exp.Column))
 
 
 def _is_around(column: exp.Column, query: exp.Expr) -> bool:

@@ -301,3 +301,5 @@ SELECT id FROM customers, (SELECT 1 AS password) AS x WHERE password LIKE 'a%' A
 SELECT arrayMap(password -> (SELECT password FROM customers LIMIT 1), [1])
 SELECT items.* FROM items LEFT JOIN numbers(1) AS n ON items.id = n.number WHERE n.number = 0
 SELECT (SELECT name FROM items WHERE id = number) FROM numbers(10000)
+## numbers beside numbers
+SELECT count() FROM numbers(10000) AS a CROSS JOIN numbers(10000) AS b

@@ -439,3 +439,24 @@ DELETE FROM orders WHERE id = ANY(SELECT id FROM orders)
 DELETE FROM orders WHERE (SELECT id FROM items WHERE id = 3) = 3
 MERGE INTO orders o USING (VALUES (true)) s(t) ON (o.id > 0) = s.t WHEN MATCHED THEN UPDATE SET note = 'x'
 MERGE INTO orders o USING (VALUES (1)) s(id) ON sign(o.id) = sign(s.id) WHEN MATCHED THEN UPDATE SET note = 'x'
+
+## EXISTS that is so for every row, or for none
+SELECT name FROM items i WHERE EXISTS (SELECT 1 FROM customers c WHERE c.id = 3 AND i.id > 0)
+SELECT name FROM items i WHERE EXISTS (SELECT 1 FROM customers c WHERE c.id = 3 AND i.id = i.id)
+SELECT name FROM items i WHERE EXISTS (SELECT 1 FROM customers c WHERE c.id = 3 AND i.id IS NOT NULL)
+SELECT name FROM items i WHERE EXISTS (SELECT 1 FROM customers c WHERE c.id = 3 AND (i.customer_id = c.id OR i.id > 0))
+SELECT name FROM items i WHERE EXISTS (SELECT 1 FROM customers c WHERE c.id = 3 AND (i.id > 0) = (c.id > 0))
+DELETE FROM items i WHERE EXISTS (SELECT 1 FROM customers c WHERE c.id = 3 AND i.name LIKE '%')
+
+## MERGE from a summary of all
+MERGE INTO customers c USING (SELECT customer_id, count(*) AS n FROM orders GROUP BY customer_id) s ON c.id = s.customer_id WHEN MATCHED THEN UPDATE SET name = 'x'
+MERGE INTO customers c USING (SELECT DISTINCT region FROM orders) s ON c.country = s.region WHEN MATCHED THEN DELETE
+WITH s AS (SELECT region, count(*) AS n FROM orders GROUP BY region) MERGE INTO customers c USING s ON c.country = s.region WHEN MATCHED THEN UPDATE SET name = 'x'
+## numbers beside numbers
+SELECT count(*) FROM generate_series(1, 10000) a, generate_series(1, 10000) b, generate_series(1, 10000) c
+SELECT count(*) FROM generate_series(1, 10000) a CROSS JOIN LATERAL (SELECT count(*) FROM generate_series(1, 5000) b) x
+## groups of one
+SELECT count(*), email FROM items GROUP BY email
+SELECT e, count(*) FROM (SELECT email AS e FROM items) x GROUP BY e
+SELECT phone_number, max(id) FROM events GROUP BY 1
+SELECT customer_email, count(*) FROM events GROUP BY customer_email

@@ -213,3 +213,15 @@ SELECT n FROM generate_series(1, 100) n WHERE NOT EXISTS (SELECT 1 FROM orders o
 WITH o AS (SELECT customer_id AS c, total FROM orders) SELECT c, sum(total) FROM o GROUP BY c
 SELECT n, count(*) FROM (SELECT customer_id, count(id) AS n FROM orders GROUP BY customer_id) x GROUP BY n
 SELECT id FROM orders WHERE customer_id = ANY(SELECT id FROM customers WHERE country = 'DE')
+## EXISTS
+SELECT id FROM orders o WHERE EXISTS (SELECT 1 FROM items i WHERE i.price > o.total AND i.kind = 'x')
+SELECT id FROM orders o WHERE EXISTS (SELECT 1 FROM items i WHERE i.kind = 'x' AND (i.order_id = o.id OR i.second_id = o.id))
+## MERGE from a summary
+MERGE INTO customers c USING (SELECT customer_id, count(*) AS n FROM orders WHERE region = 'EU' GROUP BY customer_id) s ON c.id = s.customer_id WHEN MATCHED THEN UPDATE SET name = 'x'
+MERGE INTO customers c USING (SELECT customer_id, count(*) AS n FROM orders GROUP BY customer_id HAVING count(*) > 5) s ON c.id = s.customer_id WHEN MATCHED THEN UPDATE SET name = 'x'
+MERGE INTO customers c USING (SELECT customer_id FROM orders GROUP BY customer_id, region LIMIT 100) s ON c.id = s.customer_id WHEN MATCHED THEN UPDATE SET name = 'x'
+MERGE INTO events e USING (SELECT region, count(*) AS n FROM orders GROUP BY region) s ON e.region = s.region WHEN NOT MATCHED THEN INSERT (region, n) VALUES (s.region, s.n)
+## numbers beside numbers
+SELECT d.day, h.n, (SELECT count(*) FROM orders o WHERE o.created_at::date = d.day AND o.total = h.n) FROM generate_series('2026-01-01'::date, '2026-01-31', '1 day') AS d(day), generate_series(0, 23) AS h(n)
+SELECT email, count(*) FROM items GROUP BY email HAVING count(*) > 1 LIMIT 50
+SELECT card_type, count(*) FROM events GROUP BY card_type
