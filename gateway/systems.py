@@ -27,6 +27,8 @@ class System:
     """From method, path, query, body and the client's headers."""
     model_in: Callable[[str], str] = lambda _: ""
     """The model that a path names; empty for none."""
+    secret: str = ""
+    """The credential of one of our own, without what stands before it."""
     internal: bool = False
     """True for one of our own: it is told who acts, and in which trace."""
 
@@ -106,15 +108,11 @@ def of_tool(name: str, tool: Tool, circuit: Circuit) -> System:
     Raises:
         ConfigError: its credential is missing.
     """
-    auth = _auth(name, tool)
+    secret = tool.credential(f"tools.{name}")
+    auth = {tool.header: f"{tool.scheme} {secret}".strip()} if secret else {}
 
     def outgoing(method: str, path: str, query: str, body: bytes, client: Headers) -> Outgoing:
         url = f"{tool.url.rstrip('/')}/{path}" + (f"?{query}" if query else "")
         return Outgoing(method, url, {**client, **auth}, body)
 
-    return System(name, tool, tool.methods, circuit, outgoing, internal=True)
-
-
-def _auth(name: str, tool: Tool) -> dict[str, str]:
-    secret = tool.credential(f"tools.{name}")
-    return {tool.header: f"{tool.scheme} {secret}".strip()} if secret else {}
+    return System(name, tool, tool.methods, circuit, outgoing, secret=secret, internal=True)

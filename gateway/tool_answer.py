@@ -20,6 +20,7 @@ from gateway.screen import Screen
 from gateway.sse import joined
 from gateway.tool_request import again, text_in
 from gateway.upstream import Failed, body_of, kept, length_of
+from gateway.veil import Veil
 
 _NO_TEXT: Final = ("image/", "audio/", "video/", "font/", "application/pdf", "application/zip")
 _EVENTS: Final = "text/event-stream"
@@ -31,7 +32,9 @@ WITHHELD: Final = happenings.declare(
 )  # fmt: skip
 
 
-async def relay(response: aiohttp.ClientResponse, meter: Meter, reply: Reply, screen: Screen | None) -> None:
+async def relay(
+    response: aiohttp.ClientResponse, meter: Meter, reply: Reply, screen: Screen | None, veil: Veil
+) -> None:
     """Pass an answer on.
 
     Raises:
@@ -39,28 +42,36 @@ async def relay(response: aiohttp.ClientResponse, meter: Meter, reply: Reply, sc
         Failed: it broke off, or is too long to be read.
     """
     if screen is not None and not response.content_type.startswith(_NO_TEXT):
-        await _show(response, meter, reply, screen)
+        await _show(response, meter, reply, screen, veil)
     else:
-        await _pipe(response, meter, reply, screen)
+        await _pipe(response, meter, reply, screen, veil)
 
 
-async def _pipe(response: aiohttp.ClientResponse, meter: Meter, reply: Reply, screen: Screen | None) -> None:
-    headers = _headers(response, screen)
+async def _pipe(
+    response: aiohttp.ClientResponse, meter: Meter, reply: Reply, screen: Screen | None, veil: Veil
+) -> None:
+    headers = _headers(response, screen, veil)
     length = length_of(response)
     if length is not None:
         headers.append((b"content-length", b"%d" % length))
     await reply.start(response.status, headers)
     async for chunk in response.content.iter_any():
-        await reply.chunk(chunk)
-        meter.take_text(chunk)
+        await _say(veil.piece(chunk), meter, reply)
+    await _say(veil.rest(), meter, reply)
     await reply.end()
 
 
-async def _show(response: aiohttp.ClientResponse, meter: Meter, reply: Reply, screen: Screen) -> None:
-    body = await body_of(response)
+async def _say(told: bytes, meter: Meter, reply: Reply) -> None:
+    if told:
+        await reply.chunk(told)
+        meter.take_text(told)
+
+
+async def _show(response: aiohttp.ClientResponse, meter: Meter, reply: Reply, screen: Screen, veil: Veil) -> None:
+    body = veil.piece(await body_of(response)) + veil.rest()
     meter.take_text(body)
     shown = await aside(len(body), _screened, screen, response.content_type, body)
-    await reply.whole(response.status, _headers(response, screen), shown)
+    await reply.whole(response.status, _headers(response, screen, veil), shown)
 
 
 def _screened(screen: Screen, kind: str, body: bytes) -> bytes:
@@ -83,8 +94,8 @@ def _screened(screen: Screen, kind: str, body: bytes) -> bytes:
     return told
 
 
-def _headers(response: aiohttp.ClientResponse, screen: Screen | None) -> list[Header]:
-    told = {name: response.headers[name] for name in _PASSED_BACK if name in response.headers}
+def _headers(response: aiohttp.ClientResponse, screen: Screen | None, veil: Veil) -> list[Header]:
+    told = {name: veil.over(response.headers[name]) for name in _PASSED_BACK if name in response.headers}
     if screen is not None:
         told = {name: value for name, value in told.items() if _passes(screen, name, value)}
     return [*(header for name, value in told.items() for header in safe(name, value)), *kept(response)]

@@ -38,6 +38,7 @@ from gateway.systems import System, allowed, of_provider, of_tool, require_model
 from gateway.tool_answer import relay
 from gateway.tool_request import below, query_of, screened, value_of
 from gateway.upstream import Failed
+from gateway.veil import Veil
 from governance.approvals.request import text_of
 from rabbitmq import tracing
 
@@ -195,7 +196,8 @@ class Tools:
         """Relay the answer; True when it says that the system is broken."""
 
         async def read(response: aiohttp.ClientResponse) -> bool:
-            await relay(response, entry.meter, visit.reply, visit.screen)
+            veil = Veil(visit.system.name, visit.system.secret)
+            await relay(response, entry.meter, visit.reply, visit.screen, veil)
             return response.status >= HTTPStatus.INTERNAL_SERVER_ERROR
 
         return await self._means.upstream.send(outgoing, visit.system.settings, read)
