@@ -1,7 +1,7 @@
 """Veil: strikes the gateway's credential out of what a system answers; some show the request that they were asked with.
 
-It comes piece by piece, and a piece may end amid the credential: such an end is held back until what follows decides. What
-is struck out keeps its length, since that may have been announced.
+It comes piece by piece, and a piece may end amid the credential: such an end is held back until what follows decides.
+What is struck out keeps its length, since that may have been announced.
 """
 
 from __future__ import annotations
