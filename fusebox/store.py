@@ -221,7 +221,8 @@ def redis_errors() -> Iterator[None]:
     try:
         yield
     except redis.RedisError as error:
-        raise StoreUnavailable(advised(f"Redis: {error}")) from error
+        hint = "; it is older than version 6.0" if "`HELLO`" in str(error) else ""
+        raise StoreUnavailable(advised(f"Redis: {error}{hint}")) from error
 
 
 def _literal(prefix: str) -> str:

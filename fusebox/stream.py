@@ -108,7 +108,8 @@ class CommandStream:
         if self._began is None:
             newest = cast(list[_Entry], self._redis.xrevrange(self._key, count=1))
             self._began = newest[0][0] if newest else _START
-        return cast(list[_Entry], self._redis.xrange(self._key, b"(" + self._position, self._began, count=_BATCH))
+        from_here: Any = self._redis.xrange(self._key, self._position, self._began, count=_BATCH + 1)
+        return [entry for entry in from_here if entry[0] != self._position]  # before 6.2 Redis knows no "behind"
 
     def _after(self, position: bytes) -> list[_Entry]:
         found: Any = self._redis.xread({self._key: position}, count=_BATCH, block=self._wait_ms)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from itertools import takewhile
 
 import pytest
 
@@ -54,6 +55,17 @@ def test_every_reader_reads_everything_in_order_from_the_oldest(opened: Open) ->
     assert early.read() == [b"2"]
     assert early.read() == []
     assert opened().read() == [b"1", b"2"]
+
+
+def test_a_reader_asks_only_what_a_redis_of_version_6_0_understands(redis_server: RedisServer, opened: Open) -> None:
+    writer, reader = opened(), opened()
+    writer.append(b"1", kill())
+    with redis_server.client().monitor() as told:
+        assert drain(reader) == [b"1"]
+        redis_server.client().echo("over")
+        asked = list(takewhile(lambda each: not each.startswith("ECHO"), (each["command"] for each in told.listen())))
+    assert any(each.startswith("XRANGE") for each in asked)
+    assert not any("(" in each for each in asked)
 
 
 def test_what_stood_there_before_a_reader_is_told_as_past(redis_server: RedisServer, opened: Open) -> None:
