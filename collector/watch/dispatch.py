@@ -1,5 +1,8 @@
 """Signing and sending Commands: one signature, every carrier, the Receipts that are due.
 
+An order that is too long for one Command goes out as several (:mod:`collector.watch.portions`), in their order on every
+carrier; it is confirmed where the last of them is.
+
 The long-poll log comes first and is memory only; Redis and the broker get their copies through bounded queues of their
 own, so one in trouble delays nobody.
 """
@@ -10,6 +13,7 @@ from collections.abc import Callable, Sequence
 
 from collector.watch.leases import Leases, Receipts
 from collector.watch.poll import CommandLog
+from collector.watch.portions import portions
 from fusebox.command import Command, Signer
 
 Carrier = Callable[[bytes, Command], None]
@@ -35,10 +39,14 @@ class Dispatch:
 
     def send(self, command: Command) -> list[str]:
         """Sign a Command and put it on every carrier; the processes from which a Receipt is due."""
-        signed = self._signer.sign(command)
         expected = [lease.process for lease in self._leases.live() if lease.runs(command.scope)]
-        self._receipts.expect(command, tuple(expected))
+        for portion in portions(command):
+            self._carry(portion, tuple(expected))
+        return expected
+
+    def _carry(self, command: Command, expected: tuple[str, ...]) -> None:
+        signed = self._signer.sign(command)
+        self._receipts.expect(command, expected)
         self._log.append(signed)
         for carry in self._carriers:
             carry(signed, command)
-        return expected

@@ -33,7 +33,7 @@ from collector.watch.reported import Reported
 from collector.watch.trips import movement
 from fusebox import happenings
 from fusebox.clock import Clock
-from fusebox.command import ALL, Command, Order, agent_scope, covers
+from fusebox.command import ALL, Command, Order, agent_scope, covers, narrow
 from fusebox.records import Finding, State, Transition
 from fusebox.registry import Registry, Risk
 
@@ -103,8 +103,7 @@ class Orders:
             Refusal: 409, nothing to resume; 403, a high-risk agent takes two people; 503, it could not be journaled or
                 made durable.
         """
-        own = sorted(id for id, kill in self._latch.kills().items() if scope in (ALL, kill.scope))
-        lifts = (*own, *self._reported.lifts(scope))
+        lifts = (*self._reported.lifts(scope), *self._own_lifts(scope))
         stopped = [agent for agent in self._open_circuits() if covers(scope, agent)]
         if not lifts and not stopped:
             raise Refusal(CONFLICT, self._nothing_to_resume(scope))
@@ -201,6 +200,11 @@ class Orders:
             happenings.emit(LATCH_BROKEN, lifts=lifts, error=str(error))
             raise Refusal(UNAVAILABLE, f"the latch file cannot be written ({error}); nothing was resumed") from error
         self._lifted(lifts)
+
+    def _own_lifts(self, scope: str) -> list[str]:
+        """The widest last: whoever is stopped as a whole stays so until a resume of several Commands is through."""
+        kills = [kill for kill in self._latch.kills().values() if scope in (ALL, kill.scope)]
+        return [kill.id for kill in sorted(kills, key=lambda kill: (not narrow(kill.scope), kill.id))]
 
     def _open_circuits(self) -> list[str]:
         return [circuit.agent for circuit in self._circuits.all() if circuit.state is State.OPEN]

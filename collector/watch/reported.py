@@ -17,9 +17,9 @@ from collector.watch.leases import Lease, Leases
 from fusebox.command import ALL, canonical, covers
 
 MAX_LIFTS: Final = 100
-"""As many as one Command carries beside those of *watch*; the others are reported afterwards still."""
+"""In one resume, beside those of *watch*; the others are reported afterwards still."""
 _MAX_BYTES: Final = 20_000
-"""Of all of these: agents choose their names, and a Command beyond 64 KiB is obeyed by nobody."""
+"""Of all of these: agents choose their names, and may claim as many kills as they like."""
 
 
 @dataclass(frozen=True, slots=True)

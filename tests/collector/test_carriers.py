@@ -75,6 +75,25 @@ def test_kill_and_resume_arrive_by_redis_alone(redis_watch: Harness, redis_serve
     eventually(lambda: not killed(runtime), what="it runs again")
 
 
+def test_a_resume_of_thousands_of_kills_arrives_by_redis_alone(
+    redis_watch: Harness, redis_server: RedisServer, start: Start
+) -> None:
+    runtime, listener = (
+        start(redis_url=redis_server.url, control_url=NOBODY),
+        CommandStream(redis_server.url, "default"),
+    )
+    kills = [(f"cmd_{n:016x}", f"workflow:run-{n}") for n in range(2_200)] + [("cmd_the_agent", f"agent:{BOT}")]
+    for latch in (runtime.latch, redis_watch.watch._latch):
+        for kill in kills:
+            latch.kill(*kill)
+    lifted = redis_watch.operator().resume("all", "they are over")["lifted"]
+    assert sorted(lifted) == sorted(kill for kill, _ in kills)
+    eventually(lambda: not runtime.latch.kills(), what="all of them are lifted")
+    *earlier, last = (redis_watch.keyring.verify(signed, time.time()) for signed in listener.read())
+    assert all("cmd_the_agent" not in each.lifts for each in earlier)
+    assert last.lifts[-1] == "cmd_the_agent"  # an agent that is killed stays so until all is said
+
+
 def test_a_process_of_thousands_of_agents_learns_of_all_of_them_at_once(harness: Harness, start: Start) -> None:
     operator, scopes = harness.operator(), [f"workflow:a-run-of-something-or-other-{n:04}" for n in range(400)]
     kills = [operator.kill(scope, "over")["kill"] for scope in scopes]
