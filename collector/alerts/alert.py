@@ -32,6 +32,7 @@ SPANS_MISSING: Final = "spans.missing"
 TELEMETRY_INCOMPLETE: Final = "telemetry.incomplete"
 AUDIT_FAILED: Final = "audit.failed"
 POLICY_FAILED: Final = "policy.failed"
+WATCH_APART: Final = "watch.apart"
 TEST: Final = "alerts.test"
 
 MEANINGS: Final[Mapping[str, tuple[Severity, str]]] = {
@@ -45,6 +46,7 @@ MEANINGS: Final[Mapping[str, tuple[Severity, str]]] = {
         Severity.CRITICAL,
         "the policy cannot be loaded or asked: the last good one stays, or all is denied",
     ),
+    WATCH_APART: (Severity.CRITICAL, "shared state, or a way by which Commands leave, does not answer"),
     APPROVAL_ASKED: (Severity.WARNING, "an agent waits for a person's yes or no"),
     BUDGET_BURNING: (Severity.WARNING, "an agent uses more than its budget for a quarter of an hour"),
     MESSAGES_DEAD: (Severity.WARNING, "messages wait in an agent's dead letters"),

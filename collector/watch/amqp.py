@@ -42,12 +42,19 @@ Handle = Callable[[str, str | None, Any], dict[str, Any]]
 
 
 class BrokerCarrier:
-    """Watch's use of a broker; a :class:`fusebox.lifecycle.Service` whose start never fails and never waits."""
+    """Watch's use of a broker; a :class:`fusebox.lifecycle.Service` whose start never fails and never waits.
+
+    Attributes:
+        out: by which Commands leave.
+    """
 
     def __init__(self, broker: Broker, clock: Clock) -> None:
         self._broker = broker
         self._handle: Handle | None = None
-        self._out = Outbound("amqp", self._publish, clock, away=BROKER_AWAY, connect=self._connect)
+        self.out = Outbound(
+            "amqp", self._publish, clock, away=BROKER_AWAY, connect=self._connect,
+            probe=lambda: broker.depth(EXCHANGE_UPLINK),
+        )  # fmt: skip
         self._in: queue.Queue[Delivery | None] = queue.Queue()
         self._consumer: Consumer | None = None
         self._stopping = threading.Event()
@@ -59,7 +66,7 @@ class BrokerCarrier:
 
     def offer(self, signed: bytes, command: Command) -> None:
         """Take a Command to publish; returns at once."""
-        self._out.offer(signed, command)
+        self.out.offer(signed, command)
 
     def depth(self, queue: str) -> int:
         """Messages in a queue, 0 when it does not exist.
@@ -70,12 +77,12 @@ class BrokerCarrier:
         return self._broker.depth(queue)
 
     def start(self) -> None:
-        self._out.start()
+        self.out.start()
         self._thread.start()
 
     def stop(self, timeout: float = 10.0) -> None:
         self._stopping.set()
-        self._out.stop(timeout)
+        self.out.stop(timeout)
         self._in.put(None)
         if self._thread.ident:
             self._thread.join(timeout)

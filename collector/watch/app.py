@@ -56,6 +56,7 @@ from collector.watch.live import BEHIND_S, Judge, Live
 from collector.watch.orders import Orders
 from collector.watch.policy import PolicyLook
 from collector.watch.poll import CommandLog
+from collector.watch.reach import Reach
 from collector.watch.records import Records
 from collector.watch.relatch import Relatch
 from collector.watch.reported import Reported
@@ -143,7 +144,7 @@ class Watch:
             f"live detection is {self._live.behind:.0f} s behind the spool": self._live.behind < BEHIND_S,
         }
         broken = [f"{chore}: {error}" for chore, error in self._ticker.failing.items()]
-        return [sentence for sentence, well in state.items() if not well] + broken
+        return [sentence for sentence, well in state.items() if not well] + self._reach.trouble() + broken
 
     def samples(self) -> Iterator[Gauge | Otel]:
         """Figures for ``/metrics``."""
@@ -162,6 +163,7 @@ class Watch:
             meaning = "1 while a sink of alerts is tried as usual, 0 while its circuit is open or it is disabled"
             yield Gauge("watch_alert_sink_up", meaning, state == State.CLOSED, {"sink": name})
         yield from self._complete.samples()
+        yield from self._reach.samples()
 
     # --- wiring ---------------------------------------------------------------------------------------------------
     def _build(self) -> None:
@@ -210,6 +212,8 @@ class Watch:
         signer = load_signer(config)
         stream = parts.stream(config, clock, self._latch, signer)
         carriers = [each for each in (stream, broker, disconnector) if each]
+        ways = [*([stream] if stream else []), *([broker.out] if broker else [])]
+        self._reach = Reach(self._circuits, ways, clock, shared=self._store.shared, tell=self._telling.apart)
         dispatch = Dispatch(signer, self._log, self._leases, self._receipts, [each.offer for each in carriers])
         fleet = Fleet(self._circuits, self._leases, self._roll, self._rules.fleet)
         self._trips = Trips(
@@ -254,7 +258,7 @@ class Watch:
             "lists of tokens": self._roster.check, "changed files": self._changes.check,
             "a board that others move": self._look_at_board, "trips to be carried out": self._trips.chase,
             "scores": self._scores.tick, "damage": self._damage.look, "receipts": self._vigil.look,
-            "approvals": self._approving.look,
+            "approvals": self._approving.look, "what reaches nobody": self._reach.look,
         })  # fmt: skip
 
     def _approve(self, dispatch: Dispatch) -> None:

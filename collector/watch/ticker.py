@@ -1,15 +1,20 @@
-"""Ticker: the chores that *watch* does four times a second. One that fails hinders no other, and shows in health."""
+"""Ticker: the chores that *watch* does four times a second. One that fails hinders no other, and shows in health.
+
+One that hangs hinders those behind it, and shows as well.
+"""
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
 from fusebox import happenings
 
 TICK_S: Final = 0.25
+STUCK_S: Final = 30.0
 
 CHORE_FAILED: Final = happenings.declare(
     "watch_chore_failed", logging.ERROR, "one of watch's chores raises, and is tried four times a second"
@@ -21,16 +26,22 @@ class Ticker:
 
     Args:
         chores: what is done, in this order, by a name for people.
-
-    Attributes:
-        failing: what each chore raised that did not work the last time.
     """
 
     def __init__(self, chores: Mapping[str, Callable[[], object]]) -> None:
         self._chores = chores
-        self.failing: dict[str, str] = {}
+        self._failing: dict[str, str] = {}
+        self._doing: tuple[str, float] | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch-ticker", daemon=True)
+
+    @property
+    def failing(self) -> dict[str, str]:
+        """What each chore raised that did not work the last time; and which one does not end."""
+        doing = self._doing
+        seconds = time.monotonic() - doing[1] if doing else 0.0
+        stuck = {doing[0]: f"under way for {seconds:.0f} s"} if doing and seconds > STUCK_S else {}
+        return self._failing | stuck
 
     def start(self) -> None:
         self._thread.start()
@@ -47,12 +58,14 @@ class Ticker:
                 self._do(name, chore)
 
     def _do(self, name: str, chore: Callable[[], object]) -> None:
+        self._doing = (name, time.monotonic())
         try:
             chore()
         except Exception as error:  # whatever it was, the others are due
             told = repr(error)
-            if self.failing.get(name) != told:  # once, not four times a second
+            if self._failing.get(name) != told:  # once, not four times a second
                 happenings.emit(CHORE_FAILED, chore=name, error=told)
-            self.failing = {**self.failing, name: told}
+            self._failing = {**self._failing, name: told}
         else:
-            self.failing = {other: told for other, told in self.failing.items() if other != name}
+            self._failing = {other: told for other, told in self._failing.items() if other != name}
+        self._doing = None

@@ -255,6 +255,19 @@ def test_a_broken_redis_delays_no_other_carrier(redis_watch: Harness, redis_serv
     eventually(lambda: killed(late), what="the kill waited for Redis")
 
 
+def test_a_rabbitmq_that_hangs_shows_in_health_while_nothing_is_to_be_sent(watch_config: Config, proxy: Proxy) -> None:
+    harness = Harness(watch_config.model_copy(update={"amqp_url": SecretStr(proxy.url)}), SystemClock()).start()
+    try:
+        eventually(lambda: proxy.accepted >= 2 and not harness.watch.failing(), what="watch is connected and well")
+        proxy.freeze()
+        eventually(lambda: "amqp" in "".join(harness.watch.failing()), 40, what="nothing would leave that way")
+        proxy.thaw()
+        eventually(lambda: not harness.watch.failing(), 60, what="watch is well again")
+    finally:
+        proxy.thaw()
+        harness.close()
+
+
 def token(harness: Harness) -> str:
     return (harness.config.data_dir / "agent.token").read_text().strip()
 

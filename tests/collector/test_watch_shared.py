@@ -1,6 +1,9 @@
 """Watch and agent processes on one Redis: what the board says, what it loses, and what happens without it."""
 
+import json
 from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.request import urlopen
 
 import pytest
 from pydantic import SecretStr
@@ -10,6 +13,7 @@ from breakers.circuit import Circuits
 from fusebox.clock import SystemClock
 from fusebox.config import Config
 from fusebox.store import RedisStore
+from tests.collector.test_watch_control import raw
 from tests.fixtures.collector import until
 from tests.fixtures.store import RedisServer
 from tests.fixtures.watch import FakeProcess, Harness
@@ -50,6 +54,33 @@ def test_a_flushed_board_does_not_close_a_circuit(
     theirs.refresh()
     assert theirs.circuit("bot").state == "open"
     assert harness.state("bot") == "forced_open"
+
+
+def test_a_redis_that_hangs_shows_in_health_and_people_are_told_once(
+    harness: Harness, redis_server: RedisServer
+) -> None:
+    def health() -> tuple[int, dict[str, Any]]:
+        return raw(harness.watch.url, "GET", "/healthz")
+
+    assert health() == (200, {"ok": True, "reason": ""})
+    redis_server.pause()
+    try:
+        _, told = until(lambda: health()[0] == 503 and health(), "watch is not well")
+        assert "shared state (Redis) does not answer" in told["reason"]
+        harness.operator().kill("agent:bot", "while it hangs")
+        until(lambda: "Commands do not leave by redis" in health()[1]["reason"], "nor does the kill go out that way")
+        assert 'fusebox_watch_way_up{way="redis"} 0' in metrics(harness)
+    finally:
+        redis_server.resume()
+    until(lambda: health()[0] == 200, "it is well again")
+    assert 'fusebox_watch_way_up{way="redis"} 1' in metrics(harness)
+    log = (harness.config.data_dir / "alerts.log").read_text()
+    assert [line["type"] for line in map(json.loads, log.splitlines())].count("watch.apart") == 1
+
+
+def metrics(harness: Harness) -> str:
+    with urlopen(f"{harness.watch.url}/metrics", timeout=5) as answer:
+        return str(answer.read().decode())
 
 
 def test_without_redis_watch_still_trips_kills_and_alerts(

@@ -1,5 +1,10 @@
 """Watch's chores: one that fails hinders no other, is told once, and shows until it works again."""
 
+import threading
+
+import pytest
+
+from collector.watch import ticker as ticker_module
 from collector.watch.ticker import Ticker
 from fusebox import happenings
 from tests.collector.test_watch_control import raw
@@ -22,6 +27,17 @@ def test_a_chore_that_raises_hinders_no_other_and_shows_until_it_works() -> None
     broken.clear()
     eventually(lambda: not ticker.failing)
     ticker.stop()
+    ticker.stop()
+
+
+def test_a_chore_that_does_not_end_shows_until_it_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ticker_module, "STUCK_S", 0.1)
+    ends = threading.Event()
+    ticker = Ticker({"asking": lambda: ends.wait(30)})
+    ticker.start()
+    eventually(lambda: "under way" in ticker.failing.get("asking", ""))
+    ends.set()
+    eventually(lambda: not ticker.failing)
     ticker.stop()
 
 
