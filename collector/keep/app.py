@@ -85,9 +85,13 @@ def _services(config: Config, engine: Engine, clock: Clock) -> Stack:
     journals = config.data_dir / "journal"
     journal = Journal.of(config, clock, WRITER)
     keeper = Keeper(batches, inserter, clock, settings.linger, Replay(engine, letters, clock, journal).step)
-    pages = {"/healthz": lambda: health(keeper), "/metrics": lambda: metrics(keeper, inserter.rows)}
     copy = AuditCopy(engine, journals)
-    return Stack([keeper, copy, SqlServer(config, sql_port(config, engine, clock, pages, journal))])
+    pages = {
+        "/healthz": lambda: health(keeper, (copy.trouble(), port.trouble)),
+        "/metrics": lambda: metrics(keeper, inserter.rows),
+    }
+    port: SqlPort = sql_port(config, engine, clock, pages, journal)
+    return Stack([keeper, copy, SqlServer(config, port)])
 
 
 def sql_port(config: Config, engine: Engine, clock: Clock, pages: Mapping[str, Page], journal: Journal) -> SqlPort:

@@ -18,7 +18,9 @@ import logging
 import os
 import secrets
 import threading
+import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -30,11 +32,12 @@ from collector.audit.entry import COLUMNS, BadLine, Entry, decode
 from collector.audit.erasure import erase
 from collector.audit.files import chain_files, writers
 from collector.keep.engine import Engine
-from collector.keep.errors import EngineDown
 from fusebox import happenings
 
 _INTERVAL_S: Final = 0.25
 _AT_ONCE: Final = 1000
+_LONGEST_PAUSE_S: Final = 5.0
+_STUCK_S: Final = 30.0
 _ORDERS: Final = ("erasure", "retention")
 _TABLE: Final = "audit_log"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -55,6 +58,8 @@ class AuditCopy:
         self._engine, self._root = engine, root
         self._offsets: dict[Path, int] = {}
         self._sizes: dict[str, int] | None = None
+        self._since: float | None = None
+        self._error = "the database does not answer"
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="audit-copy", daemon=True)
 
@@ -65,6 +70,13 @@ class AuditCopy:
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join(timeout)
+
+    def trouble(self) -> str:
+        """Empty while the journal is copied, else why it has not been for half a minute: hanging is not failing."""
+        since = self._since
+        if since is None or time.monotonic() - since <= _STUCK_S:
+            return ""
+        return f"the journal is not copied into audit_log: {self._error}"
 
     def step(self) -> int:
         """Copy what is new; how many entries that were.
@@ -80,14 +92,22 @@ class AuditCopy:
         return sum(self._copy(path, sizes) for path in files)
 
     def _run(self) -> None:
-        while not self._stopping.wait(_INTERVAL_S):
+        pause = _INTERVAL_S
+        while not self._stopping.wait(pause):
+            self._since = self._since or time.monotonic()
             try:
                 self.step()
-            except (ClickHouseError, EngineDown, OSError) as error:
-                self._engine.discard()
-                happenings.emit(COPY_DELAYED, error=str(error)[:500])
-                self._sizes = None
-                self._offsets.clear()
+                self._since, pause = None, _INTERVAL_S
+            except Exception as error:  # whatever it was, a later round may work; nobody else copies
+                self._failed((str(error) or repr(error))[:500])
+                pause = min(_LONGEST_PAUSE_S, pause * 2)
+
+    def _failed(self, error: str) -> None:
+        happenings.emit(COPY_DELAYED, error=error)
+        self._error, self._sizes = error, None
+        self._offsets.clear()
+        with suppress(ClickHouseError):
+            self._engine.discard()
 
     def _copied(self) -> dict[str, int]:
         """How many entries of each writer the table has been given."""
@@ -190,6 +210,8 @@ def _entry(path: Path, line: bytes) -> Entry | None:
         entry = decode(line)
         if not 0 <= entry.time < _LATEST:
             raise BadLine("its time is no date")
+        if not all(isinstance(text, str) for text in (*entry[3:9], *entry[10:], entry.writer)):
+            raise BadLine("what should be text is none")
         return entry
     except BadLine as error:
         happenings.emit(UNREADABLE, file=str(path), error=str(error)[:200])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from collector.keep.deadletters import BURIED
 from collector.keep.insert import LOGS_WRITTEN, WRITTEN
@@ -13,10 +13,15 @@ from fusebox import happenings
 from fusebox.metrics import TEXT, Gauge, Otel, queue, render, send_failed, sent, sent_logs
 
 
-def health(keeper: Keeper) -> Reply:
-    """200 while records flow (or none come), 503 with the reason when none could be stored for half a minute."""
-    flow, trouble = keeper.flow, keeper.trouble()
-    body = {"ok": not trouble, "last_stored": flow.last_stored, "lag_bytes": keeper.lag(), "reason": flow.reason}
+def health(keeper: Keeper, more: Iterable[str]) -> Reply:
+    """200 while records flow (or none come), 503 with the reason when none could be stored for half a minute.
+
+    Args:
+        more: why something else that *keep* does is not done; empty strings while it is.
+    """
+    flow, trouble = keeper.flow, "; ".join(filter(None, (keeper.trouble(), *more)))
+    reason = trouble or flow.reason
+    body = {"ok": not trouble, "last_stored": flow.last_stored, "lag_bytes": keeper.lag(), "reason": reason}
     return Reply(503 if trouble else 200, json.dumps(body).encode(), {"content-type": "application/json"})
 
 

@@ -24,6 +24,7 @@ from fusebox import happenings
 from fusebox.clock import Clock, SystemClock
 
 _SEGMENT_BYTES: Final = 64 << 20
+_STUCK_S: Final = 10.0
 _CLOCK: Final = SystemClock()
 
 
@@ -61,6 +62,7 @@ class Writer:
         self._segment_bytes = max(1, min(segment_bytes, max_bytes // 4))
         self._cond = threading.Condition()
         self._syncing = False
+        self._sync_began = 0.0
         self._broken = ""
         self._failure = ""
         """What became of the last record, if it was not stored."""
@@ -111,9 +113,12 @@ class Writer:
     def trouble(self) -> str:
         """Why the next record would be refused, if it were as long as the last one that was; "" while records flow.
 
-        What the disk reported stands until a record is durable again.
+        What the disk reported stands until a record is durable again; one that reports nothing at all is no better.
         """
         with self._cond:
+            hanging = self._clock.monotonic() - self._sync_began if self._syncing else 0.0
+            if hanging > _STUCK_S:
+                return f"the disk of the spool does not answer for {hanging:.0f} s"
             try:
                 self._check(self._refused)
             except (SpoolFull, SpoolFailed, OSError) as error:
@@ -197,7 +202,7 @@ class Writer:
     def _sync(self, segment: OpenSegment) -> None:
         """Lead a group commit: the lock is released while the disk works."""
         number, end = self._next - 1, segment.end
-        self._syncing = True
+        self._syncing, self._sync_began = True, self._clock.monotonic()
         self._cond.release()
         failure: OSError | None = OSError("interrupted")
         try:

@@ -97,11 +97,15 @@ class Pool:
     Args:
         setup: gives what each new process is told.
         folder: the process's own, emptied at each start.
+
+    Attributes:
+        trouble: why the process did not start the last time; empty when it did.
     """
 
     def __init__(self, setup: Setup, folder: Path) -> None:
         self._setup, self._folder = setup, folder
         self._process: _Process | None = None
+        self.trouble = ""
         self._starting = asyncio.Lock()
         self._slots = asyncio.Semaphore(SLOTS)
 
@@ -178,11 +182,13 @@ class Pool:
             if process is not None:
                 process.end()
             happenings.emit(DOWN, error=repr(error))
-            raise SandboxDown(f"the process for statements does not start ({error!r}); see the log of keep") from error
+            self.trouble = f"the process for statements does not start ({error!r}); see the log of keep"
+            raise SandboxDown(self.trouble) from error
         except BaseException:  # keep ends while it starts
             if process is not None:
                 process.end()
             raise
+        self.trouble = ""
         happenings.emit(STARTED, pid=process.popen.pid, confined=confined)
         if not confined and "url" not in setup:
             happenings.emit(UNCONFINED)

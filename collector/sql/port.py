@@ -108,6 +108,11 @@ class SqlPort:
         if reply is not None:
             await send_whole(send, reply, head=scope["method"] == "HEAD")
 
+    @property
+    def trouble(self) -> str:
+        """Why no statement can run; empty while they do."""
+        return self._pool.trouble
+
     async def _answer(self, scope: Scope, headers: Mapping[str, str], receive: Receive, send: Send) -> Reply | None:
         """A small reply, or None when the result was sent."""
         if not self._any_host and _hostname(headers.get("host", "")) not in LOOPBACK:

@@ -16,8 +16,10 @@ from collector.audit.journal import Journal
 from collector.audit.report import Report
 from collector.audit.signing import JournalSettings
 from collector.audit.verify import Copy, Wish, snapshots, verify
+from collector.keep import audit_copy
 from collector.keep.audit_copy import AuditCopy
 from collector.verbs.audit_source import rows_of
+from fusebox import happenings
 from fusebox.clock import ManualClock
 from tests.collector.keep_bench import Bench
 from tests.fixtures.agents import eventually
@@ -129,3 +131,31 @@ def test_rows_that_the_engine_remembers_and_does_not_have_are_written(site: Copi
         AuditCopy(site.bench.engine, site.root).step()
         assert site.verified().status == 0
         site.change("DELETE WHERE 1")
+
+
+def test_a_line_that_no_row_can_hold_is_counted_and_stops_no_other_from_being_copied(site: Copied) -> None:
+    site.life(*map(odd, range(2))).close()
+    (file,) = chain_files(site.root / "watch")
+    stranger = site.root / "keep" / file.name  # it comes first
+    stranger.parent.mkdir()
+    stranger.write_bytes(file.read_bytes().splitlines()[0].replace(b'"writer":"watch"', b'"writer":7') + b"\n")
+    before = happenings.counts()["audit_line_unreadable"]
+    site.copy.start()
+    eventually(lambda: rows(site) == 2, what="the others are copied")
+    site.copy.stop()
+    assert happenings.counts()["audit_line_unreadable"] > before
+
+
+def test_a_copy_that_fails_for_long_says_so_until_it_works(site: Copied, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit_copy, "_STUCK_S", 0.5)
+    site.life(odd(0)).close()
+    site.bench.engine.writer().command("RENAME TABLE audit_log TO elsewhere")
+    site.copy.start()
+    eventually(lambda: "the journal is not copied" in site.copy.trouble())
+    site.bench.engine.writer().command("RENAME TABLE elsewhere TO audit_log")
+    eventually(lambda: not site.copy.trouble() and rows(site) == 1)
+    site.copy.stop()
+
+
+def rows(site: Copied) -> object:
+    return site.bench.engine.writer().command("SELECT count() FROM audit_log")

@@ -101,6 +101,28 @@ def test_health_and_metrics_tell_of_the_flow(roles: StartRoles) -> None:
     writer.close()
 
 
+def test_health_says_that_no_statement_can_run(roles: StartRoles) -> None:
+    running = roles("keep")
+    url, folder = running.info("keep")["url"], running.config.data_dir / "sandbox"
+    until(lambda: _rows(running, "SELECT 1") == [[1]], "statements run")
+    folder.rename(folder.with_name("away"))
+    folder.write_text("in the way of the next process")
+    os.kill(_sandbox_of(running.supervisor.pid("keep")), signal.SIGKILL)
+    assert requests.post(url, "SELECT 1", timeout=PATIENCE_S).status_code == 503
+    health = requests.get(f"{url}/healthz", timeout=PATIENCE_S)
+    assert health.status_code == 503
+    assert "the process for statements does not start" in health.json()["reason"]
+    folder.unlink()
+    assert _rows(running, "SELECT 1") == [[1]]
+    assert requests.get(f"{url}/healthz", timeout=PATIENCE_S).status_code == 200
+
+
+def _sandbox_of(keep: int) -> int:
+    children = Path(f"/proc/{keep}/task").glob("*/children")
+    pids = [int(pid) for each in children for pid in each.read_text().split()]
+    return next(pid for pid in pids if b"collector.sql.sandbox" in Path(f"/proc/{pid}/cmdline").read_bytes())
+
+
 def test_garbage_becomes_a_dead_letter_and_its_neighbours_are_kept(roles: StartRoles) -> None:
     running = roles("keep")
     writer = _spool(running)

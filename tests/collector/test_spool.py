@@ -16,6 +16,8 @@ from collector.spool.record import HEADER
 from fusebox import happenings
 from fusebox.clock import ManualClock
 from fusebox.errors import ConfigError, DataDirInUse
+from tests.fixtures.agents import eventually
+from tests.need import PATIENCE_S
 
 MIB = 1 << 20
 GOLDEN = Path(__file__).parent / "golden"
@@ -214,6 +216,24 @@ def test_a_failed_sync_is_not_repeated_and_not_acknowledged(
     reopened = Writer(folder, MIB)
     assert payloads(Reader(folder, "watch")) == [b"before", b"after"]
     reopened.close()
+
+
+def test_a_disk_that_does_not_answer_shows_while_the_record_waits(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, answers, real = ManualClock(), threading.Event(), os.fdatasync
+    writer = Writer(folder, 64 * MIB, clock=clock)
+    monkeypatch.setattr(os, "fdatasync", lambda fd: (answers.wait(PATIENCE_S), real(fd)))
+    appending = threading.Thread(target=writer.append, args=(b"waits",))
+    appending.start()
+    eventually(lambda: writer._syncing, what="the disk has it")
+    assert writer.trouble() == ""
+    clock.advance(11)
+    assert "does not answer for 11 s" in writer.trouble()
+    answers.set()
+    appending.join(PATIENCE_S)
+    assert writer.trouble() == ""
+    writer.close()
 
 
 def test_when_the_failed_part_cannot_be_cut_the_writer_refuses_until_reopened(
