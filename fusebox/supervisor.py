@@ -1,5 +1,7 @@
 """Runs services as child processes: starts them in order, restarts one that dies, stops them in reverse.
 
+What they print goes to ``<data_dir>/<name>.log``, which is put aside when it is full (:mod:`fusebox.log_files`).
+
 A service is an entry point of the group ``fusebox.services`` that names a function ``main(config) -> None`` which
 blocks until SIGTERM (see :func:`fusebox.lifecycle.serve`) and announces itself in the data folder when it is ready.
 """
@@ -21,6 +23,7 @@ from fusebox import happenings
 from fusebox.config import Config
 from fusebox.errors import FuseboxError
 from fusebox.lifecycle import PARENT_ENV
+from fusebox.log_files import copy_full
 from fusebox.rundir import lookup
 
 SERVICES: Final = "fusebox.services"
@@ -29,8 +32,10 @@ _POLL_S: Final = 0.05
 _RESTART_S: Final = 0.5
 _YOUNG_S: Final = 10.0
 _MAX_PAUSE_S: Final = 30.0
+_LOGS_EVERY_S: Final = 5.0
 
 RESTARTED: Final = happenings.declare("service_restarted", logging.ERROR, "a service died and was started again")
+UNSTARTED: Final = happenings.declare("service_unstarted", logging.ERROR, "a service cannot be started; tried again")
 
 
 class ServiceFailed(FuseboxError):
@@ -44,6 +49,10 @@ class _Child:
     started: float = field(default_factory=time.monotonic)
     pause: float = 0.0
     """Seconds that a successor waits, counted from this one's start; doubles while they die young."""
+
+    def put_off(self) -> None:
+        """No successor could be started: try again later, and ever more rarely."""
+        self.started, self.pause = time.monotonic(), min(_MAX_PAUSE_S, max(_RESTART_S, self.pause * 2))
 
     def due(self) -> bool:
         return time.monotonic() >= self.started + self.pause
@@ -101,7 +110,7 @@ class Supervisor:
         return next(c.process.pid for c in self._children if c.name == name)
 
     def _spawn(self, name: str) -> _Child:
-        with _log(self._config.data_dir / f"{name}.log") as log:
+        with _log(self._log(name)) as log:
             process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "fusebox", "service", name],  # -P: the current folder shadows nothing
                 env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
@@ -121,15 +130,31 @@ class Supervisor:
         raise ServiceFailed(f"{child.name} is not ready after {_READY_S:.0f} s: {self._last_words(child.name)}")
 
     def _last_words(self, name: str) -> str:
-        lines = (self._config.data_dir / f"{name}.log").read_text(errors="replace").strip().splitlines()
+        lines = self._log(name).read_text(errors="replace").strip().splitlines()
         return lines[-1] if lines else "it printed nothing"
 
+    def _log(self, name: str) -> Path:
+        return self._config.data_dir / f"{name}.log"
+
     def _watch(self) -> None:
+        logs_due = time.monotonic()
         while not self._stopping.wait(_RESTART_S):
             for index, child in enumerate(self._children):
                 if child.process.poll() is not None and not self._stopping.is_set() and child.due():
-                    happenings.emit(RESTARTED, service=child.name, status=child.process.returncode)
-                    self._children[index] = self._successor(child)
+                    self._restart(index, child)
+            if time.monotonic() >= logs_due:
+                logs_due = time.monotonic() + _LOGS_EVERY_S
+                for name in self._names:
+                    copy_full(self._log(name))
+
+    def _restart(self, index: int, child: _Child) -> None:
+        try:
+            self._children[index] = self._successor(child)
+        except OSError as error:  # no room, no memory, no more processes: it may pass, and the others need us
+            happenings.emit(UNSTARTED, service=child.name, error=str(error))
+            child.put_off()
+        else:
+            happenings.emit(RESTARTED, service=child.name, status=child.process.returncode)
 
     def _successor(self, child: _Child) -> _Child:
         crashed = child.crashed_early()

@@ -23,6 +23,7 @@ from collector.alerts.sinks.http import EVERYWHERE, Poster, is_public, is_within
 from collector.alerts.sinks.log import LogSink
 from collector.alerts.sinks.webhook import WebhookSink
 from collector.alerts.waiting import Grouping
+from fusebox import log_files
 from fusebox.clock import SystemClock
 from fusebox.control import ControlClient
 from fusebox.errors import ConfigError
@@ -89,6 +90,14 @@ def test_a_dead_sink_delays_no_other(outbox: Callable[..., Outbox], tmp_path: Pa
     until((tmp_path / "alerts.log").exists, "the log has it")
     assert json.loads((tmp_path / "alerts.log").read_text())["id"] == "alert_1"
     until(lambda: box.counts() == {"pending": 1, "delivered": 1, "failed": 0}, "the webhook's waits")
+
+
+def test_a_log_that_is_full_makes_room_for_the_next_alert(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_files, "MAX_BYTES", 1)
+    log = LogSink(tmp_path / "alerts.log")
+    assert [log.deliver(one(number)).fate for number in (1, 2, 3)] == [Fate.DELIVERED] * 3
+    kept = {path.name: json.loads(path.read_text())["id"] for path in tmp_path.iterdir()}
+    assert kept == {"alerts.log": "alert_3", "alerts.log.1": "alert_2"}
 
 
 def test_what_waits_survives_a_restart(receiver: Receiver, outbox: Callable[..., Outbox]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fusebox import happenings, supervisor
+from fusebox import happenings, log_files, supervisor
 from fusebox.config import Config
 from fusebox.rundir import lookup
 from fusebox.supervisor import ServiceFailed, Supervisor
@@ -31,6 +31,14 @@ class Named:
 def one(config): serve(Named("one", config.data_dir))
 def two(config): serve(Named("two", config.data_dir))
 def broken(config): sys.exit("no database here")
+"""
+TALKER = """
+import threading, time
+def talk():
+    for number in range(10**9):
+        print("line", number, flush=True)
+        time.sleep(0.001)
+threading.Thread(target=talk, daemon=True).start()
 """
 ENTRY_POINTS = "[fusebox.services]\none = standin:one\ntwo = standin:two\nbroken = standin:broken\n"
 
@@ -125,6 +133,41 @@ def test_one_that_keeps_dying_is_restarted_ever_more_rarely(
     began = time.monotonic()
     eventually(lambda: happenings.counts()["service_restarted"] == before + 6)
     assert time.monotonic() - began >= 0.05 + 0.1 + 0.2 + 0.4  # each waits twice as long as the one before
+
+
+def test_one_that_cannot_be_started_again_keeps_nobody_else_from_it(
+    start: Callable[..., Supervisor], tmp_path: Path
+) -> None:
+    before = happenings.counts()["service_unstarted"]
+    up, log = start("one", "two"), tmp_path / "data" / "one.log"
+    first, second = up.pid("one"), up.pid("two")
+    log.unlink()
+    log.mkdir()  # nothing can be written there, as on a full disk
+    os.kill(first, signal.SIGKILL)
+    eventually(lambda: happenings.counts()["service_unstarted"] > before)
+    os.kill(second, signal.SIGKILL)
+    eventually(lambda: up.pid("two") != second, what="the other is started again")
+    log.rmdir()
+    eventually(lambda: up.pid("one") != first, what="and this one, once it can be")
+
+
+def test_a_log_that_is_full_is_put_aside_while_its_service_goes_on_writing(
+    start: Callable[..., Supervisor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_files, "MAX_BYTES", 10_000)
+    monkeypatch.setattr(supervisor, "_LOGS_EVERY_S", 0.0)
+    (tmp_path / "site" / "standin.py").write_text(f"{STANDIN}{TALKER}")
+    before = happenings.counts()["log_rotated"]
+    up, log = start("one"), tmp_path / "data" / "one.log"
+    eventually(lambda: happenings.counts()["log_rotated"] >= before + 2, what="it was put aside twice")
+    os.kill(up.pid("one"), signal.SIGSTOP)
+    eventually(lambda: sorted(path.name for path in log.parent.glob("*one.log*")) == ["one.log", "one.log.1"])
+    assert log_files.aside(log).stat().st_mode & 0o077 == 0
+    older, newer = log_files.aside(log).read_text().splitlines(), log.read_text().splitlines()
+    assert log_files.aside(log).stat().st_size >= 10_000
+    assert "line 0" not in older
+    assert all(line.startswith("line ") for line in (*older, *newer)), "whole lines"
+    os.kill(up.pid("one"), signal.SIGCONT)
 
 
 def test_nothing_is_left_when_a_child_ignores_the_request(start: Callable[..., Supervisor], tmp_path: Path) -> None:
