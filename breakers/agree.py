@@ -10,7 +10,7 @@
 
 A row's version only grows. One that is older than what the board told before, or that does not know the opening which
 the board told of, was flushed, rolled back or failed over: nothing is decided on it, the row that this process knows is
-put back first. So a store that forgets never closes a circuit.
+put back first. So a store that forgets never closes a circuit. A row that is over is not put back: it was let go.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from threading import Lock
 from typing import Final
 
 from breakers.board import Board, Step
-from breakers.rows import Row, knows, num
+from breakers.rows import FORGET_S, Row, is_over, knows, num
 from breakers.snapshot import Snapshot
 from breakers.steps import REFUSED
 from fusebox import happenings
@@ -39,6 +39,7 @@ BOARD_LOST: Final = happenings.declare(
     "circuit_board_lost", logging.ERROR, "the store had lost or rolled back a circuit; it was put back"
 )
 _MAX_OWED: Final = 16
+_FORGET_AT_ONCE: Final = 100
 
 
 class Agreement:
@@ -111,6 +112,19 @@ class Agreement:
         self._away, self.agreed_at = False, self._clock.monotonic()
         return noticed
 
+    def forget(self) -> int:
+        """Have the board let go of some of what is over; how many rows it did."""
+        before = self._clock.now() - FORGET_S
+        old = [agent for agent in self._view.over(before) if agent not in self._owed][:_FORGET_AT_ONCE]
+        try:
+            gone = [agent for agent in old if self._board.forget(agent, self._view.row(agent), before)]
+        except StoreUnavailable as error:
+            self._lost_store(error)
+            return 0
+        for agent in gone:
+            self._view.forget(agent)
+        return len(gone)
+
     def _alone(self, agent: str, wish: Row) -> Step:
         step = self._board.imagine(self._view.row(agent), wish)
         if step.word != REFUSED:
@@ -144,9 +158,13 @@ class Agreement:
                     self._view.hear(agent, step.row)
 
     def _read(self) -> list[Transition]:
-        rows = self._news()
+        rows, before = self._news(), self._clock.now() - FORGET_S
         for agent, row in rows.items():
-            if agent not in self._owed and self._is_lost(agent, row):
+            if agent in self._owed:
+                continue
+            if not row and is_over(self._view.row(agent), before):
+                self._view.forget(agent)
+            elif self._is_lost(agent, row):
                 rows[agent] = self._put_back(agent, self._view.row(agent))
         return [moved for agent, row in rows.items() if (moved := self._take(agent, row))]
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from breakers.rows import Row, text
-from breakers.steps import LOST, MOVED, STEP
+from breakers.steps import DONE, LOST, MOVED, STEP
 from fusebox.clock import Clock
 from fusebox.records import State, new_id
 from fusebox.store import Store
@@ -66,6 +66,11 @@ class Board:
     def restore(self, agent: str, row: Row) -> Row:
         """Put a row back that the store has lost, unless it holds one that has seen as much; what it holds then."""
         return self._run(agent, row | {"kind": "restore", "now": "0", "seen": "0", "id": new_id("put")}).row
+
+    def forget(self, agent: str, row: Row, before: float) -> bool:
+        """Delete a row that is over, if it is still this one; False when it is not, or did not end before that."""
+        wish = {"kind": "forget", "expect": row["version"], "before": text(before), "id": ""}
+        return self.step(agent, wish).word == DONE
 
     def row(self, agent: str) -> Row:
         """One agent's row; empty when its circuit never moved."""

@@ -162,6 +162,10 @@ class Circuits:
             self.clear_failures(transition.agent)
         return noticed
 
+    def forget(self) -> int:
+        """Have the board let go of some circuits that have been closed for a month; how many."""
+        return self._agreement.forget()
+
     # --- running a handler -----------------------------------------------------------------------------------------
     @contextmanager
     def calling(self, agent: str) -> Iterator[None]:

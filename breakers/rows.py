@@ -23,6 +23,10 @@ back: the newer version stands. But what happened meanwhile on the poorer row mu
 stopped by an opening that the other does not know, the circuit stays open, and the row then knows both: each of them
 stops the agent until somebody who knows of it has closed the circuit, in whichever order rows are put back. An opening
 that was forgotten for sixteen later ones counts as unknown: the circuit then opens once more than it need.
+
+A row that has said nothing but ``closed`` for :data:`FORGET_S` is let go, by the store and by every process: otherwise
+all agents that ever were would be read and kept by all that are. Where one comes back all the same, nothing is stopped
+or freed by it.
 """
 
 from __future__ import annotations
@@ -33,6 +37,8 @@ from typing import Final
 Row = dict[str, str]
 
 PROBE: Final = "probe:"
+FORGET_S: Final = 30 * 86_400.0
+"""Long enough for every trip to be forgiven at an open time of an hour, which is the most by default."""
 _OPENINGS: Final = 16
 
 
@@ -63,6 +69,11 @@ def stopped_by(row: Row) -> str:
 def knows(row: Row, ids: str) -> bool:
     """True when the row has seen those openings."""
     return not _unknown(row, ids)
+
+
+def is_over(row: Row, before: float) -> bool:
+    """True when nobody misses the row: closed, in the normal mode, and not moved since ``before``."""
+    return (row.get("state"), row.get("mode")) == ("closed", "normal") and num(row, "moved") < before
 
 
 def remember(row: Row, id_: str) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from threading import Lock
 
 from breakers.board import shown
-from breakers.rows import PROBE, Row, num, permits, stopped_by
+from breakers.rows import PROBE, Row, is_over, num, permits, stopped_by
 from fusebox.clock import Clock
 from fusebox.records import State
 
@@ -92,6 +92,16 @@ class Snapshot:
     def changes(self) -> dict[str, str]:
         """The ``change`` of every row as this process believes it, by agent."""
         return {agent: row.get("change", "") for agent, row in self._rows.copy().items()}
+
+    def over(self, before: float) -> list[str]:
+        """Agents whose rows nobody misses."""
+        return [agent for agent, row in self._rows.copy().items() if is_over(row, before)]
+
+    def forget(self, agent: str) -> None:
+        """As if nothing had ever been known of the agent's circuit."""
+        with self._lock:
+            for known in (self._rows, self._circuits, self.stopping, self._synced, self._stopped_by, self._due):
+                known.pop(agent, None)
 
     def row(self, agent: str) -> Row:
         """The raw row (empty when nothing is known)."""

@@ -63,6 +63,12 @@ end
 if num(r.version) < num(w.seen) or not knows(r, w.stopped_by) then return {'lost', '', ''} end
 r.state, r.mode = r.state or 'closed', r.mode or 'normal'
 local state, mode = r.state, r.mode
+if w.kind == 'forget' then
+  local over = state == 'closed' and mode == 'normal' and num(r.moved) < num(w.before)
+  if not over or num(r.version) ~= num(w.expect) then return answer('refused', state, mode) end
+  redis.call('DEL', KEYS[1])
+  return {'done', state, mode}
+end
 
 local held = 'probe:' .. (w.holder or '')
 local function holds() return r.state == 'half_open' and r[held] ~= nil end

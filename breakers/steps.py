@@ -12,6 +12,8 @@ the agent stopped (``stopped_by``), was lost, flushed or restored from a backup:
 ``lost``. ``restore`` puts back the row that the asker knows. Where one side is stopped by an opening that the other
 does not know, the circuit stays open: so no opening is forgotten, whoever puts back what.
 
+``forget`` deletes a row that is over, unless it has changed (``expect``) or moved since ``before``.
+
 A clock that ran ahead must not keep the circuit open longer than meant: times in the future are brought back to
 ``now`` by the next who asks.
 
@@ -26,7 +28,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from breakers.rows import PROBE, Row, knows, num, permits, put_back, remember, stopped_by, text
+from breakers.rows import PROBE, Row, is_over, knows, num, permits, put_back, remember, stopped_by, text
 from fusebox.store import Script
 
 MOVED: Final = "moved"
@@ -50,6 +52,11 @@ def _twin(hash_: Row, args: tuple[str, ...]) -> list[str]:
         return [LOST, "", ""]
     row = {"state": "closed", "mode": "normal", **hash_}
     state, mode = row["state"], row["mode"]
+    if w["kind"] == "forget":
+        if not is_over(row, num(w, "before")) or num(row, "version") != num(w, "expect"):
+            return [REFUSED, state, mode, *_flat(row)]
+        hash_.clear()
+        return [DONE, state, mode]
     kind = KINDS.get(w["kind"])
     word = kind(row, w) if kind else REFUSED
     if word != REFUSED:

@@ -55,7 +55,7 @@ class Store(Protocol):
 
         With ``ttl``, the hash is forgotten so many seconds (unscaled) from now, unless a step says so again before.
         With ``index``, the same step notes the hash's field ``change`` in the hash ``index``, under ``key``: who
-        follows many hashes reads that one. The two do not go together.
+        follows many hashes reads that one, where a hash that is gone does not stand. The two do not go together.
         """
 
     def read(self, key: str) -> dict[str, str]:
@@ -103,7 +103,16 @@ class MemoryStore:
                     self._expiry[key] = now + ttl
                     self._expiry.move_to_end(key)
                 if index:
-                    self._hashes.setdefault(index, {})[key] = hash_.get("change", "")
+                    self._note(index, key, hash_)
+
+    def _note(self, index: str, key: str, hash_: dict[str, str]) -> None:
+        entries = self._hashes.setdefault(index, {})
+        if hash_:
+            entries[key] = hash_.get("change", "")
+        else:
+            entries.pop(key, None)
+        if not entries:
+            del self._hashes[index]
 
     def read(self, key: str) -> dict[str, str]:
         with self._lock:
@@ -179,7 +188,10 @@ def _expiring(lua: str) -> str:
 
 def _indexed(lua: str) -> str:
     """The step, and what it left as the hash's change in the index."""
-    return _then(lua, "redis.call('HSET', KEYS[2], KEYS[1], redis.call('HGET', KEYS[1], 'change') or '')")
+    note = "redis.call('HSET', KEYS[2], KEYS[1], redis.call('HGET', KEYS[1], 'change') or '')"
+    return _then(
+        lua, f"if redis.call('EXISTS', KEYS[1]) == 1 then {note} else redis.call('HDEL', KEYS[2], KEYS[1]) end"
+    )
 
 
 def _then(lua: str, more: str) -> str:

@@ -15,6 +15,7 @@ from breakers.board import Board
 from breakers.circuit import Circuits
 from breakers.latch import Latch
 from breakers.panel import Panel
+from breakers.rows import FORGET_S
 from breakers.rules import load_rules
 from collector.alerts.build import Workshop
 from collector.alerts.outbox import Outbox
@@ -48,6 +49,7 @@ from collector.watch.dispatch import Dispatch
 from collector.watch.door import Door
 from collector.watch.errands import Errands
 from collector.watch.fleet import Fleet
+from collector.watch.forgetting import Forgetting
 from collector.watch.heartbeat import Heartbeat
 from collector.watch.history import History
 from collector.watch.leases import Leases, Receipts
@@ -259,6 +261,7 @@ class Watch:
             "a board that others move": self._look_at_board, "trips to be carried out": self._trips.chase,
             "scores": self._scores.tick, "damage": self._damage.look, "receipts": self._vigil.look,
             "approvals": self._approving.look, "what reaches nobody": self._reach.look,
+            "circuits of long ago": Forgetting(self._circuits, clock).look,
         })  # fmt: skip
 
     def _approve(self, dispatch: Dispatch) -> None:
@@ -328,7 +331,7 @@ class Watch:
                 learner.learn(entry)
         relatch.apply()
         self._telling.catch_up()
-        for transition in self._history.recent():
+        for transition in self._history.recent(self._clock.now() - FORGET_S):
             self._circuits.adopt(transition)
         self._begin()
         damaged = happenings.counts()[DAMAGED.name] - passed_over

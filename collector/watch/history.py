@@ -59,10 +59,12 @@ class History:
             last = self._recent.get(agent)
             return last[-1].time if last else 0.0
 
-    def recent(self) -> list[Transition]:
-        """The newest transitions of every circuit, in order of each."""
+    def recent(self, before: float) -> list[Transition]:
+        """The newest transitions of every circuit, in order of each; none of a circuit that has been closed since
+        ``before``, which the board may have let go of."""
         with self._lock:
-            return [transition for recent in self._recent.values() for transition in recent]
+            standing = [r for r in self._recent.values() if r[-1].after is not State.CLOSED or r[-1].time >= before]
+            return [transition for recent in standing for transition in recent]
 
     def trips(self) -> list[dict[str, Any]]:
         """The newest openings, newest first, as plain data."""

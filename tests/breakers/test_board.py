@@ -55,7 +55,11 @@ def wishes() -> st.SearchStrategy[Row]:
         st.one_of(st.just(""), STATES), st.one_of(st.just(""), MODES), st.sampled_from(["-500", "0", "40"]),
         st.sampled_from(["a1", "a2", ""]),
     )  # fmt: skip
-    return st.one_of(trip, probe, held, mode, plain, adopt, back)
+    forget = st.builds(
+        lambda expect, before: {"kind": "forget", "expect": expect, "before": before},
+        st.sampled_from(["1", "2", "3", "9"]), st.sampled_from(["0", "9e9"]),
+    )  # fmt: skip
+    return st.one_of(trip, probe, held, mode, plain, adopt, back, forget)
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +127,11 @@ def _follows_the_diagram(wish: Row, reply: list[str]) -> None:
     kind = wish["kind"]
     if word == "lost" or kind in ("adopt", "restore"):
         return
-    if kind == "mode":
+    if kind == "forget" and word == "done":
+        assert (before, mode, after) == ("closed", "normal", {}), (
+            "nothing that stops an agent, or lets it, is forgotten"
+        )
+    elif kind == "mode":
         assert after["state"] == before
         assert (word == "moved") == (wish["mode"] != mode)
     elif word == "moved":

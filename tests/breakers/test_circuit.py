@@ -619,3 +619,59 @@ def test_a_stored_state_that_is_none_of_ours_stops_the_agent(store: Store, clock
 def test_an_unknown_agent_is_closed(circuits: Circuits) -> None:
     assert circuits.circuit("stranger") == Circuit("stranger")
     assert circuits.all() == []
+
+
+MONTH_S = 31 * 86_400.0
+
+
+def test_a_circuit_that_was_closed_for_a_month_is_let_go_by_the_board_and_by_every_process(
+    store: Store, clock: ManualClock
+) -> None:
+    watch, other = process(store, clock), process(store, clock)
+    for agent in ("gone", "open", "off"):
+        watch.trip(agent, **WHY)
+    watch.reset("gone", **BY)
+    watch.reset("off", **BY)
+    watch.set_mode("off", "disabled", **BY)
+    other.refresh()
+    clock.advance(MONTH_S)
+    before = happenings.counts()["circuit_board_lost"]
+    assert (watch.forget(), watch.forget()) == (1, 0)
+    for circuits in (watch, other):
+        circuits.refresh()
+        known = {circuit.agent: circuit.shown for circuit in circuits.all()}
+        if store.shared or circuits is watch:
+            assert known == {"off": State.DISABLED, "open": State.OPEN}
+    assert "gone" not in str((store.keys(""), store.read("fusebox:default:circuits")))
+    assert happenings.counts()["circuit_board_lost"] == before, "it was not lost"
+    assert other.trip("gone", **WHY)
+    assert not act(other, "gone")
+
+
+def test_one_that_moves_while_it_is_let_go_stays(redis_server: RedisServer, clock: ManualClock) -> None:
+    store = RedisStore(redis_server.url)
+    watch = process(store, clock)
+    watch.trip("a", **WHY)
+    watch.reset("a", **BY)
+    clock.advance(MONTH_S)
+    process(store, clock).trip("a", **WHY)
+    assert watch.forget() == 0
+    watch.refresh()
+    assert not act(watch)
+
+
+def test_a_process_that_was_away_while_one_was_let_go_frees_nobody(
+    redis_server: RedisServer, clock: ManualClock
+) -> None:
+    store = RedisStore(redis_server.url)
+    watch, away = process(store, clock), process(store, clock)
+    watch.trip("a", **WHY)
+    away.refresh()
+    watch.reset("a", **BY)
+    clock.advance(MONTH_S)
+    assert watch.forget() == 1
+    watch.trip("a", **WHY)
+    away.refresh()
+    watch.refresh()
+    assert not act(away)
+    assert not act(watch)

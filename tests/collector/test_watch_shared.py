@@ -1,6 +1,7 @@
 """Watch and agent processes on one Redis: what the board says, what it loses, and what happens without it."""
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.request import urlopen
@@ -10,7 +11,7 @@ from pydantic import SecretStr
 
 from breakers.board import Board
 from breakers.circuit import Circuits
-from fusebox.clock import SystemClock
+from fusebox.clock import ManualClock, SystemClock
 from fusebox.config import Config
 from fusebox.store import RedisStore
 from tests.collector.test_watch_control import raw
@@ -81,6 +82,24 @@ def test_a_redis_that_hangs_shows_in_health_and_people_are_told_once(
 def metrics(harness: Harness) -> str:
     with urlopen(f"{harness.watch.url}/metrics", timeout=5) as answer:
         return str(answer.read().decode())
+
+
+def test_watch_lets_go_of_circuits_of_long_ago_and_brings_none_back(
+    harness: Harness, redis_server: RedisServer, theirs: Circuits
+) -> None:
+    long_ago = ManualClock(time.time() - 40 * 86_400)
+    then = Circuits(Board(RedisStore(redis_server.url), long_ago), long_ago)
+    harness.stop()
+    for agent in ("gone", "stuck"):
+        then.trip(agent, reason="loop", actor="operator:jo")
+    then.reset("gone", reason="fixed", actor="operator:jo")
+    harness.start()
+    store = RedisStore(redis_server.url)
+    until(lambda: store.keys("fusebox:default:circuit:") == ["fusebox:default:circuit:stuck"], "it is let go")
+    assert store.read("fusebox:default:circuits").keys() == {"fusebox:default:circuit:stuck"}
+    harness.restart()
+    until(lambda: harness.state("stuck") == "open", "watch knows what stands")
+    assert store.keys("fusebox:default:circuit:") == ["fusebox:default:circuit:stuck"]
 
 
 def test_without_redis_watch_still_trips_kills_and_alerts(
