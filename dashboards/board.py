@@ -11,7 +11,7 @@ import streamlit as st
 from dashboards.links import Name, link
 from dashboards.state import Asked, memory
 from dashboards.text import count, lasted, many, spark, tag, visible
-from dashboards.view import NORMAL, Board, Standing, Tile, matching
+from dashboards.view import NORMAL, Board, Standing, Tile, matching, some_of
 
 TILES: Final = 50
 COLUMNS: Final = 3
@@ -110,7 +110,7 @@ def _draw_tile(tile: Tile, trip: str, board: Board, *, acting: bool) -> None:
             if tile.since:
                 st.caption(f"for {lasted(board.time - tile.since)}")
             if late := board.late(tile.agent):
-                st.text(f"not confirmed by {visible(', '.join(late))}: it may still act there")
+                st.text(f"not confirmed by {visible(some_of(late))}: it may still act there")
         if trip and tile.standing is not Standing.CLOSED:
             link(Name.INCIDENT, "What happened", ":material/emergency:", trip=trip)
         with st.container(key=f"facts-{name}"):

@@ -6,7 +6,7 @@ warning in one word. Worst first: killed, open, half_open, warning, closed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
@@ -189,10 +189,13 @@ class Board:
     reported: tuple[Reported, ...] = ()
 
     def late(self, agent: str) -> list[str]:
-        """Processes that should have stopped this agent by now, and have not said so."""
-        scopes = (ALL, agent_scope(agent))
-        overdue = (each for each in self.awaited if each.overdue and each.scope in scopes)
-        return sorted({process for each in overdue for process in each.missing})
+        """Processes that should have stopped this agent by now, and have not said so. Of an order for all agents: those
+        that run it, and those of which nobody knows any more what they run."""
+        overdue = [each for each in self.awaited if each.overdue]
+        own = {process for each in overdue if each.scope == agent_scope(agent) for process in each.missing}
+        wide = {process for each in overdue if _is_for_all(each.scope) for process in each.missing}
+        others = {each.process for each in self.processes if agent not in each.agents} if wide else set()
+        return sorted(own | (wide - others))
 
     def tally(self) -> dict[Standing, int]:
         """How many agents there are of each standing."""
@@ -200,6 +203,15 @@ class Board:
         for tile in self.tiles:
             counts[tile.standing] += 1
         return counts
+
+
+def some_of(names: Sequence[str]) -> str:
+    """The first three, and how many more there are."""
+    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if names[_NAMED:] else "")
+
+
+def _is_for_all(scope: str) -> bool:
+    return scope == ALL or scope.startswith("tenant:")
 
 
 def read_board(data: Json) -> Board:
@@ -280,7 +292,7 @@ def _why(data: Json, standing: Standing) -> tuple[str, float]:
 
 def _with_reported(killed_in: tuple[str, ...], standing: Standing, reason: str) -> tuple[Standing, str]:
     """A process that says so stops nobody, so the agent is not shown as killed: somebody has to look."""
-    where = ", ".join(killed_in[:_NAMED]) + (f" and {len(killed_in) - _NAMED} more" if killed_in[_NAMED:] else "")
+    where = some_of(killed_in)
     said = f"killed in {where} by an order that watch does not know"
     return (Standing.WARNING, said) if standing is Standing.CLOSED else (standing, f"{said}; {reason}")
 

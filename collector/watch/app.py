@@ -55,6 +55,7 @@ from collector.watch.history import History
 from collector.watch.leases import Leases, Receipts
 from collector.watch.lifted import Lifted
 from collector.watch.live import BEHIND_S, Judge, Live
+from collector.watch.noted import Noted
 from collector.watch.orders import Orders
 from collector.watch.policy import PolicyLook
 from collector.watch.poll import CommandLog
@@ -229,9 +230,10 @@ class Watch:
             told=self._telling.ordered,
         )  # fmt: skip
         self._approve(dispatch)
+        noted = Noted(clock)
         uplink = Uplink(
             self._latch, self._circuits, self._journal, dispatch, self._log, self._leases, self._receipts, self._trips,
-            self._rulings, self._lifted, self._reported, clock,
+            self._rulings, self._lifted, self._reported, noted, clock,
             {"hold": self._approving.hold, "standing": self._approving.standing},
         )  # fmt: skip
         self._judge = Judge(
@@ -261,7 +263,7 @@ class Watch:
             "a board that others move": self._look_at_board, "trips to be carried out": self._trips.chase,
             "scores": self._scores.tick, "damage": self._damage.look, "receipts": self._vigil.look,
             "approvals": self._approving.look, "what reaches nobody": self._reach.look,
-            "circuits of long ago": Forgetting(self._circuits, clock).look,
+            "kills that processes report": noted.tell, "circuits of long ago": Forgetting(self._circuits, clock).look,
         })  # fmt: skip
 
     def _approve(self, dispatch: Dispatch) -> None:

@@ -20,6 +20,7 @@ from collector.watch.body import parse
 from collector.watch.dispatch import Dispatch
 from collector.watch.leases import Leases, Receipts
 from collector.watch.lifted import Lifted
+from collector.watch.noted import Noted
 from collector.watch.poll import CommandLog
 from collector.watch.refusal import BAD_REQUEST, CONFLICT, FORBIDDEN, NOT_FOUND, Refusal
 from collector.watch.reported import Reported
@@ -44,11 +45,7 @@ KILLS_UNTOLD: Final = happenings.declare(
     logging.ERROR,
     "more kills are in force than a snapshot can carry; resume workflows and tools that are over",
 )
-KILLS_REPORTED: Final = happenings.declare(
-    "kills_reported", logging.ERROR, "kills hold in a process by orders that watch does not know; a resume lifts them"
-)
 _MAX_KILLS: Final = 500
-_SHOWN: Final = 5
 _REASON: Final = 500
 _AGENT_STATES: Final = (State.CLOSED, State.OPEN, State.HALF_OPEN)
 
@@ -62,12 +59,13 @@ class Uplink:
 
     def __init__(
         self, latch: Latch, circuits: Circuits, journal: Journal, dispatch: Dispatch, log: CommandLog, leases: Leases,
-        receipts: Receipts, trips: Trips, rulings: Rulings, lifted: Lifted, reported: Reported, clock: Clock,
-        more: Mapping[str, Handler],
+        receipts: Receipts, trips: Trips, rulings: Rulings, lifted: Lifted, reported: Reported, noted: Noted,
+        clock: Clock, more: Mapping[str, Handler],
     ) -> None:  # fmt: skip
         self._latch, self._circuits, self._journal, self._dispatch = latch, circuits, journal, dispatch
         self._log, self._leases, self._receipts, self._trips = log, leases, receipts, trips
-        self._rulings, self._lifted, self._reported, self._clock = rulings, lifted, reported, clock
+        self._rulings, self._lifted, self._reported, self._noted = rulings, lifted, reported, noted
+        self._clock = clock
         self._handlers: dict[str, Handler] = {
             "snapshot": self.snapshot, "poll": self.poll, "receipts": self.receipt, "reports": self.report,
             "denials": self.denials, "commits": self.commits, "leave": self.leave, **more,
@@ -193,7 +191,7 @@ class Uplink:
         unknown = self._reported.among(self._leases.kills(process))
         new = [kill.exactly for kill in unknown if kill.id not in before]
         if new:
-            happenings.emit(KILLS_REPORTED, count=len(new), process=process, kills=new[:_SHOWN])
+            self._noted.add(process, new)
 
     def _note_receipt(self, body: process_bodies.ReceiptBody) -> None:
         payload = {"agents": body.agents, "applied_at": body.applied_at}

@@ -11,9 +11,10 @@ from pydantic import SecretStr
 
 from breakers.latch import Latch
 from collector.tokens import Tokens
+from collector.watch.noted import Noted
 from fusebox import happenings
 from fusebox.cli import main
-from fusebox.clock import SystemClock
+from fusebox.clock import ManualClock, SystemClock
 from fusebox.command import Command, Keyring, Order, Signer
 from fusebox.config import Config
 from fusebox.control import ControlRefused
@@ -188,6 +189,18 @@ def test_one_who_reports_many_kills_does_not_crowd_out_the_others(harness: Harne
     lifted = harness.operator().resume("all", "whatever it is")["lifted"]
     assert f"all {KILL}" in lifted
     assert len(lifted) == 100
+
+
+def test_what_many_processes_report_is_one_line_a_minute_and_each_kill_is_counted() -> None:
+    before, clock = happenings.counts()["kills_reported"], ManualClock()
+    noted = Noted(clock)
+    for number in range(100):
+        noted.add(f"p-{number}", [f"tool:x {number}", "all y"])
+    assert happenings.counts()["kills_reported"] == before + 2, "the first at once"
+    clock.advance(61)
+    noted.tell()
+    noted.tell()
+    assert happenings.counts()["kills_reported"] == before + 200
 
 
 def test_names_of_any_length_keep_no_resume_from_being_obeyed(harness: Harness, process: Process) -> None:

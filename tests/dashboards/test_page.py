@@ -147,6 +147,22 @@ def test_a_kill_that_a_process_has_not_confirmed_is_told_on_the_tile(monkeypatch
     assert told == ["not confirmed by shop-1, shop-2: it may still act there"]
 
 
+def test_a_kill_of_all_that_is_not_confirmed_is_told_on_the_tiles_of_those_that_may_still_act(
+    monkeypatch: Patch, tmp_path: Path
+) -> None:
+    scripted = Standin(tile("ticket-helper", "forced_open"), tile("other", "forced_open"))
+    gone = [f"gone-{number}" for number in range(4)]  # without a lease: whatever they ran
+    scripted.awaited = [{"order": "kill", "scope": "all", "age": 60.0, "missing": ["shop-1", *gone]}]
+    with running(scripted):
+        page = signed_in(monkeypatch, tmp_path, scripted)
+
+    told = [text for text in texts(page) if "not confirmed by" in text]
+    assert sorted(told) == [
+        "not confirmed by gone-0, gone-1, gone-2 and 1 more: it may still act there",
+        "not confirmed by gone-0, gone-1, gone-2 and 2 more: it may still act there",
+    ]
+
+
 def test_an_agent_that_a_process_holds_killed_is_not_shown_as_killed_and_can_be_resumed(
     monkeypatch: Patch, tmp_path: Path
 ) -> None:
