@@ -1,74 +1,46 @@
-"""The kill latch: a set of kills, a set of lifted kill ids and a set of vouched agents, in a file that only grows.
+"""The kill latch: a set of kills, a set of lifted kill ids and a set of vouched agents, which only grow.
 
 An action is stopped when a kill whose id is not lifted covers it: everything, its tenant, its agent, its workflow, its
-tool. The sets only grow, so the latch is a join: the same
-records in any order, any number of times, over any number of restarts and processes, give the same latch. A lift that
-arrives before its kill works: that id never latches. Nothing expires, and no clock takes part.
+tool. Because the sets only grow, the latch is a join: the same records in any order, any number of times, over any
+number of restarts and processes, give the same latch. A lift that arrives before its kill works: that id never latches.
+Nothing expires, and no clock takes part.
 
-File format: JSON Lines, one record each, UTF-8, mode 0600::
-
-    {"op": "kill", "id": …, "scope": …, "reason": …, "operator": …, "time": …, "sum": "<16 hex>"}
-    {"op": "lift", "ids": […], "sum": "<16 hex>"}
-    {"op": "vouch", "agent": …, "sum": "<16 hex>"}
-
-A vouch says that a signed snapshot has once told this file all about an agent: on the strength of it the agent may act
-on its last word while *watch* is away. It lives and dies with the kills beside it. A file vouches for
+A vouch says that a signed snapshot has once told this latch all about an agent: on the strength of it the agent may act
+on its last word while *watch* is away. It lives and dies with the kills beside it. A latch vouches for
 :data:`MAX_VOUCHED` agents: where each run of something is an agent of its own, every process would read about all that
 ever were. One more waits for its snapshot each time.
 
 A lift names a kill by its id; one that *watch* knows by an agent's word alone it names by scope and id
 (:attr:`Kill.exactly`), so that whoever lies about the scope of somebody else's kill has lifted nothing of theirs.
 
-``sum`` is the start of the SHA-256 of the record's canonical JSON without ``sum``.
+Invariants (those of the file are in :mod:`breakers.latch_file`)
 
-Invariants
-
-* A call returns after ``fsync`` (of the folder too, when the file is new). A kill acts in memory *before* it is
-  written; a lift only *after*.
-* Several processes may share a file: appends are serialised by ``flock``, each one ends with a newline, and a writer
-  first takes in what others have appended.
-* A last line without its newline was never acknowledged: it is read when it is whole, else cut off before the next
-  append.
-* A damaged line (or a line of a version that we do not know) may have been a kill of anybody: it latches **all**, as
-  kill ``damaged-<hash of the line>``, loudly. A person who has looked into it lifts that id like any other.
+* A call returns once its record is durable. A kill acts in memory *before* it is written; a lift only *after*.
 * What was latched in memory stays latched, whatever happens to the file; a replaced or deleted file is written anew
   from memory.
 """
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
-import json
 import logging
-import os
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Any, Final
+from typing import Final
 
+from breakers.latch_file import LatchFile, Record
 from fusebox import happenings
-from fusebox.command import ALL, KINDS, canonical, names_someone
+from fusebox.command import ALL, KINDS, names_someone
 from fusebox.errors import BadCommand
 from fusebox.records import Action, ActionKind
-from fusebox.rundir import sync_dir
-from fusebox.secrets_file import private_folder
 
-LATCH_DAMAGED: Final = happenings.declare(
-    "latch_damaged",
-    logging.CRITICAL,
-    "a line of the latch file cannot be read; everything stays cut until it is lifted",
-)
 VOUCHES_FULL: Final = happenings.declare(
     "latch_vouches_full",
     logging.WARNING,
     "the latch file vouches for as many agents as it may: others need watch each time they start",
 )
 MAX_VOUCHED: Final = 20_000
-_Record = dict[str, Any]
-_KILL_KEYS: Final = {"op", "id", "scope", "reason", "operator", "time"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,14 +92,13 @@ class Latch:
     """
 
     def __init__(self, path: Path | None = None, *, tenant: str = "default") -> None:
+        self._file = LatchFile(path) if path is not None else None
         self._path, self._tenant = path, tenant
         self._lock = Lock()
         self._kills: dict[str, Kill] = {}
         self._lifted: set[str] = set()
         self._latched: _Latched | None = None
-        self._position = (0, 0)
-        self._unwritten: list[_Record] = []
-        self._whole: list[_Record] = []
+        self._unwritten: list[Record] = []
         self._vouched: set[str] = set()
         self._full = False
         self.refresh()
@@ -195,7 +166,7 @@ class Latch:
             new = sorted(set(ids) - self._lifted)
             if not new:
                 return False
-            record: _Record = {"op": "lift", "ids": new}
+            record: Record = {"op": "lift", "ids": new}
             self._write(record)
             self._take(record)
             self._index()
@@ -210,7 +181,7 @@ class Latch:
         with self._lock:
             if agent in self._vouched or self._is_full():
                 return False
-            record: _Record = {"op": "vouch", "agent": agent}
+            record: Record = {"op": "vouch", "agent": agent}
             self._write(record)
             self._take(record)
             return True
@@ -229,20 +200,18 @@ class Latch:
 
     def refresh(self) -> bool:
         """Take in what other processes have appended; True when there was anything. Cheap when there was not."""
-        if self._path is None:
-            return False
         with self._lock:
-            try:
-                stat = self._path.stat()
-            except FileNotFoundError:
-                return False
-            if (stat.st_ino, stat.st_size) == self._position:
-                return False
-            with self._path.open("rb") as file:
-                return self._read(file.fileno())
+            return self._learn(self._file.news()) if self._file is not None else False
 
-    # --- memory ----------------------------------------------------------------------------------------------------
-    def _take(self, record: _Record) -> None:
+    # --- with the lock held ----------------------------------------------------------------------------------------
+    def _learn(self, records: list[Record]) -> bool:
+        for record in records:
+            self._take(record)
+        if records:
+            self._index()
+        return bool(records)
+
+    def _take(self, record: Record) -> None:
         if record["op"] == "lift":
             self._lifted.update(record["ids"])
             for lift in record["ids"]:
@@ -260,97 +229,17 @@ class Latch:
         """Swap what :meth:`killed` and :meth:`stops` read."""
         self._latched = _Latched.of(self._kills.values()) if self._kills else None
 
-    # --- file ------------------------------------------------------------------------------------------------------
-    def _write(self, *more: _Record) -> None:
-        """Append what is not on disk yet; caller holds the lock."""
-        if self._path is None or not (self._unwritten or more):
-            self._unwritten.clear()
-            return
-        private_folder(self._path.parent)
-        with _exclusive(self._path) as fd:
-            stat = os.fstat(fd)
-            if stat.st_ino != self._position[0] or stat.st_size < self._position[1]:  # new, or not what we knew
-                self._unwritten = self._everything()
-            self._read(fd)
-            _append(fd, self._position[1], b"".join(map(_line, [*self._whole, *self._unwritten, *more])))
-            self._position = (stat.st_ino, os.fstat(fd).st_size)
-        sync_dir(self._path.parent)
+    def _write(self, *more: Record) -> None:
+        """Append what is not on disk yet."""
+        if self._file is not None and (self._unwritten or more):
+            with self._file.turn() as fd:
+                if self._file.is_another(fd):
+                    self._unwritten = self._everything()
+                self._learn(self._file.read(fd))
+                self._file.append(fd, [*self._unwritten, *more])
         self._unwritten.clear()
 
-    def _everything(self) -> list[_Record]:
-        lifts: list[_Record] = [{"op": "lift", "ids": sorted(self._lifted)}] if self._lifted else []
-        kills: list[_Record] = [{"op": "kill", **asdict(kill)} for kill in self._kills.values()]
+    def _everything(self) -> list[Record]:
+        lifts: list[Record] = [{"op": "lift", "ids": sorted(self._lifted)}] if self._lifted else []
+        kills: list[Record] = [{"op": "kill", **asdict(kill)} for kill in self._kills.values()]
         return lifts + kills + [{"op": "vouch", "agent": agent} for agent in sorted(self._vouched)]
-
-    def _read(self, fd: int) -> bool:
-        """Take in the complete lines past our position; a whole last line without newline counts too."""
-        stat = os.fstat(fd)
-        inode, offset = self._position
-        if inode != stat.st_ino or stat.st_size < offset:
-            offset = 0
-        data = os.pread(fd, stat.st_size - offset, offset)
-        complete, _, tail = data.rpartition(b"\n")
-        lines = complete.split(b"\n") if complete else []
-        for line in filter(None, lines):
-            self._take(_parse(line) or _damaged(line))
-        whole = _parse(tail) if tail else None
-        self._whole = [whole] if whole else []
-        for record in self._whole:
-            self._take(record)
-        self._index()
-        self._position = (stat.st_ino, offset + len(data) - len(tail))
-        return bool(lines or whole)
-
-
-@contextmanager
-def _exclusive(path: Path) -> Iterator[int]:
-    fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        yield fd
-    finally:
-        os.close(fd)
-
-
-def _append(fd: int, end: int, data: bytes) -> None:
-    """Cut the file at ``end``, append, make durable; on failure nothing of ``data`` is left."""
-    os.ftruncate(fd, end)
-    try:
-        while data:
-            data = data[os.write(fd, data) :]
-        os.fsync(fd)
-    except OSError:
-        os.ftruncate(fd, end)
-        raise
-
-
-def _line(record: _Record) -> bytes:
-    return canonical({**record, "sum": _sum(record)}) + b"\n"
-
-
-def _sum(record: _Record) -> str:
-    return hashlib.sha256(canonical(record)).hexdigest()[:16]
-
-
-def _parse(line: bytes) -> _Record | None:
-    """A record, or None when the line is damaged or none of ours."""
-    try:
-        record: _Record = json.loads(line)
-        intact = record.pop("sum") == _sum(record) and _fits(record)
-    except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
-        return None
-    return record if intact else None
-
-
-def _fits(record: _Record) -> bool:
-    if record["op"] == "lift":
-        return record.keys() == {"op", "ids"} and all(isinstance(i, str) for i in record["ids"])
-    if record["op"] == "vouch":
-        return record.keys() == {"op", "agent"} and isinstance(record["agent"], str)
-    return record["op"] == "kill" and record.keys() == _KILL_KEYS and names_someone(record["scope"])
-
-
-def _damaged(line: bytes) -> _Record:
-    id_ = f"damaged-{hashlib.sha256(line).hexdigest()[:16]}"
-    happenings.emit(LATCH_DAMAGED, kill=id_, line=line[:200].decode("utf-8", "replace"))
-    return {"op": "kill", **asdict(Kill(id_, ALL, f"a line of the latch file is damaged; lift {id_} once it is known"))}

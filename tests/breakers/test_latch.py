@@ -295,7 +295,7 @@ def test_a_full_disk_kills_but_does_not_lift(path: Path, monkeypatch: pytest.Mon
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr("breakers.latch.os.fsync", full)
+        patched.setattr("breakers.latch_file.os.fsync", full)
         with pytest.raises(OSError, match="space"):
             latch.kill("k2", "agent:b")
         with pytest.raises(OSError, match="space"):
@@ -314,7 +314,7 @@ def test_looking_does_no_io(path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     latch = Latch(path)
     latch.kill("k1", "agent:a")
     for name in ("stat", "open", "pread"):
-        monkeypatch.setattr(f"breakers.latch.os.{name}", None)
+        monkeypatch.setattr(f"breakers.latch_file.os.{name}", None)
     assert latch.killed("a")
     assert latch.killed("b") is None
 

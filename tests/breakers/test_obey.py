@@ -138,7 +138,7 @@ def test_a_kill_that_could_not_be_written_is_done_by_the_next_copy(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr("breakers.latch.os.fsync", full)
+        patched.setattr("breakers.latch_file.os.fsync", full)
         with pytest.raises(OSError, match="space"):
             me.apply(resume)
     assert me.latch.killed("a")
