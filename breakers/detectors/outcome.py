@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from breakers.detectors.course import Course
+from breakers.detectors.words import names_one_thing
 from fusebox.records import Event
 
 PAUSE_S: Final = 1.0
@@ -14,6 +16,8 @@ _LATE_S: Final = 1.0
 """Who is warned of waits half a second after each action: two of them may make a timer so much later."""
 _BACKOFF: Final = 1.5
 _PATIENT: Final = 0.7
+_LAP: Final = 3
+_WORK: Final = 2
 
 
 class OutcomeFile:
@@ -24,26 +28,31 @@ class OutcomeFile:
         "result", "score", "simhash", "task", "thoughts", "time", "tokens", "warned", "works",
     )  # fmt: skip
 
-    def __init__(self, event: Event, novelties: int, works: int, thoughts: int, task: int, asker: int) -> None:
+    def __init__(self, event: Event, course: Course) -> None:
         self.score, self.hints, self.warned, self.regular = 1.0, 0, False, False
-        self.begin(event)
         self.failed = not event.ok
         self.period = 0.0
-        self.time = event.time
-        self.tokens, self.request, self.simhash = event.input_tokens, event.request, event.simhash
-        self.result, self.novelties, self.works, self.thoughts = event.result_exact, novelties, works, thoughts
-        self.task, self.asker = task, asker
+        self.begin(event)
+        self.remember(event, course)
 
     def begin(self, event: Event) -> None:
         """``event`` is the first of those that count."""
         self.count, self.first_time, self.first = 1, event.time, f"{event.trace_id}:{event.span_id}"
 
-    def remember(self, event: Event, novelties: int, works: int, thoughts: int, task: int, asker: int) -> None:
+    def remember(self, event: Event, course: Course) -> None:
         """``event`` is the latest of the file."""
         self.time, self.tokens = event.time, event.input_tokens
         self.request, self.simhash, self.result = event.request, event.simhash, event.result_exact
-        self.novelties, self.works, self.thoughts = novelties, works, thoughts
-        self.task, self.asker = task, asker
+        self.novelties, self.works, self.thoughts = course.novelties, course.works, course.thoughts
+        self.task, self.asker = course.task, course.asker
+
+    def news(self, course: Course, target: str) -> int:
+        """What is new since the latest event. A few new outcomes are part of a loop's lap; more of them, or work
+        on a new request, make what repeats a side line. A loop on one thing may well do new work in between."""
+        new = course.novelties - self.novelties
+        if new and not names_one_thing(target):  # each work is a novelty
+            new += _WORK * (course.works - self.works)
+        return new if new < _LAP else 2 * new
 
     def forgive(self) -> float:
         """What failed has succeeded; the score that it had."""
