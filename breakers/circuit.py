@@ -21,9 +21,10 @@ from typing import Final
 
 import pybreaker
 
+from breakers import wishes
 from breakers.agree import Agreement, told
 from breakers.board import MODES, Board, Step, shown
-from breakers.rows import Row, text
+from breakers.rows import Row
 from breakers.settings import CircuitSettings
 from breakers.snapshot import Circuit, Snapshot
 from breakers.storage import BoardStorage
@@ -31,14 +32,13 @@ from fusebox import happenings
 from fusebox.clock import Clock
 from fusebox.errors import AgentTripped, ConfigError
 from fusebox.guard import CIRCUIT, allow, deny
-from fusebox.records import Action, ActionKind, Finding, State, Transition, Verdict, new_id
+from fusebox.records import Action, ActionKind, Finding, State, Transition, Verdict
 
 __all__ = ["Circuit", "CircuitSettings", "Circuits"]
 
 LISTENER_FAILED: Final = happenings.declare(
     "circuit_listener_failed", logging.ERROR, "a listener of transitions raised; the transition stands"
 )
-_TIMER: Final = "circuit"
 _ALLOWED: Final = allow(CIRCUIT)
 _PERMIT: ContextVar[tuple[str, str] | None] = ContextVar("fusebox_probe_permit", default=None)
 
@@ -121,16 +121,16 @@ class Circuits:
         Returns:
             None when it is open already (``open_s`` can still prolong that) or its mode is not ``normal``.
         """
-        wish = self._opening(reason, actor, finding.id if finding else finding_id, open_s)
-        return self._decide(agent, wish, finding)
+        known = finding.id if finding else finding_id
+        return self._decide(agent, wishes.trip(self._settings, reason, actor, finding=known, open_s=open_s), finding)
 
     def half_open(self, agent: str, *, reason: str, actor: str) -> Transition | None:
         """Let one probe through; None unless the circuit is open."""
-        return self._decide(agent, _wish("half_open", reason, actor))
+        return self._decide(agent, wishes.half_open(reason, actor))
 
     def reset(self, agent: str, *, reason: str, actor: str) -> Transition | None:
         """Close the circuit and forgive its trips; None when it is closed."""
-        return self._decide(agent, _wish("reset", reason, actor))
+        return self._decide(agent, wishes.reset(reason, actor))
 
     def set_mode(self, agent: str, mode: str, *, reason: str, actor: str) -> Transition | None:
         """Change the mode; None when it is that already.
@@ -140,13 +140,12 @@ class Circuits:
         """
         if mode not in MODES:
             raise ConfigError(f"mode {mode!r} is none of {', '.join(sorted(MODES))}")
-        return self._decide(agent, _wish("mode", reason, actor, mode=mode))
+        return self._decide(agent, wishes.mode(mode, reason, actor))
 
     def adopt(self, transition: Transition) -> Transition | None:
         """Apply what another process says of its own agent; None when the board knows better or knew already."""
-        finding = transition.finding.id if transition.finding else ""
-        wish = self._opening(transition.reason, transition.actor, finding, None) | _adoption(transition)
-        return self._told(transition.agent, self._agreement.settle(transition.agent, wish), transition.finding)
+        step = self._agreement.settle(transition.agent, wishes.adopt(self._settings, transition))
+        return self._told(transition.agent, step, transition.finding)
 
     def refresh(self) -> list[Transition]:
         """Agree with a shared board again: pay what is owed, renew this process's probes, take what is new.
@@ -156,7 +155,7 @@ class Circuits:
         Returns:
             What other processes brought about.
         """
-        renewals = [(agent, self._probe(holder, "renew")) for holder, agent in list(self._permits.items())]
+        renewals = [(agent, wishes.renew(self._settings, holder)) for holder, agent in list(self._permits.items())]
         noticed = self._agreement.refresh(renewals)
         for transition in noticed:
             self.clear_failures(transition.agent)
@@ -222,29 +221,23 @@ class Circuits:
     def _leave(self, agent: str, storage: BoardStorage) -> None:
         """A probe that proved nothing gives its permit back."""
         if storage.holder and storage.excused:
-            self._agreement.ask(agent, {"kind": "release", "holder": storage.holder})
+            self._agreement.ask(agent, wishes.release(storage.holder))
 
     # --- what pybreaker wishes (storage.Machine) -------------------------------------------------------------------
     def admit(self, agent: str, holder: str) -> Circuit:
         """Ask the board for the probe permit; without the board nobody gets it."""
-        step = self._agreement.ask(agent, self._probe(holder))
-        if step is not None:
-            self._announce(agent, step)
+        self._ask(agent, wishes.probe(self._settings, holder))
         return self.circuit(agent)
 
     def failed(self, agent: str, *, holder: str, version: int, error: str) -> None:
         """Open, if the circuit is still where the failing run found it."""
         count = self.failures(agent)
         reason = f"the probe failed: {error}" if holder else f"{count} handler runs failed in a row, the last: {error}"
-        based_on = {"holder": holder} if holder else {"expect": str(version)}
-        self._decide(agent, self._opening(reason, _TIMER, "", None) | based_on)
+        self._decide(agent, wishes.trip_after_run(self._settings, reason, holder=holder, version=version))
 
     def succeeded(self, agent: str, holder: str) -> None:
         """Close, if the probe still holds its permit; never without the board."""
-        wish = _wish("close", "the probe succeeded", _TIMER, holder=holder, probes=text(self._settings.probes))
-        step = self._agreement.ask(agent, wish)
-        if step is not None:
-            self._announce(agent, step)
+        self._ask(agent, wishes.close(self._settings, holder))
 
     def failures(self, agent: str) -> int:
         """Consecutive failed runs in this process."""
@@ -261,7 +254,13 @@ class Circuits:
             with self._lock:
                 self._failures.pop(agent, None)
 
-    # --- wishes ----------------------------------------------------------------------------------------------------
+    # --- what became of a wish -------------------------------------------------------------------------------------
+    def _ask(self, agent: str, wish: Row) -> None:
+        """For what only the board may grant."""
+        step = self._agreement.ask(agent, wish)
+        if step is not None:
+            self._announce(agent, step)
+
     def _decide(self, agent: str, wish: Row, finding: Finding | None = None) -> Transition | None:
         return self._announce(agent, self._agreement.settle(agent, wish), finding)
 
@@ -280,34 +279,3 @@ class Circuits:
         self.clear_failures(agent)
         after = shown(step.row["state"], step.row["mode"])
         return told(agent, step.before, after, step.row, self.tenant, finding)
-
-    def _opening(self, reason: str, actor: str, finding: str, open_s: float | None) -> Row:
-        settings = self._settings
-        return _wish("trip", reason, actor, finding=finding) | {
-            "open_s": text(open_s) if open_s else "",
-            "base": text(settings.open_s),
-            "growth": text(settings.growth),
-            "max": text(settings.max_open_s),
-            "expect": "",
-            "holder": "",
-        }
-
-    def _probe(self, holder: str, kind: str = "probe") -> Row:
-        lease = text(self._settings.probe_lease_s)
-        probes = text(self._settings.probes)
-        return _wish(kind, "the open time is over", _TIMER, holder=holder, lease_s=lease, probes=probes)
-
-
-def _wish(kind: str, reason: str, actor: str, **more: str) -> Row:
-    return {"kind": kind, "id": new_id("trn"), "reason": reason, "actor": actor, **more}
-
-
-def _adoption(transition: Transition) -> Row:
-    """A transition as a wish; what concerns the latch (``forced_open``) leaves the circuit alone."""
-    modes = (State.DISABLED, State.OBSERVE_ONLY)
-    wish = {"kind": "adopt", "id": transition.id, "time": text(transition.time), "state": "", "mode": ""}
-    if transition.after in modes:
-        return wish | {"mode": transition.after.value}
-    if State.FORCED_OPEN in (transition.before, transition.after):
-        return wish
-    return wish | {"state": transition.after.value, "mode": "normal" if transition.before in modes else ""}
