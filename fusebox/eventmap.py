@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from fusebox import names
-from fusebox.fingerprint import Likeness, error_hash, exact_hash, is_waiting, literal_hash, request_hash, result_hash
+from fusebox.fingerprint import error_hash, exact_hash, is_waiting, literal_hash, request_hash, result_hash
 from fusebox.genai import CONTENT, OLDER, asked, got
 from fusebox.genai import Value as Value
 from fusebox.records import ActionKind, Event, Hop, Lineage
 from fusebox.registry import AGENT_ID
+from fusebox.simhash import Likeness
 
 _MESSAGING = {"send": ActionKind.PUBLISH, "publish": ActionKind.PUBLISH, "process": ActionKind.CONSUME}
 _ACTIONS = {kind.value: kind for kind in ActionKind}

@@ -2,9 +2,8 @@
 
 ``request_hash`` is a 64-bit hash of the request once everything that varies without meaning anything has been
 stripped: numbers, hexadecimal ids, UUIDs, dates, clocks, e-mail-like reply prefixes and runs of white space.
-``simhash`` is Charikar's 64-bit SimHash (2002) over word pairs of the normalised text: near-duplicates differ in few
-bits. ``result_hash`` is the same normal form of what came back, so that ``{"comment_id": 41}`` and
-``{"comment_id": 42}`` are the same result: *no progress*.
+``result_hash`` is the same normal form of what came back, so that ``{"comment_id": 41}`` and ``{"comment_id": 42}``
+are the same result: *no progress*. Texts that are merely alike: :mod:`fusebox.simhash`.
 
 Sometimes a small number is the news: ``progress: 40`` after ``progress: 30``. ``exact_hash`` of a result keeps numbers
 of up to four digits and strips only what names or dates a thing; ``literal_hash`` of a request strips nothing. So a job
@@ -17,25 +16,25 @@ from __future__ import annotations
 import json
 import re
 from functools import lru_cache
-from itertools import pairwise
-from operator import index
-from typing import Final, SupportsIndex
+from typing import Final
 
 import xxhash
 
 _MAX_CHARS: Final = 65_536
-_VARYING: Final = re.compile(
-    r"""
+_ID: Final = r"""
     [0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}   # UUID
   | \b(?=[0-9a-f]*[0-9])(?=[0-9a-f]*[a-f])[0-9a-f]{7,64}\b          # hexadecimal id
+"""
+_VARYING: Final = re.compile(
+    _ID
+    + r"""
   | [-+]?\d[\d.,:/+-]*(?:[tT][\d:.]+)?[zZ]?                         # numbers, dates, clocks
     """,
     re.VERBOSE,
 )
 _NAMING: Final = re.compile(
-    r"""
-    [0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}   # UUID
-  | \b(?=[0-9a-f]*[0-9])(?=[0-9a-f]*[a-f])[0-9a-f]{7,64}\b          # hexadecimal id
+    _ID
+    + r"""
   | \d+(?:[:-]\d+)+(?:[tT][\d:.]+)?[zZ]?                             # dates, clocks
   | \d{5,}(?:\.\d+)?                                                # long numbers
   | (?:\b|_)(?:attempt|retry|try|revision|seq|id|no|number)\W{0,3}\d+  # counters that say what they are
@@ -63,15 +62,8 @@ _EMPTY: Final = re.compile(
 )
 _SHORT: Final = 400
 _BRIEF: Final = 160
-_KEPT: Final = 256
 _REPLY: Final = re.compile(r"^(?:\s*(?:re|fwd?|aw)\s*:\s*)+")
 _PUNCTUATION: Final = ".,;:!?()[]{}\"'"
-_WORD: Final = re.compile(r"\w+")
-_GAPS: Final = bytes(byte if _WORD.match(chr(byte)) else ord(" ") for byte in range(256))
-"""What :data:`_WORD` takes for a gap in ASCII is a space."""
-_BITS: Final = 64
-_MASK: Final = (1 << _BITS) - 1
-
 
 NOTHING: Final = xxhash.xxh3_64_intdigest(b"nothing")
 """The hash of every result that says there is nothing: empty, ``[]``, ``no results``."""
@@ -141,11 +133,11 @@ def _ends(text: str, marks: bytes, pattern: re.Pattern[str]) -> tuple[int, int]:
 
 def hash64(text: str) -> int:
     """Unsigned 64-bit xxHash (XXH3) of ``text``."""
-    return xxhash.xxh3_64_intdigest(_utf8(text))
+    return xxhash.xxh3_64_intdigest(utf8(text))
 
 
-def _utf8(text: str) -> bytes:
-    """The error handler is only named where it is needed, because naming one costs as much as the encoding."""
+def utf8(text: str) -> bytes:
+    """As bytes. The error handler is only named where it is needed: naming one costs as much as the encoding."""
     try:
         return text.encode()
     except UnicodeEncodeError:
@@ -224,82 +216,3 @@ def _may_wait(t: str) -> bool:
         or "starting" in t or "building" in t or "deploying" in t or "waiting" in t or "incomplete" in t
         or "not " in t or "not_" in t
     )  # fmt: skip
-
-
-def simhash(text: str) -> int:
-    """64-bit SimHash of the normalised text's words and word pairs; 0 when there are no words."""
-    words = _words(normalise(text))
-    return _majority([*map(xxhash.xxh3_64_digest, {*words, *map(b" ".join, pairwise(words))})])
-
-
-def _words(text: str) -> list[bytes]:
-    """What is left when all is taken for a gap that cannot be part of a word."""
-    if text.isascii():
-        return text.encode().translate(_GAPS).split()
-    return _utf8(" ".join(_WORD.findall(text))).split()
-
-
-def _majority(hashes: list[bytes]) -> int:
-    """The bits that are set in more than half of ``hashes`` (of 8 bytes), counted in all 64 positions at once.
-
-    ``planes[i]`` holds bit i of each position's count. Three numbers of one weight are added to one of that weight
-    and a carry of the next, as hardware adds partial products (carry-save adder; C. S. Wallace, 1964). All hashes lie
-    side by side in one long number, so a third of them is added to another third and to the rest at a time.
-    """
-    planes, column, count = [], int.from_bytes(b"".join(hashes), "big"), len(hashes)
-    while column:
-        carries = width = 0
-        while count > 1:
-            count = -(-count // 3)
-            third = _BITS * count
-            a, b, c = column & (1 << third) - 1, column >> third & (1 << third) - 1, column >> 2 * third
-            odd = a ^ b
-            carries |= (a & b | odd & c) << width
-            column, width = odd ^ c, width + third
-        planes.append(column)
-        column, count = carries, width // _BITS
-    return _above(planes, len(hashes) // 2)
-
-
-def _above(planes: list[int], limit: int) -> int:
-    """The positions whose count, spread over ``planes``, is greater than ``limit``."""
-    greater, equal = 0, _MASK
-    for weight in reversed(range(max(len(planes), limit.bit_length()))):
-        plane = planes[weight] if weight < len(planes) else 0
-        if limit >> weight & 1:
-            equal &= plane
-        else:
-            greater |= equal & plane
-            equal &= ~plane
-    return greater
-
-
-class Likeness:
-    """A SimHash that is taken once it is asked for: that of other people's spans, of which hardly one ever is compared.
-
-    Until then it keeps the text; of more than 256 characters it is taken at once.
-    """
-
-    __slots__ = ("_of",)
-
-    def __init__(self, text: str) -> None:
-        self._of: str | int = text if len(text) <= _KEPT else simhash(text)
-
-    def __index__(self) -> int:
-        if isinstance(self._of, str):
-            self._of = simhash(self._of)
-        return self._of
-
-    def __bool__(self) -> bool:
-        return self.__index__() != 0
-
-    def __eq__(self, other: object) -> bool:
-        return self.__index__() == other
-
-    def __hash__(self) -> int:
-        return self.__index__()
-
-
-def distance(a: SupportsIndex, b: SupportsIndex) -> int:
-    """Number of differing bits of two SimHashes (0 … 64)."""
-    return ((index(a) ^ index(b)) & _MASK).bit_count()

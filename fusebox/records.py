@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from fusebox.fingerprint import Likeness
+from fusebox.simhash import Likeness
 
 
 class ActionKind(StrEnum):

@@ -14,8 +14,9 @@ from xml.sax.saxutils import escape
 
 from breakers.detectors.base import Detector
 from breakers.rules import load_rules
-from fusebox.fingerprint import exact_hash, literal_hash, request_hash, result_hash, simhash
+from fusebox.fingerprint import exact_hash, literal_hash, request_hash, result_hash
 from fusebox.records import ActionKind, Event
+from fusebox.simhash import simhash
 from tools.layers import ROOT
 
 FOLDER: Final = ROOT / "docs" / "guide" / "pictures"

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from breakers.detectors.words import delegates
-from fusebox.fingerprint import Likeness, distance
 from fusebox.records import Event
+from fusebox.simhash import Likeness, distance
 
 _LENGTH: Final = 16
 EVIDENCE: Final = 8

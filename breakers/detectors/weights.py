@@ -26,8 +26,9 @@ from breakers.detectors.course import Course
 from breakers.detectors.memory import CHANGED, KIN, MOVED, SAME, VARIED
 from breakers.detectors.outcome import PAUSE_S, OutcomeFile
 from breakers.detectors.words import delegates, names_one_thing, writes
-from fusebox.fingerprint import NOTHING, SILENCE, distance
+from fusebox.fingerprint import NOTHING, SILENCE
 from fusebox.records import ActionKind, Event
+from fusebox.simhash import distance
 
 UNTOLD: Final = -1.0
 """In the place of a weight: who knows; the score stays as it was."""

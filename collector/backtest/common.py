@@ -27,9 +27,9 @@ from fusebox.fingerprint import (
     literal_hash,
     normalise,
     result_hash,
-    simhash,
 )  # fmt: skip
 from fusebox.records import ActionKind, Event
+from fusebox.simhash import simhash
 
 HINDSIGHT: Final = ("label", "kind", "incident", "dataset", "trajectory", "group")
 _MODEL: Final = frozenset({"llm_call", "model_call", "completion", "generate", "inference", "llm"})

@@ -7,6 +7,7 @@ import asyncio
 from fusebox import fingerprint, names, telemetry
 from fusebox.errors import Refused
 from fusebox.records import Event
+from fusebox.simhash import simhash
 from rabbitmq.act import Act
 from rabbitmq.middleware.base import Middleware
 
@@ -46,7 +47,7 @@ def _wait(act: Act) -> None:
 def _compare(act: Act) -> None:
     if act.request is not None:
         text = fingerprint.text_of(act.request)
-        act.similar, act.exact = fingerprint.simhash(text), fingerprint.literal_hash(text)
+        act.similar, act.exact = simhash(text), fingerprint.literal_hash(text)
         _describe(act, names.REQUEST_SIMHASH, act.similar)
         _describe(act, names.REQUEST_EXACT, act.exact)
 

@@ -13,10 +13,10 @@ from fusebox.fingerprint import (
     literal_hash,
     request_hash,
     result_hash,
-    simhash,
     text_of,
 )
 from fusebox.records import ActionKind, Event
+from fusebox.simhash import simhash
 
 START = 1_760_000_000.0
 _WORDS = (

@@ -11,17 +11,15 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from fusebox.fingerprint import (
-    Likeness,
-    distance,
     error_hash,
     hash64,
     is_waiting,
     normalise,
     request_hash,
     result_hash,
-    simhash,
     text_of,
 )
+from fusebox.simhash import Likeness, distance, simhash
 
 
 @pytest.mark.parametrize(
