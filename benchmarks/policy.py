@@ -23,7 +23,7 @@ from fusebox.records import Action, ActionKind
 from fusebox.registry import Registry
 from governance.audit import AuditClient
 from governance.policy.guard import PolicyGuard
-from governance.policy.policy import SHIPPED, open_policy
+from governance.policy.source import SHIPPED, open_policy
 
 AGENTS: Final = 100
 CACHED: Final = 100_000

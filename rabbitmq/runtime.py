@@ -34,7 +34,7 @@ from governance.approvals.client import Approvals
 from governance.audit import AuditClient
 from governance.context import Bounds, Contexts
 from governance.policy.guard import PolicyGuard
-from governance.policy.policy import open_policy
+from governance.policy.source import open_policy
 from governance.registry import load_registry
 from rabbitmq.amqp import AmqpBroker
 from rabbitmq.broker import Broker

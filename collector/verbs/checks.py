@@ -29,7 +29,8 @@ from fusebox.rundir import lookup, url_of
 from fusebox.shadow import shadows
 from fusebox.store import open_store
 from fusebox.tls import advised
-from governance.policy.policy import open_policy, problem_of
+from governance.policy.policy import problem_of
+from governance.policy.source import open_policy
 from governance.registry import load_registry
 from rabbitmq.amqp import AmqpBroker
 from rabbitmq.management import Management

@@ -20,8 +20,9 @@ from fusebox.clock import system_clock
 from fusebox.config import Config
 from fusebox.errors import ConfigError
 from fusebox.records import Action, ActionKind, Decision
-from governance.policy.policy import SHIPPED, Policy, open_policy
+from governance.policy.policy import Policy
 from governance.policy.ruling import Ruling
+from governance.policy.source import SHIPPED, open_policy
 from governance.policy.whatif import Flip, Recorded, flips, unused
 from governance.registry import load_registry
 

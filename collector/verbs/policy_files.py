@@ -16,7 +16,7 @@ from fusebox.config import Config
 from fusebox.errors import ConfigError
 from fusebox.rundir import write_atomic
 from governance.policy.bundle import read_bundle, sign_bundle
-from governance.policy.policy import SHIPPED, folder_of, is_server
+from governance.policy.source import SHIPPED, folder_of, is_server
 from governance.policy.trials import Trial, run_trials
 
 KEY = "policy.key"

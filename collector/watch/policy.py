@@ -14,7 +14,8 @@ from fusebox.clock import Clock
 from fusebox.config import Config
 from fusebox.errors import FuseboxError
 from fusebox.registry import Registry
-from governance.policy.policy import Policy, open_policy, problem_of
+from governance.policy.policy import Policy, problem_of
+from governance.policy.source import open_policy
 
 _LOOK_EVERY_S: Final = 1.0
 _ASK_EVERY_S: Final = 10.0

@@ -21,7 +21,7 @@ from fusebox.records import Action, ActionKind
 from fusebox.registry import Registry
 from governance.audit import AuditClient
 from governance.policy.guard import PolicyGuard
-from governance.policy.policy import SHIPPED, folder_of, open_policy
+from governance.policy.source import SHIPPED, folder_of, open_policy
 from governance.registry import load_registry
 from tests.collector.sql_bench import serving
 from tests.fixtures.collector import until

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from fusebox import names
 from governance.policy.bundle import read_bundle
-from governance.policy.policy import SHIPPED, folder_of
+from governance.policy.source import SHIPPED, folder_of
 from tests.fixtures.agents import eventually
 from tests.fixtures.gateway import GatewayFactory, Provider, Running, factory, failing, whole
 from tests.gateway.test_ledger import CHAT, ask, attributes

@@ -10,7 +10,7 @@ import pytest
 
 from fusebox.errors import Refused
 from governance.policy.bundle import read_bundle
-from governance.policy.policy import SHIPPED, folder_of
+from governance.policy.source import SHIPPED, folder_of
 from rabbitmq import Agent, Context
 from tests.fixtures.agents import RuntimeFactory
 from tests.governance.policy.opa_server import OpaServer, opa_server

@@ -11,7 +11,8 @@ from fusebox.config import Config
 from fusebox.records import Action, ActionKind, Verdict
 from fusebox.registry import Registry
 from governance.policy.bundle import Bundle, read_bundle
-from governance.policy.policy import SHIPPED, Policy, folder_of, open_policy
+from governance.policy.policy import Policy
+from governance.policy.source import SHIPPED, folder_of, open_policy
 from tests.governance.policy.opa_server import OpaServer, opa_server
 
 REGISTRY: dict[str, Any] = {

@@ -9,8 +9,9 @@ import pytest
 from fusebox.command import Signer, allow_list
 from fusebox.records import Decision
 from governance.policy.bundle import SIGNED, read_bundle, sign_bundle
-from governance.policy.policy import SHIPPED, folder_of, problem_of
+from governance.policy.policy import problem_of
 from governance.policy.ruling import BadPolicy
+from governance.policy.source import SHIPPED, folder_of
 from governance.policy.trials import run_trials
 from tests.governance.policy.conftest import Make, ask
 

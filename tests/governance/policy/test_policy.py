@@ -14,10 +14,11 @@ from fusebox.errors import ConfigError
 from fusebox.records import Decision
 from fusebox.registry import Registry
 from governance.policy.cache import LIFETIMES_S
-from governance.policy.policy import SHIPPED, folder_of, open_policy, problem_of
+from governance.policy.policy import problem_of
 from governance.policy.question import CUT, MAX_ITEMS, MAX_TEXT, summary_of
 from governance.policy.rego import RegoEngine
 from governance.policy.ruling import Question, Ruling
+from governance.policy.source import SHIPPED, folder_of, open_policy
 from tests.fixtures.agents import eventually
 from tests.governance.policy.conftest import REGISTRY, Make, ask
 from tests.governance.policy.opa_server import OpaServer

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from fusebox.records import ActionKind, Decision
-from governance.policy.policy import SHIPPED, Policy
+from governance.policy.policy import Policy
+from governance.policy.source import SHIPPED
 from governance.policy.whatif import Recorded, flips, unused
 from tests.governance.policy.conftest import REGISTRY, Make
 
