@@ -3,35 +3,22 @@
 For a first run, for tests, and for agents that share one process; nothing survives the process. Both brokers pass the
 same tests. Time to live passes in real time, as it does in RabbitMQ, whatever ``FUSEBOX_CLOCK_SPEED`` says.
 
-One lock guards everything. One thread calls the consumers, never while it holds the lock, so a callback may use the
-broker. A message is in exactly one place: a queue, or ``_out`` (delivered and not yet settled), keyed by its tag::
-
-    publish ─► queue ─► _out ─► ack: gone
-                 ▲        ├──── reject(requeue), stop ─► queue, or dead letter when it came back too often
-                 └────────┘     reject ─► dead letter
+One lock guards everything (:mod:`rabbitmq.inprocess_messages`). One thread calls the consumers, never while it holds
+the lock, so a callback may use the broker.
 """
 
 from __future__ import annotations
 
-import logging
 import threading
-import time
 from collections.abc import Callable
-from itertools import count
-from typing import Final
 
-from fusebox import happenings
-from fusebox.errors import BrokerUnavailable, ConfigError, PublishNacked, Unroutable
-from rabbitmq.broker import Consumer, Delivery, Message, Queue, Topology
+from fusebox.errors import BrokerUnavailable, PublishNacked, Unroutable
+from rabbitmq.broker import Consumer, Delivery, Message, Topology
 from rabbitmq.callback import call_back
 from rabbitmq.confirms import Confirm, Known
-from rabbitmq.inprocess_queue import Entry, MemoryQueue, Subscription
-from rabbitmq.inprocess_routing import Routing
+from rabbitmq.inprocess_messages import Messages
+from rabbitmq.inprocess_queue import Entry, Subscription
 from rabbitmq.limits import check
-
-DROPPED: Final = happenings.declare(
-    "dead_letter_dropped", logging.WARNING, "a message was rejected or expired and no dead-letter queue took it"
-)
 
 
 class InProcessBroker:
@@ -43,11 +30,7 @@ class InProcessBroker:
 
     def __init__(self) -> None:
         self._changed = threading.Condition(threading.RLock())
-        self._routing = Routing()
-        self._queues: dict[str, MemoryQueue] = {}
-        self._out: dict[int, tuple[MemoryQueue, Entry, Subscription | None]] = {}
-        self._tags = count(1)
-        self._due: dict[MemoryQueue, None] = {}
+        self._messages = Messages()
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -59,33 +42,27 @@ class InProcessBroker:
     def stop(self, timeout: float = 10.0) -> None:
         with self._changed:
             thread, self._thread = self._thread, None
-            self._hang_up()
+            self._messages.hang_up()
             self._changed.notify_all()
         if thread is not None and thread is not threading.current_thread():
             thread.join(timeout)
 
     def declare(self, topology: Topology) -> None:
         with self._changed:
-            self._require_started()
-            for exchange in topology.exchanges:
-                self._routing.add_exchange(exchange)
-            for queue in topology.queues:
-                self._add_queue(queue)
-            for binding in topology.bindings:
-                self._queue(binding.queue)
-                self._routing.bind(binding)
+            self._started().declare(topology)
 
     def publish(self, exchange: str, routing_key: str, message: Message, *, timeout: float = 5.0) -> None:  # noqa: ARG002
         check(exchange, routing_key, message)
         with self._changed:
-            self._require_started()
-            takers = self._takers(exchange, routing_key)
+            messages = self._started()
+            takers = messages.takers(exchange, routing_key)
             if not takers:
                 raise Unroutable(
                     f"no queue takes {routing_key!r} of exchange {exchange!r}; start an agent that handles it first"
                 )
             full = [queue.spec.name for queue in takers if queue.full]
-            self._store([queue for queue in takers if not queue.full], routing_key, message)
+            messages.store([queue for queue in takers if not queue.full], routing_key, message)
+            self._changed.notify_all()
         if full:
             raise PublishNacked(f"queue {', '.join(full)} is full")
 
@@ -100,122 +77,56 @@ class InProcessBroker:
         self, queue: str, callback: Callable[[Delivery], None], *, prefetch: int, alone: bool = True
     ) -> Consumer:
         with self._changed:
-            self._require_started()
-            subscription = Subscription(self._queue(queue), callback, prefetch, alone=alone and prefetch > 1)
-            subscription.queue.subscriptions.append(subscription)
-            self._wake(subscription.queue)
+            source = self._started().queue(queue)
+            subscription = Subscription(source, callback, prefetch, alone=alone and prefetch > 1)
+            source.subscriptions.append(subscription)
+            self._wake(subscription)
         return _Consumer(self, subscription)
 
     def get(self, queue: str) -> Delivery | None:
         with self._changed:
-            self._require_started()
-            source = self._queue(queue)
-            self._expire(source)
-            return self._deliver(source, None) if len(source) else None
+            messages = self._started()
+            source = messages.queue(queue)
+            messages.expire(source)
+            self._changed.notify_all()
+            return _Delivery(self, queue, *messages.take(source)) if len(source) else None
 
     def depth(self, queue: str) -> int:
         with self._changed:
-            self._require_started()
-            return len(self._queues[queue]) if queue in self._queues else 0
+            found = self._started().find(queue)
+            return 0 if found is None else len(found)
 
     def purge(self, queue: str) -> int:
         with self._changed:
-            self._require_started()
-            return self._queues[queue].clear() if queue in self._queues else 0
+            found = self._started().find(queue)
+            return 0 if found is None else found.clear()
 
     # --- for consumers and deliveries -----------------------------------------------------------------------------
     def switch(self, subscription: Subscription, *, active: bool) -> None:
         """Pause or resume a subscription."""
         with self._changed:
             subscription.active = active
-            self._wake(subscription.queue)
+            self._wake(subscription)
 
     def remove(self, subscription: Subscription) -> None:
         """End a subscription."""
         with self._changed:
-            subscription.active = False
-            if subscription in subscription.queue.subscriptions:
-                subscription.queue.subscriptions.remove(subscription)
+            self._messages.remove(subscription)
 
     def settle(self, tag: int, *, ack: bool, requeue: bool) -> None:
-        """Take a delivery out of the unsettled ones; does nothing when it is not there any more."""
+        """What became of a delivery; does nothing when that is known already."""
         with self._changed:
-            if tag not in self._out:
-                return
-            queue, entry, subscription = self._out.pop(tag)
-            if subscription is not None:
-                subscription.settle(tag)
-            if not ack and not (requeue and queue.give_back(entry)):
-                self._bury(queue, entry)
-            self._wake(queue)
+            self._messages.settle(tag, ack=ack, requeue=requeue)
+            self._changed.notify_all()
 
     # --- with the lock held -----------------------------------------------------------------------------------------
-    def _require_started(self) -> None:
+    def _started(self) -> Messages:
         if self._thread is None:
             raise BrokerUnavailable("the in-process broker is not running; call start() first")
+        return self._messages
 
-    def _queue(self, name: str) -> MemoryQueue:
-        try:
-            return self._queues[name]
-        except KeyError:
-            raise ConfigError(f"there is no queue {name!r}; declare it first") from None
-
-    def _add_queue(self, spec: Queue) -> None:
-        known = self._queues.setdefault(spec.name, MemoryQueue(spec)).spec
-        if known != spec:
-            raise ConfigError(
-                f"queue {spec.name!r} exists with other settings: declared {spec}, existing {known}; use one of them"
-            )
-
-    def _takers(self, exchange: str, routing_key: str) -> list[MemoryQueue]:
-        names = self._routing.queues_for(exchange, routing_key)
-        return [self._queues[name] for name in names if name in self._queues]
-
-    def _store(self, queues: list[MemoryQueue], routing_key: str, message: Message) -> None:
-        now = time.monotonic()
-        for queue in queues:
-            queue.push(message, routing_key, now)
-            self._wake(queue)
-
-    def _deliver(self, queue: MemoryQueue, subscription: Subscription | None) -> _Delivery:
-        entry, tag = queue.pop(), next(self._tags)
-        self._out[tag] = queue, entry, subscription
-        if subscription is not None:
-            subscription.take(tag, entry)
-        return _Delivery(self, queue.spec.name, tag, entry)
-
-    def _bury(self, queue: MemoryQueue, entry: Entry) -> None:
-        """Send a message to the queue's dead-letter exchange."""
-        exchange, key = queue.spec.dead_letter_exchange, queue.spec.dead_letter_routing_key
-        key = entry.routing_key if key is None else key
-        takers = [] if exchange is None else self._dead_letter_takers(exchange, key)
-        self._store(takers, key, entry.message)
-        if not takers:
-            happenings.emit(DROPPED, queue=queue.spec.name, message_id=entry.message.message_id)
-
-    def _dead_letter_takers(self, exchange: str, routing_key: str) -> list[MemoryQueue]:
-        try:
-            return [taker for taker in self._takers(exchange, routing_key) if not taker.full]
-        except Unroutable:
-            return []
-
-    def _expire(self, queue: MemoryQueue) -> None:
-        for entry in queue.expired(time.monotonic()):
-            self._bury(queue, entry)
-
-    def _hang_up(self) -> None:
-        """What a closed connection leaves: no consumers, no exclusive queues, unsettled messages in their queues."""
-        for tag in list(self._out):
-            self.settle(tag, ack=False, requeue=True)
-        for name, queue in list(self._queues.items()):
-            for subscription in list(queue.subscriptions):
-                self.remove(subscription)
-            if queue.spec.exclusive:
-                del self._queues[name]
-                self._routing.unbind_queue(name)
-
-    def _wake(self, queue: MemoryQueue) -> None:
-        self._due[queue] = None
+    def _wake(self, subscription: Subscription) -> None:
+        self._messages.wake(subscription.queue)
         self._changed.notify_all()
 
     # --- the thread that calls consumers ----------------------------------------------------------------------------
@@ -224,11 +135,11 @@ class InProcessBroker:
             with self._changed:
                 if self._thread is not threading.current_thread():
                     return
-                batch = self._next_batch()
+                batch = list(self._messages.take_due())
                 if not batch:
-                    self._changed.wait(self._until_expiry())
-            for subscription, delivery in batch:
-                self._hand_over(subscription, delivery)
+                    self._changed.wait(self._messages.until_expiry())
+            for subscription, tag, entry in batch:
+                self._hand_over(subscription, _Delivery(self, subscription.queue.spec.name, tag, entry))
 
     def _hand_over(self, subscription: Subscription, delivery: _Delivery) -> None:
         if not subscription.active:
@@ -236,24 +147,7 @@ class InProcessBroker:
         elif not call_back(subscription.callback, delivery):
             with self._changed:
                 subscription.lose(delivery.tag)
-                self._wake(subscription.queue)
-
-    def _next_batch(self) -> list[tuple[Subscription, _Delivery]]:
-        for queue in self._queues.values():
-            if queue.spec.ttl is not None:
-                self._expire(queue)
-        batch: list[tuple[Subscription, _Delivery]] = []
-        while self._due:
-            queue, _ = self._due.popitem()
-            while len(queue) and (subscription := queue.next_subscription()):
-                batch.append((subscription, self._deliver(queue, subscription)))
-        return batch
-
-    def _until_expiry(self) -> float | None:
-        if self._due:
-            return 0.0
-        first = min((q.next_expiry() for q in self._queues.values() if q.spec.ttl is not None), default=None)
-        return None if first is None or first == float("inf") else max(0.0, first - time.monotonic())
+                self._wake(subscription)
 
 
 class _Consumer:
