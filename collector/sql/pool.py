@@ -14,13 +14,8 @@ once more, and who is there at a second death gets an error.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-import os
 import shutil
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
@@ -28,18 +23,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from collector.sql.errors import ABORTED, TIMEOUT_EXCEEDED, StatementRefused
-from collector.sql.growth import Growth
+from collector.sql.process import SLOTS, Gone, Process, Slot
 from collector.sql.settings import LIMITS
-from collector.sql.statement import HEAD, Outcome, Statement, pack
+from collector.sql.statement import Outcome, Statement
 from fusebox import happenings
 from fusebox.errors import FuseboxError
 
-SLOTS: Final = 4
-"""Statements that run at once."""
 _GRACE_S: Final = 1.0
 HARD_LIMIT_S: Final = LIMITS["max_execution_time"] + _GRACE_S
 """After this many seconds a statement's process is ended."""
-_VARIABLES: Final = frozenset({"PATH", "HOME", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH"})
 _START_S: Final = 30.0
 _DEATHS: Final = 2
 _OVERRUNS: Final = 3
@@ -64,10 +56,6 @@ Setup = Callable[[], dict[str, Any]]
 
 class SandboxDown(FuseboxError):
     """No statement can run now; the text says why."""
-
-
-class _Gone(Exception):
-    """The process ended while it worked."""
 
 
 class Running:
@@ -104,7 +92,7 @@ class Pool:
 
     def __init__(self, setup: Setup, folder: Path) -> None:
         self._setup, self._folder = setup, folder
-        self._process: _Process | None = None
+        self._process: Process | None = None
         self.trouble = ""
         self._starting = asyncio.Lock()
         self._slots = asyncio.Semaphore(SLOTS)
@@ -140,7 +128,7 @@ class Pool:
             self._process.popen.wait()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    async def _outcome(self, statement: Statement) -> tuple[_Process, _Slot, Outcome]:
+    async def _outcome(self, statement: Statement) -> tuple[Process, Slot, Outcome]:
         deaths = overruns = 0
         while deaths < _DEATHS and overruns < _OVERRUNS:
             process = await self._ready()
@@ -151,7 +139,7 @@ class Pool:
                 process.end()
                 happenings.emit(KILLED, statement=statement.text[:500])
                 raise _overran() from None
-            except _Gone:
+            except Gone:
                 if process.ended and time.monotonic() - started > LIMITS["max_execution_time"]:
                     raise _overran() from None  # it outlasted its time, too, and another one was looked at first
                 overruns, deaths = overruns + process.ended, deaths + (not process.ended)
@@ -163,7 +151,7 @@ class Pool:
                 raise
         raise StatementRefused("the process that ran the statement was ended; change it, or ask again", ABORTED)
 
-    async def _ready(self) -> _Process:
+    async def _ready(self) -> Process:
         async with self._starting:
             if self._process is not None and self._process.worn():
                 happenings.emit(RENEWED, pid=self._process.popen.pid)
@@ -172,11 +160,11 @@ class Pool:
                 self._process = await self._start()
             return self._process
 
-    async def _start(self) -> _Process:
-        process: _Process | None = None
+    async def _start(self) -> Process:
+        process: Process | None = None
         try:
             setup = await asyncio.to_thread(self._setup)
-            process = await asyncio.to_thread(_Process, setup, self._folder)
+            process = await asyncio.to_thread(Process, setup, self._folder)
             confined = await asyncio.wait_for(process.connect(), _START_S)
         except Exception as error:  # whatever it was, who asks is told, and the next statement tries again
             if process is not None:
@@ -212,76 +200,3 @@ def _overran() -> StatementRefused:
     return StatementRefused(
         f"Timeout exceeded: the statement's process was ended after {HARD_LIMIT_S:g} s", TIMEOUT_EXCEEDED
     )
-
-
-class _Slot:
-    """One thread of the process, by its socket."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader, self.writer = reader, writer
-
-    async def ask(self, statement: Statement) -> Outcome:
-        try:
-            self.writer.write(pack(statement))
-            await self.writer.drain()
-            return Outcome(**await self.receive())
-        except (OSError, asyncio.IncompleteReadError) as error:
-            raise _Gone from error
-
-    async def receive(self) -> dict[str, Any]:
-        (size,) = HEAD.unpack(await self.reader.readexactly(HEAD.size))
-        return dict(json.loads((await self.reader.readexactly(size)).decode("utf-8", "surrogatepass")))
-
-
-def _environment(setup: dict[str, Any]) -> dict[str, str]:
-    """What the process finds in its environment: no secret, where statements from outside run in it."""
-    return {name: text for name, text in os.environ.items() if "url" in setup or name in _VARIABLES}
-
-
-class _Process:
-    def __init__(self, setup: dict[str, Any], folder: Path) -> None:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True, mode=0o700)
-        pairs = [socket.socketpair() for _ in range(SLOTS)]
-        self._ends = [ours for ours, _ in pairs]
-        fds = [theirs.fileno() for _, theirs in pairs]
-        command = [sys.executable, "-m", "collector.sql.sandbox", *map(str, fds)]
-        env = _environment(setup) | {"TMPDIR": str(folder), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        self.popen = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, pass_fds=fds, env=env, cwd=folder
-        )
-        for _, theirs in pairs:
-            theirs.close()
-        self.slots: list[_Slot] = []
-        self.ended = False
-        assert self.popen.stdin is not None
-        self.popen.stdin.write(json.dumps(setup | {"folder": str(folder)}).encode() + b"\n")
-        self.popen.stdin.flush()
-
-    async def connect(self) -> bool:
-        """Wait until it is ready; True when the kernel confines it. Raises: _Gone."""
-        self.slots = [_Slot(*await asyncio.open_connection(sock=sock)) for sock in self._ends]
-        try:
-            confined = bool((await self.slots[0].receive())["confined"])
-        except (OSError, asyncio.IncompleteReadError) as error:
-            raise _Gone from error
-        self._growth = Growth(self.popen.pid)
-        return confined
-
-    def worn(self) -> bool:
-        """True when it has grown and no statement has a slot."""
-        return len(self.slots) == SLOTS and self.alive() and self._growth.worn()
-
-    def alive(self) -> bool:
-        return not self.ended and self.popen.poll() is None
-
-    def end(self) -> None:
-        """Kill it, once, and close what leads to it."""
-        if self.ended:
-            return
-        self.ended = True
-        self.popen.kill()
-        assert self.popen.stdin is not None
-        self.popen.stdin.close()
-        for slot in self.slots:
-            slot.writer.close()

@@ -18,7 +18,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
 from collector import queries
-from collector.sql.pool import SLOTS
+from collector.sql.process import SLOTS
 from collector.tokens import Tokens
 from tests.collector.sql_bench import Port, serving
 from tests.collector.test_queries import EXAMPLES

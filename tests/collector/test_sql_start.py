@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from collector.audit.files import entries
-from collector.sql.pool import SLOTS, Pool, SandboxDown
+from collector.sql.pool import Pool, SandboxDown
+from collector.sql.process import SLOTS
 from collector.sql.statement import Statement
 from fusebox import happenings
 from tests.collector.sql_bench import serving
