@@ -135,7 +135,7 @@ class InProcessBroker:
             with self._changed:
                 if self._thread is not threading.current_thread():
                     return
-                batch = list(self._messages.take_due())
+                batch = self._messages.take_due()
                 if not batch:
                     self._changed.wait(self._messages.until_expiry())
             for subscription, tag, entry in batch:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
 from itertools import count
 from math import inf
 from typing import Final
@@ -120,15 +119,18 @@ class Messages:
             subscription.take(tag, entry)
         return tag, entry
 
-    def take_due(self) -> Iterator[tuple[Subscription, int, Entry]]:
+    def take_due(self) -> list[tuple[Subscription, int, Entry]]:
         """Every message that a consumer can get now, out from now on."""
         for queue in self._queues.values():
             if queue.spec.ttl is not None:
                 self.expire(queue)
+        taken: list[tuple[Subscription, int, Entry]] = []
         while self._due:
             queue, _ = self._due.popitem()
             while len(queue) and (subscription := queue.next_subscription()):
-                yield subscription, *self.take(queue, subscription)
+                tag, entry = self.take(queue, subscription)
+                taken.append((subscription, tag, entry))
+        return taken
 
     def settle(self, tag: int, *, ack: bool, requeue: bool) -> None:
         """Take a message out of the unsettled ones; does nothing when it is not there any more."""
