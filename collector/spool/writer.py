@@ -1,4 +1,4 @@
-"""The one writer: group commit, rotation, deletion. Format and invariants are in :mod:`collector.spool`."""
+"""The one writer: group commit and rotation. Format and invariants are in :mod:`collector.spool`."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from typing import Final
 
 from collector.setup import owned
 from collector.spool.age import AgeCap
-from collector.spool.cursor import READERS, Mark, cursors, register
+from collector.spool.cursor import READERS, Mark, register
 from collector.spool.errors import FULL, SYNC_FAILED, SpoolFailed, SpoolFull
 from collector.spool.opened import OpenSegment, no_room
 from collector.spool.record import HEADER, MAX_PAYLOAD, header_of
 from collector.spool.recovery import recover
 from collector.spool.reserve import RESERVE, Reserve
+from collector.spool.room import Room
 from collector.spool.segment import new_segment, segments
 from fusebox import happenings
 from fusebox.clock import Clock, SystemClock
@@ -56,9 +57,8 @@ class Writer:
         clock: Clock = _CLOCK,
     ) -> None:
         self._folder, self._clock = folder, clock
-        self._reserve = Reserve(folder, reserve, clock)
         self._age = AgeCap(folder, max_age_s, clock)
-        self._max_bytes = max_bytes
+        self._room = Room(folder, max_bytes, Reserve(folder, reserve, clock))
         self._segment_bytes = max(1, min(segment_bytes, max_bytes // 4))
         self._cond = threading.Condition()
         self._syncing = False
@@ -104,7 +104,7 @@ class Writer:
     def size(self) -> int:
         """Bytes that all segments hold together."""
         with self._cond:
-            return self._bytes
+            return self._room.used
 
     def oldest(self) -> float:
         """Seconds for which the oldest record waits to be stored."""
@@ -146,7 +146,7 @@ class Writer:
             register(self._folder, name)
         existing = segments(self._folder)
         self._salt = existing[-1].salt if existing else secrets.randbits(32)
-        self._delete_passed(keep_newest=True)
+        self._room.delete_passed(self._next, keep_newest=True)
 
     def _write(self, payload: bytes) -> tuple[OpenSegment, int]:
         """Under the lock, no sync running on a full segment: write one record, return where it went."""
@@ -165,7 +165,7 @@ class Writer:
             self._broken = f"half a record could not be cut off ({error}); check the disk and restart receive"
             raise SpoolFailed(self._broken) from error
         self._next = number + 1
-        self._bytes += HEADER + len(payload)
+        self._room.used += HEADER + len(payload)
         return segment, number
 
     def _check(self, need: int) -> None:
@@ -173,7 +173,7 @@ class Writer:
         if self._broken:
             raise SpoolFailed(self._broken)
         self._age.check(self._next - 1)
-        self._make_room(need)
+        self._room.make(need, self._next, keep_newest=self._open is not None)
 
     def _begin(self) -> OpenSegment:
         try:
@@ -188,7 +188,7 @@ class Writer:
                 self._cond.wait()
             else:
                 self._finish(self._open)
-                self._delete_passed(keep_newest=True)
+                self._room.delete_passed(self._next, keep_newest=True)
 
     def _await_sync(self, segment: OpenSegment, number: int) -> None:
         while segment.durable < number:
@@ -236,7 +236,7 @@ class Writer:
         segment.failure = str(failure)
         self._open = None
         try:
-            self._bytes -= segment.end - segment.durable_end
+            self._room.used -= segment.end - segment.durable_end
             os.ftruncate(segment.fd, segment.durable_end)
         except OSError as error:
             self._broken = f"a failed segment could not be cut ({error}); check the disk and restart receive"
@@ -249,25 +249,3 @@ class Writer:
         if self._open is segment:
             os.close(segment.fd)
             self._open = None
-
-    def _make_room(self, need: int) -> None:
-        if self._bytes + need <= self._max_bytes and not self._reserve.reached():
-            return
-        self._delete_passed(keep_newest=self._open is not None)
-        if self._bytes + need > self._max_bytes:
-            raise SpoolFull(
-                f"the spool holds {self._bytes} of {self._max_bytes} bytes and its readers are behind; "
-                "see that keep and watch run, or raise spool_max_bytes"
-            )
-        if self._reserve.reached():
-            self._reserve.check()
-
-    def _delete_passed(self, *, keep_newest: bool) -> None:
-        existing = segments(self._folder)
-        passed = min(cursors(self._folder).values(), default=0)
-        bounds = [s.base for s in existing[1:]] + ([] if keep_newest else [self._next])
-        for segment, upper in zip(existing, bounds, strict=False):
-            if upper - 1 > passed:
-                break
-            segment.path.unlink(missing_ok=True)
-        self._bytes = sum(s.size() for s in segments(self._folder))
