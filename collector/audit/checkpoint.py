@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import orjson
 
 from collector.audit.keys import Signer, key_id, public_key, verified
 from collector.audit.merkle import Frontier
+from fusebox.rundir import sync_dir
 
 FILE: Final = "checkpoints.jsonl"
 _PREFIX: Final = b"fusebox-audit-checkpoint-1\n"
@@ -117,6 +119,30 @@ def last(folder: Path) -> Checkpoint | None:
     except FileNotFoundError:
         return None
     return newest(data[: data.rfind(b"\n") + 1].splitlines())
+
+
+def append(folder: Path, made: Checkpoint) -> None:
+    """Add a checkpoint to those of a chain, durably.
+
+    Raises:
+        OSError: nothing of it is there.
+    """
+    path, line = folder / FILE, made.line + b"\n"
+    new = not path.exists()
+    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        before = os.fstat(fd).st_size
+        try:
+            if os.write(fd, line) < len(line):
+                raise OSError("the disk is full")
+            os.fdatasync(fd)
+        except OSError:
+            os.ftruncate(fd, before)
+            raise
+    finally:
+        os.close(fd)
+    if new:
+        sync_dir(folder)
 
 
 def newest(texts: Iterable[bytes]) -> Checkpoint | None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -29,7 +28,6 @@ from collector.audit.merkle import Frontier
 from fusebox import happenings
 from fusebox.clock import Clock
 from fusebox.errors import ConfigError, Retryable
-from fusebox.rundir import sync_dir
 
 _TICK_S: Final = 0.5
 _PRUNE_EVERY_S: Final = 3_600.0
@@ -178,7 +176,7 @@ class Signing:
         mark = self._mark()
         if mark.tree.size > (self._last.size if self._last else 0):
             made = self._checkpoint(mark, next).signed(self._signer)
-            self._write(made.line + b"\n")
+            checkpoint.append(self._folder, made)
             self._last = made
             for anchor in self._settings.anchors:
                 anchor.offer(made)
@@ -193,24 +191,6 @@ class Signing:
             tuple(peak.hex() for peak in mark.tree.peaks), round(self._clock.now() * 1e6), others,
             self._last.signature if self._last else "", "", next,
         )  # fmt: skip
-
-    def _write(self, line: bytes) -> None:
-        path = self._folder / checkpoint.FILE
-        new = not path.exists()
-        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            before = os.fstat(fd).st_size
-            try:
-                if os.write(fd, line) < len(line):
-                    raise OSError("the disk is full")
-                os.fdatasync(fd)
-            except OSError:
-                os.ftruncate(fd, before)
-                raise
-        finally:
-            os.close(fd)
-        if new:
-            sync_dir(self._folder)
 
     def _prune(self) -> None:
         """Once an hour: say what goes, have it signed, delete it.
