@@ -27,7 +27,7 @@ from fusebox.config import is_loopback
 from fusebox.tls import client_context
 from fusebox.version import __version__
 from gateway.providers.base import Outgoing
-from gateway.settings import Upstream as Limits
+from gateway.upstream_settings import Upstream as Limits
 
 _KEPT_S: Final = 30.0
 _ADDRESSES: Final = 1024

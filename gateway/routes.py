@@ -12,9 +12,10 @@ from gateway.dialects import Dialect
 from gateway.keys import Identity
 from gateway.providers.base import Adapter
 from gateway.providers.make import make_adapter
-from gateway.settings import GatewaySettings, Provider
+from gateway.settings import GatewaySettings
 from gateway.systems import require_model
 from gateway.upstream import Target
+from gateway.upstream_settings import Provider
 
 
 class Routes:

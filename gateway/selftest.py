@@ -28,10 +28,11 @@ from fusebox.registry import Registry
 from fusebox.store import MemoryStore
 from gateway.parts import Parts, assemble
 from gateway.providers.base import Outgoing
-from gateway.settings import GatewaySettings, Kind, Model, Provider, Tool
-from gateway.settings import Upstream as Limits
+from gateway.settings import GatewaySettings
 from gateway.trials import AGENT, MODEL, NO_ADDRESS, OTHER, TOOL, Trial, trials
 from gateway.upstream import Reader, T, Upstream
+from gateway.upstream_settings import Kind, Model, Provider, Tool
+from gateway.upstream_settings import Upstream as Limits
 from rabbitmq.inprocess import InProcessBroker
 from rabbitmq.runtime import Runtime
 

@@ -12,7 +12,7 @@ from gateway.denied import Denied
 from gateway.keys import ANY, Identity
 from gateway.named_models import models_in, others_in
 from gateway.providers.base import Adapter, Headers, Outgoing
-from gateway.settings import Tool, Upstream
+from gateway.upstream_settings import Tool, Upstream
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,11 +33,12 @@ from gateway.ledger import Entry, Subject
 from gateway.means import Means
 from gateway.providers.base import PASSED_ON, Adapter, Outgoing
 from gateway.screen import Screen
-from gateway.settings import CircuitSection, Tool
+from gateway.settings import CircuitSection
 from gateway.systems import System, allowed, of_provider, of_tool, require_models
 from gateway.tool_answer import relay
 from gateway.tool_request import below, query_of, screened, value_of
 from gateway.upstream import Failed
+from gateway.upstream_settings import Tool
 from gateway.veil import Veil
 from governance.approvals.request import text_of
 from rabbitmq import tracing

@@ -19,7 +19,7 @@ from gateway.denied import AGAIN, Denied
 from gateway.exchange import Exchange
 from gateway.http import Header, safe
 from gateway.providers.base import Adapter, Outgoing
-from gateway.settings import Upstream as Limits
+from gateway.upstream_settings import Upstream as Limits
 
 T = TypeVar("T")
 Reader = Callable[[aiohttp.ClientResponse], Awaitable[T]]

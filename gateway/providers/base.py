@@ -14,8 +14,8 @@ from gateway.dialects import Ask, Chat, Dialect, Messages, Wire
 from gateway.providers.chat_over_messages import ChatOverMessages
 from gateway.providers.messages_over_chat import MessagesOverChat
 from gateway.providers.translation import Native, Translation
-from gateway.settings import Kind, Provider
 from gateway.sse import Splitter
+from gateway.upstream_settings import Kind, Provider
 
 Headers = dict[str, str]
 PASSED_ON: Final = ("anthropic-version", "anthropic-beta", "openai-beta")

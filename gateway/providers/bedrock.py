@@ -22,8 +22,8 @@ from gateway.denied import bad_request
 from gateway.dialects import Ask, Dialect, TokenCount, Wire
 from gateway.providers.base import Adapter, Frames, Headers, Outgoing
 from gateway.providers.translation import Translation
-from gateway.settings import Provider
 from gateway.sse import event
+from gateway.upstream_settings import Provider
 
 _VERSION: Final = "bedrock-2023-05-31"
 _ERRORS: Final = {

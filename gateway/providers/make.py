@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from gateway.providers.base import Adapter, Anthropic, Azure
-from gateway.settings import Kind, Provider
+from gateway.upstream_settings import Kind, Provider
 
 _KEYED: Final = {Kind.OPENAI: Adapter, Kind.ANTHROPIC: Anthropic, Kind.AZURE: Azure}
 

@@ -11,7 +11,7 @@ from gateway.denied import Denied
 from gateway.dialects import Chat, Dialect, Messages, Responses
 from gateway.media_count import media_in
 from gateway.providers.make import make_adapter
-from gateway.settings import Provider as Settings
+from gateway.upstream_settings import Provider as Settings
 from tests.fixtures.gateway import Provider, StartGateway, whole
 from tests.gateway.test_ledger import CHAT, ask
 from tests.gateway.test_ledger import usage as spent
