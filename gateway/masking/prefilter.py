@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.masking.recognisers import WORD, Recognisers
+from gateway.masking.names import WORD
+from gateway.masking.recognisers import Recognisers
 from gateway.masking.secrets import LITERALS, RARER
 
 _ROOM: Final = 60
