@@ -1,12 +1,7 @@
 """A RabbitMQ node of our own: one folder, free ports on 127.0.0.1, a generated password, nothing of the system's.
 
-The demo and the tests use it where ``rabbitmq-server`` is installed but must not be configured. In the folder::
-
-    node.json          ports and password (0600); a restart keeps both, unless another program took a port meanwhile
-    pids.json          server and epmd of the running node; the next start ends what is left of a killed process
-    lock               flock of the process that runs the node
-    .erlang.cookie     0400; the folder is the HOME of every program started here
-    conf/ data/ log/   what RabbitMQ calls CONFIG_FILE, MNESIA_BASE and LOG_BASE
+The demo and the tests use it where ``rabbitmq-server`` is installed but must not be configured. What is in the folder:
+:mod:`rabbitmq.node_folder`.
 
 The programs behind Debian's ``/usr/sbin`` wrappers are started directly, because the wrappers change user and folder.
 epmd is started here too, in the foreground, so that its process id is known: an epmd that the node starts by itself
@@ -17,42 +12,24 @@ ends both when the process that started them is gone, even by SIGKILL.
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import json
 import os
-import secrets
 import signal
 import subprocess
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
-from fusebox.errors import DataDirInUse, FuseboxError
-from fusebox.rundir import write_atomic
-from fusebox.secrets_file import private_folder
-from rabbitmq.node_programs import end, end_foreign, epmd_program, find, free_ports, guard, is_free, speaks_amqp
+from fusebox.errors import FuseboxError
+from rabbitmq.node_folder import NAME, NodeFolder
+from rabbitmq.node_programs import end, end_foreign, epmd_program, find, guard, speaks_amqp
 
 _INSTALL: Final = "install it (Debian: apt-get install rabbitmq-server) or set RABBITMQ_HOME to its folder"
-_NAME: Final = "fusebox@localhost"
-_USER: Final = "fusebox"
 _POLL_S: Final = 0.1
-_ERL_ARGS: Final = "+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}"
 
 
 class NodeFailed(FuseboxError):
     """The node did not start, or refused a ``rabbitmqctl`` command; the text carries what it printed."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Identity:
-    """What must stay the same over restarts."""
-
-    amqp: int
-    dist: int
-    epmd: int
-    password: str
 
 
 class PrivateNode:
@@ -66,12 +43,10 @@ class PrivateNode:
 
     def __init__(self, folder: Path, *, plugins: Sequence[str] = (), settings: str = "") -> None:
         self.folder = folder.resolve()
-        self._plugins, self._settings = plugins, settings
-        self._node: _Identity | None = None
+        self._files = NodeFolder(self.folder, plugins, settings)
         self._server: subprocess.Popen[bytes] | None = None
         self._epmd: subprocess.Popen[bytes] | None = None
         self._guard: subprocess.Popen[bytes] | None = None
-        self._lock: IO[str] | None = None
         self._started = False
 
     @staticmethod
@@ -82,8 +57,7 @@ class PrivateNode:
     @property
     def url(self) -> str:
         """AMQP address with user and password; ``kill``, ``stop`` and ``start`` of this object never change it."""
-        node = self._identity()
-        return f"amqp://{_USER}:{node.password}@127.0.0.1:{node.amqp}/%2F"
+        return self._files.identity().url
 
     def start(self, timeout: float = 60.0) -> None:
         """Start the node and wait until it speaks AMQP; does nothing when it already runs.
@@ -112,10 +86,8 @@ class PrivateNode:
             if process is not None:
                 end(process, timeout)
         self._server = self._epmd = None
-        (self.folder / "pids.json").unlink(missing_ok=True)
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        self._files.note()
+        self._files.release()
 
     def kill(self) -> None:
         """End the node as a power cut would: SIGKILL to all of it. ``start`` brings it back with its data."""
@@ -133,10 +105,10 @@ class PrivateNode:
         program = find("rabbitmqctl")
         if program is None:
             raise NodeFailed(f"rabbitmqctl is not installed: {_INSTALL}")
-        command = [program, "-q", "-n", _NAME, *args]
+        command = [program, "-q", "-n", NAME, *args]
         try:
             done = subprocess.run(
-                command, env=self._environment(), capture_output=True, text=True, timeout=timeout, check=False
+                command, env=self._files.environment(), capture_output=True, text=True, timeout=timeout, check=False
             )
         except subprocess.TimeoutExpired as error:
             raise NodeFailed(f"rabbitmqctl {args[0]} gave no answer within {timeout:.0f} s") from error
@@ -144,87 +116,22 @@ class PrivateNode:
             raise NodeFailed(f"rabbitmqctl {args[0]} failed: {(done.stderr or done.stdout).strip()}")
         return done.stdout
 
-    # --- the folder -----------------------------------------------------------------------------------------------
     def _prepare(self) -> None:
-        private_folder(self.folder)
-        self._take_lock()
+        self._files.take()
         self._end_leftovers()
-        self._choose_ports()
-        cookie = self.folder / ".erlang.cookie"
-        if not cookie.exists():
-            write_atomic(cookie, secrets.token_hex(20), 0o400)
-        for name in ("conf", "data", "log"):
-            (self.folder / name).mkdir(exist_ok=True, mode=0o700)
-        write_atomic(self.folder / "conf" / "rabbitmq.conf", self._configuration())
-        write_atomic(self.folder / "conf" / "enabled_plugins", f"[{','.join(self._plugins)}].\n")
-
-    def _take_lock(self) -> None:
-        if self._lock is not None:
-            return
-        lock = (self.folder / "lock").open("w")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.close()
-            raise DataDirInUse(f"another process runs a RabbitMQ node in {self.folder}; use another folder") from None
-        self._lock = lock
-
-    def _identity(self) -> _Identity:
-        if self._node is None:
-            path = self.folder / "node.json"
-            self._node = _Identity(**json.loads(path.read_text())) if path.exists() else self._new_identity()
-        return self._node
-
-    def _new_identity(self, password: str = "") -> _Identity:
-        amqp, dist, epmd = free_ports(3)
-        node = _Identity(amqp, dist, epmd, password or secrets.token_urlsafe(24))
-        write_atomic(self.folder / "node.json", json.dumps(asdict(node)))
-        return node
-
-    def _choose_ports(self) -> None:
-        """Keep the ports of the last run, unless another program took one since."""
-        node = self._identity()
-        if not self._started and not all(is_free(port) for port in (node.amqp, node.dist, node.epmd)):
-            self._node = self._new_identity(node.password)
+        if not self._started:
+            self._files.replace_taken_ports()
         self._started = True
+        self._files.write()
 
-    def _configuration(self) -> str:
-        node = self._identity()
-        return (
-            f"listeners.tcp.default = 127.0.0.1:{node.amqp}\n"
-            f"default_user = {_USER}\n"
-            f"default_pass = {node.password}\n"
-            "disk_free_limit.absolute = 50MB\n"
-            f"log.console = false\n{self._settings}"
-        )
-
-    def _environment(self) -> dict[str, str]:
-        node, conf = self._identity(), self.folder / "conf"
-        inherited = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TMPDIR") if name in os.environ}
-        return inherited | {
-            "HOME": str(self.folder),
-            "RABBITMQ_NODENAME": _NAME,
-            "RABBITMQ_DIST_PORT": str(node.dist),
-            "RABBITMQ_MNESIA_BASE": str(self.folder / "data"),
-            "RABBITMQ_LOG_BASE": str(self.folder / "log"),
-            "RABBITMQ_CONFIG_FILE": str(conf / "rabbitmq.conf"),
-            "RABBITMQ_ENABLED_PLUGINS_FILE": str(conf / "enabled_plugins"),
-            "RABBITMQ_CONF_ENV_FILE": str(conf / "none"),
-            "RABBITMQ_PID_FILE": str(self.folder / "data" / "pid"),
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": _ERL_ARGS,
-            "ERL_EPMD_PORT": str(node.epmd),
-            "ERL_EPMD_ADDRESS": "127.0.0.1",
-        }
-
-    # --- the processes --------------------------------------------------------------------------------------------
     def _launch(self, server: str, epmd: str) -> None:
-        node = self._identity()
+        node = self._files.identity()
         if self._epmd is None or self._epmd.poll() is not None:
             self._epmd = self._spawn([epmd, "-port", str(node.epmd), "-address", "127.0.0.1"], "epmd.log")
         self._server = self._spawn([server], "boot.log")
         self._dismiss_guard()
         self._guard = guard(self._server.pid, self._epmd.pid)
-        write_atomic(self.folder / "pids.json", json.dumps([self._server.pid, self._epmd.pid]))
+        self._files.note(self._server.pid, self._epmd.pid)
 
     def _dismiss_guard(self) -> None:
         if self._guard is not None:
@@ -235,31 +142,25 @@ class PrivateNode:
     def _spawn(self, command: list[str], log: str) -> subprocess.Popen[bytes]:
         with (self.folder / "log" / log).open("ab") as out:
             return subprocess.Popen(
-                command, env=self._environment(), cwd=self.folder, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-                start_new_session=True,
+                command, env=self._files.environment(), cwd=self.folder, start_new_session=True,
+                stdin=subprocess.DEVNULL, stdout=out, stderr=out,
             )  # fmt: skip
 
     def _await_amqp(self, deadline: float) -> None:
-        port = self._identity().amqp
+        port = self._files.identity().amqp
         while time.monotonic() < deadline:
             if self._server is None or self._server.poll() is not None:
-                raise NodeFailed(f"RabbitMQ ended while starting: {self._last_words()}")
+                raise NodeFailed(f"RabbitMQ ended while starting: {self._files.last_words()}")
             if speaks_amqp(port):
                 return
             time.sleep(_POLL_S)
-        raise NodeFailed(f"RabbitMQ did not answer on port {port} in time: {self._last_words()}")
-
-    def _last_words(self) -> str:
-        log = self.folder / "log"
-        text = "\n".join(path.read_text(errors="replace") for path in sorted(log.glob("*.log")) if path.is_file())
-        return text.strip()[-2000:] or "it printed nothing"
+        raise NodeFailed(f"RabbitMQ did not answer on port {port} in time: {self._files.last_words()}")
 
     def _end_leftovers(self) -> None:
         """A process that was killed leaves its node running: end those processes, if they still are what they were."""
-        path = self.folder / "pids.json"
-        if self._server is not None or not path.exists():
+        if self._server is not None:
             return
-        mark = f"ERL_EPMD_PORT={self._identity().epmd}".encode()
-        for pid in json.loads(path.read_text()):
+        mark = f"ERL_EPMD_PORT={self._files.identity().epmd}".encode()
+        for pid in self._files.pids():
             end_foreign(pid, mark)
-        path.unlink()
+        self._files.note()
