@@ -28,17 +28,17 @@ from collector.audit.journal import Journal, JournalBroken
 from collector.watch.dispatch import Dispatch
 from collector.watch.history import History
 from collector.watch.people_bodies import RepriceBody
-from collector.watch.refusal import CONFLICT, FORBIDDEN, UNAVAILABLE, Refusal
+from collector.watch.refusal import CONFLICT, UNAVAILABLE, Refusal
 from collector.watch.reported import Reported
 from collector.watch.trips import movement
+from collector.watch.two_people import TwoPeople
 from fusebox import happenings
 from fusebox.clock import Clock
 from fusebox.command import ALL, Command, Order, agent_scope, covers, narrow
 from fusebox.records import Finding, State, Transition
-from fusebox.registry import Registry, Risk
+from fusebox.registry import Registry
 
 Json = dict[str, Any]
-_TWO: Final = 2
 _NORMAL: Final = "normal"
 _MAX_REASON: Final = 500
 DETECTOR: Final = "detector:"
@@ -69,7 +69,8 @@ class Orders:
     ) -> None:  # fmt: skip
         self._latch, self._circuits, self._journal, self._dispatch = latch, circuits, journal, dispatch
         self._history, self._clock, self._tenant = history, clock, tenant
-        self._registry, self._reported, self._own_tenant = registry, reported, f"tenant:{tenant}"
+        self._two_people = TwoPeople(registry, circuits, journal, tenant=tenant)
+        self._reported = reported
         self._moved, self._lifted, self._told = moved, lifted, told
 
     def kill(self, operator: str, scope: str, reason: str) -> Json:
@@ -78,7 +79,7 @@ class Orders:
         Raises:
             Refusal: 409, it is another tenant's.
         """
-        if scope.startswith("tenant:") and scope != self._own_tenant:
+        if scope.startswith("tenant:") and scope != f"tenant:{self._tenant}":
             raise Refusal(
                 CONFLICT, f"this watch serves tenant {self._tenant!r}; order it where {scope[7:]!r} is served"
             )
@@ -107,13 +108,13 @@ class Orders:
         stopped = [agent for agent in self._open_circuits() if covers(scope, agent)]
         if not lifts and not stopped:
             raise Refusal(CONFLICT, self._nothing_to_resume(scope))
-        self._require_two(scope, operator, second)
+        self._two_people.require(scope, operator, second)
         command = self._command(Order.RESUME, scope, operator, reason, lifts=lifts)
         self._record(_intent(command, second))
         with self._told_if_it_fails(command):
             self._lift(lifts)
             for agent in stopped:
-                self._move(self._circuits.half_open(agent, reason=reason, actor=f"operator:{operator}"))
+                self._follow(self._circuits.half_open(agent, reason=reason, actor=f"operator:{operator}"))
         happenings.emit(RESUMED, scope=scope, operator=operator, reason=reason)
         return {"lifted": list(lifts), **self._send(command)}
 
@@ -132,7 +133,7 @@ class Orders:
         Raises:
             Refusal: 403, a high-risk agent is stopped; 503, it could not be journaled.
         """
-        self._require_running(operator, agent)
+        self._two_people.require_running(operator, agent)
         command = self._command(Order.RESET, agent_scope(agent), operator, reason)
         return self._order(command, lambda: self._circuits.reset(agent, reason=reason, actor=f"operator:{operator}"))
 
@@ -143,7 +144,7 @@ class Orders:
             Refusal: 403, a high-risk agent is stopped and the mode would let it run; 503, it could not be journaled.
         """
         if mode != _NORMAL:
-            self._require_running(operator, agent)
+            self._two_people.require_running(operator, agent)
         command = self._command(Order.SET_MODE, agent_scope(agent), operator, reason, mode=mode)
         actor = f"operator:{operator}"
         return self._order(command, lambda: self._circuits.set_mode(agent, mode, reason=reason, actor=actor))
@@ -162,7 +163,7 @@ class Orders:
     def _order(self, command: Command, effect: Callable[[], Transition | None]) -> Json:
         self._record(_intent(command))
         with self._told_if_it_fails(command):
-            self._move(effect())
+            self._follow(effect())
         return self._send(command)
 
     def _send(self, command: Command) -> Json:
@@ -184,14 +185,11 @@ class Orders:
         payload = {"order": command.order.value, "expected": expected}
         self._journal.record(Note("outcome", "watch", command.id, word, payload=payload))
 
-    def _move(self, transition: Transition | None) -> None:
+    def _follow(self, transition: Transition | None) -> None:
         if transition is not None:
-            self._follow(transition)
-
-    def _follow(self, transition: Transition) -> None:
-        self._journal.record(movement(transition))
-        self._history.record(transition)
-        self._moved(transition)
+            self._journal.record(movement(transition))
+            self._history.record(transition)
+            self._moved(transition)
 
     def _lift(self, lifts: tuple[str, ...]) -> None:
         try:
@@ -208,26 +206,6 @@ class Orders:
 
     def _open_circuits(self) -> list[str]:
         return [circuit.agent for circuit in self._circuits.all() if circuit.state is State.OPEN]
-
-    def _require_two(self, scope: str, operator: str, second: str) -> None:
-        risky = [agent for agent, entry in self._registry.agents.items() if entry.risk is Risk.HIGH]
-        freed = [agent for agent in risky if scope in (ALL, self._own_tenant, agent_scope(agent))]
-        if freed and len({operator, second} - {""}) < _TWO:
-            raise self._takes_two(operator, scope, freed[0])
-
-    def _require_running(self, operator: str, agent: str) -> None:
-        """Whatever lets a high-risk agent run that is stopped takes two people: a resume, then."""
-        stopped = self._circuits.circuit(agent).state in (State.OPEN, State.HALF_OPEN)
-        if stopped and self._registry.risk(agent) is Risk.HIGH:
-            raise self._takes_two(operator, agent_scope(agent), agent)
-
-    def _takes_two(self, operator: str, scope: str, agent: str) -> Refusal:
-        self._journal.record(Note("refused", f"operator:{operator}", scope, f"a resume of {agent} takes two operators"))
-        return Refusal(
-            FORBIDDEN,
-            f"{agent} is high-risk (agents.toml): a second operator must agree; "
-            "'fusebox resume … --second-token-file FILE' with a token of theirs",
-        )
 
     def _nothing_to_resume(self, scope: str) -> str:
         everything = [id for id, kill in self._latch.kills().items() if kill.scope == ALL]
