@@ -35,6 +35,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from collector import schema
 from collector.keep.batch import Batch
+from collector.keep.counting import RowCount
 from collector.keep.engine import Engine
 from collector.keep.errors import OUT_OF_MEMORY, EngineDown, EngineRefused, sorted_out
 from collector.keep.otlp_bytes import LOG, Identity, fixed64_field, framed, halves, holds_logs, without
@@ -48,19 +49,11 @@ _BATCH_FIELD: Final = 1000
 _FORMED_FIELD: Final = 1001
 _DOORS: Final = {False: "otlp_ingest", True: "otlp_ingest_logs"}
 """By whether a batch holds logs."""
-_SPANS, _LOGS = "otel_traces", "otel_logs"
 STORED: Final = happenings.declare("records_stored", logging.DEBUG, "records of the spool written to the database")
 COMPLETED: Final = happenings.declare(
     "batch_completed", logging.WARNING, "an interrupted batch was found half-written and completed"
 )
 
-WRITTEN: Final = happenings.declare("spans_written", logging.DEBUG, "spans written to the database")
-LOGS_WRITTEN: Final = happenings.declare("logs_written", logging.DEBUG, "log records written to the database")
-
-_ROWS: Final = """
-SELECT name, total_rows FROM system.tables
-WHERE database = currentDatabase() AND total_rows IS NOT NULL AND NOT startsWith(name, '.') ORDER BY name
-"""
 _PRESENT: Final = """
 SELECT DISTINCT TraceId, SpanId FROM otel_traces WHERE _batch = {batch:String}
 UNION ALL SELECT {log:String}, _id FROM otel_logs WHERE _batch = {batch:String}
@@ -78,12 +71,10 @@ class Inserter:
 
     def __init__(self, engine: Engine, letters: Letters, *, counts: bool = True) -> None:
         self._engine = engine
-        self._counts = counts
+        self._count = RowCount(self._do) if counts else None
         self._letters = letters
         self._completion = Completion(self._do, letters)
         self._attempt = 0
-        self.rows: dict[str, int] = {}
-        """How many rows each table had after the last batch; empty before the first."""
         self._settings: dict[str, object] = {
             **engine.schema_settings(schema.proto(), schema.MESSAGE),
             **engine.speed_settings,
@@ -92,22 +83,27 @@ class Inserter:
             "async_insert": 0,
         }
 
+    @property
+    def rows(self) -> dict[str, int]:
+        """How many rows each table had after the last batch; empty before the first."""
+        return self._count.rows if self._count is not None else {}
+
     def write(self, batch: Batch) -> None:
         """Make every readable span and log record stored exactly once; what is unreadable becomes a dead letter.
 
         Raises:
             EngineDown, EngineRefused: not now; call again with the batch marked as ``retried``.
         """
-        if self._counts:
-            self.rows = self.rows or self._lengths()
+        if self._count is not None:
+            self._count.begin()
         payloads = [payload for payload in batch.payloads if self._sound(batch, payload)]
         if batch.retried:
             self._settle(batch, payloads)
         elif payloads:
             self._write_all(batch, payloads)
         happenings.emit(STORED, count=len(batch.payloads))
-        if self._counts:
-            self._count()
+        if self._count is not None:
+            self._count.count()
 
     def _write_all(self, batch: Batch, payloads: list[bytes]) -> None:
         try:
@@ -176,20 +172,6 @@ class Inserter:
         door = _DOORS[any(map(holds_logs, batch.payloads))]
         block = self._engine.block((*payloads, tail))
         self._do(lambda client: client.raw_insert(door, insert_block=block, fmt="ProtobufSingle", settings=settings))
-
-    def _count(self) -> None:
-        """Count what was written: nobody else writes. Where that is not known now, the next batch counts it too."""
-        try:
-            now = self._lengths()
-        except (EngineDown, EngineRefused):
-            return
-        for kind, table in ((WRITTEN, _SPANS), (LOGS_WRITTEN, _LOGS)):
-            happenings.emit(kind, count=max(0, now.get(table, 0) - self.rows.get(table, 0)))  # old ones may expire
-        self.rows = now
-
-    def _lengths(self) -> dict[str, int]:
-        """The engine knows them without counting."""
-        return self._do(lambda client: {str(name): int(rows) for name, rows in client.query(_ROWS).result_rows})
 
     def _accepts_nothing(self, batch: Batch) -> bool:
         """True when an empty batch passes: tables, views and rights are in order, so the refused data is at fault."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 
+from collector.keep.counting import LOGS_WRITTEN, WRITTEN
 from collector.keep.deadletters import BURIED
-from collector.keep.insert import LOGS_WRITTEN, WRITTEN
 from collector.keep.keeper import Keeper
 from collector.sql.reply import Reply
 from fusebox import happenings

@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 from clickhouse_connect.driver.client import Client
 
@@ -26,6 +26,7 @@ from collector.keep.batch import Batch
 from collector.keep.errors import OUT_OF_MEMORY, EngineDown, EngineRefused
 from collector.keep.otlp_bytes import Identity, only
 
+T = TypeVar("T")
 _MOST_REFUSED: Final = 16
 _BEFORE: Final = ("", "")
 _BEHIND: Final = ("~", "")
@@ -107,8 +108,10 @@ class Letters(Protocol):
         """Put ``raw`` aside."""
 
 
-Do = Callable[[Callable[[Client], object]], object]
-"""Runs something on the engine's client and raises our errors."""
+class Do(Protocol):
+    """Runs something on the engine's client and raises our errors."""
+
+    def __call__(self, call: Callable[[Client], T], /) -> T: ...
 
 
 class Completion:
@@ -194,7 +197,7 @@ class _Run:
         source = self._target.source
         statement = f"SELECT DISTINCT {source.key} FROM {source.table} WHERE {source.batch} = {{batch:String}}"
         rows = self._do(lambda client: client.query(statement, {"batch": self._batch.id}).result_rows)
-        return sorted((str(trace), str(span)) for trace, span in rows)  # type: ignore[attr-defined]
+        return sorted((str(trace), str(span)) for trace, span in rows)
 
     def _accepts_nothing(self) -> bool:
         """True when no row at all passes: table and view are in order, so the refused rows are at fault."""
