@@ -12,10 +12,8 @@ a name of its own.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import time
-import uuid
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -27,7 +25,7 @@ from collector.sql.errors import StatementRefused
 from collector.sql.pool import Pool, Running, SandboxDown
 from collector.sql.query_log import QueryLog
 from collector.sql.quota import Quotas
-from collector.sql.reply import Reply, Send, content_type, ok, send_stream, send_whole
+from collector.sql.reply import Reply, Send, ok, result_headers, send_stream, send_whole
 from collector.sql.request import Request, credentials, read_request
 from collector.sql.statement import Outcome, Statement
 from fusebox import happenings
@@ -198,7 +196,7 @@ class SqlPort:
         self, running: Running, request: Request, headers: Mapping[str, str], send: Send, started: float, *, head: bool
     ) -> None:
         outcome = running.outcome
-        answer = _headers(outcome, request, int((time.monotonic() - started) * 1e9))
+        answer = result_headers(outcome, request, int((time.monotonic() - started) * 1e9))
         name = "" if request.blocks else encoding.negotiate(headers.get("accept-encoding", ""))
         encoder = encoding.Blocks() if request.blocks else encoding.encoder(name) if name else None
         if name:
@@ -220,23 +218,6 @@ class SqlPort:
 
 def _refused(error: StatementRefused) -> Outcome:
     return Outcome(code=error.code, error=str(error), refused=True)
-
-
-def _headers(outcome: Outcome, request: Request, elapsed_ns: int) -> dict[str, str]:
-    counts = {
-        "read_rows": outcome.read_rows, "read_bytes": outcome.read_bytes, "written_rows": 0, "written_bytes": 0,
-        "total_rows_to_read": outcome.read_rows, "result_rows": outcome.rows, "result_bytes": outcome.size,
-        "elapsed_ns": elapsed_ns,
-    }  # fmt: skip
-    summary = json.dumps({name: str(count) for name, count in counts.items()})
-    return {
-        "content-type": content_type(outcome.format),
-        "x-clickhouse-format": outcome.format,
-        "x-clickhouse-timezone": outcome.timezone,
-        "x-clickhouse-summary": summary,
-        "x-clickhouse-query-id": request.query_id or str(uuid.uuid4()),
-        **({"x-clickhouse-progress": summary} if request.progress else {}),
-    }
 
 
 def _hostname(host: str) -> str:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from collector.sql.encoding import Encoder
+from collector.sql.request import Request
+from collector.sql.statement import Outcome
 
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
@@ -35,13 +39,31 @@ def ok() -> Reply:
     return Reply(200, b"Ok.\n", {"content-type": "text/html; charset=UTF-8"})
 
 
-def content_type(form: str) -> str:
+def _content_type(form: str) -> str:
     """The media type a server sends for a format."""
     if form.startswith(_LINES):
         return "application/x-ndjson; charset=UTF-8"
     kind = next((mime for prefix, mime in _TYPES.items() if form.startswith(prefix)), "text/plain")
     binary = kind == "text/plain" and form in ("Native", "RowBinary", "Arrow", "ArrowStream", "ORC", "Avro", "MsgPack")
     return "application/octet-stream" if binary else f"{kind}; charset=UTF-8"
+
+
+def result_headers(outcome: Outcome, request: Request, elapsed_ns: int) -> dict[str, str]:
+    """What ClickHouse says of a result before it sends it."""
+    counts = {
+        "read_rows": outcome.read_rows, "read_bytes": outcome.read_bytes, "written_rows": 0, "written_bytes": 0,
+        "total_rows_to_read": outcome.read_rows, "result_rows": outcome.rows, "result_bytes": outcome.size,
+        "elapsed_ns": elapsed_ns,
+    }  # fmt: skip
+    summary = json.dumps({name: str(count) for name, count in counts.items()})
+    return {
+        "content-type": _content_type(outcome.format),
+        "x-clickhouse-format": outcome.format,
+        "x-clickhouse-timezone": outcome.timezone,
+        "x-clickhouse-summary": summary,
+        "x-clickhouse-query-id": request.query_id or str(uuid.uuid4()),
+        **({"x-clickhouse-progress": summary} if request.progress else {}),
+    }
 
 
 async def send_whole(send: Send, reply: Reply, *, head: bool = False) -> None:
