@@ -30,18 +30,21 @@ def usage_of(response: object) -> Usage | None:
     Returns:
         None when the response carries no usage, or one that cannot be: the caller must not count that as free.
     """
-    told = _told(_get(response, "usage"))
+    told = _told(field_of(response, "usage"))
     return told if told is not None and max(told.input_tokens, told.output_tokens) <= MAX_TOKENS else None
 
 
 def _told(usage: object) -> Usage | None:
     if usage is None:
         return None
-    if _get(usage, "prompt_tokens") is not None:
+    if field_of(usage, "prompt_tokens") is not None:
         return _openai_chat(usage)
-    if _get(usage, "input_tokens") is None:
+    if field_of(usage, "input_tokens") is None:
         return None
-    if _get(usage, "cache_read_input_tokens") is not None or _get(usage, "cache_creation_input_tokens") is not None:
+    if (
+        field_of(usage, "cache_read_input_tokens") is not None
+        or field_of(usage, "cache_creation_input_tokens") is not None
+    ):
         return _anthropic(usage)
     return _openai_responses(usage)
 
@@ -51,8 +54,8 @@ def _openai_chat(usage: object) -> Usage:
     return Usage(
         prompt,
         max(_int(usage, "completion_tokens"), _int(usage, "total_tokens") - prompt),  # some leave thoughts out of it
-        cache_read=_int(_get(usage, "prompt_tokens_details"), "cached_tokens"),
-        reasoning=_int(_get(usage, "completion_tokens_details"), "reasoning_tokens"),
+        cache_read=_int(field_of(usage, "prompt_tokens_details"), "cached_tokens"),
+        reasoning=_int(field_of(usage, "completion_tokens_details"), "reasoning_tokens"),
     )
 
 
@@ -60,8 +63,8 @@ def _openai_responses(usage: object) -> Usage:
     return Usage(
         _int(usage, "input_tokens"),
         _int(usage, "output_tokens"),
-        cache_read=_int(_get(usage, "input_tokens_details"), "cached_tokens"),
-        reasoning=_int(_get(usage, "output_tokens_details"), "reasoning_tokens"),
+        cache_read=_int(field_of(usage, "input_tokens_details"), "cached_tokens"),
+        reasoning=_int(field_of(usage, "output_tokens_details"), "reasoning_tokens"),
     )
 
 
@@ -70,10 +73,11 @@ def _anthropic(usage: object) -> Usage:
     return Usage(_int(usage, "input_tokens") + read + created, _int(usage, "output_tokens"), read, created)
 
 
-def _get(value: object, name: str) -> Any:
+def field_of(value: object, name: str) -> Any:
+    """What a response holds under ``name``, be it a client library's object or plain JSON; None for nothing."""
     return value.get(name) if isinstance(value, dict) else getattr(value, name, None)
 
 
 def _int(value: object, name: str) -> int:
-    number = _get(value, name)
+    number = field_of(value, name)
     return number if isinstance(number, int) and not isinstance(number, bool) and number >= 0 else 0

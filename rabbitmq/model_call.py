@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 from fusebox import fingerprint, guard, names
 from fusebox.errors import AgentKilled, AgentTripped
 from fusebox.records import Action
-from fusebox.usage import Usage, usage_of
+from fusebox.usage import Usage, field_of, usage_of
 from rabbitmq import tracing
 from rabbitmq.act import Act
 
@@ -38,7 +38,7 @@ class ModelCall:
         self._act.returned(text)
         self._act.capture(names.GEN_AI_OUTPUT_MESSAGES, [{"role": "assistant", "content": text}])
         for attribute, value in _TOLD:
-            found = _field(response, value)
+            found = field_of(response, value)
             if isinstance(found, str):
                 self._act.span.set_attribute(attribute, found)
         return response
@@ -94,15 +94,11 @@ def _refused_by_gateway(error: Exception, action: Action) -> AgentTripped | None
 
 def answer_text(response: object) -> str:
     """The text of a provider's answer (OpenAI chat, OpenAI responses, Anthropic), or its JSON."""
-    choices = _field(response, "choices")
+    choices = field_of(response, "choices")
     if choices:
-        message = _field(choices[0], "message")
-        return str(_field(message, "content") or json.dumps(_plain(_field(message, "tool_calls")), default=str))
-    return str(_field(response, "output_text") or fingerprint.text_of(_field(response, "content") or response))
-
-
-def _field(value: object, name: str) -> Any:
-    return value.get(name) if isinstance(value, dict) else getattr(value, name, None)
+        message = field_of(choices[0], "message")
+        return str(field_of(message, "content") or json.dumps(_plain(field_of(message, "tool_calls")), default=str))
+    return str(field_of(response, "output_text") or fingerprint.text_of(field_of(response, "content") or response))
 
 
 def _plain(value: Any) -> Any:
