@@ -25,11 +25,12 @@ from typing import Any, Final
 
 from collector.alerts.writer import OPERATOR, Writer
 from collector.audit.entry import Note
-from collector.audit.journal import Journal, JournalBroken
+from collector.audit.journal import Journal
 from collector.tokens import Principal
 from collector.watch import people_bodies, process_bodies
 from collector.watch.body import parse
 from collector.watch.dispatch import Dispatch
+from collector.watch.journal_first import journal_first
 from collector.watch.refusal import CONFLICT, FORBIDDEN, NOT_FOUND, TOO_MANY, UNAVAILABLE, Refusal
 from collector.watch.telling import Telling
 from collector.watch.uplink import refuse_foreign
@@ -172,10 +173,7 @@ class Approving:
         note = _note(step, approval)
         if step == "asked":
             note.payload["alert"] = asdict(self._writer.approval(approval))
-        try:
-            self._journal.append(note)
-        except JournalBroken as error:
-            raise Refusal(UNAVAILABLE, f"{error}; nothing was done") from error
+        journal_first(self._journal, note)
 
     def _require_givers(self, approval: Approval) -> None:
         """

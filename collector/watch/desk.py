@@ -20,9 +20,10 @@ from collector.alerts.outbox import Outbox
 from collector.alerts.register import Register, Silence
 from collector.alerts.writer import OPERATOR, Writer
 from collector.audit.entry import Note
-from collector.audit.journal import Journal, JournalBroken
+from collector.audit.journal import Journal
+from collector.watch.journal_first import journal_first
 from collector.watch.people_bodies import AckBody, AuditBody, SilenceBody, TestBody, UnsilenceBody
-from collector.watch.refusal import CONFLICT, NOT_FOUND, UNAVAILABLE, Refusal
+from collector.watch.refusal import CONFLICT, NOT_FOUND, Refusal
 from collector.watch.telling import Telling
 from fusebox.clock import Clock
 from fusebox.records import new_id
@@ -64,8 +65,9 @@ class Desk:
         """Keep alerts from people for a while."""
         until = self._clock.wall() + body.seconds
         silence = Silence(new_id("sil"), body.match, until, operator, body.reason)
-        self._record(
-            Note("silence", f"{OPERATOR}{operator}", silence.id, body.reason, payload={"silence": silence.json()})
+        journal_first(
+            self._journal,
+            Note("silence", f"{OPERATOR}{operator}", silence.id, body.reason, payload={"silence": silence.json()}),
         )
         self._register.silence(silence)
         return {"silence": silence.id, "until": until}
@@ -78,7 +80,7 @@ class Desk:
         """
         if body.silence not in {silence.id for silence in self._register.silences(self._clock.wall())}:
             raise Refusal(NOT_FOUND, f"there is no silence {body.silence}; see 'fusebox alerts list'")
-        self._record(Note("unsilence", f"{OPERATOR}{operator}", body.silence, body.reason))
+        journal_first(self._journal, Note("unsilence", f"{OPERATOR}{operator}", body.silence, body.reason))
         self._register.unsilence(body.silence)
         return {"silence": body.silence}
 
@@ -94,7 +96,9 @@ class Desk:
         if entry.acknowledged:
             raise Refusal(CONFLICT, f"{entry.acknowledged['by']} takes care of {body.alert} already")
         now = self._clock.wall()
-        self._record(Note("ack", f"{OPERATOR}{operator}", body.alert, body.reason, payload={"time": now}))
+        journal_first(
+            self._journal, Note("ack", f"{OPERATOR}{operator}", body.alert, body.reason, payload={"time": now})
+        )
         self._register.acknowledge(body.alert, operator, body.reason, now)
         return {"alert": body.alert, "withdrawn": self._outbox.withdraw(body.alert)}
 
@@ -108,7 +112,7 @@ class Desk:
         if not set(names) <= set(self._outbox.sinks):
             raise Refusal(NOT_FOUND, f"there is no sink {body.sink!r}; there are {', '.join(self._outbox.sinks)}")
         alert = self._writer.test(operator, self._clock.now()).owned()
-        self._record(Note("alert_test", f"{OPERATOR}{operator}", alert.id, ", ".join(names)))
+        journal_first(self._journal, Note("alert_test", f"{OPERATOR}{operator}", alert.id, ", ".join(names)))
         with ThreadPoolExecutor(len(names), "alert-test") as pool:  # one that hangs delays no other's answer
             outcomes = dict(zip(names, pool.map(lambda name: self._outbox.probe(alert, name), names), strict=True))
         return {
@@ -130,9 +134,3 @@ class Desk:
         elif kind == "ack":
             by, time = entry["actor"].removeprefix(OPERATOR), entry["payload"]["time"]
             self._register.acknowledge(subject, by, entry["reason"], time)
-
-    def _record(self, note: Note) -> None:
-        try:
-            self._journal.append(note)
-        except JournalBroken as error:
-            raise Refusal(UNAVAILABLE, f"{error}; nothing was done") from error

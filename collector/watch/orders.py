@@ -24,9 +24,10 @@ from typing import Any, Final
 from breakers.circuit import Circuits
 from breakers.latch import Latch
 from collector.audit.entry import Note
-from collector.audit.journal import Journal, JournalBroken
+from collector.audit.journal import Journal
 from collector.watch.dispatch import Dispatch
 from collector.watch.history import History
+from collector.watch.journal_first import journal_first
 from collector.watch.people_bodies import RepriceBody
 from collector.watch.refusal import CONFLICT, UNAVAILABLE, Refusal
 from collector.watch.reported import Reported
@@ -110,7 +111,7 @@ class Orders:
             raise Refusal(CONFLICT, self._nothing_to_resume(scope))
         self._two_people.require(scope, operator, second)
         command = self._command(Order.RESUME, scope, operator, reason, lifts=lifts)
-        self._record(_intent(command, second))
+        journal_first(self._journal, _intent(command, second))
         with self._told_if_it_fails(command):
             self._lift(lifts)
             for agent in stopped:
@@ -156,12 +157,14 @@ class Orders:
             Refusal: 503, it could not be journaled.
         """
         rows = [row.row() for row in body.rows]
-        self._record(Note("reprice", f"operator:{operator}", body.subject, body.reason, payload={"rows": rows}))
+        journal_first(
+            self._journal, Note("reprice", f"operator:{operator}", body.subject, body.reason, payload={"rows": rows})
+        )
         happenings.emit(REPRICED, count=len(rows), operator=operator, reason=body.reason)
         return {"rows": len(rows)}
 
     def _order(self, command: Command, effect: Callable[[], Transition | None]) -> Json:
-        self._record(_intent(command))
+        journal_first(self._journal, _intent(command))
         with self._told_if_it_fails(command):
             self._follow(effect())
         return self._send(command)
@@ -216,12 +219,6 @@ class Orders:
                 f"nothing to resume: {scope} itself is not killed, but processes hold other kills; see 'fusebox status'"
             )
         return f"nothing to resume: {scope} is neither killed nor is a circuit of it open; see 'fusebox status'"
-
-    def _record(self, note: Note) -> None:
-        try:
-            self._journal.append(note)
-        except JournalBroken as error:
-            raise Refusal(UNAVAILABLE, f"{error}; nothing was done") from error
 
     def _command(
         self, order: Order, scope: str, operator: str, reason: str, *, lifts: tuple[str, ...] = (), mode: str = ""

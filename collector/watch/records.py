@@ -9,10 +9,11 @@ import orjson
 
 from collector.audit.entry import Entry, Note
 from collector.audit.erasure import find
-from collector.audit.journal import Journal, JournalBroken
+from collector.audit.journal import Journal
 from collector.watch.approving import KIND
+from collector.watch.journal_first import journal_first
 from collector.watch.people_bodies import EraseBody, VerifiedBody
-from collector.watch.refusal import CONFLICT, UNAVAILABLE, Refusal
+from collector.watch.refusal import CONFLICT, Refusal
 
 Json = dict[str, Any]
 _KEPT: Final = frozenset(
@@ -56,10 +57,7 @@ class Records:
         return self._record(Note("verification", f"operator:{operator}", "audit", "verified", payload=payload))
 
     def _record(self, note: Note) -> Json:
-        try:
-            return {"seq": self._journal.append(note)}
-        except JournalBroken as error:
-            raise Refusal(UNAVAILABLE, f"{error}; nothing was done") from error
+        return {"seq": journal_first(self._journal, note)}
 
 
 def _stays(entry: Entry) -> bool:
