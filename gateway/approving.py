@@ -9,6 +9,9 @@
         ├─ they said no, or too late ► 403 approval_denied, with the reason
         └─ it is not the same call, or has gone ahead before ──► 403 approval_denied
 
+A call of a model is answered 403 ``approval_pending`` in the place of the 202, in the error's shape of its API: client
+libraries take every 2xx for an answer, and one without events for a stream in which nothing was said.
+
 People are asked last, when every other guard has let the call pass, about exactly what would go out: after masking. How
 a call ended that they agreed to is journaled behind their answer (kind ``commit``).
 """
@@ -25,7 +28,7 @@ import orjson
 
 from fusebox.errors import ApprovalDenied, ApprovalPending, ApprovalUnavailable, Refused
 from fusebox.names import HTTP_APPROVAL
-from fusebox.records import Action, Verdict
+from fusebox.records import Action, ActionKind, Verdict
 from gateway.asking import Asking
 from gateway.denied import Denied, named
 from gateway.http import Reply, Request
@@ -33,6 +36,7 @@ from rabbitmq.runtime import Runtime
 
 _AGAIN_S: Final = 5.0
 _LEFT: Final = "cancelled"
+_PENDING: Final = "approval_pending"
 _NOT_ASKED: Final = nullcontext()
 
 
@@ -52,7 +56,7 @@ class Approving:
             named: the approval that the call names.
 
         Raises:
-            Denied: 202, they have been asked; 403, they said no; 503, nobody can be asked just now.
+            Denied: 202 (of a model 403), they have been asked; 403, they said no; 503, nobody can be asked just now.
         """
         answer = asyncio.ensure_future(
             self._asking.answer(
@@ -99,8 +103,15 @@ def approval_in(request: Request) -> str:
 def _told(refused: Refused) -> Denied:
     sentence = f"{refused.action.agent}: {refused.verdict.reason}"
     if isinstance(refused, ApprovalPending):
-        told = {"approval_id": refused.approval, "status": "pending", "message": sentence}
-        return Denied(HTTPStatus.ACCEPTED, "approval_pending", sentence, retry_after=_AGAIN_S, words=orjson.dumps(told))
+        return _pending(refused, sentence)
     if isinstance(refused, ApprovalUnavailable):
         return Denied(HTTPStatus.SERVICE_UNAVAILABLE, "approval_unavailable", sentence, retry_after=_AGAIN_S)
     return Denied(HTTPStatus.FORBIDDEN, "approval_denied", sentence)
+
+
+def _pending(refused: ApprovalPending, sentence: str) -> Denied:
+    told = {"approval_id": refused.approval, "status": "pending"}
+    if refused.action.kind is ActionKind.MODEL_CALL:  # clients of models take a 202 for an answer, or an empty stream
+        return Denied(HTTPStatus.FORBIDDEN, _PENDING, sentence, retry_after=_AGAIN_S, told=told)
+    words = orjson.dumps({**told, "message": sentence})
+    return Denied(HTTPStatus.ACCEPTED, _PENDING, sentence, retry_after=_AGAIN_S, words=words)

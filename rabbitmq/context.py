@@ -85,8 +85,8 @@ class Context:
     def await_approval(self, approval: str) -> NoReturn:
         """Have the message at hand wait until people have answered; it is then handled again, with :attr:`approval`.
 
-        For a call that the gateway answered with 202; what is held on the bus waits by itself. Without an id (503: it
-        could ask nobody) the message comes again in a moment.
+        For a call that the gateway answered with an approval's id; what is held on the bus waits by itself. Without one
+        (503: it could ask nobody) the message comes again in a moment.
 
         Raises:
             ApprovalPending, ApprovalUnavailable: always one of them; let it pass.

@@ -8,6 +8,8 @@ from http.client import HTTPConnection, HTTPResponse
 from typing import Any
 from urllib.parse import urlsplit
 
+import anthropic
+import openai
 import pytest
 
 from fusebox import guard, names
@@ -16,7 +18,7 @@ from fusebox.records import Action, ActionKind, Verdict
 from tests.fixtures.agents import eventually
 from tests.fixtures.approvals import Holding, answer, asked, hold, steps
 from tests.fixtures.collector import until
-from tests.fixtures.gateway import GatewayFactory, Provider, Running, failing, whole
+from tests.fixtures.gateway import GatewayFactory, Provider, Running, failing, streamed, whole
 from tests.fixtures.proxy import Proxy
 from tests.fixtures.watch import Harness
 from tests.gateway.test_ledger import attributes
@@ -211,8 +213,8 @@ def test_a_model_call_can_be_held_too(harness: Harness, running: Running, provid
     provider.answers = [whole("openai_chat.json")]
     body = {"model": "gpt-5-mini", "messages": [{"role": "user", "content": "hi"}]}
     response = call(running, "POST", "/v1/chat/completions", body=body)
-    approval = json.loads(response.read())["approval_id"]
-    assert response.status == 202
+    approval = json.loads(response.read())["error"]["approval_id"]
+    assert response.status == 403
     answer(harness, approve=True)
     beta = call(
         running, "POST", "/v1/chat/completions", body=body, x_fusebox_approval=approval, openai_beta="assistants=v2"
@@ -230,3 +232,25 @@ def test_a_model_call_can_be_held_too(harness: Harness, running: Running, provid
         return told.status == 200
 
     eventually(served, what="what they agreed to is not spent yet")
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_client_libraries_tell_a_held_model_call_as_an_error_and_go_on_with_its_approval(
+    harness: Harness, running: Running, provider: Provider, stream: bool
+) -> None:
+    hold(running.runtime, ActionKind.MODEL_CALL, "gpt-5-mini")
+    hold(running.runtime, ActionKind.MODEL_CALL, "claude")
+    asks: Any = {"messages": [{"role": "user", "content": "hi"}], "stream": stream}
+    chat = openai.OpenAI(base_url=f"{running.url}/v1", api_key=running.key)
+    with pytest.raises(openai.PermissionDeniedError, match="orders take a person") as held:
+        chat.chat.completions.create(model="gpt-5-mini", **asks)
+    assert (held.value.code, held.value.body["status"]) == ("approval_pending", "pending")  # type: ignore[index]
+    assert answer(harness, approve=True) == held.value.body["approval_id"]  # type: ignore[index]
+    provider.answers = [streamed("openai_chat.sse") if stream else whole("openai_chat.json")]
+    named = {"x-fusebox-approval": held.value.body["approval_id"]}  # type: ignore[index]
+    assert list(chat.chat.completions.create(model="gpt-5-mini", extra_headers=named, **asks))
+    claude = anthropic.Anthropic(base_url=running.url, api_key=running.key)
+    with pytest.raises(anthropic.PermissionDeniedError, match="orders take a person") as asked_for:
+        claude.messages.create(model="claude", max_tokens=9, **asks)
+    assert asked_for.value.body["error"]["approval_id"].startswith("apr_")  # type: ignore[index]
+    assert len(provider.seen) == 1
