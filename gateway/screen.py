@@ -207,7 +207,8 @@ class Screen:
         """For one text that comes in pieces."""
         masker = _stream_masker(self._session) if self._session is not None else None
         filtered = StreamFilter(self._output, self._action.agent, self._canaries) if self._output is not None else None
-        return TextStream(masker, filtered, self._require)
+        restorer = self._session.restorer() if self._session is not None else None
+        return TextStream(masker, filtered, restorer, self._require)
 
     def _tool_call(self, tool: str, told: Any) -> Any:
         value = parsed(told)

@@ -12,6 +12,7 @@ from gateway.filter import StreamFilter
 from gateway.slots import Slot, Slots
 
 if TYPE_CHECKING:
+    from gateway.masking.restoring import StreamRestorer
     from gateway.masking.stream import StreamMasker
     from gateway.screen import Screen
 
@@ -19,12 +20,13 @@ Json = dict[str, Any]
 
 
 class TextStream:
-    """One text that comes in pieces: masked, then filtered."""
+    """One text that comes in pieces: masked, then filtered, then restored."""
 
     def __init__(
-        self, masker: StreamMasker | None, filtered: StreamFilter | None, require: Callable[[Verdict], None]
-    ) -> None:
-        self._masker, self._filter, self._require = masker, filtered, require
+        self, masker: StreamMasker | None, filtered: StreamFilter | None, restorer: StreamRestorer | None,
+        require: Callable[[Verdict], None],
+    ) -> None:  # fmt: skip
+        self._masker, self._filter, self._restorer, self._require = masker, filtered, restorer, require
 
     def feed(self, text: str, *, last: bool = False) -> str:
         """What may go out by now.
@@ -38,7 +40,7 @@ class TextStream:
         if self._filter is not None:
             text = self._filter.feed(text) + (self._filter.end() if last else "")
             self._require(self._filter.verdict)
-        return text
+        return text if self._restorer is None else self._restorer.feed(text, last=last)
 
 
 class StreamScreen:

@@ -13,6 +13,7 @@
 
     answer = session.restore(answer)     # whole answers, where the policy says restore = true
     stream = StreamMasker(session)       # streamed answers: stream.feed(text) … stream.end(), stream.verdict
+    restorer = session.restorer()        # and behind it, where the policy says so: restorer.feed(text)
     session.counts                       # {"EMAIL": 2}: types and counts for span and audit, never values
 
 Policies by route are rules of :mod:`gateway.masking.settings`. What does the work is imported from its own modules, by

@@ -19,8 +19,9 @@ from fusebox.guard import allow, deny
 from fusebox.records import Verdict
 from gateway.dresses import texts_in
 from gateway.inner import behind_escapes
-from gateway.masking.placeholders import PLACEHOLDER, Placeholders
+from gateway.masking.placeholders import Placeholders
 from gateway.masking.recognisers import Recognisers
+from gateway.masking.restoring import StreamRestorer, restored
 from gateway.masking.settings import GUARD, KEY_BYTES, MaskingSettings, RoutePolicy, Treatment
 from gateway.masking.spans import Span, spans, stretches
 
@@ -147,9 +148,15 @@ class Session:
 
     def restore(self, value: Any) -> Any:
         """Put values back in a whole answer, where the route's policy allows that; else the answer as it is."""
-        if not self._policy.restore or not self._values:
-            return value
-        return _each_text(value, lambda text: PLACEHOLDER.sub(lambda m: self._values.get(m[0], m[0]), text))
+        return _each_text(value, lambda text: restored(text, self._values)) if self._restores else value
+
+    def restorer(self) -> StreamRestorer | None:
+        """What puts values back in one text of a stream; None where there are none, or may be none."""
+        return StreamRestorer(self._values) if self._restores else None
+
+    @property
+    def _restores(self) -> bool:
+        return self._policy.restore and bool(self._values)
 
     def spans(self, text: str) -> list[Span]:
         """The values in a text, whatever is done with them."""

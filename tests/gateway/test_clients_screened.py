@@ -3,9 +3,11 @@
 import json
 from typing import Any
 
+import anthropic
 import openai
 import pytest
 from aiohttp import web
+from pydantic import BaseModel
 
 from tests.fixtures.gateway import Answer, Provider, Running, StartGateway
 from tests.gateway.test_clients import ASK
@@ -82,3 +84,64 @@ def test_what_comes_behind_whole_arguments_is_looked_at_too(client: openai.OpenA
     for chunk in client.chat.completions.create(model="gpt-5-mini", messages=ASK, stream=True):  # type: ignore[arg-type]
         told += "".join(call.function.arguments or "" for call in chunk.choices[0].delta.tool_calls or ())
     assert told.startswith('{"id":"1"}<EMAIL_')
+
+
+RESTORING = '[masking.routes."*"]\nrestore = true\n[filter]\n'
+KEY = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSj\n-----END PRIVATE KEY-----"
+
+
+class Found(BaseModel):
+    address: str
+    key: str
+
+
+def repeating(before: str = "", after: str = "") -> Answer:
+    """A chat that streams the last message back, three letters at a time."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        text = before + (await request.json())["messages"][-1]["content"] + after
+        response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+        await response.prepare(request)
+        deltas = [({"role": "assistant", "content": text[at : at + 3]}, None) for at in range(0, len(text), 3)]
+        for delta, reason in [*deltas, ({}, "stop")]:
+            choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
+            told = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice]}
+            await response.write(f"data: {json.dumps(told)}\n\n".encode())
+        await response.write(b"data: [DONE]\n\n")
+        return response
+
+    return answer
+
+
+@pytest.fixture
+def restoring(gateways: StartGateway) -> Running:
+    return gateways(RESTORING)
+
+
+def test_a_stream_gives_values_back_as_a_whole_answer_does(restoring: Running, provider: Provider) -> None:
+    provider.answers = [repeating("I wrote to ")]
+    asked = f"{MAIL}, and to nobody else"
+    chat = openai.OpenAI(base_url=f"{restoring.url}/v1", api_key=restoring.key, max_retries=0)
+    chunks = chat.chat.completions.create(
+        model="gpt-5-mini", messages=[{"role": "user", "content": asked}], stream=True
+    )
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == f"I wrote to {asked}"
+    claude = anthropic.Anthropic(base_url=restoring.url, api_key=restoring.key, max_retries=0)
+    with claude.messages.stream(
+        model="gpt-5-mini", max_tokens=99, messages=[{"role": "user", "content": asked}]
+    ) as stream:
+        assert "".join(stream.text_stream) == f"I wrote to {asked}"
+    assert all(MAIL not in json.dumps(seen.body) for seen in provider.seen)
+
+
+def test_a_structured_answer_that_streams_can_be_read_whatever_the_values_are(
+    restoring: Running, provider: Provider
+) -> None:
+    provider.answers = [repeating('{"address": "', '"}')]
+    client = openai.OpenAI(base_url=f"{restoring.url}/v1", api_key=restoring.key, max_retries=0)
+    with client.chat.completions.stream(
+        model="gpt-5-mini", messages=[{"role": "user", "content": f'{MAIL}", "key": "{KEY}'}], response_format=Found
+    ) as stream:
+        told = stream.get_final_completion().choices[0].message.parsed
+    assert told == Found(address=MAIL, key=KEY)
+    assert KEY not in json.dumps(provider.seen[0].body)

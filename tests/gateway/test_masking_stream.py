@@ -85,3 +85,16 @@ def test_a_failure_ends_the_stream(masker: Masker, monkeypatch: pytest.MonkeyPat
     stream = StreamMasker(session)
     assert stream.feed("ada@example.com " * 20) + stream.end() == ""
     assert stream.verdict.decision is Decision.DENY
+
+
+@pytest.mark.parametrize("size", [1, 3, 17, 400])
+@pytest.mark.parametrize("opening", ["Dear ", '{"said": "'])
+def test_a_stream_is_restored_as_the_whole_text_is(size: int, opening: str, masker: Masker) -> None:
+    session = masker.session("restoring", workflow="w")
+    answer = f"{opening}<B>, a < b, {session.mask(TEXT).value} <EMAIL_AAAAAAAA> <EMA"
+    restorer = session.restorer()
+    assert restorer is not None
+    told = [*(restorer.feed(piece) for piece in pieces(answer, size)), restorer.feed("", last=True)]
+    assert "".join(told) == session.restore(answer)
+    assert "ada@example.com" in "".join(told)
+    assert masker.session("chat").restorer() is None
