@@ -221,7 +221,7 @@ def credential(headers: MutableMapping[str, str]) -> str:
     told.discard("")
     if len(told) > 1:
         raise bad_request("the request carries several keys; send one")
-    return told.pop() if told else ""
+    return told.pop() if told else headers.get("x-goog-api-key", "")
 
 
 def _compressed() -> Denied:

@@ -143,6 +143,10 @@ class Plain(Dialect):
     def meter(self, ask: Ask) -> Meter:
         return PlainMeter(ask)
 
+    def error(self, denied: Denied) -> Json:
+        """Also where the clients of AWS and of many others look for it."""
+        return {**Dialect.error(self, denied), "message": denied.message, "code": denied.code}
+
 
 class PlainMeter(Meter):
     """Keeps the text and reads no usage."""
