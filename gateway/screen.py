@@ -187,7 +187,8 @@ class Screen:
             return self._tool_call(slot.tool, slot.value)
         if self._output is not None:
             self._rule(self._output.answer(self._action.agent, slot.value, self._canaries))
-        return self._restored(self._mask(slot.value, back=True))
+        shown = self._mask(slot.value, back=True)
+        return shown if slot.signed else self._restored(shown)
 
     def said(self, value: Any) -> Any:
         """What comes back beside an answer: the words of an error, or a header.
@@ -203,11 +204,15 @@ class Screen:
         """For the events of a stream."""
         return StreamScreen(self, slots)
 
-    def text_stream(self) -> TextStream:
-        """For one text that comes in pieces."""
+    def text_stream(self, *, signed: bool) -> TextStream:
+        """For one text that comes in pieces.
+
+        Args:
+            signed: as :attr:`gateway.slots.Slot.signed`.
+        """
         masker = _stream_masker(self._session) if self._session is not None else None
         filtered = StreamFilter(self._output, self._action.agent, self._canaries) if self._output is not None else None
-        restorer = self._session.restorer() if self._session is not None else None
+        restorer = self._session.restorer() if self._session is not None and not signed else None
         return TextStream(masker, filtered, restorer, self._require)
 
     def _tool_call(self, tool: str, told: Any) -> Any:

@@ -83,7 +83,9 @@ class StreamScreen:
             self._latest[slot.channel] = copy.deepcopy(told)
         if slot.tool is not None:
             return self._told(slot.channel, slot.tool, text)
-        return self._texts.setdefault(slot.channel, self._screen.text_stream()).feed(text)
+        if slot.channel not in self._texts:
+            self._texts[slot.channel] = self._screen.text_stream(signed=slot.signed)
+        return self._texts[slot.channel].feed(text)
 
     def _told(self, channel: str, tool: str, text: str) -> str:
         """Arguments go out with the piece that makes them whole: clients read them as soon as the next call begins."""

@@ -38,6 +38,7 @@ _ARGUMENTS: Final = frozenset({"arguments", "input", "partial_json"})
 _THEIRS: Final = "server_"
 """How calls of tools begin that the provider runs itself: what these are told is said, and no statement of ours."""
 _PROBABILITIES: Final = "logprobs"
+_THOUGHT: Final = "thinking"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,11 @@ class Slot:
     """Of a piece; empty for a whole text."""
     tool: str | None = None
     """The tool whose arguments these are; None for what is said."""
+
+    @property
+    def signed(self) -> bool:
+        """True for a thought: its provider takes it back to the letter only, as its signature is beside it."""
+        return bool(self.key == _THOUGHT)
 
     @property
     def value(self) -> Any:

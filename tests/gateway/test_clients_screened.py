@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 from pydantic import BaseModel
 
-from tests.fixtures.gateway import Answer, Provider, Running, StartGateway
+from tests.fixtures.gateway import Answer, Provider, Running, StartGateway, whole
 from tests.gateway.test_clients import ASK
 from tests.gateway.test_screen import MAIL
 
@@ -145,3 +145,49 @@ def test_a_structured_answer_that_streams_can_be_read_whatever_the_values_are(
         told = stream.get_final_completion().choices[0].message.parsed
     assert told == Found(address=MAIL, key=KEY)
     assert KEY not in json.dumps(provider.seen[0].body)
+
+
+def thinking(text: str, stream: bool) -> Answer:
+    """A message that thinks of ``text`` and what it was asked, and signs that."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        thought = text + (await request.json())["messages"][0]["content"]
+        sealed = {"thinking": thought, "signature": "c2lnbmVk" * 12}
+        message = {"id": "m", "type": "message", "role": "assistant", "model": "claude", "stop_reason": "end_turn"}
+        told = {**message, "usage": {"input_tokens": 40, "output_tokens": 40}}
+        if not stream:
+            return web.json_response({**told, "content": [{"type": "thinking", **sealed}]})
+        deltas = [{"type": f"{name}_delta", name: value} for name, value in sealed.items()]
+        begun = {"type": "thinking", "thinking": "", "signature": ""}
+        events = [
+            {"type": "message_start", "message": {**told, "content": []}},
+            {"type": "content_block_start", "index": 0, "content_block": begun},
+            *({"type": "content_block_delta", "index": 0, "delta": delta} for delta in deltas),
+            {"type": "content_block_stop", "index": 0},
+            {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 40}},
+            {"type": "message_stop"},
+        ]
+        data = "".join(f"event: {each['type']}\ndata: {json.dumps(each)}\n\n" for each in events)
+        return web.Response(text=data, content_type="text/event-stream")
+
+    return answer
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_a_thought_goes_back_to_its_provider_as_that_signed_it(
+    restoring: Running, provider: Provider, stream: bool
+) -> None:
+    provider.answers = [thinking("I am to write to: ", stream), whole("anthropic_messages.json")]
+    claude = anthropic.Anthropic(base_url=restoring.url, api_key=restoring.key, max_retries=0)
+    asks: Any = {"model": "claude", "max_tokens": 4000, "thinking": {"type": "enabled", "budget_tokens": 2000}}
+    said: Any = [{"role": "user", "content": f"Write to {MAIL}"}]
+    if stream:
+        with claude.messages.stream(messages=said, **asks) as events:
+            content = events.get_final_message().content
+    else:
+        content = claude.messages.create(messages=said, **asks).content
+    said += [{"role": "assistant", "content": content}, {"role": "user", "content": "Go on."}]
+    claude.messages.create(messages=said, **asks)
+    asked, again = (seen.body["messages"] for seen in provider.seen)
+    assert MAIL not in json.dumps([asked, again])
+    assert again[1]["content"][0]["thinking"] == f"I am to write to: {asked[0]['content']}"
