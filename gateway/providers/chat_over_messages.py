@@ -24,7 +24,9 @@ from gateway.providers.turns import system, turns
 DEFAULT_MAX_TOKENS: Final = 4096
 """Anthropic asks for a limit; OpenAI does not."""
 _SAME: Final = ("temperature", "top_p", "stream")
-_IGNORED: Final = frozenset({"stream_options", "user", "metadata", "store", "safety_identifier", "prompt_cache_key"})
+_IGNORED: Final = frozenset({
+    "stream_options", "user", "metadata", "store", "safety_identifier", "prompt_cache_key", "prompt_cache_retention",
+})  # fmt: skip
 _ANYWAY: Final[Json] = {
     "n": 1, "logprobs": False, "frequency_penalty": 0, "presence_penalty": 0, "logit_bias": {}, "modalities": ["text"],
     "service_tier": "auto",

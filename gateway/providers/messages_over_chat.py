@@ -20,7 +20,7 @@ from gateway.providers.chat_turns import system, turn, wordless
 from gateway.providers.translation import Json, tokens
 
 _SAME: Final = ("temperature", "top_p")
-_IGNORED: Final = frozenset({"metadata", "service_tier"})
+_IGNORED: Final = frozenset({"metadata", "service_tier", "cache_control"})
 _KNOWN: Final = _IGNORED | {
     "model", "messages", "max_tokens", "system", "stop_sequences", "stream", "thinking", "tools", "tool_choice",
     "output_config", *_SAME,

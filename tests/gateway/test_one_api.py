@@ -29,7 +29,8 @@ def test_a_message_is_answered_by_a_chat(claude: anthropic.Anthropic, running: R
     provider.answers = [whole("openai_chat.json")]
     answer = claude.messages.create(
         model="gpt-5-mini", max_tokens=100, system=[{"type": "text", "text": "Be brief."}], messages=ASK,
-        stop_sequences=["END"], extra_body={"temperature": 0.5}, metadata={"user_id": "u1"},
+        stop_sequences=["END"], metadata={"user_id": "u1"},
+        extra_body={"temperature": 0.5, "cache_control": {"type": "ephemeral"}},
         extra_headers={"anthropic-beta": "some-feature"},
     )  # fmt: skip
     assert [block.type for block in answer.content] == ["text"]

@@ -80,7 +80,7 @@ def test_what_the_other_has_no_word_for_is_refused(
 
 ANYWAY = {
     "n": 1, "logprobs": False, "frequency_penalty": 0, "presence_penalty": 0.0, "response_format": {"type": "text"},
-    "parallel_tool_calls": True, "safety_identifier": "user-1",
+    "parallel_tool_calls": True, "safety_identifier": "user-1", "prompt_cache_retention": "24h",
 }  # fmt: skip
 
 
