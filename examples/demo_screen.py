@@ -19,7 +19,7 @@ class Screen:
     """A terminal (or a file, or a pipe)."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console(highlight=False)
+        self._console = console or Console(highlight=False, emoji=False)
 
     def title(self, text: str) -> None:
         """The first thing to see."""

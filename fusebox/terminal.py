@@ -16,7 +16,9 @@ _LEGIBLE: Final = 16
 
 
 class _Plain(Console):
-    """Shows as a dot whatever a terminal would obey, or could not show: agents choose names, targets and reasons."""
+    """Shows as a dot whatever a terminal would obey, or could not show: agents choose names, targets and reasons.
+
+    Emoji codes are text like any other: the scope ``agent:x:`` has one in it."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         for segment in super().render(renderable, options):
@@ -28,7 +30,7 @@ class _Plain(Console):
 
 def console(*, stderr: bool = False) -> Console:
     """A terminal as wide as it is; a file or a pipe as wide as the lines need, so that nothing is cut there."""
-    found = _Plain(stderr=stderr, highlight=False)
+    found = _Plain(stderr=stderr, highlight=False, emoji=False)
     if not found.is_terminal:
         found.width = _WIDE
     return found

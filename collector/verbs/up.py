@@ -47,7 +47,7 @@ Agents started in the same folder find it by themselves; for others it prints an
         parser.add_argument("--no-dashboard", action="store_true", help="leave the dashboard out")
 
     def run(self, args: argparse.Namespace, config: Config) -> int:
-        console = Console()
+        console = Console(emoji=False)
         prepare(config)
         with owned(config.data_dir / "up.lock", "fusebox up"):
             environment = _environment(args, config)

@@ -61,3 +61,9 @@ def test_what_a_terminal_would_obey_is_a_dot(shown: object, text: str, capsys: p
 def test_lines_and_letters_stay(capsys: pytest.CaptureFixture[str]) -> None:
     terminal.console().print("größer 数\n🔑 [bold]loud[/]")
     assert capsys.readouterr().out == "größer 数\n🔑 loud\n"
+
+
+@pytest.mark.parametrize("shown", [str, cell, lambda text: Padding(text, (0, 2))], ids=["str", "cell", "pad"])
+def test_the_code_of_an_emoji_is_text_like_any_other(shown: object, capsys: pytest.CaptureFixture[str]) -> None:
+    terminal.console().print(shown("killed agent:x: writes nonsense"))  # type: ignore[operator]
+    assert "killed agent:x: writes nonsense" in capsys.readouterr().out
