@@ -91,6 +91,10 @@ class Shelf:
         with self._off(limit) as deliveries:
             return [Shelved(delivery.message, self._agent) for delivery in deliveries]
 
+    def behind(self) -> int:
+        """How many messages its agent has not taken: a stopped one leaves most of what waits in its work queue."""
+        return self._broker.depth(self._agent)
+
     def put_back(self, wanted: Wanted, limit: int = LIMIT) -> int:
         """Send the wanted messages to the agent's work queue again, oldest first; how many.
 

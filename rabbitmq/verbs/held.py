@@ -21,6 +21,8 @@ class HeldVerb:
   fusebox held discard ticket-helper --like fnd_1f0c2a…     what the loop produced
   fusebox held release ticket-helper --reason "prompt fixed"
 
+A stopped agent takes no more messages: those stay in its work queue. How many is said; they follow those listed here.
+
 Release resumes the agent: one message is the probe, the rest follow oldest first and paced; an agent that loops again
 is stopped again and the rest stays held."""
 
@@ -44,6 +46,7 @@ is stopped again and the rest stays held."""
                 messages.print_list(shelf.look(), args.json)
             else:
                 print(f"{messages.discard(config, shelf, args, 'held')} thrown away")
+            messages.print_behind(shelf)
         return 0
 
 

@@ -115,6 +115,12 @@ def print_list(shelved: list[Shelved], as_json: bool) -> None:
     terminal.console().print(table if shelved else "nothing there", markup=False)
 
 
+def print_behind(shelf: Shelf) -> None:
+    """Say beside the list, on standard error, what else waits: the board counts both."""
+    if count := shelf.behind():
+        print(f"{count} more in the work queue, not taken yet: they follow when the agent works again", file=sys.stderr)
+
+
 def print_one(shelved: list[Shelved], message_id: str, as_json: bool) -> int:
     """Everything about one message; 1 when it is not there. The stack, which is a header, comes readable after it."""
     found = next((item for item in shelved if item.message.message_id == message_id), None)

@@ -8,7 +8,7 @@ from fusebox import names
 from rabbitmq.broker import Broker, Message
 from rabbitmq.shelf import Shelf
 from rabbitmq.topology import agent_topology
-from rabbitmq.verbs.messages import print_list, print_one
+from rabbitmq.verbs.messages import print_behind, print_list, print_one
 from tests.rabbitmq.test_shelf import Unique
 
 REASON = "circuit: " + "tool_call tickets.comment × 5 on one ticket with the same result, " * 3 + "no progress\x1b[2J"
@@ -43,3 +43,17 @@ def test_one_message_is_shown_with_its_stack_or_as_one_object(shelf: Shelf, caps
     assert json.loads(capsys.readouterr().out)["headers"][names.H_DEAD_STACK].endswith("KeyError")
     assert print_one(shelf.look(), "m-2", as_json=True) == 1
     assert capsys.readouterr().err == "no message m-2 there\n"
+
+
+def test_what_a_stopped_agent_has_not_taken_is_said_beside_the_list(
+    unique: Unique, broker: Broker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    agent = unique("helper")
+    broker.declare(agent_topology(agent, ()))
+    held = Shelf(broker, agent, names.held_queue(agent))
+    print_behind(held)
+    assert capsys.readouterr().err == ""
+    for number in range(3):
+        broker.publish("", agent, Message(b"{}", {}, f"m-{number}"))
+    print_behind(held)
+    assert capsys.readouterr().err.startswith("3 more in the work queue")
