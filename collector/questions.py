@@ -27,6 +27,8 @@ _AGENT: Final = "({agent:String} = '' OR t.agent = {agent:String})"
 _SUBJECT: Final = "({agent:String} = '' OR t.subject IN ({agent:String}, concat('agent:', {agent:String}), 'all'))"
 _SCOPE: Final = """
     ({agent:String} = '' OR t.scope IN (concat('agent:', {agent:String}), 'all') OR startsWith(t.scope, 'tenant:'))"""
+_STATEMENT: Final = "t.kind IN ('sql', 'sql_count')"
+"""Programs that ask with a person's token ask every few seconds: in a list of what people did each text is one row."""
 _WHO: Final = """
     ({who:String} = '' OR t.actor = {who:String}
       OR t.actor IN (concat('operator:', {who:String}), concat('user:', {who:String})))"""
@@ -172,11 +174,13 @@ QUESTIONS: Final[Mapping[str, Query]] = {
         _ALL,
     ),
     "did": _ask(
-        "everything a person did: orders, logins, statements, replays, repricings",
-        f"""SELECT {_s("t.time")}, t.actor AS by, t.kind, t.subject, t.reason, t.writer, t.seq
+        "everything a person did: orders, logins, statements (each once, with its last time), replays, repricings",
+        f"""SELECT {_s("max(t.time)", "time")}, t.actor AS by, t.kind, t.subject, t.reason, count() AS times, t.writer,
+                max(t.seq) AS seq
             FROM audit_log AS t
-            WHERE {_SINCE} AND {_WHO} AND (match(t.actor, '^(operator|user):') OR t.kind IN ('sql', 'sql_count'))
-            ORDER BY t.time DESC, t.writer, t.seq DESC""",
+            WHERE {_SINCE} AND {_WHO} AND (match(t.actor, '^(operator|user):') OR {_STATEMENT})
+            GROUP BY t.actor, t.kind, t.subject, t.reason, t.writer, if({_STATEMENT}, 0, t.seq)
+            ORDER BY time DESC, t.writer, seq DESC""",
         _BY,
     ),
     "logins": _ask(
@@ -199,7 +203,7 @@ QUESTIONS: Final[Mapping[str, Query]] = {
         f"""SELECT {_s("t.time")}, t.actor AS reader, t.subject AS outcome, t.reason AS statement,
                 JSONExtractUInt(t.payload, 'rows') AS rows, JSONExtractUInt(t.payload, 'read_rows') AS read_rows,
                 JSONExtractUInt(t.payload, 'ms') AS ms, JSONExtractString(t.payload, 'error') AS error
-            FROM audit_log AS t WHERE t.kind IN ('sql', 'sql_count') AND {_SINCE} AND {_WHO}
+            FROM audit_log AS t WHERE {_STATEMENT} AND {_SINCE} AND {_WHO}
             ORDER BY t.time DESC, t.seq DESC""",
         _BY,
     ),

@@ -102,6 +102,8 @@ def _live(harness: Harness, port: Port) -> None:
         jo.reprice("bot", "contract of May", [repriced])
         until(lambda: harness.journal("alert"), "people were told")
         port.ask("SELECT count() FROM agent_events")
+        for number in range(3):
+            port.ask("SELECT {number:UInt8} FROM agent_minutes", param_number=str(number))
         harness.config.agents_file.write_text('[agents.bot]\nowner = "jo"\nrisk = "high"\n')
         harness.restart()
         harness.watch._journal.append(
@@ -247,6 +249,11 @@ def test_what_a_person_did(story: Story) -> None:
     assert {"login", "kill", "resume", "set_mode", "discard", "outcome", "reprice"} <= kinds
     assert {row["by"] for row in story.ask("did", who="jo")} == {"operator:jo"}
     assert story.ask("did", who="nobody") == []
+
+
+def test_a_statement_that_a_program_asks_again_and_again_is_one_row_of_what_was_done(story: Story) -> None:
+    rows = [row for row in story.ask("did") if row["reason"] == "SELECT {number:UInt8} FROM agent_minutes"]
+    assert [(row["kind"], row["times"]) for row in rows] == [("sql", 3)]
 
 
 def test_who_came_and_who_was_turned_away(story: Story) -> None:
