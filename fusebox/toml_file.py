@@ -41,5 +41,8 @@ def explain(error: ValidationError) -> str:
 def in_toml(message: str) -> str:
     """What is wrong with a value, in the words of the file and not of Python."""
     return (
-        message.replace("a valid tuple", "a list").replace("a valid dictionary", "a table").replace("Tuple", "The list")
+        message.removeprefix("Value error, ")
+        .replace("a valid tuple", "a list")
+        .replace("a valid dictionary", "a table")
+        .replace("Tuple", "The list")
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import json
 import time
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from rich.table import Table
 from fusebox import terminal
 from fusebox.command import ALL, KINDS, agent_scope
 from fusebox.control import ControlClient
-from fusebox.errors import ConfigError
+from fusebox.errors import ConfigError, FuseboxError
 
 Json = dict[str, Any]
 _POLL_S: Final = 0.05
@@ -71,6 +72,8 @@ def follow(client: ControlClient, answer: Json, target: Target, done: str) -> in
         print(json.dumps(answer | receipts | {"missing": missing, "seconds": round(time.monotonic() - started, 3)}))
     else:
         _conclude(console, receipts, target, done)
+        if not receipts["expected"]:
+            _doubt(console, client, target)
     return 0 if receipts["complete"] else 1
 
 
@@ -83,7 +86,7 @@ def _watch(client: ControlClient, command: str, target: Target, console: Console
             if receipts["complete"] or time.monotonic() >= deadline:
                 break
             time.sleep(_POLL_S)
-    if not console.is_terminal and not target.as_json:
+    if receipts["expected"] and not console.is_terminal and not target.as_json:
         console.line()  # Live ends its last line on terminals only
     return receipts
 
@@ -107,3 +110,14 @@ def _conclude(console: Console, receipts: Json, target: Target, done: str) -> No
         console.print(f"{escape(target.words)} {done}: {len(expected)} of {len(expected)} processes confirmed")
     else:
         console.print(f"{escape(target.words)} {done}; no process runs it now, and whoever starts will be told")
+
+
+def _doubt(console: Console, client: ControlClient, target: Target) -> None:
+    """An agent that nobody runs nor registered may be mistyped: name those that are called almost so."""
+    try:
+        tiles = client.board()["circuits"]
+    except FuseboxError:
+        return  # the order stands; this is a hint
+    agents = {tile["agent"]: tile["registered"] for tile in tiles}
+    if not agents.pop(target.words, True) and (alike := difflib.get_close_matches(target.words, agents)):
+        console.print(f"nobody registered {escape(target.words)}; did you mean {escape(', '.join(alike))}?")

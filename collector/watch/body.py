@@ -11,6 +11,8 @@ from fusebox.command import agent_scope, names_someone
 from fusebox.registry import AGENT_ID
 
 _PREFIX = agent_scope("")
+_OURS = "Value error, "
+"""What pydantic puts before a sentence of ours."""
 
 
 def _agent(text: str) -> str:
@@ -22,7 +24,9 @@ def _agent(text: str) -> str:
 def _scope(text: str) -> str:
     bad_agent = text.startswith(_PREFIX) and not AGENT_ID.fullmatch(text.removeprefix(_PREFIX))
     if not names_someone(text) or not text.isprintable() or bad_agent:
-        raise ValueError("scope is 'all', 'agent:<agent id>', 'tenant:<name>', 'workflow:<id>' or 'tool:<name>'")
+        raise ValueError(
+            f"scope is 'all', 'agent:<agent id>', 'tenant:<name>', 'workflow:<id>' or 'tool:<name>', and not {text[:80]!r}"
+        )
     return text
 
 
@@ -65,4 +69,5 @@ def parse(kind: type[B], data: Any) -> B:
 
 def _explain(error: ValidationError) -> str:
     found = error.errors(include_url=False, include_input=False, include_context=False)[:5]
-    return "; ".join(f"{'.'.join(str(part) for part in e['loc']) or 'body'}: {e['msg']}"[:200] for e in found)
+    said = (f"{'.'.join(str(part) for part in e['loc']) or 'body'}: {e['msg'].removeprefix(_OURS)}" for e in found)
+    return "; ".join(each[:200] for each in said)

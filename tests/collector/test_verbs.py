@@ -57,6 +57,23 @@ class TestKillAndResume:
         assert (answer["complete"], answer["missing"]) == (True, [])
         assert harness.state("bot") == "closed"
 
+    def test_a_kill_of_an_agent_that_nobody_knows_names_the_one_that_may_be_meant(
+        self, harness: Harness, process: Start, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        process("p1", "ticket-helper")
+        assert main(["kill", "ticket-helpr", "--reason", "loops"]) == 0
+        said, doubt = capsys.readouterr().out.splitlines()
+        assert said.startswith("ticket-helpr killed; no process runs it")
+        assert doubt == "nobody registered ticket-helpr; did you mean ticket-helper?"
+
+    def test_what_is_no_agent_id_is_refused_in_our_own_words(
+        self, harness: Harness, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main(["kill", "ticket helper", "--reason", "loops"]) == 2
+        said = capsys.readouterr().err
+        assert "and not 'agent:ticket helper'" in said
+        assert "Value error" not in said
+
     def test_a_missing_receipt_fails_and_names_the_process(
         self, harness: Harness, process: Start, capsys: pytest.CaptureFixture[str]
     ) -> None:
