@@ -24,9 +24,8 @@ def _agent(text: str) -> str:
 def _scope(text: str) -> str:
     bad_agent = text.startswith(_PREFIX) and not AGENT_ID.fullmatch(text.removeprefix(_PREFIX))
     if not names_someone(text) or not text.isprintable() or bad_agent:
-        raise ValueError(
-            f"scope is 'all', 'agent:<agent id>', 'tenant:<name>', 'workflow:<id>' or 'tool:<name>', and not {text[:80]!r}"
-        )
+        forms = "'all', 'agent:<agent id>', 'tenant:<name>', 'workflow:<id>' or 'tool:<name>'"
+        raise ValueError(f"scope is {forms}, and not {text[:80]!r}")
     return text
 
 
