@@ -59,6 +59,9 @@ SLOW_FOR_S: Final = 60.0
 SLOWED: Final = happenings.declare(
     "agent_slowed", logging.INFO, "an inline detector warns of an agent: for a minute it waits after each action"
 )
+STOPPED: Final = happenings.declare(
+    "agent_stopped", logging.WARNING, "the circuit of an agent of this process has opened, or somebody killed the agent"
+)
 
 
 class Member(Protocol):
@@ -113,6 +116,7 @@ class Runtime:
         self._slow: dict[str, float] = {}
         self._panel = Panel(rules, registry)
         self._members: dict[str, Member] = {}
+        self._told: dict[str, str] = {}
         self._chores = Chores(clock)
         self._wake, self._stopping = threading.Event(), threading.Event()
         self._ticker = threading.Thread(target=self._run, name="fusebox-ticker", daemon=True)
@@ -237,12 +241,22 @@ class Runtime:
         member = self._members.get(transition.agent)
         if member is not None and transition.after is State.OPEN:
             member.shut()
+            self._tell(transition)
         if not transition.actor.startswith(_TOLD):
             self.link.report(transition)
         self._wake.set()
 
+    def _tell(self, transition: Transition) -> None:
+        """Whoever looks at the process, and not at the board, sees why its agent has fallen silent."""
+        if transition.after is State.OPEN and transition.agent in self._members:
+            happenings.emit(STOPPED, agent=transition.agent, reason=transition.reason, by=transition.actor)
+
     def _obeyed(self, _command: Command | None) -> None:
         for member in list(self._members.values()):
+            kill = self.latch.killed(member.name)
+            if kill is not None and self._told.get(member.name) != kill.id:
+                self._told[member.name] = kill.id
+                happenings.emit(STOPPED, agent=member.name, reason=kill.reason, by=kill.operator)
             member.cut()
         self._wake.set()
 
@@ -257,6 +271,7 @@ class Runtime:
     def _refresh(self) -> None:
         for transition in self.circuits.refresh():
             self._panel.forget(transition.agent)
+            self._tell(transition)
         self.latch.refresh()
         self.claims.refresh()
         self._find_keys()

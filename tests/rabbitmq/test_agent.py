@@ -1,6 +1,7 @@
 """Agents on both brokers: handle, publish, refuse, hold, dead-letter, trace."""
 
 import asyncio
+import json
 import threading
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -285,6 +286,18 @@ def test_a_loop_of_the_same_action_trips_the_agent_itself(runtime: Runtime, name
         loop()
     assert len(comments) <= 6
     assert runtime.circuits.circuit(name).state is State.OPEN
+
+
+def test_a_process_says_in_its_own_log_that_its_agent_was_stopped_and_why(
+    runtime: Runtime, name: str, stopping: Keep, caplog: pytest.LogCaptureFixture
+) -> None:
+    stopping(Agent(name, runtime)).start()
+    runtime.circuits.trip(name, reason="comments in a circle", actor="operator:jo")
+    runtime.circuits.trip("somebody-elses", reason="not ours", actor="operator:jo")
+    said = [json.loads(record.message) for record in caplog.records if "agent_stopped" in record.message]
+    assert [(each["agent"], each["reason"], each["by"]) for each in said] == [
+        (name, "comments in a circle", "operator:jo")
+    ]
 
 
 @pytest.mark.parametrize(
