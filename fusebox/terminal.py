@@ -20,6 +20,10 @@ class _Plain(Console):
 
     Emoji codes are text like any other: the scope ``agent:x:`` has one in it."""
 
+    def on_broken_pipe(self) -> None:
+        """The reader has seen enough; rich would exit with 1, which says something else for many commands."""
+        raise BrokenPipeError
+
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         for segment in super().render(renderable, options):
             if segment.control or segment.text == "\n" or segment.text.isprintable():
@@ -39,6 +43,12 @@ def console(*, stderr: bool = False) -> Console:
 def plain(text: str) -> str:
     """Text of other people for one cell: what a terminal would obey is shown as a dot."""
     return "".join(char if char.isprintable() else "·" for char in text)
+
+
+def show(table: Table, *, markup: bool = True) -> None:
+    """Print a table on standard output so that each cell can be read, however narrow the terminal."""
+    found = console()
+    found.print(legible(found, table), markup=markup)
 
 
 def legible(found: Console, table: Table) -> Table:

@@ -36,8 +36,10 @@ class AgentsVerb:
             tiles = [tile for tile in tiles if not tile["registered"]]
         if args.json:
             print(json.dumps(tiles))
+        elif tiles:
+            terminal.show(_table(tiles))
         else:
-            terminal.console().print(_table(tiles) if tiles else "no such agents")
+            print("no such agents")
         return 0
 
 

@@ -94,7 +94,10 @@ def _list(client: ControlClient, args: argparse.Namespace) -> int:
             row["id"], f"[{colour}]{row['stage']}[/]", escape(row["request"]["agent"]), escape(_wish(row["request"])),
             utc(row["expires_at"]) if row["live"] else "", escape(row["reason"]),
         )  # fmt: skip
-    terminal.console().print(table if told["approvals"] else "nothing waits for a person")
+    if told["approvals"]:
+        terminal.show(table)
+    else:
+        print("nothing waits for a person")
     return 1 if waiting else 0
 
 

@@ -112,7 +112,7 @@ def _show(agent: str, since: float, found: dict[str, Any]) -> None:
 
 
 def _show_rows(console: Console, rows: Rows, totals: dict[str, Any]) -> None:
-    console.print(_table(rows))
+    console.print(terminal.legible(console, _table(rows)))
     if len(rows) < totals["attempts"]:
         console.print(Text(f"… and {totals['attempts'] - len(rows)} more; --limit shows more"))
     for line in _summary(totals):

@@ -172,7 +172,7 @@ def _show_flips(found: list[Flip], asked: int, untold: int) -> None:
         cells = (was.agent, was.action.value, was.resource, was.target, was.decision.value, after, str(was.count))
         table.add_row(*map(terminal.plain, (*cells, flip.reason)))
     if found:
-        console.print(table)
+        console.print(terminal.legible(console, table), markup=False)
     flipped = sum(flip.recorded.count for flip in found if flip.after is not flip.recorded.decision)
     console.print(f"{flipped} of {asked} decisions would flip")
     if any(not flip.sure for flip in found):

@@ -82,7 +82,7 @@ def _show(found: list[Change], *, applied: bool) -> None:
         unpriced, now = sum(change.before is None for change in group), sum((c.now for c in group), Decimal())
         cells = (agent, model, price, str(len(group)), dollars(before), str(unpriced), dollars(now))
         table.add_row(*(Text(terminal.plain(cell)) for cell in cells))
-    console.print(table)
+    console.print(terminal.legible(console, table))
     end = "recorded in the journal; the table token_costs follows within seconds" if applied else (
         'nothing was changed; --apply --reason "…" records it'
     )  # fmt: skip

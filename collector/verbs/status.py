@@ -76,7 +76,7 @@ def _show(found: list[Standing], summary: dict[str, Any]) -> None:
     console = terminal.console()
     table = Table(box=None, pad_edge=False)
     for column in ("role", "state", "address", ""):
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     for standing in found:
         colour = _COLOURS[standing.state]
         state = f"[{colour}]{standing.state}[/]"

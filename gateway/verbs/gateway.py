@@ -110,7 +110,10 @@ def _list(keys: Keys, *, as_json: bool) -> None:
         table.add_column(column, overflow="fold")
     for key_id, entry in entries.items():
         table.add_row(key_id, entry.agent, entry.team, ", ".join(entry.models), ", ".join(entry.tools), entry.made)
-    terminal.console().print(table if entries else "nobody", markup=False)
+    if entries:
+        terminal.show(table, markup=False)
+    else:
+        print("nobody")
 
 
 verb = GatewayVerb()

@@ -112,7 +112,10 @@ def print_list(shelved: list[Shelved], as_json: bool) -> None:
     for item in shelved:
         row = item.row()
         table.add_row(*(terminal.plain(str(row[column])) for column in _COLUMNS))
-    terminal.console().print(table if shelved else "nothing there", markup=False)
+    if shelved:
+        terminal.show(table, markup=False)
+    else:
+        print("nothing there")
 
 
 def print_behind(shelf: Shelf) -> None:

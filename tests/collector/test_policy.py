@@ -75,7 +75,7 @@ def _rule(harness: Harness, config: Config) -> None:
     assert policy is not None
     audit = AuditClient(harness.agent().send, clock, process="p1")
     guard = PolicyGuard(policy, audit.ruled)
-    for target, times in (("GET /stock", 3), ("POST /stock", 2)):
+    for target, times in (("GET /stock[/old]", 3), ("POST /stock", 2)):
         action = Action(ActionKind.TOOL_CALL, "analyst", "warehouse", target, workflow="w1")
         for _ in range(times):
             verdict = guard.check(action)
@@ -104,7 +104,7 @@ def test_decisions_are_on_record_with_what_they_were_about(settings: Site, capsy
         if entry["actor"] == "policy" and entry["kind"] in ("allow", "denial")
     ]
     assert {(e["kind"], e["payload"]["operation"], e["payload"]["target"]) for e in entries} == {
-        ("allow", "warehouse", "GET /stock"),
+        ("allow", "warehouse", "GET /stock[/old]"),
         ("denial", "warehouse", "POST /stock"),
     }
     assert sum(e["payload"]["count"] for e in entries) == 5
@@ -123,9 +123,11 @@ def test_diff_lists_what_other_grants_would_flip(
     assert (status, flip["after"], flip["recorded"]["target"], flip["recorded"]["count"]) == (
         1,
         "deny",
-        "GET /stock",
+        "GET /stock[/old]",
         3,
     )
+    assert cli.main(["policy", "diff", "--agents", str(tmp_path / "agents.toml")]) == 1
+    assert "GET /stock[/old]" in capsys.readouterr().out
     asked = [settings.run("diff", "--since", since, capsys=capsys)[1]["asked"] for since in ("1h", "2100-01-01")]
     assert asked == [5, 0]
 

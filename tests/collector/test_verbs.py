@@ -128,6 +128,18 @@ class TestWhoIsThere:
         assert main(["agents", "--unregistered", "--json"]) == 0
         assert [tile["agent"] for tile in said(capsys)] == ["shadow"]
 
+    @pytest.mark.parametrize("columns", ["30", "80", "200"])
+    def test_what_stopped_an_agent_can_be_read_on_a_terminal_of_any_width(
+        self, harness: Harness, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], columns: str
+    ) -> None:
+        harness.operator().trip("planner-critic", "the same result")
+        for name, value in {"FORCE_COLOR": "1", "TERM": "dumb", "COLUMNS": columns}.items():
+            monkeypatch.setenv(name, value)
+        assert main(["agents"]) == 0
+        words = capsys.readouterr().out
+        for word in ("planner-critic", "unregistered", "the same result"):
+            assert word in words, "on one line, whole"
+
     def test_status_fails_while_a_role_is_down(self, harness: Harness, capsys: pytest.CaptureFixture[str]) -> None:
         harness.operator().trip("bot", "x")
         assert main(["status", "--json"]) == 1

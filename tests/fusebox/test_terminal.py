@@ -67,3 +67,17 @@ def test_lines_and_letters_stay(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_code_of_an_emoji_is_text_like_any_other(shown: object, capsys: pytest.CaptureFixture[str]) -> None:
     terminal.console().print(shown("killed agent:x: writes nonsense"))  # type: ignore[operator]
     assert "killed agent:x: writes nonsense" in capsys.readouterr().out
+
+
+class Gone(io.StringIO):
+    """A pipe whose reader has seen enough."""
+
+    def write(self, text: str) -> int:
+        raise BrokenPipeError
+
+
+def test_a_reader_that_has_seen_enough_is_told_by_the_error_and_not_by_a_status_that_means_something() -> None:
+    console = terminal.console()
+    console.file = Gone()
+    with pytest.raises(BrokenPipeError):
+        console.print("role  state")
