@@ -31,7 +31,7 @@ from collector.truth_queries import CANARY, TRUTH
 from collector.why_queries import BRANCH, OF_TRACE, OF_TRACES, SPAN, WHY
 from fusebox.config import Config
 from fusebox.errors import ConfigError, Retryable
-from fusebox.rundir import dashboard_token, secret_of, url_of
+from fusebox.rundir import absent, dashboard_token, secret_of, url_of
 
 __all__ = ["EXAMPLES", "NO_ADDRESS", "QUERIES", "KeepUnavailable", "connect", "run", "select", "token_of"]
 
@@ -191,7 +191,7 @@ def connect(config: Config, token: str | None = None) -> Client:
     """
     url = url_of(config, "keep", "sql_url")
     if url is None:
-        raise KeepUnavailable("keep is not running; start it with 'fusebox up', or set sql_url")
+        raise KeepUnavailable(absent(config, "keep", "sql_url"))
     try:
         return client_of(
             url,

@@ -169,8 +169,8 @@ def load_config(path: Path | None = None) -> Config:
     Raises:
         ConfigError: a key is unknown, a value does not fit, or a named file is missing.
     """
-    values = _read(path)
-    _refuse_unknown(values, "fusebox.toml", Config.model_fields)
+    file, values = _read(path)
+    _refuse_unknown(values, str(file), Config.model_fields)
     env = {k[len(PREFIX) :].lower(): v for k, v in os.environ.items() if k.startswith(PREFIX) and k not in _OUTSIDE}
     _refuse_unknown(env, "the environment", Config.model_fields)
     try:
@@ -181,15 +181,15 @@ def load_config(path: Path | None = None) -> Config:
     return config
 
 
-def _read(path: Path | None) -> dict[str, Any]:
+def _read(path: Path | None) -> tuple[Path, dict[str, Any]]:
     named = path or (Path(os.environ[CONFIG_ENV]) if CONFIG_ENV in os.environ else None)
     file = named or Path("fusebox.toml")
     if not file.exists():
         if named:
             raise ConfigError(f"{file} does not exist; write it or leave out --config / {CONFIG_ENV}")
-        return {}
+        return file, {}
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        return file, tomllib.loads(file.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file}: {error}") from error
 

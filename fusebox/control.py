@@ -16,7 +16,7 @@ from urllib.parse import SplitResult, quote, urlsplit
 from fusebox.config import Config
 from fusebox.errors import ConfigError, ControlUnavailable, Permanent
 from fusebox.http_address import connection_to
-from fusebox.rundir import secret_of, url_of
+from fusebox.rundir import absent, secret_of, url_of
 from fusebox.tls import advised
 
 Json = dict[str, Any]
@@ -81,7 +81,7 @@ class ControlClient:
         """
         url = url_of(config, "watch", "control_url")
         if url is None:
-            raise ControlUnavailable("watch is not running; start it with 'fusebox up' or set FUSEBOX_CONTROL_URL")
+            raise ControlUnavailable(absent(config, "watch", "control_url"))
         return cls(url, secret_of(config, "operator_token", "operator.token"))
 
     # --- people ---------------------------------------------------------------------------------------------------

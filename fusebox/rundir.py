@@ -90,6 +90,14 @@ def url_of(config: Config, role: str, setting: str) -> str | None:
     return None if info is None else str(info["url"])
 
 
+def absent(config: Config, role: str, setting: str) -> str:
+    """Why :func:`url_of` knows no address of a role, and what to do about it."""
+    folder, variable = config.data_dir, f"FUSEBOX_{setting.upper()}"
+    if os.path.exists(folder) and not os.access(folder, os.R_OK | os.X_OK):
+        return f"{folder}, which says where {role} runs, is not yours to read; run as its owner or set {variable}"
+    return f"{role} is not running; start it with 'fusebox up' or set {variable}"
+
+
 def secret_of(config: Config, setting: str, file: str) -> str | None:
     """A shared secret: the setting when given, else the file in the data folder, else None.
 

@@ -73,9 +73,11 @@ class Check:
 
 def all_checks(config: Config) -> list[Check]:
     """Everything, in the order in which to fix it."""
+    first = [*_packages(), _python(), *_folder(config.data_dir)]
+    if not _ours(config.data_dir):
+        return first  # all that follows looks into it
     return [
-        *_packages(), _python(), *_folder(config.data_dir), *_put_aside(config.data_dir), *_ports(config),
-        *_roles(config), _broker(config),
+        *first, *_put_aside(config.data_dir), *_ports(config), *_roles(config), _broker(config),
         *_permissions(config), _redis(config), _alerts(config), _policy(config), *_approvals(config), _clock(config),
     ]  # fmt: skip
 
@@ -100,8 +102,9 @@ def _folder(folder: Path) -> Iterator[Check]:
     if not folder.exists():
         yield Check("data folder", Result.NOTE, f"{folder} does not exist yet; 'fusebox up' makes it")
         return
-    if not os.access(folder, os.W_OK | os.X_OK):
-        yield Check("data folder", Result.FAIL, f"{folder} cannot be written", f"chown it to {os.getuid()}")
+    if not _ours(folder):
+        fix = "run as its owner, or choose another (FUSEBOX_DATA_DIR)"
+        yield Check("data folder", Result.FAIL, f"{folder} is no folder that this user may read and write", fix)
         return
     open_to_others = [path for path in (folder, *(folder / name for name in _SECRETS)) if _others_may(path)]
     for path in open_to_others:
@@ -109,6 +112,11 @@ def _folder(folder: Path) -> Iterator[Check]:
         yield Check("data folder", Result.FAIL, f"{path} can be read by others", fix)
     if not open_to_others:
         yield Check("data folder", Result.OK, f"{folder} is private and writable")
+
+
+def _ours(folder: Path) -> bool:
+    """True when this user may work in it, or make it."""
+    return not folder.exists() or (folder.is_dir() and os.access(folder, os.R_OK | os.W_OK | os.X_OK))
 
 
 def _put_aside(folder: Path) -> Iterator[Check]:

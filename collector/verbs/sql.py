@@ -18,7 +18,7 @@ from fusebox import terminal
 from fusebox.config import Config
 from fusebox.errors import ConfigError, FuseboxError
 from fusebox.http_address import connection_to
-from fusebox.rundir import url_of
+from fusebox.rundir import absent, url_of
 from fusebox.tls import advised
 
 _TIMEOUT_S: Final = 30.0
@@ -77,7 +77,7 @@ def ask(config: Config, statement: str, form: str) -> tuple[bytes, str]:
     """
     url = url_of(config, "keep", "sql_url")
     if url is None:
-        raise KeepUnavailable("keep is not running; start it with 'fusebox up', or set sql_url")
+        raise KeepUnavailable(absent(config, "keep", "sql_url"))
     try:
         status, body, answered = _post(_parts(url), statement, form, token_of(config))
     except (OSError, http.client.HTTPException) as error:

@@ -196,6 +196,35 @@ class TestTokens:
         assert sentence in capsys.readouterr().err
 
 
+class TestAFolderThatIsNotOurs:
+    """Nobody may enter a file: the next best thing to a folder of another user, for whoever runs the tests as root."""
+
+    @pytest.fixture(autouse=True)
+    def closed(self, tmp_path: Path) -> None:
+        (tmp_path / "data").write_text("")
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ["status"], ["kill", "bot", "--reason", "x"], ["agents"], ["sql", "SELECT 1"], ["audit", "ask", "kills"],
+            ["audit", "export"], ["operators", "list"], ["schema", "check"],
+        ],
+        ids=" ".join,
+    )  # fmt: skip
+    def test_is_named_and_nothing_is_said_not_to_run(
+        self, capsys: pytest.CaptureFixture[str], arguments: list[str]
+    ) -> None:
+        assert main(arguments) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "data" in line
+        assert "not running" not in line
+
+    def test_is_what_doctor_finds(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["doctor", "--json"]) == 1
+        (failure,) = [check for check in said(capsys) if check["result"] == "fail"]
+        assert (failure["name"], "run as its owner" in failure["fix"]) == ("data folder", True)
+
+
 class TestDoctor:
     @pytest.fixture(autouse=True)
     def free_ports(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,6 +59,11 @@ def test_a_misspelt_setting_is_named_with_its_neighbour(monkeypatch: pytest.Monk
         load_config()
 
 
+def test_a_misspelt_setting_is_looked_for_in_the_file_where_it_stands() -> None:
+    with pytest.raises(ConfigError, match=r"tennant in .*mine\.toml is not a setting"):
+        load_config(write('tennant = "x"', "mine.toml"))
+
+
 def test_a_file_that_is_no_text_is_one_error() -> None:
     Path("fusebox.toml").write_bytes(b"tenant = '\xff'")
     with pytest.raises(ConfigError, match=r"fusebox\.toml"):
