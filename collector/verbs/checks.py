@@ -78,7 +78,8 @@ def all_checks(config: Config) -> list[Check]:
         return first  # all that follows looks into it
     return [
         *first, *_put_aside(config.data_dir), *_ports(config), *_roles(config), _broker(config),
-        *_permissions(config), _redis(config), _alerts(config), _policy(config), *_approvals(config), _clock(config),
+        *_permissions(config), _redis(config), _alerts(config), _registry(config), _policy(config),
+        *_approvals(config), _clock(config),
     ]  # fmt: skip
 
 
@@ -210,6 +211,21 @@ def _alerts(config: Config) -> Check:
     return Check("alerts", Result.OK, f"sinks: {names}; 'fusebox alerts test' tries them")
 
 
+def _registry(config: Config) -> Check:
+    """A file that was named and is not there would leave everybody without risk, budget and grants, and nobody told."""
+    file = config.agents_file
+    try:
+        agents = load_registry(file).agents
+    except FuseboxError as error:
+        return Check("registry", Result.FAIL, str(error), "correct it, or watch and agents do not start")
+    if file.exists():
+        return Check("registry", Result.OK, f"{len(agents)} agents in {file}")
+    nobody = f"{file} does not exist: nobody is registered"
+    if "agents_file" in config.model_fields_set:
+        return Check("registry", Result.FAIL, nobody, "write it, or correct FUSEBOX_AGENTS_FILE")
+    return Check("registry", Result.NOTE, nobody)
+
+
 def _policy(config: Config) -> Check:
     if config.policy is None:
         return Check("policy", Result.NOTE, "FUSEBOX_POLICY is not set: what agents may do is up to their credentials")
@@ -228,6 +244,9 @@ def _approvals(config: Config) -> Iterator[Check]:
     people = Tokens(config.data_dir / "operators.json"), Approvers(config.data_dir)
     try:
         agents = load_registry(config.agents_file).agents
+    except FuseboxError:
+        return  # the registry's own check tells
+    try:
         known = {name for each in people for name in each.names()}
     except FuseboxError as error:
         yield Check("approvals", Result.FAIL, str(error), "correct it")

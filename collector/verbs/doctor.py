@@ -20,7 +20,8 @@ class DoctorVerb:
     """Runs every check."""
 
     help = "check this installation and say how to fix it"
-    description = """Check packages, Python, the data folder, ports, roles, broker, Redis and clocks.
+    description = """Check packages, Python, the data folder, ports, roles, broker, Redis, alerts, registry, policy
+and clocks.
 
   fusebox doctor
   fusebox doctor --json

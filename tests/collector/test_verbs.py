@@ -238,6 +238,15 @@ class TestDoctor:
         assert all(check["fix"] for check in found)
         return found
 
+    def test_a_registry_that_was_named_and_is_not_there_is_found(
+        self, harness: Harness, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setenv("FUSEBOX_AGENTS_FILE", "agnets.toml")
+        (failure,) = self.failures(capsys)
+        assert failure["detail"] == "agnets.toml does not exist: nobody is registered"
+        Path("agnets.toml").write_text('[agents.bot]\nowner = "jo"\n')
+        assert self.failures(capsys) == []
+
     def test_a_healthy_folder_passes(self, harness: Harness, capsys: pytest.CaptureFixture[str]) -> None:
         assert self.failures(capsys) == []
         assert main(["doctor"]) == 0
