@@ -85,6 +85,12 @@ def test_every_service_says_how_it_is() -> None:
         assert service["healthcheck"]["test"][0] in ("CMD", "CMD-SHELL"), name
 
 
+def test_no_log_of_a_container_grows_without_end() -> None:
+    for name, service in SERVICES.items():
+        assert service["logging"]["options"].keys() >= {"max-size", "max-file"}, name
+        assert service["restart"] == "unless-stopped", name
+
+
 def test_whoever_is_waited_for_can_become_healthy() -> None:
     conditions = [need["condition"] for s in SERVICES.values() for need in s.get("depends_on", {}).values()]
     assert set(conditions) == {"service_healthy"}
