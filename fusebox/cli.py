@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         args = _parser(arguments).parse_args(arguments)
         logging.basicConfig(level=args.log_level.upper(), format="%(message)s", stream=sys.stderr)
-        status = int(args.verb.run(args, load_config(args.config)))
+        status = _run(args)
         sys.stdout.flush()
         return status
     except FuseboxError as error:
@@ -66,6 +66,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _SIGPIPE
     except KeyboardInterrupt:
         return _SIGINT
+
+
+def _run(args: argparse.Namespace) -> int:
+    try:
+        return int(args.verb.run(args, load_config(args.config)))
+    except ModuleNotFoundError as error:  # of a part that the verb starts
+        raise _missing(args.command, error) from error
 
 
 def _print_on_any_terminal() -> None:
@@ -88,7 +95,7 @@ def _parser(arguments: list[str]) -> argparse.ArgumentParser:
             name, help=verb.help, description=verb.description, formatter_class=argparse.RawDescriptionHelpFormatter
         )
         verb.configure(sub)
-        sub.set_defaults(verb=verb)
+        sub.set_defaults(verb=verb, command=name)
     return parser
 
 
@@ -119,9 +126,18 @@ def _load(point: EntryPoint) -> Verb:
     try:
         verb: Verb = point.load()
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] in PACKAGES:
-            raise
-        raise MissingExtra(
-            f"'fusebox {point.name}' needs {error.name}, which is not installed; pip install 'agent-fusebox[all]'"
-        ) from error
+        raise _missing(point.name, error) from error
     return verb
+
+
+def _missing(command: str, error: ModuleNotFoundError) -> MissingExtra:
+    """What to install.
+
+    Raises:
+        ModuleNotFoundError: the module is our own, so this is a bug.
+    """
+    if error.name is None or error.name.partition(".")[0] in PACKAGES:
+        raise error
+    return MissingExtra(
+        f"'fusebox {command}' needs {error.name}, which is not installed; pip install 'agent-fusebox[all]'"
+    )

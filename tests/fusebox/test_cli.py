@@ -1,6 +1,7 @@
 """The shell: verbs come from entry points; errors are one line."""
 
 import argparse
+import importlib
 import io
 import os
 import subprocess
@@ -27,6 +28,8 @@ class Echo:
     def run(self, args: argparse.Namespace, config: Config) -> int:
         if args.fail:
             raise ConfigError("no such word; try another")
+        if args.word == "heavy":
+            importlib.import_module("no_such_library.server")
         print(args.word, config.tenant)
         return 3
 
@@ -75,6 +78,13 @@ def test_help_lists_what_can_run_here(capsys: pytest.CaptureFixture[str]) -> Non
 def test_a_verb_whose_extra_is_missing_names_the_fix(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["heavy"]) == 2
     assert "pip install 'agent-fusebox[all]'" in capsys.readouterr().err
+
+
+def test_what_is_missing_only_once_a_verb_runs_names_the_fix_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["echo", "heavy"]) == 2
+    assert capsys.readouterr().err == (
+        "fusebox: 'fusebox echo' needs no_such_library, which is not installed; pip install 'agent-fusebox[all]'\n"
+    )
 
 
 def test_a_missing_module_of_our_own_is_a_bug_and_shows(monkeypatch: pytest.MonkeyPatch) -> None:
