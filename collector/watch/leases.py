@@ -136,6 +136,11 @@ class Receipts:
             while len(self._commands) > _MAX_COMMANDS:
                 self._commands.popitem(last=False)
 
+    def known(self, command: str) -> bool:
+        """True for a Command that was issued since this start, and is not too old to be remembered."""
+        with self._lock:
+            return command in self._commands
+
     def receive(self, command: str, process: str, applied_at: float) -> bool:
         """Note one Receipt; False when it was known already.
 

@@ -37,6 +37,9 @@ Handler = Callable[[Principal, Any], Json]
 """``handler(principal, body)``; raises :class:`Refusal`."""
 
 RECEIPT: Final = happenings.declare("receipt_received", logging.DEBUG, "a process applied a Command")
+NOT_AWAITED: Final = happenings.declare(
+    "receipt_not_awaited", logging.INFO, "a process applied a Command of before the start; nobody waits for its Receipt"
+)
 RECEIPT_UNJOURNALED: Final = happenings.declare(
     "receipt_unjournaled", logging.WARNING, "a Receipt counts, but could not be written to the journal"
 )
@@ -127,7 +130,9 @@ class Uplink:
         body = parse(process_bodies.ReceiptBody, data)
         refuse_foreign(principal, body.agents)
         self._leases.own(principal.name, body.process)
-        if self._receipts.receive(body.command, body.process, body.applied_at):
+        if not self._receipts.known(body.command):  # who starts now reads the Commands that the stream has kept
+            happenings.emit(NOT_AWAITED, command=body.command, process=body.process)
+        elif self._receipts.receive(body.command, body.process, body.applied_at):
             happenings.emit(RECEIPT, command=body.command, process=body.process)
             self._note_receipt(body)
         return {}

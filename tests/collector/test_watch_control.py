@@ -438,6 +438,15 @@ class TestWhatIsSaid:
         assert status == 400
         assert answer["error"].startswith("the body is ")
 
+    def test_a_receipt_for_an_order_of_before_the_start_is_taken_and_changes_nothing(self, harness: Harness) -> None:
+        kill = harness.operator().kill("agent:bot", "x")["command"]
+        harness.restart()
+        before = happenings.counts()["receipt_not_awaited"]
+        late = {"process": "p9", "command": kill, "agents": ["bot"], "applied_at": 1.0}
+        assert harness.agent().send("receipts", late) == {}, "an agent that starts now would warn of each of them"
+        assert happenings.counts()["receipt_not_awaited"] == before + 1
+        assert harness.journal("receipt") == []
+
     def test_an_unknown_call_says_so(self, harness: Harness) -> None:
         assert raw(harness.watch.url, "GET", "/v1/nothing")[0] == 404
         status, answer = raw(harness.watch.url, "GET", "/v1/kill")
