@@ -82,7 +82,7 @@ class Dashboard:
         except BaseException:
             self.stop()
             raise
-        announce(config.data_dir, ROLE, url=url)
+        announce(config.data_dir, ROLE, url=url, page=(self._oidc and self._oidc.url) or url)
         threading.Thread(target=self._watch, args=(self._child,), name="fusebox-dashboard", daemon=True).start()
 
     def stop(self, timeout: float = 10.0) -> None:

@@ -98,6 +98,12 @@ def absent(config: Config, role: str, setting: str) -> str:
     return f"{role} is not running; start it with 'fusebox up' or set {variable}"
 
 
+def dashboard_page(data_dir: Path) -> str | None:
+    """Where people reach the dashboard, without a slash at its end; None while it does not run here."""
+    info = lookup(data_dir, "dashboard")
+    return None if info is None else str(info.get("page") or info["url"])
+
+
 def secret_of(config: Config, setting: str, file: str) -> str | None:
     """A shared secret: the setting when given, else the file in the data folder, else None.
 

@@ -30,7 +30,7 @@ class Admission:
         incident: where people read about a stopped agent.
     """
 
-    def __init__(self, runtime: Runtime, incident: Callable[[str, str], str]) -> None:
+    def __init__(self, runtime: Runtime, incident: Callable[[str], str]) -> None:
         self._runtime, self._incident = runtime, incident
         self._probing: set[str] = set()
         self._asking = Asking("policy")
@@ -79,7 +79,7 @@ class Admission:
     def _refuse(self, action: Action, verdict: Verdict) -> None:
         if verdict.decision is Decision.DENY:
             self._runtime.denied(action, verdict)
-            raise by_guard(action.agent, verdict, self._incident(action.agent, verdict.finding))
+            raise by_guard(action.agent, verdict, self._incident(action.agent))
 
     async def _ask(self, guards: Guards, action: Action) -> Verdict:
         """A policy server is asked on a thread: other calls need not wait for it."""

@@ -64,7 +64,7 @@ class Flights:
         incident: where people read about a stopped agent.
     """
 
-    def __init__(self, runtime: Runtime, incident: Callable[[str, str], str]) -> None:
+    def __init__(self, runtime: Runtime, incident: Callable[[str], str]) -> None:
         self._runtime, self._incident = runtime, incident
         self._by_agent: dict[str, set[Flight]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -117,7 +117,7 @@ class Flights:
     def told(self, action: Action, verdict: Verdict) -> Denied:
         """What the client of a call is told that was cut; it is audited."""
         self._runtime.denied(action, verdict)
-        return by_guard(action.agent, verdict, self._incident(action.agent, verdict.finding))
+        return by_guard(action.agent, verdict, self._incident(action.agent))
 
 
 class Seat:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
 
 import pybreaker
 
@@ -16,7 +17,7 @@ from fusebox.config import Config
 from fusebox.metrics import Gauge, render
 from fusebox.prices import PriceBook
 from fusebox.registry import Registry
-from fusebox.rundir import lookup, url_of
+from fusebox.rundir import dashboard_page, url_of
 from gateway.admission import Admission
 from gateway.approving import Approving
 from gateway.breaker import Circuit
@@ -152,13 +153,13 @@ def capture_of(settings: GatewaySettings, runtime: Runtime, key: bytes) -> Captu
     return lambda text: str(masker.session("capture").mask(text).value or "")
 
 
-def incident_in(config: Config) -> Callable[[str, str], str]:
-    """Where people read about a stopped agent: its page on the dashboard, else the board, else a command."""
+def incident_in(config: Config) -> Callable[[str], str]:
+    """Where people read about a stopped agent: its tile on the dashboard, else the board, else a command."""
 
-    def incident(agent: str, finding: str) -> str:
-        dashboard = lookup(config.data_dir, "dashboard")
+    def incident(agent: str) -> str:
+        dashboard = dashboard_page(config.data_dir)
         if dashboard is not None:
-            return f"{str(dashboard['url']).rstrip('/')}/?agent={agent}" + (f"&finding={finding}" if finding else "")
+            return f"{dashboard}/board?find={quote(agent, safe='')}"
         watch = url_of(config, "watch", "control_url")
         return f"{watch}/v1/board" if watch else _NOWHERE.format(agent=agent)
 

@@ -81,7 +81,7 @@ from fusebox.lifecycle import Stack, serve
 from fusebox.metrics import Gauge, Otel, dropped_by_sdks, incoming
 from fusebox.ports import address, bind, port_of
 from fusebox.records import Finding, State, Transition
-from fusebox.rundir import announce, lookup, withdraw
+from fusebox.rundir import announce, dashboard_page, withdraw
 from fusebox.telemetry import Telemetry
 from fusebox.version import __version__
 from governance.approvals.rules import ApprovalRules
@@ -199,7 +199,7 @@ class Watch:
         config, clock, register = self._config, self._clock, Register()
         self._alert_rules = load_alert_rules(config.alerts_file)
         self._writer = writer = Writer(
-            lambda: self._alert_rules.links.dashboard or self._dashboard(),
+            lambda: self._alert_rules.links.dashboard or dashboard_page(config.data_dir),
             lambda: (self._alert_rules.links.control or self.url).rstrip("/"),
         )
         self._telling = Telling(self._journal, clock, writer, register, self._registry)
@@ -314,10 +314,6 @@ class Watch:
         """Why no heartbeat is sent."""
         undelivered = self._desk.counts()["undelivered"]
         return self.failing() + ([f"{undelivered} alerts reached nobody"] if undelivered else [])
-
-    def _dashboard(self) -> str | None:
-        info = lookup(self._config.data_dir, "dashboard")
-        return str(info["url"]) if info else None
 
     # --- running --------------------------------------------------------------------------------------------------
     def _restore(self) -> None:

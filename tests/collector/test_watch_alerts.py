@@ -20,6 +20,7 @@ from fusebox.command import Command, Order
 from fusebox.config import Config
 from fusebox.control import ControlRefused
 from fusebox.names import dead_queue
+from fusebox.rundir import announce
 from rabbitmq.amqp import AmqpBroker
 from rabbitmq.broker import Message, Queue, Topology
 from tests.collector.receiver import SECRET, Receiver
@@ -80,6 +81,17 @@ class TestKinds:
         assert data["evidence"]["score"] >= data["evidence"]["threshold"]
         assert data["incident"] == f"https://fusebox.example.com/incident?trip={data['transition']}"
         assert any(command.startswith("fusebox resume bot") for command in data["commands"])
+
+    def test_an_alert_leads_to_where_people_reach_the_dashboard_and_not_to_where_it_listens(
+        self, watch_config: Config, ruled: Any, receiver: Receiver
+    ) -> None:
+        watch_config.agents_file.write_text('[agents.bot]\nowner = "jo@example.com"\n')
+        harness = ruled()
+        announce(watch_config.data_dir, "dashboard", url="http://127.0.0.1:8501", page="https://fusebox.example.com")
+        harness.spans("bot", 30)
+        until(lambda: "circuit.opened" in paged(receiver), "people were paged")
+        data = json.loads(receiver.got[0][1])["data"]
+        assert data["incident"] == f"https://fusebox.example.com/incident?trip={data['transition']}"
 
     def test_every_alert_names_the_page_that_tells_it(self) -> None:
         writer = Writer(lambda: "https://fusebox.example.com/", lambda: "https://control.example.com")

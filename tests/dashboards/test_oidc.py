@@ -15,7 +15,7 @@ from dashboards.oidc import OidcRules, People, Role, load_oidc
 from dashboards.service import ROLE, Dashboard
 from fusebox.config import Config
 from fusebox.errors import ConfigError
-from fusebox.rundir import lookup
+from fusebox.rundir import dashboard_page, lookup
 from tests.dashboards.provider import SECRET, Provider, providing
 from tests.dashboards.standin import TOKEN, Standin, running, tile, trip
 from tests.fixtures.collector import until
@@ -328,3 +328,19 @@ def test_a_dashboard_that_is_open_to_the_network_needs_a_provider_and_an_address
     file = tmp_path / "oidc.toml"
     file.write_text('url = "https://fusebox.example.com"\n' + file.read_text())
     Dashboard(Config(data_dir=tmp_path, dashboard_host="0.0.0.0", oidc_file=file))
+
+
+def test_who_links_to_the_dashboard_links_to_the_address_that_people_reach(
+    server: tuple[str, Standin], config: Config, provider: Provider, tmp_path: Path
+) -> None:
+    assert dashboard_page(config.data_dir) == server[0]
+    file = tmp_path / "oidc.toml"
+    (tmp_path / "secret").write_text(SECRET)
+    _write(file, provider, 'url = "https://fusebox.example.com/"\n' + ROLES)
+    service = Dashboard(Config(data_dir=tmp_path, dashboard_port=0, oidc_file=file))
+    service.start()
+    try:
+        assert dashboard_page(tmp_path) == "https://fusebox.example.com"
+        assert str((lookup(tmp_path, ROLE) or {})["url"]).startswith("http://127.0.0.1:")
+    finally:
+        service.stop()

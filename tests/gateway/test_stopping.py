@@ -14,6 +14,7 @@ from fusebox import names
 from fusebox.clock import SystemClock
 from fusebox.config import Config
 from fusebox.records import Action, ActionKind
+from fusebox.rundir import announce
 from gateway.denied import Denied
 from gateway.flights import Flights, Seats
 from gateway.keys import FILE, Keys
@@ -68,6 +69,14 @@ def test_a_kill_reaches_the_gateway_cuts_its_streams_and_is_acknowledged(
     assert governed.runtime.link.process in killed["expected"]
     (span,) = governed.span()
     assert attributes(span)[names.CUT] is True
+
+
+def test_a_refusal_leads_to_the_tile_of_the_agent_on_the_dashboard(governed: Running, harness: Harness) -> None:
+    announce(harness.config.data_dir, "dashboard", url="http://127.0.0.1:1", page="https://fusebox.example.com")
+    harness.operator().kill("agent:ticket-helper", "a loop")
+    eventually(lambda: ask(governed, "/v1/chat/completions", CHAT)[0] == 403, what="a refusal")
+    error = json.loads(ask(governed, "/v1/chat/completions", CHAT)[1])["error"]
+    assert error["incident"] == "https://fusebox.example.com/board?find=ticket-helper"
 
 
 def test_a_resume_lets_the_agent_on(governed: Running, harness: Harness, provider: Provider) -> None:
@@ -190,7 +199,7 @@ def test_a_client_that_leaves_takes_the_upstreams_call_with_it(running: Running,
 
 def test_an_agent_whose_first_client_left_while_it_waited_is_stopped_all_the_same(running: Running) -> None:
     runtime, free = running.runtime, threading.Event()
-    flights = Flights(runtime, lambda *_: "here")
+    flights = Flights(runtime, lambda _: "here")
     seats = Seats(runtime, flights, lambda: ())
 
     async def fly() -> None:
