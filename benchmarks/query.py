@@ -82,11 +82,11 @@ class Asker:
             "agent_operations",
             "agent_partners",
             "agent_readers",
-            "agent_minutes",
+            "agent_course",
             "agent_scores",
             "agent_between",
         )
-        plain = ("agents_active", "spend", "spend_by_workflow", "spend_by_day",
+        plain = ("agents_active", "spend", "spend_by_workflow", "spend_course",
                  "audit_found", "audit_kinds", "traces_found")  # fmt: skip
         return {
             **{name: lambda: {**hour, "agent": self._agent()} for name in of_agent},

@@ -14,6 +14,7 @@ _OF_AGENT: Final = f"agent_events AS t WHERE tenant = {{tenant:String}} AND agen
 _LATENCY: Final = """quantile(0.5)(duration_s) AS p50_s, quantile(0.95)(duration_s) AS p95_s,
     countIf(NOT ok) AS errors"""
 _USED: Final = "sum(input_tokens + output_tokens) AS tokens, sum(t.cost_usd) AS cost_usd"
+_STEP: Final = "toStartOfInterval({time}, toIntervalSecond({{step:UInt32}}), 'UTC')"
 _LAST: Final = "toUnixTimestamp64Micro(max(t.time)) / 1000000 AS last"
 _SENDER: Final = "splitByChar('/', splitByChar(',', lineage)[-1])[1]"
 _WORDS: Final = " OR ".join(
@@ -55,20 +56,21 @@ PAGES: Final[Mapping[str, Query]] = {
             GROUP BY partner, operation ORDER BY messages DESC, partner, operation LIMIT 200""",
         _TENANT,
     ),
-    "agent_minutes": Query(
-        "an agent's actions, errors, tokens and cost in each minute",
-        f"""SELECT toUnixTimestamp(toStartOfMinute(t.time)) AS minute, count() AS actions, countIf(NOT ok) AS errors,
+    "agent_course": Query(
+        "an agent's actions, errors, tokens and cost in each step of so many seconds (UTC)",
+        f"""SELECT toUnixTimestamp({_STEP.format(time="t.time")}) AS at, count() AS actions, countIf(NOT ok) AS errors,
                 {_USED}, quantile(0.95)(duration_s) AS p95_s
-            FROM {_OF_AGENT} GROUP BY minute ORDER BY minute LIMIT 20000""",
-        _TENANT,
+            FROM {_OF_AGENT} GROUP BY at ORDER BY at LIMIT 20000""",
+        {**_TENANT, "step": 60},
     ),
     "agent_scores": Query(
-        "the highest score of each detector for an agent in each minute",
-        """SELECT toUnixTimestamp(minute) AS at, detector, max(score) AS score FROM detector_scores
-            WHERE tenant = {tenant:String} AND agent = {agent:String}
-              AND minute >= toDateTime({since:Float64}) AND minute < toDateTime({until:Float64})
+        "the highest score of each detector for an agent in each step of so many seconds (UTC)",
+        f"""SELECT toUnixTimestamp({_STEP.format(time="minute")}) AS at, detector, max(score) AS score
+            FROM detector_scores
+            WHERE tenant = {{tenant:String}} AND agent = {{agent:String}}
+              AND minute >= toDateTime({{since:Float64}}) AND minute < toDateTime({{until:Float64}})
             GROUP BY at, detector ORDER BY at, detector LIMIT 50000""",
-        _TENANT,
+        {**_TENANT, "step": 60},
     ),
     "agent_between": Query(
         "the newest actions of an agent in a period, newest first",

@@ -45,10 +45,11 @@ SPEND: Final[Mapping[str, Query]] = {
     "spend_by_workflow": Query(
         "the same of each workflow, the hundred that spent most", _by("workflow", "workflow != ''", limit=100), _TENANT
     ),
-    "spend_by_day": Query(
-        "the same of each day (UTC) and agent",
-        f"""SELECT toUnixTimestamp(toStartOfDay(time, 'UTC')) AS day, agent, {_SPENT} FROM {_COSTS}
-            GROUP BY day, agent ORDER BY day, agent LIMIT 20000""",
-        _TENANT,
+    "spend_course": Query(
+        "the same of each step of so many seconds (UTC) and each of these agents; all others are one, without a name",
+        f"""SELECT toUnixTimestamp(toStartOfInterval(time, toIntervalSecond({{step:UInt32}}), 'UTC')) AS at,
+                if(has({{agents:Array(String)}}, agent), agent, '') AS who, {_SPENT} FROM {_COSTS}
+            GROUP BY at, who ORDER BY at, who LIMIT 20000""",
+        {**_TENANT, "step": 3_600, "agents": []},
     ),
 }

@@ -8,13 +8,14 @@ from typing import Any, Final
 
 import streamlit as st
 
-from dashboards.agent_charts import draw_minutes, draw_scores
+from dashboards.agent_charts import draw_done, draw_scores
 from dashboards.ask import ask, ask_ahead
 from dashboards.board import LOOKS
 from dashboards.columns import COUNT, SECONDS, SHARE, USD
 from dashboards.filters import Period, choose, chosen
 from dashboards.links import Name, link
 from dashboards.live import await_board, draw_completeness, refresh
+from dashboards.start import draw_start
 from dashboards.state import memory
 from dashboards.text import count, lasted, moment, visible
 from dashboards.view import Board, Tile
@@ -25,7 +26,8 @@ Rows = Sequence[Mapping[str, Any]]
 Shape = Callable[[Mapping[str, Any]], dict[str, Any]]
 EVERY_S: Final = 5.0
 AGENT: Final = "agent"
-_OF_ONE: Final = ("agent_minutes", "agent_scores", "agent_operations", "agent_partners", "agent_readers")
+_IN_STEPS: Final = ("agent_course", "agent_scores")
+_OF_ONE: Final = ("agent_operations", "agent_partners", "agent_readers")
 _COLUMNS: Final = {
     "Actions": COUNT, "Model calls": COUNT, "Tool calls": COUNT, "Published": COUNT, "Failed": SHARE, "Median": SECONDS,
     "95 %": SECONDS, "Tokens": COUNT, "Cost": USD, "Number": COUNT, "Messages": COUNT,
@@ -60,6 +62,7 @@ def _choose(agents: frozenset[str]) -> str:
 @st.fragment(run_every=EVERY_S)
 def _draw(config: Config, clock: Clock, period: Period, agent: str, names: frozenset[str]) -> None:
     if agent:
+        ask_ahead(config, clock, period, *_IN_STEPS, agent=agent, step=period.step_s)
         ask_ahead(config, clock, period, *_OF_ONE, agent=agent)
     else:
         ask_ahead(config, clock, period, "agents_active")
@@ -81,7 +84,7 @@ def _draw_all(config: Config, clock: Clock, period: Period, board: Board) -> Non
         return
     active = {row["agent"]: row for row in found}
     if not active and not board.tiles:
-        st.info(f"No agent has acted in the last {period.label}.", icon=":material/bedtime:")
+        draw_start(config, "No agent has spoken yet", "Agents appear here by themselves")
         return
     tiles = {tile.agent: tile for tile in board.tiles}
     names = list(active) + sorted(set(tiles) - set(active))
@@ -115,10 +118,10 @@ def _draw_one(config: Config, clock: Clock, period: Period, board: Board, agent:
     with st.container(horizontal=True):
         link(Name.TRACES, "Its traces", ":material/account_tree:", agent=agent, period=period.label)
         link(Name.AUDIT, "Its audit entries", ":material/fact_check:", subject=agent, period=period.label)
-    minutes = ask(config, clock, "agent_minutes", period, agent=agent)
-    if minutes:
-        draw_minutes(minutes)
-    scores = ask(config, clock, "agent_scores", period, agent=agent)
+    done = ask(config, clock, "agent_course", period, agent=agent, step=period.step_s)
+    if done:
+        draw_done(done, period)
+    scores = ask(config, clock, "agent_scores", period, agent=agent, step=period.step_s)
     if scores:
         draw_scores(scores, board.thresholds)
     _draw_table("What it does", ask(config, clock, "agent_operations", period, agent=agent), _operation, period)

@@ -37,7 +37,7 @@ def ask(config: Config, clock: Clock, name: str, period: Period | None = None, *
     Args:
         period: up to now, for the query's ``since`` and ``until``. The answer that somebody had ten seconds ago is
             shown while it is asked anew.
-        parameters: the query's others, without the tenant.
+        parameters: the query's others, without the tenant; a list as a tuple.
     """
     key, question = _question(config, clock, name, period, parameters)
     place = st.empty()
@@ -64,4 +64,5 @@ def _question(
         now, key = clock.now(), (*key, period)
         times = {"since": now - period.length_s, "until": now}
         parameters = parameters | {each: time for each, time in times.items() if each in QUERIES[name].parameters}
-    return key, partial(history.run, config, name, **parameters)
+    plain = {each: list(value) if isinstance(value, tuple) else value for each, value in parameters.items()}
+    return key, partial(history.run, config, name, **plain)

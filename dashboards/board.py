@@ -116,12 +116,13 @@ def _draw_tile(tile: Tile, trip: str, board: Board, *, acting: bool) -> None:
         with st.container(key=f"facts-{name}"):
             st.markdown(_facts(tile))
         for number, (share, budget) in enumerate(tile.budgets):
-            _draw_budget(share, budget, f"{number}-{name}")
+            draw_budget(share, budget, f"{number}-{name}")
         if acting:
             _draw_buttons(tile, name)
 
 
-def _draw_budget(share: float, budget: str, name: str) -> None:
+def draw_budget(share: float, budget: str, name: str) -> None:
+    """How much of it is used, in the colour that says whether that is near all of it."""
     with st.container(key=f"budget-{'near' if share >= NEAR else 'within'}-{name}"):
         st.progress(min(1.0, share), f"{share:.0%} of its {budget}".replace("$", "\\$"))
 

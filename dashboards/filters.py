@@ -11,6 +11,9 @@ import streamlit as st
 KEY: Final = "period"
 LENGTHS: Final = {"15 min": 900, "1 h": 3_600, "6 h": 21_600, "24 h": 86_400, "7 d": 604_800, "30 d": 2_592_000}
 DEFAULT: Final = "1 h"
+STEPS: Final = {"minute": 60, "ten minutes": 600, "hour": 3_600, "six hours": 21_600, "day": 86_400}
+DRAWN: Final = 60
+"""Steps that a picture of a period has at most, beside those that have only begun or are ending."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +25,16 @@ class Period:
     @property
     def length_s(self) -> float:
         return LENGTHS[self.label]
+
+    @property
+    def step(self) -> str:
+        """The step, of :data:`STEPS`, in which a course over it is drawn."""
+        return next(name for name, length_s in STEPS.items() if self.length_s <= DRAWN * length_s)
+
+    @property
+    def step_s(self) -> int:
+        """The same in seconds."""
+        return STEPS[self.step]
 
 
 def choose() -> Period:

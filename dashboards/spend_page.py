@@ -9,10 +9,12 @@ from typing import Any, Final
 import streamlit as st
 
 from dashboards.ask import ask, ask_ahead
+from dashboards.board import draw_budget
 from dashboards.columns import COUNT, USD
 from dashboards.course import draw_course
 from dashboards.filters import Period, choose
 from dashboards.live import draw_completeness, refresh
+from dashboards.start import draw_start
 from dashboards.text import count, money, visible
 from dashboards.view import Board
 from fusebox.clock import Clock
@@ -22,7 +24,8 @@ Row = Mapping[str, Any]
 EVERY_S: Final = 5.0
 _SUMS: Final = ("attempts", "tokens", "cost_usd", "wasted_tokens", "wasted_usd", "unpriced_tokens")
 _DRAWN: Final = 12
-_DAY_S: Final = 86_400.0
+AGENTS: Final = 8
+OTHERS: Final = "all others"
 _COLUMNS: Final = {
     "Calls": COUNT, "Tokens": COUNT, "Cost": USD, "Wasted tokens": COUNT, "Wasted": USD,
     "Tokens without a price": COUNT,
@@ -45,14 +48,16 @@ def _draw(config: Config, clock: Clock, period: Period) -> None:
     rows = ask(config, clock, "spend", period)
     if rows is None:
         return
+    if not rows and not board.tiles:
+        draw_start(config, "No model was called yet", "Tokens and cost appear here by themselves")
+        return
     if not rows:
         st.info(f"No model was called in the last {period.label}.", icon=":material/savings:")
         return
     _draw_sums(rows)
-    if period.length_s > _DAY_S:
-        _draw_days(ask(config, clock, "spend_by_day", period))
+    _draw_course(config, clock, period, agents := summed(rows, "agent"))
     _draw_budgets(board)
-    _draw_rows("By agent", summed(rows, "agent"), {"Agent": "agent"})
+    _draw_rows("By agent", agents, {"Agent": "agent"})
     _draw_rows("By model", summed(rows, "provider", "model"), {"Provider": "provider", "Model": "model"})
     _draw_rows("By workflow", ask(config, clock, "spend_by_workflow", period), {"Workflow": "workflow"})
 
@@ -88,18 +93,20 @@ def _draw_sums(rows: Sequence[Row]) -> None:
         )
 
 
-def _draw_days(rows: Sequence[Row] | None) -> None:
-    days = {row["day"] for row in rows or ()}
-    if not rows or len(days) < 2:
-        return
-    points = [_day(row) for row in rows]
-    st.caption("US dollars a day (UTC), by agent")
-    draw_course(st.container(), points, "day", "usd", "agent", mark="bar", stack=True)
+def _draw_course(config: Config, clock: Clock, period: Period, agents: Sequence[Row]) -> None:
+    """Money over time, by those who spend most."""
+    most = tuple(sorted(row["agent"] for row in agents[:AGENTS]))
+    rows = ask(config, clock, "spend_course", period, step=period.step_s, agents=most)
+    if rows:
+        st.caption(f"US dollars every {period.step}, by agent")
+        draw_course(
+            st.container(), list(map(_spent, rows)), "at", "usd", "agent", mark="bar", stack=True, step_s=period.step_s
+        )
 
 
-def _day(row: Row) -> dict[str, Any]:
-    day = datetime.fromtimestamp(int(row["day"]), UTC)
-    return {"day": day, "agent": visible(row["agent"], 40), "usd": float(row["cost_usd"])}
+def _spent(row: Row) -> dict[str, Any]:
+    when = datetime.fromtimestamp(int(row["at"]), UTC)
+    return {"at": when, "agent": visible(row["who"], 40) or OTHERS, "usd": float(row["cost_usd"])}
 
 
 def _draw_budgets(board: Board) -> None:
@@ -107,10 +114,10 @@ def _draw_budgets(board: Board) -> None:
     if not used:
         return
     st.subheader("Budgets", anchor=False)
-    for share, budget, agent in used[:_DRAWN]:
+    for number, (share, budget, agent) in enumerate(used[:_DRAWN]):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.text(visible(agent, 60), width=240)
-            st.progress(min(1.0, share), f"{share:.0%} of {budget}".replace("$", "\\$"))
+            draw_budget(share, budget, f"of-{number}")
 
 
 def _draw_rows(title: str, rows: Sequence[Row] | None, names: Mapping[str, str]) -> None:

@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
+from typing import Final
 
 import pytest
 from clickhouse_connect.driver.client import Client
@@ -82,6 +83,30 @@ def test_tokens_by_minute(client: Client) -> None:
     rows = queries.run(client, "tokens_by_agent_minute", since=NOW - 60)
     assert [(row["agent"], row["tokens"]) for row in rows] == [("helper", 120), ("bot", 0), ("helper", 0)]
     assert rows[0]["minute"] == NOW // 60 * 60
+
+
+_MONTH: Final = """
+INSERT INTO agent_events (tenant, agent, time, action, operation, ok, duration_s, trace_id, span_id)
+SELECT 'default', 'busy', toDateTime64({until:UInt32} - 60 * number - 1, 6), 'model_call', 'chat', 1, 0.5,
+    hex(number), hex(number) FROM numbers(43200)
+"""
+
+
+def test_the_course_of_a_month_of_minutes_is_short_and_ends_today(bench: Bench, client: Client) -> None:
+    until = int(NOW) // 86_400 * 86_400
+    bench.engine.writer().command(_MONTH, parameters={"until": until})
+    since = until - 30 * 86_400
+    days = queries.run(client, "agent_course", agent="busy", since=since, until=until, step=86_400)
+    assert [(row["at"], row["actions"]) for row in days] == [(since + day * 86_400, 1_440) for day in range(30)]
+
+
+def test_the_course_of_money_names_those_that_are_asked_for_and_sums_up_the_others(client: Client) -> None:
+    asked = {"since": NOW - 60, "until": NOW + 3_600, "step": 3_600}
+    (mine,) = queries.run(client, "spend_course", agents=["helper"], **asked)
+    (all_others,) = queries.run(client, "spend_course", agents=["bot"], **asked)
+    assert (mine["who"], all_others["who"]) == ("helper", "")
+    assert mine["cost_usd"] == all_others["cost_usd"] == Decimal("0.000065")
+    assert mine["at"] == int(NOW) // 3_600 * 3_600
 
 
 def test_evidence_is_found_by_span(client: Client) -> None:

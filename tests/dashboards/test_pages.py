@@ -111,6 +111,7 @@ def test_what_was_spent_is_told_by_agent_model_and_workflow(page: AppTest) -> No
     assert calls == {"openai": TASKS, "not told": LAPS}
     assert {row["Workflow"]: row["Tokens"] for row in table(page, "Workflow")}["labelling"] == TASKS * 1280
     assert "no known price" in words(page)
+    assert "US dollars every minute, by agent" in words(page)
 
 
 def test_the_audit_log_is_filtered_and_saved_as_a_harmless_sheet(page: AppTest) -> None:

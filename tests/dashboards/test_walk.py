@@ -194,7 +194,7 @@ def test_times_of_pictures_are_utc_wherever_the_browser_is(browser: Browser, run
     expect(hours).to_have_attribute("aria-label", re.compile("UTC"), timeout=SLOW)
 
     with queries.connect(running.config) as client:
-        (minute, *_) = queries.run(client, "agent_minutes", agent=WORKER, since=0.0, until=time.time())
-    when = time.strftime("%H:%M", time.gmtime(float(minute["minute"])))
+        (minute, *_) = queries.run(client, "agent_course", agent=WORKER, since=0.0, until=time.time())
+    when = time.strftime("%H:%M", time.gmtime(float(minute["at"])))
     expect(page.locator("[data-testid=stVegaLiteChart] svg").get_by_text(when).first).to_be_visible(timeout=SLOW)
     context.close()
