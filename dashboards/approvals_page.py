@@ -73,6 +73,8 @@ def _draw_lists(config: Config, clock: Clock, drawn: list[Sequence[Row] | None])
     st.subheader(many(len(pending), "waits", "wait") if pending else "Nothing waits for a person", anchor=False)
     if pending:
         st.dataframe([waiting(row, clock.wall()) for row in pending], hide_index=True, key="waiting")
+    if not rows:
+        st.caption("What an agent may do only after a person agreed (`hold = true` in its grant) waits here.")
     others = [row for row in rows if row["stage"] != PENDING]
     if others:
         with st.expander(f"{len(others)} that were answered, or are over"):

@@ -106,6 +106,7 @@ def _entry(row: Mapping[str, Any]) -> dict[str, Any]:
 def _draw_entry(row: Mapping[str, Any]) -> None:
     st.code(visible(row["payload"], 20_000), language="json", wrap_lines=True)
     with st.container(horizontal=True):
+        link(Name.WHY, "Why", ":material/route:", id=f"{row['writer']}:{int(row['seq'])}")
         if row["trace_id"]:
             link(Name.TRACES, "Its trace", ":material/account_tree:", trace=str(row["trace_id"]))
         link(Name.AGENTS, "The agent", ":material/smart_toy:", agent=str(row["subject"]))

@@ -75,5 +75,6 @@ def _draw_now(config: Config, board: Board, *, acting: bool) -> None:
         draw_start(config, "No agent has spoken yet", "Circuits appear here by themselves")
     else:
         draw_summary(board)
-        draw_rates()
+        with st.container(key="rates"):
+            draw_rates()
         draw_board(board, acting=acting)

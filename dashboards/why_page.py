@@ -13,6 +13,7 @@ from collector.queries import KeepUnavailable
 from collector.why import Direction, NotFound, Ruling, Step, Why, dot, explain
 from dashboards import data
 from dashboards.filters import typed
+from dashboards.links import Name, link
 from dashboards.oidc import Role
 from dashboards.people import may, reading
 from dashboards.state import forget, memory
@@ -43,6 +44,16 @@ def draw(config: Config, clock: Clock) -> None:
         _ask(config, *question)
     if (answer := memory().why) is not None:
         _draw(answer)
+    elif not id:
+        _draw_where()
+
+
+def _draw_where() -> None:
+    """Where somebody finds an id who has none."""
+    st.caption("An id stands beside what it names: choose a trace and then a span of it, or an entry of the audit log.")
+    with st.container(horizontal=True):
+        link(Name.TRACES, "Choose a trace", ":material/account_tree:")
+        link(Name.AUDIT, "Choose an audit entry", ":material/fact_check:")
 
 
 def _ask(config: Config, id: str, direction: Direction) -> None:

@@ -204,6 +204,18 @@ def test_the_page_is_usable_with_this_many_agents(
         expect(_agent(page, f"agent-{count - 1:04}")).to_be_visible(timeout=4 * SLOW)
 
 
+def test_on_a_phone_who_is_stopped_stands_before_how_much_is_done(
+    window: Page, server: tuple[str, Standin], scripted: Standin
+) -> None:
+    page = _open(window, server)
+    for width, first in ((390, "tile"), (1360, "rates")):
+        page.set_viewport_size({"width": width, "height": 800})
+        places = {name: page.locator(f"[class*=st-key-{name}]").first for name in ("tile", "rates")}
+        page.wait_for_function("width => innerWidth === width", arg=width)
+        tops = {name: (place.bounding_box(timeout=SLOW) or {})["y"] for name, place in places.items()}
+        assert min(tops, key=lambda name: tops[name]) == first, tops
+
+
 def test_every_input_has_a_label_and_there_is_one_main_heading(
     window: Page, server: tuple[str, Standin], scripted: Standin
 ) -> None:
