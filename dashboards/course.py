@@ -34,7 +34,9 @@ def draw_course(
     days = step_s >= _DAY_S or max(times) - min(times) > _DAY_S
     axis = altair.Axis(title="UTC", format="%d %b" if days else "%H:%M", grid=False)
     chart = altair.Chart(altair.InlineData(values))
-    drawn = chart.mark_bar() if mark == "bar" else chart.mark_line(point=altair.OverlayMarkDef(size=12))
+    drawn = (
+        chart.mark_bar(orient="vertical") if mark == "bar" else chart.mark_line(point=altair.OverlayMarkDef(size=12))
+    )
     legend = altair.Legend(title=None, orient="bottom")
     told: dict[str, Any] = {"color": altair.Color(f"{color}:N", legend=legend)} if color else {}
     told |= {"x2": "end:T"} if step_s else {}

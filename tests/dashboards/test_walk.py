@@ -83,6 +83,16 @@ def test_a_page_goes_on_by_itself(page: Page, running: Roles) -> None:
     expect(calls).to_have_text(str(before + 1), timeout=SLOW)
 
 
+def test_what_was_spent_in_a_minute_is_a_bar_that_stands(page: Page) -> None:
+    go(page, "Tokens and cost")
+    page.wait_for_function(_STANDS, timeout=SLOW)
+
+
+_STANDS = """() => [...document.querySelectorAll('[data-testid=stVegaLiteChart] [aria-roledescription=bar]')]
+    .some(bar => bar.getBoundingClientRect().height > 50)"""
+"""One that lay on its side was five pixels high."""
+
+
 def test_the_words_of_a_loop_are_as_large_in_a_narrow_window(page: Page) -> None:
     go(page, "Incident")
     word = page.locator(".stGraphVizChart svg").get_by_text("tickets.comment").first
