@@ -151,7 +151,7 @@ def _draw_standing(tile: Tile, clock: Clock) -> None:
 def _draw_table(title: str, rows: Rows | None, shape: Shape, period: Period) -> None:
     if rows is None:
         return
-    st.subheader(title, anchor=False)
+    st.header(title, anchor=False)
     if rows:
         st.dataframe(list(map(shape, rows)), hide_index=True, key=title, column_config={**_COLUMNS, "Failed": COUNT})
     else:

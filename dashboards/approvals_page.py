@@ -70,7 +70,7 @@ def _draw_lists(config: Config, clock: Clock, drawn: list[Sequence[Row] | None])
     if _live(rows) != _live(drawn[0] or ()):
         st.rerun()  # of the whole page, which owns the choice
     pending = [row for row in rows if row["stage"] == PENDING]
-    st.subheader(many(len(pending), "waits", "wait") if pending else "Nothing waits for a person", anchor=False)
+    st.header(many(len(pending), "waits", "wait") if pending else "Nothing waits for a person", anchor=False)
     if pending:
         st.dataframe([waiting(row, clock.wall()) for row in pending], hide_index=True, key="waiting")
     if not rows:

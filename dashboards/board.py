@@ -76,10 +76,10 @@ def draw_board(board: Board, *, acting: bool) -> None:
     trips = {trip.agent: trip.id for trip in reversed(board.trips)}
     worst = {tile.agent for tile in shown[:TILES]}
     if known:
-        st.subheader("Circuits", anchor=False)
+        st.header("Circuits", anchor=False)
         _draw_group("known", known, worst, trips, board, acting=acting)
     if strangers:
-        st.subheader("Unregistered agents", anchor=False)
+        st.header("Unregistered agents", anchor=False)
         st.caption("They act, and nobody has said whose they are. Add them to `agents.toml`, or stop them.")
         _draw_group("stranger", strangers, worst, trips, board, acting=acting)
 

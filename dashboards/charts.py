@@ -46,7 +46,7 @@ def draw_rates() -> None:
 @st.fragment(run_every=EVERY_S)
 def draw_tokens(config: Config, clock: Clock) -> None:
     """Tokens per minute of the agents that use most, for the last half hour."""
-    st.subheader("Tokens by agent", anchor=False)
+    st.header("Tokens by agent", anchor=False)
     ask = partial(history.tokens_by_minute, config, clock.now() - MINUTES * MINUTE_S)
     try:
         rows = HISTORY.rows((config, "tokens"), ask, clock.wall(), LASTING_S, mark=memory().stored)

@@ -26,7 +26,7 @@ def draw_details() -> None:
 def _draw_latches(board: Board) -> None:
     if not (board.latches or board.reported):
         return
-    st.subheader("Kills in force", anchor=False)
+    st.header("Kills in force", anchor=False)
     rows = [
         {
             "Who": _who(latch.scope),
@@ -58,7 +58,7 @@ def _who(scope: str) -> str:
 
 
 def _draw_processes(board: Board) -> None:
-    st.subheader("Processes", anchor=False)
+    st.header("Processes", anchor=False)
     if not board.processes:
         st.caption("No agent process is connected for Commands. Spans alone make an agent visible, not stoppable.")
         return

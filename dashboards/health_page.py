@@ -99,7 +99,7 @@ def _figures(config: Config, role: str) -> list[dict[str, Any]]:
 
 
 def _draw_awaited(board: Board) -> None:
-    st.subheader("Receipts outstanding", anchor=False)
+    st.header("Receipts outstanding", anchor=False)
     if not board.awaited:
         st.caption("Every process has confirmed every Command.")
         return
@@ -126,7 +126,7 @@ def _draw_counters(board: Board) -> None:
 def _draw_gaps(rows: Sequence[Row] | None) -> None:
     if rows is None:
         return
-    st.subheader("Gaps", anchor=False)
+    st.header("Gaps", anchor=False)
     if not rows:
         st.caption("No numbered span is missing.")
         return
@@ -146,7 +146,7 @@ def _draw_gaps(rows: Sequence[Row] | None) -> None:
 def _draw_letters(rows: Sequence[Row] | None) -> None:
     if rows is None:
         return
-    st.subheader("Dead letters", anchor=False)
+    st.header("Dead letters", anchor=False)
     if not rows:
         st.caption("The database took everything it was given.")
         return

@@ -79,7 +79,7 @@ def _draw(config: Config, clock: Clock, trip: Trip, listed: frozenset[str]) -> N
     draw_freshness(board, clock)
     draw_orders(config)
     _draw_standing(board, trip, acting=may(config, clock, Role.OPERATOR))
-    st.subheader("What repeated", anchor=False)
+    st.header("What repeated", anchor=False)
     draw_trip(config, clock, trip)
     _draw_story(config, clock, trip, board.time)
 
@@ -133,7 +133,7 @@ def _button(verb: str, agent: str, icon: str, disabled: bool) -> None:
 
 
 def _draw_saving(saving: Spared) -> None:
-    st.subheader("What was spared", anchor=False)
+    st.header("What was spared", anchor=False)
     shown = {
         "Actions": f"about {count(saving.actions)}",
         "Tokens": f"about {count(saving.tokens)}",
@@ -153,13 +153,13 @@ def _draw_saving(saving: Spared) -> None:
 
 def _draw_loop(before: Rows, trip: Trip) -> None:
     if len(before) > 1:
-        st.subheader("The loop", anchor=False)
+        st.header("The loop", anchor=False)
         st.caption("What followed what, and how often, before the trip.")
         st.graphviz_chart(loop_graph(before, trip))
 
 
 def _draw_steps(rows: Rows, trip: Trip) -> None:
-    st.subheader("Before and after", anchor=False)
+    st.header("Before and after", anchor=False)
     if not rows:
         st.caption("None of its actions around the trip is stored yet.")
         return
@@ -180,7 +180,7 @@ def _step(row: Mapping[str, Any], trip: Trip) -> dict[str, Any]:
 
 
 def _draw_deeds(deeds: Rows) -> None:
-    st.subheader("Who was told, and what was done", anchor=False)
+    st.header("Who was told, and what was done", anchor=False)
     if not deeds:
         st.caption("Nothing is in the audit log's copy yet.")
         return

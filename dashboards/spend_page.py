@@ -113,7 +113,7 @@ def _draw_budgets(board: Board) -> None:
     used = sorted(((*budget, tile.agent) for tile in board.tiles for budget in tile.budgets), reverse=True)
     if not used:
         return
-    st.subheader("Budgets", anchor=False)
+    st.header("Budgets", anchor=False)
     for number, (share, budget, agent) in enumerate(used[:_DRAWN]):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.text(visible(agent, 60), width=240)
@@ -123,7 +123,7 @@ def _draw_budgets(board: Board) -> None:
 def _draw_rows(title: str, rows: Sequence[Row] | None, names: Mapping[str, str]) -> None:
     if not rows:
         return
-    st.subheader(title, anchor=False)
+    st.header(title, anchor=False)
     st.dataframe([_row(row, names) for row in rows], hide_index=True, key=title, column_config=_COLUMNS)
 
 

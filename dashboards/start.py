@@ -10,7 +10,7 @@ from fusebox.config import Config
 def draw_start(config: Config, title: str, appear: str) -> None:
     """``appear`` says what will come by itself."""
     with st.container(border=True, key="empty"):
-        st.subheader(title, anchor=False)
+        st.header(title, anchor=False)
         st.caption(f"{appear} with the first span of an agent. To see some at work:")
         st.code("fusebox demo", language="bash")
         st.caption("To connect an agent of yours, start it on this machine in the same folder, or tell it:")

@@ -166,7 +166,7 @@ def _draw_linked(traces: Sequence[str]) -> None:
 
 
 def _draw_span(config: Config, clock: Clock, trace: str, branch: Branch) -> None:
-    st.subheader("Span", anchor=False)
+    st.header("Span", anchor=False)
     st.code(f"fusebox why {branch.span}", language="bash")
     link(Name.WHY, "Why it came about", ":material/route:", id=branch.span)
     if not may(config, clock, Role.AUDITOR):

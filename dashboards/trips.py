@@ -48,7 +48,7 @@ FACTS: Final[Mapping[str, Fact]] = {
 def draw_trips(config: Config, clock: Clock) -> None:
     """The trips the board remembers, and one of them in detail."""
     board = memory().board
-    st.subheader("Trips", anchor=False)
+    st.header("Trips", anchor=False)
     if board is None or not board.trips:
         st.caption("No circuit has opened. When one does, you see here who, why, and what it kept doing.")
         return

@@ -85,7 +85,7 @@ def _draw(why: Why) -> None:
         st.dataframe([_row(step) for step in why.steps], hide_index=True, key="why-steps")
     rulings = [*([why.entry] if why.entry else []), *(each for step in why.steps for each in step.rulings)]
     if rulings:
-        st.subheader("Decided", anchor=False)
+        st.header("Decided", anchor=False)
         st.dataframe([_ruling(each) for each in rulings], hide_index=True, key="why-rulings")
     _draw_prompts(why)
 
@@ -93,7 +93,7 @@ def _draw(why: Why) -> None:
 def _draw_prompts(why: Why) -> None:
     calls = [call for step in why.steps for call in step.model_calls]
     if calls:
-        st.subheader("Asked and answered", anchor=False)
+        st.header("Asked and answered", anchor=False)
     for call in calls:
         st.text(visible(call.model, 100))
         if not call.prompt:

@@ -47,7 +47,7 @@ def texts(page: AppTest) -> list[str]:
 
 def words(page: AppTest) -> str:
     """Everything that a person reads, apart from tables."""
-    kinds = (page.title, page.subheader, page.markdown, page.caption, page.text, page.code, page.error, page.info)
+    kinds = (page.title, page.header, page.markdown, page.caption, page.text, page.code, page.error, page.info)
     return "\n".join(str(element.value) for kind in (*kinds, page.warning) for element in kind)
 
 

@@ -216,7 +216,7 @@ def test_on_a_phone_who_is_stopped_stands_before_how_much_is_done(
         assert min(tops, key=lambda name: tops[name]) == first, tops
 
 
-def test_every_input_has_a_label_and_there_is_one_main_heading(
+def test_every_input_has_a_label_and_headings_have_two_levels(
     window: Page, server: tuple[str, Standin], scripted: Standin
 ) -> None:
     scripted.trips = [trip("ticket-helper")]
@@ -224,6 +224,8 @@ def test_every_input_has_a_label_and_there_is_one_main_heading(
     expect(_agent(page, "ticket-helper")).to_be_visible(timeout=SLOW)
 
     assert page.locator("h1").count() == 1
+    assert page.locator("h2").count() > 1
+    assert page.locator("h3, h4, h5, h6").count() == 0, "no level is left out"
     names = [each.get_attribute("aria-label") for each in page.locator("input:visible").all()]
     assert names
     assert all(names), names

@@ -184,7 +184,7 @@ def test_unregistered_agents_have_a_heading_of_their_own(monkeypatch: Patch, tmp
     with running(Standin(tile("known"), tile("stranger", "open", registered=False))) as scripted:
         page = signed_in(monkeypatch, tmp_path, scripted)
 
-    assert [heading.value for heading in page.subheader][:2] == ["Circuits", "Unregistered agents"]
+    assert [heading.value for heading in page.header][:2] == ["Circuits", "Unregistered agents"]
     assert texts(page).index("known") < texts(page).index("stranger")
 
 
