@@ -56,7 +56,7 @@ def _draw(config: Config, clock: Clock, period: Period) -> None:
         return
     _draw_sums(rows)
     _draw_course(config, clock, period, agents := summed(rows, "agent"))
-    _draw_budgets(board)
+    draw_budgets(board)
     _draw_rows("By agent", agents, {"Agent": "agent"})
     _draw_rows("By model", summed(rows, "provider", "model"), {"Provider": "provider", "Model": "model"})
     _draw_rows("By workflow", ask(config, clock, "spend_by_workflow", period), {"Workflow": "workflow"})
@@ -109,7 +109,8 @@ def _spent(row: Row) -> dict[str, Any]:
     return {"at": when, "agent": visible(row["who"], 40) or OTHERS, "usd": float(row["cost_usd"])}
 
 
-def _draw_budgets(board: Board) -> None:
+def draw_budgets(board: Board) -> None:
+    """How much of each budget is used, what is nearest its end first."""
     used = sorted(((*budget, tile.agent) for tile in board.tiles for budget in tile.budgets), reverse=True)
     if not used:
         return

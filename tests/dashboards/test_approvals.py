@@ -24,7 +24,9 @@ def _read(page: AppTest, row: dict[str, object]) -> AppTest:
 
 
 def test_nothing_waits(monkeypatch: Patch, tmp_path: Path, standin: Standin) -> None:
-    assert "Nothing waits for a person" in words(_page(monkeypatch, tmp_path, standin))
+    told = words(_page(monkeypatch, tmp_path, standin))
+    assert "Nothing waits for a person" in told
+    assert "`hold = true` in its grant" in told
 
 
 def test_what_waits_is_listed_with_what_is_over_apart(monkeypatch: Patch, tmp_path: Path, standin: Standin) -> None:

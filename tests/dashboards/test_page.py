@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from dashboards.view import Standing, read_board
 from tests.dashboards.page import opened, press, sign_in, signed_in, tables, texts, words
@@ -85,6 +87,24 @@ def test_a_warning_tells_what_the_detector_said_and_not_how_the_circuit_last_mov
     assert [text for text in texts(page) if text in ("twice its budget", "the probe succeeded")] == [
         "twice its budget", "the probe succeeded",
     ]  # fmt: skip
+
+
+def test_a_budget_is_coloured_by_how_near_its_end_is() -> None:
+    page = AppTest.from_function(_budgets).run()
+    drawn = [str(getattr(node, "proto", "")) for node in page.main]
+    colours = [re.findall("budget-(near|within)", block) for block in drawn if "budget-" in block]
+    assert [bar.proto.text.split()[0] for bar in page.get("progress")] == ["97%", "3%"]
+    assert colours == [["near"], ["within"]]
+
+
+def _budgets() -> None:
+    from dashboards.spend_page import draw_budgets
+    from dashboards.view import read_board
+    from tests.dashboards.standin import Standin, tile
+
+    budgets = {"calm": 100_000.0, "busy": 3_500.0}
+    tiles = (tile(agent, budget_tokens_per_minute=budget) for agent, budget in budgets.items())
+    draw_budgets(read_board(Standin(*tiles).board()))
 
 
 def test_a_tile_tells_state_in_words_and_what_the_agent_spends(monkeypatch: Patch, tmp_path: Path) -> None:

@@ -202,6 +202,12 @@ def test_health_says_what_runs_and_what_is_stored(page: AppTest) -> None:
     assert {row["Table"] for row in table(page, "Table")} >= {"agent_events", "otel_traces", "audit_log"}
 
 
+def test_who_has_no_id_is_told_where_ids_are(page: AppTest) -> None:
+    turn_to(page, Name.WHY)
+    assert "An id stands beside what it names" in words(page)
+    assert [link.proto.label for link in page.get("page_link")] == ["Choose a trace", "Choose an audit entry"]
+
+
 @pytest.mark.parametrize("name", [Name.AGENTS, Name.TRACES, Name.SPEND, Name.INCIDENT, Name.AUDIT, Name.HEALTH])
 def test_hostile_words_are_shown_as_words(page: AppTest, name: Name) -> None:
     settled(turn_to(page, name, **({"trace": TRACE.hex()} if name is Name.TRACES else {})))
