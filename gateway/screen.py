@@ -23,6 +23,7 @@ from gateway.filter import GUARD as FILTER
 from gateway.filter import OutputFilter, Ruling, StreamFilter
 from gateway.filter.statements import all_texts, parsed
 from gateway.masking import GUARD as MASKING
+from gateway.masking.placeholders import in_ids
 from gateway.media import with_media, without_media
 from gateway.outside import from_outside, text_of
 from gateway.screen_stream import StreamScreen, TextStream
@@ -111,7 +112,8 @@ class Screen:
                 else:
                     raise bad_request(f"{name!r} holds what may not leave, or a number that looks like it; change it")
             elif name != "model":  # which names who is to answer
-                ask.change(name, self._mask(value))
+                masked = self._mask(value)
+                ask.change(name, masked if masked == value else in_ids(masked))
 
     def arguments(self, tool: str, value: Any, also: Any = ()) -> Any:
         """Filter and mask what an agent sends to a tool; may set :attr:`held`.

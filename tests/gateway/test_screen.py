@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -169,6 +170,39 @@ def test_a_threat_in_a_stream_ends_it_before_it_is_out(guarded: Running, provide
     with pytest.raises(openai.APIError, match="link"):
         listen()
     assert "evil.test" not in "".join(heard)
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/v1/responses"])
+def test_an_id_that_looks_like_a_card_still_says_which_call_a_result_is_of(
+    guarded: Running, provider: Provider, path: str
+) -> None:
+    called, card = "function-call-4111111111111111", "4111 1111 1111 1111"
+    told = {"id": card}
+    calls: dict[str, Any] = {
+        "/v1/chat/completions": {"messages": [
+            {"role": "user", "content": "Look it up"},
+            {"role": "assistant", "tool_calls": [
+                {"id": called, "type": "function", "function": {"name": "find", "arguments": json.dumps(told)}}]},
+            {"role": "tool", "tool_call_id": called, "content": "found"}]},
+        "/v1/messages": {"max_tokens": 9, "messages": [
+            {"role": "user", "content": "Look it up"},
+            {"role": "assistant", "content": [{"type": "tool_use", "id": called, "name": "find", "input": told}]},
+            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": called, "content": "found"}]}]},
+        "/v1/responses": {"input": [
+            {"type": "message", "role": "user", "content": "Look it up"},
+            {"type": "function_call", "call_id": called, "name": "find", "arguments": json.dumps(told)},
+            {"type": "function_call_output", "call_id": called, "output": "found"}]},
+    }  # fmt: skip
+    provider.answers = [said("Done")]
+    model = "claude" if path == "/v1/messages" else "gpt-5-mini"
+    call(guarded, "POST", path, body={"model": model, **calls[path]})
+    sent = json.dumps(provider.seen[0].body)
+    ids = re.findall(r'"(?:id|call_id|tool_call_id|tool_use_id)": "(function-call-[^"]*)"', sent)
+    assert len(ids) == 2
+    assert len(set(ids)) == 1
+    assert re.fullmatch(r"[A-Za-z0-9_-]+", ids[0])
+    assert "4111" not in sent
+    assert re.search(r"id[^a-z]{2,6}<CARD_[A-Z2-7]{8}>", sent), "what a tool was told can be given back"
 
 
 def test_sql_that_nobody_granted_is_refused_in_the_arguments_of_a_tool_call(
