@@ -16,17 +16,18 @@ from gateway.filter.sql_withs import cte_of
 
 _MOST_COLUMNS: Final = 3
 """A summary by more columns than these is a table."""
+_MOST_CONDITIONS: Final = 8
+"""About keys: so many that are true or not make 256 groups."""
 _KEYS: Final = frozenset({"id", "_id", "uuid", "guid", "rowid", "ctid", "oid"})
 _NUMBERING: Final = frozenset(
     ("rownumberinallblocks", "rownumberinblock", "rand", "rand32", "rand64", "random", "uuid", "gen_random_uuid")
     + ("generateuuidv4", "generateuuidv7")
 )
-
-
 _OF_ONE: Final = re.compile(
+    r"(?!(?:.+_)?(?:is|has|via|or|wants?|uses?|sends?|allows?|accepts?|opt(?:ed)?_in)_|(?:.+_)?tokens$)"
     r"(?:.+_)?(?:e_?mail|phone|mobile|fax|ssn|iban|card|passport|password|token|secret)(?:_?(?:address|number|no|hash))?s?"
 )
-"""Columns that hold what hardly two have the same of."""
+"""Columns that hold what hardly two have the same of; ``is_mobile`` and ``max_tokens`` are none."""
 _TELLING: Final = re.compile(
     r"name|(?:.+_)?(?:e?_?mail|phone|mobile|fax|address|street|birth(?:day|date)|date_of_birth|dob|ssn|iban|card|passport"
     r"|password|token|secret|login|(?:first|last|full|sur|user|nick|display|contact|customer|person|employee)_?name|note"
@@ -89,27 +90,29 @@ def narrow(select: exp.Select) -> bool:
     written, behind = _columns(group), {name for each in meant for name in _columns(each)}
     source = select.args["from_"].this.name
     given = {each.alias for each in select.expressions if isinstance(each, exp.Alias)}
-    renamed = any(_is_renamed_key(name, select, set()) for name in written | behind)
-    keyed = renamed or any(_is_key(name, source) for name in written | behind)
+    few = sum(isinstance(node, exp.Predicate) for node in nodes) <= _MOST_CONDITIONS
+    told = {name for each in (group, *meant) for name in _told(each)} if few else behind | written
+    keyed = any(_is_key(name, source) for name in told) or _renames_key(told, select, {})
     return keyed or len(behind | written - given) > _MOST_COLUMNS
 
 
-def _is_renamed_key(name: str, select: exp.Select, seen: set[tuple[str, int]]) -> bool:
-    """A subquery or WITH gives a key under that name.
+def _renames_key(names: set[str], select: exp.Select, seen: dict[int, set[str]]) -> bool:
+    """A subquery or WITH gives a key under one of these names.
 
     Args:
-        seen: names that were looked up, and where.
+        seen: names that were looked up, by where.
     """
     for source in sources(select):
         query = query_of(source)
-        if not isinstance(query, exp.Select) or (name, id(query)) in seen:
+        if not isinstance(query, exp.Select):
             continue
-        seen.add((name, id(query)))
+        known = seen.setdefault(id(query), set())
+        meant = [each for each in query.selects if each.alias_or_name in names - known and not each.find(exp.AggFunc)]
+        known |= names
         from_ = query.args.get("from_")
         own = str(from_.this.name) if from_ is not None else ""
-        meant = next((each for each in query.selects if each.alias_or_name == name), None)
-        columns = _columns(meant) if meant is not None and not meant.find(exp.AggFunc) else ()
-        if any(_is_key(column, own) or _is_renamed_key(column, query, seen) for column in columns):
+        columns = {column for each in meant for column in _columns(each)}
+        if any(_is_key(column, own) for column in columns) or (columns and _renames_key(columns, query, seen)):
             return True
     return False
 
@@ -128,6 +131,12 @@ def _meant(select: exp.Select) -> Iterator[exp.Expr]:
 
 def _columns(node: exp.Expr) -> set[str]:
     return {column.name for column in node.find_all(exp.Column)}
+
+
+def _told(node: exp.Expr) -> set[str]:
+    """Columns whose values it tells: of one in a condition (``email IS NULL``) only that it is so, or not."""
+    nodes = node.walk(prune=lambda each: isinstance(each, exp.Predicate))
+    return {column.name for column in nodes if isinstance(column, exp.Column)}
 
 
 def _is_key(name: str, table: str) -> bool:

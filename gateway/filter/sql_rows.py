@@ -26,6 +26,7 @@ _COLLECTORS: Final = frozenset(
 )
 
 _DUMP: Final = "dump"
+_ALL: Final = "all groups"
 
 
 def rows(root: exp.Expr, grant: SqlGrant) -> Iterator[Threat]:
@@ -91,13 +92,28 @@ def _is_picked(source: exp.Expr, grant: SqlGrant) -> bool:
 
 
 def _sums_all_up(source: exp.Expr, grant: SqlGrant) -> bool:
-    """It has a group for whatever there is in a table."""
+    """It has a group for whatever there is in a table, be it at first or at second hand."""
     query = query_of(source)
-    inner = query.unnest() if query else None
-    if not isinstance(inner, exp.Select) or not (inner.args.get("group") or inner.args.get("distinct")):
+    if query is None:
         return False
-    some = inner.args.get("having") or _has_limit(inner, grant) or _chosen(inner, grant)
-    return not (some or _sources_choose(inner, grant))
+    if _ALL not in query.meta:  # looked at once, be it read by itself
+        query.meta[_ALL] = False
+        query.meta[_ALL] = _has_all_groups(query, grant)
+    return bool(query.meta[_ALL])
+
+
+def _has_all_groups(query: exp.Expr, grant: SqlGrant) -> bool:
+    inner = query.unnest()
+    if _has_limit(query, grant) or _has_limit(inner, grant):
+        return False
+    if isinstance(inner, exp.SetOperation):
+        return any(_has_all_groups(side, grant) for side in (inner.left, inner.right))
+    if not isinstance(inner, exp.Select) or inner.args.get("having") or _chosen(inner, grant):
+        return False
+    grouped = inner.args.get("group") or inner.args.get("distinct")
+    return bool(grouped and not _sources_choose(inner, grant)) or any(
+        _sums_all_up(each, grant) for each in sources(inner)
+    )
 
 
 def _has_limit(query: exp.Expr, grant: SqlGrant) -> bool:

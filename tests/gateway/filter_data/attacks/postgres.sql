@@ -452,6 +452,10 @@ DELETE FROM items i WHERE EXISTS (SELECT 1 FROM customers c WHERE c.id = 3 AND i
 MERGE INTO customers c USING (SELECT customer_id, count(*) AS n FROM orders GROUP BY customer_id) s ON c.id = s.customer_id WHEN MATCHED THEN UPDATE SET name = 'x'
 MERGE INTO customers c USING (SELECT DISTINCT region FROM orders) s ON c.country = s.region WHEN MATCHED THEN DELETE
 WITH s AS (SELECT region, count(*) AS n FROM orders GROUP BY region) MERGE INTO customers c USING s ON c.country = s.region WHEN MATCHED THEN UPDATE SET name = 'x'
+MERGE INTO customers c USING (SELECT * FROM (SELECT region, count(*) AS n FROM orders GROUP BY region) x) s ON c.country = s.region WHEN MATCHED THEN UPDATE SET name = 'x'
+MERGE INTO customers c USING (SELECT region FROM orders GROUP BY region UNION ALL SELECT region FROM orders GROUP BY region) s ON c.country = s.region WHEN MATCHED THEN DELETE
+WITH a AS (SELECT region, count(*) AS n FROM orders GROUP BY region), b AS (SELECT region, n FROM a) MERGE INTO customers c USING b ON c.country = b.region WHEN MATCHED THEN DELETE
+MERGE INTO customers c USING (SELECT region, sum(n) AS n FROM (SELECT region, status, count(*) AS n FROM orders GROUP BY region, status) x GROUP BY region) s ON c.country = s.region WHEN MATCHED THEN UPDATE SET name = 'x'
 ## numbers beside numbers
 SELECT count(*) FROM generate_series(1, 10000) a, generate_series(1, 10000) b, generate_series(1, 10000) c
 SELECT count(*) FROM generate_series(1, 10000) a CROSS JOIN LATERAL (SELECT count(*) FROM generate_series(1, 5000) b) x
@@ -460,3 +464,8 @@ SELECT count(*), email FROM items GROUP BY email
 SELECT e, count(*) FROM (SELECT email AS e FROM items) x GROUP BY e
 SELECT phone_number, max(id) FROM events GROUP BY 1
 SELECT customer_email, count(*) FROM events GROUP BY customer_email
+SELECT count(*), min(email) FROM events GROUP BY md5(email)
+SELECT sign_in_email, count(*) FROM events GROUP BY sign_in_email
+SELECT e, max(note) FROM (SELECT email AS e, note FROM events) x GROUP BY e, e IS NULL
+SELECT max(email) FROM events GROUP BY email > 'b', email > 'd', email > 'f', email > 'h', email > 'j', email > 'l', email > 'n', email > 'p', email > 'r'
+SELECT n, max(note) FROM (SELECT CASE WHEN email > 'h' THEN 1 ELSE 0 END + CASE WHEN email > 'p' THEN 1 ELSE 0 END AS n, note FROM events) x GROUP BY n

@@ -147,3 +147,4 @@ SELECT toDate('2026-01-01') + number AS day, count() FROM numbers(31) LEFT JOIN 
 SELECT n.number, count(o.id) FROM numbers(24) AS n LEFT JOIN orders o ON toHour(o.created_at) = n.number GROUP BY n.number
 SELECT id, toDate(created_at) AS day FROM orders WHERE day >= '2026-01-01'
 SELECT kind, tag FROM events ARRAY JOIN tags AS tag WHERE tag = 'x' AND events.id = 3
+SELECT email != '' AS known, count() FROM events GROUP BY known

@@ -131,3 +131,4 @@ SELECT JSON_OBJECT('id', id), JSON_ARRAYAGG(id) FROM orders WHERE customer_id = 
 SELECT o.id, c.name FROM orders o JOIN customers c ON c.id <=> o.customer_id WHERE o.id = 3
 SELECT DISTINCT country FROM customers
 SELECT * FROM (VALUES ROW(1, 'a'), ROW(2, 'b')) AS v(id, label)
+SELECT IF(email IS NULL, 'no', 'yes') AS known, COUNT(*) FROM events GROUP BY known

@@ -225,3 +225,11 @@ MERGE INTO events e USING (SELECT region, count(*) AS n FROM orders GROUP BY reg
 SELECT d.day, h.n, (SELECT count(*) FROM orders o WHERE o.created_at::date = d.day AND o.total = h.n) FROM generate_series('2026-01-01'::date, '2026-01-31', '1 day') AS d(day), generate_series(0, 23) AS h(n)
 SELECT email, count(*) FROM items GROUP BY email HAVING count(*) > 1 LIMIT 50
 SELECT card_type, count(*) FROM events GROUP BY card_type
+MERGE INTO events e USING (SELECT * FROM (SELECT region, sum(total) AS n FROM orders WHERE status = 'paid' GROUP BY region) x WHERE n > 100) s ON e.region = s.region WHEN MATCHED THEN UPDATE SET n = s.n
+## groups by what is only called like an e-mail, or by whether there is one
+SELECT country, is_mobile, count(*) FROM events GROUP BY country, is_mobile
+SELECT has_email, opted_in_phone, count(*) FROM events GROUP BY has_email, opted_in_phone
+SELECT model, max_tokens, count(*) FROM events GROUP BY model, max_tokens
+SELECT email IS NULL AS missing, count(*) FROM events GROUP BY missing
+SELECT CASE WHEN phone LIKE '+49%' THEN 'DE' WHEN phone LIKE '+33%' THEN 'FR' ELSE 'other' END AS land, count(*) FROM events GROUP BY land
+SELECT CASE WHEN total < 10 THEN 1 WHEN total < 20 THEN 2 WHEN total < 30 THEN 3 WHEN total < 40 THEN 4 WHEN total < 50 THEN 5 WHEN total < 60 THEN 6 WHEN total < 70 THEN 7 WHEN total < 80 THEN 8 WHEN total < 90 THEN 9 WHEN total < 100 THEN 10 END AS size, count(*) FROM orders GROUP BY size
