@@ -96,8 +96,8 @@ def _sums_all_up(source: exp.Expr, grant: SqlGrant) -> bool:
     query = query_of(source)
     if query is None:
         return False
-    if _ALL not in query.meta:  # looked at once, be it read by itself
-        query.meta[_ALL] = False
+    if _ALL not in query.meta:  # as in _is_dump
+        query.meta[_ALL] = False  # if it reads itself
         query.meta[_ALL] = _has_all_groups(query, grant)
     return bool(query.meta[_ALL])
 
@@ -126,6 +126,12 @@ def _booleans(grant: SqlGrant) -> bool:
 
 
 def _is_dump(query: exp.Expr, grant: SqlGrant) -> bool:
+    if _DUMP not in query.meta:  # looked at once, however often it is read
+        query.meta[_DUMP] = _gives_all(query, grant)
+    return bool(query.meta[_DUMP])
+
+
+def _gives_all(query: exp.Expr, grant: SqlGrant) -> bool:
     limit = query.args.get("limit")
     if limit is not None and _counts(limit):
         return not _at_most(limit, grant.max_rows)
@@ -159,11 +165,7 @@ def _is_narrow(source: exp.Expr, grant: SqlGrant) -> bool:
     if not isinstance(source, exp.Table):
         return not isinstance(source, exp.Values) and not source.find(exp.Table)  # made of another one's row
     cte = cte_of(source)
-    if cte is None or cte is source.find_ancestor(exp.CTE):
-        return False
-    if _DUMP not in cte.meta:  # looked at once, however often it is read
-        cte.meta[_DUMP] = _is_dump(cte.this, grant)
-    return not cte.meta[_DUMP]
+    return cte is not None and cte is not source.find_ancestor(exp.CTE) and not _is_dump(cte.this, grant)
 
 
 def _counts(limit: exp.Expr) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, TypeGuard
 
 from sqlglot import exp
@@ -19,6 +19,8 @@ _ALIKE: Final = frozenset({"ifnull", "assumenotnull", "tonullable", "isnotnull",
 """Functions that say of nearly every row what their first argument says."""
 _OF_TWO: Final = (exp.Case, exp.If, exp.Sign, exp.Not, exp.Is, exp.In, exp.Between, exp.GT, exp.GTE, exp.LT, exp.LTE)
 """What has few values, and so is equal for many rows: ``(o.id > 0) = (c.id > 0)``."""
+
+_CHOOSES: Final = "chooses"
 
 
 def chooses(condition: exp.Expr | None, booleans: bool = True) -> bool:
@@ -45,8 +47,9 @@ def chooses(condition: exp.Expr | None, booleans: bool = True) -> bool:
             and not _open(condition.this, negated=True)
         )
     if isinstance(condition, exp.Exists):
-        where = condition.this.args.get("where")
-        return where is not None and _relates(where.this, condition.this, booleans) and chooses(where, booleans)
+        if _CHOOSES not in condition.meta:  # looked at once: each one around it asks twice
+            condition.meta[_CHOOSES] = _one_chooses(condition.this, booleans)
+        return bool(condition.meta[_CHOOSES])
     if _plain(condition) or isinstance(condition, (*_BACK, exp.BitwiseOr, exp.BitwiseXor)):
         return booleans
     return decided(condition) and not _open(condition)
@@ -92,6 +95,12 @@ def equates(condition: exp.Expr) -> TypeGuard[exp.Binary]:
     return all(map(decided, (condition.left, condition.right))) and not condition.find(*_OF_TWO)
 
 
+def _one_chooses(query: exp.Expr, booleans: bool) -> bool:
+    """That there is a row of a query leaves out rows around it."""
+    where = query.args.get("where")
+    return where is not None and _relates(where.this, query, booleans) and chooses(where, booleans)
+
+
 def _relates(condition: exp.Expr, query: exp.Expr, booleans: bool) -> bool:
     """A row around the query matters to it: it is compared with the query's own, or not every one will do."""
     condition = condition.unnest()
@@ -105,12 +114,12 @@ def _relates(condition: exp.Expr, query: exp.Expr, booleans: bool) -> bool:
 
 def _looks_around(node: exp.Expr, query: exp.Expr) -> bool:
     """What stands in a query says another thing for each row around it: it names a column of a table not its own."""
-    return any(_is_around(column, query) for column in node.find_all(exp.Column))
+    return _any_around(node.find_all(exp.Column), query)
 
 
-def _is_around(column: exp.Column, query: exp.Expr) -> bool:
+def _any_around(columns: Iterable[exp.Column], query: exp.Expr) -> bool:
     own = {source.alias_or_name for source in query.find_all(exp.Table, exp.Subquery, exp.UDTF)}
-    return bool(column.table) and column.table not in own
+    return any(column.table and column.table not in own for column in columns)
 
 
 def _open(leaf: exp.Expr, negated: bool = False) -> bool:
@@ -140,7 +149,7 @@ def _open(leaf: exp.Expr, negated: bool = False) -> bool:
 def _narrow(query: exp.Expr) -> bool:
     """It gives few values, and none of the row that is compared with them: each row would meet itself."""
     given = (column for each in getattr(query, "selects", ()) for column in each.find_all(exp.Column))
-    return not any(_is_around(column, query) for column in given) and (
+    return not _any_around(given, query) and (
         chooses(query.args.get("where")) or query.args.get("limit") is not None or query.args.get("having") is not None
     )
 

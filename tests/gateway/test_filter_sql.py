@@ -79,6 +79,26 @@ def test_each_rule_by_itself(sql: str, rule: str) -> None:
     assert rule in rules(sql, READ)
 
 
+def exists(depth: int, of: int = 0) -> str:
+    """An EXISTS in an EXISTS …, the innermost of which looks at the first table."""
+    if of == depth:
+        return f"a0.id = a{of}.id AND a{of}.id = 3"
+    return f"EXISTS (SELECT 1 FROM items a{of + 1} WHERE {exists(depth, of + 1)})"
+
+
+def joined(depth: int) -> str:
+    """A join with a join with a join …, which nothing ties."""
+    inner = joined(depth - 1) if depth else "SELECT id FROM items"
+    return f"SELECT a.id FROM ({inner}) AS a, items AS b WHERE a.id + b.id = 3"
+
+
+def test_queries_in_queries_are_looked_at_once_each() -> None:
+    assert rules(f"SELECT a0.id FROM items a0 WHERE {exists(30)}", READ) == set()
+    assert rules(joined(30), READ) == {"sql.dump"}
+    many = ", ".join(f"a{n}" for n in range(2_000))
+    assert rules(f"SELECT count(*) FROM items GROUP BY {many}", READ) == {"sql.dump"}
+
+
 def test_a_grant_says_how_many_rows_may_be_read() -> None:
     few = READ.model_copy(update={"max_rows": 10})
     assert rules("SELECT * FROM items LIMIT 11", few) == {"sql.dump"}
