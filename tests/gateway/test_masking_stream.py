@@ -1,5 +1,6 @@
 """Masking of streams: however a value is cut into chunks, none of its halves gets out."""
 
+import json
 import random
 from collections.abc import Iterator
 
@@ -88,7 +89,7 @@ def test_a_failure_ends_the_stream(masker: Masker, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("size", [1, 3, 17, 400])
-@pytest.mark.parametrize("opening", ["Dear ", '{"said": "'])
+@pytest.mark.parametrize("opening", ["Dear ", '{"said": "', '{\n  "said": "', '["', "{{ x }} "])
 def test_a_stream_is_restored_as_the_whole_text_is(size: int, opening: str, masker: Masker) -> None:
     session = masker.session("restoring", workflow="w")
     answer = f"{opening}<B>, a < b, {session.mask(TEXT).value} <EMAIL_AAAAAAAA> <EMA"
@@ -98,3 +99,21 @@ def test_a_stream_is_restored_as_the_whole_text_is(size: int, opening: str, mask
     assert "".join(told) == session.restore(answer)
     assert "ada@example.com" in "".join(told)
     assert masker.session("chat").restorer() is None
+
+
+KEY = f"-----BEGIN PRIVATE KEY-----\n{KEYS}\n-----END PRIVATE KEY-----"
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize("answer", [{"key": KEY}, [{"key": KEY}], [KEY]], ids=["object", "objects", "texts"])
+def test_values_in_json_are_written_as_json_wants_them(answer: object, indent: int | None, masker: Masker) -> None:
+    session = masker.session("restoring", workflow="w")
+    told = json.dumps(answer, indent=indent).replace(json.dumps(KEY)[1:-1], session.mask(KEY).value)
+    assert KEY not in told
+    assert json.loads(session.restore(told)) == answer
+
+
+@pytest.mark.parametrize("opening", ["{{ key }} is ", "{key}: ", "[key] ", "{"])
+def test_a_template_is_no_json(opening: str, masker: Masker) -> None:
+    session = masker.session("restoring", workflow="w")
+    assert session.restore(opening + session.mask(KEY).value) == opening + KEY
