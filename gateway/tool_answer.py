@@ -98,7 +98,8 @@ def _headers(response: aiohttp.ClientResponse, screen: Screen | None, veil: Veil
     told = {name: veil.over(response.headers[name]) for name in _PASSED_BACK if name in response.headers}
     if screen is not None:
         told = {name: value for name, value in told.items() if _passes(screen, name, value)}
-    return [*(header for name, value in told.items() for header in safe(name, value)), *kept(response)]
+    others = ((name, veil.over(value.decode()).encode()) for name, value in kept(response))
+    return [*(header for name, value in told.items() for header in safe(name, value)), *others]
 
 
 def _passes(screen: Screen, name: str, value: str) -> bool:

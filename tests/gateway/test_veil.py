@@ -16,7 +16,8 @@ SECRET = "tickets-secret"
 
 
 async def echo(request: web.Request) -> web.StreamResponse:
-    return web.json_response(dict(request.headers), status=500, headers={"location": f"/login?token={SECRET}"})
+    told = {"location": f"/login?token={SECRET}", "x-request-id": f"Bearer {SECRET}"}
+    return web.json_response(dict(request.headers), status=500, headers=told)
 
 
 async def in_pieces(request: web.Request) -> web.StreamResponse:
