@@ -9,12 +9,14 @@ import contextlib
 import logging
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from fusebox import happenings
 
 MAX_BYTES: Final = 64 << 20
+_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
 
 ROTATED: Final = happenings.declare("log_rotated", logging.INFO, "a log file was full and put aside; an older one went")
 UNROTATED: Final = happenings.declare(
@@ -28,10 +30,8 @@ def aside(path: Path) -> Path:
 
 
 def rename_full(path: Path) -> None:
-    """Put a full log aside that nobody has open. Raises: OSError."""
-    if _is_full(path):
-        os.replace(path, aside(path))
-        happenings.emit(ROTATED, file=str(path))
+    """Put a full log aside that nobody has open."""
+    _put_aside(path, lambda path: os.replace(path, aside(path)))
 
 
 def copy_full(path: Path) -> None:
@@ -39,10 +39,15 @@ def copy_full(path: Path) -> None:
 
     A line that is written in between is lost; the two follow each other at once.
     """
-    if not _is_full(path):
-        return
+    _put_aside(path, _copy_and_empty)
+
+
+def _put_aside(path: Path, way: Callable[[Path], None]) -> None:
+    """Or let it grow, and say so: whoever asks has more to do than that."""
     try:
-        _copy_and_empty(path)
+        if not _is_full(path):
+            return
+        way(path)
     except OSError as error:
         happenings.emit(UNROTATED, file=str(path), error=str(error))
     else:
@@ -53,8 +58,7 @@ def _copy_and_empty(path: Path) -> None:
     """Only what is whole takes the place of the one before."""
     half = path.with_name(f".{path.name}.half")
     try:
-        fd = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with path.open("rb") as source, os.fdopen(fd, "wb") as copy:
+        with path.open("rb") as source, os.fdopen(os.open(half, _NEW, 0o600), "wb") as copy:
             shutil.copyfileobj(source, copy)
         os.replace(half, aside(path))
         os.truncate(path, 0)

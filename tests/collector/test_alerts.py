@@ -100,6 +100,16 @@ def test_a_log_that_is_full_makes_room_for_the_next_alert(tmp_path: Path, monkey
     assert kept == {"alerts.log": "alert_3", "alerts.log.1": "alert_2"}
 
 
+def test_a_full_log_that_cannot_be_put_aside_takes_the_next_alert_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_files, "MAX_BYTES", 1)
+    (tmp_path / "alerts.log.1").mkdir()
+    log = LogSink(tmp_path / "alerts.log")
+    assert [log.deliver(one(number)).fate for number in (1, 2)] == [Fate.DELIVERED] * 2
+    assert len((tmp_path / "alerts.log").read_text().splitlines()) == 2
+
+
 def test_what_waits_survives_a_restart(receiver: Receiver, outbox: Callable[..., Outbox]) -> None:
     receiver.answers = [(503, {}, b"")]
     first = outbox(webhook(receiver))

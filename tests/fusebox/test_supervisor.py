@@ -151,6 +151,20 @@ def test_one_that_cannot_be_started_again_keeps_nobody_else_from_it(
     eventually(lambda: up.pid("one") != first, what="and this one, once it can be")
 
 
+def test_a_log_that_cannot_be_looked_at_keeps_no_service_from_being_started_again(
+    start: Callable[..., Supervisor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "_LOGS_EVERY_S", 0.0)
+    before = happenings.counts()["log_unrotated"]
+    up, log = start("one", "two"), tmp_path / "data" / "one.log"
+    log.unlink()
+    log.symlink_to(log)  # the disk has an error of its own for that
+    eventually(lambda: happenings.counts()["log_unrotated"] > before)
+    second = up.pid("two")
+    os.kill(second, signal.SIGKILL)
+    eventually(lambda: up.pid("two") != second, what="it is started again")
+
+
 def test_a_log_that_is_full_is_put_aside_while_its_service_goes_on_writing(
     start: Callable[..., Supervisor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
