@@ -18,7 +18,7 @@ from __future__ import annotations
 import logging
 import math
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from itertools import islice
 from threading import Lock
 from typing import Final
@@ -40,6 +40,8 @@ BOARD_LOST: Final = happenings.declare(
 )
 _MAX_OWED: Final = 16
 _FORGET_AT_ONCE: Final = 100
+_CLOCKS_APART_S: Final = 86_400.0
+"""So far a process may be behind the one that let go of a row, and still not take it for lost."""
 
 
 class Agreement:
@@ -112,17 +114,24 @@ class Agreement:
         self._away, self.agreed_at = False, self._clock.monotonic()
         return noticed
 
-    def forget(self) -> int:
-        """Have the board let go of some of what is over; how many rows it did."""
+    def since(self, last: Transition) -> Transition | None:
+        """What the board tells of a circuit beyond ``last``; None when that is not newer, or shows nothing else."""
+        row = self._view.row(last.agent)
+        if row.get("last") == last.id or num(row, "moved") < last.time:
+            return None
+        return told(last.agent, last.after, self._view.circuit(last.agent).shown, row, self._board.tenant)
+
+    def forget(self, keep: Container[str]) -> int:
+        """Have the board let go of some of what is over, but for the agents in ``keep``; how many rows it did."""
         before = self._clock.now() - FORGET_S
-        old = [agent for agent in self._view.over(before) if agent not in self._owed][:_FORGET_AT_ONCE]
+        old = [each for each in self._view.over(before) if each[0] not in self._owed and each[0] not in keep]
         try:
-            gone = [agent for agent in old if self._board.forget(agent, self._view.row(agent), before)]
+            gone = [each for each in old[:_FORGET_AT_ONCE] if self._board.forget(*each, before)]
         except StoreUnavailable as error:
             self._lost_store(error)
             return 0
-        for agent in gone:
-            self._view.forget(agent)
+        for agent, row in gone:
+            self._view.forget(agent, row)
         return len(gone)
 
     def _alone(self, agent: str, wish: Row) -> Step:
@@ -158,14 +167,15 @@ class Agreement:
                     self._view.hear(agent, step.row)
 
     def _read(self) -> list[Transition]:
-        rows, before = self._news(), self._clock.now() - FORGET_S
+        rows, before = self._news(), self._clock.now() - FORGET_S + _CLOCKS_APART_S
         for agent, row in rows.items():
             if agent in self._owed:
                 continue
-            if not row and is_over(self._view.row(agent), before):
-                self._view.forget(agent)
+            known = self._view.row(agent)
+            if not row and is_over(known, before):
+                self._view.forget(agent, known)
             elif self._is_lost(agent, row):
-                rows[agent] = self._put_back(agent, self._view.row(agent))
+                rows[agent] = self._put_back(agent, known)
         return [moved for agent, row in rows.items() if (moved := self._take(agent, row))]
 
     def _news(self) -> dict[str, Row]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from threading import Lock
@@ -161,9 +161,14 @@ class Circuits:
             self.clear_failures(transition.agent)
         return noticed
 
-    def forget(self) -> int:
-        """Have the board let go of some circuits that have been closed for a month; how many."""
-        return self._agreement.forget()
+    def since(self, last: Transition) -> Transition | None:
+        """How a circuit came to stand otherwise than this transition left it; None when it does not."""
+        return self._agreement.since(last)
+
+    def forget(self, keep: Container[str] = ()) -> int:
+        """Have the board let go of some circuits that have been closed for a month, but for those of the agents in
+        ``keep``; how many."""
+        return self._agreement.forget(keep)
 
     # --- running a handler -----------------------------------------------------------------------------------------
     @contextmanager

@@ -93,13 +93,15 @@ class Snapshot:
         """The ``change`` of every row as this process believes it, by agent."""
         return {agent: row.get("change", "") for agent, row in self._rows.copy().items()}
 
-    def over(self, before: float) -> list[str]:
-        """Agents whose rows nobody misses."""
-        return [agent for agent, row in self._rows.copy().items() if is_over(row, before)]
+    def over(self, before: float) -> list[tuple[str, Row]]:
+        """Agents whose rows nobody misses, and these."""
+        return [(agent, row) for agent, row in self._rows.copy().items() if is_over(row, before)]
 
-    def forget(self, agent: str) -> None:
-        """As if nothing had ever been known of the agent's circuit."""
+    def forget(self, agent: str, row: Row) -> None:
+        """As if nothing had ever been known of the agent's circuit; not where it has moved on from this row."""
         with self._lock:
+            if self._rows.get(agent, row) != row:
+                return
             for known in (self._rows, self._circuits, self.stopping, self._synced, self._stopped_by, self._due):
                 known.pop(agent, None)
 

@@ -40,6 +40,7 @@ from collector.watch.approving import Approving
 from collector.watch.board import BoardView
 from collector.watch.callbacks import Callbacks
 from collector.watch.canary import Canary
+from collector.watch.catching_up import CatchingUp
 from collector.watch.changes import Changes
 from collector.watch.completeness import Completeness
 from collector.watch.damage import Damage
@@ -260,10 +261,12 @@ class Watch:
         self._ticker = Ticker({
             "paying the journal's debts": self._journal.settle, "counts in the journal": self._count,
             "lists of tokens": self._roster.check, "changed files": self._changes.check,
-            "a board that others move": self._look_at_board, "trips to be carried out": self._trips.chase,
-            "scores": self._scores.tick, "damage": self._damage.look, "receipts": self._vigil.look,
-            "approvals": self._approving.look, "what reaches nobody": self._reach.look,
-            "kills that processes report": noted.tell, "circuits of long ago": Forgetting(self._circuits, clock).look,
+            "a board that others move": self._look_at_board,
+            "a board that others moved": CatchingUp(self._circuits, self._history, self._trips).look,
+            "trips to be carried out": self._trips.chase, "scores": self._scores.tick,
+            "damage": self._damage.look, "receipts": self._vigil.look, "approvals": self._approving.look,
+            "what reaches nobody": self._reach.look, "kills that processes report": noted.tell,
+            "circuits of long ago": Forgetting(self._circuits, self._history, clock).look,
         })  # fmt: skip
 
     def _approve(self, dispatch: Dispatch) -> None:

@@ -1,4 +1,7 @@
-"""Has the board let go of circuits that have been closed for a month: it must not grow with all that ever ran."""
+"""Has the board let go of circuits that have been closed for a month: it must not grow with all that ever ran.
+
+What the journal has not seen close is kept: at the next start *watch* would open it again.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,11 @@ import math
 from typing import Final
 
 from breakers.circuit import Circuits
+from collector.watch.history import History
 from fusebox import happenings
 from fusebox.clock import Clock
 
-_EVERY_S: Final = 3_600.0
+_EVERY_S: Final = 60.0
 
 FORGOTTEN: Final = happenings.declare(
     "circuits_forgotten", logging.INFO, "circuits that had been closed for a month were deleted from the board"
@@ -18,10 +22,10 @@ FORGOTTEN: Final = happenings.declare(
 
 
 class Forgetting:
-    """A chore of *watch*: some at a time, and an hour of rest once there are no more."""
+    """A chore of *watch*: some once a minute, so an earlier Fusebox that puts rows back is no endless work."""
 
-    def __init__(self, circuits: Circuits, clock: Clock) -> None:
-        self._circuits, self._clock = circuits, clock
+    def __init__(self, circuits: Circuits, history: History, clock: Clock) -> None:
+        self._circuits, self._history, self._clock = circuits, history, clock
         self._due = -math.inf
 
     def look(self) -> None:
@@ -29,8 +33,7 @@ class Forgetting:
         now = self._clock.monotonic()
         if now < self._due:
             return
-        gone = self._circuits.forget()
+        self._due = now + _EVERY_S
+        gone = self._circuits.forget(self._history.opened())
         if gone:
             happenings.emit(FORGOTTEN, count=gone, circuits=gone)
-        else:
-            self._due = now + _EVERY_S

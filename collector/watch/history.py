@@ -59,6 +59,16 @@ class History:
             last = self._recent.get(agent)
             return last[-1].time if last else 0.0
 
+    def opened(self) -> set[str]:
+        """Agents whose circuits the last recorded transition opened."""
+        with self._lock:
+            return {agent for agent, recent in self._recent.items() if recent[-1].after is State.OPEN}
+
+    def last(self) -> list[Transition]:
+        """The newest transition of every circuit."""
+        with self._lock:
+            return [recent[-1] for recent in self._recent.values()]
+
     def recent(self, before: float) -> list[Transition]:
         """The newest transitions of every circuit, in order of each; none of a circuit that has been closed since
         ``before``, which the board may have let go of."""

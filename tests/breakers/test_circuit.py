@@ -16,7 +16,7 @@ from fusebox import happenings
 from fusebox.clock import ManualClock
 from fusebox.errors import AgentTripped, ConfigError
 from fusebox.records import Action, ActionKind, Finding, State, Transition
-from fusebox.store import RedisStore, Script, Store
+from fusebox.store import MemoryStore, RedisStore, Script, Store
 from tests.breakers.flaky import Flaky
 from tests.fixtures.store import RedisServer
 from tests.need import PATIENCE_S
@@ -675,3 +675,37 @@ def test_a_process_that_was_away_while_one_was_let_go_frees_nobody(
     watch.refresh()
     assert not act(away)
     assert not act(watch)
+
+
+def test_a_process_whose_clock_is_behind_puts_nothing_back_that_was_let_go(redis_server: RedisServer) -> None:
+    store, ahead, behind = RedisStore(redis_server.url), ManualClock(), ManualClock()
+    watch, other = process(store, ahead), process(store, behind)
+    watch.trip("a", **WHY)
+    watch.reset("a", **BY)
+    other.refresh()
+    ahead.advance(MONTH_S)
+    behind.advance(MONTH_S - 86_400 - 300)
+    before = happenings.counts()["circuit_board_lost"]
+    assert watch.forget() == 1
+    other.refresh()
+    assert other.all() == []
+    assert store.keys("") == []
+    assert happenings.counts()["circuit_board_lost"] == before
+
+
+def test_an_agent_that_opens_just_as_its_circuit_was_let_go_is_stopped(clock: ManualClock) -> None:
+    class Meanwhile(MemoryStore):
+        """Here another thread gets its turn right behind each step."""
+
+        def run(self, script: Script, key: str, *args: str, ttl: int | None = None, index: str = "") -> Any:
+            result = super().run(script, key, *args, ttl=ttl, index=index)
+            if "forget" in args:
+                circuits.trip("a", **WHY)
+            return result
+
+    circuits = Circuits(Board(Meanwhile(), clock), clock)
+    circuits.trip("a", **WHY)
+    circuits.reset("a", **BY)
+    clock.advance(MONTH_S)
+    assert circuits.forget() == 1
+    assert not act(circuits)

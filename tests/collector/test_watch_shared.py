@@ -114,3 +114,35 @@ def test_without_redis_watch_still_trips_kills_and_alerts(
     until(lambda: harness.journal("trip"), "journaled")
     redis_server.start()
     until(lambda: not theirs.refresh() and theirs.circuit("bot").state == "open", "the board learned of it")
+
+
+def test_what_closed_while_watch_was_away_is_not_opened_again_once_the_board_has_let_go_of_it(
+    harness: Harness, redis_server: RedisServer
+) -> None:
+    long_ago, store = ManualClock(time.time() - 40 * 86_400), RedisStore(redis_server.url)
+    then = Circuits(Board(store, long_ago), long_ago)
+    then.trip("bot", reason="loop", actor="detector:cycle")
+    until(lambda: harness.journal("trip"), "it is journaled")
+    harness.stop()
+    long_ago.advance(60)
+    then.reset("bot", reason="the probe succeeded", actor="circuit")
+    harness.start()
+    until(lambda: harness.journal("transition"), "watch learns of it")
+    harness.restart()
+    until(lambda: not store.keys("fusebox:default:circuit:"), "it is let go")
+    harness.restart()
+    assert harness.state("bot") is None
+    assert store.keys("fusebox:default:circuit:") == []
+
+
+def test_a_circuit_that_closed_while_watch_was_away_is_opened_by_the_next_finding(
+    harness: Harness, theirs: Circuits
+) -> None:
+    theirs.trip("bot", reason="loop", actor="detector:cycle")
+    until(lambda: harness.journal("trip"), "it is journaled")
+    harness.stop()
+    theirs.reset("bot", reason="the probe succeeded", actor="circuit")
+    harness.start()
+    until(lambda: harness.journal("transition"), "watch learns of it")
+    harness.spans("bot", 30)
+    until(lambda: harness.state("bot") == "open", "it is opened again")
