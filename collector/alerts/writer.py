@@ -221,10 +221,10 @@ class Writer:
         data = {"reason": f"policy: {reason}"[:_MAX_TEXT], "commands": ["fusebox doctor", "fusebox policy test"]}
         return self._alert(f"alert_policy_{since:.3f}", types.POLICY_FAILED, since, data)
 
-    def apart(self, reason: str, since: float) -> Alert:
+    def apart(self, server: str, reason: str, since: float) -> Alert:
         """Shared state is away, or a way by which Commands leave."""
         data = {"reason": reason[:_MAX_TEXT], "commands": ["fusebox status", "fusebox doctor"]}
-        return self._alert(f"alert_reach_{since:.3f}", types.WATCH_APART, since, data, _HEALTH)
+        return self._alert(f"alert_reach_{server}_{since:.3f}", types.WATCH_APART, since, data, _HEALTH)
 
     def test(self, operator: str, time: float) -> Alert:
         """Whether anything arrives at all."""

@@ -28,6 +28,7 @@ from rabbitmq.topology import is_control_queue, uplink_topology
 _MAX_BODY: Final = 1 << 20
 _PREFETCH: Final = 64
 _PAUSE_S: Final = 0.5
+_NOBODY: Final = "nobody"
 
 BROKER_AWAY: Final = happenings.declare(
     "watch_broker_away", logging.ERROR, "watch cannot use the broker; Commands still travel by the other carriers"
@@ -51,10 +52,7 @@ class BrokerCarrier:
     def __init__(self, broker: Broker, clock: Clock) -> None:
         self._broker = broker
         self._handle: Handle | None = None
-        self.out = Outbound(
-            "amqp", self._publish, clock, away=BROKER_AWAY, connect=self._connect,
-            probe=lambda: broker.depth(EXCHANGE_UPLINK),
-        )  # fmt: skip
+        self.out = Outbound("amqp", self._publish, clock, away=BROKER_AWAY, connect=self._connect, probe=self._try)
         self._in: queue.Queue[Delivery | None] = queue.Queue()
         self._consumer: Consumer | None = None
         self._stopping = threading.Event()
@@ -95,8 +93,15 @@ class BrokerCarrier:
         self._consumer = self._broker.consume(EXCHANGE_UPLINK, self._in.put, prefetch=_PREFETCH)
 
     def _publish(self, signed: bytes, _command: Command) -> None:
+        self._say(EXCHANGE_CONTROL, "", Message(signed))
+
+    def _try(self) -> None:
+        """As a Command would leave, but to nobody: an alarm holds up what is published, and nothing else."""
+        self._say(EXCHANGE_UPLINK, _NOBODY, Message(b""))
+
+    def _say(self, exchange: str, key: str, message: Message) -> None:
         with suppress(Unroutable):  # nobody listens on the broker
-            self._broker.publish(EXCHANGE_CONTROL, "", Message(signed), timeout=2.0)
+            self._broker.publish(exchange, key, message, timeout=2.0)
 
     # --- in -------------------------------------------------------------------------------------------------------
     def _handle_all(self) -> None:
@@ -130,10 +135,7 @@ class BrokerCarrier:
             self._reply(message.reply_to, reply)
 
     def _reply(self, to: str, reply: Message) -> None:
-        try:
-            self._broker.publish("", to, reply, timeout=2.0)
-        except Unroutable:  # who asked is gone
-            return
+        self._say("", to, reply)
 
 
 def _envelope(raw: bytes) -> tuple[str, str | None, Any]:

@@ -19,12 +19,13 @@ from fusebox.clock import Clock
 from fusebox.command import Command
 from fusebox.happenings import Kind
 
+REDIS: Final = "redis"
 MAX_WAITING: Final = 1_000
 _PAUSE_S: Final = 0.5
 _MAX_PAUSE_S: Final = 2.0
 _PROBE_EVERY_S: Final = 5.0
 LATE_S: Final = 10.0
-"""After so long, what should leave does not: twice what a call to Redis or the broker may take."""
+"""After so long, what should leave does not: one that is sent, or tried, may take two seconds."""
 
 COMMAND_UNSENT: Final = happenings.declare(
     "command_unsent", logging.ERROR, "a Command did not travel by one of its ways: too late, or too many wait"

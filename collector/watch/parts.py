@@ -10,7 +10,7 @@ from breakers.latch import Kill, Latch
 from collector.watch.amqp import BrokerCarrier
 from collector.watch.disconnect import Disconnector
 from collector.watch.leases import Receipts
-from collector.watch.outbound import Outbound
+from collector.watch.outbound import REDIS, Outbound
 from fusebox import happenings
 from fusebox.clock import Clock
 from fusebox.command import Command, Order, Signer, narrow
@@ -87,7 +87,7 @@ def stream(config: Config, clock: Clock, latch: Latch, signer: Signer) -> Outbou
         if count:
             happenings.emit(KILLS_RESTATED, count=count)
 
-    return Outbound("redis", stream.append, clock, away=STREAM_AWAY, connect=restate, close=stream.close)
+    return Outbound(REDIS, stream.append, clock, away=STREAM_AWAY, connect=restate, close=stream.close)
 
 
 def _command(kill: Kill, tenant: str) -> Command:

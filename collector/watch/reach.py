@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from breakers.circuit import Circuits
-from collector.watch.outbound import Outbound
+from collector.watch.outbound import REDIS, Outbound
 from fusebox.clock import Clock
 from fusebox.metrics import Gauge
 
@@ -19,29 +19,28 @@ class Reach:
 
     Args:
         shared: whether the board is one that other processes see.
-        tell: is given what is wrong and since when (Unix seconds), again and again while it lasts.
+        tell: is given which server it is, what is wrong and since when (Unix seconds), again and again while it lasts.
     """
 
     def __init__(
         self, circuits: Circuits, ways: Sequence[Outbound], clock: Clock, *, shared: bool,
-        tell: Callable[[str, float], None],
+        tell: Callable[[str, str, float], None],
     ) -> None:  # fmt: skip
         self._circuits, self._ways, self._clock, self._shared, self._tell = circuits, ways, clock, shared, tell
         self._began = clock.monotonic()
-        self._since: float | None = None
+        self._since: dict[str, float] = {}
 
     def trouble(self) -> list[str]:
         """What does not get to others, in sentences; empty when all does."""
-        return [sentence for sentence in (self._apart(), *(way.trouble() for way in self._ways)) if sentence]
+        return [sentence for _, sentence in self._troubles()]
 
     def look(self) -> None:
-        """Tell people; called again and again."""
-        trouble = self.trouble()
-        if not trouble:
-            self._since = None
-            return
-        self._since = self._since or self._clock.now()
-        self._tell("; ".join(trouble), self._since)
+        """Tell people, of each server by itself: one that is away for days hides no other. Called again and again."""
+        trouble = dict(reversed(self._troubles()))  # of two sentences about one server the first
+        now = self._clock.now()
+        self._since = {server: self._since.get(server, now) for server in trouble}
+        for server, sentence in trouble.items():
+            self._tell(server, sentence, self._since[server])
 
     def samples(self) -> Iterator[Gauge]:
         """Figures for ``/metrics``."""
@@ -49,6 +48,11 @@ class Reach:
         for way in self._ways:
             meaning = "1 while Commands can leave by a way, 0 while they do not"
             yield Gauge("watch_way_up", meaning, not way.trouble(), {"way": way.way})
+
+    def _troubles(self) -> list[tuple[str, str]]:
+        """By server."""
+        all_of_them = [(REDIS, self._apart()), *((way.way, way.trouble()) for way in self._ways)]
+        return [(server, sentence) for server, sentence in all_of_them if sentence]
 
     def _age(self) -> float:
         return self._circuits.since_agreed(self._began) if self._shared else 0.0

@@ -127,9 +127,9 @@ class Telling:
         """The policy cannot be loaded or asked; told once for each time."""
         self._tell_once(self._writer.policy_failed(reason, since), subject="policy")
 
-    def apart(self, reason: str, since: float) -> None:
-        """What *watch* decides does not get to others; told once for each time."""
-        self._tell_once(self._writer.apart(reason, since), subject="reach")
+    def apart(self, server: str, reason: str, since: float) -> None:
+        """What *watch* decides does not get to others by a server; told once for each time."""
+        self._tell_once(self._writer.apart(server, reason, since), subject="reach")
 
     def ended(self, id: str, sink: str, outcome: Outcome) -> None:
         """An alert was delivered, given up or withdrawn."""

@@ -291,6 +291,43 @@ def test_a_memory_alarm_of_rabbitmq_delays_no_kill(
         harness.close()
 
 
+@pytest.mark.faults
+def test_a_memory_alarm_of_rabbitmq_shows_in_health_before_there_is_a_kill_to_send(
+    watch_config: Config, rabbitmq_node: PrivateNode
+) -> None:
+    url = SecretStr(rabbitmq_node.url)
+    harness = Harness(watch_config.model_copy(update={"amqp_url": url}), SystemClock()).start()
+    try:
+        rabbitmq_node.ctl("set_vm_memory_high_watermark", "absolute", "1MB")
+        eventually(lambda: "blocks publishers" in "".join(harness.watch.failing()), 40, what="nothing would leave")
+        rabbitmq_node.ctl("set_vm_memory_high_watermark", "0.4")
+        eventually(lambda: not harness.watch.failing(), 60, what="watch is well again")
+    finally:
+        rabbitmq_node.ctl("set_vm_memory_high_watermark", "0.4")
+        harness.close()
+
+
+def test_people_are_told_of_a_redis_that_hangs_while_rabbitmq_has_been_away_for_days(
+    watch_config: Config, redis_server: RedisServer
+) -> None:
+    settings = {"amqp_url": SecretStr("amqp://guest:guest@127.0.0.1:1/"), "redis_url": SecretStr(redis_server.url)}
+    harness = Harness(watch_config.model_copy(update=settings), SystemClock()).start()
+    log = harness.config.data_dir / "alerts.log"
+
+    def told() -> list[str]:
+        lines = log.read_text().splitlines() if log.exists() else ()
+        return [line for line in lines if '"watch.apart"' in line]
+
+    try:
+        eventually(lambda: "amqp" in "".join(told()), 40, what="people are told of the one")
+        redis_server.pause()
+        eventually(lambda: "Redis" in "".join(told()), 40, what="and of the other")
+        assert len(told()) == 2
+    finally:
+        redis_server.resume()
+        harness.close()
+
+
 def test_a_kill_that_met_no_queue_is_learned_once_the_connection_is_back(
     watch_config: Config, rabbitmq_node: PrivateNode, proxy: Proxy, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
