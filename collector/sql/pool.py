@@ -33,6 +33,7 @@ _GRACE_S: Final = 1.0
 HARD_LIMIT_S: Final = LIMITS["max_execution_time"] + _GRACE_S
 """After this many seconds a statement's process is ended."""
 _START_S: Final = 30.0
+_AGAIN_S: Final = 30.0
 _DEATHS: Final = 2
 _OVERRUNS: Final = 3
 _CHUNK: Final = 1 << 18
@@ -98,9 +99,18 @@ class Pool:
         self._slots = asyncio.Semaphore(SLOTS)
 
     async def warm(self) -> None:
-        """Start the process before anybody asks; where it does not start, the next statement tries again."""
+        """Start the process before anybody asks; where it does not start, :attr:`trouble` says so."""
         with suppress(SandboxDown):
             await self._ready()
+
+    async def keep(self) -> None:
+        """:meth:`warm`, and again while it does not start: *keep* gets well before anybody asks. Ends by being
+        cancelled."""
+        await self.warm()
+        while True:
+            await asyncio.sleep(_AGAIN_S)
+            if self.trouble:
+                await self.warm()
 
     @asynccontextmanager
     async def run(self, statement: Statement) -> AsyncIterator[Running]:

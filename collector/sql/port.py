@@ -89,9 +89,9 @@ class SqlPort:
         """Serve at once, and have the process for statements started meanwhile."""
         await receive()
         await send({"type": "lifespan.startup.complete"})
-        starting = asyncio.create_task(self._pool.warm())
+        keeping = asyncio.create_task(self._pool.keep())
         await receive()
-        starting.cancel()
+        keeping.cancel()
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:

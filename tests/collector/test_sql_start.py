@@ -1,4 +1,4 @@
-"""The process for statements is there before the first of them; one that cannot start is tried again with the next."""
+"""The process for statements is there before the first of them; one that cannot start is tried again."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from collector.audit.files import entries
+from collector.sql import pool as pool_module
 from collector.sql.pool import Pool, SandboxDown
 from collector.sql.process import SLOTS
 from collector.sql.statement import Statement
@@ -77,6 +78,18 @@ def test_what_cannot_start_is_counted_and_tried_again(tmp_path: Path) -> None:
     before = happenings.counts()["sql_sandbox_down"]
     asyncio.run(run())
     assert asked == happenings.counts()["sql_sandbox_down"] - before == 2
+
+
+def test_what_could_not_start_is_tried_again_before_anybody_asks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool_module, "_AGAIN_S", 0.1)
+    real = sys.executable
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "no-python"))
+    with serving(tmp_path) as port:
+        eventually(lambda: port.application.trouble, what="it says that no statement can run")
+        monkeypatch.setattr(sys, "executable", real)
+        eventually(lambda: not port.application.trouble, what="one can, and nobody has asked")
 
 
 def test_a_statement_for_which_there_is_no_process_is_written_down(
