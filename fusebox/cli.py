@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"fusebox: {error}", file=sys.stderr)
         return 2
     except (PermissionError, NotADirectoryError) as error:
-        print(f"fusebox: {error.filename}: {error.strerror}; run as the owner of FUSEBOX_DATA_DIR", file=sys.stderr)
+        print(f"fusebox: {error.filename}: {error.strerror}; run as its owner, or name another", file=sys.stderr)
         return 2
     except BrokenPipeError:  # the reader of our output has seen enough (``fusebox sql … | head``)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -30,6 +30,9 @@ class Echo:
             raise ConfigError("no such word; try another")
         if args.word == "heavy":
             importlib.import_module("no_such_library.server")
+        if args.word == "inside-a-file":
+            Path("plain").write_text("")
+            Path("plain", "policies").mkdir()
         print(args.word, config.tenant)
         return 3
 
@@ -100,6 +103,11 @@ def test_wrong_usage_is_explained(arguments: list[str], capsys: pytest.CaptureFi
     with pytest.raises(SystemExit, match="2"):
         cli.main(arguments)
     assert "usage: fusebox" in capsys.readouterr().err
+
+
+def test_a_path_that_cannot_be_used_is_named_and_no_other_is_blamed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["echo", "inside-a-file"]) == 2
+    assert capsys.readouterr().err == "fusebox: plain/policies: Not a directory; run as its owner, or name another\n"
 
 
 def test_the_version_loads_no_verb() -> None:
