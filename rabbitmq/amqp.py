@@ -142,6 +142,10 @@ class AmqpBroker:
         call: Call[int] = Call()
         return self._ask(call, lambda: self._desk.depth(call, queue), missing=0)
 
+    def in_hand(self, queue: str) -> bool:
+        call: Call[bool] = Call()
+        return self._ask(call, lambda: self._desk.in_hand(call, queue), missing=False)
+
     def purge(self, queue: str) -> int:
         call: Call[int] = Call()
         return self._ask(call, lambda: self._desk.purge(call, queue), missing=0)

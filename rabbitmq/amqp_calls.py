@@ -136,12 +136,17 @@ class Desk:
             subscription.open(self._connection, opened, call.fail)
 
     def depth(self, call: Call[int], queue: str) -> None:
-        self._run(
-            call,
-            lambda channel: channel.queue_declare(
-                queue, passive=True, callback=lambda frame: call.succeed(frame.method.message_count)
-            ),
-        )
+        self._inspect(call, queue, lambda found: int(found.message_count))
+
+    def in_hand(self, call: Call[bool], queue: str) -> None:
+        """Whoever got a message is a consumer to RabbitMQ until it is settled."""
+        self._inspect(call, queue, lambda found: bool(found.consumer_count))
+
+    def _inspect(self, call: Call[T], queue: str, answer: Callable[[Any], T]) -> None:
+        def told(frame: Any) -> None:
+            call.succeed(answer(frame.method))
+
+        self._run(call, lambda channel: channel.queue_declare(queue, passive=True, callback=told))
 
     def purge(self, call: Call[int], queue: str) -> None:
         self._run(

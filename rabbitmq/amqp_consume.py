@@ -62,6 +62,10 @@ class Subscription:
         self._over = True
         self._io.run(self._follow)
 
+    def withdraw(self) -> None:
+        self._over = True
+        self._io.run(self._drop)
+
     def attend(self, over: Callable[[], bool]) -> None:
         if lane := self._lane:
             lane.flush()
@@ -94,6 +98,10 @@ class Subscription:
                 delivery.reject(requeue=True)
         if self._over:
             lane.retire()
+
+    def _drop(self) -> None:
+        if self._lane:
+            self._lane.drop()
 
     @property
     def _wanted(self) -> bool:

@@ -141,6 +141,9 @@ class Consumer(Protocol):
     def cancel(self) -> None:
         """End it; unsettled deliveries stay valid until settled. Legal twice."""
 
+    def withdraw(self) -> None:
+        """End it, and have all that is unsettled back in its queue at once, in its old order. Legal twice."""
+
     def attend(self, over: Callable[[], bool]) -> None:
         """Help deliveries along on a thread that has nothing else to do, for some milliseconds at most.
 
@@ -214,6 +217,9 @@ class Broker(Protocol):
 
     def depth(self, queue: str) -> int:
         """Messages ready in the queue (0 when it does not exist)."""
+
+    def in_hand(self, queue: str) -> bool:
+        """True while somebody consumes the queue, or has messages of it, unsettled; :meth:`depth` leaves them out."""
 
     def purge(self, queue: str) -> int:
         """Drop all ready messages; how many."""

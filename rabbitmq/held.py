@@ -6,10 +6,12 @@
     open and due, or half_open  ──► one held message is the probe; without one, the next ordinary message is. While
                                     it runs the others keep their places
     closed                      ──► held messages, then those that waited in the work queue: oldest first, paced;
-                                    then the valve opens
+                                    then the valve opens. After a minute of it without a stop the pace is over: what
+                                    is held comes as fast as it is looked for, and the work queue as ever
 
 ``tick`` runs on the runtime's ticker, often; it touches the broker only while there may be something to do. A delivery
-that slips through while the valve is being shut is held behind what is held already, so that order is kept.
+that slips through while the valve is being shut is held behind what is held already, so that order is kept. So it is
+while somebody has the held messages out to look at them: the valve stays shut until they are back.
 
 A message may be held on the word of somebody who knows more than this process: of the gateway, say. Its handler has
 begun each time, so it is let go again after a pause that doubles, or it would be begun five times a second. What is
@@ -18,6 +20,7 @@ refused within a pause was begun before it, and prolongs nothing.
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Final, Protocol
 
@@ -29,6 +32,10 @@ from rabbitmq.runtime import Runtime
 
 RELEASE_INTERVAL_S: Final = 0.2
 _LOOK_INTERVAL_S: Final = 2.0
+PACED: Final = 300
+"""So many are let go one by one: a minute in which a loop would have been found."""
+_OUT_S: Final = 10.0
+"""So long held messages that somebody has are waited for: a look takes seconds, one that is handled may take long."""
 AGAIN_S: Final = 1.0
 _LONGEST_S: Final = 60.0
 _CALM_S: Final = 300.0
@@ -65,6 +72,8 @@ class Valve:
         self._held = 0
         self._behind = 0
         self._backlog: int | None = None
+        self._released = 0
+        self._held_at = -math.inf
         self.is_shut = False
         """True while ordinary deliveries must wait behind what is held."""
 
@@ -75,7 +84,7 @@ class Valve:
 
     def shut(self) -> None:
         """The circuit has opened: nothing new may pass."""
-        self.is_shut, self._backlog = True, None
+        self.is_shut, self._backlog, self._released = True, None, 0
         self._consumer.pause()
 
     def tick(self) -> None:
@@ -95,6 +104,7 @@ class Valve:
     def changed(self, *, refused: bool) -> None:
         """Something was held, because a guard ``refused`` it or others are before it: look at the queue again soon."""
         self._next_look = 0.0
+        self._released = 0 if refused else self._released
         now = self._runtime.clock.monotonic()
         if refused and now - self._refused_at >= self._pause and self._may_flow():
             again = now - self._refused_at < _CALM_S
@@ -117,6 +127,8 @@ class Valve:
         before = self.waiting
         self._held = self._runtime.broker.depth(names.held_queue(self._agent))
         self._behind = self._runtime.broker.depth(self._agent) if self.is_shut else 0
+        if self._held:
+            self._held_at = now
         if before != self.waiting:
             self._runtime.link.announce()
 
@@ -124,13 +136,20 @@ class Valve:
         """Release one message, or open when nothing that had to wait is left."""
         if self._backlog is None:
             self._backlog = self._behind
-        if not self._held and (self._backlog <= 0 or not self._behind):
+        if not self._held and self._are_out():
+            return
+        if not self._held and (self._backlog <= 0 or not self._behind or self._released >= PACED):
             self.is_shut, self._backlog, self._behind = False, None, 0
             self._consumer.resume()
             self._runtime.link.announce()
         elif now >= self._next_release and self._workers.idle() and not self._runtime.circuits.probing(self._agent):
-            self._next_release = now + RELEASE_INTERVAL_S
+            self._next_release = now + (RELEASE_INTERVAL_S if self._released < PACED else 0)
             self._release()
+
+    def _are_out(self) -> bool:
+        """Somebody has held messages: ``fusebox held`` looks at them, say. They come back before anything else."""
+        lately = time.monotonic() - self._held_at < _OUT_S
+        return lately and self._runtime.broker.in_hand(names.held_queue(self._agent))
 
     def _release(self) -> None:
         queue = names.held_queue(self._agent) if self._held else self._agent
@@ -139,6 +158,7 @@ class Valve:
         except FuseboxError:
             return  # the broker is away: the next tick tries again
         if delivery is not None:
+            self._released += 1
             if not self._held and self._backlog:
                 self._backlog -= 1
             self._workers.take(delivery)

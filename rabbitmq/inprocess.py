@@ -96,6 +96,11 @@ class InProcessBroker:
             found = self._started().find(queue)
             return 0 if found is None else len(found)
 
+    def in_hand(self, queue: str) -> bool:
+        with self._changed:
+            found = self._started().find(queue)
+            return found is not None and self._messages.in_hand(found)
+
     def purge(self, queue: str) -> int:
         with self._changed:
             found = self._started().find(queue)
@@ -112,6 +117,12 @@ class InProcessBroker:
         """End a subscription."""
         with self._changed:
             self._messages.remove(subscription)
+
+    def withdraw(self, subscription: Subscription) -> None:
+        """End a subscription and take back what it has."""
+        with self._changed:
+            self._messages.withdraw(subscription)
+            self._changed.notify_all()
 
     def settle(self, tag: int, *, ack: bool, requeue: bool) -> None:
         """What became of a delivery; does nothing when that is known already."""
@@ -168,6 +179,10 @@ class _Consumer:
     def cancel(self) -> None:
         self._cancelled = True
         self._broker.remove(self._subscription)
+
+    def withdraw(self) -> None:
+        self._cancelled = True
+        self._broker.withdraw(self._subscription)
 
     def attend(self, over: Callable[[], bool]) -> None:
         """Nothing has to be read here."""

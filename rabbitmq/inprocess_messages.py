@@ -85,6 +85,16 @@ class Messages:
         if subscription in subscription.queue.subscriptions:
             subscription.queue.subscriptions.remove(subscription)
 
+    def withdraw(self, subscription: Subscription) -> None:
+        """End a subscription; what it has goes back in its old order."""
+        self.remove(subscription)
+        for tag in sorted(subscription.unsettled):
+            self.settle(tag, ack=False, requeue=True)
+
+    def in_hand(self, queue: MemoryQueue) -> bool:
+        """True while it has a subscription, or messages of it are unsettled."""
+        return bool(queue.subscriptions) or any(source is queue for source, _, _ in self._out.values())
+
     def hang_up(self) -> None:
         """What a closed connection leaves: no consumers, no exclusive queues, unsettled messages in their queues."""
         for tag in list(self._out):

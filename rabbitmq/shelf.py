@@ -1,8 +1,8 @@
 """Shelf: the held and dead messages of an agent, for people: look, put back, throw away.
 
-Looking takes every message off the queue, unsettled, and gives it back afterwards, oldest first; it is meant for
-thousands of messages, not for millions. A message that is put back is published, confirmed, before it leaves the
-shelf, with its own id, lineage and trace.
+Looking takes every message off the queue, unsettled, and gives all of them back at once, in their old order; it is
+meant for thousands of messages, not for millions. A message that is put back is published, confirmed, before it leaves
+the shelf, with its own id, lineage and trace.
 """
 
 from __future__ import annotations
@@ -144,9 +144,7 @@ class Shelf:
                 taken += (arrived.get(timeout=_ARRIVE_S) for _ in range(count))
             yield taken
         finally:
-            consumer.cancel()
-            for delivery in taken:
-                delivery.reject(requeue=True)
+            consumer.withdraw()
             self._await_back(len(taken))
 
     def _await_back(self, count: int) -> None:

@@ -23,6 +23,8 @@ from fusebox.records import State
 from rabbitmq import Agent, Context, Runtime
 from rabbitmq.broker import Broker, Delivery, Message
 from rabbitmq.claims import LEASE_S, Claims
+from rabbitmq.held import RELEASE_INTERVAL_S
+from rabbitmq.shelf import Shelf, Shelved
 from rabbitmq.topology import DELIVERY_LIMIT
 from tests.fixtures.agents import Inbox, RuntimeFactory, eventually, looked_after, once_stop_waits
 from tests.fixtures.collector import StartRoles
@@ -174,6 +176,65 @@ def test_held_messages_keep_their_places_while_a_slow_probe_runs(
     assert happenings.counts()["message_held"] == before, "none was taken out and held again"
     go_on.set()
     assert inbox.wait(4) == [0, 1, 2, 3]
+
+
+def test_nothing_overtakes_held_messages_at_which_somebody_looks(
+    runtime: Runtime, name: str, key: str, inbox: Inbox, stopping: Keep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent, looking, seen = stopping(Agent(name, runtime)), threading.Event(), threading.Event()
+
+    @agent.on(key)
+    def handle(n: int, ctx: Context) -> None:
+        inbox.put(n)
+
+    def look(_: Shelved) -> bool:
+        looking.set()
+        seen.wait(10)
+        return False
+
+    agent.start()
+    runtime.circuits.trip(name, reason="test", actor="operator:jo", open_s=3600)
+    for n in range(3):
+        runtime.broker.publish("", names.held_queue(name), Message(str(n).encode(), {names.H_ORIGIN_KEY: key}))
+    runtime.broker.publish(names.EXCHANGE_EVENTS, key, Message(b"3"))
+    eventually(lambda: agent.held == 4, what="all four wait")
+    shelf = Shelf(runtime.broker, name, names.held_queue(name))
+    with ThreadPoolExecutor() as pool:
+        looked = pool.submit(shelf.discard, look)
+        assert looking.wait(10)
+        runtime.circuits.half_open(name, reason="resume", actor="operator:jo")
+        looked_after(agent, monkeypatch)
+        assert inbox.items == []
+        seen.set()
+        assert looked.result(10) == 0
+    assert inbox.wait(4) == [0, 1, 2, 3]
+
+
+def test_after_a_minute_without_a_stop_the_rest_no_longer_comes_one_by_one(
+    runtimes: RuntimeFactory, name: str, key: str, inbox: Inbox, stopping: Keep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rabbitmq.held.PACED", 3)
+    clock = ManualClock()
+    runtime = runtimes(clock)
+    agent = stopping(Agent(name, runtime))
+
+    @agent.on(key)
+    def handle(n: int, ctx: Context) -> None:
+        inbox.put(n)
+
+    agent.start()
+    runtime.circuits.trip(name, reason="test", actor="operator:jo", open_s=3600)
+    for n in range(6):
+        runtime.broker.publish("", names.held_queue(name), Message(str(n).encode(), {names.H_ORIGIN_KEY: key}))
+    for n in range(6, 12):
+        runtime.broker.publish(names.EXCHANGE_EVENTS, key, Message(str(n).encode()))
+    runtime.circuits.half_open(name, reason="resume", actor="operator:jo")
+    for paced in range(1, 4):
+        inbox.wait(paced)
+        looked_after(agent, monkeypatch, interval=RELEASE_INTERVAL_S)
+        assert len(inbox.items) == paced
+        clock.advance(RELEASE_INTERVAL_S)
+    assert inbox.wait(12) == list(range(12)), "the clock stands still, and they come all the same"
 
 
 def test_a_probe_may_use_threads_of_its_own(

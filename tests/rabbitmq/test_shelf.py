@@ -40,6 +40,36 @@ def test_looking_changes_nothing(shelf: Shelf, broker: Broker, agent: str) -> No
     assert (row["reason"], row["key"], row["trace_id"]) == ("KeyError: 'price'", "order.placed", f"{1:032x}")
 
 
+def test_looking_at_thousands_keeps_their_order(broker: Broker, agent: str) -> None:
+    held = names.held_queue(agent)
+    for confirmed in [broker.publish_soon("", held, Message(str(n).encode())) for n in range(3_000)]:
+        confirmed()
+    shelf = Shelf(broker, agent, held)
+    for _ in range(4):
+        assert [int(s.message.body) for s in shelf.look()] == list(range(3_000))
+
+
+def test_throwing_one_away_keeps_the_order_of_the_others(broker: Broker, agent: str) -> None:
+    held = names.held_queue(agent)
+    for confirmed in [broker.publish_soon("", held, Message(str(n).encode())) for n in range(100)]:
+        confirmed()
+    shelf = Shelf(broker, agent, held)
+    assert shelf.discard(lambda s: s.message.body in (b"7", b"50")) == 2
+    assert [int(s.message.body) for s in shelf.look()] == [n for n in range(100) if n not in (7, 50)]
+
+
+def test_what_somebody_has_is_in_hand_until_it_is_settled(broker: Broker, agent: str) -> None:
+    held = names.held_queue(agent)
+    assert not broker.in_hand(held)
+    broker.publish("", held, Message(b"1"))
+    delivery = broker.get(held)
+    assert delivery is not None
+    assert (broker.depth(held), broker.in_hand(held)) == (0, True)
+    delivery.ack()
+    eventually(lambda: not broker.in_hand(held))
+    assert not broker.in_hand("nobody.held")
+
+
 def test_what_is_put_back_keeps_id_lineage_and_trace_and_starts_afresh(
     shelf: Shelf, broker: Broker, agent: str
 ) -> None:
