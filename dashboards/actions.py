@@ -124,8 +124,9 @@ def _perform(config: Config, token: str, asked: Asked, reason: str, second: str)
             memory().token = ""  # a reader's, from the SQL console, or one that was withdrawn: ask for another
         st.error("watch refused this order. Nothing was done.")
         st.text(visible(error))
-    except ControlUnavailable:
-        st.error(f"watch did not answer, so it is not known whether this was done. Start it with `{data.START}`.")
+    except ControlUnavailable as error:
+        st.error("It is not known whether this was done. Look at the board before you order it again.")
+        st.text(visible(error))
     else:
         memory().token = token
         memory().orders.appendleft(order)
@@ -145,7 +146,7 @@ def draw_orders(config: Config) -> None:
 
 
 def _follow(config: Config, order: Order) -> Order:
-    if not order.missing:
+    if not order.missing or order.forgotten:
         return order
     try:
         return data.receipts(config, reading(config), order)
@@ -158,7 +159,7 @@ def _draw_order(order: Order) -> None:
         st.badge(order.title, icon=":material/gavel:", color="gray")
         st.text(visible(order.agent, 80) if order.agent else "every agent")
     st.caption(_progress(order))
-    if order.missing:
+    if order.missing and not order.forgotten:
         st.text("waiting for " + ", ".join(visible(process, 40) for process in order.missing[:10]))
 
 
@@ -166,4 +167,9 @@ def _progress(order: Order) -> str:
     if not order.expected:
         return "Recorded. No process is connected now; each learns it before its first action."
     done = len(order.expected) - len(order.missing)
+    if order.forgotten:
+        return (
+            f"Recorded. {done} of {len(order.expected)} processes had confirmed when watch started anew. "
+            "It tells all of them again how things stand; the board shows it."
+        )
     return f"{done} of {len(order.expected)} processes have confirmed."

@@ -10,7 +10,8 @@ import urllib.error
 import urllib.request
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from http import HTTPStatus
 from typing import Any, Final
 
 from collector import queries
@@ -18,7 +19,7 @@ from dashboards.shared import SHARED
 from dashboards.view import Board
 from fusebox.command import ALL, agent_scope
 from fusebox.config import Config
-from fusebox.control import ControlClient
+from fusebox.control import ControlClient, ControlRefused
 from fusebox.errors import ControlUnavailable
 from fusebox.rundir import dashboard_token, lookup, url_of
 
@@ -37,6 +38,8 @@ class Order:
     command: str
     expected: tuple[str, ...]
     received: Mapping[str, float] = field(default_factory=dict)
+    forgotten: bool = False
+    """*watch* has started anew since, and counts who confirmed it no longer."""
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -83,7 +86,12 @@ def mode(config: Config, token: str, agent: str, mode: str, reason: str) -> Orde
 
 def receipts(config: Config, token: str, order: Order) -> Order:
     """``order`` with the Receipts that have arrived. Raises like :func:`board`."""
-    answer = _control(config, token).receipts(order.command)
+    try:
+        answer = _control(config, token).receipts(order.command)
+    except ControlRefused as error:
+        if error.status != HTTPStatus.NOT_FOUND:
+            raise
+        return replace(order, forgotten=True)
     return Order(order.title, order.agent, order.command, tuple(answer["expected"]), dict(answer["received"]))
 
 

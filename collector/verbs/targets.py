@@ -6,6 +6,7 @@ import argparse
 import difflib
 import json
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -63,10 +64,13 @@ def target_of(args: argparse.Namespace) -> Target:
 
 
 def follow(client: ControlClient, answer: Json, target: Target, done: str) -> int:
-    """Wait for the Receipts of ``answer`` and show them; 0 when all arrived, 1 when one is missing."""
+    """Wait for the Receipts of ``answer`` and show them; 0 when all arrived, 1 when one is missing.
+
+    The order was taken: a *watch* that goes away meanwhile keeps Receipts from being seen, and undoes nothing.
+    """
     started = time.monotonic()
     console = terminal.console(stderr=target.as_json)
-    receipts = _watch(client, answer["command"], target, console)
+    receipts = _watch(client, answer, target, console)
     if target.as_json:
         missing = sorted(set(receipts["expected"]) - receipts["received"].keys())
         print(json.dumps(answer | receipts | {"missing": missing, "seconds": round(time.monotonic() - started, 3)}))
@@ -77,11 +81,13 @@ def follow(client: ControlClient, answer: Json, target: Target, done: str) -> in
     return 0 if receipts["complete"] else 1
 
 
-def _watch(client: ControlClient, command: str, target: Target, console: Console) -> Json:
+def _watch(client: ControlClient, answer: Json, target: Target, console: Console) -> Json:
     deadline = time.monotonic() + target.timeout
+    receipts: Json = {"expected": answer["expected"], "received": {}, "complete": not answer["expected"]}
     with Live(console=console, refresh_per_second=20, transient=target.as_json) as live:
         while True:
-            receipts = client.receipts(command)
+            with suppress(FuseboxError):
+                receipts = client.receipts(answer["command"])
             live.update(_table(receipts))
             if receipts["complete"] or time.monotonic() >= deadline:
                 break

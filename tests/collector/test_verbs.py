@@ -108,6 +108,20 @@ class TestKillAndResume:
         assert error.startswith("fusebox: ")
         assert error.count("\n") == 1
 
+    def test_an_order_that_was_taken_stands_though_watch_goes_away(
+        self, harness: Harness, process: Start, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        process("p1", "bot").acknowledge = False
+        status: list[int] = []
+        order = ["kill", "bot", "--reason", "loops", "--timeout", "3"]
+        person = threading.Thread(target=lambda: status.append(main(order)))
+        person.start()
+        until(lambda: harness.journal("outcome"), "the order was taken")
+        harness.stop()
+        person.join()
+        assert status == [1]
+        assert "no receipt within 3 s from p1: the order stands; check it" in capsys.readouterr().out
+
     def test_without_watch_the_fix_is_named(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["kill", "bot", "--reason", "x"]) == 2
         assert "start it with 'fusebox up'" in capsys.readouterr().err

@@ -83,6 +83,10 @@ class Standin:
         self.refusal = ""
         self.second = ""
         self.silent = False
+        self.restarted = False
+        """It knows no Command that was issued before."""
+        self.unable = ""
+        """Why it cannot do what is ordered."""
         self.pause = 0.0
         """Seconds that it takes to answer."""
         self.alerts = {"pending": 0, "delivered": 1, "failed": 0, "undelivered": 0}
@@ -96,12 +100,16 @@ class Standin:
             return 503, {"error": "watch is starting"}
         if verb == "board":
             return 200, self.board()
+        if verb.startswith("receipts/") and self.restarted:
+            return 404, {"error": "watch has issued no Command cmd_1 since it started; see the journal"}
         if verb.startswith("receipts/"):
             return 200, {"expected": self._names(), "received": self.received, "complete": False}
         if verb.startswith("approvals"):
             return self._approvals(verb, body)
         if self.refusal:
             return 409, {"error": self.refusal}
+        if self.unable:
+            return 503, {"error": self.unable}
         self.orders.append((verb, body))
         getattr(self, f"_{verb}")(body)
         return 200, {"command": "cmd_1", "kill": "kill_1", "lifted": [], "expected": self._names()}

@@ -100,6 +100,27 @@ def test_a_kill_that_gets_no_answer_is_not_reported_as_done(monkeypatch: Patch, 
     assert "not known whether" in words(page)
 
 
+def test_an_order_that_watch_could_not_finish_says_why(monkeypatch: Patch, tmp_path: Path, standin: Standin) -> None:
+    standin.unable = "the latch file cannot be written (disk full); nothing was resumed"
+    page = _confirm(press(signed_in(monkeypatch, tmp_path, standin), "Kill…"), "Kill this agent", "why")
+
+    assert "not known whether" in words(page)
+    assert standin.unable in texts(page)
+
+
+def test_an_order_of_before_a_restart_of_watch_waits_for_nobody(
+    monkeypatch: Patch, tmp_path: Path, standin: Standin
+) -> None:
+    page = _confirm(press(signed_in(monkeypatch, tmp_path, standin), "Kill…"), "Kill this agent", "why")
+    standin.received["shop-2"] = 1.0
+    page.run()
+    standin.restarted = True
+    page.run()
+
+    assert "1 of 2 processes had confirmed when watch started anew" in words(page)
+    assert "waiting for" not in " ".join(texts(page))
+
+
 def test_who_is_no_operator_any_more_orders_nothing(monkeypatch: Patch, tmp_path: Path, standin: Standin) -> None:
     page = press(signed_in(monkeypatch, tmp_path, standin), "Kill…")
     page.text_input(key="reason").input("why")
