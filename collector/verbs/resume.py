@@ -21,7 +21,8 @@ class ResumeVerb:
   fusebox resume --all --reason "incident 42 is over"
   fusebox resume --tool jira.comment --reason "the tool limits itself now"
 
-An agent that agents.toml marks as high-risk takes a second operator, whose token is read from --second-token-file.
+An agent that agents.toml marks as high-risk takes a second operator, whose token is read from --second-token-file; the
+first shows a token of their own in FUSEBOX_OPERATOR_TOKEN, as the machine's own is nobody's.
 An agent that loops again is stopped again. Exit status: 0 when every process that runs the agent confirmed, 1 when
 one did not within --timeout, 2 when there was nothing to resume."""
 

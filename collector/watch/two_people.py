@@ -1,4 +1,7 @@
-"""Two people: whatever lets a high-risk agent run that is stopped takes two operators."""
+"""Two people: whatever lets a high-risk agent run that is stopped takes two operators.
+
+The machine's own token is nobody's: whoever can read it may be the one who shows a token of their own beside it.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from typing import Final
 from breakers.circuit import Circuits
 from collector.audit.entry import Note
 from collector.audit.journal import Journal
+from collector.setup import LOCAL
 from collector.watch.refusal import FORBIDDEN, Refusal
 from fusebox.command import ALL, agent_scope
 from fusebox.records import State
@@ -26,11 +30,11 @@ class TwoPeople:
         """For a resume.
 
         Raises:
-            Refusal: 403, the scope has a high-risk agent in it, and nobody agrees with the operator.
+            Refusal: 403, the scope has a high-risk agent in it, and they are not two people.
         """
         risky = [agent for agent, entry in self._registry.agents.items() if entry.risk is Risk.HIGH]
         freed = [agent for agent in risky if scope in (ALL, self._tenant, agent_scope(agent))]
-        if freed and len({operator, second} - {""}) < _TWO:
+        if freed and len({operator, second} - {"", LOCAL}) < _TWO:
             raise self._refusal(operator, scope, freed[0])
 
     def require_running(self, operator: str, agent: str) -> None:
@@ -47,6 +51,6 @@ class TwoPeople:
         self._journal.record(Note("refused", f"operator:{operator}", scope, f"a resume of {agent} takes two operators"))
         return Refusal(
             FORBIDDEN,
-            f"{agent} is high-risk (agents.toml): a second operator must agree; "
-            "'fusebox resume … --second-token-file FILE' with a token of theirs",
+            f"{agent} is high-risk (agents.toml): a second operator must agree (the machine's own token is nobody's); "
+            "'fusebox resume … --second-token-file FILE' with a token of theirs, and yours in FUSEBOX_OPERATOR_TOKEN",
         )

@@ -301,25 +301,29 @@ class TestWhoMay:
         harness.config.agents_file.write_text(registry)
         harness.restart()
         operators = Tokens(harness.config.data_dir / "operators.json")
-        theirs, own = operators.add("ann"), (harness.config.data_dir / "operator.token").read_text().strip()
+        theirs, mine = operators.add("ann"), operators.add("jo")
+        machine = (harness.config.data_dir / "operator.token").read_text().strip()
+        jo = ControlClient(harness.watch.url, mine)
         harness.operator().kill("agent:bot", "x")
         harness.operator().kill("all", "y")
         for scope in ("agent:bot", "all"):
-            for second in (None, own):  # oneself is nobody else
-                error = refused(lambda: harness.operator().resume(scope, "ok", second_token=second))  # noqa: B023
+            for second in (None, mine, machine):  # oneself is nobody else, nor is the machine
+                error = refused(lambda: jo.resume(scope, "ok", second_token=second))  # noqa: B023
                 assert (error.status, "bot is high-risk" in str(error)) == (403, True)
-        assert refused(lambda: harness.operator().resume("agent:bot", "ok", second_token="wrong")).status == 401
+        assert refused(lambda: harness.operator().resume("agent:bot", "ok", second_token=mine)).status == 403
+        assert refused(lambda: jo.resume("agent:bot", "ok", second_token="wrong")).status == 401
         assert harness.journal("resume") == []
-        assert harness.operator().resume("all", "ok", second_token=theirs)["lifted"]
+        assert jo.resume("all", "ok", second_token=theirs)["lifted"]
         (entry,) = harness.journal("resume")
-        assert (entry["actor"], entry["payload"]["second"]) == ("operator:local", "ann")
+        assert (entry["actor"], entry["payload"]["second"]) == ("operator:jo", "ann")
         harness.operator().kill("agent:other", "z")
         harness.operator().resume("agent:other", "one person is enough")
 
     def test_nothing_but_a_resume_by_two_lets_a_stopped_high_risk_agent_run(self, harness: Harness) -> None:
         harness.config.agents_file.write_text('[agents.bot]\nowner = "ann"\nrisk = "high"\n')
         harness.restart()
-        operator, theirs = harness.operator(), Tokens(harness.config.data_dir / "operators.json").add("ann")
+        operators = Tokens(harness.config.data_dir / "operators.json")
+        operator, theirs = ControlClient(harness.watch.url, operators.add("jo")), operators.add("ann")
         operator.mode("bot", "observe_only", "it runs as it is")
         operator.mode("bot", "normal", "enough")
         operator.trip("bot", "loops")

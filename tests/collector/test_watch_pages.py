@@ -157,12 +157,14 @@ def test_a_scope_that_is_none_is_shown_as_text_and_refused(harness: Harness, bro
 def test_a_high_risk_agent_takes_a_second_operators_token(watch_config: Config, harness: Harness) -> None:
     watch_config.agents_file.write_text('[agents.bot]\nowner = "jo"\nrisk = "high"\n')
     harness.restart()
-    browser, second = Browser(harness), Tokens(harness.config.data_dir / "operators.json").add("mo")
+    operators = Tokens(harness.config.data_dir / "operators.json")
+    browser, first, second = Browser(harness), operators.add("jo"), operators.add("mo")
     harness.operator().kill("agent:bot", "smells")
-    secret = browser.logged_in(token(harness), "/confirm/resume?scope=agent%3Abot")
+    secret = browser.logged_in(first, "/confirm/resume?scope=agent%3Abot")
     fields = {"scope": "agent:bot", "reason": "fine", "word": secret}
     assert browser.post("/confirm/resume", **fields)[0] == 403
     assert browser.post("/confirm/resume", **fields, second="guess")[0] == 401
+    assert browser.post("/confirm/resume", **fields, second=token(harness))[0] == 403, "the machine is nobody"
     assert browser.post("/confirm/resume", **fields, second=second)[0] == 200
     assert kills(harness) == []
 

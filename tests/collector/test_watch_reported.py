@@ -17,7 +17,7 @@ from fusebox.cli import main
 from fusebox.clock import ManualClock, SystemClock
 from fusebox.command import Command, Keyring, Order, Signer
 from fusebox.config import Config
-from fusebox.control import ControlRefused
+from fusebox.control import ControlClient, ControlRefused
 from fusebox.stream import CommandStream
 from rabbitmq import Agent, Runtime
 from rabbitmq.amqp import AmqpBroker
@@ -166,8 +166,9 @@ def test_a_reported_kill_of_a_high_risk_agent_takes_two_people(harness: Harness,
     says(harness, "p1", BOT, kills={KILL: f"agent:{BOT}"})
     with pytest.raises(ControlRefused, match="second operator"):
         harness.operator().resume(f"agent:{BOT}", "alone")
-    second = Tokens(harness.config.data_dir / "operators.json").add("ann")
-    assert harness.operator().resume(f"agent:{BOT}", "together", second_token=second)["lifted"]
+    operators = Tokens(harness.config.data_dir / "operators.json")
+    jo = ControlClient(harness.watch.url, operators.add("jo"))
+    assert jo.resume(f"agent:{BOT}", "together", second_token=operators.add("ann"))["lifted"]
 
 
 def test_what_watch_ordered_or_lifted_itself_is_not_shown_as_unknown(harness: Harness) -> None:
