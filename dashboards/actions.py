@@ -13,6 +13,7 @@ from typing import Final
 import streamlit as st
 
 from dashboards import data
+from dashboards.board import LOOKS
 from dashboards.data import Order
 from dashboards.filters import typed_token
 from dashboards.oidc import Role
@@ -30,10 +31,11 @@ Perform = Callable[[Config, str, str, str, str], Order]
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """One thing a person can order: what it will do, and how."""
+    """One thing a person can order: what it will do, to one agent or to every one, and how."""
 
     effect: str
     perform: Perform
+    of_all: str = ""
 
 
 def _kill(config: Config, token: str, agent: str, reason: str, second: str) -> Order:  # noqa: ARG001
@@ -53,11 +55,15 @@ VERBS: Final = {
         "Nothing more goes out: messages, model calls and tool calls are refused at once, and stay refused through "
         "restarts until somebody resumes. Messages for it are held, none is lost.",
         _kill,
+        "Nothing more goes out of any agent: messages, model calls and tool calls are refused at once, and stay "
+        "refused through restarts until somebody resumes. Messages are held, none is lost.",
     ),
     "Resume": Verb(
         "Its kills are lifted and its circuit is half open: one held message is tried, and when it succeeds the others "
         "follow at a measured pace.",
         data.resume,
+        "Every kill is lifted, whoever ordered it: those of single agents, workflows and tools, too. Every open "
+        "circuit is half open: each agent tries one held message, and when it succeeds its others follow.",
     ),
     "Observe": Verb(
         "Observe only: detectors go on reporting, but they no longer open this circuit. A kill still works.", _observe
@@ -83,7 +89,10 @@ def _forget_question() -> None:
 def _confirm(config: Config, clock: Clock, asked: Asked) -> None:
     if asked.agent:
         st.code(visible(asked.agent), language=None, wrap_lines=True)
-    st.caption(VERBS[asked.verb].effect)
+        st.caption(VERBS[asked.verb].effect)
+    else:
+        st.caption(VERBS[asked.verb].of_all)
+        st.text(_now())
     with st.form("confirm", border=False, enter_to_submit=False):
         reason = st.text_input("Reason (recorded with your name)", key="reason", max_chars=200).strip()
         token = memory().token or typed_token("Your operator token (asked once)")
@@ -101,6 +110,14 @@ def _confirm(config: Config, clock: Clock, asked: Asked) -> None:
         st.error("You are no operator here any more. Nothing was done.")
     elif submitted:
         _perform(config, token, asked, reason, second)
+
+
+def _now() -> str:
+    """How many agents stand how, for who is about to change that for all of them."""
+    tally = memory().board.tally() if memory().board else {}
+    return "Now: " + ", ".join(
+        f"{number} {LOOKS[standing].word.lower()}" for standing, number in tally.items() if number
+    )
 
 
 def _takes_two(asked: Asked) -> bool:

@@ -68,6 +68,14 @@ def test_kill_all_needs_a_second_confirmation(monkeypatch: Patch, tmp_path: Path
     assert standin.orders == [("kill", {"scope": "all", "reason": "gateway melts"})]
 
 
+def test_who_resumes_all_reads_that_it_undoes_what_others_ordered(monkeypatch: Patch, tmp_path: Path) -> None:
+    with running(Standin(tile("payer", "open"), tile("reader", "forced_open"), tile("label-bot"))) as scripted:
+        page = press(signed_in(monkeypatch, tmp_path, scripted), "Resume all…")
+
+        assert "Every kill is lifted, whoever ordered it" in words(page)
+        assert "Now: 1 killed, 1 open, 1 closed" in texts(page)
+
+
 def test_resume_lifts_what_was_killed(monkeypatch: Patch, tmp_path: Path, standin: Standin) -> None:
     page = _confirm(press(signed_in(monkeypatch, tmp_path, standin), "Kill…"), "Kill this agent", "why")
     page = _confirm(press(page, "Resume…"), "Resume this agent", "fixed the prompt")
