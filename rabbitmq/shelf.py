@@ -85,6 +85,8 @@ class Shelf:
         self._broker, self._agent, self._queue, self._user = broker, agent, queue, user
         self.dealt_with = 0
         """Messages put back or thrown away so far, also where that broke off."""
+        self.beyond = 0
+        """Messages that were not looked at, because they were beyond the limit: the newest ones."""
 
     def look(self, limit: int = LIMIT) -> list[Shelved]:
         """What is there, oldest first."""
@@ -135,7 +137,9 @@ class Shelf:
 
         They come over one subscription: what is given back over several channels comes back in any order.
         """
-        count = min(limit, self._broker.depth(self._queue))
+        depth = self._broker.depth(self._queue)
+        count = min(limit, depth)
+        self.beyond = depth - count
         arrived: SimpleQueue[Delivery] = SimpleQueue()
         taken: list[Delivery] = []
         consumer = self._broker.consume(self._queue, arrived.put, prefetch=max(1, count), alone=False)

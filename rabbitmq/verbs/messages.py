@@ -15,7 +15,7 @@ from fusebox.config import Config
 from fusebox.control import ControlClient
 from fusebox.errors import ConfigError
 from rabbitmq.amqp import AmqpBroker
-from rabbitmq.shelf import Shelf, Shelved, Wanted
+from rabbitmq.shelf import LIMIT, Shelf, Shelved, Wanted
 
 _MAX_ERROR = 2_000
 _COLUMNS = ("message", "key", "reason", "trace_id", "bytes")
@@ -37,7 +37,9 @@ def open_shelf(config: Config, agent: str, queue: str) -> Iterator[Shelf]:
     broker = AmqpBroker(url, client_name="fusebox-cli")
     broker.start()
     try:
-        yield Shelf(broker, agent, queue, broker.user)
+        shelf = Shelf(broker, agent, queue, broker.user)
+        yield shelf
+        print_beyond(shelf)
     finally:
         broker.stop()
 
@@ -122,6 +124,12 @@ def print_behind(shelf: Shelf) -> None:
     """Say beside the list, on standard error, what else waits: the board counts both."""
     if count := shelf.behind():
         print(f"{count} more in the work queue, not taken yet: they follow when the agent works again", file=sys.stderr)
+
+
+def print_beyond(shelf: Shelf) -> None:
+    """Say on standard error how many were not looked at: who asked for all of them must ask again."""
+    if shelf.beyond:
+        print(f"only the oldest {LIMIT} were looked at; {shelf.beyond} newer ones are there as well", file=sys.stderr)
 
 
 def print_one(shelved: list[Shelved], message_id: str, as_json: bool) -> int:

@@ -8,7 +8,7 @@ from fusebox import names
 from rabbitmq.broker import Broker, Message
 from rabbitmq.shelf import Shelf
 from rabbitmq.topology import agent_topology
-from rabbitmq.verbs.messages import print_behind, print_list, print_one
+from rabbitmq.verbs.messages import print_behind, print_beyond, print_list, print_one
 from tests.rabbitmq.test_shelf import Unique
 
 REASON = "circuit: " + "tool_call tickets.comment × 5 on one ticket with the same result, " * 3 + "no progress\x1b[2J"
@@ -43,6 +43,15 @@ def test_one_message_is_shown_with_its_stack_or_as_one_object(shelf: Shelf, caps
     assert json.loads(capsys.readouterr().out)["headers"][names.H_DEAD_STACK].endswith("KeyError")
     assert print_one(shelf.look(), "m-2", as_json=True) == 1
     assert capsys.readouterr().err == "no message m-2 there\n"
+
+
+def test_what_is_beyond_the_limit_is_said(shelf: Shelf, capsys: pytest.CaptureFixture[str]) -> None:
+    assert len(shelf.look()) == 1
+    print_beyond(shelf)
+    assert capsys.readouterr().err == ""
+    assert shelf.look(limit=0) == []
+    print_beyond(shelf)
+    assert "1 newer ones are there as well" in capsys.readouterr().err
 
 
 def test_what_a_stopped_agent_has_not_taken_is_said_beside_the_list(
