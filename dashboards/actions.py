@@ -114,7 +114,8 @@ def _confirm(config: Config, clock: Clock, asked: Asked) -> None:
 
 def _now() -> str:
     """How many agents stand how, for who is about to change that for all of them."""
-    tally = memory().board.tally() if memory().board else {}
+    board = memory().board
+    tally = board.tally() if board else {}
     return "Now: " + ", ".join(
         f"{number} {LOOKS[standing].word.lower()}" for standing, number in tally.items() if number
     )
