@@ -1,7 +1,9 @@
 """Fixtures live in ``tests/fixtures/``, one file per server they bring up."""
 
 import signal
+from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 import tests.real  # noqa: F401  (first: it takes what is not meant for those who are tested)
@@ -29,3 +31,11 @@ pytest_plugins = [
     "tests.fixtures.gateway",
     "tests.fixtures.postgres",
 ]
+
+_FAULTS = Path(__file__).parent / "faults"
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest tests first, so that no worker is left with one of them when the others have no more to do."""
+    items.sort(key=lambda item: not item.path.is_relative_to(_FAULTS))

@@ -323,7 +323,7 @@ def test_printed_commands_do_the_same(
     ctl.write_text(f'#!/bin/sh\nexec {find("rabbitmqctl")} -n fusebox@localhost "$@"\n')
     ctl.chmod(0o700)
     shell = [line for line in commands.splitlines() if not line.startswith("fusebox ")]
-    environment = managed.node._environment() | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    environment = managed.node._files.environment() | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
     subprocess.run(["/bin/sh", "-ec", "\n".join(shell)], env=environment, check=True, capture_output=True, timeout=100)
     monkeypatch.setenv("FUSEBOX_AMQP_URL", managed.node.url)
     (declare,) = [line.split() for line in commands.splitlines() if line.startswith("fusebox ")]
