@@ -43,7 +43,8 @@ READ: Final = (
     names.USAGE_INPUT, names.USAGE_INPUT_OLD, names.USAGE_OUTPUT, names.USAGE_OUTPUT_OLD, names.WORKFLOW,
     names.REQUEST_EXACT, names.RESULT_EXACT, names.RESULT_WAITING, names.OPENINFERENCE_KIND, names.TRACELOOP_KIND,
     names.TRACELOOP_ENTITY, names.TOOL_NAME, names.LLM_MODEL, names.LLM_REQUEST_TYPE, names.LLM_TOKENS_INPUT,
-    names.LLM_TOKENS_OUTPUT, names.DELEGATED, names.SUPERSEDED, names.GEN_AI_PROVIDER, names.GEN_AI_SYSTEM_OLD, *OLDER,
+    names.LLM_TOKENS_OUTPUT, names.DELEGATED, names.SUPERSEDED, names.GEN_AI_PROVIDER, names.GEN_AI_SYSTEM_OLD,
+    names.RESENT, *OLDER,
 )  # fmt: skip
 """Every attribute that is read here, beside those that begin with one of :data:`fusebox.genai.INDEXED`: who reads spans
 for this file may leave out all others."""
@@ -144,6 +145,7 @@ def event_of(span: SpanFacts) -> Event | None:
         span.parent_id,
         parse_lineage(str(said(names.LINEAGE, ""))) or (),
         names.COST_USD in a,
+        _count(a, names.RESENT),
     )
 
 

@@ -63,6 +63,8 @@ MESSAGING_CONVERSATION: Final = "messaging.message.conversation_id"
 MESSAGING_ROUTING_KEY: Final = "messaging.rabbitmq.destination.routing_key"
 MESSAGING_DELIVERY_TAG: Final = "messaging.rabbitmq.message.delivery_tag"
 ERROR_TYPE: Final = "error.type"
+RESENT: Final = "http.request.resend_count"
+"""Which time its client library sends a call again, as it says itself: 1, 2, 3 …"""
 SERVICE_NAME: Final = "service.name"
 SERVICE_INSTANCE: Final = "service.instance.id"
 

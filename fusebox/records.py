@@ -137,6 +137,8 @@ class Event:
     lineage: Lineage = ()
     priced: bool = True
     """False where nobody knows what it cost; ``cost`` is 0 then, and it was not free."""
+    resent: int = 0
+    """Which time its client library sends the call again, as it says itself; 0 = the first time, or not known."""
 
 
 def new_id(prefix: str) -> str:

@@ -75,11 +75,11 @@ class Attempts:
 
     async def _failed(self, call: Call, way: Way, entry: Entry, failed: Failed) -> None:
         cut, used = bool(call.reply.status) and not call.reply.ended, failed.left and not failed.refused
-        follows, target, code = False, way.target, failed.denied.code
+        follows, target = False, way.target
         try:
             follows = await way.goes_on(failed)
         finally:  # it may be cut while the policy is asked
-            self._over(call, target, entry, code, failed.left, cut=cut, used=used, superseded=follows)
+            self._over(call, target, entry, failed.error, failed.left, cut=cut, used=used, superseded=follows)
 
     @staticmethod
     def _over(call: Call, target: Target, entry: Entry, error: str = "", left: bool = True, **how: bool) -> None:
@@ -107,7 +107,9 @@ def _subject(call: Call, target: Target) -> Subject:
         names.GEN_AI_OPERATION: call.dialect.operation, names.GEN_AI_PROVIDER: target.adapter.provider,
         names.GEN_AI_REQUEST_MODEL: target.model,
     }  # fmt: skip
+    if call.resent:
+        attributes[names.RESENT] = call.resent
     if call.approved:
         attributes[names.APPROVAL] = call.approved
     span_name = f"{call.dialect.operation} {target.model}"
-    return Subject(call.action, call.identity.team, call.caller, span_name, call.ask.asked, attributes)
+    return Subject(call.action, call.identity.team, call.caller, span_name, call.ask.asked, attributes, call.resent)

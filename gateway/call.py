@@ -22,6 +22,9 @@ from gateway.upstream import Target
 from rabbitmq import tracing
 
 _MAX_WORKFLOW: Final = 128
+_RESENT: Final = "x-stainless-retry-count"
+"""Header by which the libraries of OpenAI and Anthropic say that they send a call again."""
+_MAX_DIGITS: Final = 3
 _TRACE: Final = (names.H_TRACEPARENT, names.H_TRACESTATE)
 
 
@@ -45,6 +48,8 @@ class Call:
     hold: Hold | None = None
     passed: tuple[str, str] | None = None
     """Path and query, where the request goes to a provider as it is."""
+    resent: int = 0
+    """Which time its client library sends it again, as that says."""
 
     @property
     def contract(self) -> str:
@@ -72,7 +77,15 @@ def call_of(identity: Identity, dialect: Dialect, ask: Ask, request: Request, re
         trace_id=f"{caller.trace_id:032x}" if caller.is_valid else "",
     )  # fmt: skip
     client = {name: request.headers[name] for name in PASSED_ON if name in request.headers}
-    return Call(identity, dialect, ask, action, caller, client, reply, request.path, approval_in(request))
+    approval, resent = approval_in(request), _resent(request)
+    return Call(
+        identity, dialect, ask, action, caller, client, reply, request.path, approval, resent=resent
+    )  # fmt: skip
+
+
+def _resent(request: Request) -> int:
+    told = request.headers.get(_RESENT, "")
+    return int(told) if told.isascii() and told.isdigit() and len(told) <= _MAX_DIGITS else 0
 
 
 def caller_of(request: Request) -> SpanContext:

@@ -45,6 +45,8 @@ class Subject(NamedTuple):
     asked: str
     """The text whose repetition is judged; empty where there is none."""
     attributes: dict[str, Value]
+    resent: int = 0
+    """Which time its client library sends it again, as that says."""
 
 
 class Judge:
@@ -168,6 +170,7 @@ class Entry:
             result=result, result_exact=result_exact, waiting=fingerprint.is_waiting(answered),
             ok=not error, error_type=error, input_tokens=usage.input_tokens, output_tokens=usage.output_tokens,
             duration=max(0.0, now - self._started), trace_id=trace_id, span_id=span_id,
+            resent=self._subject.resent,
         )  # fmt: skip
 
 

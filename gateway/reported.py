@@ -67,7 +67,7 @@ def _failed(error: Any, *, fault: bool, may: bool) -> Failed:
     """
     message = _field(error, "message") or error
     denied = Denied(HTTPStatus.BAD_GATEWAY, "upstream_error", f"the upstream reports an error: {str(message)[:500]}")
-    return Failed(denied, fault=fault, again=may, elsewhere=may)
+    return Failed(denied, fault=fault, again=may, elsewhere=may, asked=not may)
 
 
 def _field(error: Any, name: str) -> Any:

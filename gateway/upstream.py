@@ -26,6 +26,7 @@ Reader = Callable[[aiohttp.ClientResponse], Awaitable[T]]
 """Reads an answer whose head has come."""
 
 MAX_ANSWER: Final = 64 << 20
+REJECTED: Final = "upstream_rejected"
 _KEPT: Final = ("x-request-id", "request-id", "openai-processing-ms", "openai-version", AGAIN)
 """Headers of an upstream that agents see."""
 _MINE: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
@@ -60,15 +61,21 @@ class Failed(Exception):
         pause: seconds it asked to be left alone.
         left: it may have reached the upstream.
         refused: the upstream answered that it does not serve it.
+        asked: what was asked is to blame, and no upstream.
     """
 
     def __init__(
         self, denied: Denied, *, fault: bool = False, again: bool = False, elsewhere: bool = True, pause: float = 0.0,
-        left: bool = True, refused: bool = False,
+        left: bool = True, refused: bool = False, asked: bool = False,
     ) -> None:  # fmt: skip
         super().__init__(denied.message)
         self.denied, self.fault, self.again, self.elsewhere = denied, fault, again, elsewhere
-        self.pause, self.left, self.refused = pause, left, refused
+        self.pause, self.left, self.refused, self.asked = pause, left, refused, asked
+
+    @property
+    def error(self) -> str:
+        """Its name in the ledger, by which detectors tell whose doing it is; the agent is told the other one."""
+        return REJECTED if self.asked else self.denied.code
 
 
 class Upstream:
@@ -167,6 +174,7 @@ async def failure_of(response: aiohttp.ClientResponse) -> Failed:
     return Failed(
         denied, fault=broken, again=(broken or busy) and not useless and (pause or 0.0) <= _MAX_PATIENCE_S,
         elsewhere=busy or broken or status == HTTPStatus.NOT_FOUND, pause=pause or 0.0, refused=True,
+        asked=not (busy or broken),
     )  # fmt: skip
 
 

@@ -167,7 +167,7 @@ class Cycle:
             event, self.name, f"{what}, between {', '.join(agents)}: no progress", action=action, score=self.score,
             threshold=self._stale if action == OPEN else self._warn,
             spans=[f"{step.trace}:{step.span}" for step in steps],
-            repeated=f"{event.action} {event.operation} × {len(steps)}", first_time=steps[0].time,
+            repeated=f"{event.action} {event.operation}, the last of {len(steps)} steps", first_time=steps[0].time,
         )  # fmt: skip
 
     def _lineage(self, event: Event, times: int) -> Finding:

@@ -16,6 +16,10 @@ no work takes back: only that the request succeeds.
 A new answer to a request that had failed forgives its failures: a retry that succeeds is no loop. Of a write that is
 said by whatever it answers, for instance ``ok``.
 
+A model that could not be asked through no fault of the agent (its provider limits it, fails or is silent) is another
+matter: everybody's calls fail. Of a file of such failures 1 is forgiven for every ``patience_s``, another request
+begins it anew, and none of it is added to the score below.
+
 Beside the files stands one score of the agent, *stale*: how many of its steps had been made before, with the same
 result, whichever they were. A novel outcome takes ``fresh`` off. It sees cycles of any period, with noise between the
 turns, once ``stale`` old steps were made and the latest comes for the third time, or half as many again were made.
@@ -32,7 +36,7 @@ from breakers.detectors.course import Course
 from breakers.detectors.memory import CHANGED, MOVED, NEW, VARIED, Memory
 from breakers.detectors.outcome import OutcomeFile
 from breakers.detectors.weights import HINT, UNTOLD, Weights
-from breakers.detectors.words import writes
+from breakers.detectors.words import is_outage, writes
 from fusebox.fingerprint import NOTHING
 from fusebox.records import ActionKind, Event, Finding
 
@@ -55,13 +59,14 @@ class Repetition:
         near_distance, alike_distance, vain_distance, near, alike, faint, idle: see :mod:`breakers.detectors.weights`.
         drain: what a novel outcome takes off a file's score.
         drift: the same when what came back is merely alike.
+        patience_s: seconds in which one more call of a model that fails by no fault of the agent is forgiven.
         memory_s: seconds after which a file that rested is forgotten.
     """
 
     name = "repetition"
     __slots__ = (
         "_course", "_drain", "_drift", "_evidence", "_files", "_fresh", "_memory", "_memory_s", "_old", "_open",
-        "_stale", "_warn", "_weights", "score",
+        "_resent", "_stale", "_warn", "_weights", "score",
     )  # fmt: skip
 
     def __init__(
@@ -80,16 +85,18 @@ class Repetition:
         idle: float = 0.05,
         drain: float = 0.22,
         drift: float = 0.6,
+        patience_s: float = 5.0,
         memory_s: float = 1800.0,
     ) -> None:
         self._warn, self._open, self._stale, self._fresh = warn, open, stale, fresh
-        self._weights = Weights(near_distance, alike_distance, vain_distance, near, alike, faint, idle)
+        self._weights = Weights(near_distance, alike_distance, vain_distance, near, alike, faint, idle, patience_s)
         self._drain, self._drift = drain, drift
         self._memory_s = memory_s
         self._files: dict[tuple[str, str, int], OutcomeFile] = {}  # the one that came last is the last
         self._memory, self._course = Memory(_SEEN), Course()
         self._evidence: list[tuple[OutcomeFile, float, str, str, str]] = []  # the latest steps made before
         self._old = 0.0
+        self._resent = 0
         self.score = 0.0
 
     @property
@@ -106,6 +113,7 @@ class Repetition:
         if self._course.follow(event):
             self._memory, self._old = Memory(_SEEN), 0.0
         step = self._memory.recall(event)
+        resent, self._resent = self._resent, event.resent
         files, key = self._files, (event.operation, event.target, event.result)
         file = files.pop(key, None)
         if file is not None and event.time - file.time > self._memory_s:
@@ -121,8 +129,12 @@ class Repetition:
                 del files[next(iter(files))]
             return None
         files[key] = file
-        self._repeat(file, event, step)
-        return self._judge(file, event)
+        outage = not event.ok and is_outage(event)
+        if outage:
+            self._ask_again(file, event, step, resent)
+        else:
+            self._repeat(file, event, step)
+        return self._judge(file, event, outage)
 
     def _answered(self, event: Event) -> bool:
         """What is no tool call is judged when there was an answer; what an agent says first may still be new."""
@@ -158,6 +170,18 @@ class Repetition:
         for file in self._files.values():
             if file.failed and file.request == request:
                 self._old = max(0.0, self._old - file.forgive())
+
+    def _ask_again(self, file: OutcomeFile, event: Event, step: int, resent: int) -> None:
+        """A model could not be asked, once more."""
+        weight = self._weights.of_outage(file, event, step, resent)
+        file.score = max(0.0, file.score - (event.time - file.time) / self._weights.patience_s)
+        if weight > 0:
+            self._count(file, event)
+            file.score += weight
+        elif weight != UNTOLD:
+            file.score, file.warned = 1.0, False
+            file.begin(event)
+        file.remember(event, self._course)
 
     def _repeat(self, file: OutcomeFile, event: Event, step: int) -> None:
         course, weights = self._course, self._weights
@@ -204,9 +228,9 @@ class Repetition:
         """A model took this step; what code does by itself may be a round it makes by the clock."""
         return event.input_tokens > 0 or self._course.thoughts > file.thoughts
 
-    def _judge(self, file: OutcomeFile, event: Event) -> Finding | None:
+    def _judge(self, file: OutcomeFile, event: Event, outage: bool) -> Finding | None:
         enough = self._stale if file.count >= _FEW else self._stale * _ONCE
-        cycle = self._old - enough + self._open
+        cycle = 0.0 if outage else self._old - enough + self._open
         self.score = max(file.score, cycle)
         if file.hints:
             self.score = max(self.score, min(file.score + self._weights.faint * file.hints, self._warn))
@@ -226,11 +250,20 @@ class Repetition:
         steps = [step for step in self._evidence if lap or step[0] is file]
         spans = [f"{trace}:{span}" for _, _, trace, span, _ in steps]
         spans = spans if lap else [file.first, *spans[1 - file.count :]]
-        what = f"{event.action} {lap or event.operation} × {len(spans) if lap else file.count}"
-        outcome = "the same result" if event.ok else f"the same error {event.error_type}".rstrip()
-        where = "in rounds" if lap else f"on {event.target or 'the same target'}"
+        times = f": {len(spans)} steps again" if lap else f" × {file.count}"
+        what = f"{event.action} {lap or event.operation}{times}"
         return finding(
-            event, self.name, f"{what} {where} with {outcome}: no progress", action=action,
-            score=self.score, threshold=threshold, spans=spans, repeated=what,
-            first_time=steps[0][1] if lap else file.first_time,
+            event, self.name, f"{what}{_said(event, lap)}", action=action, score=self.score, threshold=threshold,
+            spans=spans, repeated=what, first_time=steps[0][1] if lap else file.first_time,
         )  # fmt: skip
+
+
+def _said(event: Event, lap: str) -> str:
+    """The rest of the sentence about what was done again and again. Whoever is woken by it must not look at the wrong
+    end: nothing an agent does mends its provider."""
+    if lap:
+        return ", in rounds, with the same outcome: no progress"
+    if is_outage(event):
+        return f" in quick succession, while its provider fails or is busy ({event.error_type}): look there first"
+    outcome = "the same result" if event.ok else f"the same error {event.error_type}".rstrip()
+    return f" on {event.target or 'the same target'} with {outcome}: no progress"

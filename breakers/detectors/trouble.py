@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 from breakers.detectors.base import finding
+from breakers.detectors.words import is_outage
 from fusebox.records import ActionKind, Event, Finding
 
 _LANE: Final = 65
@@ -78,4 +79,6 @@ class Trouble:
         self._told = True
         what = f"{failures:.0%} failed" if failures / self._failures >= slow / self._slow else f"{slow:.0%} were slow"
         reason = f"of the last {self._seen} calls {what}"
+        if is_outage(event):
+            reason += f"; the latest because the provider of {event.operation} fails ({event.error_type})"
         return finding(event, self.name, reason, score=self.score, threshold=1.0, repeated=event.operation)

@@ -13,6 +13,9 @@ the answer says that the work goes on (``running``), or code asks on a regular c
 another row of the same form: request and result differ in numbers                            ``idle``
 in another workflow and trace, that is for somebody else: no write, nor about one thing       ``idle``, at most
 the same but for numbers, within a second, without a thought: a row or a retry, who knows     as it was
+a model that could not be asked is asked the same again                                       1
+the same, after it was asked other things, or with other numbers or ids                       ``faint``
+the same call, sent again by its client library, which says so                                as it was
 anything else: other work with the same result; numbers that move in the answer               0
 ============================================================================================ ===========
 """
@@ -37,6 +40,8 @@ HINT: Final = -2.0
 _GREW: Final = 8
 _POLITE_S: Final = 0.5
 _UNLIKE: Final = 64
+_RESENT: Final = 5
+"""How often a call may be sent again and be one: anybody can say so. Libraries that go on then wait for long anyway."""
 _MODEL: Final = ActionKind.MODEL_CALL
 
 
@@ -54,6 +59,8 @@ class Weights:
     alike: float
     faint: float
     idle: float
+    patience_s: float
+    """Seconds in which one more call is forgiven, of a model that cannot be asked."""
 
     def of(self, file: OutcomeFile, event: Event, step: int, course: Course) -> float:
         """The weight of ``event``, which is one more of ``file``; :data:`UNTOLD` or :data:`HINT` instead of one.
@@ -64,6 +71,14 @@ class Weights:
         """
         weight = self._for_whomever(file, event, step, course)
         return self.idle if weight > self.idle and _for_another(file, event, course) else weight
+
+    def of_outage(self, file: OutcomeFile, event: Event, step: int, resent: int) -> float:
+        """The same of a model that could not be asked; the call before it was sent again ``resent`` times."""
+        if step < VARIED:
+            return 0.0
+        if resent < event.resent <= _RESENT:
+            return UNTOLD
+        return 1.0 if step == SAME and event.request == file.request else self.faint
 
     def _for_whomever(self, file: OutcomeFile, event: Event, step: int, course: Course) -> float:
         gap, again = event.time - file.time, event.request == file.request

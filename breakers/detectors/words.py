@@ -1,10 +1,12 @@
-"""What an operation's and a target's name tell: whether it writes, whether it delegates, whether one thing is meant."""
+"""What names tell: whether an operation writes or delegates, whether one thing is meant, whose fault an error is."""
 
 from __future__ import annotations
 
 import re
 from functools import lru_cache
 from typing import Final
+
+from fusebox.records import ActionKind, Event
 
 _NUMBERED: Final = re.compile(r"(?<![0-9A-Za-z])\d{1,7}(?![0-9A-Za-z])")
 _SOMEBODY: Final = re.compile(r"agent|worker|assistant|bot\b|expert|user", re.IGNORECASE)
@@ -16,6 +18,19 @@ _DELEGATING: Final = re.compile(
     r"fan_?out",
     re.IGNORECASE,
 )
+_UPSTREAM: Final = frozenset({
+    "upstream_error", "upstream_timeout", "upstream_unavailable", "upstream_garbled", "upstream_cut",
+    "upstream_unstreamed", "upstream_redirects", "upstream_refused_credential",
+    "RateLimitError", "InternalServerError", "APITimeoutError", "APIConnectionError", "OverloadedError",
+    "ServiceUnavailableError", "DeadlineExceededError",
+})  # fmt: skip
+"""Errors of the gateway, and of the client libraries of OpenAI and Anthropic, that no request is to blame for."""
+_MODEL: Final = ActionKind.MODEL_CALL
+
+
+def is_outage(event: Event) -> bool:
+    """True for a model that could not be asked, or did not answer, through no fault of who asked."""
+    return not event.ok and event.action is _MODEL and event.error_type in _UPSTREAM
 
 
 @lru_cache(maxsize=4096)

@@ -9,6 +9,7 @@ from clickhouse_connect.driver.client import Client
 
 from collector.backtest.common import Happened
 from collector.queries import run
+from fusebox import names
 from fusebox.eventmap import SpanFacts, event_of
 
 _PAGE: Final = 5_000
@@ -53,5 +54,5 @@ def facts(row: Mapping[str, Any]) -> SpanFacts:
 
 
 def _number(name: str, text: str) -> str | int:
-    """Token counts are the only attributes whose type decides how they are read."""
-    return int(text) if ".usage." in name and text.isdecimal() else text
+    """Counts are the only attributes whose type decides how they are read."""
+    return int(text) if (".usage." in name or name == names.RESENT) and text.isdecimal() else text

@@ -128,6 +128,20 @@ def test_a_cycle_opens_early_in_its_third_lap_or_when_six_old_steps_were_made(pe
     )
 
 
+def test_a_cycle_is_told_by_the_steps_that_were_made_again() -> None:
+    """Three laps of two steps: four of the six were made before."""
+    detector = Repetition()
+    laps = [
+        event(
+            START + 7.3 * n + n * n / 11, ("plan", "act")[n % 2], "crm", f"step {'ab'[n % 2]}", "done", tokens=100 + n
+        )
+        for n in range(6)
+    ]
+    told = [found for one in laps if (found := detector.observe(one)) and found.action == "open"]
+    assert told[0].reason == "tool_call plan → act: 4 steps again, in rounds, with the same outcome: no progress"
+    assert told[0].repeated == "tool_call plan → act: 4 steps again"
+
+
 WORDS = [
     "refunds", "broken pallets", "who paid the driver", "winter tariffs", "the crane of berth nine", "late customs",
     "an audit of labels", "lost manifests", "weather at the port", "margins of suppliers", "night shifts",

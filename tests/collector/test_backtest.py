@@ -16,11 +16,12 @@ from clickhouse_connect.driver.client import Client
 from breakers.panel import Panel
 from breakers.rules import load_rules
 from collector.backtest.common import HINDSIGHT, EventsError, event, read
-from collector.backtest.history import history
+from collector.backtest.history import facts, history
 from collector.backtest.replay import Replay
 from collector.backtest.window import moment
 from collector.otlp import facts_of
 from collector.verbs.backtest import verb
+from fusebox import names
 from fusebox.config import Config
 from fusebox.errors import ConfigError
 from fusebox.eventmap import event_of
@@ -209,3 +210,11 @@ def test_history_can_be_narrowed(client: Client) -> None:
     assert len(list(history(client, since=NOW, until=NOW + 20))) == 2
     assert list(history(client, since=NOW, until=NOW + 3600, agent="nobody")) == []
     assert len(list(history(client, since=NOW, until=NOW + 3600, agent="bot"))) == 9
+
+
+def test_what_a_library_sent_again_is_read_back_from_the_table() -> None:
+    stored = dict.fromkeys(("trace_id", "span_id", "parent_id", "service", "status_message"), "x")
+    told = {names.ACTION: "model_call", names.RESENT: "2"}
+    event = event_of(facts({**stored, "start": 1.0, "duration_s": 0.5, "status": "Error", "attributes": told}))
+    assert event is not None
+    assert event.resent == 2

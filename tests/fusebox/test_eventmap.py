@@ -52,6 +52,11 @@ def test_a_strangers_genai_span_with_old_names_is_a_model_call() -> None:
     assert (event.input_tokens, event.output_tokens) == (12, 3)
 
 
+def test_a_call_that_its_library_sends_again_says_so() -> None:
+    told = [event_of(span(ACTION="model_call", RESENT=value)) for value in (2, -1, "x")]
+    assert [event.resent for event in told if event] == [2, 0, 0]
+
+
 def test_content_is_fingerprinted_when_no_hash_came_along() -> None:
     event = event_of(
         span(

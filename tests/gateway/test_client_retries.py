@@ -4,9 +4,10 @@ import anthropic
 import openai
 import pytest
 
-from tests.fixtures.gateway import Provider, StartGateway, failing, whole
+from fusebox import names
+from tests.fixtures.gateway import Provider, Running, StartGateway, failing, whole
 from tests.gateway.test_clients import ASK
-from tests.gateway.test_ledger import CHAT, ask
+from tests.gateway.test_ledger import CHAT, ask, attributes
 
 DAILY = '[[limits]]\nscope = "agent"\nmeasure = "requests"\nlimit = 1\nwindow_s = 86400\n'
 
@@ -40,3 +41,12 @@ def test_what_the_provider_says_about_trying_again_holds(gateways: StartGateway,
     with pytest.raises(anthropic.InternalServerError, match="overloaded"):
         claude.messages.create(model="claude", max_tokens=9, messages=ASK)  # type: ignore[arg-type]
     assert len(provider.seen) == 2, "neither the gateway nor the client"
+
+
+def test_a_library_says_what_it_sends_again(running: Running, provider: Provider) -> None:
+    provider.answers = [failing(429), whole("anthropic_messages.json")] * 2
+    client = openai.OpenAI(base_url=f"{running.url}/v1", api_key=running.key, max_retries=1)
+    client.chat.completions.create(model="claude", messages=ASK)  # type: ignore[arg-type]
+    claude = anthropic.Anthropic(base_url=running.url, api_key=running.key, max_retries=1)
+    claude.messages.create(model="claude", max_tokens=9, messages=ASK)  # type: ignore[arg-type]
+    assert [attributes(span).get(names.RESENT) for span in running.span(4)] == [None, 1, None, 1]

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from fusebox import names
+from fusebox.records import State
 from tests.fixtures.gateway import Provider, Running, failing, whole
 from tests.gateway.test_ledger import CHAT, ask, attributes
 
@@ -39,6 +40,31 @@ def test_an_agent_that_repeats_itself_against_a_busy_upstream_is_stopped(running
     for _ in range(200):
         stopped = stopped or ask(running, "/v1/chat/completions", CHAT)[0] == 403
     assert stopped
+
+
+def test_what_a_library_sends_again_is_one_call(running: Running, provider: Provider) -> None:
+    provider.answers = [failing(429, retry_after="60")]
+    told = [
+        ask(running, "/v1/chat/completions", CHAT, {"x-stainless-retry-count": str(n)})[0]
+        for _ in (1, 2)
+        for n in range(6)
+    ]
+    running.gateway.stop(5)  # all there is has been judged then
+    assert set(told) == {429}
+    assert running.runtime.circuits.circuit("ticket-helper").state is State.CLOSED
+    assert [attributes(span).get(names.RESENT) for span in running.spans] == [None, 1, 2, 3, 4, 5] * 2
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [(400, "upstream_rejected"), (404, "upstream_rejected"), (429, "upstream_error"), (500, "upstream_error")],
+)
+def test_the_ledger_tells_whose_doing_a_failure_is_and_the_agent_hears_the_same_of_all(
+    running: Running, provider: Provider, status: int, error: str
+) -> None:
+    provider.answers = [failing(status, x_should_retry="false")]
+    ask(running, "/v1/chat/completions", CHAT)
+    assert attributes(running.span()[0])[names.ERROR_TYPE] == error
 
 
 def test_who_asks_to_be_left_alone_for_long_is_not_waited_for(running: Running, provider: Provider) -> None:
