@@ -26,6 +26,7 @@ AGENT_UNREGISTERED: Final = "agent.unregistered"
 RECEIPTS_MISSING: Final = "receipts.missing"
 APPROVAL_ASKED: Final = "approval.asked"
 BUDGET_BURNING: Final = "budget.burning"
+PROVIDER_FAILING: Final = "provider.failing"
 MESSAGES_DEAD: Final = "messages.dead"
 DATA_DAMAGED: Final = "data.damaged"
 SPANS_MISSING: Final = "spans.missing"
@@ -49,6 +50,7 @@ MEANINGS: Final[Mapping[str, tuple[Severity, str]]] = {
     WATCH_APART: (Severity.CRITICAL, "shared state, or a way by which Commands leave, does not answer"),
     APPROVAL_ASKED: (Severity.WARNING, "an agent waits for a person's yes or no"),
     BUDGET_BURNING: (Severity.WARNING, "an agent uses more than its budget for a quarter of an hour"),
+    PROVIDER_FAILING: (Severity.WARNING, "agents cannot ask a model: its provider fails, is busy or does not answer"),
     MESSAGES_DEAD: (Severity.WARNING, "messages wait in an agent's dead letters"),
     DATA_DAMAGED: (Severity.WARNING, "telemetry was put aside: damaged, or refused by the database"),
     SPANS_MISSING: (Severity.WARNING, "spans of an agent never arrived"),

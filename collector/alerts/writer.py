@@ -15,6 +15,7 @@ from governance.approvals.approval import Approval
 
 _MAX_SPANS: Final = 20
 _MAX_TEXT: Final = 500
+_MAX_NAMED: Final = 5
 MAX_SHOWN: Final = 2_000
 """Characters of an action's arguments in an alert; the page shows all of them."""
 _AGENT: Final = agent_scope("")
@@ -201,6 +202,15 @@ class Writer:
             "commands": ["fusebox status", "fusebox sql 'SELECT * FROM span_gaps'"],
         }
         return self._alert(new_id("alert_gap"), types.SPANS_MISSING, time, data)
+
+    def outage(self, model: str, error: str, calls: int, agents: Sequence[str], since: float) -> Alert:
+        """A model cannot be asked, by whomever."""
+        named = ", ".join(agents[:_MAX_NAMED]) + (" and others" if len(agents) > _MAX_NAMED else "")
+        reason = (
+            f"the provider of {model} fails or is busy ({error}): the last {calls} calls, of {named}, came to nothing"
+        )
+        data = {"reason": reason[:_MAX_TEXT], "model": model, "calls": calls, "commands": ["fusebox status"]}
+        return self._alert(f"{_id('outage', model)}_{since:.0f}", types.PROVIDER_FAILING, since, data)
 
     def broken_path(self, reason: str, since: float) -> Alert:
         """Telemetry does not come through: a quiet board may hide a loop."""

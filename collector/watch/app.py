@@ -246,6 +246,7 @@ class Watch:
             clock,
             stranger=self._telling.stranger,
             burning=self._telling.burning,
+            outage=self._telling.outage,
             complete=self._complete,
         )
         api = self._api(uplink, orders)

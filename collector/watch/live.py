@@ -24,6 +24,7 @@ from collector.otlp import facts_of
 from collector.spool import Reader, Record
 from collector.watch.completeness import Completeness
 from collector.watch.history import History
+from collector.watch.outages import Outage, Outages
 from collector.watch.roll import Roll
 from collector.watch.trips import Trips
 from fusebox import happenings
@@ -76,16 +77,18 @@ class Judge:
     Args:
         stranger: called once for each unregistered agent.
         burning: called with every warning that an agent uses more than its budget.
+        outage: called with what has become an outage of a model.
         complete: knows which spans are missing.
     """
 
     def __init__(
         self, panel: Panel, registry: Registry, roll: Roll, trips: Trips, history: History, clock: Clock, *,
-        stranger: Callable[[Event], None], burning: Callable[[Finding], None], complete: Completeness,
+        stranger: Callable[[Event], None], burning: Callable[[Finding], None],
+        outage: Callable[[Outage], None], complete: Completeness,
     ) -> None:  # fmt: skip
         self._panel, self._registry, self._roll = panel, registry, roll
         self._trips, self._history, self._clock, self._stranger = trips, history, clock, stranger
-        self._burning, self._complete = burning, complete
+        self._burning, self._complete, self._outages = burning, complete, Outages(outage)
         self._strangers = Strangers(registry, MAX_STRANGERS)
         self._untold: set[str] = set()
         self._told = self._passed_over = 0
@@ -104,6 +107,7 @@ class Judge:
         if not self._admitted(event):
             return
         self._roll.observe(event)
+        self._outages.observe(event)
         if not event.request and event.action in _CONTENT:
             self._tell_once(event.agent)
         if event.time <= self._history.since(event.agent):

@@ -23,6 +23,7 @@ from collector.alerts.writer import Writer
 from collector.audit.entry import Note
 from collector.audit.journal import Journal
 from collector.watch.history import transition_of
+from collector.watch.outages import Outage
 from fusebox.clock import Clock
 from fusebox.command import Command, Order
 from fusebox.records import Event, Finding, Transition
@@ -98,6 +99,11 @@ class Telling:
     def incomplete(self, reason: str, since: float) -> None:
         """Nothing comes through the whole path since then (wall-clock Unix seconds); told once for each time."""
         self._tell_once(self._writer.broken_path(reason, since), subject="path")
+
+    def outage(self, outage: Outage) -> None:
+        """Agents cannot ask a model; told once for each time."""
+        alert = self._writer.outage(outage.model, outage.error, outage.calls, sorted(outage.agents), outage.since)
+        self._tell_once(alert, subject=outage.model)
 
     def damage(self, path: str) -> None:
         """Something was put aside for a person; told once, whatever is restarted."""

@@ -1,5 +1,6 @@
 """Watch tells people: every kind of alert, silences and acknowledgements over restarts, the heartbeat, the verb."""
 
+import itertools
 import json
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -24,6 +25,7 @@ from fusebox.rundir import announce
 from rabbitmq.amqp import AmqpBroker
 from rabbitmq.broker import Message, Queue, Topology
 from tests.collector.receiver import SECRET, Receiver
+from tests.collector.spans import Span, request
 from tests.fixtures.broker import Unique
 from tests.fixtures.collector import until
 from tests.fixtures.watch import FakeProcess, Harness
@@ -61,6 +63,11 @@ def ruled(watch_config: Config, receiver: Receiver, tmp_path: Path) -> Iterator[
 
 def told(harness: Harness, type: str) -> list[Json]:
     return [alert for alert in harness.operator().alerts()["alerts"] if alert["type"] == type]
+
+
+def judged(harness: Harness) -> bool:
+    figures = {sample.name: sample.value for sample in harness.watch.samples()}
+    return figures["watch_judged_record"] >= harness.written
 
 
 def paged(receiver: Receiver) -> list[str]:
@@ -188,6 +195,32 @@ class TestKinds:
         (tile,) = harness.operator().board()["circuits"]
         assert (tile["state"], tile["warning"]["detector"]) == ("closed", "burn")
         assert "budget" in tile["warning"]["reason"]
+
+    def test_a_provider_that_is_down_is_one_alert_and_stops_nobody(
+        self, watch_config: Config, ruled: Any, receiver: Receiver
+    ) -> None:
+        """Twenty agents ask the same every ten seconds; whatever is sent again, their libraries say so."""
+        names = [f"bot-{number}" for number in range(20)]
+        watch_config.agents_file.write_text("".join(f'[agents.{name}]\nowner = "jo"\n' for name in names))
+        harness = ruled()
+        now = harness.clock.now()
+        for number, (turn, name) in enumerate(itertools.product(range(12), names)):
+            asked = {
+                "fusebox.action": "model_call", "gen_ai.agent.id": name, "fusebox.operation": "gpt-5",
+                "error.type": "upstream_error", "fusebox.request.hash": "aa", "fusebox.result.hash": "bb",
+            }  # fmt: skip
+            sent = [
+                Span(3 * number + n + 1, start=now - 150 + 10 * turn + n, status=2, attributes=asked | told)
+                for n, told in enumerate([{}, {"http.request.resend_count": 1}, {"http.request.resend_count": 2}])
+            ]
+            harness.raw(request(*sent))
+        until(lambda: "provider.failing" in paged(receiver), "people were paged")
+        until(lambda: judged(harness), "all of it is judged")
+        assert paged(receiver) == ["provider.failing"]
+        assert {circuit["state"] for circuit in harness.operator().board()["circuits"]} == {"closed"}
+        told = json.loads(receiver.got[0][1])["data"]
+        assert told["reason"].startswith("the provider of gpt-5 fails or is busy (upstream_error): the last ")
+        assert "bot-1, " in told["reason"]
 
     def test_a_journal_that_was_changed_is_told_at_the_next_start_once(self, ruled: Any, receiver: Receiver) -> None:
         harness = ruled()
