@@ -2,13 +2,15 @@
 
 import json
 from email.utils import formatdate
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fusebox import names
 from fusebox.records import State
-from tests.fixtures.gateway import Provider, Running, failing, whole
+from tests.fixtures.agents import eventually
+from tests.fixtures.gateway import Provider, Running, StartGateway, failing, whole
 from tests.gateway.test_ledger import CHAT, ask, attributes
 
 STEADY: dict[str, Any] = {**CHAT, "model": "steady"}
@@ -53,6 +55,23 @@ def test_what_a_library_sends_again_is_one_call(running: Running, provider: Prov
     assert set(told) == {429}
     assert running.runtime.circuits.circuit("ticket-helper").state is State.CLOSED
     assert [attributes(span).get(names.RESENT) for span in running.spans] == [None, 1, 2, 3, 4, 5] * 2
+
+
+def test_who_was_stopped_during_an_outage_works_again_when_it_is_over(
+    gateways: StartGateway, provider: Provider, tmp_path: Path
+) -> None:
+    (tmp_path / "rules.toml").write_text("[circuit]\nopen_s = 0.2\nmax_open_s = 0.2\n")
+    running = gateways(rules_file=tmp_path / "rules.toml")
+    provider.answers = [failing(429, retry_after="60")]
+
+    def status() -> int:
+        return ask(running, "/v1/chat/completions", CHAT)[0]
+
+    eventually(lambda: status() == 403, what="the agent is stopped")
+    eventually(lambda: status() == 429, what="it may try, and its provider is still down")
+    provider.answers = [whole("openai_chat.json")]
+    circuits = running.runtime.circuits
+    eventually(lambda: status() == 200 and circuits.circuit("ticket-helper").state is State.CLOSED, what="all is well")
 
 
 @pytest.mark.parametrize(
