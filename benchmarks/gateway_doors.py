@@ -58,7 +58,7 @@ def process(core: str, command: list[str], port: int, folder: Path, **environmen
             start_new_session=True,
         )  # fmt: skip
         try:
-            _await(port, folder)
+            _await(port, folder, running)
             yield running.pid
         finally:
             with suppress(ProcessLookupError):
@@ -70,13 +70,14 @@ def process(core: str, command: list[str], port: int, folder: Path, **environmen
             running.wait()
 
 
-def _await(port: int, folder: Path) -> None:
+def _await(port: int, folder: Path, running: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + _READY_S
     while True:
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return
-        if time.monotonic() > deadline:
-            raise RuntimeError(f"nobody listens on {port}; see {folder}/{port}.log")
+        if running.poll() is not None or time.monotonic() > deadline:
+            said = (folder / f"{port}.log").read_text(errors="replace")[-2000:]
+            raise RuntimeError(f"nobody listens on {port} (status {running.poll()}): {said}")
         time.sleep(0.1)
 
 
